@@ -1,0 +1,20 @@
+import { localCluster, remoteCluster } from './clusters.ts';
+import type { Kind } from './meta.ts';
+import { fabricNode, lentAddress, tunnel } from './network.ts';
+import { namespaceOffloading, shadowPod, twinNamespace } from './offloading.ts';
+import { incomingPeering, outgoingPeering, peeringToken } from './peerings.ts';
+
+/** Every kind of the API, in the order in which a reader meets them. */
+export const kinds: readonly Kind[] = [
+  localCluster,
+  remoteCluster,
+  peeringToken,
+  outgoingPeering,
+  incomingPeering,
+  tunnel,
+  fabricNode,
+  lentAddress,
+  namespaceOffloading,
+  twinNamespace,
+  shadowPod,
+];

@@ -1,0 +1,152 @@
+import { z } from 'zod';
+
+/** The API group and version of every Hawser kind. */
+export const group = 'hawser.dev';
+export const version = 'v1alpha1';
+export const apiVersion = `${group}/${version}`;
+
+/** What a kind's CRD is made from: `deploy/crds` turns it into a manifest, the daemon and CLI read and write it. */
+export interface Kind<Spec extends z.ZodType = z.ZodType, Status extends z.ZodType = z.ZodType> {
+  kind: string;
+  plural: string;
+  singular: string;
+  shortNames: string[];
+  scope: 'Cluster' | 'Namespaced';
+  /** One sentence, shown by `kubectl explain`. */
+  description: string;
+  spec: Spec;
+  status: Status;
+  columns: {
+    name: string;
+    type: 'string' | 'integer' | 'date' | 'boolean';
+    jsonPath: string;
+    priority?: 0 | 1;
+  }[];
+  /** CEL over the whole object (`self`), beyond what the schema says. */
+  validations: Validation[];
+}
+
+/** A rule of `x-kubernetes-validations`; the message tells what is allowed. */
+export interface Validation {
+  rule: string;
+  message: string;
+}
+
+export interface ObjectMeta {
+  name: string;
+  namespace?: string;
+  uid?: string;
+  resourceVersion?: string;
+  generation?: number;
+  creationTimestamp?: string;
+  deletionTimestamp?: string;
+  deletionGracePeriodSeconds?: number;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  finalizers?: string[];
+  ownerReferences?: OwnerReference[];
+  generateName?: string;
+  managedFields?: unknown[];
+}
+
+export interface OwnerReference {
+  apiVersion: string;
+  kind: string;
+  name: string;
+  uid: string;
+  controller?: boolean;
+  blockOwnerDeletion?: boolean;
+}
+
+/** Any object of the Kubernetes API. */
+export interface KubernetesObject<Spec = unknown, Status = unknown> {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+  spec?: Spec;
+  status?: Status;
+}
+
+/** An object of one of Hawser's kinds: the spec is always there, the status once a controller has seen it. */
+export interface HawserObject<K extends Kind> {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+  spec: z.infer<K['spec']>;
+  status?: z.infer<K['status']>;
+}
+
+/** Kubernetes API conventions, "Typical status properties". */
+export const condition = z.object({
+  type: z.string().max(316),
+  status: z.enum(['True', 'False', 'Unknown']),
+  observedGeneration: z.int().min(0).optional(),
+  lastTransitionTime: z.string().meta({ format: 'date-time' }),
+  reason: z.string().min(1).max(1024),
+  message: z.string().max(32768),
+});
+export type Condition = z.infer<typeof condition>;
+
+/** Conditions are a map by type for server-side apply, so that controllers can own one each. */
+export const conditions = z
+  .array(condition)
+  .max(32)
+  .optional()
+  .meta({
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': ['type'],
+  });
+
+export const observedGeneration = z.int().min(0).optional();
+
+/** DNS label of a cluster, unique among the clusters that it peers with (RFC 1123, shortened to leave room for prefixes). */
+export const clusterID = z
+  .string()
+  .min(1)
+  .max(40)
+  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/);
+
+/** RFC 1123 label. */
+export const label = z
+  .string()
+  .min(1)
+  .max(63)
+  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/);
+
+/** RFC 1123 subdomain: names of objects. */
+export const objectName = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/);
+
+/** IPv4 or IPv6 prefix in text; checked by `shared/net` where it is used (the regular expression only bounds it). */
+export const prefix = z
+  .string()
+  .max(49)
+  .regex(/^[0-9a-fA-F.:]+\/[0-9]{1,3}$/);
+
+/** 32 bytes in base64 (RFC 4648, section 4): Ed25519 and X25519 public keys. */
+export const key32 = z.string().regex(/^[A-Za-z0-9+/]{43}=$/);
+
+/** `host:port`; the host is a DNS name, an IPv4 address, or an IPv6 address in brackets. */
+export const hostPort = z
+  .string()
+  .max(260)
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?):[0-9]{1,5}$/);
+
+/** Kubernetes quantity in its usual forms, not negative. */
+export const quantity = z
+  .string()
+  .max(32)
+  .regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/);
+
+export const httpsURL = z
+  .string()
+  .max(300)
+  .regex(/^https:\/\/[^\s/?#@]+$/);
+
+/** SHA-256 in lower-case hexadecimal. */
+export const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
+
+export const dateTime = z.string().max(40).meta({ format: 'date-time' });

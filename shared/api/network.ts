@@ -1,0 +1,155 @@
+import { z } from 'zod';
+import { slot } from './clusters.ts';
+import {
+  clusterID,
+  conditions,
+  dateTime,
+  hostPort,
+  key32,
+  label,
+  observedGeneration,
+  prefix,
+  type HawserObject,
+  type Kind,
+} from './meta.ts';
+
+/** A range of another cluster under the prefix that this one knows it by. Same length. */
+export const remap = z.object({
+  real: prefix,
+  mapped: prefix,
+  state: z.enum(['InUse', 'Draining']),
+});
+export type Remap = z.infer<typeof remap>;
+
+const traffic = {
+  receivedBytes: z.int().min(0),
+  sentBytes: z.int().min(0),
+};
+
+export const tunnel = {
+  kind: 'Tunnel',
+  plural: 'tunnels',
+  singular: 'tunnel',
+  shortNames: ['tun'],
+  scope: 'Cluster',
+  description: 'The network fabric to one remote cluster: endpoints, remappings, and whether packets pass.',
+  spec: z.object({
+    remoteCluster: clusterID,
+    consumer: z.boolean().describe('This cluster offloads to the remote'),
+    provider: z.boolean().describe('The remote offloads to this cluster'),
+    open: z
+      .boolean()
+      .optional()
+      .describe('Admit the declared ranges both ways instead of the consumer’s traffic only'),
+    remotePodCIDRs: z.array(prefix).max(64).describe('As the remote declares them'),
+    remoteExternalCIDR: prefix.describe('As the remote declares it'),
+    remoteSlots: z.array(slot).max(16),
+    remaps: z.array(remap).max(64).describe('Remote ranges as this cluster knows them; append-only'),
+    remoteRemaps: z
+      .array(z.object({ real: prefix, mapped: prefix }))
+      .max(64)
+      .describe('This cluster’s ranges as the remote knows them'),
+    mtu: z.int().min(576).max(65_535).describe('Inner packets'),
+    presharedKeyRevision: z
+      .string()
+      .max(64)
+      .describe('Names the entry of the tunnel keys Secret; changes when a salt or cluster key does'),
+  }),
+  status: z.object({
+    observedGeneration,
+    conditions,
+    latestHandshake: dateTime.optional(),
+    roundTripMilliseconds: z.number().optional(),
+    endpoint: hostPort.optional(),
+    gatewayNode: z.string().max(253).optional(),
+    traffic: z.object(traffic).optional(),
+  }),
+  columns: [
+    { name: 'Established', type: 'string', jsonPath: '.status.conditions[?(@.type=="Established")].status' },
+    { name: 'Path', type: 'string', jsonPath: '.status.conditions[?(@.type=="PathVerified")].status' },
+    { name: 'Remaps', type: 'string', jsonPath: '.spec.remaps[*].mapped' },
+    { name: 'Endpoint', type: 'string', jsonPath: '.status.endpoint' },
+    { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+    { name: 'MTU', type: 'integer', jsonPath: '.spec.mtu', priority: 1 },
+    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+  ],
+  validations: [
+    { rule: 'self.metadata.name == self.spec.remoteCluster', message: 'the name is the remote cluster’s ID' },
+  ],
+} satisfies Kind;
+export type Tunnel = HawserObject<typeof tunnel>;
+
+/** What a node measured of one remote cluster. */
+export const nodeSession = z.object({
+  remoteCluster: clusterID,
+  slot: label.optional(),
+  endpoint: hostPort.optional(),
+  latestHandshake: dateTime.optional(),
+  pathVerified: z.boolean(),
+  pathMessage: z.string().max(1024).optional(),
+  probedAt: dateTime.optional(),
+  roundTripMilliseconds: z.number().optional(),
+  ...traffic,
+  drops: z.record(z.string().max(64), z.int().min(0)).optional(),
+});
+export type NodeSession = z.infer<typeof nodeSession>;
+
+export const fabricNode = {
+  kind: 'FabricNode',
+  plural: 'fabricnodes',
+  singular: 'fabricnode',
+  shortNames: ['fn'],
+  scope: 'Cluster',
+  description: 'A node’s part in the fabric. The controller assigns the spec, the node reports the status.',
+  spec: z.object({
+    externalAddress: z
+      .string()
+      .max(45)
+      .optional()
+      .describe('The node’s own address of the external CIDR: how its host traffic is seen by remotes'),
+    slot: label.optional().describe('Gateway slot that this node holds'),
+  }),
+  status: z.object({
+    observedGeneration,
+    conditions,
+    publicKey: key32.optional().describe('The node’s tunnel key; the slot’s, when it holds one'),
+    endpoint: hostPort.optional().describe('Where the cluster’s other nodes reach it'),
+    heldSlot: label.optional().describe('Slot that this node serves now'),
+    appliedRevision: z.string().max(64).optional(),
+    sessions: z.array(nodeSession).max(1024).optional(),
+    features: z.record(z.string().max(64), z.string().max(128)).optional(),
+    version: z.string().max(64).optional(),
+  }),
+  columns: [
+    { name: 'Address', type: 'string', jsonPath: '.spec.externalAddress' },
+    { name: 'Slot', type: 'string', jsonPath: '.status.heldSlot' },
+    { name: 'Endpoint', type: 'string', jsonPath: '.status.endpoint' },
+    { name: 'Programmed', type: 'string', jsonPath: '.status.conditions[?(@.type=="Programmed")].status' },
+    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+  ],
+  validations: [],
+} satisfies Kind;
+export type FabricNode = HawserObject<typeof fabricNode>;
+
+export const lentAddress = {
+  kind: 'LentAddress',
+  plural: 'lentaddresses',
+  singular: 'lentaddress',
+  shortNames: ['la'],
+  scope: 'Cluster',
+  description: 'An address of the external CIDR that stands for something that is not a pod of this cluster.',
+  spec: z.object({
+    address: z.string().max(45),
+    target: z.string().max(45).describe('In this cluster’s terms'),
+    remoteClusters: z.array(clusterID).max(128).describe('Who may use it'),
+  }),
+  status: z.object({ observedGeneration, conditions }),
+  columns: [
+    { name: 'Address', type: 'string', jsonPath: '.spec.address' },
+    { name: 'Target', type: 'string', jsonPath: '.spec.target' },
+    { name: 'Programmed', type: 'string', jsonPath: '.status.conditions[?(@.type=="Programmed")].status' },
+    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+  ],
+  validations: [],
+} satisfies Kind;
+export type LentAddress = HawserObject<typeof lentAddress>;

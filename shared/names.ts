@@ -1,0 +1,115 @@
+/** Names that several processes must agree on. Everything Hawser makes in a cluster can be found by these. */
+
+/** Where Hawser itself runs and keeps its secrets. The chart's namespace; passed on as HAWSER_NAMESPACE. */
+export const defaultNamespace = 'hawser-system';
+
+export const labels = {
+  /** On everything Hawser makes: the part that made it. */
+  managedBy: 'app.kubernetes.io/managed-by',
+  /** Remote cluster ID that an object belongs to. */
+  remoteCluster: 'hawser.dev/remote-cluster',
+  /** Peering (`<remote ID>.<peering>`) that an object belongs to. */
+  peering: 'hawser.dev/peering',
+  /** On virtual nodes, value `true`. */
+  virtualNode: 'hawser.dev/virtual-node',
+  /** On nodes that may hold a gateway slot, value `true`. */
+  gatewayNode: 'hawser.dev/gateway',
+  /** On consumer's namespaces with offloading, value the pod placement; the pod webhook selects by it. */
+  offloading: 'hawser.dev/offloading',
+  /** On twins, shadow pods' pods and reflected objects: consumer's ID. */
+  origin: 'hawser.dev/origin',
+  /** On twins and reflected objects: namespace on the consumer. */
+  originNamespace: 'hawser.dev/origin-namespace',
+  /** On reflected objects, value `true`. */
+  reflected: 'hawser.dev/reflected',
+} as const;
+
+export const annotations = {
+  /** On a twin's pods: UID of the consumer's pod. */
+  originPodUID: 'hawser.dev/origin-pod-uid',
+} as const;
+
+/** Virtual nodes carry it with NoSchedule; pods of offloaded namespaces tolerate it. */
+export const virtualNodeTaint = 'hawser.dev/virtual-node';
+
+export const finalizer = 'hawser.dev/cleanup';
+
+/** Secrets and ConfigMaps in Hawser's namespace. */
+export const secrets = {
+  /** Keys `privateKey`, `publicKey` (Ed25519, base64) and `clusterID`. Controller only. */
+  clusterKey: 'hawser-cluster-key',
+  /** TLS certificate and key of the gateway (`tls.crt`, `tls.key`). */
+  gatewayCertificate: 'hawser-gateway-tls',
+  /** Pre-shared keys of tunnels: one key per remote, `<remote ID>` → base64 of 32 bytes. Nodes read it by name. */
+  tunnelKeys: 'hawser-tunnel-keys',
+  /** X25519 private key of a slot (`privateKey`, base64). Nodes read it by name. */
+  slot: (name: string) => `hawser-slot-${name}`,
+  /** Consumer: identity for a provider's API (`identity.json`). */
+  identity: (peeringName: string) => `hawser-identity-${peeringName}`,
+} as const;
+
+/** Service of a slot's UDP endpoint. */
+export const slotService = (name: string): string => `hawser-tunnel-${name}`;
+export const gatewayService = 'hawser-gateway';
+
+/** Ports, the same everywhere so that firewalls can be written once. */
+export const ports = {
+  /** UDP, tunnel, on every node and at the slot's Service. */
+  tunnel: 7470,
+  /** HTTPS of the gateway. */
+  gateway: 7443,
+  /** Plain HTTP of the gateway's probes and metrics, cluster-internal. */
+  gatewayMetrics: 7444,
+  /** UDP, path probes inside the tunnel. */
+  probe: 7471,
+  /** HTTPS, kubelet API of the virtual nodes. */
+  kubelet: 10250,
+  /** HTTPS, admission webhook of the controller. */
+  webhook: 7445,
+  /** Plain HTTP, probes and metrics of the controller / of the node. */
+  controllerMetrics: 7446,
+  nodeMetrics: 7447,
+} as const;
+
+/** Name of the TUN device. Some eBPF CNIs leave alone what begins with `cni`. */
+export const tunDevice = 'cni-hawser0';
+
+/** Host parts of the external CIDR. */
+export const externalOffsets = { probe: 1, gateway: 2, apiServer: 3, dns: 4, firstNode: 16 } as const;
+
+/**
+ * Shortens to at most `limit` characters, keeping names apart by a hash of the whole.
+ * FNV-1a, 32 bits: a fingerprint for people, not for security.
+ */
+export function shorten(name: string, limit: number): string {
+  if (name.length <= limit) return name;
+  let hash = 0x811c9dc5;
+  for (const character of name) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193) >>> 0;
+  return `${name.slice(0, limit - 9).replace(/[-.]+$/, '')}-${hash.toString(16).padStart(8, '0')}`;
+}
+
+/** Name of a peering's object on either side: `<remote ID>` for the first one, `<remote ID>.<peering>` for others. */
+export function peeringName(remoteCluster: string, peering: string): string {
+  return peering === defaultPeering ? remoteCluster : `${remoteCluster}.${peering}`;
+}
+
+export const defaultPeering = 'default';
+
+/** The provider's namespace for one peering of one consumer. */
+export function tenantNamespace(consumer: string, peering: string): string {
+  const whole = peering === defaultPeering ? consumer : `${consumer}-${peering}`;
+  return shorten(`hawser-tenant-${whole}`, 63);
+}
+
+/** The consumer's service account in its tenant namespace. */
+export const tenantServiceAccount = 'consumer';
+
+/** Default name of a twin. */
+export function twinName(sourceNamespace: string, consumer: string): string {
+  return shorten(`${sourceNamespace}-${consumer}`, 63);
+}
+
+/** Default name of a virtual node. */
+export function nodeName(provider: string, peering: string): string {
+  return shorten(peering === defaultPeering ? `hawser-${provider}` : `hawser-${provider}-${peering}`, 63);
+}

@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import { slot } from '../api/clusters.ts';
+import { clusterID, prefix } from '../api/meta.ts';
+
+/** Words of `requires` that this version understands; a document that requires another is refused as incompatible. */
+export const understood: readonly string[] = [];
+
+/**
+ * What a cluster declares of its network to one remote. Whole, signed by the cluster key, with a generation that only
+ * grows: the highest valid one wins, whichever way it came. Unknown fields are kept when it is passed on.
+ */
+export const networkDocument = z.looseObject({
+  version: z.literal(1),
+  clusterID,
+  recipient: clusterID.describe('Whom it is for: a document for one remote is no document for another'),
+  generation: z.int().min(1).max(Number.MAX_SAFE_INTEGER),
+  requires: z.array(z.string().max(64)).max(16),
+  podCIDRs: z.array(prefix).min(1).max(16),
+  externalCIDR: prefix,
+  mtu: z.int().min(576).max(65_535).describe('Inner packets that the sender’s path takes'),
+  slots: z.array(slot).max(16),
+  remaps: z
+    .array(z.object({ real: prefix, mapped: prefix }))
+    .max(64)
+    .describe('The recipient’s ranges as the sender knows them'),
+  salt: z
+    .string()
+    .regex(/^[A-Za-z0-9+/]{43}=$/)
+    .describe('32 bytes, base64; both sides’ salts derive the pre-shared key'),
+  apiServer: z
+    .object({
+      url: z.string().max(300),
+      caBundle: z.string().max(65_536),
+      tlsServerName: z.string().max(253).optional(),
+    })
+    .optional()
+    .describe('Provider: where its API server is now'),
+  acknowledges: z.int().min(0).describe('Highest generation of the recipient that the sender holds'),
+});
+export type NetworkDocument = z.infer<typeof networkDocument>;
