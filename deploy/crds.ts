@@ -1,0 +1,132 @@
+/**
+ * The CustomResourceDefinitions, made from the same schemas that the processes use. Kubernetes takes a subset of
+ * JSON Schema ("structural schemas", Extend the Kubernetes API with CustomResourceDefinitions); what Zod says more
+ * is translated or dropped here.
+ */
+import { z } from 'zod';
+import { kinds } from '../shared/api/kinds.ts';
+import { group, version, type Kind } from '../shared/api/meta.ts';
+
+type Schema = Record<string, unknown>;
+
+/** Keywords of JSON Schema that a structural schema may hold and that Zod makes. */
+const keptKeywords = new Set([
+  'type',
+  'description',
+  'format',
+  'pattern',
+  'enum',
+  'minimum',
+  'maximum',
+  'exclusiveMinimum',
+  'exclusiveMaximum',
+  'multipleOf',
+  'minLength',
+  'maxLength',
+  'minItems',
+  'maxItems',
+  'maxProperties',
+  'required',
+  'default',
+  'nullable',
+]);
+
+/**
+ * Translates one schema as `z.toJSONSchema` writes it into a structural one.
+ * @throws Error for what has no structural form (unions, tuples, references), naming where it stands.
+ */
+export function structural(schema: Schema, path: string): Schema {
+  if (schema['x-kubernetes-preserve-unknown-fields'] === true) {
+    return {
+      type: 'object',
+      ...(typeof schema['description'] === 'string' && { description: schema['description'] }),
+      'x-kubernetes-preserve-unknown-fields': true,
+    };
+  }
+  const result: Schema = {};
+  for (const [key, value] of Object.entries(schema)) {
+    if (keptKeywords.has(key) || key.startsWith('x-kubernetes-')) result[key] = value;
+    else if (key === 'properties') {
+      result['properties'] = Object.fromEntries(
+        Object.entries(value as Record<string, Schema>).map(([name, property]) => [
+          name,
+          structural(property, `${path}.${name}`),
+        ]),
+      );
+    } else if (key === 'items') result['items'] = structural(value as Schema, `${path}[*]`);
+    else if (key === 'additionalProperties') {
+      // Closed objects are what pruning makes of every object; only maps carry a schema of their values.
+      if (typeof value === 'object' && value !== null)
+        result[key] = structural(value as Schema, `${path}[*]`);
+    } else if (key === 'const') {
+      result['enum'] = [value];
+    } else if (key !== '$schema' && key !== 'propertyNames') {
+      throw new Error(`${path}: "${key}" has no form in a CustomResourceDefinition`);
+    }
+  }
+  if (typeof result['type'] !== 'string') throw new Error(`${path}: a structural schema needs a type`);
+  if (result['type'] === 'integer') {
+    // Zod bounds integers by what a double holds exactly; Kubernetes says the same by int64.
+    result['format'] = 'int64';
+    if (result['minimum'] === Number.MIN_SAFE_INTEGER) delete result['minimum'];
+    if (result['maximum'] === Number.MAX_SAFE_INTEGER) delete result['maximum'];
+  }
+  return result;
+}
+
+function schemaOf(type: z.ZodType, path: string): Schema {
+  return structural(z.toJSONSchema(type, { io: 'input', reused: 'inline' }) as Schema, path);
+}
+
+/** The manifest of one kind. */
+export function crdManifest(kind: Kind): object {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {
+      name: `${kind.plural}.${group}`,
+      labels: { 'app.kubernetes.io/part-of': 'hawser' },
+    },
+    spec: {
+      group,
+      scope: kind.scope,
+      names: {
+        kind: kind.kind,
+        listKind: `${kind.kind}List`,
+        plural: kind.plural,
+        singular: kind.singular,
+        shortNames: kind.shortNames,
+        categories: ['hawser'],
+      },
+      versions: [
+        {
+          name: version,
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          additionalPrinterColumns: kind.columns,
+          schema: {
+            openAPIV3Schema: {
+              type: 'object',
+              description: kind.description,
+              required: ['spec'],
+              properties: {
+                apiVersion: { type: 'string' },
+                kind: { type: 'string' },
+                metadata: { type: 'object' },
+                spec: schemaOf(kind.spec, `${kind.kind}.spec`),
+                status: schemaOf(kind.status, `${kind.kind}.status`),
+              },
+              ...(kind.validations.length > 0 && { 'x-kubernetes-validations': kind.validations }),
+            },
+          },
+        },
+      ],
+    },
+  };
+}
+
+/** The manifests of every kind, ready for `kubectl apply` or an API server. */
+export function crdManifests(): object[] {
+  return kinds.map(crdManifest);
+}

@@ -1,0 +1,138 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { crdManifests } from '../../deploy/crds.ts';
+import { kinds } from '../../shared/api/kinds.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import { upControlPlane, type ControlPlane } from '../testbed/index.ts';
+
+const server = suite('CustomResourceDefinitions on an API server');
+let plane: ControlPlane;
+
+server.before(async () => {
+  plane = await upControlPlane({ name: 'crds' });
+  await plane.kubectl(['apply', '--server-side', '-f', '-'], { input: list(crdManifests()) });
+  await plane.kubectl(['wait', '--for=condition=Established', '--timeout=20s', 'crd', '--all']);
+});
+server.after(() => plane.stop());
+
+const list = (items: object[]) => JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+const apply = (object: object) =>
+  plane.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], {
+    input: JSON.stringify({ apiVersion, ...object }),
+  });
+
+/** Applies and returns what the API server says against it. */
+async function refused(object: object): Promise<string> {
+  try {
+    await apply(object);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error(`accepted: ${JSON.stringify(object)}`);
+}
+
+server('every schema is structural and every rule compiles', async () => {
+  const answer = JSON.parse(await plane.kubectl(['get', 'crd', '-o', 'json'])) as {
+    items: {
+      metadata: { name: string };
+      status: { conditions: { type: string; status: string; message: string }[] };
+    }[];
+  };
+  assert.is(answer.items.length, kinds.length);
+  for (const { metadata, status } of answer.items) {
+    const bad = status.conditions.filter(
+      ({ type, status: value }) =>
+        (type === 'NonStructuralSchema' && value === 'True') ||
+        (type === 'NamesAccepted' && value !== 'True'),
+    );
+    assert.equal(bad, [], metadata.name);
+  }
+});
+
+server('a kind is found by its short name and its category', async () => {
+  for (const kind of kinds) {
+    for (const name of [kind.plural, kind.singular, ...kind.shortNames]) {
+      await plane.kubectl(['get', `${name}.hawser.dev`, '--all-namespaces']);
+    }
+  }
+  await plane.kubectl(['get', 'hawser', '--all-namespaces']);
+});
+
+const outgoing = {
+  kind: 'OutgoingPeering',
+  metadata: { name: 'oak' },
+  spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
+};
+
+server('a peering’s identity never changes, what is desired does', async () => {
+  await apply(outgoing);
+  await apply({ ...outgoing, spec: { ...outgoing.spec, desired: 'Cordoned' } });
+  assert.match(
+    await refused({ ...outgoing, spec: { ...outgoing.spec, nodeName: 'other' } }),
+    /never change; make another peering/,
+  );
+  assert.match(await refused({ ...outgoing, spec: { ...outgoing.spec, desired: 'Gone' } }), /Active/);
+});
+
+server('a TwinNamespace never changes', async () => {
+  const twin = {
+    kind: 'TwinNamespace',
+    metadata: { name: 'shop', namespace: 'default' },
+    spec: { sourceNamespace: 'shop', sourceUID: '1', namespace: 'shop-elm' },
+  };
+  await apply(twin);
+  assert.match(
+    await refused({ ...twin, spec: { ...twin.spec, namespace: 'shop-fir' } }),
+    /TwinNamespace never changes/,
+  );
+});
+
+server('one LocalCluster, named self', async () => {
+  assert.match(await refused({ kind: 'LocalCluster', metadata: { name: 'other' }, spec: {} }), /self/);
+  await apply({ kind: 'LocalCluster', metadata: { name: 'self' }, spec: { podCIDRs: ['10.244.0.0/16'] } });
+  assert.match(
+    await refused({ kind: 'LocalCluster', metadata: { name: 'self' }, spec: { podCIDRs: ['pods'] } }),
+    /podCIDRs/,
+  );
+});
+
+server('a shadow pod keeps every field of its pod', async () => {
+  const pod = { containers: [{ name: 'a', image: 'b' }], aFieldOfTomorrow: { deep: [1] } };
+  await apply({
+    kind: 'ShadowPod',
+    metadata: { name: 'web', namespace: 'default' },
+    spec: { podUID: '1', pod },
+  });
+  const kept = JSON.parse(await plane.kubectl(['get', 'sp', 'web', '-o', 'json'])) as { spec: object };
+  assert.equal(kept.spec, { podUID: '1', pod });
+});
+
+server('status is a subresource, and its conditions are a map by type', async () => {
+  const now = '2026-01-01T00:00:00Z';
+  const condition = (type: string) => ({
+    type,
+    status: 'True',
+    lastTransitionTime: now,
+    reason: 'R',
+    message: 'M',
+  });
+  for (const type of ['IdentityValid', 'NodeReady']) {
+    await plane.kubectl(
+      ['apply', '--server-side', '--subresource=status', `--field-manager=${type.toLowerCase()}`, '-f', '-'],
+      {
+        input: JSON.stringify({
+          apiVersion,
+          kind: 'OutgoingPeering',
+          metadata: { name: 'oak' },
+          status: { conditions: [condition(type)] },
+        }),
+      },
+    );
+  }
+  const answer = JSON.parse(await plane.kubectl(['get', 'op', 'oak', '-o', 'json'])) as {
+    status: { conditions: { type: string }[] };
+  };
+  assert.equal(answer.status.conditions.map(({ type }) => type).toSorted(), ['IdentityValid', 'NodeReady']);
+});
+
+server.run();
