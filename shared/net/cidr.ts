@@ -1,0 +1,170 @@
+import { excludeCidr, normalizeCidr, parseCidr } from 'cidr-tools';
+import { z } from 'zod';
+
+/** An address range with its bounds as numbers; `text` is its canonical form (RFC 5952 for IPv6), host bits zero. */
+export interface Range {
+  text: string;
+  family: 4 | 6;
+  /** Bits of the prefix, 0–32 or 0–128. */
+  length: number;
+  /** First and last address, both inside. */
+  start: bigint;
+  end: bigint;
+}
+
+/** Text that is no address or range; the message names it and says what is allowed. */
+export class InvalidRange extends Error {
+  override name = 'InvalidRange';
+  readonly text: string;
+  constructor(text: string, reason: string) {
+    super(`"${text.slice(0, 64)}" is not a usable address range: ${reason}`);
+    this.text = text;
+  }
+}
+
+const octet = '(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
+const ipv4 = new RegExp(`^${octet}(?:\\.${octet}){3}$`);
+const ipv6 = z.ipv6();
+const decimal = /^(?:0|[1-9][0-9]{0,2})$/;
+
+/** 4, 6, or undefined when the text is no address. Strict: no leading zeros, no missing octets, no zone. */
+export function addressFamily(text: string): 4 | 6 | undefined {
+  if (text.length > 45) return undefined;
+  if (ipv4.test(text)) return 4;
+  return text.includes(':') && ipv6.safeParse(text).success ? 6 : undefined;
+}
+
+/**
+ * Reads a range (`10.1.0.0/16`) or a single address (a range of one).
+ * @throws InvalidRange when it is malformed or has host bits set (`10.1.0.1/16`): such a text is more often a mistake
+ *   than a wish, and silently widening what somebody declared is not safe.
+ */
+export function parseRange(text: string): Range {
+  const [address = '', length, ...rest] = text.split('/');
+  const family = addressFamily(address);
+  if (family === undefined || rest.length > 0) {
+    throw new InvalidRange(text, 'write it as address/length, for example 10.1.0.0/16 or fd00::/64');
+  }
+  const bits = family === 4 ? 32 : 128;
+  if (length !== undefined && (!decimal.test(length) || Number(length) > bits)) {
+    throw new InvalidRange(text, `the length after the slash is a number from 0 to ${bits}`);
+  }
+  const parsed = parseCidr(text);
+  const range = {
+    family,
+    length: length === undefined ? bits : Number(length),
+    start: parsed.start,
+    end: parsed.end,
+  };
+  const first = formatAddress(parsed.start, family);
+  if (parseCidr(address).start !== parsed.start) {
+    throw new InvalidRange(text, `bits after the prefix are set; the range is ${first}/${range.length}`);
+  }
+  return { ...range, text: `${first}/${range.length}` };
+}
+
+/** As `parseRange`, but undefined instead of an error. */
+export function tryParseRange(text: string): Range | undefined {
+  try {
+    return parseRange(text);
+  } catch (error) {
+    if (error instanceof InvalidRange) return undefined;
+    throw error;
+  }
+}
+
+/** An address as a number. @throws InvalidRange */
+export function addressNumber(text: string): { family: 4 | 6; number: bigint } {
+  const family = addressFamily(text);
+  if (family === undefined) throw new InvalidRange(text, 'it is not an IP address');
+  return { family, number: parseCidr(text).start };
+}
+
+/** Text of an address: dotted decimal, or RFC 5952. */
+export function formatAddress(number: bigint, family: 4 | 6): string {
+  if (family === 4) {
+    return [24n, 16n, 8n, 0n].map((shift) => String((number >> shift) & 255n)).join('.');
+  }
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    ((number >> BigInt(112 - 16 * index)) & 0xffffn).toString(16),
+  );
+  return normalizeCidr(groups.join(':'), { hexify: true });
+}
+
+/** Canonical text of an address: what two spellings of the same address have in common. @throws InvalidRange */
+export function normalizeAddress(text: string): string {
+  const { family, number } = addressNumber(text);
+  return formatAddress(number, family);
+}
+
+/** The range that holds this address alone. @throws InvalidRange */
+export function hostRange(address: string): string {
+  const { family, number } = addressNumber(address);
+  return `${formatAddress(number, family)}/${family === 4 ? 32 : 128}`;
+}
+
+/** Number of addresses. */
+export function rangeSize(range: Range): bigint {
+  return range.end - range.start + 1n;
+}
+
+export function overlaps(one: Range, other: Range): boolean {
+  return one.family === other.family && one.start <= other.end && other.start <= one.end;
+}
+
+/** Whether all of `inner` lies in `outer`. */
+export function contains(outer: Range, inner: Range): boolean {
+  return outer.family === inner.family && outer.start <= inner.start && inner.end <= outer.end;
+}
+
+/** Whether any range holds the address; false when the text is no address. */
+export function anyContains(ranges: readonly Range[], address: string): boolean {
+  if (addressFamily(address) === undefined) return false;
+  const { family, number } = addressNumber(address);
+  return ranges.some((range) => range.family === family && range.start <= number && number <= range.end);
+}
+
+/** The address `offset` places after the first one. @throws InvalidRange when the range is smaller than that. */
+export function addressAt(range: Range, offset: number | bigint): string {
+  const number = range.start + BigInt(offset);
+  if (BigInt(offset) < 0n || number > range.end) {
+    throw new InvalidRange(range.text, `it has no address number ${offset}`);
+  }
+  return formatAddress(number, range.family);
+}
+
+/** How many places after the first address; undefined when it lies outside. */
+export function offsetOf(range: Range, address: string): bigint | undefined {
+  if (addressFamily(address) !== range.family) return undefined;
+  const { number } = addressNumber(address);
+  return number < range.start || number > range.end ? undefined : number - range.start;
+}
+
+/**
+ * The first free range of `length` bits, aligned, inside the pools in their order, that meets nothing in `used`.
+ * Undefined when there is none.
+ */
+export function firstFreeRange(
+  length: number,
+  pools: readonly Range[],
+  used: readonly Range[],
+): Range | undefined {
+  for (const pool of pools) {
+    if (pool.length > length) continue;
+    const avoid = used.filter((range) => overlaps(range, pool));
+    if (avoid.some((range) => contains(range, pool))) continue;
+    const free =
+      avoid.length === 0
+        ? [pool.text]
+        : excludeCidr(
+            pool.text,
+            avoid.map((range) => range.text),
+          );
+    // What remains comes sorted and aligned: the first block that is large enough begins with the answer.
+    for (const text of free) {
+      const block = parseRange(text);
+      if (block.length <= length) return parseRange(`${formatAddress(block.start, block.family)}/${length}`);
+    }
+  }
+  return undefined;
+}

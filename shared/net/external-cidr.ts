@@ -1,0 +1,80 @@
+import {
+  addressAt,
+  formatAddress,
+  offsetOf,
+  overlaps,
+  parseRange,
+  rangeSize,
+  tryParseRange,
+} from './cidr.ts';
+import { spreadHash } from './hash.ts';
+import { externalOffsets } from '../names.ts';
+
+/** Shared address space (RFC 6598): rarely used for pods, Services or nodes. */
+export const externalPool = '100.64.0.0/10';
+/** 4,096 addresses: enough for nodes and lent addresses; 1,024 such ranges in the pool. */
+const externalLength = 20;
+
+/**
+ * Chooses the external CIDR of a cluster: a /20 of 100.64.0.0/10 by hash of the cluster ID, so that two clusters
+ * rarely meet, and the next ones when that one meets anything in `avoid`.
+ *
+ * @param avoid ranges that this cluster uses or reserves; unreadable ones are ignored
+ * @throws Error when nothing is free: LocalCluster.spec.externalCIDR must be set by a person then
+ */
+export function chooseExternalCIDR(clusterID: string, avoid: readonly string[]): string {
+  const pool = parseRange(externalPool);
+  const used = avoid.flatMap((text) => tryParseRange(text) ?? []);
+  const size = 1n << BigInt(32 - externalLength);
+  const count = Number(rangeSize(pool) / size);
+  const first = spreadHash(clusterID) % count;
+  for (let step = 0; step < count; step++) {
+    const start = pool.start + BigInt((first + step) % count) * size;
+    const candidate = parseRange(`${formatAddress(start, 4)}/${externalLength}`);
+    if (!used.some((range) => overlaps(range, candidate))) return candidate.text;
+  }
+  throw new Error(
+    `no /${externalLength} of ${externalPool} is free for the external CIDR: set LocalCluster.spec.externalCIDR to a range that nothing here uses`,
+  );
+}
+
+/** The address by which a cluster answers path probes. */
+export function probeAddress(externalCIDR: string): string {
+  return addressAt(parseRange(externalCIDR), externalOffsets.probe);
+}
+
+/**
+ * Gives every node an address of the external CIDR: the first free one from offset 16. A node keeps what it has.
+ *
+ * @param nodes names of the nodes that need one, in any order
+ * @param stored what was given before; an address outside the CIDR or held twice is given anew
+ * @returns addresses by node; nodes that no longer fit are left out
+ */
+export function allocateNodeAddresses(
+  externalCIDR: string,
+  nodes: readonly string[],
+  stored: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const range = parseRange(externalCIDR);
+  const taken = new Set<bigint>();
+  const result = new Map<string, string>();
+  const sorted = [...new Set(nodes)].sort();
+  for (const node of sorted) {
+    const address = stored.get(node);
+    const offset = address === undefined ? undefined : offsetOf(range, address);
+    if (offset === undefined || offset < BigInt(externalOffsets.firstNode) || taken.has(offset)) continue;
+    taken.add(offset);
+    result.set(node, addressAt(range, offset));
+  }
+  // The last address of an IPv4 range is left out: some systems take it for a broadcast address.
+  const end = rangeSize(range) - (range.family === 4 ? 1n : 0n);
+  let next = BigInt(externalOffsets.firstNode);
+  for (const node of sorted) {
+    if (result.has(node)) continue;
+    while (taken.has(next)) next++;
+    if (next >= end) break;
+    taken.add(next);
+    result.set(node, addressAt(range, next));
+  }
+  return result;
+}

@@ -1,0 +1,94 @@
+import { firstFreeRange, overlaps, parseRange, tryParseRange, type Range } from './cidr.ts';
+
+/** Same shape as in Tunnel.spec.remaps. */
+export interface Remap {
+  real: string;
+  mapped: string;
+  state: 'InUse' | 'Draining';
+}
+
+export interface RemapInput {
+  /** Ranges that the remote declares now: its pods and its external CIDR. Valid ones (`validateDeclaredRanges`). */
+  declared: readonly string[];
+  /** What was chosen before for this remote, in the order of choice. */
+  stored: readonly Remap[];
+  /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. */
+  ownRanges: readonly string[];
+  /** What the other tunnels' remaps occupy here, draining ones too. */
+  otherMapped: readonly string[];
+  /** Where free ranges are taken from, in order of preference. */
+  pools: readonly string[];
+}
+
+export interface RemapDecision {
+  /** Append-only: every stored record is there, in its order; new ones follow. */
+  remaps: Remap[];
+  /** Declared ranges for which no free range was found: they cannot be reached until a pool is added. */
+  unplaced: string[];
+}
+
+/**
+ * Private ranges in which few networks of nodes lie (RFC 1918, section 3; RFC 6598). Each cluster chooses for itself,
+ * so two clusters may choose the same one for each other. What else is in use around the nodes and cannot be seen
+ * from inside the cluster belongs in LocalCluster.spec.reservedCIDRs.
+ */
+export const defaultRemapPools: readonly string[] = [
+  '10.128.0.0/9',
+  '172.16.0.0/12',
+  '10.0.0.0/9',
+  '100.64.0.0/10',
+];
+
+/** Records of a tunnel that the API holds at most. */
+export const maximumRemaps = 64;
+
+/**
+ * Chooses under which range this cluster knows each range of a remote.
+ *
+ * A range that is free here is used as it is. A stored choice stays while it meets nothing of this cluster's own, so
+ * that addresses never change under running connections. What is no longer declared, or has come to lie on something
+ * of this cluster's own, drains. A range that is declared again gets its old name back.
+ */
+export function planRemaps(input: RemapInput): RemapDecision {
+  const own = parseAll(input.ownRanges);
+  const others = parseAll(input.otherMapped);
+  const blocked = [...own, ...others];
+  const pools = parseAll(input.pools);
+  const declared = [...new Set(input.declared.map((text) => parseRange(text).text))];
+
+  // A record's place is kept even while it drains: connections may still use it, so nobody else gets it.
+  const remaps = input.stored.map((record) => ({ ...record, state: 'Draining' as Remap['state'] }));
+  const placed = new Set<string>();
+  for (const record of remaps) {
+    const mapped = tryParseRange(record.mapped);
+    if (mapped === undefined || placed.has(record.real) || !declared.includes(record.real)) continue;
+    if (own.some((range) => overlaps(range, mapped))) continue;
+    record.state = 'InUse';
+    placed.add(record.real);
+  }
+
+  const unplaced: string[] = [];
+  for (const real of declared) {
+    if (placed.has(real)) continue;
+    const range = parseRange(real);
+    const used = [...blocked, ...parseAll(remaps.map((record) => record.mapped))];
+    const mapped = used.some((other) => overlaps(other, range))
+      ? firstFreeRange(
+          range.length,
+          pools.filter((pool) => pool.family === range.family),
+          used,
+        )
+      : range;
+    if (mapped === undefined || remaps.length >= maximumRemaps) {
+      unplaced.push(real);
+    } else {
+      remaps.push({ real, mapped: mapped.text, state: 'InUse' });
+    }
+  }
+  return { remaps, unplaced };
+}
+
+/** What cannot be read is skipped: one bad entry of a person's must not stop the tunnels of everybody. */
+function parseAll(texts: readonly string[]): Range[] {
+  return texts.flatMap((text) => tryParseRange(text) ?? []);
+}

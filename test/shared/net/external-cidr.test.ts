@@ -1,0 +1,90 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { acceptRemoteRemaps, validateDeclaredRanges } from '../../../shared/net/declared-ranges.ts';
+import {
+  allocateNodeAddresses,
+  chooseExternalCIDR,
+  probeAddress,
+} from '../../../shared/net/external-cidr.ts';
+
+test('clusters rarely choose the same external CIDR', () => {
+  const chosen = new Set(
+    Array.from({ length: 20 }, (_, index) => chooseExternalCIDR(`cluster-${index}`, [])),
+  );
+  assert.ok(chosen.size >= 19, `${chosen.size} of 20`);
+  for (const text of chosen)
+    assert.match(text, /^100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.[0-9]+\.0\/20$/);
+});
+
+test('the choice is stable, and avoids what is in use', () => {
+  const first = chooseExternalCIDR('blue', []);
+  assert.equal(chooseExternalCIDR('blue', ['10.0.0.0/8', 'nonsense']), first);
+  assert.is.not(chooseExternalCIDR('blue', [first]), first);
+  assert.throws(() => chooseExternalCIDR('blue', ['100.64.0.0/10']), /externalCIDR/);
+});
+
+test('nodes keep their addresses', () => {
+  const first = allocateNodeAddresses('100.64.16.0/20', ['b', 'a'], new Map());
+  assert.equal([...first].sort(), [
+    ['a', '100.64.16.16'],
+    ['b', '100.64.16.17'],
+  ]);
+  const later = allocateNodeAddresses('100.64.16.0/20', ['b', 'c', '0'], first);
+  assert.equal([...later].sort(), [
+    ['0', '100.64.16.16'],
+    ['b', '100.64.16.17'],
+    ['c', '100.64.16.18'],
+  ]);
+});
+
+test('an address that cannot be the node’s is given anew', () => {
+  const stored = new Map([
+    ['a', '100.64.16.20'],
+    ['b', '100.64.16.20'],
+    ['c', '100.64.99.1'],
+    ['d', '100.64.16.1'],
+    ['e', 'nonsense'],
+  ]);
+  const result = allocateNodeAddresses('100.64.16.0/20', ['a', 'b', 'c', 'd', 'e'], stored);
+  assert.equal(result.get('a'), '100.64.16.20');
+  assert.is(new Set(result.values()).size, 5);
+});
+
+test('a range that is full leaves nodes out', () => {
+  const nodes = Array.from({ length: 20 }, (_, index) => `node-${index}`);
+  assert.is(allocateNodeAddresses('100.64.16.0/27', nodes, new Map()).size, 15);
+  assert.is(probeAddress('100.64.16.0/20'), '100.64.16.1');
+});
+
+test('what a peer declares is checked', () => {
+  const check = (podCIDRs: string[], externalCIDR = '100.64.0.0/20') =>
+    validateDeclaredRanges({ podCIDRs, externalCIDR });
+  assert.equal(check(['10.244.0.0/16', 'fd00:1::/56']), []);
+  assert.match(check(['0.0.0.0/0'])[0] ?? '', /larger than a \/8/);
+  assert.match(check(['127.0.0.0/8'])[0] ?? '', /not for pods/);
+  assert.match(check(['169.254.0.0/16'])[0] ?? '', /not for pods/);
+  assert.match(check(['fe80::/64'])[0] ?? '', /not for pods/);
+  assert.match(check(['10.0.0.1/16'])[0] ?? '', /host bits/);
+  assert.match(check(['10.0.0.0/16', '10.0.1.0/24'])[0] ?? '', /overlaps/);
+  assert.match(check(['100.64.0.0/16'])[0] ?? '', /overlaps/);
+  assert.match(check(['10.0.0.0/16'], '100.64.0.0/30')[0] ?? '', /smaller/);
+});
+
+test('a peer cannot name ranges that are not ours', () => {
+  assert.equal(
+    acceptRemoteRemaps(
+      [
+        { real: '10.244.0.0/16', mapped: '10.128.0.0/16' },
+        { real: '10.244.0.0/16', mapped: '10.129.0.0/16' },
+        { real: '10.96.0.0/12', mapped: '10.96.0.0/12' },
+        { real: '100.64.0.0/20', mapped: '100.64.0.0/16' },
+        { real: '100.64.0.0/20', mapped: '127.0.0.0/20' },
+        { real: 'x', mapped: 'y' },
+      ],
+      ['10.244.0.0/16', '100.64.0.0/20'],
+    ),
+    [{ real: '10.244.0.0/16', mapped: '10.128.0.0/16' }],
+  );
+});
+
+test.run();
