@@ -1,0 +1,109 @@
+/**
+ * The cluster key: an Ed25519 key pair (RFC 8032) made once, at a cluster's first start. It signs network documents and
+ * requests; converted to X25519 (RFC 7748) it derives the tunnels' pre-shared keys.
+ */
+import { sha256Hex } from './digest.ts';
+import { fromBase64, toBase64 } from './encoding.ts';
+import { sodium } from './sodium.ts';
+
+const KEY_LENGTH = 32;
+const SIGNATURE_LENGTH = 64;
+
+/** Fills its result with `length` unpredictable bytes. */
+export type RandomBytes = (length: number) => Uint8Array;
+
+/** A cluster's own key. The private half is out of the reach of logs and serialisers. */
+export class ClusterKey {
+  readonly #seed: Uint8Array;
+  readonly #secret: Uint8Array;
+  /** 32 bytes in base64, as in every object and document. */
+  readonly publicKey: string;
+
+  constructor(seed: Uint8Array) {
+    if (seed.length !== KEY_LENGTH) throw new RangeError(`a cluster key has 32 bytes, not ${seed.length}`);
+    const pair = sodium.crypto_sign_seed_keypair(seed);
+    this.#seed = seed.slice();
+    this.#secret = pair.privateKey;
+    this.publicKey = toBase64(pair.publicKey);
+  }
+
+  /** A new key. */
+  static generate(random: RandomBytes): ClusterKey {
+    return new ClusterKey(random(KEY_LENGTH));
+  }
+
+  /** From what `exportPrivateKey` gave. Throws RangeError. */
+  static fromPrivateKey(text: string): ClusterKey {
+    return new ClusterKey(fromBase64(text));
+  }
+
+  /** SHA-256 of the 32 bytes of the public key, in hexadecimal. */
+  get fingerprint(): string {
+    return keyFingerprint(this.publicKey);
+  }
+
+  /** 64 bytes. */
+  sign(message: Uint8Array): Uint8Array {
+    return sodium.crypto_sign_detached(message, this.#secret);
+  }
+
+  /**
+   * X25519 of this key and another cluster's: the same 32 bytes on both sides. Throws RangeError for a key that has
+   * no converted form or whose result would be all zero (RFC 7748, section 6.1).
+   */
+  agree(remotePublicKey: string): Uint8Array {
+    const remote = x25519PublicKey(remotePublicKey);
+    try {
+      return sodium.crypto_scalarmult(sodium.crypto_sign_ed25519_sk_to_curve25519(this.#secret), remote);
+    } catch {
+      throw new RangeError('the other cluster’s key is of small order');
+    }
+  }
+
+  /** 32 bytes in base64, for the Secret that keeps the key and for nothing else. */
+  exportPrivateKey(): string {
+    return toBase64(this.#seed);
+  }
+}
+
+/** The 32 bytes of a public key in base64. Throws RangeError. */
+export function decodePublicKey(text: string): Uint8Array {
+  const bytes = fromBase64(text);
+  if (bytes.length !== KEY_LENGTH) throw new RangeError(`a public key has 32 bytes, not ${bytes.length}`);
+  return bytes;
+}
+
+/** SHA-256 of a public key's 32 bytes, in lower-case hexadecimal. Throws RangeError. */
+export function keyFingerprint(publicKey: string): string {
+  return sha256Hex(decodePublicKey(publicKey));
+}
+
+/** Whether `signature` over `message` was made by `publicKey` (base64). False for anything malformed; never throws. */
+export function verifySignature(publicKey: string, message: Uint8Array, signature: Uint8Array): boolean {
+  if (signature.length !== SIGNATURE_LENGTH) return false;
+  try {
+    return sodium.crypto_sign_verify_detached(signature, message, decodePublicKey(publicKey));
+  } catch {
+    return false;
+  }
+}
+
+/** The X25519 form of an Ed25519 public key (base64). Throws RangeError when there is none. */
+export function x25519PublicKey(publicKey: string): Uint8Array {
+  const bytes = decodePublicKey(publicKey);
+  try {
+    return sodium.crypto_sign_ed25519_pk_to_curve25519(bytes);
+  } catch {
+    throw new RangeError('not a point of the curve’s main subgroup');
+  }
+}
+
+/** Whether the text is a key that signatures and key agreement work with. */
+export function isUsablePublicKey(publicKey: string): boolean {
+  try {
+    x25519PublicKey(publicKey);
+    return true;
+  } catch {
+    return false;
+  }
+}

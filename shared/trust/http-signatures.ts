@@ -1,0 +1,279 @@
+/**
+ * HTTP Message Signatures (RFC 9421) with Ed25519, as a consumer signs its requests to a gateway: method, address,
+ * path, query, the body by its digest (RFC 9530), and whom it is for. The last one keeps a provider from passing on to
+ * another provider what a consumer had signed for it.
+ */
+import { keyFingerprint, verifySignature, type ClusterKey } from './cluster-key.ts';
+import { sha256 } from './digest.ts';
+import { bytesOf, equalBytes } from './encoding.ts';
+import {
+  parseByteSequences,
+  parseInnerLists,
+  serializeBytes,
+  serializeInnerList,
+  StructuredFieldError,
+  type InnerList,
+} from './structured-fields.ts';
+
+/** Names the provider by the fingerprint of its cluster key; always covered by the signature. */
+export const recipientHeader = 'hawser-recipient';
+/** How far the clocks of two clusters may be apart. */
+export const maximumSkewMilliseconds = 5 * 60 * 1000;
+
+const LABEL = 'hawser';
+const ALGORITHM = 'ed25519';
+/** RFC 9421, section 2.2: derived components, in the order in which they are signed here. */
+const COMPONENTS = ['@method', '@authority', '@path', '@query', 'content-digest', recipientHeader] as const;
+/** Covers scheme, authority, path and query at once (RFC 9421, section 2.2.2): as good. */
+const TARGET = '@target-uri';
+const TARGET_PARTS: readonly string[] = ['@authority', '@path', '@query'];
+const NONCE = /^[A-Za-z0-9_-]{16,64}$/;
+
+/** A request as its sender and its receiver see it. */
+export interface SignedMessage {
+  method: string;
+  /** Absolute. */
+  url: string;
+  headers: Headers;
+  /** Empty when there is none. */
+  body: Uint8Array;
+}
+
+export interface SigningOptions {
+  key: ClusterKey;
+  /** Cluster ID of the signer; the receiver looks the key up by it. */
+  clusterID: string;
+  /** Fingerprint of the receiver's cluster key. */
+  recipient: string;
+  /** Milliseconds since 1970. */
+  now: number;
+  /** 16–64 characters of base64url, never used before. */
+  nonce: string;
+}
+
+/** Headers that sign `message`, to be set beside its own. */
+export function signMessage(
+  message: Omit<SignedMessage, 'headers'>,
+  options: SigningOptions,
+): Record<string, string> {
+  const headers: Record<string, string> = {
+    'content-digest': contentDigest(message.body),
+    [recipientHeader]: options.recipient,
+  };
+  const list: InnerList = {
+    items: [...COMPONENTS],
+    parameters: new Map<string, string | number>([
+      ['created', Math.floor(options.now / 1000)],
+      ['nonce', options.nonce],
+      ['alg', ALGORITHM],
+      ['keyid', options.clusterID],
+    ]),
+  };
+  const base = signatureBase({ ...message, headers: new Headers(headers) }, list);
+  headers['signature-input'] = `${LABEL}=${serializeInnerList(list)}`;
+  headers['signature'] = `${LABEL}=${serializeBytes(options.key.sign(bytesOf(base)))}`;
+  return headers;
+}
+
+export type SignatureProblem =
+  | 'Missing'
+  | 'Malformed'
+  | 'NotCovered'
+  | 'OtherRecipient'
+  | 'DigestMismatch'
+  | 'ClockSkew'
+  | 'BadSignature'
+  | 'Replayed'
+  | 'TooMany';
+
+/** Why a signature isn't taken. The message is meant for whoever sent the request. */
+export class SignatureError extends Error {
+  override readonly name = 'SignatureError';
+  readonly reason: SignatureProblem;
+  /** The header that is wrong. */
+  readonly field: string;
+  constructor(reason: SignatureProblem, field: string, message: string) {
+    super(message);
+    this.reason = reason;
+    this.field = field;
+  }
+}
+
+/** Remembers nonces for as long as a signature that carries them could be taken. */
+export interface ReplayCache {
+  /** False when the nonce was there already; throws SignatureError (TooMany) when there is no room. Times in milliseconds. */
+  remember(key: string, nonce: string, expiresAt: number, now: number): boolean;
+}
+
+/** A parsed signature that nobody has verified yet. */
+export interface SignatureClaim {
+  /** Who says to have signed: a cluster ID. */
+  clusterID: string;
+  /** Milliseconds since 1970. */
+  created: number;
+  nonce: string;
+  list: InnerList;
+  signature: Uint8Array;
+}
+
+/** Reads the signature headers, without believing them. Throws SignatureError. */
+export function readSignature(headers: Headers): SignatureClaim {
+  const input = headers.get('signature-input');
+  const value = headers.get('signature');
+  if (input === null) throw missing('signature-input');
+  if (value === null) throw missing('signature');
+  const list = parsed('signature-input', () => parseInnerLists(input).get(LABEL));
+  const signature = parsed('signature', () => parseByteSequences(value).get(LABEL));
+  if (list === undefined) throw missing('signature-input');
+  if (signature === undefined) throw missing('signature');
+  const created = list.parameters.get('created');
+  const nonce = list.parameters.get('nonce');
+  const keyID = list.parameters.get('keyid');
+  const algorithm = list.parameters.get('alg') ?? ALGORITHM;
+  if (
+    typeof created !== 'number' ||
+    typeof nonce !== 'string' ||
+    typeof keyID !== 'string' ||
+    !NONCE.test(nonce) ||
+    algorithm !== ALGORITHM
+  )
+    throw new SignatureError(
+      'Malformed',
+      'signature-input',
+      'the signature needs the parameters created (an integer), nonce (16 to 64 characters of base64url), keyid (the cluster ID) and, if any, alg="ed25519"',
+    );
+  if (new Set(list.items).size !== list.items.length)
+    throw new SignatureError('Malformed', 'signature-input', 'the signature covers a component twice');
+  return { clusterID: keyID, created: created * 1000, nonce, list, signature };
+}
+
+export interface VerificationOptions {
+  /** Cluster key of the one who says to have signed, base64. */
+  publicKey: string;
+  /** Fingerprint of the receiver's own cluster key. */
+  recipient: string;
+  /** Milliseconds since 1970. */
+  now: number;
+  replays: ReplayCache;
+}
+
+/** Verifies a signature over a whole message; a nonce is remembered only after all else is right. Throws SignatureError. */
+export function verifyMessage(
+  message: SignedMessage,
+  claim: SignatureClaim,
+  options: VerificationOptions,
+): void {
+  const { items } = claim.list;
+  const notCovered = COMPONENTS.filter(
+    (component) =>
+      !items.includes(component) && !(TARGET_PARTS.includes(component) && items.includes(TARGET)),
+  );
+  if (notCovered.length > 0)
+    throw new SignatureError(
+      'NotCovered',
+      'signature-input',
+      `the signature does not cover ${notCovered.join(', ')}`,
+    );
+  if (message.headers.get('content-digest') === null) throw missing('content-digest');
+  if (message.headers.get(recipientHeader) !== options.recipient)
+    throw new SignatureError(
+      'OtherRecipient',
+      recipientHeader,
+      'the request was signed for another cluster: hawser-recipient must be the fingerprint of this cluster’s key',
+    );
+  if (Math.abs(options.now - claim.created) > maximumSkewMilliseconds)
+    throw new SignatureError(
+      'ClockSkew',
+      'signature-input',
+      `the signature was created at ${timeText(claim.created)} and it is ${timeText(options.now)} here: set the clocks, at most 5 minutes may lie between`,
+    );
+  const base = signatureBase(message, claim.list);
+  if (!verifySignature(options.publicKey, bytesOf(base), claim.signature))
+    throw new SignatureError(
+      'BadSignature',
+      'signature',
+      'the signature was not made by that cluster’s key over this request',
+    );
+  verifyContentDigest(message);
+  const expiresAt = claim.created + maximumSkewMilliseconds;
+  if (!options.replays.remember(keyFingerprint(options.publicKey), claim.nonce, expiresAt, options.now))
+    throw new SignatureError(
+      'Replayed',
+      'signature-input',
+      'this signed request was received before; sign it anew',
+    );
+}
+
+/** `Content-Digest` of a body (RFC 9530). */
+export function contentDigest(body: Uint8Array): string {
+  return `sha-256=${serializeBytes(sha256(body))}`;
+}
+
+function verifyContentDigest(message: SignedMessage): void {
+  const digests = parsed('content-digest', () =>
+    parseByteSequences(message.headers.get('content-digest') ?? ''),
+  );
+  const digest = digests.get('sha-256');
+  if (digest === undefined || !equalBytes(digest, sha256(message.body)))
+    throw new SignatureError(
+      'DigestMismatch',
+      'content-digest',
+      'the body is not the one that was signed (sha-256)',
+    );
+}
+
+/** RFC 9421, section 2.5. */
+function signatureBase(message: SignedMessage, list: InnerList): string {
+  const url = new URL(message.url);
+  const lines = list.items.map((component) => {
+    const value = componentValue(component, message, url);
+    if (value === null)
+      throw new SignatureError(
+        'Malformed',
+        'signature-input',
+        'the signature covers a component that is not there',
+      );
+    return `"${component}": ${value}`;
+  });
+  return [...lines, `"@signature-params": ${serializeInnerList(list)}`].join('\n');
+}
+
+function componentValue(component: string, message: SignedMessage, url: URL): string | null {
+  switch (component) {
+    case '@method':
+      return message.method;
+    case '@authority':
+      return url.host;
+    case '@path':
+      return url.pathname;
+    case '@query':
+      return url.search === '' ? '?' : url.search;
+    case TARGET:
+      return url.href;
+    default:
+      return component.startsWith('@') ? null : message.headers.get(component);
+  }
+}
+
+function parsed<T>(field: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof StructuredFieldError)
+      throw new SignatureError('Malformed', field, `the header ${field} is malformed: ${error.message}`);
+    throw error;
+  }
+}
+
+function missing(field: string): SignatureError {
+  return new SignatureError(
+    'Missing',
+    field,
+    `the header ${field} is missing: this request must be signed by a cluster key (RFC 9421, label "${LABEL}")`,
+  );
+}
+
+function timeText(milliseconds: number): string {
+  const time = new Date(milliseconds);
+  return Number.isNaN(time.getTime()) ? 'an impossible time' : time.toISOString();
+}
