@@ -1,0 +1,166 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { bytesOf } from '../../../shared/trust/encoding.ts';
+import {
+  contentDigest,
+  readSignature,
+  SignatureError,
+  signMessage,
+  verifyMessage,
+  type SignatureProblem,
+} from '../../../shared/trust/http-signatures.ts';
+import { MemoryReplayCache } from '../../../shared/trust/replay-cache.ts';
+import { keyOf } from './keys.ts';
+
+const now = Date.parse('2026-11-23T12:00:00Z');
+const signer = keyOf(1);
+const recipient = keyOf(2).fingerprint;
+const message = {
+  method: 'PUT',
+  url: 'https://gateway.example:7443/v1/peering?peering=default',
+  body: bytesOf('{"a":1}'),
+};
+const cache = () => new MemoryReplayCache({ perKey: 4, keys: 2 });
+
+function signed(options: { nonce?: string; at?: number; to?: string; body?: Uint8Array } = {}): Headers {
+  return new Headers(
+    signMessage(
+      { ...message, body: options.body ?? message.body },
+      {
+        key: signer,
+        clusterID: 'consumer',
+        recipient: options.to ?? recipient,
+        now: options.at ?? now,
+        nonce: options.nonce ?? 'abcdefghijklmnop',
+      },
+    ),
+  );
+}
+
+function check(
+  headers: Headers,
+  changes: Partial<{
+    method: string;
+    url: string;
+    body: Uint8Array;
+    publicKey: string;
+    now: number;
+    replays: MemoryReplayCache;
+  }> = {},
+): SignatureProblem | 'OK' {
+  try {
+    verifyMessage({ ...message, ...changes, headers }, readSignature(headers), {
+      publicKey: changes.publicKey ?? signer.publicKey,
+      recipient,
+      now: changes.now ?? now,
+      replays: changes.replays ?? cache(),
+    });
+    return 'OK';
+  } catch (error) {
+    if (error instanceof SignatureError) return error.reason;
+    throw error;
+  }
+}
+
+test('takes what was signed', () => {
+  assert.is(check(signed()), 'OK');
+  assert.is(readSignature(signed()).clusterID, 'consumer');
+  assert.is(check(signed(), { url: 'https://GATEWAY.example:7443/v1/peering?peering=default' }), 'OK');
+});
+
+test('refuses anything that was changed', () => {
+  assert.is(check(signed(), { method: 'DELETE' }), 'BadSignature');
+  assert.is(
+    check(signed(), { url: 'https://other.example:7443/v1/peering?peering=default' }),
+    'BadSignature',
+  );
+  assert.is(
+    check(signed(), { url: 'https://gateway.example:7443/v1/tokens?peering=default' }),
+    'BadSignature',
+  );
+  assert.is(
+    check(signed(), { url: 'https://gateway.example:7443/v1/peering?peering=other' }),
+    'BadSignature',
+  );
+  assert.is(check(signed(), { body: bytesOf('{"a":2}') }), 'DigestMismatch');
+  assert.is(check(signed(), { publicKey: keyOf(3).publicKey }), 'BadSignature');
+  const digestOfOther = signed();
+  digestOfOther.set('content-digest', contentDigest(bytesOf('{"a":2}')));
+  assert.is(check(digestOfOther, { body: bytesOf('{"a":2}') }), 'BadSignature');
+});
+
+test('refuses what was signed for another provider', () => {
+  assert.is(check(signed({ to: keyOf(3).fingerprint })), 'OtherRecipient');
+  const redirected = signed({ to: keyOf(3).fingerprint });
+  redirected.set('hawser-recipient', recipient);
+  assert.is(check(redirected), 'BadSignature');
+});
+
+test('allows clocks to be five minutes apart', () => {
+  assert.is(check(signed(), { now: now + 300_000 }), 'OK');
+  assert.is(check(signed(), { now: now + 301_000 }), 'ClockSkew');
+  assert.is(check(signed(), { now: now - 300_000 }), 'OK');
+  assert.is(check(signed(), { now: now - 301_000 }), 'ClockSkew');
+});
+
+test('takes a signature once, and forgets it when nobody would take it any more', () => {
+  const replays = cache();
+  assert.is(check(signed(), { replays }), 'OK');
+  assert.is(check(signed(), { replays }), 'Replayed');
+  for (const nonce of ['bbbbbbbbbbbbbbbb', 'cccccccccccccccc', 'dddddddddddddddd'])
+    assert.is(check(signed({ nonce }), { replays }), 'OK');
+  assert.is(check(signed({ nonce: 'eeeeeeeeeeeeeeee' }), { replays }), 'TooMany');
+  const later = now + 301_000;
+  assert.is(check(signed({ nonce: 'eeeeeeeeeeeeeeee', at: later }), { replays, now: later }), 'OK');
+  assert.is(replays.size, 1);
+});
+
+test('a forged signature uses up no nonce', () => {
+  const replays = cache();
+  assert.is(check(signed(), { replays, method: 'DELETE' }), 'BadSignature');
+  assert.is(replays.size, 0);
+  assert.is(check(signed(), { replays }), 'OK');
+});
+
+test('says which header is missing or malformed', () => {
+  for (const [header, value, reason] of [
+    ['signature', null, 'Missing'],
+    ['signature-input', null, 'Missing'],
+    ['content-digest', null, 'Missing'],
+    ['hawser-recipient', null, 'OtherRecipient'],
+    ['signature', 'hawser=:***:', 'Malformed'],
+    ['signature', 'other=:AAAA:', 'Missing'],
+    ['signature', 'hawser=:AAAA:', 'BadSignature'],
+    ['signature-input', 'hawser=("@method"', 'Malformed'],
+    ['signature-input', 'hawser=("@method");created=1.5;nonce="abcdefghijklmnop";keyid="c"', 'Malformed'],
+    ['signature-input', 'hawser=("@method");created=1;nonce="short";keyid="c"', 'Malformed'],
+    [
+      'signature-input',
+      'hawser=("@method");created=1;nonce="abcdefghijklmnop";keyid="c";alg="hmac-sha256"',
+      'Malformed',
+    ],
+    [
+      'signature-input',
+      'hawser=("@method" "@method");created=1;nonce="abcdefghijklmnop";keyid="c"',
+      'Malformed',
+    ],
+    ['signature-input', 'hawser=("@method");created=1;nonce="abcdefghijklmnop";keyid="c"', 'NotCovered'],
+    ['signature-input', 'x'.repeat(5000), 'Malformed'],
+    ['content-digest', 'sha-512=:AAAA:', 'BadSignature'],
+  ] as const) {
+    const headers = signed();
+    if (value === null) headers.delete(header);
+    else headers.set(header, value);
+    assert.is(check(headers), reason, `${header}: ${value?.slice(0, 60)}`);
+  }
+});
+
+test('an empty body has a digest too', () => {
+  const body = new Uint8Array(0);
+  assert.is(check(signed({ body }), { body }), 'OK');
+  assert.is(check(signed({ body }), { body: bytesOf('x') }), 'DigestMismatch');
+  // RFC 9530, appendix B.1 gives this digest of the empty string's SHA-256.
+  assert.is(contentDigest(body), 'sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:');
+});
+
+test.run();
