@@ -1,0 +1,51 @@
+/** Which test files there are, and what each of them needs. */
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+
+const root = join(import.meta.dirname, '..', '..');
+
+/** What a test file needs: nothing but this program, or the test bed's programs (an API server, whole clusters). */
+export type Need = 'nothing' | 'testbed';
+
+export interface TestFile {
+  /** Relative to the project's root, with slashes. */
+  file: string;
+  need: Need;
+  /** Set when tests in it are singled out, which hides all others of the file. */
+  singledOut: boolean;
+}
+
+/**
+ * Every `*.test.ts` under the given folders or files, sorted.
+ * @throws Error for a path that does not exist: a folder that moved must not turn into "nothing to test"
+ */
+export async function findTestFiles(paths: readonly string[]): Promise<TestFile[]> {
+  const found = new Set<string>();
+  for (const path of paths) {
+    const absolute = join(root, relative(root, join(process.cwd(), path)));
+    const what = await stat(absolute).catch(() => undefined);
+    if (what === undefined) throw new Error(`${path}: there is no such file or folder`);
+    if (what.isFile()) found.add(absolute);
+    else {
+      for (const entry of await readdir(absolute, { recursive: true, withFileTypes: true })) {
+        if (entry.isFile() && entry.name.endsWith('.test.ts')) found.add(join(entry.parentPath, entry.name));
+      }
+    }
+  }
+  const files = [...found].toSorted();
+  return Promise.all(
+    files.map(async (file) => {
+      const source = await readFile(file, 'utf8');
+      return {
+        file: relative(root, file).split(sep).join('/'),
+        need: needOf(source),
+        singledOut: /^\s*\w+\.only\(/m.test(source),
+      };
+    }),
+  );
+}
+
+/** Tests that start programs of the bed import it; by that they are known. */
+export function needOf(source: string): Need {
+  return /from '(\.\.\/)+testbed\/(index|up-\w[-\w]*)\.ts'/.test(source) ? 'testbed' : 'nothing';
+}

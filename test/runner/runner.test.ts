@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { findTestFiles, needOf } from './find.ts';
+import { duration, totalsLine } from './report.ts';
+import { runFile } from './run-file.ts';
+
+const runner = suite('the runner');
+
+/** What each sample must come to: passed, failed, and what is said. */
+const samples: [name: string, passed: number, failed: number, said: RegExp][] = [
+  ['passes', 2, 0, /^$/],
+  ['fails', 1, 1, /wrong/],
+  ['never-runs', 0, 1, /no suite was run/],
+  ['registers-nothing', 0, 1, /without a test/],
+  ['throws-on-import', 0, 1, /thrown while it was imported/],
+  ['hook-throws', 0, 2, /before hook failed: Error: no cluster today/],
+  ['after-hook-throws', 1, 1, /the cluster does not go/],
+  ['throws-a-string', 1, 1, /just a string/],
+  ['hangs', 0, 1, /not done after 3\.0 s in "waits for ever"/],
+  ['never-settles', 0, 1, /before its tests did/],
+  ['leaves-open', 1, 1, /left open are .*TCP/],
+  ['rejects-later', 1, 1, /nobody waited/],
+  ['exits', 0, 1, /ended with exit code 0 before its tests did/],
+];
+
+const sampleFile = (name: string) => join(import.meta.dirname, 'samples', `${name}.ts`);
+const results = new Map(
+  await Promise.all(
+    samples.map(async ([name]) => {
+      // The one that hangs gets a short time; the others must not be late on a busy machine.
+      const deadlineMilliseconds = name === 'hangs' ? 3000 : 60_000;
+      return [name, await runFile(sampleFile(name), { deadlineMilliseconds })] as const;
+    }),
+  ),
+);
+
+for (const [name, passed, failed, said] of samples) {
+  runner(`counts a file that ${name.replaceAll('-', ' ')}`, () => {
+    const result = results.get(name);
+    assert.ok(result);
+    assert.equal(
+      [result.passed, result.failed],
+      [passed, failed],
+      result.output + result.complaints.join('\n'),
+    );
+    if (failed > 0) assert.match(`${result.output}\n${result.complaints.join('\n')}`, said);
+    else assert.equal(result.complaints, []);
+  });
+}
+
+runner('a folder that does not exist is no empty folder', async () => {
+  try {
+    await findTestFiles(['test/of-yesterday']);
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, /no such file or folder/);
+  }
+});
+
+runner('tells by the import which files need the bed', () => {
+  assert.is(needOf("import { upControlPlane } from '../../testbed/index.ts';"), 'testbed');
+  assert.is(needOf("import { plan } from '../testbed/plan.ts';"), 'nothing');
+});
+
+runner('closes with the line that is looked for', () => {
+  assert.is(totalsLine({ passed: 3, failed: 0, skipped: 0 }), '3 passed, 0 failed');
+  assert.is(totalsLine({ passed: 3, failed: 1, skipped: 2 }), '3 passed, 1 failed, 2 skipped');
+});
+
+runner('durations are read at a glance', () => {
+  assert.equal([duration(320), duration(65_000)], ['0.3 s', '1 m 05 s']);
+});
+
+runner.run();
