@@ -138,6 +138,11 @@ export interface EngineOptions {
   handshakeQueue?: number;
   /** Order of preference; the first that passes known answers and is measured fastest is used. Default: all. */
   aead?: readonly ('ipsec-mb' | 'openssl-low-level' | 'openssl-evp')[];
+  /**
+   * False: whatever a peer may send goes to the TUN, never to another peer, and what comes from the TUN needs a peer's
+   * route (plain WireGuard, where allowed IPs may well cover this host's own addresses). Default true.
+   */
+  relay?: boolean;
   /** Called on the loop that made the engine when events wait; call `drain()` then. */
   onEvents: () => void;
 }
