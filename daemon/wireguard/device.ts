@@ -1,0 +1,463 @@
+/**
+ * A WireGuard device as one pure state machine: configuration, handshake messages, the engine's wishes and the time go in;
+ * effects come out. It holds no socket, no clock and no engine; `engine-shell.ts` does what it says. Two of them joined by a
+ * list of bytes are a tunnel, which is how the tests drive them through hours in milliseconds.
+ */
+import type { EngineDifference, Keypair } from '../../native/index.d.ts';
+import { checkConfiguration, EMPTY_CONFIGURATION } from './configuration.ts';
+import type { DeviceConfiguration } from './configuration.ts';
+import {
+  DEFAULT_MAXIMUM_PEERS,
+  INDEX_ATTEMPTS,
+  LOAD_BACKLOG,
+  LOAD_HOLD,
+  OBSERVATION_INTERVAL,
+} from './constants-of-implementation.ts';
+import { PROTOCOL_TIMES } from './constants-of-protocol.ts';
+import type { ProtocolTimes } from './constants-of-protocol.ts';
+import { CookieChecker } from './cookie.ts';
+import { allocateNumbers, difference } from './difference.ts';
+import { openPeerInitiation } from './handshake.ts';
+import type { SessionKeys } from './handshake.ts';
+import { decodeKey, encodeKey } from './keys.ts';
+import { parseHandshakeMessage } from './messages.ts';
+import type { HandshakeMessage } from './messages.ts';
+import type { StaticKeys } from './noise.ts';
+import { Peer } from './peer.ts';
+import { clamped, equal, erase, publicKeyOf } from './primitives.ts';
+import type { RandomBytes } from './primitives.ts';
+import { SourceLimiter } from './rate-limiter.ts';
+import { TimestampSource } from './tai64n.ts';
+import type { Observation } from './timers.ts';
+
+/** One moment on two clocks, both in milliseconds: a monotonic one that counts sleep, and the time of day since 1970. */
+export interface Moment {
+  monotonic: number;
+  wall: number;
+}
+
+/** What a device needs of its surroundings. */
+export interface DeviceEnvironment {
+  random: RandomBytes;
+  /** Whether the engine uses an index for something else. */
+  indexTaken: (index: number) => boolean;
+  /** When packets of a peer last passed, on the monotonic clock. */
+  observe: (peer: number) => Observation;
+}
+
+export type DeviceInput =
+  /** `backlog`: how many more handshake messages wait behind this one. Addresses in text, as the engine writes them. */
+  | { type: 'handshake'; source: string; destination: string; bytes: Uint8Array; backlog: number }
+  | { type: 'handshake-wanted'; peer: number }
+  | { type: 'session-confirmed'; peer: number; localIndex: number }
+  | { type: 'endpoint-changed'; peer: number; endpoint: string };
+
+export type DeviceEffect =
+  | { type: 'set-public-key'; publicKey: Uint8Array | null }
+  | { type: 'apply'; difference: EngineDifference }
+  /** The keys in it are to be erased once handed over. */
+  | { type: 'add-keypair'; peer: number; keypair: Keypair }
+  | { type: 'clear-keypairs'; peer: number }
+  | { type: 'send-to-peer'; peer: number; bytes: Uint8Array }
+  | { type: 'send-to'; destination: string; bytes: Uint8Array; source: string }
+  /** Without `source` the kernel chooses the address to send from anew. */
+  | { type: 'set-endpoint'; peer: number; endpoint: string; source?: string }
+  | { type: 'send-keepalive'; peer: number }
+  | { type: 'log'; level: 'debug' | 'info'; peer: string; message: string };
+
+/** Handshake messages that led to nothing, by reason, and cookies sent. */
+export const HANDSHAKE_COUNTERS = [
+  'malformed',
+  'wrongMac1',
+  'unknownPeer',
+  'unknownIndex',
+  'forged',
+  'replayed',
+  'tooFrequent',
+  'rateLimited',
+  'cookiesSent',
+] as const;
+export type HandshakeCounter = (typeof HANDSHAKE_COUNTERS)[number];
+
+const NANOSECONDS_PER_MILLISECOND = 1e6;
+
+export class Device {
+  readonly #environment: DeviceEnvironment;
+  readonly #times: ProtocolTimes;
+  readonly #maximumPeers: number;
+  readonly #timestamps = new TimestampSource();
+  readonly #limiter = new SourceLimiter();
+  readonly #peers = new Map<number, Peer>();
+  /** Our indices in use → whose they are. */
+  readonly #indices = new Map<number, Peer>();
+  #configuration = EMPTY_CONFIGURATION;
+  #numbers: ReadonlyMap<string, number> = new Map();
+  #local: StaticKeys | null = null;
+  #checker: CookieChecker | null = null;
+  #loadUntil = 0;
+  readonly counters: Record<HandshakeCounter, number>;
+
+  constructor(
+    environment: DeviceEnvironment,
+    options: { times?: ProtocolTimes; maximumPeers?: number } = {},
+  ) {
+    this.#environment = environment;
+    this.#times = options.times ?? PROTOCOL_TIMES;
+    this.#maximumPeers = options.maximumPeers ?? DEFAULT_MAXIMUM_PEERS;
+    this.counters = Object.fromEntries(HANDSHAKE_COUNTERS.map((name) => [name, 0])) as Record<
+      HandshakeCounter,
+      number
+    >;
+  }
+
+  /** What was configured last. */
+  get configuration(): DeviceConfiguration {
+    return this.#configuration;
+  }
+
+  get peers(): Iterable<Peer> {
+    return this.#peers.values();
+  }
+
+  get publicKey(): Uint8Array | null {
+    return this.#local?.publicKey ?? null;
+  }
+
+  /** Whether the peer has a session that can seal now. */
+  hasSession(peer: Peer, now: Moment): boolean {
+    const current = peer.slots.current;
+    return current !== null && now.monotonic - current.createdAt < this.#times.rejectAfterTime;
+  }
+
+  peerByPublicKey(publicKey: string): Peer | undefined {
+    const number = this.#numbers.get(publicKey);
+    return number === undefined ? undefined : this.#peers.get(number);
+  }
+
+  /**
+   * Takes a whole configuration and answers with the way from the one in force. Throws a `ConfigurationError`, and changes
+   * nothing, when it can't be. `override`: public keys whose endpoint is to be set even if it is configured as before.
+   */
+  configure(configuration: DeviceConfiguration, override: ReadonlySet<string> = new Set()): DeviceEffect[] {
+    const { difference: change, commit } = this.prepare(configuration, override);
+    const effects: DeviceEffect[] = change === null ? [] : [{ type: 'apply', difference: change }];
+    return [...effects, ...commit()];
+  }
+
+  /**
+   * The same in two steps, for a caller whose engine may refuse the difference: nothing has changed until `commit`, which
+   * must come before any other call and answers with the remaining effects.
+   */
+  prepare(
+    configuration: DeviceConfiguration,
+    override: ReadonlySet<string> = new Set(),
+  ): { difference: EngineDifference | null; commit: () => DeviceEffect[] } {
+    checkConfiguration(configuration, this.#maximumPeers);
+    const numbers = allocateNumbers(this.#numbers, configuration.peers, this.#maximumPeers);
+    const change = difference(
+      { configuration: this.#configuration, numbers: this.#numbers },
+      { configuration, numbers },
+      override,
+    );
+    return { difference: change, commit: () => this.#commit(configuration, numbers, override) };
+  }
+
+  #commit(
+    configuration: DeviceConfiguration,
+    numbers: ReadonlyMap<string, number>,
+    override: ReadonlySet<string>,
+  ): DeviceEffect[] {
+    const previous = new Map(this.#configuration.peers.map((peer) => [peer.publicKey, peer]));
+    for (const [publicKey, number] of this.#numbers) {
+      const peer = numbers.has(publicKey) ? undefined : this.#peers.get(number);
+      if (peer !== undefined) this.#removePeer(peer);
+    }
+    for (const wanted of configuration.peers) {
+      const number = numbers.get(wanted.publicKey);
+      const key = decodeKey(wanted.publicKey);
+      if (number === undefined || key === null) continue;
+      let peer = this.#peers.get(number);
+      if (peer === undefined) {
+        peer = new Peer(number, wanted.publicKey, key, this.#times, (bound) => this.#below(bound));
+        peer.handshake.setLocal(this.#local);
+        this.#peers.set(number, peer);
+      }
+      peer.handshake.setPresharedKey(wanted.presharedKey ?? null);
+      peer.timers.setPersistentInterval(wanted.persistentKeepaliveSeconds * 1_000);
+      const told = previous.get(wanted.publicKey)?.endpoint;
+      if (wanted.endpoint !== undefined && (told !== wanted.endpoint || override.has(wanted.publicKey)))
+        peer.endpoint = wanted.endpoint;
+    }
+    this.#configuration = configuration;
+    this.#numbers = numbers;
+    return this.#setPrivateKey(configuration.privateKey);
+  }
+
+  /** Something happened. */
+  handle(input: DeviceInput, now: Moment): DeviceEffect[] {
+    if (input.type === 'handshake') return this.#handleHandshake(input, now);
+    const peer = this.#peers.get(input.peer);
+    if (peer === undefined) return [];
+    switch (input.type) {
+      case 'handshake-wanted':
+        if (peer.timers.attempting || !peer.timers.mayInitiate(now.monotonic)) return [];
+        return this.#initiate(peer, now, { retry: false, silent: false });
+      case 'session-confirmed': {
+        const freed = peer.slots.confirm(input.localIndex);
+        if (freed === null) return [];
+        this.#release(freed);
+        return this.#sessionBegan(peer, now);
+      }
+      case 'endpoint-changed':
+        peer.endpoint = input.endpoint;
+        return [];
+      default:
+        return input satisfies never;
+    }
+  }
+
+  /** Time passed. */
+  handleTimeout(now: Moment): DeviceEffect[] {
+    const effects: DeviceEffect[] = [];
+    if (this.#local === null) return effects;
+    for (const peer of this.#peers.values()) {
+      const actions = peer.timers.advance(this.#environment.observe(peer.id), now.monotonic);
+      for (const action of actions) {
+        switch (action.type) {
+          case 'initiate':
+            effects.push(...this.#initiate(peer, now, action));
+            break;
+          case 'keepalive':
+            effects.push({ type: 'send-keepalive', peer: peer.id });
+            break;
+          case 'give-up':
+            this.#abandonHandshake(peer);
+            effects.push({
+              type: 'log',
+              level: 'info',
+              peer: peer.publicKey,
+              message: `no answer to handshakes for ${this.#times.rekeyAttemptTime / 1_000} s; waiting for the next packet`,
+            });
+            break;
+          case 'erase-keys':
+            effects.push(...this.#eraseKeys(peer));
+            break;
+        }
+      }
+    }
+    return effects;
+  }
+
+  /** When `handleTimeout` should be called next at the latest, on the monotonic clock; `null`: not before something happens. */
+  nextTimeout(now: Moment): number | null {
+    if (this.#local === null) return null;
+    let next: number | null = null;
+    for (const peer of this.#peers.values()) {
+      const deadline = peer.timers.nextDeadline(this.#environment.observe(peer.id));
+      if (deadline !== null && (next === null || deadline < next)) next = deadline;
+      if (peer.timers.needsObservation && (next === null || next > now.monotonic + OBSERVATION_INTERVAL))
+        next = now.monotonic + OBSERVATION_INTERVAL;
+    }
+    return next;
+  }
+
+  /** Erases every secret. */
+  close(): void {
+    for (const peer of this.#peers.values()) this.#removePeer(peer);
+    erase(this.#local?.privateKey);
+    this.#local = null;
+    this.#checker = null;
+  }
+
+  #setPrivateKey(privateKey: Uint8Array | null): DeviceEffect[] {
+    const wanted = privateKey === null ? null : clamped(privateKey);
+    if (
+      wanted === null ? this.#local === null : this.#local !== null && equal(wanted, this.#local.privateKey)
+    )
+      return [];
+    const effects: DeviceEffect[] = [];
+    const old = this.#local;
+    this.#local = wanted === null ? null : { privateKey: wanted, publicKey: publicKeyOf(wanted) };
+    this.#checker =
+      this.#local === null ? null : new CookieChecker(this.#local.publicKey, this.#environment.random);
+    effects.push({ type: 'set-public-key', publicKey: this.#local?.publicKey ?? null });
+    for (const peer of this.#peers.values()) {
+      if (old !== null) effects.push(...this.#eraseKeys(peer));
+      peer.handshake.setLocal(this.#local);
+    }
+    erase(old?.privateKey);
+    return effects;
+  }
+
+  #handleHandshake(
+    input: { source: string; destination: string; bytes: Uint8Array; backlog: number },
+    now: Moment,
+  ): DeviceEffect[] {
+    const checker = this.#checker;
+    if (checker === null || this.#local === null) return [];
+    const message = parseHandshakeMessage(input.bytes);
+    if (message === null) return this.#dropped('malformed');
+    if (message.type === 'cookie-reply') {
+      const peer = this.#indices.get(message.receiver);
+      if (peer === undefined) return this.#dropped('unknownIndex');
+      const taken = peer.cookies.consumeReply(message.nonce, message.sealedCookie, now.monotonic);
+      return taken ? [] : this.#dropped('forged');
+    }
+
+    if (!checker.checkMac1(input.bytes)) return this.#dropped('wrongMac1');
+    if (input.backlog >= LOAD_BACKLOG) this.#loadUntil = now.monotonic + LOAD_HOLD;
+    if (now.monotonic < this.#loadUntil) {
+      if (!checker.checkMac2(input.bytes, input.source, now.monotonic)) {
+        this.counters.cookiesSent++;
+        const reply = checker.createReply(input.bytes, message.sender, input.source, now.monotonic);
+        return [{ type: 'send-to', destination: input.source, bytes: reply, source: input.destination }];
+      }
+      if (!this.#limiter.allow(addressOf(input.source), now.monotonic)) return this.#dropped('rateLimited');
+    }
+    return message.type === 'initiation'
+      ? this.#handleInitiation(message, input, now, this.#local)
+      : this.#handleResponse(message, input, now);
+  }
+
+  #handleInitiation(
+    message: Extract<HandshakeMessage, { type: 'initiation' }>,
+    from: { source: string; destination: string; bytes: Uint8Array },
+    now: Moment,
+    local: StaticKeys,
+  ): DeviceEffect[] {
+    const opened = openPeerInitiation(local, message.noise);
+    if (opened === null) return this.#dropped('forged');
+    const peer = this.peerByPublicKey(encodeKey(opened.remoteStatic));
+    if (peer === undefined) return this.#dropped('unknownPeer');
+    const accepted = peer.handshake.accept(opened, now.monotonic);
+    if (accepted === 'forged') return this.#dropped('forged');
+    if (accepted === 'replayed') return this.#dropped('replayed');
+    if (accepted === 'too-frequent') return this.#dropped('tooFrequent');
+    const localIndex = this.#freeIndex();
+    const answer = peer.handshake.respond(accepted, message.sender, localIndex, this.#environment.random);
+    if (answer === null) return this.#dropped('forged');
+
+    peer.cookies.addMacs(answer.message, now.monotonic);
+    peer.handshakeBytesReceived += from.bytes.length;
+    peer.endpoint = from.source;
+    peer.timers.handshakeReceived(now.monotonic);
+    peer.timers.responseSent(now.monotonic);
+    return [
+      { type: 'set-endpoint', peer: peer.id, endpoint: from.source, source: from.destination },
+      this.#addKeypair(peer, answer.session, now),
+      { type: 'send-to-peer', peer: peer.id, bytes: answer.message },
+    ];
+  }
+
+  #handleResponse(
+    message: Extract<HandshakeMessage, { type: 'response' }>,
+    from: { source: string; destination: string; bytes: Uint8Array },
+    now: Moment,
+  ): DeviceEffect[] {
+    const peer = this.#indices.get(message.receiver);
+    if (peer === undefined || peer.handshake.pendingIndex !== message.receiver)
+      return this.#dropped('unknownIndex');
+    const session = peer.handshake.consumeResponse(message.sender, message.noise);
+    if (session === null) return this.#dropped('forged');
+    peer.handshakeBytesReceived += from.bytes.length;
+    peer.endpoint = from.source;
+    peer.timers.handshakeReceived(now.monotonic);
+    return [
+      { type: 'set-endpoint', peer: peer.id, endpoint: from.source, source: from.destination },
+      this.#addKeypair(peer, session, now),
+      ...this.#sessionBegan(peer, now),
+      // Proves to the responder that we have the session (section 5.1), with waiting data or empty.
+      { type: 'send-keepalive', peer: peer.id },
+    ];
+  }
+
+  #initiate(peer: Peer, now: Moment, how: { retry: boolean; silent: boolean }): DeviceEffect[] {
+    if (this.#local === null || peer.endpoint === undefined || !peer.handshake.usable) {
+      peer.timers.attemptsEnded();
+      return [];
+    }
+    this.#abandonHandshake(peer);
+    const localIndex = this.#freeIndex();
+    const timestamp = this.#timestamps.next(now.wall);
+    const bytes = peer.handshake.initiate(localIndex, timestamp, this.#environment.random);
+    if (bytes === null) return [];
+    this.#indices.set(localIndex, peer);
+    peer.cookies.addMacs(bytes, now.monotonic);
+    peer.timers.initiationSent(now.monotonic, how.retry);
+    const effects: DeviceEffect[] = [{ type: 'send-to-peer', peer: peer.id, bytes }];
+    // The address we send from may be what has gone bad.
+    if (how.silent) effects.unshift({ type: 'set-endpoint', peer: peer.id, endpoint: peer.endpoint });
+    return effects;
+  }
+
+  #addKeypair(peer: Peer, session: SessionKeys, now: Moment): DeviceEffect {
+    const { localIndex, initiator } = session;
+    this.#indices.set(localIndex, peer);
+    this.#release(peer.slots.add({ localIndex, initiator, createdAt: now.monotonic }));
+    peer.timers.keysDerived(now.monotonic);
+    const createdAt = BigInt(Math.round(now.monotonic * NANOSECONDS_PER_MILLISECOND));
+    return { type: 'add-keypair', peer: peer.id, keypair: { ...session, createdAt } };
+  }
+
+  #sessionBegan(peer: Peer, now: Moment): DeviceEffect[] {
+    const current = peer.slots.current;
+    if (current === null) return [];
+    peer.timers.sessionBegan(current.createdAt, current.initiator);
+    peer.latestHandshake = now.wall;
+    const role = current.initiator ? 'initiator' : 'responder';
+    return [{ type: 'log', level: 'debug', peer: peer.publicKey, message: `handshake complete as ${role}` }];
+  }
+
+  #abandonHandshake(peer: Peer): void {
+    const index = peer.handshake.pendingIndex;
+    peer.handshake.abandon();
+    if (index !== null) this.#release([index]);
+  }
+
+  #eraseKeys(peer: Peer): DeviceEffect[] {
+    this.#abandonHandshake(peer);
+    this.#release(peer.slots.clear());
+    peer.timers.keysErased();
+    return [{ type: 'clear-keypairs', peer: peer.id }];
+  }
+
+  #removePeer(peer: Peer): void {
+    this.#abandonHandshake(peer);
+    this.#release(peer.slots.clear());
+    peer.handshake.erase();
+    this.#peers.delete(peer.id);
+  }
+
+  #release(indices: readonly number[]): void {
+    for (const index of indices) this.#indices.delete(index);
+  }
+
+  #dropped(counter: HandshakeCounter): [] {
+    this.counters[counter]++;
+    return [];
+  }
+
+  /** An index nobody can guess and nothing uses. */
+  #freeIndex(): number {
+    for (let attempt = 0; attempt < INDEX_ATTEMPTS; attempt++) {
+      const bytes = this.#environment.random(4);
+      const index = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
+      if (!this.#indices.has(index) && !this.#environment.indexTaken(index)) return index;
+    }
+    throw new Error(
+      `no free session index in ${INDEX_ATTEMPTS} random attempts: the random source is broken`,
+    );
+  }
+
+  /** Uniform below `bound`, up to a bias of 2^-32 · bound. */
+  #below(bound: number): number {
+    const bytes = this.#environment.random(4);
+    const value = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
+    return Math.floor((value / 2 ** 32) * bound);
+  }
+}
+
+/** The address of an endpoint in text, without its port. */
+function addressOf(endpoint: string): string {
+  return endpoint.slice(0, endpoint.lastIndexOf(':'));
+}

@@ -1,0 +1,96 @@
+/** One remote peer: its keys, its handshake, its timers, and which sessions the engine holds for it. */
+import { CookieGenerator } from './cookie.ts';
+import type { ProtocolTimes } from './constants-of-protocol.ts';
+import { PeerHandshake } from './handshake.ts';
+import { PeerTimers } from './timers.ts';
+
+/** A session as far as it is known outside the engine: no keys. Times: monotonic milliseconds. */
+export interface Session {
+  localIndex: number;
+  initiator: boolean;
+  createdAt: number;
+}
+
+/**
+ * The places of the paper's section 5.1, mirrored from the engine: `current` seals; `previous` still opens what was on its
+ * way; `next` was made as responder and waits for the first packet that proves the initiator has it too.
+ */
+export class SessionSlots {
+  previous: Session | null = null;
+  current: Session | null = null;
+  next: Session | null = null;
+
+  /** Puts a new session in its place; answers with the indices that are free again. */
+  add(session: Session): number[] {
+    const before = this.indices();
+    if (session.initiator) {
+      // A session we offered that was never confirmed is still good for opening what comes.
+      this.previous = this.next ?? this.current;
+      this.next = null;
+      this.current = session;
+    } else {
+      this.next = session;
+      this.previous = null;
+    }
+    return this.#freedSince(before);
+  }
+
+  /** The first authenticated packet of `next` came. Answers with the freed indices, `null` when it isn't `next`. */
+  confirm(localIndex: number): number[] | null {
+    if (this.next?.localIndex !== localIndex) return null;
+    const before = this.indices();
+    this.previous = this.current;
+    this.current = this.next;
+    this.next = null;
+    return this.#freedSince(before);
+  }
+
+  clear(): number[] {
+    const before = this.indices();
+    this.previous = null;
+    this.current = null;
+    this.next = null;
+    return before;
+  }
+
+  indices(): number[] {
+    return [this.previous, this.current, this.next]
+      .filter((session) => session !== null)
+      .map((session) => session.localIndex);
+  }
+
+  #freedSince(before: readonly number[]): number[] {
+    const still = new Set(this.indices());
+    return before.filter((index) => !still.has(index));
+  }
+}
+
+export class Peer {
+  readonly id: number;
+  /** Base64, as configured. */
+  readonly publicKey: string;
+  readonly handshake: PeerHandshake;
+  readonly cookies: CookieGenerator;
+  readonly timers: PeerTimers;
+  readonly slots = new SessionSlots();
+  /** Where it was last, by configuration or by an authenticated packet. */
+  endpoint: string | undefined;
+  /** Milliseconds since 1970; 0: never. */
+  latestHandshake = 0;
+  /** Bytes of its authentic handshake messages, which the engine can't attribute. */
+  handshakeBytesReceived = 0;
+
+  constructor(
+    id: number,
+    publicKey: string,
+    publicKeyBytes: Uint8Array,
+    times: ProtocolTimes,
+    jitter: (bound: number) => number,
+  ) {
+    this.id = id;
+    this.publicKey = publicKey;
+    this.handshake = new PeerHandshake(publicKeyBytes);
+    this.cookies = new CookieGenerator(publicKeyBytes);
+    this.timers = new PeerTimers(times, jitter);
+  }
+}
