@@ -1,0 +1,32 @@
+/** What the features of the controller get: the API server, caches, time, a log. Made by `roles/controller.ts`. */
+import type { KubeClient } from './client.ts';
+import type { Clock } from './clock.ts';
+import type { ControllerMetrics } from './controller.ts';
+import type { EventRecorder } from './events.ts';
+import type { Informers } from './informers.ts';
+import type { Log } from './log.ts';
+
+/** A feature of the controller: runs until the signal is aborted, which is also when this process no longer leads. */
+export type Feature = (context: ControllerContext, signal: AbortSignal) => Promise<void>;
+
+export interface ControllerContext {
+  /** The own cluster's API server, as the controller's service account. */
+  kube: KubeClient;
+  /** Hawser's namespace. */
+  namespace: string;
+  /** Address of this pod (POD_IP): virtual nodes announce it as their kubelet's. */
+  podIP: string;
+  /** Name of this pod. */
+  podName: string;
+  /** Node that this pod runs on. */
+  nodeName: string;
+  /** Version of Hawser. */
+  version: string;
+  clock: Clock;
+  log: Log;
+  /** The shared informer of a kind: ask for it freely, it is one watch a process. */
+  informer: Informers['informer'];
+  /** Events, under the component `hawser-controller`. */
+  events: EventRecorder;
+  metrics?: ControllerMetrics;
+}

@@ -1,0 +1,174 @@
+/** Level-triggered controllers: an event queues a key, `reconcile` reads the world again. */
+import { deadline, systemClock, type Clock } from './clock.ts';
+import { KubeError, isAborted, isConflict, messageOf } from './errors.ts';
+import type { Informer } from './informer.ts';
+import type { Log } from './log.ts';
+import { createQueue, type Queue } from './queue.ts';
+import { keyOf, type AnyObject } from './refs.ts';
+
+/** What queues keys. */
+export interface Source {
+  /** Calls `enqueue` for every key that may need work, from now on. Returns how to stop. */
+  subscribe(enqueue: (key: string) => void): () => void;
+  /** Resolves when the first look at the world is complete. */
+  synced(signal: AbortSignal): Promise<void>;
+}
+
+export interface Outcome {
+  /** Look again then, whatever happens. */
+  requeueAfterMilliseconds?: number;
+}
+
+export interface ControllerOptions {
+  /** For logs and metrics. */
+  name: string;
+  sources: readonly Source[];
+  /**
+   * Makes the world of one key as it should be, from what the caches hold now. Throws when it could not: then it is
+   * called again, with backoff. Never called twice at once for a key.
+   */
+  reconcile(key: string, signal: AbortSignal): Promise<Outcome | void>;
+  /** Keys at a time. Default 4. */
+  concurrency?: number;
+  /** Of one reconcile; then its signal is aborted. Default 60 s. */
+  timeoutMilliseconds?: number;
+  log?: Log;
+  clock?: Clock;
+  queue?: Queue;
+  metrics?: ControllerMetrics;
+}
+
+/** Counters of a controller, for `/metrics`. */
+export interface ControllerMetrics {
+  reconciled(name: string, outcome: 'succeeded' | 'failed', seconds: number): void;
+  queued(name: string, waiting: number): void;
+}
+
+/**
+ * Keys from an informer: by default the key of the object that changed; or whatever `keys` says of it and of what it was.
+ */
+export function from<T extends AnyObject>(
+  informer: Informer<T>,
+  keys: (object: T, previous: T | undefined) => readonly string[] = (object) => [keyOf(object)],
+): Source {
+  return {
+    subscribe: (enqueue) =>
+      informer.onChange((_key, object, previous) => {
+        const queued = new Set<string>();
+        if (object !== undefined) for (const key of keys(object, previous)) queued.add(key);
+        // What it pointed to before may need work as well.
+        if (previous !== undefined) for (const key of keys(previous, undefined)) queued.add(key);
+        for (const key of queued) enqueue(key);
+      }),
+    synced: (signal) => informer.synced(signal),
+  };
+}
+
+/** Keys from anything else: call `trigger(key)`. */
+export function triggers(): Source & { trigger(key: string): void } {
+  const subscribers = new Set<(key: string) => void>();
+  return {
+    subscribe(enqueue) {
+      subscribers.add(enqueue);
+      return () => subscribers.delete(enqueue);
+    },
+    synced: () => Promise.resolve(),
+    trigger(key) {
+      for (const enqueue of subscribers) enqueue(key);
+    },
+  };
+}
+
+/** Runs a controller until the signal is aborted; returns when the work at hand has ended. */
+export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
+  const {
+    name,
+    sources,
+    concurrency = 4,
+    timeoutMilliseconds = 60_000,
+    clock = systemClock,
+    queue = createQueue(),
+    metrics,
+  } = options;
+  const log = options.log?.with({ controller: name });
+  let started = false;
+  let cancelTimer = () => {};
+  let timerAt = Infinity;
+  const working = new Set<Promise<void>>();
+
+  const work = async (key: string) => {
+    const begun = clock.now();
+    const limit = deadline(signal, timeoutMilliseconds, `${name} ${key}`, clock);
+    try {
+      const outcome = await options.reconcile(key, limit.signal);
+      queue.done(key, 'succeeded', clock.now());
+      const after = outcome?.requeueAfterMilliseconds;
+      if (after !== undefined) queue.addAt(key, clock.now() + after);
+      metrics?.reconciled(name, 'succeeded', (clock.now() - begun) / 1000);
+    } catch (error) {
+      const least = error instanceof KubeError ? error.retryAfterMilliseconds : undefined;
+      queue.done(key, 'failed', clock.now(), least);
+      metrics?.reconciled(name, 'failed', (clock.now() - begun) / 1000);
+      if (isAborted(error, signal)) return;
+      // A conflict is the ordinary way of learning that somebody else wrote first.
+      const level = isConflict(error) && queue.failures(key) < 5 ? 'debug' : 'warn';
+      log?.[level]('reconcile failed, will try again', {
+        key,
+        failures: queue.failures(key),
+        error: messageOf(error),
+      });
+    } finally {
+      limit.release();
+    }
+  };
+
+  const pump = () => {
+    if (!started || signal.aborted) return;
+    while (working.size < concurrency) {
+      const key = queue.take(clock.now());
+      if (key === undefined) break;
+      const promise = work(key).finally(() => {
+        working.delete(promise);
+        pump();
+      });
+      working.add(promise);
+    }
+    metrics?.queued(name, queue.waiting);
+    if (working.size >= concurrency) return;
+    const next = queue.nextDue() ?? Infinity;
+    if (next >= timerAt) return;
+    cancelTimer();
+    timerAt = next;
+    cancelTimer = clock.after(next - clock.now(), () => {
+      timerAt = Infinity;
+      pump();
+    });
+  };
+
+  let scheduled = false;
+  const enqueue = (key: string) => {
+    queue.add(key, clock.now());
+    // Not now: an informer may be in the middle of telling others.
+    if (scheduled) return;
+    scheduled = true;
+    queueMicrotask(() => {
+      scheduled = false;
+      pump();
+    });
+  };
+  const unsubscribe = sources.map((source) => source.subscribe(enqueue));
+  try {
+    await Promise.all(sources.map((source) => source.synced(signal)));
+    started = true;
+    pump();
+    if (!signal.aborted) {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    cancelTimer();
+    for (const stop of unsubscribe) stop();
+    await Promise.allSettled(working);
+  }
+}

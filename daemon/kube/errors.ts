@@ -1,0 +1,74 @@
+/** What can go wrong between Hawser and an API server, recognised by what it is and never by its text. */
+
+/** The `Status` object of the Kubernetes API, as far as it is read. */
+export interface StatusBody {
+  kind?: string;
+  message?: string;
+  reason?: string;
+  code?: number;
+  details?: { retryAfterSeconds?: number; causes?: { reason?: string; message?: string; field?: string }[] };
+}
+
+/** An answer of an API server that is no success. */
+export class KubeError extends Error {
+  override readonly name = 'KubeError';
+  /** HTTP status, or the code in an ERROR event of a watch. */
+  readonly status: number;
+  /** Machine-readable reason of the Kubernetes API, such as `AlreadyExists`. */
+  readonly reason: string;
+  /** What the server asked to wait before the next try. */
+  readonly retryAfterMilliseconds: number | undefined;
+
+  constructor(what: string, status: number, body: StatusBody, retryAfterSeconds?: number) {
+    const said = body.message ?? body.reason ?? 'no message';
+    super(`${what}: the API server answered ${status}: ${said.slice(0, 2000)}`);
+    this.status = status;
+    this.reason = body.reason ?? '';
+    const seconds = retryAfterSeconds ?? body.details?.retryAfterSeconds;
+    this.retryAfterMilliseconds = seconds === undefined ? undefined : Math.min(seconds, 60) * 1000;
+  }
+}
+
+/** No answer at all: refused, timed out, cut off, or a certificate that is not to be trusted. */
+export class UnreachableError extends Error {
+  override readonly name = 'UnreachableError';
+  /** Code of the system or of TLS, such as `ECONNREFUSED`; `DEADLINE` when no answer came in time. */
+  readonly code: string;
+
+  constructor(what: string, code: string, detail: string, cause?: unknown) {
+    super(`${what}: no answer from the API server (${code}): ${detail}`, { cause });
+    this.code = code;
+  }
+}
+
+const withStatus = (error: unknown, status: number): error is KubeError =>
+  error instanceof KubeError && error.status === status;
+
+/** 404: it isn't there, or its namespace or kind isn't. */
+export const isNotFound = (error: unknown): error is KubeError => withStatus(error, 404);
+/** 409 of any kind: somebody else wrote first, or it exists already. */
+export const isConflict = (error: unknown): error is KubeError => withStatus(error, 409);
+/** 409, because an object of that name exists. */
+export const isAlreadyExists = (error: unknown): error is KubeError =>
+  withStatus(error, 409) && error.reason === 'AlreadyExists';
+/** 401: the credentials are not valid (any more). */
+export const isUnauthorized = (error: unknown): error is KubeError => withStatus(error, 401);
+/** 403: RBAC, a quota or an admission policy says no. */
+export const isForbidden = (error: unknown): error is KubeError => withStatus(error, 403);
+/** 422: the object does not satisfy its schema. */
+export const isInvalid = (error: unknown): error is KubeError => withStatus(error, 422);
+/** 410: the resource version is too old; list again. */
+export const isGone = (error: unknown): error is KubeError =>
+  error instanceof KubeError && (error.status === 410 || error.reason === 'Expired');
+/** 429 or a 5xx: the same request may succeed later. */
+export const isTransient = (error: unknown): boolean =>
+  error instanceof UnreachableError ||
+  (error instanceof KubeError && (error.status === 429 || error.status >= 500));
+/** No answer came. */
+export const isUnreachable = (error: unknown): error is UnreachableError => error instanceof UnreachableError;
+/** Thrown because a signal was aborted; not worth a log line. */
+export const isAborted = (error: unknown, signal: AbortSignal): boolean =>
+  signal.aborted && (error === signal.reason || (error instanceof Error && error.name === 'AbortError'));
+
+/** The text of anything thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,218 @@
+/** A cache of one kind that follows the API server: list, then watch, for as long as it runs. */
+import type { KubeClient, ListOptions } from './client.ts';
+import { backoff, sleep, systemClock, type Clock } from './clock.ts';
+import { isAborted, isForbidden, isGone, isNotFound, messageOf } from './errors.ts';
+import type { Log } from './log.ts';
+import { keyOf, type AnyObject, type KindRef } from './refs.ts';
+
+/** Gets the object as it is now (undefined: gone) and as it was (undefined: new). Must not throw, nor change them. */
+export type ChangeHandler<T> = (key: string, object: T | undefined, previous: T | undefined) => void;
+
+export interface Informer<T extends AnyObject = AnyObject> {
+  readonly kind: KindRef<T>;
+  /** What the cache holds; not to be changed. Namespace undefined for cluster-scoped kinds. */
+  get(namespace: string | undefined, name: string): T | undefined;
+  /** By `namespace/name` or name. */
+  byKey(key: string): T | undefined;
+  list(): readonly T[];
+  /** Those of one namespace. */
+  listIn(namespace: string): readonly T[];
+  /** Called for every change from now on; what is there already is told at once. Returns how to stop. */
+  onChange(handler: ChangeHandler<T>): () => void;
+  /** Resolves when the first list is in. Rejects only when the signal is aborted. */
+  synced(signal: AbortSignal): Promise<void>;
+  readonly hasSynced: boolean;
+  /** When the API server last said anything on this kind, milliseconds since 1970; 0: never. */
+  readonly contactedAt: number;
+  /** Why it is not watching now; undefined while it is. */
+  readonly failure: string | undefined;
+  /** Dials anew at once, for whoever knows that the API server is back. */
+  reconnect(): void;
+  /** Lists and watches until the signal is aborted. Survives 410, cut connections, and restarts of the API server. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface InformerOptions<T extends AnyObject> extends ListOptions {
+  /** Drops what is not needed, to save memory. Metadata must stay. `managedFields` always go. */
+  transform?: (object: T) => T;
+  /** Bounds of how long one watch lasts, in seconds; a random value between. Default 300 to 600. */
+  watchSeconds?: readonly [number, number];
+  /** A watch silent for longer is dialled anew. Default 150 s: the server sends a bookmark every minute or so. */
+  idleTimeoutMilliseconds?: number;
+  log?: Log;
+  clock?: Clock;
+  random?: () => number;
+}
+
+/** An informer; it does nothing until `run`. */
+export function createInformer<T extends AnyObject>(
+  kube: Pick<KubeClient, 'list' | 'watch'>,
+  kind: KindRef<T>,
+  options: InformerOptions<T> = {},
+): Informer<T> {
+  const {
+    transform = (object: T) => object,
+    watchSeconds = [300, 600],
+    idleTimeoutMilliseconds = 150_000,
+    log,
+    clock = systemClock,
+    random = Math.random,
+    ...selectors
+  } = options;
+  const store = new Map<string, T>();
+  const handlers = new Set<ChangeHandler<T>>();
+  const waiting = new Set<() => void>();
+  let hasSynced = false;
+  let contactedAt = 0;
+  let failure: string | undefined;
+  let resourceVersion = '';
+  let interrupt: AbortController | undefined;
+
+  const trim = (object: T): T => {
+    delete object.metadata.managedFields;
+    return transform(object);
+  };
+  const tell = (key: string, object: T | undefined, previous: T | undefined) => {
+    for (const handler of handlers) {
+      try {
+        handler(key, object, previous);
+      } catch (error) {
+        log?.error('a handler of an informer failed', { kind: kind.kind, key, error });
+      }
+    }
+  };
+  const put = (object: T) => {
+    const key = keyOf(object);
+    const previous = store.get(key);
+    if (previous?.metadata.resourceVersion === object.metadata.resourceVersion && previous !== undefined)
+      return;
+    store.set(key, object);
+    tell(key, object, previous);
+  };
+  const remove = (key: string) => {
+    const previous = store.get(key);
+    if (previous === undefined) return;
+    store.delete(key);
+    tell(key, undefined, previous);
+  };
+  const contacted = () => {
+    contactedAt = clock.now();
+    failure = undefined;
+  };
+
+  async function relist(signal: AbortSignal): Promise<void> {
+    const { items, resourceVersion: listed } = await kube.list(kind, selectors, signal);
+    contacted();
+    const keys = new Set(items.map((item) => keyOf(item)));
+    for (const item of items) put(trim(item));
+    for (const key of store.keys()) if (!keys.has(key)) remove(key);
+    resourceVersion = listed;
+    if (hasSynced) return;
+    hasSynced = true;
+    for (const wake of waiting) wake();
+    waiting.clear();
+  }
+
+  async function follow(signal: AbortSignal): Promise<void> {
+    const [shortest, longest] = watchSeconds;
+    const timeoutSeconds = shortest + (longest - shortest) * random();
+    const events = kube.watch(
+      kind,
+      { ...selectors, resourceVersion, timeoutSeconds, idleTimeoutMilliseconds },
+      signal,
+    );
+    for await (const event of events) {
+      contacted();
+      const version = event.object.metadata.resourceVersion;
+      if (event.type === 'DELETED') remove(keyOf(event.object));
+      else if (event.type !== 'BOOKMARK') put(trim(event.object));
+      if (version !== undefined) resourceVersion = version;
+    }
+  }
+
+  return {
+    kind,
+    get: (namespace, name) => store.get(namespace === undefined ? name : `${namespace}/${name}`),
+    byKey: (key) => store.get(key),
+    list: () => [...store.values()],
+    listIn: (namespace) => [...store.values()].filter((object) => object.metadata.namespace === namespace),
+    onChange(handler) {
+      handlers.add(handler);
+      for (const [key, object] of store) handler(key, object, undefined);
+      return () => handlers.delete(handler);
+    },
+    async synced(signal) {
+      if (hasSynced) return;
+      signal.throwIfAborted();
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = () => {
+          waiting.delete(wake);
+          reject(signal.reason as Error);
+        };
+        const wake = () => {
+          signal.removeEventListener('abort', onAbort);
+          resolve();
+        };
+        signal.addEventListener('abort', onAbort, { once: true });
+        waiting.add(wake);
+      });
+    },
+    get hasSynced() {
+      return hasSynced;
+    },
+    get contactedAt() {
+      return contactedAt;
+    },
+    get failure() {
+      return failure;
+    },
+    reconnect: () => interrupt?.abort(new Error('dialling anew')),
+    async run(signal) {
+      let failures = 0;
+      let logged: string | undefined;
+      while (!signal.aborted) {
+        const attempt = new AbortController();
+        const onAbort = () => attempt.abort(signal.reason);
+        signal.addEventListener('abort', onAbort, { once: true });
+        interrupt = attempt;
+        const startedAt = clock.now();
+        try {
+          if (resourceVersion === '') await relist(attempt.signal);
+          await follow(attempt.signal);
+          // A server that ends every watch at once is not to be asked in a loop.
+          failures = clock.now() - startedAt < 1000 ? failures + 1 : 0;
+        } catch (error) {
+          if (signal.aborted) break;
+          if (isGone(error)) {
+            resourceVersion = '';
+            failures = Math.min(failures + 1, 2);
+          } else if (!isAborted(error, attempt.signal)) {
+            // A cut watch goes on where it was; only a refusal of the request itself asks for another list.
+            if (isForbidden(error) || isNotFound(error)) resourceVersion = '';
+            failures = contactedAt >= startedAt ? 1 : failures + 1;
+            failure = messageOf(error);
+            if (failure !== logged)
+              log?.warn('watching again after a failure', { kind: kind.kind, error: failure });
+            logged = failure;
+          }
+        } finally {
+          signal.removeEventListener('abort', onAbort);
+        }
+        if (failures > 0) {
+          // Not longer than 10 s: what is back is to be noticed soon.
+          await waitOrInterrupt(backoff(failures - 1, { base: 100, most: 10_000, random }));
+        }
+      }
+
+      /** Waits, but not when somebody asks to dial anew. */
+      async function waitOrInterrupt(milliseconds: number): Promise<void> {
+        const pause = new AbortController();
+        const onAbort = () => pause.abort();
+        signal.addEventListener('abort', onAbort, { once: true });
+        interrupt = pause;
+        await sleep(milliseconds, pause.signal, clock);
+        signal.removeEventListener('abort', onAbort);
+      }
+    },
+  };
+}

@@ -1,0 +1,166 @@
+/** One at a time: work that runs only while a Lease is held. */
+import type { KubeClient } from './client.ts';
+import { deadline, sleep, systemClock, type Clock } from './clock.ts';
+import { isConflict, messageOf } from './errors.ts';
+import type { Log } from './log.ts';
+import { kind, type Ref } from './refs.ts';
+import type { Lease } from './types.ts';
+
+export interface LeaderOptions {
+  kube: Pick<KubeClient, 'get' | 'create' | 'replace'>;
+  namespace: string;
+  name: string;
+  /** Who we are: the pod's name, so that a container that restarts in its pod goes on at once. */
+  identity: string;
+  /** Others may take a lease that was not renewed for so long. Default 15 s, as Kubernetes' own controllers. */
+  leaseSeconds?: number;
+  log?: Log;
+  clock?: Clock;
+}
+
+/** What is known of the lease, by this process's own clock: clocks of different machines are never compared. */
+export interface Observation {
+  resourceVersion: string;
+  /** When this version was first seen here. */
+  at: number;
+}
+
+/** May this process take the lease? Pure. `observed`: when its present version was first seen here. */
+export function mayTake(
+  lease: Lease | undefined,
+  identity: string,
+  observed: Observation | undefined,
+  leaseSeconds: number,
+  now: number,
+): boolean {
+  const holder = lease?.spec?.holderIdentity;
+  if (lease === undefined || !holder || holder === identity) return true;
+  const seconds = lease.spec?.leaseDurationSeconds ?? leaseSeconds;
+  return observed !== undefined && now - observed.at >= seconds * 1000;
+}
+
+/** RFC 3339 with microseconds: metav1.MicroTime. */
+const microTime = (now: number): string => `${new Date(now).toISOString().slice(0, -1)}000Z`;
+
+/**
+ * Waits for the lease, then runs `work` with a signal that is aborted as soon as the lease can no longer be proved to be
+ * held, at the latest two thirds of its time after the last renewal, before anybody else may take it. Returns when the
+ * work has ended. Gives the lease back when the signal was aborted, so that the next one need not wait.
+ */
+export async function runAsLeader(
+  options: LeaderOptions,
+  work: (signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { kube, namespace, name, identity, leaseSeconds = 15, log, clock = systemClock } = options;
+  const ref: Ref<Lease> = { kind: kind.lease, namespace, name };
+  const renewEvery = (leaseSeconds * 1000) / 3;
+  const giveUpAfter = (leaseSeconds * 1000 * 2) / 3;
+  let observed: Observation | undefined;
+  let held: Lease | undefined;
+
+  const attempt = async (): Promise<boolean> => {
+    const limit = deadline(signal, renewEvery, `lease ${name}`, clock);
+    try {
+      const present = held ?? (await kube.get(ref, limit.signal));
+      const version = present?.metadata.resourceVersion ?? '';
+      if (observed?.resourceVersion !== version) observed = { resourceVersion: version, at: clock.now() };
+      if (!mayTake(present, identity, observed, leaseSeconds, clock.now())) return false;
+      const now = microTime(clock.now());
+      const ours = present?.spec?.holderIdentity === identity;
+      const next: Lease = {
+        apiVersion: ref.kind.apiVersion,
+        kind: ref.kind.kind,
+        metadata: { ...present?.metadata, name, namespace },
+        spec: {
+          holderIdentity: identity,
+          leaseDurationSeconds: leaseSeconds,
+          acquireTime: ours && held !== undefined ? (present?.spec?.acquireTime ?? now) : now,
+          renewTime: now,
+          leaseTransitions: (present?.spec?.leaseTransitions ?? 0) + (ours || present === undefined ? 0 : 1),
+        },
+      };
+      held =
+        present === undefined
+          ? await kube.create(next, limit.signal)
+          : await kube.replace(next, {}, limit.signal);
+      return true;
+    } catch (error) {
+      // What we hold in mind is not what is there: read it again.
+      if (isConflict(error)) held = undefined;
+      throw error;
+    } finally {
+      limit.release();
+    }
+  };
+
+  let said = '';
+  for (;;) {
+    if (signal.aborted) return;
+    try {
+      if (await attempt()) break;
+      const holder = 'waiting for the lease';
+      if (said !== holder) log?.info(holder, { lease: name });
+      said = holder;
+    } catch (error) {
+      if (messageOf(error) !== said && !isConflict(error))
+        log?.warn('cannot get the lease', { lease: name, error });
+      said = messageOf(error);
+    }
+    await sleep(leaseSeconds * 100, signal, clock);
+  }
+  log?.info('leading', { lease: name, identity });
+
+  const leading = new AbortController();
+  const onAbort = () => leading.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  const renewing = (async () => {
+    let renewed = clock.now();
+    while (!leading.signal.aborted) {
+      const cancel = clock.after(renewed + giveUpAfter - clock.now(), () =>
+        leading.abort(new Error(`the lease ${name} could not be renewed for ${giveUpAfter / 1000} s`)),
+      );
+      await sleep(
+        Math.min(renewEvery, Math.max(0, renewed + renewEvery - clock.now())),
+        leading.signal,
+        clock,
+      );
+      if (leading.signal.aborted) {
+        cancel();
+        break;
+      }
+      const sent = clock.now();
+      try {
+        if (await attempt()) renewed = sent;
+        else leading.abort(new Error(`the lease ${name} has another holder`));
+      } catch (error) {
+        log?.warn('cannot renew the lease', { lease: name, error });
+        await sleep(500, leading.signal, clock);
+      } finally {
+        cancel();
+      }
+    }
+  })();
+
+  try {
+    await work(leading.signal);
+  } finally {
+    const lost = leading.signal.aborted && !signal.aborted;
+    if (lost) log?.error('no longer leading', { lease: name, error: leading.signal.reason });
+    leading.abort(new Error('the work has ended'));
+    signal.removeEventListener('abort', onAbort);
+    await renewing;
+    if (!lost && held !== undefined) {
+      const limit = deadline(new AbortController().signal, 2000, `lease ${name}`, clock);
+      const released: Lease = {
+        ...held,
+        spec: { ...held.spec, holderIdentity: '', leaseDurationSeconds: 1 },
+      };
+      await kube
+        .replace(released, {}, limit.signal)
+        .catch((error: unknown) => log?.warn('cannot give the lease back', { lease: name, error }));
+      limit.release();
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/** Keys that wait for work: each at most once, retried with backoff, bounded. No timers: the caller brings the time. */
+import { backoff } from './clock.ts';
+
+export interface QueueOptions {
+  /** First and longest pause after failures, milliseconds. Default 50 and 60,000. */
+  baseMilliseconds?: number;
+  mostMilliseconds?: number;
+  /** Keys held at most; one more is dropped and counted (a resync brings it back). Default 100,000. */
+  limit?: number;
+  random?: () => number;
+}
+
+/**
+ * A queue of keys. A key that is added while it waits stays one; one that is added while it is worked on is worked on
+ * again afterwards. `take` and `done` frame the work on a key.
+ */
+export interface Queue {
+  /** As soon as possible, even if it was waiting for a later time. */
+  add(key: string, now: number): void;
+  /** At that time, or earlier if it is asked for earlier meanwhile. */
+  addAt(key: string, time: number): void;
+  /** The next key that is due; undefined if none is. */
+  take(now: number): string | undefined;
+  /** Ends the work on a key. Failed: again after a backoff that grows with the failures in a row. */
+  done(key: string, outcome: 'succeeded' | 'failed', now: number, least?: number): void;
+  /** When the next key is due; undefined if none waits. */
+  nextDue(): number | undefined;
+  failures(key: string): number;
+  readonly waiting: number;
+  readonly working: number;
+  /** Keys that found the queue full. */
+  readonly dropped: number;
+}
+
+/** An empty queue. */
+export function createQueue(options: QueueOptions = {}): Queue {
+  const { baseMilliseconds = 50, mostMilliseconds = 60_000, limit = 100_000, random = Math.random } = options;
+  /** Due times of what waits and is not being worked on. Insertion order keeps equals fair. */
+  const due = new Map<string, number>();
+  const busy = new Set<string>();
+  /** Due times of what was asked for again while it was being worked on. */
+  const again = new Map<string, number>();
+  const failed = new Map<string, number>();
+  let dropped = 0;
+  /** Not later than the earliest due time: lets `take` skip the search when nothing is due. */
+  let earliest = Infinity;
+
+  const put = (key: string, time: number) => {
+    const target = busy.has(key) ? again : due;
+    const present = target.get(key);
+    if (present !== undefined && present <= time) return;
+    if (present === undefined && due.size + again.size >= limit) {
+      dropped++;
+      return;
+    }
+    target.set(key, time);
+    if (target === due && time < earliest) earliest = time;
+  };
+
+  return {
+    add: (key, now) => put(key, now),
+    addAt: put,
+    take(now) {
+      if (earliest > now) return undefined;
+      let first: string | undefined;
+      let time = Infinity;
+      for (const [key, at] of due) {
+        if (at < time) {
+          first = key;
+          time = at;
+        }
+      }
+      earliest = time;
+      if (first === undefined || time > now) return undefined;
+      due.delete(first);
+      busy.add(first);
+      return first;
+    },
+    done(key, outcome, now, least = 0) {
+      if (!busy.delete(key)) return;
+      const next = again.get(key);
+      again.delete(key);
+      if (outcome === 'succeeded') {
+        failed.delete(key);
+        if (next !== undefined) put(key, next);
+        return;
+      }
+      const failures = failed.get(key) ?? 0;
+      failed.set(key, failures + 1);
+      const pause = backoff(failures, { base: baseMilliseconds, most: mostMilliseconds, random });
+      // What changed meanwhile may be the cure, but not faster than the first pause.
+      const retry = now + Math.max(pause, least);
+      put(key, next === undefined ? retry : Math.min(retry, Math.max(next, now + baseMilliseconds)));
+    },
+    nextDue() {
+      if (due.size === 0) return undefined;
+      let time = Infinity;
+      for (const at of due.values()) if (at < time) time = at;
+      earliest = time;
+      return time;
+    },
+    failures: (key) => failed.get(key) ?? 0,
+    get waiting() {
+      return due.size + again.size;
+    },
+    get working() {
+      return busy.size;
+    },
+    get dropped() {
+      return dropped;
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/** Status of an object by server-side apply: what a feature owns, written only when it changed. */
+import type { Condition, KubernetesObject } from '../../shared/api/meta.ts';
+import { isTrue, ownConditions, turnedConditions, type Finding } from '../../shared/conditions.ts';
+import type { KubeClient } from './client.ts';
+import type { EventRecorder } from './events.ts';
+
+export interface StatusWrite<T extends KubernetesObject> {
+  kube: Pick<KubeClient, 'apply'>;
+  /** `hawser-<feature>`: owns the fields and conditions given, and always gives all of them. */
+  fieldManager: string;
+  /** As it was read last. */
+  object: T;
+  /** All conditions of this writer. */
+  findings: readonly Finding[];
+  /** All other status fields of this writer; undefined ones are left out, and so removed if it owned them. */
+  fields?: Record<string, unknown>;
+  /** Milliseconds since 1970. */
+  now: number;
+  /** Tells of conditions whose status turned: Normal for True, Warning for False of one that was True. */
+  events?: EventRecorder;
+}
+
+/** JSON with sorted keys: equal content is equal text. Undefined members don't count. */
+export function stableText(value: unknown): string {
+  return JSON.stringify(value, (_name, member: unknown) =>
+    typeof member === 'object' && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : member,
+  );
+}
+
+/**
+ * Applies conditions and fields to the status. Says whether anything had to be written. The object must exist: an apply
+ * with a uid fails with Conflict when it is another one by now.
+ */
+export async function applyStatus<T extends KubernetesObject>(
+  { kube, fieldManager, object, findings, fields = {}, now, events }: StatusWrite<T>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const present = (object.status ?? {}) as Record<string, unknown> & { conditions?: Condition[] };
+  const generation = object.metadata.generation;
+  const conditions = ownConditions(
+    present.conditions,
+    findings.map((finding) => ({ observedGeneration: generation, ...finding })),
+    now,
+  );
+  const unchanged =
+    Object.entries(fields).every(([name, value]) => stableText(present[name]) === stableText(value)) &&
+    conditions.every((condition) => present.conditions?.includes(condition));
+  if (unchanged) return false;
+  const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  const { name, namespace, uid } = object.metadata;
+  await kube.apply(
+    {
+      apiVersion: object.apiVersion,
+      kind: object.kind,
+      metadata: { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) },
+      status: { ...given, ...(conditions.length > 0 && { conditions }) },
+    } as unknown as T,
+    { fieldManager, subresource: 'status' },
+    signal,
+  );
+  for (const condition of turnedConditions(present.conditions, conditions)) {
+    if (condition.status === 'True') events?.emit(object, 'Normal', condition.reason, condition.message);
+    else if (condition.status === 'False' && isTrue(present.conditions, condition.type)) {
+      events?.emit(object, 'Warning', condition.reason, condition.message);
+    }
+  }
+  return true;
+}
