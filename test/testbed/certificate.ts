@@ -135,8 +135,8 @@ function issue(
 export function newKeyPair(): { publicKey: string; privateKey: string } {
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
-    publicKey: pair.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
-    privateKey: pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    publicKey: pair.publicKey.export({ type: 'spki', format: 'pem' }),
+    privateKey: pair.privateKey.export({ type: 'pkcs8', format: 'pem' }),
   };
 }
 

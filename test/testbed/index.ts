@@ -1,4 +1,9 @@
 /** The test bed: real clusters on this machine, for tests and for the demo. See README.md here. */
+export { attach, down, up } from './bed.ts';
+export type { Bed, BedCluster, BedNode, UpOptions } from './bed.ts';
+export { agnhostImage } from './image.ts';
+export { PlanError } from './plan.ts';
+export type { BedPlan, BedRequest, ClusterPlan, ClusterRequest, NodePlan } from './plan.ts';
+export { ensurePrograms } from './programs.ts';
 export { upControlPlane } from './up-control-plane.ts';
 export type { ControlPlane, ControlPlaneOptions } from './up-control-plane.ts';
-export { ensurePrograms } from './programs.ts';

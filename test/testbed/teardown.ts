@@ -1,0 +1,214 @@
+/**
+ * Takes everything of a bed away, whatever state it is in. It relies on no record alone: processes are found by
+ * record, by namespace, by cgroup and by environment; the rest by names and paths that only this bed uses.
+ */
+import { existsSync } from 'node:fs';
+import { readFile, readdir, readlink, rm, rmdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { checkName, hostLinkName, namespacePrefix } from './plan.ts';
+import { findProcesses, identify, isAlive, networkNamespaceOf, stopProcesses } from './processes.ts';
+import type { ProcessId } from './processes.ts';
+import { run, runAnyway } from './run.ts';
+import { bedVariable } from './services.ts';
+import { bedDirectory, readRecords } from './state.ts';
+
+const namespacesDirectory = '/run/netns';
+const cgroupsDirectory = '/sys/fs/cgroup';
+/** Directories which programs of a node write to whatever one tells them. */
+const cniResults = '/var/lib/cni/results';
+const containerLogs = '/var/log/containers';
+
+/** Removes processes, mounts, namespaces, links, cgroups and files of the bed of that name. */
+export async function tearDown(name: string): Promise<void> {
+  checkName(name);
+  const directory = bedDirectory(name);
+  await endProcesses(name, directory);
+  const sockets = await shimSockets(directory);
+  const containers = await containerIds(directory);
+  await unmountBelow(directory);
+  await removeNamespaces(name);
+  await run(['ip', 'link', 'del', hostLinkName(name)]).catch(() => undefined);
+  await removeCgroups(containers);
+  for (const socket of sockets) await rm(socket, { force: true });
+  await removeStrayFiles(name, directory, containers);
+  await rm(directory, { recursive: true, force: true });
+}
+
+async function endProcesses(name: string, directory: string): Promise<void> {
+  // Each round ends what starts others before it looks again; three are enough for shim → container.
+  for (let round = 0; round < 10; round++) {
+    const found = await bedProcesses(name, directory);
+    if (found.length === 0) return;
+    await stopProcesses(found, 0);
+  }
+  const left = await bedProcesses(name, directory);
+  if (left.length > 0) {
+    throw new Error(
+      `processes ${left.map(({ pid }) => pid).join(', ')} of bed ${name} come back again and again`,
+    );
+  }
+}
+
+/** All processes of a bed, those of its containers too. */
+export async function bedProcesses(name: string, directory: string): Promise<ProcessId[]> {
+  const found = new Map<number, ProcessId>();
+  const add = (process_: ProcessId | undefined) => {
+    if (process_ !== undefined && process_.pid !== process.pid && isAlive(process_))
+      found.set(process_.pid, process_);
+  };
+  for (const record of await readRecords(directory)) add(record.process);
+  for (const pid of await cgroupProcesses(await containerIds(directory))) add(identify(pid));
+  const namespaces = await namespaceInodes(name);
+  const mark = `${bedVariable}=${directory}`;
+  const inside = await findProcesses((pid) => {
+    const namespace = networkNamespaceOf(pid);
+    return namespace !== undefined && namespaces.has(namespace);
+  });
+  for (const each of inside) add(each);
+  for (const entry of await readdir('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    const environment = await readFile(`/proc/${entry}/environ`, 'utf8').catch(() => '');
+    if (environment.split('\0').includes(mark)) add(identify(Number(entry)));
+  }
+  return [...found.values()];
+}
+
+/** As /proc/PID/ns/net shows them. A process of the machine's own namespace never matches. */
+async function namespaceInodes(name: string): Promise<Set<string>> {
+  const inodes = new Set<string>();
+  for (const namespace of await namespacesOf(name)) {
+    const facts = await stat(join(namespacesDirectory, namespace)).catch(() => undefined);
+    if (facts !== undefined) inodes.add(`net:[${facts.ino}]`);
+  }
+  const own = networkNamespaceOf('self');
+  if (own !== undefined) inodes.delete(own);
+  return inodes;
+}
+
+async function namespacesOf(name: string): Promise<string[]> {
+  const entries = await readdir(namespacesDirectory).catch(() => []);
+  return entries.filter((entry) => entry.startsWith(namespacePrefix(name)));
+}
+
+async function removeNamespaces(name: string): Promise<void> {
+  for (const namespace of await namespacesOf(name)) {
+    const result = await runAnyway(['ip', 'netns', 'del', namespace]);
+    // What was never mounted, or is mounted no more, is a plain file.
+    if (result.exitCode !== 0) await rm(join(namespacesDirectory, namespace), { force: true });
+  }
+}
+
+/**
+ * Where a kubelet makes no cgroups for pods, runc's are named for the container, below one directory that all
+ * beds, and perhaps others, share.
+ */
+async function cgroupsOf(containers: readonly string[]): Promise<string[]> {
+  const hierarchies = await readdir(cgroupsDirectory, { withFileTypes: true }).catch(() => []);
+  const roots = ['.', ...hierarchies.filter((entry) => entry.isDirectory()).map((entry) => entry.name)];
+  return roots
+    .flatMap((root) => containers.map((container) => join(cgroupsDirectory, root, 'k8s.io', container)))
+    .filter((path) => existsSync(path));
+}
+
+async function cgroupProcesses(containers: readonly string[]): Promise<number[]> {
+  const pids: number[] = [];
+  for (const directory of await cgroupsOf(containers)) {
+    const text = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => '');
+    pids.push(...text.split('\n').filter(Boolean).map(Number));
+  }
+  return pids.filter((pid) => pid > 0);
+}
+
+async function removeCgroups(containers: readonly string[]): Promise<void> {
+  for (const directory of await cgroupsOf(containers)) {
+    await rmdir(directory).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw new Error(`cgroup ${directory} cannot be removed: ${error.message}`);
+    });
+    // The common parent goes with the last container of anybody.
+    await rmdir(join(directory, '..')).catch(() => undefined);
+  }
+}
+
+/** Mount points at or below a directory, the deepest first. */
+export function mountsBelow(mountInfo: string, directory: string): string[] {
+  const points = mountInfo
+    .split('\n')
+    .map((line) => line.split(' ')[4])
+    .filter((point) => point !== undefined)
+    // proc(5): spaces and the like are written as octal escapes.
+    .map((point) =>
+      point.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8))),
+    )
+    .filter((point) => point === directory || point.startsWith(`${directory}/`));
+  return points.toReversed();
+}
+
+async function unmountBelow(directory: string): Promise<void> {
+  for (let round = 0; round < 5; round++) {
+    const mounts = mountsBelow(await readFile('/proc/self/mountinfo', 'utf8'), directory);
+    if (mounts.length === 0) return;
+    for (let from = 0; from < mounts.length; from += 100) {
+      await runAnyway(['umount', '-l', '--', ...mounts.slice(from, from + 100)]);
+    }
+  }
+  const left = mountsBelow(await readFile('/proc/self/mountinfo', 'utf8'), directory);
+  if (left.length > 0) throw new Error(`these cannot be unmounted: ${left.join(', ')}`);
+}
+
+async function subdirectories(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => join(directory, entry.name));
+}
+
+async function nodeDirectories(directory: string): Promise<string[]> {
+  const clusters = await subdirectories(directory);
+  return (await Promise.all(clusters.map(subdirectories))).flat();
+}
+
+/** IDs of all containers and sandboxes that the bed's containerds know, dead ones too. */
+async function containerIds(directory: string): Promise<string[]> {
+  const ids = new Set<string>();
+  for (const node of await nodeDirectories(directory)) {
+    for (const place of [
+      'containerd-state/io.containerd.runtime.v2.task/k8s.io',
+      'containerd-state/io.containerd.grpc.v1.cri/sandboxes',
+      'containerd-state/io.containerd.grpc.v1.cri/containers',
+      'containerd/io.containerd.grpc.v1.cri/sandboxes',
+      'containerd/io.containerd.grpc.v1.cri/containers',
+    ]) {
+      for (const path of await subdirectories(join(node, place))) ids.add(basename(path));
+    }
+  }
+  return [...ids].filter((id) => /^[0-9a-f]{64}$/.test(id));
+}
+
+/** Each container's shim listens on a socket outside the bed's directory, and leaves it when killed. */
+async function shimSockets(directory: string): Promise<string[]> {
+  const sockets: string[] = [];
+  for (const node of await nodeDirectories(directory)) {
+    const tasks = join(node, 'containerd-state/io.containerd.runtime.v2.task/k8s.io');
+    for (const task of await subdirectories(tasks)) {
+      const address = await readFile(join(task, 'address'), 'utf8').catch(() => '');
+      const path = address.trim().replace(/^unix:\/\//, '');
+      if (path.startsWith('/run/containerd/s/')) sockets.push(path);
+    }
+  }
+  return sockets;
+}
+
+async function removeStrayFiles(
+  name: string,
+  directory: string,
+  containers: readonly string[],
+): Promise<void> {
+  const results = await readdir(cniResults).catch(() => []);
+  const ours = new Set(containers.map((container) => `cni-loopback-${container}-lo`));
+  for (const file of results.filter((each) => each.startsWith(`hawser.${name}.`) || ours.has(each))) {
+    await rm(join(cniResults, file), { force: true });
+  }
+  for (const file of await readdir(containerLogs).catch(() => [])) {
+    const path = join(containerLogs, file);
+    const target = await readlink(path).catch(() => '');
+    if (target.startsWith(`${directory}/`)) await rm(path, { force: true });
+  }
+}
