@@ -15,3 +15,5 @@ export * from './refs.ts';
 export * from './status.ts';
 export type { Answer, KubeConnection, RequestOptions } from './transport.ts';
 export { createTransport, readBody } from './transport.ts';
+export type * from './types.ts';
+export { conditionsOf } from './types.ts';

@@ -1,0 +1,337 @@
+/**
+ * Clients of the providers' API servers, one a peering, made from the identities that lie in Secrets. A renewed token
+ * is used from the next request on; another address or CA makes another client. Shared by all features of a process.
+ */
+import { z } from 'zod';
+import { dateTime, httpsURL, label } from '../../shared/api/meta.ts';
+import { secrets } from '../../shared/names.ts';
+import { createKubeClient, type KubeClient } from './client.ts';
+import { sleep } from './clock.ts';
+import { fromIdentity } from './config.ts';
+import type { ControllerContext } from './context.ts';
+import type { Source } from './controller.ts';
+import { KubeError, messageOf } from './errors.ts';
+import { createInformer, type Informer } from './informer.ts';
+import { collectionPath, kind, type AnyObject, type KindRef } from './refs.ts';
+import { readBody } from './transport.ts';
+import type { Secret } from './types.ts';
+
+/** Content of `identity.json` in the Secret `hawser-identity-<peering>`. */
+export const identityFile = 'identity.json';
+const identity = z.object({
+  apiServerURL: httpsURL,
+  caBundle: z.string().max(65_536),
+  tlsServerName: z.string().max(253).optional(),
+  token: z.string().max(16_384),
+  expiresAt: dateTime,
+  tenantNamespace: label,
+});
+type StoredIdentity = z.infer<typeof identity>;
+
+/** Whether a provider's API server answers, as measured. */
+export interface Reachability {
+  state: 'Reachable' | 'Unreachable' | 'Unknown';
+  /** Milliseconds since 1970: when it became so. */
+  since: number;
+  message: string;
+}
+
+/** A provider's API server, as its consumer reaches it. */
+export interface Remote {
+  /** Name of the OutgoingPeering. */
+  readonly peering: string;
+  readonly tenantNamespace: string;
+  readonly client: KubeClient;
+  readonly reachability: Reachability;
+  /** The informer of a kind in one namespace there; running from the first call on, until `forget`. */
+  informer<T extends AnyObject>(kind: KindRef<T>, selection: RemoteSelection): Informer<T>;
+  /** Ends the informers of a namespace. */
+  forget(namespace: string): void;
+}
+
+export interface RemoteSelection {
+  namespace: string;
+  labelSelector?: string;
+}
+
+/** Told of every change in any informer of any remote; object undefined: gone. */
+export type RemoteChange = (remote: Remote, object: AnyObject | undefined, previous: AnyObject | undefined) => void;
+
+export interface RemoteClients {
+  /** Undefined while there is no identity for the peering. */
+  get(peering: string): Remote | undefined;
+  list(): readonly Remote[];
+  /** Called when an identity came, moved or went, when reachability turned, and when an informer of it has synced. */
+  onRemote(handler: (peering: string) => void): () => void;
+  onObject(handler: RemoteChange): () => void;
+  /** Resolves when the identities that exist have been read. */
+  synced(signal: AbortSignal): Promise<void>;
+}
+
+const probeMilliseconds = 10_000;
+const retryMilliseconds = 3_000;
+const probeTimeoutMilliseconds = 5_000;
+/** One lost probe is no news. */
+const failuresUntilUnreachable = 2;
+/** Five kinds in four hundred namespaces. Beyond it a provider's twins are not watched, and that is logged. */
+const mostInformers = 2_000;
+
+const shared = new WeakMap<ControllerContext, RemoteClients>();
+
+/** The remote clients of this process; the first call makes them, and they live until its signal is aborted. */
+export function remoteClients(context: ControllerContext, signal: AbortSignal): RemoteClients {
+  const present = shared.get(context);
+  if (present !== undefined) return present;
+  const made = createRemoteClients(context, signal);
+  shared.set(context, made);
+  signal.addEventListener('abort', () => shared.delete(context), { once: true });
+  return made;
+}
+
+/** Keys for a controller from changes of remote objects. */
+export function fromRemoteObjects<T extends AnyObject>(
+  remotes: RemoteClients,
+  kindRef: KindRef<T>,
+  keys: (remote: Remote, object: T) => readonly string[],
+): Source {
+  return {
+    subscribe: (enqueue) =>
+      remotes.onObject((remote, object, previous) => {
+        for (const each of [object, previous]) {
+          if (each?.kind !== kindRef.kind || each.apiVersion !== kindRef.apiVersion) continue;
+          for (const key of keys(remote, each as T)) enqueue(key);
+        }
+      }),
+    synced: () => Promise.resolve(),
+  };
+}
+
+/** Keys for a controller when a remote comes, goes, or changes its reachability. */
+export function fromRemotes(remotes: RemoteClients, keys: (peering: string) => readonly string[]): Source {
+  return {
+    subscribe: (enqueue) =>
+      remotes.onRemote((peering) => {
+        for (const key of keys(peering)) enqueue(key);
+      }),
+    synced: (signal) => remotes.synced(signal),
+  };
+}
+
+/** What the Secret holds; undefined when it holds no valid identity. */
+export function parseIdentity(secret: Secret): StoredIdentity | undefined {
+  const encoded = secret.data?.[identityFile];
+  if (encoded === undefined) return undefined;
+  try {
+    return identity.safeParse(JSON.parse(Buffer.from(encoded, 'base64').toString('utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+interface Held {
+  remote: Remote & { reachability: Reachability };
+  identity: StoredIdentity;
+  controller: AbortController;
+  informers: Map<string, { informer: Informer; namespace: string; controller: AbortController }>;
+  probeNow: () => void;
+}
+
+function createRemoteClients(context: ControllerContext, signal: AbortSignal): RemoteClients {
+  const { log, clock } = context;
+  const prefix = secrets.identity('');
+  const held = new Map<string, Held>();
+  const remoteHandlers = new Set<(peering: string) => void>();
+  const objectHandlers = new Set<RemoteChange>();
+  const tell = (peering: string) => {
+    for (const handler of remoteHandlers) handler(peering);
+  };
+
+  const make = (peering: string, first: StoredIdentity): Held => {
+    const controller = new AbortController();
+    const end = () => controller.abort(signal.reason);
+    signal.addEventListener('abort', end, { once: true });
+    controller.signal.addEventListener('abort', () => signal.removeEventListener('abort', end), { once: true });
+    const client = createKubeClient(
+      fromIdentity({
+        apiServerURL: first.apiServerURL,
+        caBundle: first.caBundle,
+        tlsServerName: first.tlsServerName,
+        token: () => entry.identity.token,
+      }),
+      // A peer's answers are bounded more tightly than one's own API server's.
+      { timeoutMilliseconds: 15_000, maximumBytes: 16 << 20 },
+    );
+    const informers: Held['informers'] = new Map();
+    const remote: Held['remote'] = {
+      peering,
+      tenantNamespace: first.tenantNamespace,
+      client,
+      reachability: { state: 'Unknown', since: clock.now(), message: 'not asked yet' },
+      informer<T extends AnyObject>(kindRef: KindRef<T>, selection: RemoteSelection): Informer<T> {
+        const key = JSON.stringify([kindRef.apiVersion, kindRef.kind, selection.namespace, selection.labelSelector]);
+        const present = informers.get(key);
+        if (present !== undefined) return present.informer as Informer<T>;
+        if (informers.size >= mostInformers) {
+          throw new RangeError(`peering ${peering}: more than ${mostInformers} watches at one provider`);
+        }
+        const informer = createInformer<T>(client, kindRef, {
+          ...selection,
+          log: log.with({ peering }),
+          clock,
+        });
+        const ending = new AbortController();
+        const onAbort = () => ending.abort(controller.signal.reason);
+        controller.signal.addEventListener('abort', onAbort, { once: true });
+        if (controller.signal.aborted) onAbort();
+        informers.set(key, { informer, namespace: selection.namespace, controller: ending });
+        informer.onChange((_key, object, previous) => {
+          for (const handler of objectHandlers) handler(remote, object, previous);
+        });
+        informer.synced(ending.signal).then(
+          () => tell(peering),
+          () => undefined,
+        );
+        void informer.run(ending.signal);
+        return informer;
+      },
+      forget(namespace) {
+        for (const [key, each] of informers) {
+          if (each.namespace !== namespace) continue;
+          each.controller.abort(new Error('no longer needed'));
+          informers.delete(key);
+        }
+      },
+    };
+    const entry: Held = { remote, identity: first, controller, informers, probeNow: () => undefined };
+    void measure(entry);
+    return entry;
+  };
+
+  /** Asks for one TwinNamespace again and again: the least that the identity may do. */
+  async function measure(entry: Held): Promise<void> {
+    const { remote, controller } = entry;
+    const path = `${collectionPath(kind.twinNamespace, remote.tenantNamespace)}?limit=1`;
+    let failures = 0;
+    while (!controller.signal.aborted) {
+      const problem = await probe(remote.client, path, controller.signal);
+      if (controller.signal.aborted) return;
+      failures = problem === undefined ? 0 : failures + 1;
+      const state =
+        problem === undefined
+          ? 'Reachable'
+          : failures >= failuresUntilUnreachable
+            ? 'Unreachable'
+            : remote.reachability.state;
+      if (state !== remote.reachability.state) {
+        remote.reachability = { state, since: clock.now(), message: problem ?? 'it answers' };
+        if (state === 'Reachable') for (const { informer } of entry.informers.values()) reconnectIfLost(informer);
+        log.info('API server of a provider', { peering: remote.peering, state, detail: remote.reachability.message });
+        tell(remote.peering);
+      }
+      const pause = new AbortController();
+      entry.probeNow = () => pause.abort();
+      const onAbort = () => pause.abort();
+      controller.signal.addEventListener('abort', onAbort, { once: true });
+      await sleep(problem === undefined ? probeMilliseconds : retryMilliseconds, pause.signal, clock);
+      controller.signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  const drop = (peering: string, why: string) => {
+    const entry = held.get(peering);
+    if (entry === undefined) return;
+    held.delete(peering);
+    entry.controller.abort(new Error(why));
+    entry.remote.client.close();
+  };
+
+  const take = (secret: Secret) => {
+    const peering = secret.metadata.name.slice(prefix.length);
+    const next = parseIdentity(secret);
+    if (next === undefined) {
+      log.warn('an identity cannot be read; it will be asked for again when it is renewed', { peering });
+      return;
+    }
+    const entry = held.get(peering);
+    const same =
+      entry !== undefined &&
+      (['apiServerURL', 'caBundle', 'tlsServerName', 'tenantNamespace'] as const).every(
+        (field) => entry.identity[field] === next[field],
+      );
+    if (same) {
+      const renewed = entry.identity.token !== next.token;
+      entry.identity = next;
+      if (!renewed) return;
+      for (const { informer } of entry.informers.values()) reconnectIfLost(informer);
+      entry.probeNow();
+      return;
+    }
+    drop(peering, 'the provider is reached in another way now');
+    held.set(peering, make(peering, next));
+    tell(peering);
+  };
+
+  const identities = context.informer(kind.secret, { namespace: context.namespace });
+  const stop = identities.onChange((_key, secret, previous) => {
+    const name = (secret ?? previous)?.metadata.name ?? '';
+    if (!name.startsWith(prefix)) return;
+    if (secret !== undefined) {
+      take(secret);
+    } else {
+      const peering = name.slice(prefix.length);
+      drop(peering, 'the identity is gone');
+      tell(peering);
+    }
+  });
+  signal.addEventListener(
+    'abort',
+    () => {
+      stop();
+      for (const peering of held.keys()) drop(peering, 'ending');
+    },
+    { once: true },
+  );
+
+  return {
+    get: (peering) => held.get(peering)?.remote,
+    list: () => [...held.values()].map((entry) => entry.remote),
+    onRemote(handler) {
+      remoteHandlers.add(handler);
+      for (const peering of held.keys()) handler(peering);
+      return () => remoteHandlers.delete(handler);
+    },
+    onObject(handler) {
+      objectHandlers.add(handler);
+      for (const { remote, informers } of held.values()) {
+        for (const { informer } of informers.values()) {
+          for (const object of informer.list()) handler(remote, object, undefined);
+        }
+      }
+      return () => objectHandlers.delete(handler);
+    },
+    synced: (waiting) => identities.synced(waiting),
+  };
+}
+
+function reconnectIfLost(informer: Informer): void {
+  if (informer.failure !== undefined) informer.reconnect();
+}
+
+/** Undefined: it answers, and lets us in. */
+async function probe(client: KubeClient, path: string, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    const answer = await client.raw('GET', path, { timeoutMilliseconds: probeTimeoutMilliseconds }, signal);
+    const timer = setTimeout(() => answer.destroy(new Error('the answer stopped half-way')), probeTimeoutMilliseconds);
+    try {
+      await readBody(answer, 1 << 20, 'probe');
+    } finally {
+      clearTimeout(timer);
+    }
+    const status = answer.statusCode ?? 0;
+    if (status === 200) return undefined;
+    if (status === 401 || status === 403) return `it refuses this cluster's identity (${status})`;
+    return `it answers ${status}`;
+  } catch (error) {
+    return error instanceof KubeError ? `it answers ${error.status}` : messageOf(error).slice(0, 300);
+  }
+}
