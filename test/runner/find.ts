@@ -1,6 +1,6 @@
 /** Which test files there are, and what each of them needs. */
 import { readFile, readdir, stat } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -22,7 +22,7 @@ export interface TestFile {
 export async function findTestFiles(paths: readonly string[]): Promise<TestFile[]> {
   const found = new Set<string>();
   for (const path of paths) {
-    const absolute = join(root, relative(root, join(process.cwd(), path)));
+    const absolute = resolve(path);
     const what = await stat(absolute).catch(() => undefined);
     if (what === undefined) throw new Error(`${path}: there is no such file or folder`);
     if (what.isFile()) found.add(absolute);

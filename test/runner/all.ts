@@ -1,0 +1,57 @@
+/**
+ * `npm test`: everything, from a clean clone after `npm install`. `npm test -- unit api` runs only these sections, and
+ * says which it left out. Its last line is `N passed, N failed`; exit code 0 only if nothing failed.
+ */
+import { duration, sum, totalsLine, type Totals } from './report.ts';
+import { sections, type Section } from './sections.ts';
+
+async function runSection(section: Section, signal: AbortSignal): Promise<Totals> {
+  const log = (line: string) => console.log(line);
+  try {
+    return await section.run({ signal, log });
+  } catch (error) {
+    // A section that cannot even begin has failed: it is never left out in silence.
+    log(`  FAIL ${(error as Error).message}`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+async function main(): Promise<void> {
+  const wanted = process.argv.slice(2);
+  const unknown = wanted.filter((name) => !sections.some((section) => section.name === name));
+  if (unknown.length > 0) {
+    console.error(
+      `no such section: ${unknown.join(', ')}. There are: ${sections.map(({ name }) => name).join(', ')}`,
+    );
+    process.exitCode = 2;
+    return;
+  }
+  const chosen = sections.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => controller.abort(new Error(`ended by ${signal}`)));
+  }
+  const begun = performance.now();
+  const results: { section: Section; totals: Totals; milliseconds: number }[] = [];
+  for (const section of chosen) {
+    console.log(`\n${section.name}: ${section.what}`);
+    const start = performance.now();
+    const totals = controller.signal.aborted
+      ? { passed: 0, failed: 1, skipped: 0 }
+      : await runSection(section, controller.signal);
+    results.push({ section, totals, milliseconds: performance.now() - start });
+  }
+  console.log('');
+  for (const { section, totals, milliseconds } of results) {
+    const mark = totals.failed > 0 ? 'FAIL' : 'ok  ';
+    console.log(`${mark} ${section.name.padEnd(12)} ${totalsLine(totals)} (${duration(milliseconds)})`);
+  }
+  const left = sections.filter((section) => !chosen.includes(section)).map(({ name }) => name);
+  if (left.length > 0) console.log(`not run, since they were not asked for: ${left.join(', ')}`);
+  console.log(`${duration(performance.now() - begun)} altogether`);
+  const totals = sum(results.map((result) => result.totals));
+  console.log(totalsLine(totals));
+  process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;
+}
+
+await main();
