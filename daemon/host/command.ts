@@ -1,0 +1,91 @@
+/** Programs of the node: run with a deadline, input by standard input, never through a shell. */
+import { spawn } from 'node:child_process';
+
+export interface CommandResult {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program to its end. Rejects when it cannot be started, takes too long or says too much. */
+export type RunCommand = (
+  program: string,
+  args: readonly string[],
+  options: { input?: string; signal: AbortSignal },
+) => Promise<CommandResult>;
+
+/** A program of the node that failed: which, how, and what it said. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  constructor(command: string, what: string) {
+    super(`${command}: ${what}`);
+  }
+}
+
+const deadlineMilliseconds = 10_000;
+/** A table of all pods of a large node is a few megabytes. */
+const outputLimit = 32 << 20;
+
+/**
+ * Runs programs of the system.
+ *
+ * @param prefix put before every command, such as `['ip', 'netns', 'exec', name]` in tests
+ */
+export function createCommandRunner(prefix: readonly string[] = []): RunCommand {
+  return (program, args, { input, signal }) =>
+    new Promise((resolve, reject) => {
+      const [file, ...rest] = [...prefix, program, ...args];
+      const command = [program, ...args].join(' ').slice(0, 200);
+      if (signal.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const child = spawn(file ?? program, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
+      const output = { stdout: '', stderr: '' };
+      let failure: Error | undefined;
+      const stop = (error: Error) => {
+        failure ??= error;
+        child.kill('SIGKILL');
+      };
+      const timer = setTimeout(
+        () => stop(new CommandError(command, `not done after ${deadlineMilliseconds / 1000} s`)),
+        deadlineMilliseconds,
+      );
+      const onAbort = () => stop(signal.reason as Error);
+      signal.addEventListener('abort', onAbort, { once: true });
+      const finish = (result: CommandResult | Error) => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        if (result instanceof Error) reject(result);
+        else resolve(result);
+      };
+      for (const stream of ['stdout', 'stderr'] as const) {
+        child[stream].setEncoding('utf8');
+        child[stream].on('data', (text: string) => {
+          output[stream] += text;
+          if (output[stream].length > outputLimit) stop(new CommandError(command, 'its output has no end'));
+        });
+      }
+      child.stdin.on('error', () => undefined); // it ended without reading all: its exit code tells
+      child.stdin.end(input ?? '');
+      child.on('error', (error) => finish(new CommandError(command, `cannot be started: ${error.message}`)));
+      child.on('close', (code, killedBy) =>
+        finish(failure ?? { code: code ?? (killedBy === null ? 1 : 128), ...output }),
+      );
+    });
+}
+
+/** As the runner, but an exit code other than 0 is an error with what the program said. */
+export async function runChecked(
+  run: RunCommand,
+  program: string,
+  args: readonly string[],
+  options: { input?: string; signal: AbortSignal },
+): Promise<string> {
+  const result = await run(program, args, options);
+  if (result.code !== 0) {
+    const said = (result.stderr.trim() || result.stdout.trim() || 'no message').slice(0, 1000);
+    throw new CommandError([program, ...args].join(' ').slice(0, 200), `exit code ${result.code}: ${said}`);
+  }
+  return result.stdout;
+}

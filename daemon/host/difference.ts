@@ -1,0 +1,154 @@
+/** From what is there to what should be: which commands, and why each. Pure. */
+import { hostRange, parseRange } from '../../shared/net/cidr.ts';
+import { routeProtocol, routingTable, rulePriority } from './constants.ts';
+import type { ObservedHost } from './observe.ts';
+import { changeForeignChain, renderTable } from './packet-rules.ts';
+import type { HostPlan } from './plan.ts';
+
+export interface HostDifference {
+  /** Lines for `ip -batch`, by family. */
+  ip: { family: 4 | 6; line: string; why: string }[];
+  /** Transactions for `nft -f`. */
+  nft: { commands: string; why: string }[];
+}
+
+const familyOf = (prefix: string): 4 | 6 => parseRange(prefix).family;
+const canonical = (prefix: string): string => parseRange(prefix).text;
+
+/**
+ * @param appliedTable the fingerprint that the nft table had right after this same plan was applied; undefined when it
+ *   was not applied yet
+ */
+export function diffHost(
+  plan: HostPlan,
+  observed: ObservedHost,
+  appliedTable: string | undefined,
+): HostDifference {
+  const result: HostDifference = { ip: [], nft: [] };
+  const ip = (family: 4 | 6, line: string, why: string) => void result.ip.push({ family, line, why });
+  const { device } = plan;
+
+  // In this order: with an address go the routes that name it, and a route can name an address that is there only.
+  removeRoutes(plan, observed, ip);
+  if (observed.link !== undefined) {
+    if (observed.link.mtu !== plan.mtu) {
+      ip(4, `link set dev ${device} mtu ${plan.mtu}`, `MTU is ${observed.link.mtu}, not ${plan.mtu}`);
+    }
+    if (!observed.link.up) ip(4, `link set dev ${device} up`, 'the device is down');
+    diffAddresses(plan, observed, ip);
+  }
+  addRoutes(plan, observed, ip);
+  diffRules(plan, observed, ip);
+
+  if (observed.table === undefined || observed.table !== appliedTable) {
+    const why =
+      observed.table === undefined
+        ? 'the nft table is missing'
+        : appliedTable === undefined
+          ? 'the nft table is that of another plan'
+          : 'the nft table was changed';
+    result.nft.push({ commands: renderTable(device, plan.packets), why });
+  }
+  for (const found of observed.foreign) {
+    const commands = changeForeignChain(found, device);
+    if (commands.length > 0) {
+      result.nft.push({
+        commands: `${commands.join('\n')}\n`,
+        why: `the accepts in ${found.family} filter ${found.chain} are not as they should be`,
+      });
+    }
+  }
+  return result;
+}
+
+type Add = (family: 4 | 6, line: string, why: string) => void;
+
+function diffAddresses(plan: HostPlan, observed: ObservedHost, ip: Add): void {
+  const wanted = new Map(plan.addresses.map((address) => [address.prefix, address.scope]));
+  const present = new Map(observed.addresses.map((address) => [address.prefix, address.scope]));
+  for (const [prefix, scope] of present) {
+    if (wanted.get(prefix) === scope) continue;
+    ip(familyOf(hostOf(prefix)), `addr del ${prefix} dev ${plan.device}`, `address ${prefix} is not planned`);
+  }
+  for (const [prefix, scope] of wanted) {
+    if (present.get(prefix) === scope) continue;
+    // No duplicate address detection: nobody else is on this device.
+    const nodad = familyOf(prefix) === 6 ? ' nodad' : '';
+    const line = `addr replace ${prefix} dev ${plan.device} scope ${scope}${nodad}`;
+    ip(familyOf(prefix), line, `address ${prefix} is missing`);
+  }
+}
+
+/** A foreign address of the device may have host bits. */
+const hostOf = (prefix: string): string => hostRange(prefix.split('/')[0] ?? prefix);
+
+/** Without the device no route can lead into it. */
+const wantedRoutes = (plan: HostPlan, observed: ObservedHost): Map<string, string | undefined> =>
+  new Map(
+    (observed.link === undefined ? [] : plan.routes).map((route) => [canonical(route.prefix), route.source]),
+  );
+
+function removeRoutes(plan: HostPlan, observed: ObservedHost, ip: Add): void {
+  const wanted = wantedRoutes(plan, observed);
+  for (const route of observed.routes) {
+    const prefix = canonical(route.prefix);
+    // A route that is wanted but has another source is replaced, with no gap.
+    if (wanted.has(prefix) && route.device === plan.device) continue;
+    ip(familyOf(prefix), `route del ${prefix} table ${routingTable}`, `route ${prefix} is not planned`);
+  }
+}
+
+function addRoutes(plan: HostPlan, observed: ObservedHost, ip: Add): void {
+  const present = new Map(
+    observed.routes
+      .filter((route) => route.device === plan.device)
+      .map((route) => [canonical(route.prefix), route.source]),
+  );
+  for (const [prefix, source] of wantedRoutes(plan, observed)) {
+    if (present.has(prefix) && present.get(prefix) === source) continue;
+    const from = source === undefined ? '' : ` src ${source}`;
+    const line = `route replace ${prefix} dev ${plan.device} table ${routingTable} proto ${routeProtocol}${from}`;
+    ip(familyOf(prefix), line, `route ${prefix} is missing or different`);
+  }
+}
+
+function diffRules(plan: HostPlan, observed: ObservedHost, ip: Add): void {
+  for (const family of [4, 6] as const) {
+    const needed = plan.routes.some((route) => familyOf(route.prefix) === family);
+    const right = observed.rules.filter(
+      (rule) => rule.family === family && rule.priority === rulePriority && rule.plain,
+    );
+    const rule = `priority ${rulePriority} table ${routingTable} protocol ${routeProtocol}`;
+    const kept = needed ? 1 : 0;
+    for (const extra of right.slice(kept)) {
+      ip(family, `rule del priority ${extra.priority} table ${routingTable}`, 'a rule too many');
+    }
+    for (const wrong of observed.rules) {
+      if (wrong.family !== family || right.includes(wrong)) continue;
+      ip(family, `rule del priority ${wrong.priority} table ${routingTable}`, 'a rule that is not planned');
+    }
+    if (needed && right.length === 0) ip(family, `rule add ${rule}`, 'the rule is missing');
+  }
+}
+
+/** What takes everything of Hawser away, the device's addresses aside: those go with the device. */
+export function diffNothing(observed: ObservedHost): HostDifference {
+  const why = 'Hawser leaves this node';
+  const result: HostDifference = { ip: [], nft: [] };
+  for (const rule of observed.rules) {
+    const line = `rule del priority ${rule.priority} table ${routingTable}`;
+    result.ip.push({ family: rule.family, line, why });
+  }
+  for (const route of observed.routes) {
+    const line = `route del ${canonical(route.prefix)} table ${routingTable}`;
+    result.ip.push({ family: familyOf(route.prefix), line, why });
+  }
+  if (observed.table !== undefined) {
+    result.nft.push({ commands: 'delete table inet hawser\n', why });
+  }
+  for (const found of observed.foreign) {
+    const commands = changeForeignChain(found, undefined);
+    if (commands.length > 0) result.nft.push({ commands: `${commands.join('\n')}\n`, why });
+  }
+  return result;
+}

@@ -1,0 +1,75 @@
+/** Notices that something changed in the node's kernel, without asking it all the time. */
+import { spawn, type ChildProcess } from 'node:child_process';
+
+export interface MonitorOptions {
+  /** Called soon after a change, and at least every `checkMilliseconds`. */
+  onChange: () => void;
+  /** Put before every command. */
+  prefix?: readonly string[];
+  /** Changes come in crowds (kube-proxy, CNI); one call for those of this long. Default 500 ms. */
+  settleMilliseconds?: number;
+  /** For what no event tells of. Default 60 s. */
+  checkMilliseconds?: number;
+  /** Wait before a monitor that ended is started again. Default 5 s. */
+  restartMilliseconds?: number;
+}
+
+/** Programs that write a line for each change: links, addresses, routes, rules; nft tables, chains and rules. */
+const monitors: readonly (readonly string[])[] = [
+  ['ip', '-o', 'monitor', 'link', 'address', 'route', 'rule'],
+  ['nft', 'monitor'],
+];
+
+/** Runs until the signal is aborted. A monitor that cannot be run leaves the regular check. */
+export async function monitorHost(options: MonitorOptions, signal: AbortSignal): Promise<void> {
+  const {
+    onChange,
+    prefix = [],
+    settleMilliseconds = 500,
+    checkMilliseconds = 60_000,
+    restartMilliseconds = 5_000,
+  } = options;
+  if (signal.aborted) return;
+  const children = new Set<ChildProcess>();
+  const timers = new Set<NodeJS.Timeout>();
+  let settling = false;
+
+  const later = (milliseconds: number, call: () => void) => {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      call();
+    }, milliseconds);
+    timers.add(timer);
+  };
+  const changed = () => {
+    if (settling) return;
+    settling = true;
+    later(settleMilliseconds, () => {
+      settling = false;
+      onChange();
+    });
+  };
+  const start = (command: readonly string[]) => {
+    const [file = '', ...args] = [...prefix, ...command];
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    children.add(child);
+    child.stdout?.on('data', changed);
+    let ended = false;
+    const onEnd = () => {
+      if (ended) return;
+      ended = true;
+      children.delete(child);
+      // What happened while nobody looked is seen by a check.
+      if (!signal.aborted) later(restartMilliseconds, () => (start(command), changed()));
+    };
+    child.on('error', onEnd);
+    child.on('close', onEnd);
+  };
+  for (const command of monitors) start(command);
+  const regular = setInterval(onChange, checkMilliseconds);
+
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  clearInterval(regular);
+  for (const timer of timers) clearTimeout(timer);
+  for (const child of children) child.kill('SIGKILL');
+}

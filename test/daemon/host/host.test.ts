@@ -1,0 +1,195 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createCommandRunner } from '../../../daemon/host/command.ts';
+import { createHost, type Host } from '../../../daemon/host/host.ts';
+import { monitorHost } from '../../../daemon/host/monitor.ts';
+import type { HostPlan } from '../../../daemon/host/plan.ts';
+import { createNamespace, type TestNamespace } from './namespace.ts';
+
+const device = 'cni-hawser0';
+const plan: HostPlan = {
+  device,
+  mtu: 1420,
+  addresses: [
+    { prefix: '100.64.16.16/32', scope: 'global' },
+    { prefix: '100.64.16.1/32', scope: 'host' },
+  ],
+  routes: [
+    { prefix: '10.128.0.0/16', source: '100.64.16.16' },
+    { prefix: '100.64.32.0/20', source: '100.64.16.16' },
+    { prefix: 'fd00:2::/64' },
+  ],
+  packets: {
+    podRanges: ['10.244.0.0/16', 'fd00:1::/64'],
+    remoteRanges: ['10.128.0.0/16', '100.64.32.0/20', 'fd00:2::/64'],
+    ownAddresses: ['100.64.16.16/32', '100.64.16.1/32'],
+    hostSource: '100.64.16.16',
+    services: [{ address: '100.64.16.1', protocol: 'udp', port: 7471 }],
+  },
+};
+
+const test = suite<{ space: TestNamespace; host: Host }>('host');
+const signal = AbortSignal.timeout(60_000);
+
+test.before.each((context) => {
+  context.space = createNamespace();
+  context.space.run(`ip tuntap add dev ${device} mode tun; ip link set ${device} up`);
+  context.host = createHost(createCommandRunner(context.space.prefix));
+});
+test.after.each((context) => context.space.remove());
+
+/** Everything of the kernel that a plan may touch, in text. */
+function snapshot(space: TestNamespace): string {
+  return space.run(
+    `ip -o addr; ip -o -6 addr; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; nft list ruleset`,
+  );
+}
+
+test('a plan is applied, and applying it again changes nothing', async ({ space, host }) => {
+  const first = await host.apply(plan, signal);
+  assert.ok(first.changes.length > 5);
+  assert.match(space.run('ip rule'), /^747:\s+from all lookup 7470/m);
+  assert.match(space.run('ip -6 rule'), /^747:\s+from all lookup 7470/m);
+  assert.match(space.run('ip route get 10.128.3.4'), /dev cni-hawser0 table 7470 src 100\.64\.16\.16/);
+  assert.match(space.run('ip -6 route show table 7470'), /fd00:2::\/64 dev cni-hawser0/);
+  assert.match(space.run(`ip -o link show ${device}`), /mtu 1420/);
+  const before = snapshot(space);
+  const again = await host.apply({ ...plan, routes: plan.routes.toReversed() }, signal);
+  assert.equal(again.changes, []);
+  assert.equal(snapshot(space), before);
+});
+
+test('another process finds the same plan applied, and leaves the packets alone', async ({ space, host }) => {
+  await host.apply(plan, signal);
+  const before = snapshot(space);
+  const other = createHost(createCommandRunner(space.prefix));
+  await other.apply(plan, signal);
+  assert.equal(snapshot(space), before);
+  assert.equal((await other.apply(plan, signal)).changes, []);
+});
+
+test('each thing that somebody removes or changes comes back', async ({ space, host }) => {
+  space.run('iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -i eth7 -j DROP');
+  await host.apply(plan, signal);
+  const before = snapshot(space);
+  const vandalism = [
+    `ip addr del 100.64.16.16/32 dev ${device}`,
+    `ip addr del 100.64.16.1/32 dev ${device}`,
+    `ip addr add 9.9.9.9/24 dev ${device}`,
+    `ip addr del 100.64.16.1/32 dev ${device}; ip addr add 100.64.16.1/32 dev ${device}`,
+    'ip route del 10.128.0.0/16 table 7470',
+    'ip route add 8.8.0.0/16 dev lo table 7470',
+    'ip route replace 10.128.0.0/16 dev lo table 7470',
+    `ip route replace 10.128.0.0/16 dev ${device} table 7470`,
+    'ip route flush table 7470',
+    'ip -6 route flush table 7470',
+    'ip rule del priority 747',
+    'ip -6 rule del priority 747',
+    'ip rule add priority 748 table 7470',
+    'ip rule del priority 747; ip rule add priority 747 from 10.9.9.9 table 7470',
+    `ip link set ${device} mtu 1300`,
+    `ip link set ${device} down; ip link set ${device} up`,
+    'nft delete table inet hawser',
+    'nft flush chain inet hawser leaving',
+    'nft add element inet hawser pods4 { 1.2.3.0/24 }',
+    'nft add rule inet hawser entering drop',
+    'nft flush chain ip filter FORWARD; iptables-nft -A FORWARD -i eth7 -j DROP',
+    'iptables-nft -I FORWARD -i eth8 -j DROP; iptables-nft -t filter -D FORWARD 1; iptables-nft -D FORWARD 1',
+  ];
+  for (const command of vandalism) {
+    space.run(command);
+    const { changes } = await host.apply(plan, signal);
+    assert.ok(changes.length > 0, `not noticed: ${command}`);
+    assert.equal(sorted(snapshot(space)), sorted(before), command);
+    assert.equal((await host.apply(plan, signal)).changes, [], command);
+  }
+});
+
+/** The kernel lists addresses in the order in which they came; that order means nothing here. */
+const sorted = (text: string) =>
+  text
+    .split('\n')
+    .sort()
+    .filter((line) => !/handle|scope link|fe80/.test(line));
+
+test('the accepts come before whatever is put in front of them', async ({ space, host }) => {
+  space.run('iptables-nft -P FORWARD DROP');
+  await host.apply(plan, signal);
+  space.run('iptables-nft -I FORWARD -j REJECT');
+  await host.apply(plan, signal);
+  const rules = space.run('iptables-nft -S FORWARD').trim().split('\n');
+  assert.match(rules[1] ?? '', /hawser -j ACCEPT/);
+  assert.match(rules[2] ?? '', /hawser -j ACCEPT/);
+  assert.match(rules[3] ?? '', /REJECT/);
+  assert.equal(rules.length, 4);
+});
+
+test('a smaller plan takes away what it no longer holds', async ({ space, host }) => {
+  await host.apply(plan, signal);
+  await host.apply({ ...plan, addresses: [], routes: [] }, signal);
+  assert.equal(space.run('ip route show table 7470'), '');
+  assert.not.match(space.run('ip rule; ip -6 rule'), /7470/);
+  assert.not.match(space.run('ip -o addr'), /100\.64/);
+});
+
+test('after cleanup the node is as it was', async ({ space, host }) => {
+  space.run(
+    'iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -i eth7 -j DROP; ip6tables-nft -P FORWARD DROP',
+  );
+  space.run('ip rule add priority 100 table 55; ip route add 10.77.0.0/16 dev lo table 55');
+  const before = snapshot(space);
+  await host.apply(plan, signal);
+  space.run(`ip link del ${device}`);
+  await host.cleanup(device, signal);
+  space.run(`ip tuntap add dev ${device} mode tun; ip link set ${device} up`);
+  assert.equal(sorted(snapshot(space)), sorted(before));
+  assert.equal((await host.cleanup(device, signal)).changes, []);
+});
+
+test('without the device the rest of the plan stands', async ({ space, host }) => {
+  space.run(`ip link del ${device}`);
+  await host.apply(plan, signal);
+  assert.match(space.run('nft list table inet hawser'), /chain leaving/);
+  space.run(`ip tuntap add dev ${device} mode tun; ip link set ${device} up`);
+  await host.apply(plan, signal);
+  assert.match(space.run('ip route show table 7470'), /10\.128/);
+});
+
+test('a program that refuses is an error that says so', async ({ host }) => {
+  const wrong = { ...plan, routes: [{ prefix: '10.128.0.0/16', source: '1.2.3.4' }] };
+  try {
+    await host.apply(wrong, signal);
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, /ip -4 -force -batch -: exit code 1: .*prefsrc|source|Invalid/i);
+  }
+});
+
+test('the monitor tells of changes', async ({ space, host }) => {
+  await host.apply(plan, signal);
+  const stop = new AbortController();
+  let calls = 0;
+  const running = monitorHost(
+    { onChange: () => calls++, prefix: space.prefix, settleMilliseconds: 20 },
+    stop.signal,
+  );
+  const changedBy = async (command: string) => {
+    const before = calls;
+    space.run(command);
+    const deadline = Date.now() + 3000;
+    while (Date.now() < deadline) {
+      if (calls > before) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.unreachable(command);
+  };
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await changedBy('nft delete table inet hawser');
+  await changedBy('ip rule del priority 747');
+  await changedBy('ip route del 10.128.0.0/16 table 7470');
+  await changedBy(`ip addr del 100.64.16.16/32 dev ${device}`);
+  stop.abort();
+  await running;
+});
+
+test.run();

@@ -1,0 +1,39 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+
+/** A network namespace of a test's own; gone when `remove` is called. */
+export interface TestNamespace {
+  name: string;
+  prefix: readonly string[];
+  /** Runs a command in it; throws when it fails. */
+  run(command: string, input?: string): string;
+  /** The same, but a failure is an answer. */
+  attempt(command: string): { code: number; output: string };
+  remove(): void;
+}
+
+export function createNamespace(label = 'host'): TestNamespace {
+  const name = `hawser-test-${label}-${randomBytes(4).toString('hex')}`;
+  execFileSync('ip', ['netns', 'add', name]);
+  const prefix = ['ip', 'netns', 'exec', name];
+  const run = (command: string, input = '') =>
+    execFileSync('ip', ['netns', 'exec', name, 'sh', '-ec', command], {
+      encoding: 'utf8',
+      input,
+      timeout: 20_000,
+    });
+  run('ip link set lo up');
+  return {
+    name,
+    prefix,
+    run,
+    attempt(command) {
+      const result = spawnSync('ip', ['netns', 'exec', name, 'sh', '-c', command], {
+        encoding: 'utf8',
+        timeout: 20_000,
+      });
+      return { code: result.status ?? 128, output: result.stdout + result.stderr };
+    },
+    remove: () => void spawnSync('ip', ['netns', 'del', name]),
+  };
+}
