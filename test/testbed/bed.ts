@@ -1,6 +1,6 @@
 /** Bringing a bed up, finding one that is up, taking one down; and what one can do with it in between. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { addonObjects, collectionOf } from './addons.ts';
 import { bootstrapObjects, writeControlPlaneFiles } from './control-plane.ts';
 import { agentFor, askApi, createIfMissing } from './https.ts';
@@ -8,8 +8,9 @@ import type { ApiAccess } from './https.ts';
 import { ensureImages } from './image.ts';
 import { kubeconfig } from './kubeconfig.ts';
 import { networkScript } from './network.ts';
-import { containerdSocket, nodeObject, writeNodeFiles } from './node.ts';
+import { nodeObject, writeNodeFiles } from './node.ts';
 import { ensurePackages } from './packages.ts';
+import { onNode, placesScript } from './places.ts';
 import { apiServerPort, differenceOf, planBed } from './plan.ts';
 import type { BedPlan, BedRequest, ClusterPlan, NodePlan } from './plan.ts';
 import { bootId, isAlive } from './processes.ts';
@@ -22,7 +23,6 @@ import {
   clusterServices,
   controlPlanePlan,
   ensureService,
-  inNamespace,
   loadBalancerService,
 } from './services.ts';
 import { baseDirectory, readRecord, readState, reserve, withBed, writeState } from './state.ts';
@@ -39,7 +39,7 @@ export interface BedNode {
   /** On the cluster's LAN; the same in other clusters. */
   address: string;
   podCIDR: string;
-  /** Runs a command in the node's network namespace, as a process of the machine. */
+  /** Runs a command on the node, with its network, its name, and its own /run and /var/log. */
   exec(command: readonly string[], options?: RunOptions): Promise<string>;
 }
 
@@ -144,7 +144,9 @@ async function make(
 ): Promise<void> {
   await raiseInotifyLimit(log);
   log?.(`Network: ${plan.clusters.length} clusters on ${plan.wideAreaCIDR}`);
-  await run(['bash'], { input: networkScript(plan), timeoutMilliseconds: 60_000, ...(signal && { signal }) });
+  for (const script of [networkScript(plan), placesScript(plan)]) {
+    await run(['bash'], { input: script, timeoutMilliseconds: 60_000, ...(signal && { signal }) });
+  }
   await Promise.all(
     plan.clusters.map((cluster) => makeCluster(plan, cluster, programs, images, signal, log)),
   );
@@ -194,7 +196,7 @@ async function makeCluster(
   await ensureService(bed, services.apiServer);
   const nodesPrepared = Promise.all(
     cluster.nodes.map(async (node, index) => {
-      await writeNodeFiles(bed, cluster, node, files, now);
+      await writeNodeFiles(cluster, node, files, now);
       const ofNode = services.nodes[index];
       if (ofNode === undefined) throw new Error(`node ${node.name} has no services`);
       await ensureService(bed, ofNode.containerd);
@@ -227,15 +229,14 @@ async function makeCluster(
 }
 
 async function importImage(node: NodePlan, path: string, signal: AbortSignal | undefined): Promise<void> {
-  const address = containerdSocket(node);
-  const ctr = ['ctr', '--address', address, '--namespace', 'k8s.io'];
+  const ctr = onNode(node, ['ctr', '--namespace', 'k8s.io']);
   const more = signal === undefined ? {} : { signal };
   await waitFor(
     `containerd of ${node.name}`,
     async () => (await run([...ctr, 'version'], { ...more, timeoutMilliseconds: 5000 })) !== '',
     { timeoutMilliseconds: 30_000, intervalMilliseconds: 100, signal },
   );
-  await run([...ctr, 'images', 'import', path], { ...more, timeoutMilliseconds: 120_000 });
+  await run([...ctr, 'images', 'import', resolve(path)], { ...more, timeoutMilliseconds: 120_000 });
 }
 
 async function waitForApi(
@@ -382,7 +383,7 @@ function clusterOf(cluster: ClusterPlan, programs: Record<ProgramName, string>):
       netns: node.netns,
       address: node.address,
       podCIDR: node.podCIDR,
-      exec: (command, options) => run(inNamespace(node.netns, command), options),
+      exec: (command, options) => run(onNode(node, command), options),
     })),
     kubectl: (args, options) =>
       run([programs.kubectl, ...args], {

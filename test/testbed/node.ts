@@ -1,4 +1,4 @@
-/** One node: containerd, kubelet, kube-proxy, each with its own root, sockets and identity. */
+/** One node: containerd, kubelet, kube-proxy, as each would be on a machine of its own. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newLeaf } from './certificate.ts';
@@ -7,32 +7,23 @@ import type { ControlPlaneFiles } from './control-plane.ts';
 import { pauseImage } from './image.ts';
 import { kubeconfig } from './kubeconfig.ts';
 import { apiServerPort } from './plan.ts';
-import type { BedPlan, ClusterPlan, NodePlan } from './plan.ts';
+import type { ClusterPlan, NodePlan } from './plan.ts';
 import type { ProgramName } from './programs.ts';
 
 /** Where Debian's containernetworking-plugins puts its programs. */
 const cniPlugins = '/usr/lib/cni';
 
-export function containerdSocket(node: NodePlan): string {
-  return join(node.directory, 'containerd.sock');
-}
-
-/** CNI keeps its answers in one directory for everybody, under names that begin with the network's. */
-export function cniNetworkName(bed: BedPlan, node: NodePlan): string {
-  return `hawser.${bed.name}.${node.name}`;
-}
+/** As usual; each node has its own /run. */
+const containerdSocket = '/run/containerd/containerd.sock';
 
 export async function writeNodeFiles(
-  bed: BedPlan,
   cluster: ClusterPlan,
   node: NodePlan,
   files: ControlPlaneFiles,
   now: number,
 ): Promise<void> {
   const directory = node.directory;
-  for (const child of ['cni', 'kubelet', 'pod-logs']) {
-    await mkdir(join(directory, child), { recursive: true, mode: 0o755 });
-  }
+  await mkdir(join(directory, 'cni'), { recursive: true, mode: 0o755 });
   const write = (file: string, content: string) => writeFile(join(directory, file), content, { mode: 0o600 });
   const client = (subject: Subject) =>
     kubeconfig({
@@ -58,7 +49,7 @@ export async function writeNodeFiles(
   );
   await Promise.all([
     write('containerd.toml', containerdConfig(node)),
-    write('cni/10-bed.conflist', `${JSON.stringify(cniConfig(bed, node), null, 2)}\n`),
+    write('cni/10-bed.conflist', `${JSON.stringify(cniConfig(node), null, 2)}\n`),
     write('ca.crt', files.authority.certificate),
     write('serving.crt', serving.certificate),
     write('serving.key', serving.key),
@@ -76,19 +67,18 @@ function containerdConfig(node: NodePlan): string {
   const path = (name: string) => JSON.stringify(join(node.directory, name));
   return `version = 2
 root = ${path('containerd')}
-state = ${path('containerd-state')}
+state = "/run/containerd"
 disabled_plugins = [
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
   "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp",
   "io.containerd.internal.v1.tracing",
 ]
 [grpc]
-  address = ${JSON.stringify(containerdSocket(node))}
+  address = ${JSON.stringify(containerdSocket)}
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "${pauseImage}"
   # Where the right to lower an OOM score is missing, runc would die of it.
   restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
   [plugins."io.containerd.grpc.v1.cri".containerd]
@@ -96,9 +86,6 @@ disabled_plugins = [
     default_runtime_name = "runc"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        Root = ${path('runc')}
-        SystemdCgroup = false
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "${cniPlugins}"
     conf_dir = ${path('cni')}
@@ -106,10 +93,10 @@ disabled_plugins = [
 `;
 }
 
-function cniConfig(bed: BedPlan, node: NodePlan): object {
+function cniConfig(node: NodePlan): object {
   return {
     cniVersion: '1.0.0',
-    name: cniNetworkName(bed, node),
+    name: 'bed',
     plugins: [
       {
         type: 'bridge',
@@ -120,7 +107,6 @@ function cniConfig(bed: BedPlan, node: NodePlan): object {
         ipam: {
           type: 'host-local',
           ranges: [[{ subnet: node.podCIDR }]],
-          dataDir: join(node.directory, 'cni-addresses'),
         },
       },
       { type: 'portmap', capabilities: { portMappings: true } },
@@ -142,12 +128,11 @@ function kubeletConfig(cluster: ClusterPlan, node: NodePlan): object {
     authorization: { mode: 'Webhook', webhook: { cacheAuthorizedTTL: '10s', cacheUnauthorizedTTL: '1s' } },
     tlsCertFile: path('serving.crt'),
     tlsPrivateKeyFile: path('serving.key'),
-    containerRuntimeEndpoint: `unix://${containerdSocket(node)}`,
+    containerRuntimeEndpoint: `unix://${containerdSocket}`,
     clusterDNS: [cluster.dnsServiceAddress],
     clusterDomain: 'cluster.local',
     resolvConf: '',
-    podLogsDir: path('pod-logs'),
-    volumePluginDir: path('kubelet/volume-plugins'),
+    volumePluginDir: '/var/lib/kubelet/volume-plugins',
     cgroupDriver: 'cgroupfs',
     cgroupsPerQOS: false,
     enforceNodeAllocatable: [],
@@ -203,8 +188,6 @@ export function nodeCommands(
       `--kubeconfig=${path('kubelet.kubeconfig')}`,
       `--hostname-override=${node.name}`,
       `--node-ip=${node.address}`,
-      `--root-dir=${path('kubelet')}`,
-      `--cert-dir=${path('kubelet/pki')}`,
       '--v=1',
     ],
     'kube-proxy': [programs['kube-proxy'], `--config=${path('kube-proxy.yaml')}`, '--v=1'],

@@ -8,6 +8,7 @@ import {
 } from './control-plane.ts';
 import type { ControlPlanePlan } from './control-plane.ts';
 import { nodeCommands } from './node.ts';
+import { inNamespace, onNode } from './places.ts';
 import { apiServerPort } from './plan.ts';
 import type { BedPlan, ClusterPlan } from './plan.ts';
 import { isAlive, startService } from './processes.ts';
@@ -18,8 +19,7 @@ import { readRecord, writeRecord } from './state.ts';
 export interface BedService {
   /** Unique in the bed: `c1.kube-apiserver`, `c1.c1-n1.kubelet`. */
   name: string;
-  /** Undefined: the machine's own network namespace. */
-  netns?: string;
+  /** What is started, with what takes it to its place. */
   command: readonly string[];
   logFile: string;
 }
@@ -64,8 +64,7 @@ export function clusterServices(
   const plan = controlPlanePlan(cluster, programs);
   const controlPlane = (name: string, command: string[]): BedService => ({
     name: `${cluster.name}.${name}`,
-    netns: cluster.controlPlaneNetns,
-    command,
+    command: inNamespace(cluster.controlPlaneNetns, command),
     logFile: join(plan.directory, `${name}.log`),
   });
   return {
@@ -75,16 +74,15 @@ export function clusterServices(
     scheduler: controlPlane('kube-scheduler', schedulerCommand(plan)),
     nodes: cluster.nodes.map((node) => {
       const commands = nodeCommands(node, programs);
-      const onNode = (name: keyof typeof commands): BedService => ({
+      const service = (name: keyof typeof commands): BedService => ({
         name: `${cluster.name}.${node.name}.${name}`,
-        netns: node.netns,
-        command: commands[name],
+        command: onNode(node, commands[name]),
         logFile: join(node.directory, `${name}.log`),
       });
       return {
-        containerd: onNode('containerd'),
-        kubelet: onNode('kubelet'),
-        kubeProxy: onNode('kube-proxy'),
+        containerd: service('containerd'),
+        kubelet: service('kubelet'),
+        kubeProxy: service('kube-proxy'),
       };
     }),
   };
@@ -113,18 +111,12 @@ export function allServices(bed: BedPlan, programs: Record<ProgramName, string>)
   return [...ofClusters, loadBalancerService(bed)];
 }
 
-/** A command run in a network namespace. Not `ip netns exec`: that one remounts /sys, and cgroups vanish. */
-export function inNamespace(netns: string, command: readonly string[]): string[] {
-  return ['nsenter', `--net=/run/netns/${netns}`, '--', ...command];
-}
-
 /** Starts a service unless it runs. Returns true if it had to be started. */
 export async function ensureService(bed: BedPlan, service: BedService): Promise<boolean> {
   const record = await readRecord(bed, service.name);
   if (record !== undefined && isAlive(record.process)) return false;
-  const command = service.netns === undefined ? service.command : inNamespace(service.netns, service.command);
   const process_: ProcessId = await startService({
-    command,
+    command: service.command,
     logFile: service.logFile,
     env: {
       [bedVariable]: bed.directory,

@@ -3,7 +3,7 @@
  * record, by namespace, by cgroup and by environment; the rest by names and paths that only this bed uses.
  */
 import { existsSync } from 'node:fs';
-import { readFile, readdir, readlink, rm, rmdir, stat } from 'node:fs/promises';
+import { readFile, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { checkName, hostLinkName, namespacePrefix } from './plan.ts';
 import { findProcesses, identify, isAlive, networkNamespaceOf, stopProcesses } from './processes.ts';
@@ -14,23 +14,16 @@ import { bedDirectory, readRecords } from './state.ts';
 
 const namespacesDirectory = '/run/netns';
 const cgroupsDirectory = '/sys/fs/cgroup';
-/** Directories which programs of a node write to whatever one tells them. */
-const cniResults = '/var/lib/cni/results';
-const containerLogs = '/var/log/containers';
-
 /** Removes processes, mounts, namespaces, links, cgroups and files of the bed of that name. */
 export async function tearDown(name: string): Promise<void> {
   checkName(name);
   const directory = bedDirectory(name);
   await endProcesses(name, directory);
-  const sockets = await shimSockets(directory);
   const containers = await containerIds(directory);
   await unmountBelow(directory);
   await removeNamespaces(name);
   await run(['ip', 'link', 'del', hostLinkName(name)]).catch(() => undefined);
   await removeCgroups(containers);
-  for (const socket of sockets) await rm(socket, { force: true });
-  await removeStrayFiles(name, directory, containers);
   await rm(directory, { recursive: true, force: true });
 }
 
@@ -170,9 +163,6 @@ async function containerIds(directory: string): Promise<string[]> {
   const ids = new Set<string>();
   for (const node of await nodeDirectories(directory)) {
     for (const place of [
-      'containerd-state/io.containerd.runtime.v2.task/k8s.io',
-      'containerd-state/io.containerd.grpc.v1.cri/sandboxes',
-      'containerd-state/io.containerd.grpc.v1.cri/containers',
       'containerd/io.containerd.grpc.v1.cri/sandboxes',
       'containerd/io.containerd.grpc.v1.cri/containers',
     ]) {
@@ -180,35 +170,4 @@ async function containerIds(directory: string): Promise<string[]> {
     }
   }
   return [...ids].filter((id) => /^[0-9a-f]{64}$/.test(id));
-}
-
-/** Each container's shim listens on a socket outside the bed's directory, and leaves it when killed. */
-async function shimSockets(directory: string): Promise<string[]> {
-  const sockets: string[] = [];
-  for (const node of await nodeDirectories(directory)) {
-    const tasks = join(node, 'containerd-state/io.containerd.runtime.v2.task/k8s.io');
-    for (const task of await subdirectories(tasks)) {
-      const address = await readFile(join(task, 'address'), 'utf8').catch(() => '');
-      const path = address.trim().replace(/^unix:\/\//, '');
-      if (path.startsWith('/run/containerd/s/')) sockets.push(path);
-    }
-  }
-  return sockets;
-}
-
-async function removeStrayFiles(
-  name: string,
-  directory: string,
-  containers: readonly string[],
-): Promise<void> {
-  const results = await readdir(cniResults).catch(() => []);
-  const ours = new Set(containers.map((container) => `cni-loopback-${container}-lo`));
-  for (const file of results.filter((each) => each.startsWith(`hawser.${name}.`) || ours.has(each))) {
-    await rm(join(cniResults, file), { force: true });
-  }
-  for (const file of await readdir(containerLogs).catch(() => [])) {
-    const path = join(containerLogs, file);
-    const target = await readlink(path).catch(() => '');
-    if (target.startsWith(`${directory}/`)) await rm(path, { force: true });
-  }
 }

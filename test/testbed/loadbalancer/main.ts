@@ -6,7 +6,7 @@ import { agentFor, askApi } from '../https.ts';
 import type { ApiAccess } from '../https.ts';
 import type { ClusterPlan } from '../plan.ts';
 import { run, runAnyway, sleep } from '../run.ts';
-import { inNamespace } from '../services.ts';
+import { inNamespace } from '../places.ts';
 import { readState } from '../state.ts';
 import { loadBalancerRules, planLoadBalancers, staleFlows } from './plan.ts';
 import type { EndpointSliceObject, Listener, LoadBalancerPlan, NodeObject, ServiceObject } from './plan.ts';

@@ -1,0 +1,64 @@
+/**
+ * Where programs run: in a network namespace, or on a node. A node has its own network, its own name, and its own
+ * /run, /var/log, /var/lib/kubelet and /var/lib/cni, as a machine would: two nodes don't meet in a hostPath there.
+ * The rest of the file system is this machine's.
+ */
+import { join } from 'node:path';
+import type { BedPlan, NodePlan } from './plan.ts';
+
+/** A command run in a network namespace. Not `ip netns exec`: that one remounts /sys, and cgroups vanish. */
+export function inNamespace(netns: string, command: readonly string[]): string[] {
+  return ['nsenter', `--net=/run/netns/${netns}`, '--', ...command];
+}
+
+/** A command run on a node: network, mounts and host name. */
+export function onNode(node: NodePlan, command: readonly string[]): string[] {
+  const { mounts, hostName } = namespaceFiles(node);
+  return [
+    'nsenter',
+    `--net=/run/netns/${node.netns}`,
+    `--mount=${mounts}`,
+    `--uts=${hostName}`,
+    '--',
+    ...command,
+  ];
+}
+
+function namespaceFiles(node: NodePlan): { directory: string; mounts: string; hostName: string } {
+  const directory = join(node.directory, 'namespaces');
+  return { directory, mounts: join(directory, 'mounts'), hostName: join(directory, 'host-name') };
+}
+
+/** What a node has for itself on disk, and where it sees it. */
+const ownDirectories: Record<string, string> = {
+  kubelet: '/var/lib/kubelet',
+  'cni-state': '/var/lib/cni',
+  log: '/var/log',
+};
+
+/** The script that makes the namespaces of all nodes. They live as long as the files that they are mounted on. */
+export function placesScript(bed: BedPlan): string {
+  const nodes = bed.clusters.flatMap((cluster) => cluster.nodes);
+  return ['set -e', ...nodes.flatMap(nodeScript), ''].join('\n');
+}
+
+function nodeScript(node: NodePlan): string[] {
+  const { directory, mounts, hostName } = namespaceFiles(node);
+  const own = Object.entries(ownDirectories);
+  const inside = [
+    'mount -t tmpfs -o mode=755 tmpfs /run',
+    'mkdir -p /run/netns /run/lock /run/containerd',
+    ...own.map(([name, seen]) => `mount --bind ${join(node.directory, name)} ${seen}`),
+  ].join(' && ');
+  return [
+    `mkdir -p ${directory} ${own.map(([name]) => join(node.directory, name)).join(' ')}`,
+    // Kept by the machine, in case that nobody used them before.
+    `mkdir -p ${own.map(([, seen]) => seen).join(' ')}`,
+    // A mount namespace can be kept only on a mount that isn't shared: mount_namespaces(7).
+    `mount --bind ${directory} ${directory}`,
+    `mount --make-private ${directory}`,
+    `touch ${mounts} ${hostName}`,
+    `unshare --uts=${hostName} sh -c 'echo ${node.name} > /proc/sys/kernel/hostname'`,
+    `unshare --mount=${mounts} --propagation=private sh -c '${inside}'`,
+  ];
+}
