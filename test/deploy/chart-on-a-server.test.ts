@@ -1,0 +1,214 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { dump, load } from 'js-yaml';
+import { ensurePrograms, upControlPlane, type ControlPlane } from '../testbed/index.ts';
+import { run } from '../testbed/run.ts';
+
+const chart = join(import.meta.dirname, '..', '..', 'deploy', 'chart');
+const namespace = 'hawser-system';
+const server = suite('the chart on an API server');
+
+let plane: ControlPlane;
+let helm: string;
+
+server.before(async () => {
+  plane = await upControlPlane({ name: 'chart', controllerManager: true });
+  ({ helm } = await ensurePrograms({ only: ['helm'] }));
+  await install();
+});
+server.after(() => plane.stop());
+
+async function install(values: object = {}): Promise<string> {
+  const file = join(plane.directory, 'values.yaml');
+  await writeFile(file, dump(values));
+  const command = [helm, 'upgrade', '--install', 'hawser', chart, '-n', namespace, '--create-namespace'];
+  const result = await run([...command, '--values', file], { env: { KUBECONFIG: plane.kubeconfig } });
+  return String(result);
+}
+
+interface Impersonated {
+  user: string;
+  groups?: string[];
+  extra?: Record<string, string[]>;
+}
+
+let impersonations = 0;
+
+/** kubectl as somebody else, by a kubeconfig that says so. */
+async function kubectlAs(who: Impersonated, args: string[], input?: object): Promise<string> {
+  const config = load(await readFile(plane.kubeconfig, 'utf8')) as { users: { user: object }[] };
+  for (const { user } of config.users) {
+    Object.assign(user, {
+      as: who.user,
+      'as-groups': ['system:authenticated', ...(who.groups ?? [])],
+      ...(who.extra && { 'as-user-extra': who.extra }),
+    });
+  }
+  const path = join(plane.directory, `impersonated-${(impersonations += 1)}.kubeconfig`);
+  await writeFile(path, dump(config));
+  return plane.kubectl(['--kubeconfig', path, ...args], {
+    ...(input && { input: JSON.stringify(input) }),
+  });
+}
+
+async function refusal(attempt: Promise<unknown>): Promise<string> {
+  try {
+    await attempt;
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return 'accepted';
+}
+
+const account = (name: string, node?: string): Impersonated => ({
+  user: `system:serviceaccount:${namespace}:${name}`,
+  groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`],
+  ...(node !== undefined && { extra: { 'authentication.kubernetes.io/node-name': [node] } }),
+});
+
+server('the values become LocalCluster self', async () => {
+  await install({ cluster: { name: 'elm', podCIDRs: ['10.244.0.0/16'], mtu: 1400 } });
+  const self = JSON.parse(await plane.kubectl(['get', 'localcluster', 'self', '-o', 'json'])) as {
+    spec: object;
+  };
+  assert.equal(self.spec, { name: 'elm', podCIDRs: ['10.244.0.0/16'], mtu: 1400, dataPath: 'Isolated' });
+});
+
+server('a value that does not exist, or is out of range, is refused by name', async () => {
+  assert.match(await refusal(install({ cluster: { podCidr: ['10.0.0.0/8'] } })), /podCidr/);
+  assert.match(await refusal(install({ cluster: { mtu: 900 } })), /mtu/);
+  assert.match(await refusal(install({ gateway: { replicas: -1 } })), /replicas/);
+});
+
+/** What each process may, and what it must not be able to. */
+const rights: [who: string, allowed: boolean, args: string[]][] = [
+  ['hawser-gateway', true, ['create', 'peeringtokens.hawser.dev', '-n', namespace]],
+  ['hawser-gateway', true, ['create', 'serviceaccounts/consumer', '--subresource=token', '-n', 'default']],
+  ['hawser-gateway', true, ['get', 'secret/hawser-gateway-tls', '-n', namespace]],
+  ['hawser-gateway', false, ['create', 'serviceaccounts/default', '--subresource=token', '-n', 'default']],
+  ['hawser-gateway', false, ['get', 'secret/hawser-cluster-key', '-n', namespace]],
+  ['hawser-gateway', false, ['list', 'secrets', '-n', namespace]],
+  ['hawser-gateway', false, ['create', 'namespaces']],
+  ['hawser-gateway', false, ['list', 'pods', '-A']],
+  ['hawser-node', true, ['list', 'pods', '-A']],
+  ['hawser-node', true, ['get', 'secret/hawser-tunnel-keys', '-n', namespace]],
+  ['hawser-node', true, ['patch', 'fabricnodes.hawser.dev', '--subresource=status']],
+  ['hawser-node', false, ['patch', 'fabricnodes.hawser.dev']],
+  ['hawser-node', false, ['get', 'secret/hawser-cluster-key', '-n', namespace]],
+  ['hawser-node', false, ['list', 'secrets', '-n', namespace]],
+  ['hawser-node', false, ['patch', 'tunnels.hawser.dev']],
+  ['hawser-node', false, ['create', 'pods', '-n', 'default']],
+  ['hawser-node', false, ['patch', 'nodes']],
+  ['hawser-controller', true, ['create', 'roles.rbac.authorization.k8s.io', '-n', 'default']],
+  ['hawser-controller', true, ['create', 'nodes']],
+  ['hawser-controller', false, ['escalate', 'roles.rbac.authorization.k8s.io', '-n', 'default']],
+  ['hawser-controller', false, ['bind', 'clusterroles.rbac.authorization.k8s.io/cluster-admin']],
+  ['hawser-controller', false, ['create', 'clusterroles.rbac.authorization.k8s.io']],
+  ['hawser-controller', false, ['create', 'validatingadmissionpolicies.admissionregistration.k8s.io']],
+  ['hawser-controller', false, ['impersonate', 'users']],
+];
+
+server('each process may what it must, and no more', async () => {
+  const wrong: string[] = [];
+  for (const [who, allowed, args] of rights) {
+    const answer = await kubectlAs(account(who), ['auth', 'can-i', ...args])
+      .then(() => true)
+      .catch(() => false);
+    if (answer !== allowed) wrong.push(`${who} ${allowed ? 'may not' : 'may'} ${args.join(' ')}`);
+  }
+  assert.equal(wrong, []);
+});
+
+server('a node daemon reports its own node alone', async () => {
+  for (const name of ['one', 'two']) {
+    await plane.kubectl(['apply', '-f', '-'], {
+      input: JSON.stringify({
+        apiVersion: 'hawser.dev/v1alpha1',
+        kind: 'FabricNode',
+        metadata: { name },
+        spec: {},
+      }),
+    });
+  }
+  const report = (name: string) => [
+    ...['patch', 'fabricnode', name, '--subresource=status', '--type=merge'],
+    '--patch={"status":{"version":"1"}}',
+  ];
+  // A policy takes a moment to be enforced after it was made.
+  for (let tries = 0; tries < 50; tries += 1) {
+    if ((await refusal(kubectlAs(account('hawser-node', 'one'), report('two')))) !== 'accepted') break;
+  }
+  await kubectlAs(account('hawser-node', 'one'), report('one'));
+  assert.match(await refusal(kubectlAs(account('hawser-node', 'one'), report('two'))), /own node alone/);
+  assert.match(await refusal(kubectlAs(account('hawser-node'), report('one'))), /own node alone/);
+});
+
+const consumer: Impersonated = {
+  user: 'system:serviceaccount:hawser-tenant-oak:consumer',
+  groups: ['system:serviceaccounts', 'system:serviceaccounts:hawser-tenant-oak'],
+};
+const reflected = { 'hawser.dev/reflected': 'true' };
+
+server('a consumer writes what it reflects, and nothing that reaches further', async () => {
+  // Even if its roles gave it all of a namespace.
+  await plane.kubectl(['create', 'namespace', 'shop-oak']);
+  await plane.kubectl([
+    ...['create', 'rolebinding', 'all', '-n', 'shop-oak', '--clusterrole=admin'],
+    '--serviceaccount=hawser-tenant-oak:consumer',
+  ]);
+  await plane.kubectl(['create', 'configmap', 'own', '-n', 'shop-oak']);
+  const create = (object: object) => kubectlAs(consumer, ['create', '-n', 'shop-oak', '-f', '-'], object);
+  const service = (name: string, spec: object, labels: object = reflected) => ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, labels },
+    spec: { ports: [{ port: 80 }], ...spec },
+  });
+  const secret = (name: string, more: object) => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name, labels: reflected, annotations: { 'kubernetes.io/service-account.name': 'default' } },
+    ...more,
+  });
+  await create(service('web', {}));
+  await create(secret('password', { stringData: { a: 'b' } }));
+  const said = await Promise.all([
+    refusal(create(service('a', {}, {}))),
+    refusal(create(service('b', { type: 'NodePort' }))),
+    refusal(create(service('c', { type: 'LoadBalancer' }))),
+    refusal(create(service('d', { externalIPs: ['192.0.2.1'] }))),
+    refusal(create(secret('e', { type: 'kubernetes.io/service-account-token' }))),
+    refusal(kubectlAs(consumer, ['delete', 'configmap', 'own', '-n', 'shop-oak'])),
+    refusal(
+      kubectlAs(consumer, ['label', 'configmap', 'own', '-n', 'shop-oak', 'hawser.dev/reflected=true']),
+    ),
+  ]);
+  const expected = [
+    /only objects labelled/,
+    /of type ClusterIP/,
+    /of type ClusterIP/,
+    /no external addresses/,
+    /no credentials for this cluster/,
+    /only objects that it reflected/,
+    /only objects that it reflected/,
+  ];
+  for (const [index, pattern] of expected.entries()) assert.match(said[index] ?? '', pattern);
+});
+
+server('uninstalled, nothing of it is left but the CRDs, which go by one command', async () => {
+  await run([helm, 'uninstall', 'hawser', '-n', namespace, '--wait', '--timeout', '30s'], {
+    env: { KUBECONFIG: plane.kubeconfig },
+  });
+  const left = await plane.kubectl([
+    ...['get', '-A', '-o', 'name', '-l', 'app.kubernetes.io/part-of=hawser'],
+    'deployments,daemonsets,services,secrets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,' +
+      'validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingwebhookconfigurations,localclusters',
+  ]);
+  assert.is(left.trim(), '');
+  await plane.kubectl(['delete', 'crd', '-l', 'app.kubernetes.io/part-of=hawser', '--timeout=30s']);
+  assert.is((await plane.kubectl(['get', 'crd', '-o', 'name'])).trim(), '');
+});
+
+server.run();
