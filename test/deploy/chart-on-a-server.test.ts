@@ -24,8 +24,7 @@ async function install(values: object = {}): Promise<string> {
   const file = join(plane.directory, 'values.yaml');
   await writeFile(file, dump(values));
   const command = [helm, 'upgrade', '--install', 'hawser', chart, '-n', namespace, '--create-namespace'];
-  const result = await run([...command, '--values', file], { env: { KUBECONFIG: plane.kubeconfig } });
-  return String(result);
+  return run([...command, '--values', file], { env: { KUBECONFIG: plane.kubeconfig } });
 }
 
 interface Impersonated {
@@ -132,10 +131,10 @@ server('a node daemon reports its own node alone', async () => {
       }),
     });
   }
-  const report = (name: string) => [
-    ...['patch', 'fabricnode', name, '--subresource=status', '--type=merge'],
-    '--patch={"status":{"version":"1"}}',
-  ];
+  const report = (name: string) =>
+    `patch fabricnode ${name} --subresource=status --type=merge --patch={"status":{"version":"1"}}`.split(
+      ' ',
+    );
   // A policy takes a moment to be enforced after it was made.
   for (let tries = 0; tries < 50; tries += 1) {
     if ((await refusal(kubectlAs(account('hawser-node', 'one'), report('two')))) !== 'accepted') break;
@@ -154,10 +153,8 @@ const reflected = { 'hawser.dev/reflected': 'true' };
 server('a consumer writes what it reflects, and nothing that reaches further', async () => {
   // Even if its roles gave it all of a namespace.
   await plane.kubectl(['create', 'namespace', 'shop-oak']);
-  await plane.kubectl([
-    ...['create', 'rolebinding', 'all', '-n', 'shop-oak', '--clusterrole=admin'],
-    '--serviceaccount=hawser-tenant-oak:consumer',
-  ]);
+  const binding = 'create rolebinding all -n shop-oak --clusterrole=admin';
+  await plane.kubectl([...binding.split(' '), '--serviceaccount=hawser-tenant-oak:consumer']);
   await plane.kubectl(['create', 'configmap', 'own', '-n', 'shop-oak']);
   const create = (object: object) => kubectlAs(consumer, ['create', '-n', 'shop-oak', '-f', '-'], object);
   const service = (name: string, spec: object, labels: object = reflected) => ({
@@ -201,11 +198,11 @@ server('uninstalled, nothing of it is left but the CRDs, which go by one command
   await run([helm, 'uninstall', 'hawser', '-n', namespace, '--wait', '--timeout', '30s'], {
     env: { KUBECONFIG: plane.kubeconfig },
   });
-  const left = await plane.kubectl([
-    ...['get', '-A', '-o', 'name', '-l', 'app.kubernetes.io/part-of=hawser'],
+  const kinds =
     'deployments,daemonsets,services,secrets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,' +
-      'validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingwebhookconfigurations,localclusters',
-  ]);
+    'validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingwebhookconfigurations,localclusters';
+  const everything = ['get', kinds, '-A', '-o', 'name', '-l', 'app.kubernetes.io/part-of=hawser'];
+  const left = await plane.kubectl(everything);
   assert.is(left.trim(), '');
   await plane.kubectl(['delete', 'crd', '-l', 'app.kubernetes.io/part-of=hawser', '--timeout=30s']);
   assert.is((await plane.kubectl(['get', 'crd', '-o', 'name'])).trim(), '');
