@@ -79,6 +79,8 @@ export interface EngineConfiguration {
   tunSources?: readonly Prefix[];
   /** Peers among several targets of a route to leave out (dead slots). */
   deadPeers?: readonly number[];
+  /** See `EngineDifference`. */
+  switching?: boolean;
 }
 
 /**
@@ -92,6 +94,11 @@ export interface EngineDifference {
   upsertRoutes?: readonly Route[];
   tunSources?: readonly Prefix[] | null;
   deadPeers?: readonly number[];
+  /**
+   * False: whatever a peer may send goes to the TUN, never to another peer (plain WireGuard, where allowed IPs may well cover
+   * this host's own addresses). True from the start.
+   */
+  switching?: boolean;
 }
 
 /** One transport keypair (WireGuard paper, section 5.4.5). The arrays are copied, and may be zeroed by the caller. */
@@ -138,11 +145,6 @@ export interface EngineOptions {
   handshakeQueue?: number;
   /** Order of preference; the first that passes known answers and is measured fastest is used. Default: all. */
   aead?: readonly ('ipsec-mb' | 'openssl-low-level' | 'openssl-evp')[];
-  /**
-   * False: whatever a peer may send goes to the TUN, never to another peer, and what comes from the TUN needs a peer's
-   * route (plain WireGuard, where allowed IPs may well cover this host's own addresses). Default true.
-   */
-  relay?: boolean;
   /** Called on the loop that made the engine when events wait; call `drain()` then. */
   onEvents: () => void;
 }

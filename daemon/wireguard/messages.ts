@@ -75,7 +75,7 @@ export function encodeCookieReply(receiver: number, nonce: Uint8Array, sealedCoo
 export function parseHandshakeMessage(bytes: Uint8Array): HandshakeMessage | null {
   if (bytes.length < 4 || bytes[1] !== 0 || bytes[2] !== 0 || bytes[3] !== 0) return null;
   const view = viewOf(bytes);
-  const type: number | undefined = bytes[0];
+  const type: number = bytes[0] ?? 0;
   switch (type) {
     case MESSAGE_INITIATION:
       if (bytes.length !== INITIATION_LENGTH) return null;

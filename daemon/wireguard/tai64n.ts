@@ -38,7 +38,7 @@ export class TimestampSource {
   /** `wall`: milliseconds since 1970. */
   next(wall: number): Uint8Array {
     const nanoseconds = BigInt(Math.max(0, Math.floor(wall))) * 1_000_000n;
-    const rounded = nanoseconds - (nanoseconds % GRAIN);
+    const rounded = nanoseconds - ((nanoseconds % NANOSECONDS) % GRAIN);
     this.#last = rounded > this.#last ? rounded : this.#last + GRAIN;
     return encodeTimestamp(this.#last);
   }

@@ -1,0 +1,174 @@
+/**
+ * Serves the userspace interface on its Unix socket, so that `wg` drives a device. Any number of requests may come over one
+ * connection. Deleting the socket ends the device: that is how scripts stop a user-space WireGuard.
+ */
+import { watch } from 'node:fs';
+import { lstat, mkdir, unlink } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { basename, dirname } from 'node:path';
+
+import { ConfigurationError } from './configuration.ts';
+import type { EngineShell } from './engine-shell.ts';
+import { applySet, ERRNO, formatErrno, formatGet, parseSet, UapiError } from './uapi.ts';
+import type { Errno } from './uapi.ts';
+
+/** Where `wg` looks for sockets. */
+export const SOCKET_DIRECTORY = '/var/run/wireguard';
+/** Enough for tens of thousands of peers; a client that sends more is cut off. Characters. */
+const REQUEST_LIMIT = 32 * 1024 * 1024;
+const CONNECTION_LIMIT = 64;
+/** A connection that says nothing is closed after this, milliseconds. */
+const IDLE_DEADLINE = 60_000;
+/** A live program answers a connection to its socket well within this, milliseconds. */
+const PROBE_DEADLINE = 1_000;
+
+/** The answer to one request: its lines without the empty one. */
+export function answerRequest(shell: EngineShell, lines: readonly string[]): string {
+  try {
+    const [operation, ...rest] = lines;
+    if (operation === 'get=1' && rest.length === 0) {
+      const answer = formatGet(shell.configuration, shell.status(), zoneName);
+      return `${answer.join('\n')}\n${formatErrno(0)}`;
+    }
+    if (operation !== 'set=1') throw new UapiError(ERRNO.EPROTO, 'an unknown operation');
+    const { configuration, override } = applySet(shell.configuration, parseSet(rest, zoneIndex));
+    shell.configure(configuration, override);
+    return formatErrno(0);
+  } catch (error) {
+    return formatErrno(errnoOf(error));
+  }
+}
+
+function errnoOf(error: unknown): Errno {
+  if (error instanceof UapiError) return error.errno;
+  if (error instanceof ConfigurationError) return ERRNO.EINVAL;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE' || /EADDRINUSE|in use/i.test(String(error))) return ERRNO.EADDRINUSE;
+  return ERRNO.EIO;
+}
+
+function zoneIndex(zone: string): number | null {
+  if (/^\d{1,9}$/.test(zone)) return Number(zone);
+  for (const address of networkInterfaces()[zone] ?? [])
+    if (address.family === 'IPv6' && address.scopeid > 0) return address.scopeid;
+  return null;
+}
+
+function zoneName(index: number): string | null {
+  for (const [name, addresses] of Object.entries(networkInterfaces()))
+    if (addresses?.some((address) => address.family === 'IPv6' && address.scopeid === index)) return name;
+  return null;
+}
+
+function serveConnection(shell: EngineShell, socket: Socket): void {
+  let pending = '';
+  socket.setEncoding('utf8');
+  socket.setTimeout(IDLE_DEADLINE, () => socket.destroy());
+  socket.on('error', () => socket.destroy());
+  socket.on('data', (chunk: string) => {
+    pending += chunk;
+    if (pending.length > REQUEST_LIMIT) {
+      socket.end(formatErrno(ERRNO.EPROTO));
+      pending = '';
+      return;
+    }
+    for (;;) {
+      const end = pending.indexOf('\n\n');
+      if (end < 0) return;
+      const request = pending.slice(0, end);
+      pending = pending.slice(end + 2);
+      socket.write(answerRequest(shell, request.split('\n')));
+    }
+  });
+}
+
+export interface UapiSocket {
+  /** Settles when somebody removed the socket. */
+  removed: Promise<void>;
+  close: () => Promise<void>;
+}
+
+/** Whether a program serves this socket now. */
+async function isServed(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect(path);
+  socket.setTimeout(PROBE_DEADLINE, () => resolve(false));
+  socket.once('connect', () => resolve(true));
+  socket.once('error', () => resolve(false));
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function listen(server: Server, target: { path: string } | { fd: number }): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.once('listening', resolve);
+  // The socket takes its mode from the umask, so that there is no moment at which others may connect.
+  const umask = process.umask(0o077);
+  try {
+    server.listen(target);
+    await promise;
+  } finally {
+    process.umask(umask);
+    server.off('error', reject);
+  }
+}
+
+/**
+ * Serves `shell` on `DIRECTORY/NAME.sock`, or on a listening socket that was inherited. Throws when another live device has the
+ * name; a socket that a dead one left is taken over.
+ */
+export async function serveUapi(
+  shell: EngineShell,
+  target: { path: string } | { fileDescriptor: number },
+): Promise<UapiSocket> {
+  const connections = new Set<Socket>();
+  const server = createServer((socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+    serveConnection(shell, socket);
+  });
+  server.maxConnections = CONNECTION_LIMIT;
+  const stop = async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    server.close(() => resolve());
+    for (const socket of connections) socket.destroy();
+    await promise;
+  };
+  const removed = Promise.withResolvers<void>();
+  if ('fileDescriptor' in target) {
+    await listen(server, { fd: target.fileDescriptor });
+    return { removed: removed.promise, close: stop };
+  }
+
+  const { path } = target;
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  if (await isServed(path))
+    throw new Error(`another tunnel device serves ${path}; stop it, or choose another name`);
+  await unlink(path).catch(() => undefined);
+  await listen(server, { path });
+  const { ino } = await lstat(path);
+
+  const check = async () => {
+    const now = await lstat(path).catch(() => null);
+    if (now?.ino !== ino) removed.resolve();
+  };
+  const watcher = watch(dirname(path), { persistent: false }, (_event, name) => {
+    if (name === null || name === basename(path)) void check();
+  });
+  watcher.on('error', () => removed.resolve());
+  return {
+    removed: removed.promise,
+    close: async () => {
+      watcher.close();
+      const now = await lstat(path).catch(() => null);
+      if (now?.ino === ino) await unlink(path).catch(() => undefined);
+      await stop();
+    },
+  };
+}

@@ -1,0 +1,28 @@
+/** What the daemon's loop and a device's worker say to each other. All of it survives a structured clone. */
+import type { DeviceConfiguration } from './configuration.ts';
+import type { ProtocolTimes } from './constants-of-protocol.ts';
+import type { EngineFailure, LogLevel } from './engine-shell.ts';
+import type { DeviceStatus } from './status.ts';
+
+export interface WorkerOptions {
+  /** Name of the TUN device to open or create. */
+  name: string;
+  mtu: number;
+  port: number;
+  fwmark: number;
+  threadPairs: number;
+  maximumPeers: number;
+  times?: ProtocolTimes;
+}
+
+export type Request =
+  | { type: 'configure'; id: number; configuration: DeviceConfiguration }
+  | { type: 'status'; id: number }
+  | { type: 'close' };
+
+export type Answer =
+  | { type: 'started' }
+  | { type: 'configured'; id: number; error: string | null }
+  | { type: 'status'; id: number | null; status: DeviceStatus }
+  | { type: 'log'; level: LogLevel; message: string; facts: Record<string, string | number> }
+  | { type: 'ended'; reason: EngineFailure['reason'] | null; message: string };

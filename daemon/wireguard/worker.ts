@@ -1,0 +1,61 @@
+/** A device and its engine on a loop of their own, so that a busy controller never delays a handshake, nor the other way. */
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { makeEngine } from './engine-loader.ts';
+import { EngineShell } from './engine-shell.ts';
+import type { Answer, Request, WorkerOptions } from './worker-protocol.ts';
+
+/** How old the status that others see may be, milliseconds. */
+const STATUS_INTERVAL = 500;
+
+function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): void {
+  const say = (answer: Answer) => port.postMessage(answer);
+  const shell = new EngineShell(makeEngine, {
+    tun: { name: options.name, mtu: options.mtu },
+    port: options.port,
+    fwmark: options.fwmark,
+    threadPairs: options.threadPairs,
+    maximumPeers: options.maximumPeers,
+    relay: true,
+    ...(options.times === undefined ? {} : { times: options.times }),
+    log: (level, message, facts = {}) => say({ type: 'log', level, message, facts }),
+  });
+  const ticker = setInterval(
+    () => say({ type: 'status', id: null, status: shell.status() }),
+    STATUS_INTERVAL,
+  );
+
+  port.on('message', (request: Request) => {
+    switch (request.type) {
+      case 'configure': {
+        let error: string | null = null;
+        try {
+          shell.configure(request.configuration);
+        } catch (cause) {
+          error = cause instanceof Error ? cause.message : String(cause);
+        }
+        say({ type: 'configured', id: request.id, error });
+        break;
+      }
+      case 'status':
+        say({ type: 'status', id: request.id, status: shell.status() });
+        break;
+      case 'close':
+        shell.close();
+        break;
+    }
+  });
+  say({ type: 'started' });
+  say({ type: 'status', id: null, status: shell.status() });
+  const finish = async () => {
+    const failure = await shell.ended;
+    clearInterval(ticker);
+    say({ type: 'ended', reason: failure?.reason ?? null, message: failure?.message ?? '' });
+    port.close();
+  };
+  void finish();
+}
+
+if (parentPort === null)
+  throw new Error('this file is the body of a worker; start it by createTunnelDevice()');
+start(workerData as WorkerOptions, parentPort);
