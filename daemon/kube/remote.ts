@@ -55,7 +55,11 @@ export interface RemoteSelection {
 }
 
 /** Told of every change in any informer of any remote; object undefined: gone. */
-export type RemoteChange = (remote: Remote, object: AnyObject | undefined, previous: AnyObject | undefined) => void;
+export type RemoteChange = (
+  remote: Remote,
+  object: AnyObject | undefined,
+  previous: AnyObject | undefined,
+) => void;
 
 export interface RemoteClients {
   /** Undefined while there is no identity for the peering. */
@@ -150,7 +154,9 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
     const controller = new AbortController();
     const end = () => controller.abort(signal.reason);
     signal.addEventListener('abort', end, { once: true });
-    controller.signal.addEventListener('abort', () => signal.removeEventListener('abort', end), { once: true });
+    controller.signal.addEventListener('abort', () => signal.removeEventListener('abort', end), {
+      once: true,
+    });
     const client = createKubeClient(
       fromIdentity({
         apiServerURL: first.apiServerURL,
@@ -168,7 +174,12 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
       client,
       reachability: { state: 'Unknown', since: clock.now(), message: 'not asked yet' },
       informer<T extends AnyObject>(kindRef: KindRef<T>, selection: RemoteSelection): Informer<T> {
-        const key = JSON.stringify([kindRef.apiVersion, kindRef.kind, selection.namespace, selection.labelSelector]);
+        const key = JSON.stringify([
+          kindRef.apiVersion,
+          kindRef.kind,
+          selection.namespace,
+          selection.labelSelector,
+        ]);
         const present = informers.get(key);
         if (present !== undefined) return present.informer as Informer<T>;
         if (informers.size >= mostInformers) {
@@ -224,8 +235,13 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
             : remote.reachability.state;
       if (state !== remote.reachability.state) {
         remote.reachability = { state, since: clock.now(), message: problem ?? 'it answers' };
-        if (state === 'Reachable') for (const { informer } of entry.informers.values()) reconnectIfLost(informer);
-        log.info('API server of a provider', { peering: remote.peering, state, detail: remote.reachability.message });
+        if (state === 'Reachable')
+          for (const { informer } of entry.informers.values()) reconnectIfLost(informer);
+        log.info('API server of a provider', {
+          peering: remote.peering,
+          state,
+          detail: remote.reachability.message,
+        });
         tell(remote.peering);
       }
       const pause = new AbortController();
@@ -321,7 +337,10 @@ function reconnectIfLost(informer: Informer): void {
 async function probe(client: KubeClient, path: string, signal: AbortSignal): Promise<string | undefined> {
   try {
     const answer = await client.raw('GET', path, { timeoutMilliseconds: probeTimeoutMilliseconds }, signal);
-    const timer = setTimeout(() => answer.destroy(new Error('the answer stopped half-way')), probeTimeoutMilliseconds);
+    const timer = setTimeout(
+      () => answer.destroy(new Error('the answer stopped half-way')),
+      probeTimeoutMilliseconds,
+    );
     try {
       await readBody(answer, 1 << 20, 'probe');
     } finally {

@@ -1,0 +1,21 @@
+/** How much a virtual node offers: what was granted, or less if the consumer wants less. Pure. */
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { parseQuantity } from '../../shared/quantities.ts';
+
+/** Nothing granted, nothing offered: the scheduler passes by. */
+const nothing = { cpu: '0', memory: '0', pods: '0' };
+
+/** `status.capacity` and `status.allocatable` of the Node. */
+export function capacityOf(peering: OutgoingPeering): Record<string, string> {
+  const grant = peering.status?.grant;
+  if (grant === undefined) return { ...nothing };
+  const wanted = peering.spec.requests;
+  const smaller = (granted: string, requested: string | undefined) =>
+    requested !== undefined && parseQuantity(requested) < parseQuantity(granted) ? requested : granted;
+  return {
+    cpu: smaller(grant.cpu, wanted?.cpu),
+    memory: smaller(grant.memory, wanted?.memory),
+    pods: String(Math.min(grant.pods, wanted?.pods ?? grant.pods)),
+    ...(grant.ephemeralStorage !== undefined && { 'ephemeral-storage': grant.ephemeralStorage }),
+  };
+}

@@ -1,0 +1,46 @@
+/** Taking pods off a virtual node. */
+import { KubeError, isNotFound, kind, refOf, type KubeClient } from '../kube/index.ts';
+import type { Pod } from '../kube/types.ts';
+
+/** What became of an eviction. */
+export type Eviction = { pod: Pod; outcome: 'Evicted' } | { pod: Pod; outcome: 'Blocked'; message: string };
+
+/** Asks at most for so many at a time; the next look goes on. */
+const mostAtOnce = 20;
+
+/**
+ * Evicts pods by the eviction API, which keeps disruption budgets. Pods that are being deleted already, or that no
+ * controller would make again elsewhere because they are finished, are left to themselves.
+ */
+export async function evictPods(
+  kube: KubeClient,
+  pods: readonly Pod[],
+  signal: AbortSignal,
+): Promise<Eviction[]> {
+  const results: Eviction[] = [];
+  for (const pod of pods
+    .filter((each) => each.metadata.deletionTimestamp === undefined)
+    .slice(0, mostAtOnce)) {
+    const { name, namespace, uid } = pod.metadata;
+    try {
+      await kube.createSubresource(
+        { ...refOf(pod), kind: kind.pod },
+        'eviction',
+        {
+          apiVersion: 'policy/v1',
+          kind: 'Eviction',
+          metadata: { name, namespace },
+          deleteOptions: { preconditions: { uid } },
+        },
+        signal,
+      );
+      results.push({ pod, outcome: 'Evicted' });
+    } catch (error) {
+      if (isNotFound(error)) continue;
+      // 429: a disruption budget says not now. 409: another pod has the name by now.
+      if (!(error instanceof KubeError) || (error.status !== 429 && error.status !== 409)) throw error;
+      results.push({ pod, outcome: 'Blocked', message: error.message.slice(0, 500) });
+    }
+  }
+  return results;
+}

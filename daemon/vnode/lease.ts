@@ -1,0 +1,65 @@
+/** Leases of virtual nodes in `kube-node-lease`: what tells the cluster that this controller still speaks for them. */
+import { kind, messageOf, sleep, type KubeClient } from '../kube/index.ts';
+import type { Lease, Node } from '../kube/types.ts';
+import { labels } from '../../shared/names.ts';
+import { fieldManager, type World } from './world.ts';
+
+/** A kubelet's own: a lease of 40 s, renewed every quarter of it (KubeletConfiguration, nodeLeaseDurationSeconds). */
+const leaseSeconds = 40;
+const renewMilliseconds = 10_000;
+const leaseNamespace = 'kube-node-lease';
+
+/** The Lease as it is applied. Pure. */
+export function leaseOf(node: Node, now: number): Lease {
+  const { name, uid } = node.metadata;
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: {
+      name,
+      namespace: leaseNamespace,
+      ...(uid !== undefined && { ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }] }),
+    },
+    // metav1.MicroTime
+    spec: {
+      holderIdentity: name,
+      leaseDurationSeconds: leaseSeconds,
+      renewTime: new Date(now).toISOString().replace('Z', '000Z'),
+    },
+  };
+}
+
+/** Renews one node's lease, making it if need be. */
+export async function renewLease(
+  kube: KubeClient,
+  node: Node,
+  now: number,
+  signal: AbortSignal,
+): Promise<void> {
+  await kube.apply(leaseOf(node, now), { fieldManager }, signal);
+}
+
+/** Removes it; the Node's deletion would too, but only where the garbage collector runs. */
+export async function deleteLease(kube: KubeClient, nodeName: string, signal: AbortSignal): Promise<void> {
+  await kube.delete({ kind: kind.lease, name: nodeName, namespace: leaseNamespace }, {}, signal);
+}
+
+/** Renews all virtual nodes' leases every ten seconds until the signal is aborted. */
+export async function runLeases(world: World, signal: AbortSignal): Promise<void> {
+  const { kube, clock, log } = world.context;
+  while (!signal.aborted) {
+    const mine = world.nodes.list().filter((node) => node.metadata.labels?.[labels.virtualNode] === 'true');
+    const wanted = mine.filter((node) =>
+      world.peerings.list().some((peering) => peering.spec.nodeName === node.metadata.name),
+    );
+    const results = await Promise.allSettled(
+      wanted.map((node) => renewLease(kube, node, clock.now(), signal)),
+    );
+    for (const result of results) {
+      if (result.status === 'rejected' && !signal.aborted) {
+        log.warn('a lease of a virtual node could not be renewed', { error: messageOf(result.reason) });
+      }
+    }
+    await sleep(renewMilliseconds, signal, clock);
+  }
+}

@@ -1,0 +1,179 @@
+/** The Node that stands for a provider. Pure. */
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { toSeconds } from '../../shared/conditions.ts';
+import { labels, virtualNodeTaint } from '../../shared/names.ts';
+import type { Node, PodCondition } from '../kube/types.ts';
+import { capacityOf } from './capacity.ts';
+import type { Readiness } from './readiness.ts';
+
+export type Taint = NonNullable<NonNullable<Node['spec']>['taints']>[number];
+
+/** Keeps new pods away while the provider's API server does not answer. */
+export const apiUnreachableTaint = 'hawser.dev/api-unreachable';
+
+/** Where the virtual node's kubelet API is served, and what it says of itself. */
+export interface NodeFacts {
+  /** IP address of the controller's pod: the API server dials it for logs and exec. */
+  address: string;
+  kubeletPort: number;
+  /** Hawser's version. */
+  version: string;
+  /** `amd64`, `arm64`: of the provider's nodes as far as it is known. */
+  architecture: string;
+}
+
+/** Labels that make the node findable, and keep load balancers of clouds from sending traffic to it. */
+export function nodeLabels(peering: OutgoingPeering, facts: NodeFacts): Record<string, string> {
+  return {
+    [labels.managedBy]: 'hawser',
+    [labels.virtualNode]: 'true',
+    [labels.remoteCluster]: peering.spec.remoteCluster,
+    // Several peerings with one provider give several nodes; a name may be longer than a label's value.
+    [labels.peering]: peering.metadata.name.slice(0, 63).replace(/[-.]+$/, ''),
+    'kubernetes.io/hostname': peering.spec.nodeName,
+    'kubernetes.io/os': 'linux',
+    'kubernetes.io/arch': facts.architecture,
+    'node.kubernetes.io/exclude-from-external-load-balancers': 'true',
+    'node-role.kubernetes.io/provider': '',
+    type: 'virtual-node',
+  };
+}
+
+/** What is created when there is no Node yet. The taint is there from its first moment, so that nothing slips in. */
+export function newNode(peering: OutgoingPeering, facts: NodeFacts): Node {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: peering.spec.nodeName, labels: nodeLabels(peering, facts) },
+    spec: {
+      // A cloud's controller deletes nodes that its cloud doesn't know, unless the ID is of another provider.
+      providerID: `hawser://${peering.metadata.name}`,
+      taints: [{ key: virtualNodeTaint, value: 'true', effect: 'NoSchedule' }],
+    },
+  };
+}
+
+/** What is applied whenever it differs: labels and whether pods may be scheduled. */
+export function appliedNode(peering: OutgoingPeering, facts: NodeFacts): Node {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: peering.spec.nodeName, labels: nodeLabels(peering, facts) },
+    // Left out when Active: a person's own `kubectl cordon` stays.
+    spec: peering.spec.desired === 'Active' ? {} : { unschedulable: true },
+  };
+}
+
+/**
+ * The taints that the node shall have: Hawser's own set right, everybody else's as they are. Undefined when nothing is
+ * to be done. `spec.taints` is one atomic list to server-side apply, so it is read, changed and written under its
+ * resource version.
+ */
+export function plannedTaints(
+  present: readonly Taint[] | undefined,
+  readiness: Pick<Readiness, 'apiUnreachable'>,
+  now: number,
+): Taint[] | undefined {
+  const list = present ?? [];
+  const wanted: Taint[] = [{ key: virtualNodeTaint, value: 'true', effect: 'NoSchedule' }];
+  if (readiness.apiUnreachable !== undefined) {
+    const since = list.find((taint) => taint.key === apiUnreachableTaint)?.timeAdded ?? toSeconds(now);
+    wanted.push({ key: apiUnreachableTaint, effect: 'NoSchedule', timeAdded: since });
+  }
+  const own = (taint: Taint) => taint.key === virtualNodeTaint || taint.key === apiUnreachableTaint;
+  const same = (one: Taint, other: Taint) =>
+    one.key === other.key && (one.value ?? '') === (other.value ?? '') && one.effect === other.effect;
+  const mine = list.filter(own);
+  if (mine.length === wanted.length && wanted.every((taint) => mine.some((each) => same(each, taint)))) {
+    return undefined;
+  }
+  return [...list.filter((taint) => !own(taint)), ...wanted];
+}
+
+/** Status as it is applied. Conditions carry on their transition times from what the node has. */
+export function nodeStatus(
+  peering: OutgoingPeering,
+  readiness: Readiness,
+  facts: NodeFacts,
+  present: Node | undefined,
+  now: number,
+): NonNullable<Node['status']> {
+  const conditions: Omit<PodCondition, 'lastTransitionTime'>[] = [
+    { type: 'Ready', status: readiness.status, reason: readiness.reason, message: readiness.message },
+    {
+      type: 'NetworkUnavailable',
+      status: readiness.networkUnavailable ? 'True' : 'False',
+      reason: readiness.networkUnavailable ? 'PathNotVerified' : 'PathVerified',
+      message: readiness.networkUnavailable
+        ? 'No probe comes back through the tunnel.'
+        : 'Probes come back through the tunnel.',
+    },
+    ...(['MemoryPressure', 'DiskPressure', 'PIDPressure'] as const).map((type) => ({
+      type,
+      status: 'False',
+      reason: 'ProvidersConcern',
+      message: 'The provider looks after its own nodes.',
+    })),
+  ];
+  return {
+    capacity: capacityOf(peering),
+    allocatable: capacityOf(peering),
+    addresses: [
+      { type: 'InternalIP', address: facts.address },
+      { type: 'Hostname', address: peering.spec.nodeName },
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: facts.kubeletPort } },
+    nodeInfo: nodeInfo(peering, facts),
+    conditions: conditions.map((condition) => {
+      const before = present?.status?.conditions?.find((each) => each.type === condition.type);
+      const turned = before?.status !== condition.status;
+      return {
+        ...condition,
+        lastTransitionTime: turned ? toSeconds(now) : (before?.lastTransitionTime ?? toSeconds(now)),
+      };
+    }),
+  };
+}
+
+/** Every field of `nodeInfo` is required by the API. */
+function nodeInfo(peering: OutgoingPeering, facts: NodeFacts): Record<string, string> {
+  return {
+    architecture: facts.architecture,
+    bootID: '',
+    containerRuntimeVersion: `hawser://${peering.spec.remoteCluster}`,
+    kernelVersion: '',
+    kubeProxyVersion: '',
+    kubeletVersion: `v${facts.version}-hawser`,
+    machineID: '',
+    operatingSystem: 'linux',
+    osImage: `Cluster ${peering.spec.remoteCluster}`,
+    systemUUID: '',
+  };
+}
+
+/** True when the status that is applied differs from what the node has. Fields of others are not looked at. */
+export function statusDiffers(present: Node | undefined, wanted: NonNullable<Node['status']>): boolean {
+  const status = present?.status;
+  if (status === undefined) return true;
+  const differs = (one: unknown, other: unknown) => JSON.stringify(one) !== JSON.stringify(other);
+  const sorted = (map: Record<string, string> | undefined) =>
+    Object.entries(map ?? {}).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return (
+    differs(sorted(status.capacity), sorted(wanted.capacity)) ||
+    differs(sorted(status.allocatable), sorted(wanted.allocatable)) ||
+    differs(
+      sorted(Object.fromEntries((status.addresses ?? []).map((each) => [each.type, each.address]))),
+      sorted(Object.fromEntries((wanted.addresses ?? []).map((each) => [each.type, each.address]))),
+    ) ||
+    status.daemonEndpoints?.kubeletEndpoint?.Port !== wanted.daemonEndpoints?.kubeletEndpoint?.Port ||
+    status.nodeInfo?.['kubeletVersion'] !== wanted.nodeInfo?.['kubeletVersion'] ||
+    (wanted.conditions ?? []).some((condition) => {
+      const before = status.conditions?.find((each) => each.type === condition.type);
+      return (
+        before?.status !== condition.status ||
+        before.reason !== condition.reason ||
+        before.message !== condition.message
+      );
+    })
+  );
+}

@@ -1,0 +1,263 @@
+/** Keeps one Node per OutgoingPeering: makes it, says how it is, drains it, and takes it down. */
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
+import { labels, ports } from '../../shared/names.ts';
+import {
+  applyStatus,
+  from,
+  isConflict,
+  keyOf,
+  kind,
+  readBody,
+  runController,
+  type Outcome,
+} from '../kube/index.ts';
+import { fromRemotes } from '../kube/remote.ts';
+import { fromVirtualPods } from '../kube/virtual-pods.ts';
+import type { Node } from '../kube/types.ts';
+import { evictPods } from './eviction.ts';
+import { addFinalizer } from './finalizers.ts';
+import { renewLease } from './lease.ts';
+import {
+  appliedNode,
+  newNode,
+  nodeStatus,
+  plannedTaints,
+  statusDiffers,
+  type NodeFacts,
+} from './node-object.ts';
+import { judgeReadiness, nodeReadyFinding, readinessReasons } from './readiness.ts';
+import { removeNode } from './removal.ts';
+import { fieldManager, peeringOfNode, vnodeFinalizer, type World } from './world.ts';
+
+/** A pod that a disruption budget holds back is asked for again so often. */
+const drainRetryMilliseconds = 5_000;
+
+/** Runs until the signal is aborted. */
+export async function runNodes(world: World, signal: AbortSignal): Promise<void> {
+  const { context } = world;
+  const facts = await nodeFacts(world, signal);
+  const forRemote = (remoteCluster: string) =>
+    world.peerings
+      .list()
+      .filter((peering) => peering.spec.remoteCluster === remoteCluster)
+      .map((peering) => peering.metadata.name);
+  const forNode = (nodeName: string | undefined) => {
+    const peering = peeringOfNode(world, nodeName);
+    // Pods matter to a node only while they have to leave it.
+    const leaving = peering?.metadata.deletionTimestamp !== undefined || peering?.spec.desired === 'Drained';
+    return peering !== undefined && leaving ? [peering.metadata.name] : [];
+  };
+  await runController(
+    {
+      name: 'virtual-nodes',
+      sources: [
+        from(world.peerings),
+        from(world.tunnels, (tunnel) => forRemote(tunnel.spec.remoteCluster)),
+        from(world.nodes, (node) => {
+          const peering = peeringOfNode(world, node.metadata.name);
+          return peering === undefined ? [] : [keyOf(peering)];
+        }),
+        fromRemotes(world.remotes, (peering) => [peering]),
+        fromVirtualPods(world.pods, (pod) => forNode(pod.spec?.nodeName)),
+      ],
+      reconcile: (key, limited) => reconcileNode(world, facts, key, limited),
+      log: context.log,
+      clock: context.clock,
+      ...(context.metrics && { metrics: context.metrics }),
+    },
+    signal,
+  );
+}
+
+async function reconcileNode(
+  world: World,
+  facts: NodeFacts,
+  name: string,
+  signal: AbortSignal,
+): Promise<Outcome | void> {
+  const { kube, clock, events } = world.context;
+  const peering = world.peerings.byKey(name);
+  if (peering === undefined) return;
+  if (peering.metadata.deletionTimestamp !== undefined) {
+    if (!(peering.metadata.finalizers ?? []).includes(vnodeFinalizer)) return;
+    return removeNode(world, peering, signal);
+  }
+  const present = world.nodes.get(undefined, peering.spec.nodeName);
+  if (present === undefined && !isTrue(peering.status?.conditions, 'IdentityValid')) {
+    await report(world, peering, waitingForIdentity(peering), signal);
+    return;
+  }
+  if (present !== undefined && !isOurs(present, peering)) {
+    await report(
+      world,
+      peering,
+      {
+        type: 'NodeReady',
+        status: 'False',
+        reason: 'NodeNameTaken',
+        message: `A node named ${peering.spec.nodeName} exists and is not this peering's; unpeer and peer again with another node name.`,
+      },
+      signal,
+    );
+    return;
+  }
+  if (await addFinalizer(kube, peering, vnodeFinalizer, signal)) return;
+  const node = present ?? (await kube.create(newNode(peering, facts), signal, { fieldManager }));
+  const remote = world.remotes.get(name);
+  const readiness = judgeReadiness(
+    peering,
+    world.tunnels.get(undefined, peering.spec.remoteCluster),
+    remote?.reachability ?? { state: 'Unknown', since: clock.now(), message: 'there is no identity yet' },
+  );
+  if (present === undefined) await renewLease(kube, node, clock.now(), signal);
+  await settleSpec(world, peering, facts, node, readiness, signal);
+  const status = nodeStatus(peering, readiness, facts, node, clock.now());
+  if (statusDiffers(node, status)) {
+    await kube.apply<Node>(
+      { apiVersion: 'v1', kind: 'Node', metadata: identified(node), status },
+      { fieldManager, subresource: 'status' },
+      signal,
+    );
+    const turned =
+      node.status?.conditions?.find((each) => each.type === 'Ready')?.status !== readiness.status;
+    if (turned) {
+      const ready = readiness.status === 'True';
+      events.emit(
+        node,
+        ready ? 'Normal' : 'Warning',
+        ready ? 'NodeReady' : 'NodeNotReady',
+        readiness.message,
+      );
+    }
+  }
+  await report(world, peering, nodeReadyFinding(peering, readiness), signal);
+  if (peering.spec.desired === 'Drained') return drain(world, peering, signal);
+}
+
+/** Labels, unschedulable and taints, each only if it differs. */
+async function settleSpec(
+  world: World,
+  peering: OutgoingPeering,
+  facts: NodeFacts,
+  node: Node,
+  readiness: Parameters<typeof plannedTaints>[1],
+  signal: AbortSignal,
+): Promise<void> {
+  const { kube, clock } = world.context;
+  const applied = appliedNode(peering, facts);
+  const labelled = Object.entries(applied.metadata.labels ?? {}).every(
+    ([label, value]) => node.metadata.labels?.[label] === value,
+  );
+  const cordon = peering.spec.desired !== 'Active';
+  const cordonedByUs = node.metadata.annotations?.[cordonedAnnotation] === 'true';
+  if (!labelled || cordon !== cordonedByUs || (cordon && node.spec?.unschedulable !== true)) {
+    await kube.apply<Node>(
+      {
+        ...applied,
+        metadata: {
+          ...applied.metadata,
+          ...identified(node),
+          ...(cordon && { annotations: { [cordonedAnnotation]: 'true' } }),
+        },
+      },
+      { fieldManager },
+      signal,
+    );
+  }
+  const taints = plannedTaints(node.spec?.taints, readiness, clock.now());
+  if (taints === undefined) return;
+  try {
+    await kube.patch(
+      { kind: kind.node, name: node.metadata.name },
+      { metadata: { resourceVersion: await freshVersion(world, node, signal) }, spec: { taints } },
+      { type: 'merge', fieldManager },
+      signal,
+    );
+  } catch (error) {
+    // Somebody wrote between reading and writing: the event of that write brings us back here.
+    if (!isConflict(error)) throw error;
+  }
+}
+
+/** Remembers that `unschedulable` is this controller's doing, so that it can tell when to take it back. */
+const cordonedAnnotation = 'hawser.dev/cordoned';
+
+/** The version to write taints under; refuses when taints changed since the cache was filled. */
+async function freshVersion(world: World, node: Node, signal: AbortSignal): Promise<string | undefined> {
+  const now = await world.context.kube.get<Node>({ kind: kind.node, name: node.metadata.name }, signal);
+  const same = JSON.stringify(now?.spec?.taints ?? []) === JSON.stringify(node.spec?.taints ?? []);
+  return same ? now?.metadata.resourceVersion : node.metadata.resourceVersion;
+}
+
+const identified = (node: Node) => ({
+  name: node.metadata.name,
+  ...(node.metadata.uid !== undefined && { uid: node.metadata.uid }),
+});
+
+function isOurs(node: Node, peering: OutgoingPeering): boolean {
+  return (
+    node.metadata.labels?.[labels.virtualNode] === 'true' &&
+    node.spec?.providerID === `hawser://${peering.metadata.name}`
+  );
+}
+
+function waitingForIdentity(peering: OutgoingPeering): Finding {
+  const identity = findCondition(peering.status?.conditions, 'IdentityValid');
+  return {
+    type: 'NodeReady',
+    status: 'False',
+    reason: readinessReasons.identityInvalid,
+    message: `The node is made once the provider ${peering.spec.remoteCluster} has given an identity${identity === undefined ? '' : `: ${identity.message}`}`,
+  };
+}
+
+async function report(
+  world: World,
+  peering: OutgoingPeering,
+  finding: Finding,
+  signal: AbortSignal,
+): Promise<void> {
+  const { kube, clock, events } = world.context;
+  await applyStatus(
+    { kube, fieldManager, object: peering, findings: [finding], now: clock.now(), events },
+    signal,
+  );
+}
+
+async function drain(world: World, peering: OutgoingPeering, signal: AbortSignal): Promise<Outcome | void> {
+  const { kube, events } = world.context;
+  const pods = world.pods.listOn(peering.spec.nodeName);
+  const evictions = await evictPods(kube, pods, signal);
+  for (const eviction of evictions) {
+    if (eviction.outcome === 'Blocked') {
+      events.emit(
+        eviction.pod,
+        'Warning',
+        'EvictionBlocked',
+        `Leaving ${peering.spec.nodeName} has to wait: ${eviction.message}`,
+      );
+    }
+  }
+  if (pods.length > 0) return { requeueAfterMilliseconds: drainRetryMilliseconds };
+}
+
+/** The kubelet version that nodes show: the API server's own, so that tools that compare the two are content. */
+async function nodeFacts(world: World, signal: AbortSignal): Promise<NodeFacts> {
+  const { kube, podIP, version, log } = world.context;
+  let server = 'v1.0.0';
+  try {
+    const answer = await kube.raw('GET', '/version', {}, signal);
+    const said = JSON.parse(await readBody(answer, 65_536, 'GET /version')) as { gitVersion?: string };
+    if (said.gitVersion !== undefined && /^v\d+\.\d+\.\d+/.test(said.gitVersion)) server = said.gitVersion;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    log.warn('the version of the API server could not be read', { error: String(error) });
+  }
+  return {
+    address: podIP,
+    kubeletPort: ports.kubelet,
+    version: `${/^v\d+\.\d+\.\d+/.exec(server)?.[0] ?? server}-hawser-${version}`,
+    architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+  };
+}

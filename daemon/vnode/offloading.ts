@@ -1,0 +1,259 @@
+/** Follows NamespaceOffloadings: labels the namespace for the pod webhook, and keeps its twins at the providers. */
+import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { findCondition, nextCondition, type Finding } from '../../shared/conditions.ts';
+import { labels } from '../../shared/names.ts';
+import {
+  applyStatus,
+  from,
+  isAlreadyExists,
+  kind,
+  messageOf,
+  runController,
+  type Outcome,
+} from '../kube/index.ts';
+import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
+import { fromVirtualPods } from '../kube/virtual-pods.ts';
+import { addFinalizer } from './finalizers.ts';
+import { desiredTwin, planTwin, selects, summarise, twinReasons } from './twin-plan.ts';
+import { removeTwin, unoffload } from './unoffload.ts';
+import {
+  boundNamespace,
+  fieldManager,
+  isOffloadable,
+  ownClusterID,
+  twinOf,
+  twinsOf,
+  vnodeFinalizer,
+  type World,
+} from './world.ts';
+
+/** The one NamespaceOffloading of a namespace. */
+export const offloadingName = 'offloading';
+
+/** Runs until the signal is aborted. Keys are namespaces. */
+export async function runOffloading(world: World, signal: AbortSignal): Promise<void> {
+  const { context } = world;
+  const all = () => world.offloadings.list().map((each) => each.metadata.namespace ?? '');
+  const inNamespace = (object: { metadata: { namespace?: string } }) =>
+    object.metadata.namespace === undefined ? [] : [object.metadata.namespace];
+  await runController(
+    {
+      name: 'namespace-offloading',
+      sources: [
+        from(world.offloadings, inNamespace),
+        // A label that somebody took away, a namespace made anew.
+        from(world.namespaces, (namespace) =>
+          world.offloadings.get(namespace.metadata.name, offloadingName) !== undefined ||
+          namespace.metadata.labels?.[labels.offloading] !== undefined
+            ? [namespace.metadata.name]
+            : [],
+        ),
+        from(world.peerings, all),
+        from(world.nodes, (node) => (node.metadata.labels?.[labels.virtualNode] === 'true' ? all() : [])),
+        from(world.localClusters, all),
+        fromRemotes(world.remotes, all),
+        fromRemoteObjects(world.remotes, kind.twinNamespace, (_remote, twin) => [twin.spec.sourceNamespace]),
+        // Whoever waits for pods to leave.
+        fromVirtualPods(world.pods, (pod) => {
+          const offloading = world.offloadings.get(pod.metadata.namespace, offloadingName);
+          return offloading?.metadata.deletionTimestamp === undefined ? [] : inNamespace(pod);
+        }),
+      ],
+      reconcile: (namespace, limited) => reconcileNamespace(world, namespace, limited),
+      log: context.log,
+      clock: context.clock,
+      ...(context.metrics && { metrics: context.metrics }),
+    },
+    signal,
+  );
+}
+
+async function reconcileNamespace(world: World, name: string, signal: AbortSignal): Promise<Outcome | void> {
+  const { kube, namespace: own } = world.context;
+  const offloading = world.offloadings.get(name, offloadingName);
+  if (offloading === undefined) {
+    await labelNamespace(world, name, undefined, signal);
+    return;
+  }
+  if (offloading.metadata.deletionTimestamp !== undefined) {
+    await labelNamespace(world, name, undefined, signal);
+    return unoffload(world, offloading, signal);
+  }
+  if (!isOffloadable(name, own)) {
+    await report(
+      world,
+      offloading,
+      [],
+      {
+        type: 'Ready',
+        status: 'False',
+        reason: 'NamespaceNotAllowed',
+        message: `Namespace ${name} holds what this cluster itself needs and is never offloaded; delete this object.`,
+      },
+      signal,
+    );
+    return;
+  }
+  const namespace = world.namespaces.get(undefined, name);
+  const consumer = ownClusterID(world);
+  if (namespace === undefined || namespace.metadata.deletionTimestamp !== undefined) return;
+  if (consumer === undefined) {
+    await report(
+      world,
+      offloading,
+      [],
+      {
+        type: 'Ready',
+        status: 'Unknown',
+        reason: 'NoClusterID',
+        message: 'This cluster has no ID yet; it waits for LocalCluster self.',
+      },
+      signal,
+    );
+    return;
+  }
+  if (await addFinalizer(kube, offloading, vnodeFinalizer, signal)) return;
+  await labelNamespace(world, name, offloading.spec.podPlacement, signal);
+  const twins: TwinReport[] = [];
+  let later: Outcome | undefined;
+  for (const peering of world.peerings.list()) {
+    if (peering.metadata.deletionTimestamp !== undefined) continue;
+    const node = world.nodes.get(undefined, peering.spec.nodeName);
+    const remote = world.remotes.get(peering.metadata.name);
+    if (node === undefined || !selects(offloading.spec.clusterSelector, node.metadata.labels)) {
+      const outcome = await removeUnselected(world, remote, peering, name, signal);
+      later ??= outcome;
+      continue;
+    }
+    const wanted = desiredTwin(namespace, offloading, consumer, remote?.tenantNamespace ?? '');
+    twins.push({
+      peering: peering.metadata.name,
+      twin: wanted.spec.namespace,
+      finding: await settleTwin(world, remote, wanted, signal),
+    });
+  }
+  await report(world, offloading, twins, summarise(twins), signal);
+  return later;
+}
+
+interface TwinReport {
+  peering: string;
+  twin: string;
+  finding: Finding;
+}
+
+/** Makes the twin as it should be; says how it is. A provider that fails does not keep others from theirs. */
+async function settleTwin(
+  world: World,
+  remote: Remote | undefined,
+  wanted: TwinNamespace,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const unread = (message: string): Finding => ({
+    type: 'Bound',
+    status: 'False',
+    reason: twinReasons.providerUnread,
+    message,
+  });
+  if (remote === undefined) return unread('There is no identity for this provider yet.');
+  if (!twinsOf(remote).hasSynced) return unread('The provider’s twin namespaces have not been read yet.');
+  const present = twinOf(remote, wanted.spec.sourceNamespace);
+  const step = planTwin(present, wanted);
+  try {
+    if (step.action === 'Create') {
+      await remote.client.create(step.twin, signal, { fieldManager });
+    } else if (step.action === 'Delete' && present?.metadata.uid !== undefined) {
+      await remote.client.delete(
+        { kind: kind.twinNamespace, name: present.metadata.name, namespace: remote.tenantNamespace },
+        { uid: present.metadata.uid },
+        signal,
+      );
+    }
+  } catch (error) {
+    // The cache is behind by one event.
+    if (isAlreadyExists(error)) return step.finding;
+    if (signal.aborted) throw error;
+    world.context.log.warn('a twin could not be settled', {
+      peering: remote.peering,
+      error: messageOf(error),
+    });
+    return {
+      ...step.finding,
+      status: 'False',
+      reason: 'ProviderRefused',
+      message: messageOf(error).slice(0, 1000),
+    };
+  }
+  const bound = boundNamespace(present, wanted.spec.sourceUID);
+  // Watched from the moment it is there, so that the first pod's status finds the watch open.
+  if (bound !== undefined) remote.informer(kind.shadowPod, { namespace: bound });
+  return step.finding;
+}
+
+/** A provider that the selector no longer names loses the twin, after its pods have left. */
+async function removeUnselected(
+  world: World,
+  remote: Remote | undefined,
+  peering: OutgoingPeering,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<Outcome | undefined> {
+  if (remote === undefined || !twinsOf(remote).hasSynced) return undefined;
+  if (twinOf(remote, namespace) === undefined) return undefined;
+  const pods = world.pods.listOn(peering.spec.nodeName).filter((pod) => pod.metadata.namespace === namespace);
+  return removeTwin(world, remote, namespace, pods, signal);
+}
+
+/** Sets or takes away the label by which the pod webhook selects namespaces. */
+async function labelNamespace(
+  world: World,
+  name: string,
+  placement: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const namespace = world.namespaces.get(undefined, name);
+  if (namespace === undefined || namespace.metadata.labels?.[labels.offloading] === placement) return;
+  await world.context.kube.patch(
+    { kind: kind.namespace, name },
+    { metadata: { labels: { [labels.offloading]: placement ?? null } } },
+    { type: 'merge', fieldManager },
+    signal,
+  );
+}
+
+async function report(
+  world: World,
+  offloading: NamespaceOffloading,
+  twins: readonly TwinReport[],
+  ready: Finding,
+  signal: AbortSignal,
+): Promise<void> {
+  const { kube, clock, events } = world.context;
+  const before = new Map((offloading.status?.remotes ?? []).map((each) => [each.peering, each.conditions]));
+  await applyStatus(
+    {
+      kube,
+      fieldManager,
+      object: offloading,
+      findings: [ready],
+      fields: {
+        observedGeneration: offloading.metadata.generation,
+        remotes: twins.map((each) => ({
+          peering: each.peering,
+          twin: each.twin,
+          conditions: [
+            nextCondition(
+              findCondition(before.get(each.peering), each.finding.type),
+              each.finding,
+              clock.now(),
+            ),
+          ],
+        })),
+      },
+      now: clock.now(),
+      events,
+    },
+    signal,
+  );
+}

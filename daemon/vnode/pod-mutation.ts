@@ -1,0 +1,111 @@
+/** What the pod webhook adds to a new pod of an offloaded namespace. Pure. */
+import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
+import { labels, virtualNodeTaint } from '../../shared/names.ts';
+import type { Pod } from '../kube/types.ts';
+
+/** RFC 6902 */
+export interface PatchOperation {
+  op: 'add' | 'replace';
+  path: string;
+  value: unknown;
+}
+
+interface Toleration {
+  key?: string;
+  operator?: string;
+  value?: string;
+  effect?: string;
+}
+interface Term {
+  matchExpressions?: { key: string; operator: string; values?: string[] }[];
+  matchFields?: unknown[];
+}
+interface Affinity {
+  nodeAffinity?: { requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: Term[] } };
+}
+
+const toleration: Toleration = { key: virtualNodeTaint, operator: 'Exists', effect: 'NoSchedule' };
+
+/**
+ * A toleration of the virtual nodes' taint, and the node affinity that the placement asks for: `Remote` allows only
+ * virtual nodes that the selector names; `LocalAndRemote` those and every ordinary node. Pods that a DaemonSet made for
+ * one node, that have a node already, or that mirror a static pod are left alone.
+ */
+export function mutatePod(
+  pod: Pod,
+  spec: Pick<NamespaceOffloading['spec'], 'podPlacement' | 'clusterSelector'>,
+): PatchOperation[] {
+  if (spec.podPlacement === 'Local' || isBoundToNode(pod)) return [];
+  const operations: PatchOperation[] = [];
+  const present = (pod.spec?.['tolerations'] ?? []) as Toleration[];
+  if (!present.some(toleratesVirtualNodes)) {
+    operations.push(
+      present.length === 0
+        ? { op: 'add', path: '/spec/tolerations', value: [toleration] }
+        : { op: 'add', path: '/spec/tolerations/-', value: toleration },
+    );
+  }
+  const required = requiredTerms(spec);
+  if (required === undefined) return operations;
+  const affinity = (pod.spec?.['affinity'] ?? {}) as Affinity;
+  const theirs =
+    affinity.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
+  operations.push({
+    op: 'add',
+    path: '/spec/affinity',
+    value: {
+      ...affinity,
+      nodeAffinity: {
+        ...affinity.nodeAffinity,
+        requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: conjunction(theirs, required) },
+      },
+    },
+  });
+  return operations;
+}
+
+function isBoundToNode(pod: Pod): boolean {
+  const owner = pod.metadata.ownerReferences?.find((each) => each.controller === true);
+  return (
+    (pod.spec?.nodeName ?? '') !== '' ||
+    owner?.kind === 'DaemonSet' ||
+    owner?.kind === 'Node' ||
+    pod.metadata.annotations?.['kubernetes.io/config.mirror'] !== undefined
+  );
+}
+
+function toleratesVirtualNodes(each: Toleration): boolean {
+  const effect = each.effect === undefined || each.effect === '' || each.effect === 'NoSchedule';
+  if (each.operator === 'Exists')
+    return effect && (each.key === undefined || each.key === '' || each.key === virtualNodeTaint);
+  return effect && each.key === virtualNodeTaint && each.value === 'true';
+}
+
+/** Terms of which one must hold; undefined: nothing is to be required. */
+function requiredTerms(
+  spec: Pick<NamespaceOffloading['spec'], 'podPlacement' | 'clusterSelector'>,
+): Term[] | undefined {
+  const selected = Object.entries(spec.clusterSelector?.matchLabels ?? {}).toSorted(([one], [other]) =>
+    one < other ? -1 : 1,
+  );
+  const virtual: Term = {
+    matchExpressions: [
+      { key: labels.virtualNode, operator: 'In', values: ['true'] },
+      ...selected.map(([key, value]) => ({ key, operator: 'In', values: [value] })),
+    ],
+  };
+  if (spec.podPlacement === 'Remote') return [virtual];
+  if (selected.length === 0) return undefined;
+  return [{ matchExpressions: [{ key: labels.virtualNode, operator: 'DoesNotExist' }] }, virtual];
+}
+
+/** Terms are alternatives: "theirs and ours" is every pair (core/v1, NodeSelector). */
+function conjunction(theirs: readonly Term[], ours: readonly Term[]): Term[] {
+  if (theirs.length === 0) return [...ours];
+  return theirs.flatMap((their) =>
+    ours.map((our) => ({
+      ...their,
+      matchExpressions: [...(their.matchExpressions ?? []), ...(our.matchExpressions ?? [])],
+    })),
+  );
+}

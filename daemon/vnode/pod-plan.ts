@@ -1,0 +1,49 @@
+/** What to do about one pod of a virtual node and its record at the provider. Pure. */
+import type { ShadowPod } from '../../shared/api/offloading.ts';
+import type { Pod } from '../kube/types.ts';
+import { isFinished, type Hindrance } from './pod-status.ts';
+import { shadowPodDiffers } from './shadow-pod.ts';
+
+export interface PodState {
+  /** The pod here; undefined when there is none of that name on a virtual node. */
+  pod: Pod | undefined;
+  /** Why the pod can't be at the provider now; undefined: it can. */
+  hindrance: Hindrance | undefined;
+  /** The record in the twin, as last seen. */
+  shadow: ShadowPod | undefined;
+  /** Whether "no record" is known, and not just not seen yet. */
+  shadowsRead: boolean;
+  /** The record as it should be; undefined while there is a hindrance. */
+  wanted: ShadowPod | undefined;
+  /** There never was, and never will be, a record of it: its namespace has no twin there. */
+  neverOffered: boolean;
+}
+
+export type PodAction =
+  | 'None'
+  | 'CreateShadow'
+  | 'UpdateShadow'
+  /** The record is of another pod, or of none, or of one that is being deleted. */
+  | 'DeleteShadow'
+  /** The provider has nothing left of it: the pod here may go. */
+  | 'FinishDeletion';
+
+/** One step; the next event asks again. */
+export function planPod(state: PodState): PodAction {
+  const { pod, shadow, wanted, hindrance } = state;
+  if (pod === undefined) return shadow === undefined || isLeaving(shadow) ? 'None' : 'DeleteShadow';
+  if (pod.metadata.deletionTimestamp !== undefined) {
+    // A record of another pod of this name is none of ours; the pod that follows deals with it.
+    const ours = shadow !== undefined && shadow.spec.podUID === pod.metadata.uid;
+    if (ours) return isLeaving(shadow) ? 'None' : 'DeleteShadow';
+    return state.shadowsRead || state.neverOffered ? 'FinishDeletion' : 'None';
+  }
+  if (hindrance !== undefined || wanted === undefined || !state.shadowsRead) return 'None';
+  // A finished pod keeps its record for its logs, but is never started again.
+  if (shadow === undefined) return isFinished(pod) ? 'None' : 'CreateShadow';
+  if (isLeaving(shadow)) return 'None';
+  if (shadow.spec.podUID !== pod.metadata.uid) return 'DeleteShadow';
+  return !isFinished(pod) && shadowPodDiffers(shadow, wanted) ? 'UpdateShadow' : 'None';
+}
+
+const isLeaving = (shadow: ShadowPod) => shadow.metadata.deletionTimestamp !== undefined;

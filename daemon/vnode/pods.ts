@@ -1,0 +1,353 @@
+/** Pods on virtual nodes: a record at the provider for each, and the provider's word in each one's status. */
+import type { ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { findCondition } from '../../shared/conditions.ts';
+import { labels } from '../../shared/names.ts';
+import {
+  from,
+  isAlreadyExists,
+  isInvalid,
+  isNotFound,
+  keyOf,
+  kind,
+  messageOf,
+  refOf,
+  runController,
+  splitKey,
+  type Outcome,
+} from '../kube/index.ts';
+import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
+import { fromVirtualPods } from '../kube/virtual-pods.ts';
+import type { Pod, PodStatus } from '../kube/types.ts';
+import { offloadingName } from './offloading.ts';
+import { planPod } from './pod-plan.ts';
+import {
+  localPodStatus,
+  offloadedCondition,
+  offloadedReasons,
+  podStatusDiffers,
+  type Hindrance,
+} from './pod-status.ts';
+import { deletionGrace, deletionGraceAnnotation, desiredShadowPod } from './shadow-pod.ts';
+import {
+  boundNamespace,
+  fieldManager,
+  ownClusterID,
+  peeringOfNode,
+  sourceOf,
+  twinOf,
+  twinsOf,
+  type World,
+} from './world.ts';
+
+/** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
+const addressRetryMilliseconds = 1_000;
+/** Pods at a time: each waits for two API servers. */
+const concurrency = 16;
+
+/** Runs until the signal is aborted. Keys are pods here, `namespace/name`. */
+export async function runPods(world: World, signal: AbortSignal): Promise<void> {
+  const { context, pods, remotes } = world;
+  const onNodesOf = (wanted: (peering: OutgoingPeering) => boolean) =>
+    world.peerings
+      .list()
+      .filter(wanted)
+      .flatMap((peering) => pods.listOn(peering.spec.nodeName).map((pod) => keyOf(pod)));
+  const inNamespace = (namespace: string | undefined) =>
+    namespace === undefined ? [] : pods.listIn(namespace).map((pod) => keyOf(pod));
+  await runController(
+    {
+      name: 'virtual-pods',
+      sources: [
+        fromVirtualPods(pods),
+        from(world.offloadings, (offloading) => inNamespace(offloading.metadata.namespace)),
+        from(world.namespaces, (namespace) => inNamespace(namespace.metadata.name)),
+        from(world.localClusters, () => onNodesOf(() => true)),
+        // Addresses are translated by what the tunnel says.
+        from(world.tunnels, (tunnel) =>
+          onNodesOf((each) => each.spec.remoteCluster === tunnel.spec.remoteCluster),
+        ),
+        fromRemotes(remotes, (name) => [
+          ...onNodesOf((peering) => peering.metadata.name === name),
+          // Records whose pods went while this process was not there.
+          ...shadowKeys(remotes.get(name)),
+        ]),
+        fromRemoteObjects(remotes, kind.twinNamespace, (_remote, twin) =>
+          inNamespace(twin.spec.sourceNamespace),
+        ),
+        fromRemoteObjects(remotes, kind.shadowPod, (remote, shadow) => {
+          const source = sourceOf(remote, shadow.metadata.namespace);
+          return source === undefined ? [] : [`${source}/${shadow.metadata.name}`];
+        }),
+      ],
+      reconcile: (key, limited) => reconcilePod(world, key, limited),
+      concurrency,
+      log: context.log,
+      clock: context.clock,
+      ...(context.metrics && { metrics: context.metrics }),
+    },
+    signal,
+  );
+}
+
+/** Keys of all pods that have a record at the remote. */
+function shadowKeys(remote: Remote | undefined): string[] {
+  if (remote === undefined) return [];
+  return boundTwins(remote).flatMap(({ source, namespace }) =>
+    remote
+      .informer(kind.shadowPod, { namespace })
+      .list()
+      .map((shadow) => `${source}/${shadow.metadata.name}`),
+  );
+}
+
+function boundTwins(remote: Remote): { source: string; namespace: string }[] {
+  return twinsOf(remote)
+    .list()
+    .flatMap((twin) => {
+      const namespace = boundNamespace(twin, twin.spec.sourceUID);
+      return namespace === undefined ? [] : [{ source: twin.spec.sourceNamespace, namespace }];
+    });
+}
+
+async function reconcilePod(world: World, key: string, signal: AbortSignal): Promise<Outcome | void> {
+  const { namespace = '', name } = splitKey(key);
+  const pod = world.pods.get(namespace, name);
+  const peering = peeringOfNode(world, pod?.spec?.nodeName);
+  // A pod that moved to another node, or ended without us: nobody else may hold a record of it.
+  for (const remote of world.remotes.list()) {
+    if (pod === undefined || remote.peering !== peering?.metadata.name) {
+      await removeOrphan(world, remote, namespace, name, signal);
+    }
+  }
+  if (pod === undefined || peering === undefined) return;
+  return settlePod(world, pod, peering, signal);
+}
+
+async function settlePod(
+  world: World,
+  pod: Pod,
+  peering: OutgoingPeering,
+  signal: AbortSignal,
+): Promise<Outcome | void> {
+  const { events, clock } = world.context;
+  const namespace = pod.metadata.namespace ?? '';
+  const remote = world.remotes.get(peering.metadata.name);
+  const place = findPlace(world, peering, remote, namespace);
+  const shadows =
+    remote === undefined || place.twin === undefined
+      ? undefined
+      : remote.informer(kind.shadowPod, { namespace: place.twin });
+  const shadow = shadows?.get(place.twin, pod.metadata.name);
+  const consumer = ownClusterID(world);
+  const offloading = world.offloadings.get(namespace, offloadingName);
+  const wanted =
+    place.twin === undefined || consumer === undefined
+      ? undefined
+      : desiredShadowPod(pod, place.twin, consumer, offloading?.spec.onDisconnect);
+  const action = planPod({
+    pod,
+    hindrance: place.hindrance,
+    shadow,
+    shadowsRead: shadows?.hasSynced ?? false,
+    wanted,
+    neverOffered: place.neverOffered,
+  });
+  switch (action) {
+    case 'CreateShadow':
+      if (remote !== undefined && wanted !== undefined)
+        await createShadow(world, remote, pod, wanted, signal);
+      break;
+    case 'UpdateShadow':
+      if (remote !== undefined && wanted !== undefined)
+        await remote.client.apply(wanted, { fieldManager }, signal);
+      break;
+    case 'DeleteShadow':
+      if (remote !== undefined && shadow !== undefined)
+        await deleteShadow(remote, shadow, deletionGrace(pod), signal);
+      break;
+    case 'FinishDeletion':
+      return finishDeletion(world, pod, remote, place.twin, signal);
+    case 'None':
+  }
+  const node = world.nodes.get(undefined, peering.spec.nodeName);
+  const status = localPodStatus({
+    pod,
+    shadow: shadow?.spec.podUID === pod.metadata.uid ? shadow : undefined,
+    hindrance: place.hindrance,
+    provider: peering.spec.remoteCluster,
+    hostAddress:
+      node?.status?.addresses?.find((each) => each.type === 'InternalIP')?.address ?? world.context.podIP,
+    tunnel: world.tunnels.get(undefined, peering.spec.remoteCluster)?.spec,
+    isTaken: (address) =>
+      world.pods
+        .byAddress(address)
+        .some(
+          (other) =>
+            other.metadata.uid !== pod.metadata.uid && other.metadata.deletionTimestamp === undefined,
+        ),
+    now: clock.now(),
+  });
+  if (status === undefined || !podStatusDiffers(pod.status, status)) return;
+  await applyPodStatus(world, pod, status, signal);
+  const condition = status.conditions?.find((each) => each.type === offloadedCondition);
+  const before = pod.status?.conditions?.find((each) => each.type === offloadedCondition);
+  const worse = condition?.status === 'False' && condition.reason !== offloadedReasons.waiting;
+  if (condition?.reason !== before?.reason && worse) {
+    events.emit(pod, 'Warning', condition.reason ?? '', condition.message ?? '');
+  } else if (condition?.status === 'True' && before?.status !== 'True') {
+    events.emit(pod, 'Normal', 'Offloaded', condition.message ?? '');
+  }
+  if (condition?.reason === offloadedReasons.badAddress)
+    return { requeueAfterMilliseconds: addressRetryMilliseconds };
+}
+
+interface Place {
+  /** Namespace at the provider, once it is bound. */
+  twin: string | undefined;
+  hindrance: Hindrance | undefined;
+  neverOffered: boolean;
+}
+
+/** Where pods of the namespace go at the provider, or why they can't. */
+function findPlace(
+  world: World,
+  peering: OutgoingPeering,
+  remote: Remote | undefined,
+  namespace: string,
+): Place {
+  const offloading = world.offloadings.get(namespace, offloadingName);
+  const provider = peering.spec.remoteCluster;
+  const twin: TwinNamespace | undefined =
+    remote === undefined || !twinsOf(remote).hasSynced ? undefined : twinOf(remote, namespace);
+  const uid = world.namespaces.get(undefined, namespace)?.metadata.uid;
+  const bound = boundNamespace(twin, uid);
+  if (offloading === undefined) {
+    return {
+      twin: bound,
+      hindrance: {
+        reason: offloadedReasons.notOffloaded,
+        message: `Namespace ${namespace} is not offloaded, so this pod can't run on ${provider}. Offload it (hawser offload namespace ${namespace}), or keep the pod from tolerating the node's taint.`,
+      },
+      neverOffered: bound === undefined,
+    };
+  }
+  if (bound !== undefined) return { twin: bound, hindrance: undefined, neverOffered: false };
+  const said = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
+  const why = findCondition(said?.conditions, 'Bound')?.message ?? 'the provider has not been asked yet';
+  return {
+    twin: undefined,
+    hindrance: {
+      reason: offloadedReasons.twinPending,
+      message: `Namespace ${namespace} has no twin at ${provider} yet: ${why}`,
+    },
+    // Nothing was ever put where there is no twin; but an unread provider is no provider without twins.
+    neverOffered: remote !== undefined && twinsOf(remote).hasSynced && twin === undefined,
+  };
+}
+
+async function createShadow(
+  world: World,
+  remote: Remote,
+  pod: Pod,
+  wanted: ShadowPod,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await remote.client.create(wanted, signal, { fieldManager });
+  } catch (error) {
+    // The cache is behind by one event, which will ask again.
+    if (isAlreadyExists(error)) return;
+    if (!isInvalid(error)) throw error;
+    const message = `The provider's API does not take this pod: ${messageOf(error).slice(0, 900)}`;
+    world.context.events.emit(pod, 'Warning', offloadedReasons.refused, message);
+    throw error;
+  }
+}
+
+async function deleteShadow(
+  remote: Remote,
+  shadow: ShadowPod,
+  grace: number | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const ref = refOf(shadow);
+  if (grace !== undefined && shadow.metadata.annotations?.[deletionGraceAnnotation] !== String(grace)) {
+    // A custom resource is deleted without a grace of its own; the provider's controller reads it here.
+    await remote.client
+      .patch(
+        ref,
+        { metadata: { uid: shadow.metadata.uid, annotations: { [deletionGraceAnnotation]: String(grace) } } },
+        { type: 'merge', fieldManager },
+        signal,
+      )
+      .catch((error: unknown) => {
+        if (!isNotFound(error)) throw error;
+      });
+  }
+  const { uid } = shadow.metadata;
+  await remote.client.delete(ref, uid === undefined ? {} : { uid }, signal);
+}
+
+/** The provider has nothing left of it: ask once more, past the cache, then let the pod go. */
+async function finishDeletion(
+  world: World,
+  pod: Pod,
+  remote: Remote | undefined,
+  twin: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const { name, namespace, uid } = pod.metadata;
+  if (remote !== undefined && twin !== undefined) {
+    const live = await remote.client.get<ShadowPod>({ kind: kind.shadowPod, name, namespace: twin }, signal);
+    if (live !== undefined && live.spec.podUID === uid) return;
+  }
+  if (namespace === undefined || uid === undefined) return;
+  await world.context.kube.delete(
+    { kind: kind.pod, name, namespace },
+    { uid, gracePeriodSeconds: 0 },
+    signal,
+  );
+}
+
+/** Deletes a record whose pod is gone, after the own API server has confirmed that. */
+async function removeOrphan(
+  world: World,
+  remote: Remote,
+  namespace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!twinsOf(remote).hasSynced) return;
+  const twin = twinOf(remote, namespace);
+  const bound = boundNamespace(twin, twin?.spec.sourceUID);
+  if (bound === undefined) return;
+  const shadow = remote.informer(kind.shadowPod, { namespace: bound }).get(bound, name);
+  const consumer = ownClusterID(world);
+  if (shadow === undefined || shadow.metadata.deletionTimestamp !== undefined) return;
+  if (consumer === undefined || shadow.metadata.labels?.[labels.origin] !== consumer) return;
+  const live = await world.context.kube.get<Pod>({ kind: kind.pod, name, namespace }, signal);
+  const nodeName = world.peerings.byKey(remote.peering)?.spec.nodeName;
+  if (live !== undefined && live.metadata.uid === shadow.spec.podUID && live.spec?.nodeName === nodeName)
+    return;
+  await deleteShadow(remote, shadow, undefined, signal);
+}
+
+async function applyPodStatus(world: World, pod: Pod, status: PodStatus, signal: AbortSignal): Promise<void> {
+  const { name, namespace, uid } = pod.metadata;
+  try {
+    await world.context.kube.apply<Pod>(
+      {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) },
+        status,
+      },
+      { fieldManager, subresource: 'status' },
+      signal,
+    );
+  } catch (error) {
+    if (isNotFound(error)) return;
+    throw error;
+  }
+}

@@ -1,0 +1,107 @@
+/** What is said of a virtual node: measured, never assumed. Pure. */
+import type { Condition } from '../../shared/api/meta.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { findCondition, toSeconds, type Finding } from '../../shared/conditions.ts';
+
+/** Reasons of the Node's Ready condition and of `NodeReady` on the OutgoingPeering. */
+export const readinessReasons = {
+  /** Packets pass through both translations, and the provider knows this cluster. */
+  pathVerified: 'PathVerified',
+  /** The provider does not accept the identity (any more), or none was ever given. */
+  identityInvalid: 'IdentityInvalid',
+  /** There is no Tunnel object: the network documents have not met yet. */
+  tunnelMissing: 'TunnelMissing',
+  /** The tunnel is planned, but no probe has come back through it. */
+  pathNotVerified: 'PathNotVerified',
+  /** The peering is being removed. */
+  removing: 'Removing',
+} as const;
+
+/** Whether the provider's API server answers, as the remote client measures it. */
+export interface ApiReachability {
+  state: 'Reachable' | 'Unreachable' | 'Unknown';
+  /** Milliseconds since 1970: when it became so. */
+  since: number;
+  message: string;
+}
+
+export interface Readiness {
+  status: Condition['status'];
+  reason: string;
+  message: string;
+  /** NetworkUnavailable of the Node: the opposite of the path. */
+  networkUnavailable: boolean;
+  /** Set: no new pod shall come, and this says why. Pods that run are left alone. */
+  apiUnreachable: string | undefined;
+}
+
+/** Ready follows the data path and the identity; losing the provider's API alone only keeps new pods away. */
+export function judgeReadiness(
+  peering: OutgoingPeering,
+  tunnel: Tunnel | undefined,
+  api: ApiReachability,
+): Readiness {
+  const provider = peering.spec.remoteCluster;
+  const path = findCondition(tunnel?.status?.conditions, 'PathVerified');
+  const networkUnavailable = path?.status !== 'True';
+  const apiUnreachable =
+    api.state === 'Unreachable'
+      ? `The API server of ${provider} has not answered since ${toSeconds(api.since)} (${api.message}); pods that run there go on, new ones wait.`
+      : undefined;
+  const judged = (status: Condition['status'], reason: string, message: string): Readiness => ({
+    status,
+    reason,
+    message,
+    networkUnavailable,
+    apiUnreachable,
+  });
+  if (peering.metadata.deletionTimestamp !== undefined) {
+    return judged('False', readinessReasons.removing, 'The peering is being removed; pods leave this node.');
+  }
+  const identity = findCondition(peering.status?.conditions, 'IdentityValid');
+  if (identity?.status === 'False') {
+    return judged(
+      'False',
+      readinessReasons.identityInvalid,
+      `The provider ${provider} does not accept this cluster's identity: ${identity.message}`,
+    );
+  }
+  if (tunnel === undefined) {
+    return judged(
+      'False',
+      readinessReasons.tunnelMissing,
+      `No tunnel to ${provider} is planned yet; it waits for the network documents of both sides (hawser status shows which one is missing).`,
+    );
+  }
+  if (networkUnavailable) {
+    const detail = path === undefined ? 'no probe has been sent yet' : path.message;
+    // A point in time, not a span: a message that changes by itself would be written again and again.
+    const how = path === undefined ? '' : ` since ${path.lastTransitionTime}`;
+    return judged(
+      'False',
+      readinessReasons.pathNotVerified,
+      `Packets do not pass to ${provider} and back${how}: ${detail}`,
+    );
+  }
+  return judged(
+    'True',
+    readinessReasons.pathVerified,
+    path?.message ?? `Packets pass to ${provider} and back.`,
+  );
+}
+
+/** `NodeReady` of the OutgoingPeering. */
+export function nodeReadyFinding(peering: OutgoingPeering, readiness: Readiness): Finding {
+  const extra = readiness.apiUnreachable === undefined ? '' : ` ${readiness.apiUnreachable}`;
+  return {
+    type: 'NodeReady',
+    status: readiness.status,
+    reason: readiness.reason,
+    message:
+      readiness.status === 'True'
+        ? `Node ${peering.spec.nodeName} takes pods.${extra}`
+        : `${readiness.message}${extra}`,
+    observedGeneration: peering.metadata.generation,
+  };
+}

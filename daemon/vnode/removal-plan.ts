@@ -1,0 +1,77 @@
+/** What the removal of a virtual node does next, and when it stops waiting. Pure. */
+
+export interface RemovalState {
+  /** Milliseconds since 1970. */
+  deletedAt: number;
+  now: number;
+  /** NoIdentity: there is nothing to reach the provider with. */
+  provider: 'Reachable' | 'Unreachable' | 'Unknown' | 'NoIdentity';
+  /** Pods on the virtual node. */
+  pods: readonly { key: string; deleting: boolean }[];
+  /** TwinNamespaces at the provider; undefined when they cannot be seen. */
+  twins: readonly { name: string; deleting: boolean }[] | undefined;
+}
+
+export interface RemovalPlan {
+  deletePods: string[];
+  /** With no grace: nobody will ever say that they ended. */
+  forcePods: string[];
+  deleteTwins: string[];
+  /** The Node can go. */
+  done: boolean;
+  /** What is being done or waited for. */
+  message: string;
+  /** What is left at the provider, when done. */
+  residue: string[];
+}
+
+/** How long a provider that does not answer is waited for. */
+export const unreachableDeadlineMilliseconds = 30_000;
+/** How long pods and twins may take at a provider that answers; longer than the usual grace of pods. */
+export const reachableDeadlineMilliseconds = 120_000;
+
+/** Pods first, then twins, then the node; never longer than a deadline for each. */
+export function planRemoval(state: RemovalState): RemovalPlan {
+  const waited = state.now - state.deletedAt;
+  const lost = state.provider !== 'Reachable';
+  const givenUp =
+    waited >= reachableDeadlineMilliseconds ||
+    (lost && waited >= unreachableDeadlineMilliseconds) ||
+    // Without an identity nothing can be done there, now or later.
+    state.provider === 'NoIdentity';
+  const deletePods = state.pods.filter((pod) => !pod.deleting).map((pod) => pod.key);
+  const forcePods = givenUp ? state.pods.filter((pod) => pod.deleting).map((pod) => pod.key) : [];
+  const base = { deletePods, forcePods, deleteTwins: [], done: false, residue: [] };
+  if (state.pods.length > 0) {
+    return {
+      ...base,
+      message: lost
+        ? `The provider does not answer; ${state.pods.length} pods leave without its word.`
+        : `${state.pods.length} pods are leaving the node.`,
+    };
+  }
+  const twins = state.twins ?? [];
+  const deleteTwins = twins.filter((twin) => !twin.deleting).map((twin) => twin.name);
+  if ((twins.length > 0 || state.twins === undefined) && !givenUp) {
+    return {
+      ...base,
+      deleteTwins,
+      message:
+        state.twins === undefined
+          ? 'The provider does not show its twin namespaces; waiting for it before giving up.'
+          : `${twins.length} twin namespaces are being removed at the provider.`,
+    };
+  }
+  const residue =
+    state.twins === undefined
+      ? state.provider === 'NoIdentity'
+        ? []
+        : [
+            'The provider could not be reached: twin namespaces and their pods may still be there, until its administrator removes the incoming peering.',
+          ]
+      : twins.map(
+          (twin) =>
+            `TwinNamespace ${twin.name} is still at the provider; removing the incoming peering there removes it.`,
+        );
+  return { ...base, deleteTwins, done: true, residue, message: 'The node is removed.' };
+}

@@ -1,0 +1,82 @@
+/**
+ * Takes a virtual node down: its pods, its twins at the provider, the Node, the Lease. A provider that is gone holds
+ * nothing up: after a deadline, what it may still have is named and left.
+ */
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { applyStatus, kind, keyOf, messageOf, type Outcome } from '../kube/index.ts';
+import { labels } from '../../shared/names.ts';
+import { fieldManager, ownClusterID, twinsOf, vnodeFinalizer, type World } from './world.ts';
+import { removeFinalizer } from './finalizers.ts';
+import { deleteLease } from './lease.ts';
+import { planRemoval } from './removal-plan.ts';
+
+const lookAgainMilliseconds = 1_000;
+
+/** One step of the removal; called again until the finalizer is off. */
+export async function removeNode(
+  world: World,
+  peering: OutgoingPeering,
+  signal: AbortSignal,
+): Promise<Outcome | void> {
+  const { kube, clock, events, log } = world.context;
+  const name = peering.metadata.name;
+  const remote = world.remotes.get(name);
+  const pods = world.pods.listOn(peering.spec.nodeName);
+  const consumer = ownClusterID(world);
+  const twins =
+    remote === undefined || !twinsOf(remote).hasSynced
+      ? undefined
+      : twinsOf(remote)
+          .list()
+          .filter(
+            (twin) =>
+              consumer === undefined || (twin.metadata.labels?.[labels.origin] ?? consumer) === consumer,
+          );
+  const plan = planRemoval({
+    deletedAt: Date.parse(peering.metadata.deletionTimestamp ?? '') || clock.now(),
+    now: clock.now(),
+    provider: remote === undefined ? 'NoIdentity' : remote.reachability.state,
+    pods: pods.map((pod) => ({ key: keyOf(pod), deleting: pod.metadata.deletionTimestamp !== undefined })),
+    twins: twins?.map((twin) => ({
+      name: twin.metadata.name,
+      deleting: twin.metadata.deletionTimestamp !== undefined,
+    })),
+  });
+  const byKey = new Map(pods.map((pod) => [keyOf(pod), pod]));
+  for (const key of [...plan.deletePods, ...plan.forcePods]) {
+    const pod = byKey.get(key);
+    if (pod?.metadata.namespace === undefined || pod.metadata.uid === undefined) continue;
+    const { name: podName, namespace, uid } = pod.metadata;
+    const grace = plan.forcePods.includes(key) ? { gracePeriodSeconds: 0 } : {};
+    await kube.delete({ kind: kind.pod, name: podName, namespace }, { uid, ...grace }, signal);
+  }
+  for (const twinName of plan.deleteTwins) {
+    const twin = twins?.find((each) => each.metadata.name === twinName);
+    if (remote === undefined || twin?.metadata.uid === undefined) continue;
+    try {
+      await remote.client.delete(
+        { kind: kind.twinNamespace, name: twinName, namespace: remote.tenantNamespace },
+        { uid: twin.metadata.uid },
+        signal,
+      );
+    } catch (error) {
+      log.warn('a twin could not be removed yet', { peering: name, twin: twinName, error: messageOf(error) });
+    }
+  }
+  await applyStatus(
+    {
+      kube,
+      fieldManager,
+      object: peering,
+      findings: [{ type: 'NodeReady', status: 'False', reason: 'Removing', message: plan.message }],
+      fields: { residue: plan.residue.length === 0 ? undefined : plan.residue },
+      now: clock.now(),
+    },
+    signal,
+  );
+  if (!plan.done) return { requeueAfterMilliseconds: lookAgainMilliseconds };
+  await kube.delete({ kind: kind.node, name: peering.spec.nodeName }, {}, signal);
+  await deleteLease(kube, peering.spec.nodeName, signal);
+  if (plan.residue.length > 0) events.emit(peering, 'Warning', 'ResidueLeft', plan.residue.join(' '));
+  await removeFinalizer(kube, world.peerings.byKey(name) ?? peering, vnodeFinalizer, signal);
+}

@@ -1,0 +1,142 @@
+/** Which twin an offloaded namespace shall have at one provider, and what to do about it. Pure. */
+import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
+import { findCondition, type Finding } from '../../shared/conditions.ts';
+import { labels, twinName } from '../../shared/names.ts';
+import type { Namespace } from '../kube/types.ts';
+
+/** Reasons of `Bound` as the consumer shows it. */
+export const twinReasons = {
+  /** The provider has not been asked, since there is no identity or its twins have not been read. */
+  providerUnread: 'ProviderNotReadYet',
+  created: 'WaitingForProvider',
+  /** An older one is on its way out. */
+  replacing: 'Replacing',
+} as const;
+
+export type TwinStep =
+  /** There is one as it should be, or one has to be waited for. */
+  | { action: 'None'; finding: Finding }
+  | { action: 'Create'; twin: TwinNamespace; finding: Finding }
+  /** A TwinNamespace never changes: another wish needs another object. */
+  | { action: 'Delete'; finding: Finding };
+
+/** The TwinNamespace for a namespace. Its name is the namespace's, its wish is the namespace of the twin. */
+export function desiredTwin(
+  namespace: Namespace,
+  offloading: NamespaceOffloading,
+  consumer: string,
+  tenantNamespace: string,
+): TwinNamespace {
+  return {
+    apiVersion: 'hawser.dev/v1alpha1',
+    kind: 'TwinNamespace',
+    metadata: {
+      name: namespace.metadata.name,
+      namespace: tenantNamespace,
+      labels: { [labels.managedBy]: 'hawser', [labels.origin]: consumer },
+    },
+    spec: {
+      sourceNamespace: namespace.metadata.name,
+      sourceUID: namespace.metadata.uid ?? '',
+      namespace: offloading.spec.twinName ?? twinName(namespace.metadata.name, consumer),
+    },
+  };
+}
+
+/** What to do about the twin, and what is said of it meanwhile. */
+export function planTwin(present: TwinNamespace | undefined, wanted: TwinNamespace): TwinStep {
+  const finding = (status: Finding['status'], reason: string, message: string): Finding => ({
+    type: 'Bound',
+    status,
+    reason,
+    message,
+  });
+  if (present === undefined) {
+    return {
+      action: 'Create',
+      twin: wanted,
+      finding: finding(
+        'False',
+        twinReasons.created,
+        `The provider is asked for namespace ${wanted.spec.namespace}.`,
+      ),
+    };
+  }
+  if (present.metadata.deletionTimestamp !== undefined) {
+    return {
+      action: 'None',
+      finding: finding(
+        'False',
+        twinReasons.replacing,
+        'The provider still removes an earlier twin of this namespace.',
+      ),
+    };
+  }
+  const same = (['sourceNamespace', 'sourceUID', 'namespace'] as const).every(
+    (field) => present.spec[field] === wanted.spec[field],
+  );
+  if (!same) {
+    return {
+      action: 'Delete',
+      finding: finding(
+        'False',
+        twinReasons.replacing,
+        `The twin ${present.spec.namespace} is of an earlier namespace or had another name; it is replaced.`,
+      ),
+    };
+  }
+  const bound = findCondition(present.status?.conditions, 'Bound');
+  if (bound?.status === 'True') {
+    return {
+      action: 'None',
+      finding: finding(
+        'True',
+        'Bound',
+        `Pods run in namespace ${present.status?.namespace ?? wanted.spec.namespace}.`,
+      ),
+    };
+  }
+  const conflict = findCondition(present.status?.conditions, 'NameConflict');
+  const why = conflict?.status === 'True' ? conflict : bound;
+  return {
+    action: 'None',
+    finding: finding(
+      'False',
+      why?.reason.slice(0, 128) ?? twinReasons.created,
+      why?.message.slice(0, 1024) ?? `The provider has not made namespace ${wanted.spec.namespace} yet.`,
+    ),
+  };
+}
+
+/** Whether the virtual node is among those that the namespace may use. Absent selector: every one. */
+export function selects(
+  selector: NamespaceOffloading['spec']['clusterSelector'],
+  nodeLabels: Readonly<Record<string, string>> | undefined,
+): boolean {
+  return Object.entries(selector?.matchLabels ?? {}).every(([label, value]) => nodeLabels?.[label] === value);
+}
+
+/** `Ready` of the NamespaceOffloading from what is said of its twins. */
+export function summarise(twins: readonly { peering: string; finding: Finding }[]): Finding {
+  const finding = (status: Finding['status'], reason: string, message: string): Finding => ({
+    type: 'Ready',
+    status,
+    reason,
+    message,
+  });
+  if (twins.length === 0) {
+    return finding(
+      'False',
+      'NoProvider',
+      'No virtual node matches; peer with a provider, or widen spec.clusterSelector.',
+    );
+  }
+  const waiting = twins.filter((twin) => twin.finding.status !== 'True');
+  if (waiting.length === 0)
+    return finding('True', 'TwinsBound', `Pods may run on ${twins.map((twin) => twin.peering).join(', ')}.`);
+  return finding(
+    'False',
+    'TwinsPending',
+    waiting.map((twin) => `${twin.peering}: ${twin.finding.message}`).join(' '),
+  );
+}

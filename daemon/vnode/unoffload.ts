@@ -1,0 +1,118 @@
+/** Brings a namespace's pods home and removes its twins. */
+import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
+import { applyStatus, keyOf, kind, messageOf, type Outcome } from '../kube/index.ts';
+import type { Remote } from '../kube/remote.ts';
+import type { Pod } from '../kube/types.ts';
+import { evictPods } from './eviction.ts';
+import { removeFinalizer } from './finalizers.ts';
+import { reachableDeadlineMilliseconds, unreachableDeadlineMilliseconds } from './removal-plan.ts';
+import { fieldManager, isOffloadable, twinOf, twinsOf, vnodeFinalizer, type World } from './world.ts';
+
+const lookAgainMilliseconds = 2_000;
+
+/** One step; called again until the finalizer is off. */
+export async function unoffload(
+  world: World,
+  offloading: NamespaceOffloading,
+  signal: AbortSignal,
+): Promise<Outcome | void> {
+  if (!(offloading.metadata.finalizers ?? []).includes(vnodeFinalizer)) return;
+  const { kube, clock, events } = world.context;
+  const namespace = offloading.metadata.namespace ?? '';
+  const waited = clock.now() - Date.parse(offloading.metadata.deletionTimestamp ?? '');
+  const waiting: string[] = [];
+  const residue: string[] = [];
+  if (isOffloadable(namespace, world.context.namespace)) {
+    for (const peering of world.peerings.list()) {
+      const name = peering.metadata.name;
+      const remote = world.remotes.get(name);
+      const pods = world.pods
+        .listOn(peering.spec.nodeName)
+        .filter((pod) => pod.metadata.namespace === namespace);
+      const lost = remote === undefined || remote.reachability.state !== 'Reachable';
+      const known = remote !== undefined && twinsOf(remote).hasSynced ? twinOf(remote, namespace) : undefined;
+      const had = offloading.status?.remotes?.some((each) => each.peering === name) ?? false;
+      if (known === undefined && pods.length === 0 && (!lost || !had)) continue;
+      const givenUp = waited > (lost ? unreachableDeadlineMilliseconds : reachableDeadlineMilliseconds);
+      if (givenUp && pods.length === 0) {
+        residue.push(`The twin of ${namespace} at ${name} could not be removed.`);
+        continue;
+      }
+      if (remote === undefined) {
+        await evictPods(kube, pods, signal);
+      } else {
+        await removeTwin(world, remote, namespace, pods, signal);
+      }
+      waiting.push(
+        pods.length > 0
+          ? `${pods.length} pods leave ${name} (${pods
+              .slice(0, 3)
+              .map((pod) => keyOf(pod))
+              .join(', ')}${pods.length > 3 ? ', …' : ''}); disruption budgets are kept.`
+          : `${name} removes the twin.`,
+      );
+    }
+  }
+  if (waiting.length > 0) {
+    await applyStatus(
+      {
+        kube,
+        fieldManager,
+        object: offloading,
+        findings: [{ type: 'Ready', status: 'False', reason: 'Removing', message: waiting.join(' ') }],
+        fields: {
+          observedGeneration: offloading.metadata.generation,
+          remotes: offloading.status?.remotes ?? [],
+        },
+        now: clock.now(),
+      },
+      signal,
+    );
+    return { requeueAfterMilliseconds: lookAgainMilliseconds };
+  }
+  if (residue.length > 0) events.emit(offloading, 'Warning', 'ResidueLeft', residue.join(' '));
+  await removeFinalizer(
+    kube,
+    world.offloadings.get(namespace, offloading.metadata.name) ?? offloading,
+    vnodeFinalizer,
+    signal,
+  );
+}
+
+/** Evicts the pods; when they are gone, deletes the TwinNamespace and ends the watches of the twin. */
+export async function removeTwin(
+  world: World,
+  remote: Remote,
+  namespace: string,
+  pods: readonly Pod[],
+  signal: AbortSignal,
+): Promise<Outcome | undefined> {
+  const { kube, events, log } = world.context;
+  if (pods.length > 0) {
+    for (const eviction of await evictPods(kube, pods, signal)) {
+      if (eviction.outcome === 'Blocked')
+        events.emit(eviction.pod, 'Warning', 'EvictionBlocked', eviction.message);
+    }
+    return { requeueAfterMilliseconds: lookAgainMilliseconds };
+  }
+  const twin = twinOf(remote, namespace);
+  if (twin?.metadata.uid === undefined) return undefined;
+  if (twin.metadata.deletionTimestamp === undefined) {
+    try {
+      await remote.client.delete(
+        { kind: kind.twinNamespace, name: twin.metadata.name, namespace: remote.tenantNamespace },
+        { uid: twin.metadata.uid },
+        signal,
+      );
+      if (twin.status?.namespace !== undefined) remote.forget(twin.status.namespace);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      log.warn('a twin could not be removed yet', {
+        peering: remote.peering,
+        namespace,
+        error: messageOf(error),
+      });
+    }
+  }
+  return { requeueAfterMilliseconds: lookAgainMilliseconds };
+}

@@ -1,0 +1,268 @@
+/**
+ * The pod webhook: lets new pods of offloaded namespaces on virtual nodes. When it does not answer, pods of
+ * `LocalAndRemote` namespaces are let through as they are (they run at home, which the placement allows), and pods of
+ * `Remote` namespaces are refused until it does (they must not run at home; their controllers try again by themselves).
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import { X509Certificate } from 'node:crypto';
+import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
+import { labels, ports } from '../../shared/names.ts';
+import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certificate.ts';
+import {
+  isAlreadyExists,
+  kind,
+  messageOf,
+  sleep,
+  type ControllerContext,
+  type Informer,
+} from '../kube/index.ts';
+import type { Namespace, Pod, Secret } from '../kube/types.ts';
+import { offloadingName } from './offloading.ts';
+import { mutatePod } from './pod-mutation.ts';
+
+/** Secret in Hawser's namespace with the webhook's certificate and key. */
+export const webhookSecret = 'hawser-webhook-tls';
+/** Service in front of the controller: port 443 → `ports.webhook`. */
+export const webhookService = 'hawser-webhook';
+/** The MutatingWebhookConfiguration. */
+export const webhookConfiguration = 'hawser-pods';
+
+const fieldManager = 'hawser-webhook';
+const certificateDays = 3650;
+/** Renewed long before anybody has to hurry. */
+const renewBeforeMilliseconds = 90 * 24 * 3600 * 1000;
+const checkMilliseconds = 3600 * 1000;
+const retryMilliseconds = 2000;
+/** An AdmissionReview holds the pod and nothing else; etcd takes objects of 1.5 MiB. */
+const longestBody = 4 << 20;
+
+export interface WebhookOptions {
+  /** Listens on this port. Default `ports.webhook`. */
+  port?: number;
+  /** Called by the API server instead of the Service: for one that runs outside of its cluster. */
+  url?: string;
+}
+
+/** Serves the webhook and keeps its registration right until the signal is aborted. */
+export async function runPodWebhook(
+  context: ControllerContext,
+  signal: AbortSignal,
+  options: WebhookOptions = {},
+): Promise<void> {
+  const offloadings = context.informer(kind.namespaceOffloading);
+  const namespaces = context.informer(kind.namespace);
+  await Promise.all([offloadings.synced(signal), namespaces.synced(signal)]);
+  let server: Server | undefined;
+  try {
+    while (!signal.aborted) {
+      let pause = checkMilliseconds;
+      try {
+        const { certificate, privateKey } = await ensureCertificate(context, options, signal);
+        if (server === undefined) {
+          server = createServer(
+            { cert: certificate, key: privateKey, minVersion: 'TLSv1.2' },
+            (request, response) => {
+              answer(request, response, offloadings, namespaces).catch((error: unknown) => {
+                context.log.warn('an admission request could not be answered', { error: messageOf(error) });
+                if (!response.headersSent) response.writeHead(400).end();
+              });
+            },
+          );
+          server.requestTimeout = 10_000;
+          server.headersTimeout = 5_000;
+          server.maxHeadersCount = 100;
+          await listen(server, options.port ?? ports.webhook);
+        } else {
+          server.setSecureContext({ cert: certificate, key: privateKey });
+        }
+        await context.kube.apply(
+          registration(context.namespace, certificate, options.url),
+          { fieldManager },
+          signal,
+        );
+      } catch (error) {
+        if (signal.aborted) break;
+        context.log.warn('the pod webhook is not ready, will try again', { error: messageOf(error) });
+        pause = retryMilliseconds;
+      }
+      await sleep(pause, signal, context.clock);
+    }
+  } finally {
+    server?.close();
+    server?.closeAllConnections();
+  }
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** The registration: one webhook a placement, because they fail differently. */
+export function registration(
+  namespace: string,
+  certificate: string,
+  url?: string,
+): {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; labels: Record<string, string> };
+  webhooks: object[];
+} {
+  const webhook = (placement: string, failurePolicy: 'Ignore' | 'Fail') => ({
+    name: `${placement === 'Remote' ? 'remote' : 'local-and-remote'}.pods.hawser.dev`,
+    admissionReviewVersions: ['v1'],
+    sideEffects: 'None',
+    failurePolicy,
+    matchPolicy: 'Equivalent',
+    reinvocationPolicy: 'Never',
+    timeoutSeconds: 5,
+    namespaceSelector: {
+      matchExpressions: [{ key: labels.offloading, operator: 'In', values: [placement] }],
+    },
+    rules: [
+      {
+        apiGroups: [''],
+        apiVersions: ['v1'],
+        operations: ['CREATE'],
+        resources: ['pods'],
+        scope: 'Namespaced',
+      },
+    ],
+    clientConfig: {
+      caBundle: Buffer.from(certificate).toString('base64'),
+      ...(url === undefined
+        ? { service: { name: webhookService, namespace, path: '/pods', port: 443 } }
+        : { url: `${url}/pods` }),
+    },
+  });
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name: webhookConfiguration, labels: { [labels.managedBy]: 'hawser' } },
+    webhooks: [webhook('LocalAndRemote', 'Ignore'), webhook('Remote', 'Fail')],
+  };
+}
+
+async function ensureCertificate(
+  context: ControllerContext,
+  options: WebhookOptions,
+  signal: AbortSignal,
+): Promise<{ certificate: string; privateKey: string }> {
+  const { kube, namespace, clock } = context;
+  const ref = { kind: kind.secret, name: webhookSecret, namespace };
+  const host =
+    options.url === undefined ? `${webhookService}.${namespace}.svc` : new URL(options.url).hostname;
+  const present = await kube.get<Secret>(ref, signal);
+  const held = usable(present, host, clock.now());
+  if (held !== undefined) return held;
+  const issued = await issueSelfSignedCertificate({ hosts: [host], days: certificateDays, now: clock.now() });
+  const secret: Secret = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: webhookSecret,
+      namespace,
+      labels: { [labels.managedBy]: 'hawser' },
+      ...(present?.metadata.resourceVersion !== undefined && {
+        resourceVersion: present.metadata.resourceVersion,
+      }),
+    },
+    type: 'kubernetes.io/tls',
+    stringData: { 'tls.crt': issued.certificate, 'tls.key': issued.privateKey },
+  };
+  try {
+    // The first writer's certificate is everybody's.
+    if (present === undefined) await kube.create(secret, signal, { fieldManager });
+    else await kube.replace(secret, { fieldManager }, signal);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    const theirs = usable(await kube.get<Secret>(ref, signal), host, clock.now());
+    if (theirs !== undefined) return theirs;
+    throw error;
+  }
+  return issued;
+}
+
+function usable(
+  secret: Secret | undefined,
+  host: string,
+  now: number,
+): { certificate: string; privateKey: string } | undefined {
+  const certificate = decode(secret, 'tls.crt');
+  const privateKey = decode(secret, 'tls.key');
+  if (certificate === undefined || privateKey === undefined) return undefined;
+  try {
+    const parsed = new X509Certificate(certificate);
+    const matches = parsed.checkHost(host) !== undefined || parsed.checkIP(host) !== undefined;
+    return matches && parsed.validToDate.getTime() - now > renewBeforeMilliseconds
+      ? { certificate, privateKey }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function decode(secret: Secret | undefined, key: string): string | undefined {
+  const encoded = secret?.data?.[key];
+  return encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString('utf8');
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  offloadings: Informer<NamespaceOffloading>,
+  namespaces: Informer<Namespace>,
+): Promise<void> {
+  if (request.method !== 'POST' || request.url?.split('?')[0] !== '/pods') {
+    response.writeHead(404).end();
+    return;
+  }
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > longestBody) {
+      response.writeHead(413).end();
+      return;
+    }
+    chunks.push(chunk);
+  }
+  const review = JSON.parse(Buffer.concat(chunks).toString('utf8')) as AdmissionReview;
+  const { uid, namespace, object } = review.request ?? {};
+  if (uid === undefined || namespace === undefined || object === undefined) {
+    response.writeHead(400).end();
+    return;
+  }
+  const offloading = offloadings.get(namespace, offloadingName);
+  const placement = namespaces.get(undefined, namespace)?.metadata.labels?.[labels.offloading];
+  // The label may run ahead of the cache; it says the placement, and the rest comes with the object.
+  const spec = offloading?.spec ?? (isPlacement(placement) ? { podPlacement: placement } : undefined);
+  const operations = spec === undefined ? [] : mutatePod(object, spec);
+  const body = JSON.stringify({
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    response: {
+      uid,
+      allowed: true,
+      ...(operations.length > 0 && {
+        patchType: 'JSONPatch',
+        patch: Buffer.from(JSON.stringify(operations)).toString('base64'),
+      }),
+    },
+  });
+  response.writeHead(200, { 'content-type': 'application/json' }).end(body);
+}
+
+const isPlacement = (text: string | undefined): text is NamespaceOffloading['spec']['podPlacement'] =>
+  text === 'Local' || text === 'Remote' || text === 'LocalAndRemote';
+
+interface AdmissionReview {
+  request?: { uid?: string; namespace?: string; object?: Pod };
+}
