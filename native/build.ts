@@ -1,0 +1,130 @@
+/**
+ * Builds the packet engine: `node native/build.ts` makes `native/build/Release/hawser.node`.
+ *
+ * A compiler and the headers of two npm packages are all that it takes. Files are compiled again when they, or any header
+ * they include, or the flags changed.
+ */
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const native = fileURLToPath(new URL('.', import.meta.url));
+const root = join(native, '..');
+
+export interface BuildVariant {
+  /** Directory below `native/build`. */
+  name: string;
+  compiler: string;
+  flags: readonly string[];
+  linkFlags: readonly string[];
+  /** Sources in `native/src` are taken by this; others are named with their path. */
+  sources: readonly string[];
+  /** File made, below the variant's directory. */
+  output: string;
+}
+
+const WARNINGS = ['-Wall', '-Wextra', '-Werror', '-Wno-psabi', '-Wshadow', '-Wnon-virtual-dtor'];
+const COMMON = ['-std=c++20', '-fvisibility=hidden', '-fno-strict-aliasing', '-pthread'];
+
+/** Every source of the engine but those that need Node. */
+export function coreSources(): string[] {
+  return readdirSync(join(native, 'src'))
+    .filter((name) => name.endsWith('.cc') && !name.startsWith('addon'))
+    .map((name) => join(native, 'src', name));
+}
+
+export function releaseVariant(): BuildVariant {
+  const modules = join(root, 'node_modules');
+  return {
+    name: 'Release',
+    compiler: process.env['CXX'] ?? 'g++',
+    flags: [
+      ...COMMON,
+      ...WARNINGS,
+      '-O2',
+      '-g1',
+      '-fPIC',
+      '-fno-exceptions',
+      '-DNAPI_VERSION=8',
+      '-DNAPI_DISABLE_CPP_EXCEPTIONS',
+      '-DNODE_ADDON_API_DISABLE_DEPRECATED',
+      '-isystem',
+      join(modules, 'node-api-headers/include'),
+      '-isystem',
+      join(modules, 'node-addon-api'),
+    ],
+    // What it needs of Node and OpenSSL is found in the program that loads it.
+    linkFlags: ['-shared', '-pthread', '-Wl,--exclude-libs,ALL', '-static-libgcc', '-static-libstdc++'],
+    sources: [...coreSources(), join(native, 'src/addon.cc'), join(native, 'src/addon_values.cc')],
+    output: 'hawser.node',
+  };
+}
+
+/** Compiles what changed and links; resolves to the path of the output. Rejects with the compiler's words. */
+export async function build(variant: BuildVariant): Promise<string> {
+  const directory = join(native, 'build', variant.name);
+  mkdirSync(directory, { recursive: true });
+  const output = join(directory, variant.output);
+  const stamp = join(directory, `${variant.output}.command`);
+  const command = JSON.stringify([variant.compiler, variant.flags, variant.linkFlags, variant.sources]);
+  const sameCommand = existsSync(stamp) && readFileSync(stamp, 'utf8') === command;
+  const objects = variant.sources.map((source) => ({
+    source,
+    object: join(directory, `${basename(source, '.cc')}.o`),
+  }));
+  const stale = objects.filter(({ object }) => !sameCommand || isStale(object));
+  let next = 0;
+  const compileSome = async (): Promise<void> => {
+    for (let item = stale[next++]; item !== undefined; item = stale[next++])
+      await run(variant.compiler, [...variant.flags, '-MMD', '-c', item.source, '-o', item.object]);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, compileSome));
+  if (stale.length > 0 || !existsSync(output)) {
+    // Renamed into place: a process that has the old one loaded keeps it.
+    const fresh = `${output}.new`;
+    await run(variant.compiler, [...objects.map(({ object }) => object), ...variant.linkFlags, '-o', fresh]);
+    renameSync(fresh, output);
+  }
+  writeFileSync(stamp, command);
+  return output;
+}
+
+/** Whether an object is older than anything it was made from, as the compiler noted beside it. */
+function isStale(object: string): boolean {
+  const notes = object.replace(/\.o$/, '.d');
+  if (!existsSync(object) || !existsSync(notes)) return true;
+  const made = statSync(object).mtimeMs;
+  const files = readFileSync(notes, 'utf8')
+    .replaceAll('\\\n', ' ')
+    .split(/\s+/)
+    .slice(1)
+    .filter((name) => name !== '');
+  return files.some((file) => !existsSync(file) || statSync(file).mtimeMs > made);
+}
+
+function run(program: string, parameters: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, parameters, { stdio: ['ignore', 'inherit', 'inherit'] });
+    child.on('error', (error) => {
+      reject(
+        new Error(`can't run ${program}: ${error.message} (install a C++20 compiler: apt-get install g++)`),
+      );
+    });
+    child.on('exit', (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${program} ended with ${String(code)}: ${parameters.join(' ')}`));
+    });
+  });
+}
+
+if (import.meta.main) console.log(await build(releaseVariant()));

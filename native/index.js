@@ -1,0 +1,31 @@
+// Loads the packet engine; what it offers is said in index.d.ts.
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+
+function load() {
+  const path = new URL('./build/Release/hawser.node', import.meta.url).pathname;
+  try {
+    return require(path);
+  } catch (error) {
+    throw new Error(`can't load the packet engine from ${path}; build it with: npm run build:native`, {
+      cause: error,
+    });
+  }
+}
+
+const binding = load();
+const DEFAULT_MAXIMUM_PEERS = 1024;
+
+export class Engine extends binding.Engine {
+  constructor(options) {
+    const rows = (options.maximumPeers ?? DEFAULT_MAXIMUM_PEERS) + 1;
+    // Made here: Node-API has no way to make shared memory that other threads' JavaScript may see.
+    const counters = new BigUint64Array(new SharedArrayBuffer(rows * binding.counterLayout.stride * 8));
+    super(options, counters);
+    this.counters = counters;
+    this.counterLayout = binding.counterLayout;
+  }
+}
+
+export const measureAead = binding.measureAead;

@@ -1,0 +1,43 @@
+// From JavaScript's values to the engine's. Errors are text, thrown by the caller: no C++ exception leaves the addon.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+
+#include "engine.h"
+
+namespace hawser {
+
+/** Reads values; after the first mistake it says what it was, and reads nothing more. */
+class ValueReader {
+ public:
+  const std::string& error() const { return error_; }
+  bool failed() const { return !error_.empty(); }
+
+  void options(const Napi::Value& value, EngineOptions& options);
+  void difference(const Napi::Value& value, Difference& difference, std::optional<bool>& switching);
+  bool endpoint(const Napi::Value& value, const char* what, Endpoint& endpoint);
+  /** A Uint8Array of `length` bytes (0: any). nullptr: it isn't. */
+  const uint8_t* bytes(const Napi::Value& value, const char* what, size_t length, size_t& found);
+  uint32_t number(const Napi::Value& value, const char* what, uint32_t limit);
+
+ private:
+  void fail(const std::string& text) {
+    if (error_.empty()) error_ = text;
+  }
+  Napi::Array array(const Napi::Value& value, const char* what);
+  Prefix prefix(const Napi::Value& value, const char* what);
+  std::vector<Prefix> prefixes(const Napi::Value& value, const char* what);
+  std::vector<uint32_t> numbers(const Napi::Value& value, const char* what);
+  AddressMap addressMap(const Napi::Value& value, const char* what);
+  PrefixTable admissionTable(const Napi::Value& value, const char* what);
+  PeerChange peer(const Napi::Value& value);
+  RouteChange route(const Napi::Value& value);
+
+  std::string error_;
+};
+
+Napi::Value eventValue(Napi::Env env, const Event& event, Engine& engine);
+
+}  // namespace hawser

@@ -1,0 +1,58 @@
+// What the threads of one engine share.
+#pragma once
+
+#include <atomic>
+
+#include "events.h"
+#include "session_table.h"
+#include "snapshot.h"
+#include "staging.h"
+#include "tun.h"
+#include "udp.h"
+
+namespace hawser {
+
+/** CLOCK_BOOTTIME, so that sleep counts, in nanoseconds. */
+uint64_t engineNow();
+
+struct Mac1Key {
+  uint8_t bytes[32];
+};
+
+struct Core {
+  Core(size_t handshakes, size_t others, std::function<void()> notify)
+      : events(handshakes, others, std::move(notify)), sessions(reclaimer) {}
+
+  Tun tun;
+  std::atomic<unsigned> tunMtu{1420};
+  std::vector<UdpSockets> sockets;
+  UdpFeatures udp;
+  CounterRow counters;
+  Reclaimer reclaimer;
+  EventQueue events;
+  SessionTable sessions;
+  std::unique_ptr<Staging> staging;
+  std::atomic<const Snapshot*> snapshot{nullptr};
+  std::atomic<const Mac1Key*> mac1{nullptr};
+  /** False: packets that enter go to the TUN, whatever routes say of their destination (plain WireGuard). */
+  std::atomic<bool> switching{true};
+  std::atomic<bool> stopping{false};
+  /** Sessions that packet threads dropped; the configuring thread takes them out of the table and frees them. */
+  std::atomic<Session*> dropped{nullptr};
+
+  /** By any thread, when nothing of the peer refers to it any more. */
+  void drop(Session* session) {
+    if (session == nullptr) return;
+    session->dead.store(true, std::memory_order_release);
+    Session* head = dropped.load(std::memory_order_relaxed);
+    do {
+      session->nextDropped = head;
+    } while (!dropped.compare_exchange_weak(head, session, std::memory_order_release, std::memory_order_relaxed));
+  }
+
+  void tell(const Event& event) {
+    if (!events.push(event)) counters.add(EVENTS_DROPPED, 1);
+  }
+};
+
+}  // namespace hawser

@@ -1,0 +1,340 @@
+#include "engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+namespace hawser {
+
+namespace {
+
+/** Staged packets of all peers together may take as much memory. */
+constexpr size_t STAGING_BYTES = 8 << 20;
+constexpr uint32_t STAGING_SLOTS = 4096;
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::start(const EngineOptions& options, std::string& error) {
+  std::unique_ptr<Engine> engine(new Engine());
+  error = engine->begin(options);
+  if (!error.empty()) return nullptr;
+  return engine;
+}
+
+Engine::~Engine() { close(); }
+
+std::string Engine::begin(const EngineOptions& options) {
+  aead_ = chooseAead(options.aead);
+  if (aead_ == nullptr) return "no ChaCha20-Poly1305 gives the known answers here: OpenSSL's functions weren't found in "
+                               "the program, and libipsec-mb isn't there";
+  const size_t others = size_t{options.maximumPeers} * 4 + 64;
+  core_ = std::make_unique<Core>(options.handshakeQueue, others, options.notify);
+  counters_ = options.counters;
+  maximumPeers_ = options.maximumPeers;
+  mark_ = options.mark;
+  core_->counters = CounterRow(counters_ + size_t{maximumPeers_} * COUNTER_STRIDE);
+  builder_ = std::make_unique<SnapshotBuilder>(maximumPeers_);
+  const bool adopted = options.tunDescriptor >= 0;
+  const unsigned pairs = adopted ? 1 : options.threadPairs;
+  std::string error =
+      adopted ? core_->tun.adopt(options.tunDescriptor) : core_->tun.create(options.tunName, options.mtu, pairs);
+  if (!error.empty()) return error;
+  core_->tunMtu = core_->tun.mtu();
+  port_ = options.port;
+  error = openUdp(core_->sockets, pairs, port_, mark_, core_->udp);
+  if (!error.empty()) return error;
+  // A device's MTU may grow later; then longer packets don't wait for a session but are lost.
+  const uint32_t slot = std::max(2048u, (core_->tun.mtu() + 127) & ~63u);
+  core_->staging = std::make_unique<Staging>(
+      std::min<uint32_t>(STAGING_SLOTS, static_cast<uint32_t>(STAGING_BYTES / slot)), slot);
+  publish();
+  own_ = std::make_unique<Worker>(*core_, *aead_, 0, -1);
+
+  for (unsigned number = 0; number < pairs * 2; number++) {
+    auto thread = std::make_unique<PacketThread>();
+    thread->wake = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!thread->wake.open()) return std::string("can't make an eventfd: ") + strerror(errno);
+    thread->worker = std::make_unique<Worker>(*core_, *aead_, number / 2, thread->wake.get());
+    thread->reader = &core_->reclaimer.addReader();
+    threads_.push_back(std::move(thread));
+  }
+  // Signals are the program's own affair: none is to land on our threads.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (unsigned number = 0; number < pairs * 2; number++) {
+    PacketThread& own = *threads_[number];
+    const unsigned pair = number / 2;
+    if (number % 2 == 0)
+      own.thread = std::thread([this, &own, pair] { runTun(own, pair); });
+    else
+      own.thread = std::thread([this, &own, pair] { runUdp(own, pair); });
+    const std::string name = (number % 2 == 0 ? "hawser-tun-" : "hawser-udp-") + std::to_string(pair);
+    pthread_setname_np(own.thread.native_handle(), name.c_str());
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return "";
+}
+
+void Engine::wakeAll() {
+  for (const auto& thread : threads_) {
+    const uint64_t one = 1;
+    if (thread->wake.open() && write(thread->wake.get(), &one, sizeof one) < 0) {
+      // Full already: it will wake.
+    }
+  }
+}
+
+void Engine::close() {
+  if (closed_) return;
+  closed_ = true;
+  if (!core_) return;
+  core_->stopping = true;
+  wakeAll();
+  for (const auto& thread : threads_)
+    if (thread->thread.joinable()) thread->thread.join();
+  threads_.clear();
+  if (own_) {
+    for (const auto& plan : builder_->peers())
+      if (plan) clearKeypairs(plan->settings.id);
+    own_.reset();
+  }
+  collect();
+  core_->reclaimer.collectAll();
+  delete core_->mac1.exchange(nullptr);
+  delete core_->snapshot.exchange(nullptr);
+  core_->sockets.clear();
+  core_->tun.close();
+}
+
+void Engine::failed(EventType type, int error) {
+  if (core_->stopping.exchange(true)) return;
+  Event event;
+  event.type = type;
+  event.error = error;
+  core_->tell(event);
+  wakeAll();
+}
+
+void Engine::publish() {
+  const Snapshot* const old = core_->snapshot.exchange(builder_->build().release(), std::memory_order_seq_cst);
+  if (old != nullptr) core_->reclaimer.retire([old] { delete old; });
+}
+
+void Engine::collect() {
+  Session* session = core_->dropped.exchange(nullptr, std::memory_order_acquire);
+  while (session != nullptr) {
+    Session* const next = session->nextDropped;
+    core_->sessions.remove(session);
+    core_->reclaimer.retire([session] { delete session; });
+    session = next;
+  }
+  core_->reclaimer.collect();
+}
+
+Peer* Engine::peer(uint32_t id) const {
+  const PeerPlan* const plan = closed_ ? nullptr : builder_->peer(id);
+  return plan == nullptr ? nullptr : plan->peer.get();
+}
+
+void Engine::setPublicKey(const uint8_t* publicKey) {
+  if (closed_) return;
+  Mac1Key* key = nullptr;
+  if (publicKey != nullptr) {
+    key = new Mac1Key();
+    mac1Key(publicKey, key->bytes);
+  }
+  const Mac1Key* const old = core_->mac1.exchange(key, std::memory_order_seq_cst);
+  if (old != nullptr) core_->reclaimer.retire([old] { delete old; });
+  collect();
+}
+
+std::string Engine::apply(const Difference& difference) {
+  if (closed_) return "the engine is closed";
+  std::string error = builder_->check(difference);
+  if (!error.empty()) return error;
+  std::vector<std::shared_ptr<Peer>> removed;
+  for (const uint32_t id : difference.removePeers) {
+    const PeerPlan* const plan = builder_->peer(id);
+    if (plan == nullptr) continue;
+    removed.push_back(plan->peer);
+    clearKeypairs(id);
+    builder_->removePeer(id);
+  }
+  for (const PeerChange& change : difference.upsertPeers) {
+    auto plan = std::make_shared<PeerPlan>();
+    plan->settings = change.settings;
+    const PeerPlan* const old = builder_->peer(change.settings.id);
+    if (old != nullptr) {
+      plan->peer = old->peer;
+    } else {
+      plan->peer = std::make_shared<Peer>();
+      plan->peer->id = change.settings.id;
+      plan->peer->counters = CounterRow(counters_ + size_t{change.settings.id} * COUNTER_STRIDE);
+      plan->peer->counters.clear();
+    }
+    if (change.endpoint) {
+      plan->peer->endpoint.store(*change.endpoint);
+      plan->peer->sendSingly = false;
+    }
+    builder_->setPeer(std::move(plan));
+  }
+  builder_->change(difference);
+  publish();
+  for (const auto& peer : removed) {
+    // Packets of the old snapshot may still be staged for it: that ends when the last of them has passed.
+    core_->reclaimer.retire([this, peer] { core_->staging->drop(*peer); });
+  }
+  collect();
+  return "";
+}
+
+std::string Engine::addKeypair(uint32_t id, const KeypairInput& input) {
+  Peer* const to = peer(id);
+  if (to == nullptr) return closed_ ? "the engine is closed" : "there is no peer " + std::to_string(id);
+  collect();
+  if (hasIndex(input.localIndex)) return "the local index is in use; choose one for which hasIndex() is false";
+  auto* const session = new Session();
+  session->localIndex = input.localIndex;
+  session->remoteIndex = input.remoteIndex;
+  session->peer = to;
+  session->createdAt = input.createdAt;
+  session->initiator = input.initiator;
+  memcpy(session->sendKey, input.sendKey, AEAD_KEY);
+  memcpy(session->receiveKey, input.receiveKey, AEAD_KEY);
+  core_->sessions.insert(session);
+  Session* old = nullptr;
+  Session* alsoOld = nullptr;
+  {
+    const std::lock_guard lock(to->keypairs);
+    Session* const next = to->next.load(std::memory_order_relaxed);
+    Session* const current = to->current.load(std::memory_order_relaxed);
+    old = to->previous.load(std::memory_order_relaxed);
+    if (input.initiator) {
+      // A responder's keypair that was never confirmed may yet be used by the peer: it stays as the previous one.
+      if (next != nullptr) {
+        to->previous.store(next, std::memory_order_release);
+        to->next.store(nullptr, std::memory_order_release);
+        alsoOld = current;
+      } else {
+        to->previous.store(current, std::memory_order_release);
+      }
+      to->current.store(session, std::memory_order_release);
+    } else {
+      to->previous.store(nullptr, std::memory_order_release);
+      to->next.store(session, std::memory_order_release);
+      alsoOld = next;
+    }
+  }
+  core_->drop(old);
+  core_->drop(alsoOld);
+  to->sendSingly = false;
+  collect();
+  if (input.initiator) {
+    own_->tick();
+    own_->sendStaged(*to);
+    own_->flush();
+  }
+  return "";
+}
+
+void Engine::clearKeypairs(uint32_t id) {
+  const PeerPlan* const plan = builder_->peer(id);
+  if (plan == nullptr) return;
+  Peer& peer = *plan->peer;
+  Session* sessions[3];
+  {
+    const std::lock_guard lock(peer.keypairs);
+    sessions[0] = peer.current.exchange(nullptr);
+    sessions[1] = peer.previous.exchange(nullptr);
+    sessions[2] = peer.next.exchange(nullptr);
+  }
+  for (Session* const session : sessions) core_->drop(session);
+  collect();
+}
+
+bool Engine::sendToPeer(uint32_t id, const uint8_t* bytes, size_t length) {
+  Peer* const to = peer(id);
+  if (to == nullptr) return false;
+  const Endpoint endpoint = to->endpoint.load();
+  if (endpoint.version == 0) return false;
+  own_->tick();
+  own_->batch().to(to, endpoint);
+  memcpy(own_->batch().reserve(length), bytes, length);
+  own_->batch().commit(length);
+  own_->flush();
+  to->counters.add(SENT_BYTES, length);
+  return true;
+}
+
+bool Engine::sendTo(const Endpoint& endpoint, const uint8_t* bytes, size_t length) {
+  if (closed_) return false;
+  own_->batch().to(nullptr, endpoint);
+  memcpy(own_->batch().reserve(length), bytes, length);
+  own_->batch().commit(length);
+  own_->flush();
+  return true;
+}
+
+void Engine::setEndpoint(uint32_t id, const Endpoint& endpoint) {
+  Peer* const to = peer(id);
+  if (to == nullptr) return;
+  to->endpoint.store(endpoint);
+  to->sendSingly = false;
+}
+
+std::optional<Endpoint> Engine::endpoint(uint32_t id) {
+  Peer* const of = peer(id);
+  if (of == nullptr) return std::nullopt;
+  const Endpoint endpoint = of->endpoint.load();
+  return endpoint.version == 0 ? std::nullopt : std::optional(endpoint);
+}
+
+void Engine::sendKeepalive(uint32_t id) {
+  Peer* const to = peer(id);
+  if (to == nullptr) return;
+  own_->tick();
+  own_->sendKeepalive(*to);
+  own_->flush();
+}
+
+size_t Engine::drain(std::vector<Event>& events, size_t limit) {
+  if (!closed_) collect();
+  core_->events.drain(events, limit);
+  for (const Event& event : events)
+    // From here on another move is news again.
+    if (event.type == EventType::ENDPOINT_CHANGED)
+      if (Peer* const moved = peer(event.peer)) moved->endpointEvent.store(false, std::memory_order_release);
+  return events.size();
+}
+
+std::string Engine::setPort(uint16_t port) {
+  if (closed_) return "the engine is closed";
+  std::vector<UdpSockets> fresh;
+  const std::string error = openUdp(fresh, threadPairs(), port, mark_, core_->udp);
+  if (!error.empty()) return error;
+  // The new socket takes the old one's number in one step: no thread has to be told.
+  for (unsigned pair = 0; pair < fresh.size(); pair++) {
+    if (dup3(fresh[pair].four.get(), core_->sockets[pair].four.get(), O_CLOEXEC) < 0) return strerror(errno);
+    if (fresh[pair].six.open() && core_->sockets[pair].six.open() &&
+        dup3(fresh[pair].six.get(), core_->sockets[pair].six.get(), O_CLOEXEC) < 0)
+      return strerror(errno);
+  }
+  port_ = port;
+  // Those that sleep wait on the old ones.
+  wakeAll();
+  return "";
+}
+
+std::string Engine::setMark(uint32_t mark) {
+  if (closed_) return "the engine is closed";
+  const int error = markUdp(core_->sockets, mark);
+  if (error != 0) return std::string("can't set the mark of the UDP socket: ") + strerror(error);
+  mark_ = mark;
+  return "";
+}
+
+}  // namespace hawser

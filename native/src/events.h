@@ -1,0 +1,93 @@
+// What JavaScript is told: bounded queues, filled by packet threads, drained by one other.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "endpoint.h"
+#include "peer.h"
+
+namespace hawser {
+
+enum class EventType : uint8_t { HANDSHAKE, HANDSHAKE_WANTED, SESSION_CONFIRMED, ENDPOINT_CHANGED, TUN_CLOSED, UDP_FAILED };
+
+/** The longest handshake message, an initiation (WireGuard paper, section 5.4.2). */
+constexpr size_t MAXIMUM_HANDSHAKE = 148;
+
+struct Event {
+  EventType type = EventType::HANDSHAKE;
+  Wanted reason = Wanted::NO_SESSION;
+  uint32_t peer = 0;
+  uint32_t localIndex = 0;
+  /** Source of a handshake message, with the local address that was asked. */
+  Endpoint source;
+  int error = 0;
+  uint8_t length = 0;
+  uint8_t bytes[MAXIMUM_HANDSHAKE];
+};
+
+/** A ring of events that doesn't grow. */
+class EventRing {
+ public:
+  explicit EventRing(size_t capacity) : events_(capacity) {}
+  bool push(const Event& event) {
+    if (count_ == events_.size()) return false;
+    events_[(first_ + count_++) % events_.size()] = event;
+    return true;
+  }
+  bool pop(Event& event) {
+    if (count_ == 0) return false;
+    event = events_[first_];
+    first_ = (first_ + 1) % events_.size();
+    count_--;
+    return true;
+  }
+
+ private:
+  std::vector<Event> events_;
+  size_t first_ = 0;
+  size_t count_ = 0;
+};
+
+class EventQueue {
+ public:
+  /** `notify` is called by any thread, once until the next drain. */
+  EventQueue(size_t handshakes, size_t others, std::function<void()> notify)
+      : handshakes_(handshakes), others_(others), notify_(std::move(notify)) {}
+
+  /** False: full, the event is lost. */
+  bool push(const Event& event) {
+    bool tell;
+    {
+      const std::lock_guard lock(mutex_);
+      EventRing& ring = event.type == EventType::HANDSHAKE ? handshakes_ : others_;
+      if (!ring.push(event)) return false;
+      tell = !told_;
+      told_ = true;
+    }
+    if (tell) notify_();
+    return true;
+  }
+
+  /** At most `limit`; what concerns sessions comes before the foreign handshake messages. */
+  size_t drain(std::vector<Event>& events, size_t limit) {
+    const std::lock_guard lock(mutex_);
+    Event event;
+    while (events.size() < limit && others_.pop(event)) events.push_back(event);
+    while (events.size() < limit && handshakes_.pop(event)) events.push_back(event);
+    if (events.size() < limit) told_ = false;
+    return events.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  EventRing handshakes_;
+  EventRing others_;
+  bool told_ = false;
+  std::function<void()> notify_;
+};
+
+}  // namespace hawser

@@ -1,0 +1,69 @@
+// Superpackets: what the kernel hands over as one packet of up to 64 KB, to be sent as many.
+#pragma once
+
+#include "packet.h"
+
+namespace hawser {
+
+/** The struct virtio_net_hdr of the virtio specification 1.2, section 5.1.6, without the field num_buffers. */
+struct VirtioHeader {
+  uint8_t flags;
+  uint8_t segmentation;
+  uint16_t headerLength;
+  uint16_t segmentSize;
+  uint16_t checksumStart;
+  uint16_t checksumOffset;
+};
+static_assert(sizeof(VirtioHeader) == 10);
+
+constexpr uint8_t VIRTIO_NEEDS_CHECKSUM = 1;
+constexpr uint8_t VIRTIO_DATA_VALID = 2;
+constexpr uint8_t VIRTIO_SEGMENT_NONE = 0;
+constexpr uint8_t VIRTIO_SEGMENT_TCP4 = 1;
+constexpr uint8_t VIRTIO_SEGMENT_TCP6 = 4;
+constexpr uint8_t VIRTIO_SEGMENT_UDP = 5;
+constexpr uint8_t VIRTIO_SEGMENT_ECN = 0x80;
+
+/** A packet as the TUN device gives it: maybe unsegmented, maybe with a checksum yet to be made. */
+struct Superpacket {
+  uint8_t* data = nullptr;
+  PacketInfo info;
+  VirtioHeader virtio{};
+
+  bool partialChecksum() const { return (virtio.flags & VIRTIO_NEEDS_CHECKSUM) != 0; }
+  bool segmented() const { return virtio.segmentation != VIRTIO_SEGMENT_NONE; }
+};
+
+/**
+ * Reads a packet with its virtio header (zero when the device has none). False: malformed, or the virtio header doesn't
+ * fit the packet.
+ */
+bool readSuperpacket(uint8_t* data, size_t length, const VirtioHeader& virtio, Superpacket& packet);
+
+/** Cuts a superpacket into the packets that go over the wire, each complete with checksums. */
+class Splitter {
+ public:
+  /** `mtu` bounds the packets of a TCP superpacket (its sender may cut anywhere); 0: the sender's own size. */
+  Splitter(const Superpacket& packet, unsigned mtu);
+
+  size_t count() const { return count_; }
+  /** The longest packet of all. */
+  size_t longest() const { return headers_ + size_; }
+  /** Writes the next packet to `to`, which has room for `longest()`; returns its length. Called `count()` times. */
+  size_t next(uint8_t* to);
+
+ private:
+  size_t whole(uint8_t* to);
+
+  const Superpacket& packet_;
+  size_t headers_;
+  size_t size_;
+  size_t payload_;
+  size_t count_;
+  size_t index_ = 0;
+};
+
+/** Makes the checksum that the kernel left to the device. */
+void completeChecksum(uint8_t* packet, const VirtioHeader& virtio, size_t length);
+
+}  // namespace hawser

@@ -1,0 +1,109 @@
+// The loops of the packet threads.
+#include <errno.h>
+#include <poll.h>
+#include <sys/uio.h>
+
+#include "engine.h"
+
+namespace hawser {
+
+namespace {
+
+/** Packets from the TUN that are sealed before they are sent: enough for one full send, few enough to wait little. */
+constexpr int READS = 64;
+constexpr size_t BATCH_BYTES = 60 * 1024;
+/** How often the device's MTU is looked at while packets flow. */
+constexpr uint64_t MTU_INTERVAL = SECOND;
+
+void takeWake(const Descriptor& wake) {
+  uint64_t count;
+  if (read(wake.get(), &count, sizeof count) < 0) {
+    // Nothing there: woken for something else.
+  }
+}
+
+}  // namespace
+
+void Engine::runTun(PacketThread& own, unsigned pair) {
+  Core& core = *core_;
+  Worker& worker = *own.worker;
+  const int tun = core.tun.descriptor(pair);
+  const bool virtio = core.tun.features().virtioHeader;
+  const std::unique_ptr<uint8_t[]> buffer(new uint8_t[65536 + 64]);
+  uint64_t mtuReadAt = 0;
+  int error = 0;
+  while (!core.stopping.load(std::memory_order_relaxed)) {
+    own.reader->enter();
+    worker.tick();
+    const Snapshot& snapshot = *core.snapshot.load(std::memory_order_seq_cst);
+    bool drained = false;
+    for (int reads = 0; reads < READS && worker.batch().bytes() < BATCH_BYTES; reads++) {
+      VirtioHeader header{};
+      iovec vectors[2] = {{&header, sizeof header}, {buffer.get(), 65536}};
+      ssize_t length = virtio ? readv(tun, vectors, 2) : read(tun, buffer.get(), 65536);
+      if (length < 0) {
+        if (errno == EINTR) continue;
+        drained = true;
+        if (errno != EAGAIN) error = errno;
+        break;
+      }
+      if (virtio) length -= static_cast<ssize_t>(sizeof header);
+      if (length > 0) worker.fromTun(snapshot, buffer.get(), static_cast<size_t>(length), header);
+    }
+    worker.flush();
+    if (error != 0) break;
+    if (!drained) continue;
+    own.reader->leave();
+    if (pair == 0 && worker.now() - mtuReadAt > MTU_INTERVAL) {
+      mtuReadAt = worker.now();
+      core.tunMtu.store(core.tun.readMtu(), std::memory_order_relaxed);
+    }
+    pollfd waits[2] = {{tun, POLLIN, 0}, {own.wake.get(), POLLIN, 0}};
+    poll(waits, 2, -1);
+    if (waits[1].revents != 0) takeWake(own.wake);
+    // A device that was removed: the next read says so, unless something is still there to be read.
+    if ((waits[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0 && (waits[0].revents & POLLIN) == 0) {
+      error = ENODEV;
+      break;
+    }
+  }
+  own.reader->leave();
+  if (error != 0) failed(EventType::TUN_CLOSED, error);
+}
+
+void Engine::runUdp(PacketThread& own, unsigned pair) {
+  Core& core = *core_;
+  Worker& worker = *own.worker;
+  ReceiveBatch received;
+  const int sockets[2] = {core.sockets[pair].four.get(), core.sockets[pair].six.get()};
+  int error = 0;
+  while (!core.stopping.load(std::memory_order_relaxed) && error == 0) {
+    pollfd waits[3] = {{own.wake.get(), POLLIN, 0}, {sockets[0], POLLIN, 0}, {sockets[1], POLLIN, 0}};
+    // A socket that isn't there has a negative number, which poll leaves out.
+    if (poll(waits, 3, -1) < 0) continue;
+    if (waits[0].revents != 0) takeWake(own.wake);
+    for (int family = 0; family < 2 && error == 0; family++) {
+      if (waits[1 + family].revents == 0) continue;
+      for (bool more = true; more && !core.stopping.load(std::memory_order_relaxed);) {
+        const int count = received.receive(sockets[family]);
+        // An error of an earlier send (ICMP) says nothing of what can be received.
+        if (count < 0 && count != -ECONNREFUSED && count != -EHOSTUNREACH && count != -ENETUNREACH) error = -count;
+        if (count <= 0) break;
+        own.reader->enter();
+        worker.tick();
+        const Snapshot& snapshot = *core.snapshot.load(std::memory_order_seq_cst);
+        for (int index = 0; index < count; index++) {
+          const Received message = received.message(index);
+          for (uint32_t at = 0; at < message.length; at += message.segment)
+            worker.fromUdp(snapshot, message.data + at, std::min(message.segment, message.length - at), message.source);
+        }
+        worker.flush();
+        own.reader->leave();
+        more = count == static_cast<int>(ReceiveBatch::MESSAGES);
+      }
+    }
+  }
+  if (error != 0) failed(EventType::UDP_FAILED, error);
+}
+
+}  // namespace hawser

@@ -1,0 +1,46 @@
+// The TUN device: made or taken over, with the offloads that the kernel grants.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <string>
+#include <vector>
+
+#include "descriptor.h"
+#include "segment.h"
+
+namespace hawser {
+
+struct TunFeatures {
+  bool virtioHeader = false;
+  bool tcpSegmentation = false;
+  bool udpSegmentation = false;
+};
+
+class Tun {
+ public:
+  /** Makes the device, sets its MTU and brings it up. Empty: done; otherwise what failed, why, and what helps. */
+  std::string create(const std::string& name, unsigned mtu, unsigned queues);
+  /** Takes over an open descriptor of a TUN device (and duplicates it). */
+  std::string adopt(int descriptor);
+
+  const std::string& name() const { return name_; }
+  const TunFeatures& features() const { return features_; }
+  unsigned mtu() const { return mtu_; }
+  unsigned queues() const { return static_cast<unsigned>(queues_.size()); }
+  int descriptor(unsigned queue) const { return queues_[queue].get(); }
+  /** Asks the kernel for the device's MTU again; what it was when that can't be known. */
+  unsigned readMtu();
+  void close() { queues_.clear(); }
+
+ private:
+  void enableOffloads();
+
+  std::string name_;
+  std::vector<Descriptor> queues_;
+  Descriptor control_;
+  TunFeatures features_;
+  unsigned mtu_ = 1420;
+};
+
+}  // namespace hawser

@@ -1,0 +1,67 @@
+// One thread's part in moving packets: it seals, opens, routes. A worker is never shared.
+#pragma once
+
+#include "aead.h"
+#include "coalesce.h"
+#include "core.h"
+#include "icmp.h"
+#include "mac1.h"
+
+namespace hawser {
+
+class Worker {
+ public:
+  /** `pair`: whose TUN queue and sockets it uses; `stop` wakes what waits. */
+  Worker(Core& core, const AeadLibrary& aead, unsigned pair, int stop);
+
+  /** Before a batch: takes the time. */
+  void tick() { now_ = engineNow(); }
+  uint64_t now() const { return now_; }
+
+  /** A packet that the TUN device gave. Its bytes are changed. */
+  void fromTun(const Snapshot& snapshot, uint8_t* data, size_t length, const VirtioHeader& virtio);
+  /** One datagram from the network. Its bytes are changed, and must stay until `flush`. */
+  void fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source);
+
+  /** An empty message; false: there is no session to send it in, or no endpoint. */
+  bool sendKeepalive(Peer& peer);
+  /** Sends what waited for a session. */
+  void sendStaged(Peer& peer);
+  /** Asks JavaScript for a handshake, at most once a second. */
+  void want(Peer& peer, Wanted reason);
+  /** Tells where the peer is from now on. */
+  void roam(Peer& peer, const Endpoint& source);
+
+  SendBatch& batch() { return batch_; }
+  bool pending() const { return !batch_.empty(); }
+  /** Sends and writes what was collected. */
+  void flush() {
+    batch_.flush();
+    writer_.flush();
+  }
+
+ private:
+  void leave(const Snapshot& snapshot, const PeerPlan& plan, Superpacket& packet, const PeerPlan* from);
+  void enter(const Snapshot& snapshot, const PeerPlan& plan, uint8_t* data, const PacketInfo& info);
+  void answer(const Snapshot& snapshot, IcmpError error, const Superpacket& packet, unsigned mtu, const PeerPlan* from);
+  void seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned padTo);
+  void sealOne(const Session& session, uint64_t counter, uint8_t* message, size_t length, unsigned padTo);
+  void stage(Peer& peer, Splitter& splitter);
+  void sent(Peer& peer, Session& session, uint64_t packets, uint64_t bytes);
+  void transport(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source);
+  void handshake(const uint8_t* data, size_t length, const Endpoint& source);
+  void confirm(Peer& peer, Session& session);
+  bool takeToken(uint64_t& tokens, uint64_t& filledAt, uint64_t rate, uint64_t burst) const;
+
+  Core& core_;
+  std::unique_ptr<Aead> aead_;
+  std::unique_ptr<Mac1> mac1_;
+  SendBatch batch_;
+  TunWriter writer_;
+  uint64_t now_ = 0;
+  uint64_t icmpTokens_ = 0, icmpFilledAt_ = 0;
+  uint64_t handshakeTokens_ = 0, handshakeFilledAt_ = 0;
+  std::unique_ptr<uint8_t[]> scratch_;
+};
+
+}  // namespace hawser

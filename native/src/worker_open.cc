@@ -1,0 +1,145 @@
+// Entering: from the network to the TUN or to another peer.
+#include "plant.h"
+#include "worker.h"
+
+namespace hawser {
+
+namespace {
+
+constexpr size_t TRANSPORT_HEADER = 16;
+constexpr size_t SHORTEST_TRANSPORT = TRANSPORT_HEADER + AEAD_TAG;
+
+// WireGuard paper, sections 5.4.2 to 5.4.7. The type is one byte, three zeros follow.
+constexpr uint32_t INITIATION = 1;
+constexpr uint32_t RESPONSE = 2;
+constexpr uint32_t COOKIE_REPLY = 3;
+constexpr uint32_t TRANSPORT = 4;
+constexpr size_t INITIATION_LENGTH = 148;
+constexpr size_t RESPONSE_LENGTH = 92;
+constexpr size_t COOKIE_REPLY_LENGTH = 64;
+
+// More handshake messages than JavaScript can look at would only wait in the queue.
+constexpr uint64_t HANDSHAKE_RATE = 10'000;
+constexpr uint64_t HANDSHAKE_BURST = 2'000;
+
+}  // namespace
+
+void Worker::fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source) {
+  if (length < 4 && !HAWSER_PLANTED(7)) return core_.counters.drop(Drop::MALFORMED);
+  if (load<uint32_t>(data) == TRANSPORT)
+    transport(snapshot, data, length, source);
+  else
+    handshake(data, length, source);
+}
+
+void Worker::handshake(const uint8_t* data, size_t length, const Endpoint& source) {
+  const uint32_t type = load<uint32_t>(data);
+  const bool known = (type == INITIATION && length == INITIATION_LENGTH) ||
+                     (type == RESPONSE && length == RESPONSE_LENGTH) ||
+                     (type == COOKIE_REPLY && length == COOKIE_REPLY_LENGTH);
+  if (!known) return core_.counters.drop(Drop::MALFORMED);
+  const Mac1Key* const key = core_.mac1.load(std::memory_order_acquire);
+  if (key == nullptr) return core_.counters.drop(Drop::BAD_MAC1);
+  // A cookie reply has no MAC of this kind; it is authenticated by the message it answers.
+  if (type != COOKIE_REPLY && mac1_ && !mac1_->check(key->bytes, data, length))
+    return core_.counters.drop(Drop::BAD_MAC1);
+  if (!takeToken(handshakeTokens_, handshakeFilledAt_, HANDSHAKE_RATE, HANDSHAKE_BURST))
+    return core_.counters.drop(Drop::HANDSHAKE_RATE);
+  Event event;
+  event.type = EventType::HANDSHAKE;
+  event.source = source;
+  event.length = static_cast<uint8_t>(length);
+  std::memcpy(event.bytes, data, length);
+  if (!core_.events.push(event)) core_.counters.drop(Drop::HANDSHAKE_QUEUE_FULL);
+}
+
+void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source) {
+  if (length < SHORTEST_TRANSPORT && !HAWSER_PLANTED(7)) return core_.counters.drop(Drop::MALFORMED);
+  Session* const session = core_.sessions.find(load<uint32_t>(data + 4));
+  if (session == nullptr || session->dead.load(std::memory_order_acquire))
+    return core_.counters.drop(Drop::UNKNOWN_SESSION);
+  Peer& peer = *session->peer;
+  const uint64_t counter = load<uint64_t>(data + 8);
+  if (now_ - session->createdAt >= REJECT_AFTER_TIME || counter >= REJECT_AFTER_MESSAGES)
+    return peer.counters.drop(Drop::KEY_EXPIRED);
+  const size_t padded = length - SHORTEST_TRANSPORT;
+  uint8_t* const inner = data + TRANSPORT_HEADER;
+  if (!aead_->open(session->receiveKey, counter, inner, padded)) return peer.counters.drop(Drop::AUTHENTICATION);
+  if (!session->replay.accept(counter)) return peer.counters.drop(Drop::REPLAY);
+
+  peer.counters.add(RECEIVED_BYTES, length);
+  peer.counters.set(LAST_RECEIVED, now_);
+  roam(peer, source);
+  if (peer.next.load(std::memory_order_acquire) == session) confirm(peer, *session);
+  if (session->initiator && now_ - session->createdAt >= REKEY_AFTER_TIME_RECEIVING) want(peer, Wanted::REKEY_TIME);
+  if (padded == 0) return peer.counters.add(KEEPALIVES_RECEIVED, 1);
+
+  peer.counters.add(RECEIVED_PACKETS, 1);
+  peer.counters.set(LAST_DATA_RECEIVED, now_);
+  PacketInfo info;
+  if (!parsePacket(inner, padded, info)) return peer.counters.drop(Drop::MALFORMED);
+  const PeerPlan* const plan = snapshot.peer(peer.id);
+  if (plan == nullptr || plan->peer.get() != &peer) return core_.counters.drop(Drop::UNKNOWN_SESSION);
+  enter(snapshot, *plan, inner, info);
+}
+
+void Worker::enter(const Snapshot& snapshot, const PeerPlan& plan, uint8_t* data, const PacketInfo& info) {
+  const PeerSettings& settings = plan.settings;
+  Peer& peer = *plan.peer;
+  if (settings.hasAdmission &&
+      !settings.admission.admits(info.six, data + info.destinationOffset(), data + info.sourceOffset()))
+    return peer.counters.drop(Drop::NOT_ADMITTED);
+  if (!settings.in.empty()) rewritePacket(settings.in, mapAddresses(settings.in, data, info), data, info, false);
+  if (!snapshot.routesTo(info.six, data + info.sourceOffset(), settings.id))
+    return peer.counters.drop(Drop::SOURCE_NOT_ALLOWED);
+  if (settings.mtu != 0) clampMss(data, info, settings.mtu, false);
+  if (!core_.switching.load(std::memory_order_relaxed)) return writer_.add(data, info, peer.counters);
+  const uint32_t target = snapshot.route(info.six, data + info.destinationOffset(), flowHash(data, info));
+  if (target == LOCAL_TARGET) return writer_.add(data, info, peer.counters);
+  const PeerPlan* const to = snapshot.peer(target);
+  // Never back to where it came from: two sides that each hold the other for the way would play it to and fro.
+  if (to == nullptr || target == settings.id) return peer.counters.drop(Drop::NO_ROUTE);
+  Superpacket packet;
+  packet.data = data;
+  packet.info = info;
+  if (!decrementHops(data, info)) {
+    peer.counters.drop(Drop::TIME_EXCEEDED);
+    return answer(snapshot, IcmpError::TIME_EXCEEDED, packet, 0, &plan);
+  }
+  leave(snapshot, *to, packet, &plan);
+}
+
+void Worker::roam(Peer& peer, const Endpoint& source) {
+  const Endpoint known = peer.endpoint.load();
+  const bool moved = !known.sameRemote(source);
+  if (!moved && known.sameLocal(source)) return;
+  peer.endpoint.store(source);
+  if (!moved) return;
+  peer.sendSingly.store(false, std::memory_order_relaxed);
+  if (peer.endpointEvent.exchange(true, std::memory_order_acq_rel)) return;
+  Event event;
+  event.type = EventType::ENDPOINT_CHANGED;
+  event.peer = peer.id;
+  core_.tell(event);
+}
+
+void Worker::confirm(Peer& peer, Session& session) {
+  Session* old = nullptr;
+  {
+    const std::lock_guard lock(peer.keypairs);
+    if (peer.next.load(std::memory_order_relaxed) != &session) return;
+    old = peer.previous.load(std::memory_order_relaxed);
+    peer.previous.store(peer.current.load(std::memory_order_relaxed), std::memory_order_release);
+    peer.current.store(&session, std::memory_order_release);
+    peer.next.store(nullptr, std::memory_order_release);
+  }
+  core_.drop(old);
+  Event event;
+  event.type = EventType::SESSION_CONFIRMED;
+  event.peer = peer.id;
+  event.localIndex = session.localIndex;
+  core_.tell(event);
+  sendStaged(peer);
+}
+
+}  // namespace hawser

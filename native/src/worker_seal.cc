@@ -1,0 +1,218 @@
+// Leaving: from the TUN or a peer to another peer.
+#include <time.h>
+
+#include <algorithm>
+
+#include "worker.h"
+
+namespace hawser {
+
+namespace {
+
+constexpr size_t TRANSPORT_HEADER = 16;
+constexpr size_t OVERHEAD = TRANSPORT_HEADER + AEAD_TAG;
+constexpr size_t LONGEST_INNER = 65507 - OVERHEAD;
+constexpr uint8_t MESSAGE_TRANSPORT = 4;
+
+// Errors a second that one thread answers with, as routers limit them (RFC 1812, section 4.3.2.8).
+constexpr uint64_t ICMP_RATE = 500;
+constexpr uint64_t ICMP_BURST = 100;
+
+}  // namespace
+
+uint64_t engineNow() {
+  timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * SECOND + static_cast<uint64_t>(now.tv_nsec);
+}
+
+Worker::Worker(Core& core, const AeadLibrary& aead, unsigned pair, int stop)
+    : core_(core),
+      aead_(aead.make()),
+      mac1_(Mac1::make()),
+      batch_(core.sockets[pair], core.udp, stop),
+      writer_(core.tun.descriptor(pair), core.tun.features()),
+      scratch_(new uint8_t[65536]) {}
+
+bool Worker::takeToken(uint64_t& tokens, uint64_t& filledAt, uint64_t rate, uint64_t burst) const {
+  const uint64_t interval = SECOND / rate;
+  if (filledAt == 0) {
+    tokens = burst;
+    filledAt = now_;
+  }
+  const uint64_t more = (now_ - filledAt) / interval;
+  if (more != 0) {
+    tokens = std::min(burst, tokens + more);
+    filledAt += more * interval;
+  }
+  if (tokens == 0) return false;
+  tokens--;
+  return true;
+}
+
+void Worker::fromTun(const Snapshot& snapshot, uint8_t* data, size_t length, const VirtioHeader& virtio) {
+  Superpacket packet;
+  if (!readSuperpacket(data, length, virtio, packet)) return core_.counters.drop(Drop::MALFORMED);
+  const bool six = packet.info.six;
+  if (!snapshot.anyTunSource && snapshot.tunSources.find(six, data + packet.info.sourceOffset()) == NO_VALUE)
+    return core_.counters.drop(Drop::SOURCE_NOT_ALLOWED);
+  const uint32_t target =
+      snapshot.route(six, data + packet.info.destinationOffset(), flowHash(data, packet.info));
+  // What the kernel gave us isn't given back: that would go round for ever.
+  const PeerPlan* plan = target == LOCAL_TARGET ? nullptr : snapshot.peer(target);
+  if (plan == nullptr) return core_.counters.drop(Drop::NO_ROUTE);
+  leave(snapshot, *plan, packet, nullptr);
+}
+
+void Worker::leave(const Snapshot& snapshot, const PeerPlan& plan, Superpacket& packet, const PeerPlan* from) {
+  const PeerSettings& settings = plan.settings;
+  Peer& peer = *plan.peer;
+  const PacketInfo& info = packet.info;
+  const NewAddresses addresses = mapAddresses(settings.out, packet.data, info);
+  if (settings.hasAdmission &&
+      !settings.admission.admits(info.six, addresses.bytes, addresses.bytes + info.addressLength()))
+    return peer.counters.drop(Drop::NOT_ADMITTED);
+  const unsigned tunMtu = core_.tunMtu.load(std::memory_order_relaxed);
+  // The kernel has seen to the TUN's own MTU, which may have grown since we looked.
+  const unsigned limit = settings.mtu != 0 ? settings.mtu : from != nullptr ? tunMtu : 0;
+  const Splitter splitter(packet, limit);
+  if ((limit != 0 && splitter.longest() > limit) || splitter.longest() > LONGEST_INNER) {
+    const unsigned mtu = limit != 0 ? limit : static_cast<unsigned>(LONGEST_INNER);
+    if (info.six || info.dontFragment || packet.segmented() || packet.partialChecksum()) {
+      peer.counters.drop(Drop::TOO_BIG);
+      return answer(snapshot, IcmpError::TOO_BIG, packet, mtu, from);
+    }
+    peer.counters.drop(Drop::TOO_BIG);
+    return;
+  }
+  const bool partial = packet.partialChecksum();
+  if (settings.mtu != 0) clampMss(packet.data, info, settings.mtu, partial);
+  if (!settings.out.empty()) rewritePacket(settings.out, addresses, packet.data, info, partial);
+  seal(peer, packet, limit, settings.mtu != 0 ? settings.mtu : tunMtu);
+}
+
+void Worker::answer(const Snapshot& snapshot, IcmpError error, const Superpacket& packet, unsigned mtu,
+                    const PeerPlan* from) {
+  if (!takeToken(icmpTokens_, icmpFilledAt_, ICMP_RATE, ICMP_BURST)) return;
+  uint8_t bytes[LONGEST_ICMP];
+  const size_t length = buildIcmpError(bytes, error, packet.data, packet.info, mtu);
+  if (length == 0) return;
+  if (from == nullptr) return writer_.write(bytes, length, core_.counters);
+  Superpacket reply;
+  // An error is never answered with an error, so this goes no deeper.
+  if (readSuperpacket(bytes, length, VirtioHeader{}, reply)) leave(snapshot, *from, reply, from);
+}
+
+void Worker::sealOne(const Session& session, uint64_t counter, uint8_t* message, size_t length, unsigned padTo) {
+  // To 16 bytes, but never above the MTU (WireGuard paper, section 5.4.6).
+  size_t padded = (length + 15) & ~size_t{15};
+  if (padded > padTo) padded = std::max<size_t>(length, padTo);
+  std::memset(message + TRANSPORT_HEADER + length, 0, padded - length);
+  store<uint32_t>(message, MESSAGE_TRANSPORT);
+  store<uint32_t>(message + 4, session.remoteIndex);
+  store<uint64_t>(message + 8, counter);
+  aead_->seal(session.sendKey, counter, message + TRANSPORT_HEADER, padded);
+  batch_.commit(padded + OVERHEAD);
+}
+
+void Worker::sent(Peer& peer, Session& session, uint64_t packets, uint64_t bytes) {
+  peer.counters.add(SENT_BYTES, bytes);
+  peer.counters.set(LAST_SENT, now_);
+  if (packets != 0) {
+    peer.counters.add(SENT_PACKETS, packets);
+    peer.counters.set(LAST_DATA_SENT, now_);
+  }
+  if (session.sendCounter.load(std::memory_order_relaxed) > REKEY_AFTER_MESSAGES)
+    want(peer, Wanted::REKEY_MESSAGES);
+  else if (session.initiator && now_ - session.createdAt >= REKEY_AFTER_TIME)
+    want(peer, Wanted::REKEY_TIME);
+}
+
+void Worker::seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned padTo) {
+  Splitter splitter(packet, mtu);
+  Session* const session = peer.current.load(std::memory_order_acquire);
+  if (session == nullptr || !session->maySend(now_)) {
+    stage(peer, splitter);
+    return want(peer, Wanted::NO_SESSION);
+  }
+  if (peer.staged.load(std::memory_order_relaxed) != 0) sendStaged(peer);
+  const size_t count = splitter.count();
+  const Endpoint endpoint = peer.endpoint.load();
+  if (endpoint.version == 0) return peer.counters.drop(Drop::NO_ENDPOINT, count);
+  const uint64_t counter = session->sendCounter.fetch_add(count, std::memory_order_relaxed);
+  if (counter > REJECT_AFTER_MESSAGES - count) return peer.counters.drop(Drop::KEY_EXPIRED, count);
+  batch_.to(&peer, endpoint);
+  const size_t room = splitter.longest() + OVERHEAD + 16;
+  const size_t before = batch_.bytes();
+  uint64_t bytes = 0;
+  for (size_t index = 0; index < count; index++) {
+    uint8_t* const message = batch_.reserve(room);
+    const size_t start = batch_.bytes();
+    const size_t length = splitter.next(message + TRANSPORT_HEADER);
+    sealOne(*session, counter + index, message, length, padTo);
+    bytes += batch_.bytes() - start;
+  }
+  (void)before;
+  sent(peer, *session, count, bytes);
+}
+
+void Worker::stage(Peer& peer, Splitter& splitter) {
+  uint32_t lost = 0;
+  for (size_t index = 0; index < splitter.count(); index++) {
+    const size_t length = splitter.next(scratch_.get());
+    lost += core_.staging->put(peer, scratch_.get(), static_cast<uint32_t>(length));
+  }
+  if (lost != 0) peer.counters.drop(Drop::NO_SESSION, lost);
+}
+
+void Worker::sendStaged(Peer& peer) {
+  Session* const session = peer.current.load(std::memory_order_acquire);
+  if (session == nullptr || !session->maySend(now_)) return;
+  const Endpoint endpoint = peer.endpoint.load();
+  if (endpoint.version == 0) return;
+  batch_.to(&peer, endpoint);
+  uint64_t packets = 0, bytes = 0;
+  // Bounded, as others may stage while this sends.
+  for (; packets < Staging::PER_PEER; packets++) {
+    uint8_t* const message = batch_.reserve(core_.staging->slotSize() + OVERHEAD + 16);
+    const size_t start = batch_.bytes();
+    const uint32_t length = core_.staging->take(peer, message + TRANSPORT_HEADER);
+    if (length == 0) break;
+    const uint64_t counter = session->sendCounter.fetch_add(1, std::memory_order_relaxed);
+    if (counter >= REJECT_AFTER_MESSAGES) return peer.counters.drop(Drop::KEY_EXPIRED);
+    sealOne(*session, counter, message, length, core_.tunMtu.load(std::memory_order_relaxed));
+    bytes += batch_.bytes() - start;
+  }
+  if (packets != 0) sent(peer, *session, packets, bytes);
+}
+
+bool Worker::sendKeepalive(Peer& peer) {
+  Session* const session = peer.current.load(std::memory_order_acquire);
+  if (session == nullptr || !session->maySend(now_)) {
+    want(peer, Wanted::NO_SESSION);
+    return false;
+  }
+  if (peer.staged.load(std::memory_order_relaxed) != 0) {
+    sendStaged(peer);
+    return true;
+  }
+  const Endpoint endpoint = peer.endpoint.load();
+  if (endpoint.version == 0) return false;
+  const uint64_t counter = session->sendCounter.fetch_add(1, std::memory_order_relaxed);
+  if (counter >= REJECT_AFTER_MESSAGES) return false;
+  batch_.to(&peer, endpoint);
+  sealOne(*session, counter, batch_.reserve(OVERHEAD), 0, 0);
+  sent(peer, *session, 0, OVERHEAD);
+  return true;
+}
+
+void Worker::want(Peer& peer, Wanted reason) {
+  if (!peer.mayWant(now_)) return;
+  Event event;
+  event.type = EventType::HANDSHAKE_WANTED;
+  event.peer = peer.id;
+  event.reason = reason;
+  core_.tell(event);
+}
+
+}  // namespace hawser
