@@ -12,6 +12,12 @@ export const rulePriority = 747;
 /** Origin of the routes and the rule (`rtm_protocol`, 0–255): who made them. No assigned number of rt_protos. */
 export const routeProtocol = 74;
 
+/**
+ * Metric of the routes that swallow packets to remote ranges while there is no device: whatever else the node would do
+ * with them, they would leave it unencrypted. Higher than any route's that somebody makes without naming one.
+ */
+export const fallbackMetric = 4_294_967_000;
+
 /** Table of nft rules. */
 export const nftTable = 'hawser';
 

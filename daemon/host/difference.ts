@@ -1,7 +1,7 @@
 /** From what is there to what should be: which commands, and why each. Pure. */
 import { hostRange, parseRange } from '../../shared/net/cidr.ts';
-import { routeProtocol, routingTable, rulePriority } from './constants.ts';
-import type { ObservedHost } from './observe.ts';
+import { fallbackMetric, routeProtocol, routingTable, rulePriority } from './constants.ts';
+import type { ObservedHost, ObservedRoute } from './observe.ts';
 import { changeForeignChain, renderTable } from './packet-rules.ts';
 import type { HostPlan } from './plan.ts';
 
@@ -88,26 +88,46 @@ const wantedRoutes = (plan: HostPlan, observed: ObservedHost): Map<string, strin
     (observed.link === undefined ? [] : plan.routes).map((route) => [canonical(route.prefix), route.source]),
   );
 
+/** Whether the route is one that swallows what should have gone into the device. */
+const isFallback = (route: ObservedRoute): boolean =>
+  route.type === 'blackhole' && route.metric === fallbackMetric;
+
+function removeRoute(route: ObservedRoute): string {
+  const type = route.type === undefined ? '' : `${route.type} `;
+  const metric = route.metric === undefined ? '' : ` metric ${route.metric}`;
+  return `route del ${type}${canonical(route.prefix)} table ${routingTable}${metric}`;
+}
+
 function removeRoutes(plan: HostPlan, observed: ObservedHost, ip: Add): void {
   const wanted = wantedRoutes(plan, observed);
+  const fallbacks = new Set(plan.routes.map((route) => canonical(route.prefix)));
   for (const route of observed.routes) {
     const prefix = canonical(route.prefix);
+    if (isFallback(route) && fallbacks.has(prefix)) continue;
     // A route that is wanted but has another source is replaced, with no gap.
-    if (wanted.has(prefix) && route.device === plan.device) continue;
-    ip(familyOf(prefix), `route del ${prefix} table ${routingTable}`, `route ${prefix} is not planned`);
+    if (wanted.has(prefix) && route.type === undefined && route.device === plan.device) continue;
+    ip(familyOf(prefix), removeRoute(route), `route ${prefix} is not planned`);
   }
 }
 
 function addRoutes(plan: HostPlan, observed: ObservedHost, ip: Add): void {
+  const fallbacks = new Set(observed.routes.filter(isFallback).map((route) => canonical(route.prefix)));
+  const mark = `table ${routingTable} proto ${routeProtocol}`;
+  for (const route of plan.routes) {
+    const prefix = canonical(route.prefix);
+    if (fallbacks.has(prefix)) continue;
+    const line = `route replace blackhole ${prefix} ${mark} metric ${fallbackMetric}`;
+    ip(familyOf(prefix), line, `the fallback of route ${prefix} is missing`);
+  }
   const present = new Map(
     observed.routes
-      .filter((route) => route.device === plan.device)
+      .filter((route) => route.type === undefined && route.device === plan.device)
       .map((route) => [canonical(route.prefix), route.source]),
   );
   for (const [prefix, source] of wantedRoutes(plan, observed)) {
     if (present.has(prefix) && present.get(prefix) === source) continue;
     const from = source === undefined ? '' : ` src ${source}`;
-    const line = `route replace ${prefix} dev ${plan.device} table ${routingTable} proto ${routeProtocol}${from}`;
+    const line = `route replace ${prefix} dev ${plan.device} ${mark}${from}`;
     ip(familyOf(prefix), line, `route ${prefix} is missing or different`);
   }
 }
@@ -140,8 +160,7 @@ export function diffNothing(observed: ObservedHost): HostDifference {
     result.ip.push({ family: rule.family, line, why });
   }
   for (const route of observed.routes) {
-    const line = `route del ${canonical(route.prefix)} table ${routingTable}`;
-    result.ip.push({ family: familyOf(route.prefix), line, why });
+    result.ip.push({ family: familyOf(route.prefix), line: removeRoute(route), why });
   }
   if (observed.table !== undefined) {
     result.nft.push({ commands: 'delete table inet hawser\n', why });

@@ -9,12 +9,21 @@ export interface ObservedHost {
   link?: { mtu: number; up: boolean };
   addresses: { prefix: string; scope: string }[];
   /** Of Hawser's table. */
-  routes: { prefix: string; device?: string; source?: string }[];
+  routes: ObservedRoute[];
   /** Rules that look Hawser's table up, by family. */
   rules: { family: 4 | 6; priority: number; plain: boolean }[];
   /** A fingerprint of Hawser's nft table without what changes by itself; absent: there is none. */
   table?: string;
   foreign: ForeignChain[];
+}
+
+export interface ObservedRoute {
+  prefix: string;
+  device?: string;
+  source?: string;
+  /** Other than `unicast`. */
+  type?: string;
+  metric?: number;
 }
 
 const addressesShape = z.array(
@@ -27,7 +36,13 @@ const addressesShape = z.array(
   }),
 );
 const routesShape = z.array(
-  z.looseObject({ dst: z.string(), dev: z.string().optional(), prefsrc: z.string().optional() }),
+  z.looseObject({
+    dst: z.string(),
+    dev: z.string().optional(),
+    prefsrc: z.string().optional(),
+    type: z.string().optional(),
+    metric: z.number().optional(),
+  }),
 );
 const rulesShape = z.array(
   z.looseObject({ priority: z.number(), table: z.string().optional(), src: z.string() }),
@@ -101,6 +116,8 @@ function readFamily(stdout: string, family: 4 | 6, observed: ObservedHost): void
           prefix: route.dst === 'default' ? (family === 4 ? '0.0.0.0/0' : '::/0') : host,
           ...(route.dev !== undefined && { device: route.dev }),
           ...(route.prefsrc !== undefined && { source: route.prefsrc }),
+          ...(route.type !== undefined && { type: route.type }),
+          ...(route.metric !== undefined && { metric: route.metric }),
         });
       }
       continue;

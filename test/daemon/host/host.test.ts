@@ -82,6 +82,8 @@ test('each thing that somebody removes or changes comes back', async ({ space, h
     'ip route replace 10.128.0.0/16 dev lo table 7470',
     `ip route replace 10.128.0.0/16 dev ${device} table 7470`,
     'ip route flush table 7470',
+    'ip route del blackhole 10.128.0.0/16 table 7470 metric 4294967000',
+    'ip route add unreachable 10.128.0.0/16 table 7470 metric 5',
     'ip -6 route flush table 7470',
     'ip rule del priority 747',
     'ip -6 rule del priority 747',
@@ -144,6 +146,21 @@ test('after cleanup the node is as it was', async ({ space, host }) => {
   space.run(`ip tuntap add dev ${device} mode tun; ip link set ${device} up`);
   assert.equal(sorted(snapshot(space)), sorted(before));
   assert.equal((await host.cleanup(device, signal)).changes, []);
+});
+
+test('while the device is away, nothing for a remote leaves the node another way', async ({
+  space,
+  host,
+}) => {
+  space.run(
+    'ip link add eth0 type veth peer name eth1; ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up',
+  );
+  space.run('ip link set eth1 up; ip route add default via 192.0.2.1; ip -6 route add default dev eth0');
+  await host.apply(plan, signal);
+  space.run(`ip link del ${device}`);
+  assert.match(space.attempt('ip route get 10.128.3.4').output, /Invalid argument/);
+  assert.match(space.attempt('ip -6 route get fd00:2::7').output, /Invalid argument/);
+  assert.match(space.run('ip route get 10.127.3.4'), /dev eth0/);
 });
 
 test('without the device the rest of the plan stands', async ({ space, host }) => {

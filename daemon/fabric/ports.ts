@@ -1,0 +1,64 @@
+/**
+ * What the fabric needs of the tunnel device. The fabric owns this port; `roles/` puts the WireGuard device behind it.
+ */
+import type { Admission, Translation } from '../../native/index.d.ts';
+
+export interface DevicePeer {
+  /** X25519, 32 bytes in base64: the peer's name everywhere. */
+  publicKey: string;
+  /** 32 bytes. */
+  presharedKey?: Uint8Array;
+  /** `192.0.2.1:7470`, `[2001:db8::1]:7470`; names are resolved before. */
+  endpoint?: string;
+  persistentKeepaliveSeconds: number;
+  /** Largest inner packet towards it, bytes. */
+  mtu: number;
+  /** Absent: nothing is translated (own nodes). */
+  translation?: { in: Translation; out: Translation };
+  /** Absent: all that the routes allow (own nodes). */
+  admission?: Admission;
+}
+
+export interface DeviceRoute {
+  prefix: string;
+  targets: readonly (string | 'local')[];
+}
+
+export interface DeviceConfiguration {
+  privateKey: Uint8Array | null;
+  port: number;
+  fwmark: number;
+  peers: readonly DevicePeer[];
+  routes: readonly DeviceRoute[];
+  tunSources?: readonly string[];
+  deadPeers?: readonly string[];
+}
+
+export interface DevicePeerStatus {
+  publicKey: string;
+  endpoint?: string;
+  /** Milliseconds since 1970; 0: never. */
+  latestHandshake: number;
+  established: boolean;
+  receivedBytes: number;
+  sentBytes: number;
+  drops: Partial<Record<string, number>>;
+}
+
+export interface DeviceStatus {
+  features: object;
+  drops: Partial<Record<string, number>>;
+  peers: readonly DevicePeerStatus[];
+}
+
+export interface TunnelDevice {
+  /** Takes a whole configuration; only the difference is applied. Before `run` it is kept until then. */
+  configure(configuration: DeviceConfiguration): Promise<void>;
+  /** Recent; null before the device runs. */
+  status(): DeviceStatus | null;
+  /** Lasts as long as the device; rejects when it fails, and may be called again then. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Looks a host name up: addresses, best first. Rejects when there is none. */
+export type Resolve = (hostName: string, signal: AbortSignal) => Promise<readonly string[]>;

@@ -1,0 +1,196 @@
+/** From the API's objects to the plain values of a node's plan. Pure. */
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
+import type { TwinNamespace } from '../../shared/api/offloading.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
+import { findCondition } from '../../shared/conditions.ts';
+import type { Pod } from '../kube/index.ts';
+import { addressOf } from './node-plan.ts';
+import type { World, WorldNode, WorldPod, WorldTunnel } from './world.ts';
+
+export interface WorldObjects {
+  localCluster: LocalCluster | undefined;
+  fabricNodes: readonly FabricNode[];
+  tunnels: readonly Tunnel[];
+  pods: readonly Pod[];
+  twinNamespaces: readonly TwinNamespace[];
+  incomingPeerings: readonly IncomingPeering[];
+  outgoingPeerings: readonly OutgoingPeering[];
+}
+
+/** What a node knows of itself. */
+export interface Self {
+  name: string;
+  address: string;
+  publicKey: string;
+  underlayMTU: number;
+  /** The slot whose key it holds. */
+  slot?: string;
+}
+
+/**
+ * @param presharedKeys by remote cluster
+ * @param resolve `host:port` → `address:port`, undefined while a name has no known address
+ */
+export function readWorld(
+  objects: WorldObjects,
+  self: Self,
+  presharedKeys: ReadonlyMap<string, Uint8Array>,
+  resolve: (endpoint: string) => string | undefined,
+): World {
+  const own = objects.fabricNodes.find((node) => node.metadata.name === self.name);
+  const status = objects.localCluster?.status;
+  const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
+  return {
+    node: {
+      ...self,
+      ...(own?.spec.externalAddress !== undefined && { externalAddress: own.spec.externalAddress }),
+    },
+    cluster: {
+      podCIDRs: status?.podCIDRs ?? [],
+      serviceCIDRs: status?.serviceCIDRs ?? [],
+      nodeCIDRs: status?.nodeCIDRs ?? [],
+      ...(status?.externalCIDR !== undefined && { externalCIDR: status.externalCIDR }),
+    },
+    nodes: objects.fabricNodes
+      .filter((node) => node.metadata.name !== self.name && node.metadata.deletionTimestamp === undefined)
+      .map((node) => readNode(node))
+      .sort(byName),
+    tunnels: objects.tunnels
+      .filter((tunnel) => tunnel.metadata.deletionTimestamp === undefined)
+      .toSorted(byAge)
+      .map((tunnel) => readTunnel(tunnel, presharedKeys, resolve)),
+    pods: objects.pods.filter(hasAddress).toSorted(byAge).map(readPod),
+    twins: readTwins(objects.twinNamespaces, objects.incomingPeerings),
+    virtualNodes: new Map(
+      objects.outgoingPeerings
+        .filter((peering) => !realNodes.has(peering.spec.nodeName))
+        .map((peering) => [peering.spec.nodeName, peering.spec.remoteCluster]),
+    ),
+  };
+}
+
+function readNode(node: FabricNode): WorldNode {
+  const { spec, status } = node;
+  // While a slot moves, its old holder still says what was: a slot is held when controller and node agree.
+  const moving = status?.heldSlot !== undefined && status.heldSlot !== spec.slot;
+  const known = moving ? undefined : status;
+  return {
+    name: node.metadata.name,
+    ...(status?.endpoint !== undefined && { endpoint: status.endpoint, address: addressOf(status.endpoint) }),
+    ...(known?.publicKey !== undefined && { publicKey: known.publicKey }),
+    ...(known?.heldSlot !== undefined && { slot: known.heldSlot }),
+    ...(spec.externalAddress !== undefined && { externalAddress: spec.externalAddress }),
+  };
+}
+
+function readTunnel(
+  tunnel: Tunnel,
+  presharedKeys: ReadonlyMap<string, Uint8Array>,
+  resolve: (endpoint: string) => string | undefined,
+): WorldTunnel {
+  const { spec } = tunnel;
+  const presharedKey = presharedKeys.get(spec.remoteCluster);
+  return {
+    remoteCluster: spec.remoteCluster,
+    consumer: spec.consumer,
+    provider: spec.provider,
+    open: spec.open ?? false,
+    remotePodCIDRs: spec.remotePodCIDRs,
+    remoteExternalCIDR: spec.remoteExternalCIDR,
+    slots: spec.remoteSlots.map(({ name, publicKey, endpoints }) => {
+      const endpoint = endpoints.map(resolve).find((each) => each !== undefined);
+      return { name, publicKey, ...(endpoint !== undefined && { endpoint }) };
+    }),
+    remaps: spec.remaps,
+    remoteRemaps: spec.remoteRemaps,
+    mtu: spec.mtu,
+    ...(presharedKey !== undefined && { presharedKey }),
+  };
+}
+
+/** The address of a pod that is over may be another's by now. */
+function hasAddress(pod: Pod): boolean {
+  const { phase } = pod.status ?? {};
+  return (
+    pod.spec?.nodeName !== undefined &&
+    pod.spec.hostNetwork !== true &&
+    phase !== 'Succeeded' &&
+    phase !== 'Failed'
+  );
+}
+
+function readPod(pod: Pod): WorldPod {
+  const addresses = pod.status?.podIPs?.map(({ ip }) => ip) ?? [];
+  return {
+    namespace: pod.metadata.namespace ?? '',
+    name: pod.metadata.name,
+    node: pod.spec?.nodeName ?? '',
+    addresses: addresses.length === 0 && pod.status?.podIP !== undefined ? [pod.status.podIP] : addresses,
+  };
+}
+
+/** Whose pods run in which namespace; one that two remotes claim is nobody's. */
+function readTwins(
+  twins: readonly TwinNamespace[],
+  peerings: readonly IncomingPeering[],
+): Map<string, string> {
+  const consumers = new Map<string, string>();
+  for (const peering of peerings) {
+    const tenant = peering.status?.tenantNamespace;
+    if (tenant !== undefined) consumers.set(tenant, peering.spec.remoteCluster);
+  }
+  const result = new Map<string, string>();
+  const contested = new Set<string>();
+  for (const twin of twins) {
+    const namespace = twin.status?.namespace;
+    const consumer = consumers.get(twin.metadata.namespace ?? '');
+    if (namespace === undefined || consumer === undefined) continue;
+    if (findCondition(twin.status?.conditions, 'Bound')?.status === 'False') continue;
+    const present = result.get(namespace);
+    if (present !== undefined && present !== consumer) contested.add(namespace);
+    result.set(namespace, consumer);
+  }
+  for (const namespace of contested) result.delete(namespace);
+  return result;
+}
+
+interface Aged {
+  metadata: { name: string; creationTimestamp?: string };
+}
+
+function byAge(one: Aged, other: Aged): number {
+  const [first, second] = [one.metadata.creationTimestamp ?? '', other.metadata.creationTimestamp ?? ''];
+  return first === second ? byName(one.metadata, other.metadata) : first < second ? -1 : 1;
+}
+
+function byName(one: { name: string }, other: { name: string }): number {
+  return one.name < other.name ? -1 : one.name > other.name ? 1 : 0;
+}
+
+/** What the fabric needs of a pod, and nothing else: a gateway node holds every pod of the cluster. */
+export function trimPod(pod: Pod): Pod {
+  const { name, namespace = '', resourceVersion, creationTimestamp } = pod.metadata;
+  const { nodeName, hostNetwork } = pod.spec ?? {};
+  const { phase, podIP, podIPs } = pod.status ?? {};
+  return {
+    apiVersion: pod.apiVersion,
+    kind: pod.kind,
+    metadata: {
+      name,
+      namespace,
+      ...(resourceVersion !== undefined && { resourceVersion }),
+      ...(creationTimestamp !== undefined && { creationTimestamp }),
+    },
+    spec: {
+      containers: [],
+      ...(nodeName !== undefined && { nodeName }),
+      ...(hostNetwork === true && { hostNetwork }),
+    },
+    status: {
+      ...(phase !== undefined && { phase }),
+      ...(podIP !== undefined && { podIP }),
+      ...(podIPs !== undefined && { podIPs }),
+    },
+  };
+}

@@ -1,0 +1,76 @@
+/**
+ * All that a node's plan follows from, as plain values. The plan speaks only of these: it knows no Kubernetes object, no
+ * clock and no kernel.
+ */
+
+/** A node of this cluster in the fabric. */
+export interface WorldNode {
+  name: string;
+  /** Address by which the cluster's nodes reach each other. */
+  address?: string;
+  /** `address:port` of its tunnel. */
+  endpoint?: string;
+  /** X25519, base64. */
+  publicKey?: string;
+  /** Its own address of the external CIDR. */
+  externalAddress?: string;
+  /** Gateway slot that it holds, as both the controller and the node say. */
+  slot?: string;
+}
+
+export interface WorldSlot {
+  name: string;
+  publicKey: string;
+  /** Resolved: address and port. */
+  endpoint?: string;
+}
+
+/** A remote cluster whose tunnel is wanted. */
+export interface WorldTunnel {
+  remoteCluster: string;
+  /** This cluster offloads to the remote. */
+  consumer: boolean;
+  /** The remote offloads to this cluster. */
+  provider: boolean;
+  /** Declared ranges are admitted both ways. */
+  open: boolean;
+  remotePodCIDRs: readonly string[];
+  remoteExternalCIDR: string;
+  slots: readonly WorldSlot[];
+  remaps: readonly { real: string; mapped: string; state: 'InUse' | 'Draining' }[];
+  /** This cluster's ranges as the remote knows them. */
+  remoteRemaps: readonly { real: string; mapped: string }[];
+  mtu: number;
+  /** Absent: not derived yet, or this node holds no slot. */
+  presharedKey?: Uint8Array;
+}
+
+/** A pod with an address of its own that is not over. */
+export interface WorldPod {
+  namespace: string;
+  name: string;
+  node: string;
+  addresses: readonly string[];
+}
+
+export interface World {
+  node: WorldNode & {
+    /** MTU of the path to the cluster's other nodes. */
+    underlayMTU: number;
+  };
+  cluster: {
+    podCIDRs: readonly string[];
+    serviceCIDRs: readonly string[];
+    nodeCIDRs: readonly string[];
+    externalCIDR?: string;
+  };
+  /** The other nodes. */
+  nodes: readonly WorldNode[];
+  /** Older ones first: what two claim belongs to the first. */
+  tunnels: readonly WorldTunnel[];
+  pods: readonly WorldPod[];
+  /** Namespaces that stand for a consumer's: namespace → remote cluster. */
+  twins: ReadonlyMap<string, string>;
+  /** Virtual nodes of this cluster: node name → remote cluster. */
+  virtualNodes: ReadonlyMap<string, string>;
+}
