@@ -15,6 +15,7 @@ import type { DeviceEffect, Moment } from './device.ts';
 import { encodeKey } from './keys.ts';
 import { erase } from './primitives.ts';
 import type { RandomBytes } from './primitives.ts';
+import { selfTest } from './self-test.ts';
 import type { DeviceStatus } from './status.ts';
 
 /** At most so many events come of one `drain()`; that many means that more may wait. */
@@ -69,9 +70,11 @@ export class EngineShell {
   #drainScheduled = false;
   #closed = false;
 
-  /** Opens TUN and UDP at once; throws what the kernel says to it. */
+  /** Tests its cryptography, then opens TUN and UDP at once; throws what the kernel says to it. */
   constructor(makeEngine: (options: EngineOptions) => Engine, options: EngineShellOptions) {
     const maximumPeers = options.maximumPeers ?? DEFAULT_MAXIMUM_PEERS;
+    const random = options.random ?? ((length) => Uint8Array.from(randomBytes(length)));
+    selfTest(random);
     this.#wallClock = options.wallClock ?? Date.now;
     this.#log = options.log;
     this.#engine = makeEngine({
@@ -89,7 +92,7 @@ export class EngineShell {
     this.#counters = new CounterReader(this.#engine.counters, this.#engine.counterLayout, maximumPeers);
     this.#device = new Device(
       {
-        random: options.random ?? ((length) => Uint8Array.from(randomBytes(length))),
+        random,
         indexTaken: (index) => this.#engine.hasIndex(index),
         observe: (peer) => this.#counters.observation(peer),
       },

@@ -1,0 +1,73 @@
+/**
+ * Whole handshakes between two throwaway devices in memory. Run once at start it proves that the cryptography works on this
+ * machine before anything depends on it, and leaves the code compiled, so that the first real handshake isn't the slowest.
+ */
+import type { DeviceConfiguration } from './configuration.ts';
+import { Device } from './device.ts';
+import type { DeviceEffect, Moment } from './device.ts';
+import { encodeKey } from './keys.ts';
+import { equal, publicKeyOf } from './primitives.ts';
+import type { RandomBytes } from './primitives.ts';
+
+const QUIET = { lastDataReceived: 0, lastDataSent: 0, lastReceived: 0, lastSent: 0 };
+/** Enough that the first real handshake takes about as long as the thousandth. */
+const ROUNDS = 16;
+/** Between rounds, on the simulated clock: more than any limit on how often a peer may call. Milliseconds. */
+const ROUND_INTERVAL = 10_000;
+
+function deviceOf(privateKey: Uint8Array, remote: Uint8Array, random: RandomBytes): Device {
+  const device = new Device({ random, indexTaken: () => false, observe: () => QUIET }, { maximumPeers: 1 });
+  const configuration: DeviceConfiguration = {
+    privateKey,
+    port: 0,
+    fwmark: 0,
+    peers: [
+      {
+        publicKey: encodeKey(publicKeyOf(remote)),
+        presharedKey: new Uint8Array(32).fill(1),
+        endpoint: '192.0.2.1:1',
+        persistentKeepaliveSeconds: 0,
+        mtu: 0,
+      },
+    ],
+    routes: [],
+  };
+  device.configure(configuration);
+  return device;
+}
+
+function messageIn(effects: readonly DeviceEffect[]): Uint8Array {
+  for (const effect of effects) if (effect.type === 'send-to-peer') return effect.bytes;
+  throw new Error('the self-test of the handshake failed: a message is missing');
+}
+
+function keypairIn(effects: readonly DeviceEffect[]) {
+  for (const effect of effects) if (effect.type === 'add-keypair') return effect.keypair;
+  throw new Error('the self-test of the handshake failed: no session came about');
+}
+
+/** Throws when a handshake doesn't work, or the two sides come to different keys. Takes some tens of milliseconds. */
+export function selfTest(random: RandomBytes): void {
+  const keys = [random(32), random(32)] as const;
+  const initiator = deviceOf(keys[0], keys[1], random);
+  const responder = deviceOf(keys[1], keys[0], random);
+  const address = { source: '192.0.2.1:1', destination: '192.0.2.2', backlog: 0 };
+  for (let round = 1; round <= ROUNDS; round++) {
+    const now: Moment = { monotonic: round * ROUND_INTERVAL, wall: round * ROUND_INTERVAL };
+    const initiation = messageIn(initiator.handle({ type: 'handshake-wanted', peer: 0 }, now));
+    const answered = responder.handle({ type: 'handshake', ...address, bytes: initiation }, now);
+    const completed = initiator.handle(
+      { type: 'handshake', ...address, bytes: messageIn(answered) },
+      { monotonic: now.monotonic + 1, wall: now.wall + 1 },
+    );
+    const ours = keypairIn(completed);
+    const theirs = keypairIn(answered);
+    if (!equal(ours.sendKey, theirs.receiveKey) || !equal(ours.receiveKey, theirs.sendKey))
+      throw new Error('the self-test of the handshake failed: the two sides have different keys');
+    responder.handle({ type: 'session-confirmed', peer: 0, localIndex: theirs.localIndex }, now);
+    initiator.handleTimeout(now);
+    initiator.nextTimeout(now);
+  }
+  initiator.close();
+  responder.close();
+}
