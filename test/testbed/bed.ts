@@ -3,6 +3,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { addonObjects, collectionOf } from './addons.ts';
 import { bootstrapObjects, writeControlPlaneFiles } from './control-plane.ts';
+import { faultsOf } from './faults.ts';
+import type { Faults } from './faults.ts';
 import { agentFor, askApi, createIfMissing } from './https.ts';
 import type { ApiAccess } from './https.ts';
 import { ensureImages } from './image.ts';
@@ -72,6 +74,7 @@ export interface Bed {
   cluster(name: string): BedCluster;
   /** Imports an image archive (see `deploy/image/oci.ts`) into every node of every cluster. */
   loadImage(path: string): Promise<void>;
+  faults: Faults;
   /** Names of programs of the bed that have ended, which nobody asked them to. */
   diedServices(): Promise<string[]>;
   down(): Promise<void>;
@@ -355,6 +358,7 @@ function bedOf(plan: BedPlan, programs: Record<ProgramName, string>): Bed {
     loadImage: async (path) => {
       await Promise.all(clusters.map((cluster) => cluster.loadImage(path)));
     },
+    faults: faultsOf(plan),
     diedServices: async () => {
       const died: string[] = [];
       for (const { name } of allServices(plan, programs)) {

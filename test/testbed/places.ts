@@ -3,7 +3,7 @@
  * /run, /var/log, /var/lib/kubelet and /var/lib/cni, as a machine would: two nodes don't meet in a hostPath there.
  * The rest of the file system is this machine's.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { BedPlan, NodePlan } from './plan.ts';
 
 /** A command run in a network namespace. Not `ip netns exec`: that one remounts /sys, and cgroups vanish. */
@@ -39,13 +39,15 @@ const ownDirectories: Record<string, string> = {
 /** The script that makes the namespaces of all nodes. They live as long as the files that they are mounted on. */
 export function placesScript(bed: BedPlan): string {
   const nodes = bed.clusters.flatMap((cluster) => cluster.nodes);
-  return ['set -e', ...nodes.flatMap(nodeScript), ''].join('\n');
+  return ['set -e', ...nodes.flatMap((node) => nodeScript(node, dirname(bed.directory))), ''].join('\n');
 }
 
-function nodeScript(node: NodePlan): string[] {
+function nodeScript(node: NodePlan, beds: string): string[] {
   const { directory, mounts, hostName } = namespaceFiles(node);
   const own = Object.entries(ownDirectories);
   const inside = [
+    // A new mount namespace has copies of all mounts, and copies of namespaces keep those alive: not those of others.
+    `cut -d" " -f5 /proc/self/mountinfo | grep -E "^(/run/netns|${beds})/" | while read -r each; do umount -l "$each"; done`,
     'mount -t tmpfs -o mode=755 tmpfs /run',
     'mkdir -p /run/netns /run/lock /run/containerd',
     ...own.map(([name, seen]) => `mount --bind ${join(node.directory, name)} ${seen}`),

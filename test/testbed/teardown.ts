@@ -58,8 +58,12 @@ export async function bedProcesses(name: string, directory: string): Promise<Pro
     return namespace !== undefined && namespaces.has(namespace);
   });
   for (const each of inside) add(each);
+  // Containers: the upper layer of their root is in the bed's directory.
+  const layer = new RegExp(` - overlay .*[ ,]upperdir=${directory.replaceAll(/[.+]/g, '\\$&')}/`);
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
+    if (layer.test(await readFile(`/proc/${entry}/mountinfo`, 'utf8').catch(() => '')))
+      add(identify(Number(entry)));
     const environment = await readFile(`/proc/${entry}/environ`, 'utf8').catch(() => '');
     if (environment.split('\0').includes(mark)) add(identify(Number(entry)));
   }

@@ -1,0 +1,114 @@
+/** The nft rules of faults. Pure: text in, text out. */
+import type { ClusterPlan } from './plan.ts';
+
+export interface TrafficRequest {
+  /** Names of two clusters: both directions between them. Without any of these three, all clusters. */
+  between?: readonly [string, string];
+  /** Names of clusters: one direction. */
+  from?: string;
+  to?: string;
+  protocol?: 'tcp' | 'udp' | 'icmp';
+  /** Source or destination, as the wide area sees it; only with TCP or UDP. */
+  port?: number;
+  /** Only IP packets longer than this. */
+  longerThan?: number;
+  /** Default 100; one decimal counts. */
+  percent?: number;
+}
+
+export interface FirewallRequest {
+  /** Such as `['udp/51820', 'tcp/443']`: what may be opened from the wide area. Undefined: everything. */
+  inbound?: readonly string[];
+  /** What may be opened from the cluster to the wide area. Undefined: everything. */
+  outbound?: readonly string[];
+}
+
+/** `ports` tells the bridge's port of each cluster. Counters count what is dropped. */
+export function bridgeRules(
+  table: string,
+  request: TrafficRequest,
+  ports: ReadonlyMap<string, string>,
+): string {
+  const portOf = (cluster: string): string => {
+    const port = ports.get(cluster);
+    if (port === undefined) throw new Error(`the bed has no cluster ${cluster}`);
+    return `"${port}"`;
+  };
+  const percent = request.percent ?? 100;
+  if (!(percent > 0 && percent <= 100)) throw new RangeError(`${percent} percent is not between 0 and 100`);
+  const everyone = `{ ${[...ports.keys()].map(portOf).join(', ')} }`;
+  const directions: [string, string][] = [];
+  if (request.between !== undefined) {
+    const [one, other] = request.between;
+    directions.push([portOf(one), portOf(other)], [portOf(other), portOf(one)]);
+  } else {
+    directions.push([
+      request.from === undefined ? everyone : portOf(request.from),
+      request.to === undefined ? everyone : portOf(request.to),
+    ]);
+  }
+  // Not ARP: what is lost in a network is lost silently, while an address that nobody answers for is an error.
+  const matches = ['ether type ip'];
+  if (request.protocol !== undefined) matches.push(`ip protocol ${request.protocol}`);
+  if (request.longerThan !== undefined) matches.push(`ip length > ${request.longerThan}`);
+  const ofPort = request.port === undefined ? [''] : [`th dport ${request.port}`, `th sport ${request.port}`];
+  if (request.port !== undefined && request.protocol !== 'tcp' && request.protocol !== 'udp') {
+    throw new Error('a port is one of TCP or of UDP: say which protocol');
+  }
+  const chance = percent === 100 ? '' : `numgen random mod 1000 < ${Math.round(percent * 10)}`;
+  const rules = directions.flatMap(([from, to]) =>
+    ofPort.map((port) =>
+      [`iifname ${from} oifname ${to}`, ...matches, port, chance, 'counter drop'].filter(Boolean).join(' '),
+    ),
+  );
+  return tableText('bridge', table, 'filter', 'forward', '-200', rules);
+}
+
+/** Flows of this machine (`hostAddress`) and flows that are open pass. */
+export function firewallRules(table: string, request: FirewallRequest, hostAddress: string): string {
+  const rules = ['ct state established,related accept'];
+  if (request.inbound !== undefined) {
+    rules.push(`iifname "wan" ip saddr ${hostAddress} accept`);
+    rules.push(...request.inbound.map((port) => `iifname "wan" ${openTo(port)} accept`));
+    rules.push('iifname "wan" counter drop');
+  }
+  if (request.outbound !== undefined) {
+    rules.push(`oifname "wan" ip daddr ${hostAddress} accept`);
+    rules.push(...request.outbound.map((port) => `iifname "lan" oifname "wan" ${openTo(port)} accept`));
+    rules.push('iifname "lan" oifname "wan" counter drop');
+  }
+  return tableText('ip', table, 'filter', 'forward', '-10', rules);
+}
+
+/** The port that was dialled, before the load balancer's translation. */
+function openTo(port: string): string {
+  const match = /^(tcp|udp)\/(\d{1,5})$/.exec(port);
+  const number = Number(match?.[2]);
+  if (match === null || number < 1 || number > 65535) throw new Error(`"${port}" is not like udp/51820`);
+  return `meta l4proto ${match[1]} ct original proto-dst ${match[2]}`;
+}
+
+/** Comes before the edge's own translation; the first that translates a flow has decided. */
+export function natRules(table: string, cluster: ClusterPlan, randomPorts: boolean): string {
+  const rule = `oifname "wan" ip saddr ${cluster.nodeCIDR} ip protocol udp snat to ${cluster.wideAreaAddress}:1024-65535 fully-random`;
+  return tableText('ip', table, 'nat', 'postrouting', '90', randomPorts ? [rule] : []);
+}
+
+function tableText(
+  family: string,
+  table: string,
+  type: string,
+  hook: string,
+  priority: string,
+  rules: readonly string[],
+): string {
+  return [
+    `table ${family} ${table} {`,
+    `  chain ${hook} {`,
+    `    type ${type} hook ${hook} priority ${priority}; policy accept;`,
+    ...rules.map((rule) => `    ${rule}`),
+    '  }',
+    '}',
+    '',
+  ].join('\n');
+}
