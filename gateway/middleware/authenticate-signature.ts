@@ -1,0 +1,68 @@
+import type { MiddlewareHandler } from 'hono';
+import { clusterID } from '../../shared/api/meta.ts';
+import {
+  SignatureError,
+  readSignature,
+  verifyMessage,
+  type SignatureClaim,
+} from '../../shared/trust/http-signatures.ts';
+import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import { self, type Dependencies, type GatewayContext, type GatewayEnvironment } from '../context.ts';
+import { resources } from '../kube/resources.ts';
+
+/**
+ * Lets in requests that a cluster of this cluster's knowledge has signed (RFC 9421): the key is the one that its
+ * RemoteCluster holds, read at this moment.
+ */
+export function authenticateSignature(dependencies: Dependencies): MiddlewareHandler<GatewayEnvironment> {
+  return async (context, next) => {
+    const claim = readSignature(context.req.raw.headers);
+    const remote = await findRemote(dependencies, claim, context.var.signal);
+    if (remote === undefined) throw unknownCluster();
+    verifyRequest(dependencies, context, claim, remote.spec.publicKey);
+    context.set('remote', remote);
+    context.set('caller', remote.spec.clusterID);
+    await next();
+  };
+}
+
+/** Verifies that `publicKey` signed this request for this cluster. Throws SignatureError. */
+export function verifyRequest(
+  dependencies: Dependencies,
+  context: GatewayContext,
+  claim: SignatureClaim,
+  publicKey: string,
+): void {
+  const request = context.req.raw;
+  verifyMessage(
+    { method: request.method, url: request.url, headers: request.headers, body: context.var.body },
+    claim,
+    {
+      publicKey,
+      recipient: keyFingerprint(self(dependencies).publicKey),
+      now: dependencies.clock(),
+      replays: dependencies.replays,
+    },
+  );
+}
+
+/** The RemoteCluster that a signature names, if there is one. */
+export async function findRemote(
+  { kube }: Dependencies,
+  claim: SignatureClaim,
+  signal: AbortSignal,
+): Promise<RemoteCluster | undefined> {
+  if (!clusterID.safeParse(claim.clusterID).success)
+    throw new SignatureError('Malformed', 'signature-input', 'the signature’s keyid is no cluster ID');
+  return kube.get<RemoteCluster>(resources.remoteClusters, claim.clusterID, signal);
+}
+
+// The same words as for a wrong signature: who isn't known learns nothing of who is.
+function unknownCluster(): SignatureError {
+  return new SignatureError(
+    'BadSignature',
+    'signature',
+    'the signature was not made by that cluster’s key over this request',
+  );
+}

@@ -1,0 +1,204 @@
+/** `POST /v1/identities`: a consumer redeems a peering token, or renews the identity of a peering that it has. */
+import { isUsablePublicKey } from '../../shared/trust/cluster-key.ts';
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import type { PeeringToken } from '../../shared/api/peerings.ts';
+import { toSeconds } from '../../shared/conditions.ts';
+import { Problem } from '../../shared/errors.ts';
+import { peeringName } from '../../shared/names.ts';
+import { hashSecret } from '../../shared/trust/digest.ts';
+import { readSignature, SignatureError } from '../../shared/trust/http-signatures.ts';
+import {
+  identityRequest,
+  identityResponse,
+  type IdentityRequest,
+  type IdentityResponse,
+} from '../../shared/wire/gateway-api.ts';
+import { self, type Dependencies, type GatewayContext } from '../context.ts';
+import { issueIdentity } from '../identities.ts';
+import { ensureIncomingPeering, findPeering, noPeering, waitForTenant } from '../incoming-peerings.ts';
+import { isConflict } from '../kube/client.ts';
+import { resources } from '../kube/resources.ts';
+import { verifyRequest } from '../middleware/authenticate-signature.ts';
+import { route, type Route } from '../operation.ts';
+import { judgeRedemption, refusalTime, tokenName, type RefusalReason } from '../redemption.ts';
+import { ensureRemoteCluster, verifyDocument } from '../remote-clusters.ts';
+import { sleep } from '../sleep.ts';
+import { invalidFields } from '../validation.ts';
+
+/** The tenant controller writes a token's conditions, so that a conflict need not be another redemption. */
+const SPEND_ATTEMPTS = 6;
+
+export function identityRoute(dependencies: Dependencies): Route {
+  return route(
+    {
+      id: 'createIdentity',
+      method: 'POST',
+      path: '/v1/identities',
+      summary: 'Redeem a peering token, or renew an identity; signed by the cluster key that the body names',
+      authentication: { by: 'OwnSignature' },
+      body: { schema: identityRequest },
+      responses: [
+        {
+          status: 201,
+          description: 'An identity, and this cluster’s network document when there is one',
+          schema: identityResponse,
+        },
+      ],
+      problems: [
+        'invalid-field',
+        'invalid-document',
+        'signature-refused',
+        'token-not-redeemable',
+        'no-peering',
+        'not-ready',
+      ],
+    },
+    async (context, request) => {
+      checkRequest(dependencies, context, request);
+      const tenantDeadline = AbortSignal.any([
+        context.var.signal,
+        AbortSignal.timeout(dependencies.limits.tenantMilliseconds),
+      ]);
+      const { secret } = request;
+      const answer =
+        secret === undefined
+          ? await renew(dependencies, context, request, tenantDeadline)
+          : await redeem(dependencies, context, request, secret, tenantDeadline);
+      return context.json(answer, 201);
+    },
+  );
+}
+
+/** All that can be known without asking the API server. Throws before anything is looked up or made. */
+function checkRequest(dependencies: Dependencies, context: GatewayContext, request: IdentityRequest): void {
+  const claim = readSignature(context.req.raw.headers);
+  if (claim.clusterID !== request.clusterID)
+    throw new SignatureError(
+      'Malformed',
+      'signature-input',
+      'the signature’s keyid is not the clusterID of the body',
+    );
+  if (!isUsablePublicKey(request.publicKey))
+    throw invalidFields([{ field: 'publicKey', detail: 'is no Ed25519 key', allowed: '32 bytes in base64' }]);
+  verifyRequest(dependencies, context, claim, request.publicKey);
+  if (request.clusterID === self(dependencies).clusterID)
+    throw invalidFields([
+      { field: 'clusterID', detail: 'is this cluster’s own ID', allowed: 'the ID of another cluster' },
+    ]);
+  if (request.networkDocument !== undefined) verifyDocument(dependencies, request.networkDocument, request);
+  context.set('caller', request.clusterID);
+}
+
+async function redeem(
+  dependencies: Dependencies,
+  context: GatewayContext,
+  request: IdentityRequest,
+  secret: string,
+  tenantDeadline: AbortSignal,
+): Promise<IdentityResponse> {
+  const token = await spend(dependencies, context, request, hashSecret(secret));
+  const { signal } = context.var;
+  const remote = await ensureRemoteCluster(dependencies, request, request, signal);
+  // Between the look at the key and now another cluster has taken the ID.
+  if (remote === undefined) throw await refusal(dependencies, context, 'KeyDiffers');
+  const wish = {
+    clusterID: request.clusterID,
+    peering: request.peering,
+    grant: token.spec.grant,
+    tokenName: token.metadata.name,
+  };
+  await ensureIncomingPeering(dependencies, wish, tenantDeadline);
+  return finish(dependencies, context, request, remote, tenantDeadline);
+}
+
+/** Spends the token by compare-and-swap, or finds it spent by the same consumer. Everything else is one refusal. */
+async function spend(
+  dependencies: Dependencies,
+  context: GatewayContext,
+  request: IdentityRequest,
+  secretHash: string,
+): Promise<PeeringToken> {
+  const { kube, namespace, clock } = dependencies;
+  const { signal } = context.var;
+  const resource = resources.peeringTokens(namespace);
+  for (let attempt = 1; ; attempt++) {
+    // Both are always asked for: what is wrong must not show in how much is done.
+    const [token, remote] = await Promise.all([
+      kube.get<PeeringToken>(resource, tokenName(secretHash), signal),
+      kube.get<RemoteCluster>(resources.remoteClusters, request.clusterID, signal),
+    ]);
+    const judged = judgeRedemption(token, secretHash, request, remote?.spec.publicKey, clock());
+    if (judged.verdict === 'Refuse' || token === undefined)
+      throw await refusal(dependencies, context, judged.verdict === 'Refuse' ? judged.reason : 'Unknown');
+    if (judged.verdict === 'Again') return token;
+    const { clusterID, publicKey, peering } = request;
+    const redeemedBy = { clusterID, publicKey, peering, at: toSeconds(clock()) };
+    try {
+      return await kube.replace(
+        resource,
+        { ...token, status: { ...token.status, redeemedBy } },
+        signal,
+        'status',
+      );
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      if (attempt >= SPEND_ATTEMPTS)
+        throw new Problem('overloaded', 'Too many are asking for this at once. Try again.', {
+          retryAfterSeconds: 1,
+          cause: error,
+        });
+    }
+  }
+}
+
+async function renew(
+  dependencies: Dependencies,
+  context: GatewayContext,
+  request: IdentityRequest,
+  tenantDeadline: AbortSignal,
+): Promise<IdentityResponse> {
+  const { signal } = context.var;
+  const { clusterID, peering } = request;
+  const [known, found] = await Promise.all([
+    dependencies.kube.get<RemoteCluster>(resources.remoteClusters, clusterID, signal),
+    findPeering(dependencies, clusterID, peering, signal),
+  ]);
+  // Proof of a key is worth something only if it is the key that was registered.
+  if (known?.spec.publicKey !== request.publicKey) throw await refusal(dependencies, context, 'KeyDiffers');
+  if (found === undefined) throw noPeering(clusterID, peering);
+  const remote = await ensureRemoteCluster(dependencies, request, request, signal);
+  if (remote === undefined) throw await refusal(dependencies, context, 'KeyDiffers');
+  return finish(dependencies, context, request, remote, tenantDeadline);
+}
+
+async function finish(
+  dependencies: Dependencies,
+  context: GatewayContext,
+  request: IdentityRequest,
+  remote: RemoteCluster,
+  tenantDeadline: AbortSignal,
+): Promise<IdentityResponse> {
+  const name = peeringName(request.clusterID, request.peering);
+  const tenant = await waitForTenant(dependencies, name, tenantDeadline);
+  // The document may have been composed while the tenant was made.
+  const latest = dependencies.remoteClusters.get(request.clusterID) ?? remote;
+  return issueIdentity(dependencies, tenant, latest, context.var.signal);
+}
+
+/** One answer for every token that isn't redeemable, at a time that says nothing of the reason. */
+async function refusal(
+  { limits, clock, log, metrics }: Dependencies,
+  context: GatewayContext,
+  reason: RefusalReason,
+): Promise<Problem> {
+  const { startedAt, signal, requestID } = context.var;
+  log('info', 'redemption refused', { requestID, reason });
+  metrics.count('hawser_gateway_redemptions_refused_total', 'Peering tokens refused, by reason.', { reason });
+  const elapsed = clock() - startedAt;
+  await sleep(refusalTime(elapsed, limits.refusalMilliseconds) - elapsed, signal);
+  return new Problem(
+    'token-not-redeemable',
+    'This peering token can not be redeemed by this cluster: it may be expired, revoked, spent, meant for another cluster, or never issued; or this cluster’s ID is known here with another key. Ask the provider’s administrator for a new token.',
+    { errors: [{ field: 'secret', detail: 'is not redeemable' }] },
+  );
+}

@@ -1,0 +1,28 @@
+/** `GET /v1/info`: what anybody may know of this cluster. */
+import { info } from '../../shared/wire/gateway-api.ts';
+import { self, type Dependencies } from '../context.ts';
+import { route, type Route } from '../operation.ts';
+import { features, version } from '../version.ts';
+
+export function infoRoute(dependencies: Dependencies): Route {
+  return route(
+    {
+      id: 'getInfo',
+      method: 'GET',
+      path: '/v1/info',
+      summary: 'Who this cluster is',
+      authentication: { by: 'Nobody' },
+      responses: [{ status: 200, description: 'ID, key, version', schema: info }],
+      problems: ['not-ready'],
+    },
+    async (context) => {
+      const { clusterID, publicKey } = self(dependencies);
+      return context.json({
+        clusterID,
+        publicKey,
+        version,
+        features: [...features],
+      } satisfies typeof info._zod.output);
+    },
+  );
+}

@@ -1,0 +1,101 @@
+/** `/v1/parameters`: the two clusters exchange what each declares of its network. */
+import { z } from 'zod';
+import { Problem } from '../../shared/errors.ts';
+import { parameters } from '../../shared/wire/gateway-api.ts';
+import type { Dependencies } from '../context.ts';
+import { documentStream, StreamLedger } from '../document-stream.ts';
+import { findPeering, noPeering } from '../incoming-peerings.ts';
+import { route, type Route } from '../operation.ts';
+import { storeDocument, verifyDocument } from '../remote-clusters.ts';
+import { peeringOf, peeringParameter } from './peering.ts';
+
+const EVENT_STREAM = 'text/event-stream';
+
+export function parameterRoutes(dependencies: Dependencies): Route[] {
+  return [putSelf(dependencies), getRemote(dependencies)];
+}
+
+function putSelf(dependencies: Dependencies): Route {
+  return route(
+    {
+      id: 'putParameters',
+      method: 'PUT',
+      path: '/v1/parameters/self',
+      summary: 'Declare the consumer’s network; a lower generation is refused',
+      authentication: { by: 'ClusterKey' },
+      body: { schema: parameters },
+      responses: [{ status: 204, description: 'It is held, or was held already' }],
+      problems: ['invalid-field', 'invalid-document', 'signature-refused', 'stale-generation'],
+    },
+    async (context, body) => {
+      const { remote, signal } = context.var;
+      verifyDocument(dependencies, body.networkDocument, remote.spec);
+      await storeDocument(dependencies, remote, body.networkDocument, signal);
+      return context.body(null, 204);
+    },
+  );
+}
+
+function getRemote(dependencies: Dependencies): Route {
+  const ledger = new StreamLedger(dependencies.limits);
+  dependencies.metrics.gauge('hawser_gateway_streams', 'Open event streams.', () => ledger.total);
+  return route(
+    {
+      id: 'getParameters',
+      method: 'GET',
+      path: '/v1/parameters/remote',
+      summary: `This cluster’s network document for the consumer; with Accept: ${EVENT_STREAM}, each one as it is made`,
+      authentication: { by: 'ClusterKey' },
+      parameters: [
+        peeringParameter,
+        {
+          name: 'last-event-id',
+          in: 'header',
+          description: 'Generation that the consumer has already; only for the event stream',
+          schema: z.string().max(20).optional(),
+        },
+      ],
+      responses: [
+        { status: 200, description: 'The document', schema: parameters },
+        {
+          status: 200,
+          description:
+            'Events "parameters", their data as in the other form and their id the generation; "ended" when the peering is gone',
+          contentType: EVENT_STREAM,
+          schema: z.string(),
+        },
+      ],
+      problems: ['signature-refused', 'no-peering', 'no-document-yet', 'overloaded'],
+    },
+    async (context) => {
+      const { remote, signal } = context.var;
+      const peering = peeringOf(context);
+      const { clusterID } = remote.spec;
+      if ((await findPeering(dependencies, clusterID, peering, signal)) === undefined)
+        throw noPeering(clusterID, peering);
+      if (accepts(context.req.header('accept')))
+        return context.body(
+          documentStream(dependencies, ledger, {
+            remote,
+            peering,
+            lastEventID: context.req.header('last-event-id'),
+            signal: context.req.raw.signal,
+          }),
+          200,
+          { 'content-type': EVENT_STREAM },
+        );
+      const networkDocument = remote.status?.localDocument;
+      if (networkDocument === undefined)
+        throw new Problem(
+          'no-document-yet',
+          `The provider has not composed its network document for ${clusterID} yet. Ask again, or watch with Accept: ${EVENT_STREAM}.`,
+          { retryAfterSeconds: 2 },
+        );
+      return context.json({ networkDocument });
+    },
+  );
+}
+
+function accepts(header: string | undefined): boolean {
+  return (header ?? '').split(',').some((part) => part.trim().split(';')[0]?.toLowerCase() === EVENT_STREAM);
+}
