@@ -69,7 +69,7 @@ export function documentStream(
   const { clusterID, publicKey } = options.remote.spec;
   const close = ledger.open(clusterID);
   const { keepAliveMilliseconds, streamMilliseconds } = dependencies.limits;
-  const state = { sent: options.lastEventID, ended: undefined as string | undefined };
+  const state = { sent: options.lastEventID, ended: undefined as string | undefined, over: false };
   let document: SignedDocument | undefined;
   let wake = () => {};
   const end = (reason: string) => {
@@ -97,14 +97,21 @@ export function documentStream(
     dependencies.remoteClusters.subscribe(clusterID, onRemote),
     dependencies.incomingPeerings.subscribe(name, onPeering),
   ];
-  const lifetime = setTimeout(() => end('Connect again.'), streamMilliseconds);
+  // The reader connects again, unless it was told that the peering has ended.
+  const finish = () => {
+    state.over = true;
+    wake();
+  };
+  const lifetime = setTimeout(finish, streamMilliseconds);
   const stop = () => {
     clearTimeout(lifetime);
+    dependencies.stopping.removeEventListener('abort', finish);
     for (const each of unsubscribe) each();
     close();
     wake();
   };
   options.signal.addEventListener('abort', stop, { once: true });
+  dependencies.stopping.addEventListener('abort', finish);
   // The collection may be behind the object that the caller has just read.
   document = options.remote.status?.localDocument;
   const current = dependencies.remoteClusters.get(clusterID);
@@ -114,8 +121,9 @@ export function documentStream(
       start: (controller) => controller.enqueue(bytesOf(': hawser\n\n')),
       pull: async (controller) => {
         for (;;) {
-          if (options.signal.aborted) {
+          if (options.signal.aborted || state.over) {
             controller.close();
+            stop();
             return;
           }
           if (state.ended !== undefined) {

@@ -1,0 +1,48 @@
+/** What the gateway reads of its environment. Pure. */
+import { defaultNamespace, ports } from '../shared/names.ts';
+import { parseLogLevel, type LogLevel } from './log.ts';
+
+export interface Configuration {
+  namespace: string;
+  logLevel: LogLevel;
+  /** HTTPS for peers, on all addresses. */
+  port: number;
+  /** Plain HTTP for probes and metrics. */
+  metricsPort: number;
+  /** Holds `tls.crt` and `tls.key`: the mounted Secret. */
+  certificateDirectory: string;
+  /** Holds `token` and `ca.crt`, as Kubernetes mounts them. */
+  serviceAccountDirectory: string;
+  /** `https://host:port` of the API server. */
+  apiServer: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Throws RangeError that names the variable. */
+export function readConfiguration(environment: Environment): Configuration {
+  const host = environment['KUBERNETES_SERVICE_HOST'];
+  if (host === undefined || host === '')
+    throw new RangeError(
+      'KUBERNETES_SERVICE_HOST is not set: the gateway runs as a pod of a Kubernetes cluster',
+    );
+  const apiServerPort = readPort(environment, 'KUBERNETES_SERVICE_PORT', 443);
+  return {
+    namespace: environment['HAWSER_NAMESPACE'] ?? defaultNamespace,
+    logLevel: parseLogLevel(environment['LOG_LEVEL']),
+    port: readPort(environment, 'HAWSER_GATEWAY_PORT', ports.gateway),
+    metricsPort: readPort(environment, 'HAWSER_GATEWAY_METRICS_PORT', ports.gatewayMetrics),
+    certificateDirectory: environment['HAWSER_TLS_DIRECTORY'] ?? '/etc/hawser/tls',
+    serviceAccountDirectory:
+      environment['HAWSER_SERVICE_ACCOUNT_DIRECTORY'] ?? '/var/run/secrets/kubernetes.io/serviceaccount',
+    apiServer: `https://${host.includes(':') ? `[${host}]` : host}:${apiServerPort}`,
+  };
+}
+
+function readPort(environment: Environment, name: string, otherwise: number): number {
+  const text = environment[name];
+  if (text === undefined || text === '') return otherwise;
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new RangeError(`${name} is no port number`);
+  return port;
+}

@@ -1,0 +1,27 @@
+/** `/livez`, `/readyz` and `/metrics`: plain HTTP on a port of its own, for the cluster and not for peers. */
+import { Hono } from 'hono';
+import type { Metrics } from './metrics.ts';
+import { metricsContentType } from './metrics.ts';
+
+/** Named conditions of readiness; undefined is well, a text says what is waited for. */
+export type ReadinessChecks = Readonly<Record<string, () => string | undefined>>;
+
+/** Liveness asks nothing of anybody: a gateway without an API server shall not be restarted for it. */
+export function createManagement(checks: ReadinessChecks, metrics: Metrics): Hono {
+  const app = new Hono();
+  app.get('/livez', (context) => context.text('ok\n'));
+  app.get('/readyz', (context) => {
+    const results = Object.entries(checks).map(([name, check]) => ({ name, waiting: check() }));
+    const lines = results.map(({ name, waiting }) =>
+      waiting === undefined ? `[+] ${name} ok` : `[-] ${name}: ${waiting}`,
+    );
+    return context.text(
+      `${lines.join('\n')}\n`,
+      results.every(({ waiting }) => waiting === undefined) ? 200 : 503,
+    );
+  });
+  app.get('/metrics', (context) =>
+    context.text(metrics.render(), 200, { 'content-type': metricsContentType }),
+  );
+  return app;
+}

@@ -1,0 +1,94 @@
+/** The gateway as a whole, but for sockets and files: those are the entries' part. */
+import type { Hono } from 'hono';
+import type { LocalCluster, RemoteCluster } from '../shared/api/clusters.ts';
+import type { IncomingPeering } from '../shared/api/peerings.ts';
+import type { RandomBytes } from '../shared/trust/cluster-key.ts';
+import { MemoryReplayCache } from '../shared/trust/replay-cache.ts';
+import { createGateway } from './app.ts';
+import type { Dependencies, GatewayEnvironment } from './context.ts';
+import { KubeClient, type KubeConnection } from './kube/client.ts';
+import { Collection } from './kube/collection.ts';
+import { resources } from './kube/resources.ts';
+import { defaultLimits, type GatewayLimits } from './limits.ts';
+import type { Log } from './log.ts';
+import { createManagement } from './management.ts';
+import { Metrics } from './metrics.ts';
+import { version } from './version.ts';
+
+export interface GatewayServiceOptions {
+  connection: KubeConnection;
+  namespace: string;
+  /** Milliseconds since 1970. */
+  clock: () => number;
+  random: RandomBytes;
+  log: Log;
+  sourceOf: Dependencies['sourceOf'];
+  /** Ends everything that is open. */
+  stopping: AbortSignal;
+  /** What the entry itself waits for before it is ready, as its certificate. */
+  waitingFor: () => string | undefined;
+  limits?: Partial<GatewayLimits>;
+}
+
+export interface GatewayService {
+  /** For peers, over TLS. */
+  app: Hono<GatewayEnvironment>;
+  /** For the cluster, plain. */
+  management: Hono;
+  /** Watches what the app looks up, until `stopping`. */
+  run: () => Promise<void>;
+}
+
+export function createGatewayService(options: GatewayServiceOptions): GatewayService {
+  const { connection, namespace, clock, random, log, sourceOf, stopping } = options;
+  const kube = new KubeClient(connection);
+  const metrics = new Metrics();
+  const limits = { ...defaultLimits, ...options.limits };
+  const jitter = () => (random(1)[0] ?? 0) / 256;
+  const localClusters = new Collection<LocalCluster>(kube, resources.localClusters, log, jitter);
+  const remoteClusters = new Collection<RemoteCluster>(kube, resources.remoteClusters, log, jitter);
+  const incomingPeerings = new Collection<IncomingPeering>(kube, resources.incomingPeerings, log, jitter);
+  const replays = new MemoryReplayCache({ perKey: limits.noncesPerKey, keys: limits.nonceKeys });
+  metrics.gauge('hawser_gateway_info', 'Version of this process.', () => 1, { version });
+  metrics.gauge(
+    'hawser_gateway_nonces',
+    'Nonces of signed requests that are remembered.',
+    () => replays.size,
+  );
+  const collections = { localClusters, remoteClusters, incomingPeerings };
+  const dependencies: Dependencies = {
+    ...collections,
+    kube,
+    namespace,
+    replays,
+    limits,
+    log,
+    metrics,
+    clock,
+    random,
+    stopping,
+    sourceOf,
+  };
+  const synced = ({ synced: seen }: { synced: boolean }) =>
+    seen ? undefined : 'not read from the API server yet';
+  const management = createManagement(
+    {
+      certificate: options.waitingFor,
+      localclusters: () => synced(localClusters),
+      remoteclusters: () => synced(remoteClusters),
+      incomingpeerings: () => synced(incomingPeerings),
+      identity: () =>
+        localClusters.get('self')?.status?.clusterID === undefined
+          ? 'the controller has not given this cluster an ID yet'
+          : undefined,
+    },
+    metrics,
+  );
+  return {
+    app: createGateway(dependencies),
+    management,
+    run: async () => {
+      await Promise.all(Object.values(collections).map((collection) => collection.run(stopping)));
+    },
+  };
+}
