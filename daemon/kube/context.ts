@@ -20,6 +20,8 @@ export interface ControllerContext {
   podName: string;
   /** Node that this pod runs on. */
   nodeName: string;
+  /** Readable beginning of the cluster's ID, if the chart gives one (HAWSER_CLUSTER_NAME). */
+  clusterName?: string | undefined;
   /** Version of Hawser. */
   version: string;
   clock: Clock;

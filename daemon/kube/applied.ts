@@ -1,0 +1,43 @@
+/** Applies sets of objects, but not again what was applied a moment ago: events come much more often than changes. */
+import type { KubeClient } from './client.ts';
+import { systemClock, type Clock } from './clock.ts';
+import { keyOf, type AnyObject } from './refs.ts';
+import { stableText } from './status.ts';
+
+export interface Applied {
+  /**
+   * Applies those that differ from what was last applied under the same scope, and all of them when that was long ago:
+   * so what somebody removed comes back.
+   */
+  apply(scope: string, objects: readonly AnyObject[], signal: AbortSignal): Promise<void>;
+  /** Forgets a scope that is gone. */
+  forget(scope: string): void;
+}
+
+const resyncMilliseconds = 600_000;
+
+/** Nothing applied yet. */
+export function createApplied(
+  kube: Pick<KubeClient, 'apply'>,
+  fieldManager: string,
+  clock: Clock = systemClock,
+): Applied {
+  const scopes = new Map<string, Map<string, { text: string; at: number }>>();
+  return {
+    async apply(scope, objects, signal) {
+      const known = scopes.get(scope) ?? new Map<string, { text: string; at: number }>();
+      scopes.set(scope, known);
+      await Promise.all(
+        objects.map(async (object) => {
+          const key = `${object.kind}/${keyOf(object)}`;
+          const text = stableText(object);
+          const last = known.get(key);
+          if (last !== undefined && last.text === text && clock.now() - last.at < resyncMilliseconds) return;
+          await kube.apply(object, { fieldManager }, signal);
+          known.set(key, { text, at: clock.now() });
+        }),
+      );
+    },
+    forget: (scope) => void scopes.delete(scope),
+  };
+}

@@ -1,0 +1,58 @@
+/** Finalizers: an object that carries ours stays until we have cleaned up after it. */
+import type { KubeClient } from './client.ts';
+import { isConflict } from './errors.ts';
+import { refOf, type AnyObject } from './refs.ts';
+
+type Access = Pick<KubeClient, 'get' | 'patch'>;
+const attempts = 8;
+
+/** Does the object carry it? */
+export const hasFinalizer = (object: AnyObject, finalizer: string): boolean =>
+  object.metadata.finalizers?.includes(finalizer) ?? false;
+
+/** Adds it unless it is there or the object is being deleted. Returns the object as it is then; undefined: gone. */
+export function ensureFinalizer<T extends AnyObject>(
+  kube: Access,
+  object: T,
+  finalizer: string,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  return change(kube, object, signal, (present, deleting) =>
+    deleting || present.includes(finalizer) ? present : [...present, finalizer],
+  );
+}
+
+/** Takes it away. Gone already is success. */
+export async function removeFinalizer(
+  kube: Access,
+  object: AnyObject,
+  finalizer: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await change(kube, object, signal, (present) => present.filter((each) => each !== finalizer));
+}
+
+async function change<T extends AnyObject>(
+  kube: Access,
+  object: T,
+  signal: AbortSignal,
+  next: (present: string[], deleting: boolean) => string[],
+): Promise<T | undefined> {
+  let now: T | undefined = object;
+  for (let attempt = 1; ; attempt++) {
+    if (now === undefined || now.metadata.uid !== object.metadata.uid) return undefined;
+    const present = now.metadata.finalizers ?? [];
+    const finalizers = next(present, now.metadata.deletionTimestamp !== undefined);
+    if (finalizers.length === present.length) return now;
+    try {
+      // The list is replaced whole, so only if it is still the one that was read.
+      const patch = { metadata: { resourceVersion: now.metadata.resourceVersion, finalizers } };
+      return await kube.patch(refOf(now), patch, { type: 'merge' }, signal);
+    } catch (error) {
+      const status = (error as { status?: number }).status;
+      if (status === 404) return undefined;
+      if (!isConflict(error) || attempt >= attempts) throw error;
+      now = await kube.get(refOf(object), signal);
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * An allow-list as a tree of rules. A rule takes a value from a consumer and gives back what is kept of it; it throws a
+ * Refusal that names the field and says why. What no rule names is refused: an unknown field may mean anything.
+ */
+
+/** Why a pod is not admitted. The message is shown to the consumer. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  /** Path in the PodSpec, as in `containers[0].ports[1].hostPort`. */
+  readonly field: string;
+  readonly reason: 'FieldNotAllowed' | 'PodSecurity' | 'QuotaExceeded' | 'Cordoned' | 'Malformed';
+
+  constructor(field: string, why: string, reason: Refusal['reason'] = 'FieldNotAllowed') {
+    super(`${field}: ${why}`);
+    this.field = field;
+    this.reason = reason;
+  }
+}
+
+/** Returns what is kept; undefined: nothing. */
+export type Rule = (value: unknown, path: string) => unknown;
+
+const mostItems = 256;
+const longestText = 131_072;
+
+const malformed = (path: string, expected: string) => new Refusal(path, `is no ${expected}`, 'Malformed');
+
+export const text: Rule = (value, path) => {
+  if (typeof value !== 'string') throw malformed(path, 'text');
+  if (value.length > longestText) throw new Refusal(path, `is longer than ${longestText} characters`);
+  return value;
+};
+
+export const flag: Rule = (value, path) => {
+  if (typeof value !== 'boolean') throw malformed(path, 'boolean');
+  return value;
+};
+
+export const whole: Rule = (value, path) => {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw malformed(path, 'whole number');
+  return value;
+};
+
+/** A whole number, cut to the bounds. */
+export const clamped =
+  (least: number, most: number): Rule =>
+  (value, path) =>
+    Math.min(most, Math.max(least, whole(value, path) as number));
+
+/** A number or a name: ports. */
+export const wholeOrText: Rule = (value, path) =>
+  typeof value === 'number' ? whole(value, path) : text(value, path);
+
+export const oneOf =
+  (...allowed: readonly string[]): Rule =>
+  (value, path) => {
+    if (typeof value === 'string' && allowed.includes(value)) return value;
+    throw new Refusal(path, `is ${JSON.stringify(value)?.slice(0, 60)}; allowed: ${allowed.join(', ')}`);
+  };
+
+/** Not an error, but of no meaning here. */
+export const dropped: Rule = () => undefined;
+
+/** Refused, unless the value is what its absence means. */
+export const refused =
+  (why: string): Rule =>
+  (value, path) => {
+    const harmless =
+      value === false ||
+      value === '' ||
+      value === 0 ||
+      (Array.isArray(value) && value.length === 0) ||
+      (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+    if (harmless) return undefined;
+    throw new Refusal(path, why);
+  };
+
+export const list =
+  (item: Rule, most = mostItems): Rule =>
+  (value, path) => {
+    if (!Array.isArray(value)) throw malformed(path, 'list');
+    if (value.length > most)
+      throw new Refusal(path, `has ${value.length} items; at most ${most} are allowed`);
+    return value.map((each, index) => item(each, `${path}[${index}]`)).filter((each) => each !== undefined);
+  };
+
+/** Text to text, such as labels. */
+export const textMap: Rule = (value, path) => {
+  const entries = Object.entries(record(value, path));
+  if (entries.length > mostItems) throw new Refusal(path, `has more than ${mostItems} entries`);
+  return Object.fromEntries(
+    entries.map(([name, each]) => [name, text(each, `${path}[${name.slice(0, 80)}]`)]),
+  );
+};
+
+/** Resource name to quantity; quantities may be numbers in JSON. */
+export const quantityMap: Rule = (value, path) =>
+  Object.fromEntries(
+    Object.entries(record(value, path)).map(([name, each]) => [
+      name,
+      typeof each === 'number' ? String(each) : text(each, `${path}.${name.slice(0, 80)}`),
+    ]),
+  );
+
+/** An object of these fields and no others. */
+export const object =
+  (fields: Readonly<Record<string, Rule>>): Rule =>
+  (value, path) => {
+    const kept: Record<string, unknown> = {};
+    for (const [name, each] of Object.entries(record(value, path))) {
+      if (each === null || each === undefined) continue;
+      const place = path === '' ? name : `${path}.${name}`;
+      const rule = Object.hasOwn(fields, name) ? fields[name] : undefined;
+      if (rule === undefined) {
+        throw new Refusal(place.slice(0, 200), 'is not among the fields that this provider admits');
+      }
+      const result = rule(each, place);
+      if (result !== undefined) kept[name] = result;
+    }
+    return kept;
+  };
+
+function record(value: unknown, path: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw malformed(path || 'pod', 'object');
+  return value as Record<string, unknown>;
+}

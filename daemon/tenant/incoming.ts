@@ -1,0 +1,218 @@
+/** IncomingPeering → everything that its consumer needs here, and its end. */
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
+import { createApplied } from '../kube/applied.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { isAlreadyExists } from '../kube/errors.ts';
+import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
+import { isUnreferenced } from '../kube/references.ts';
+import { kind, refOf } from '../kube/refs.ts';
+import { applyStatus } from '../kube/status.ts';
+import {
+  fieldManager,
+  identitySecret,
+  ownerAnnotation,
+  reasons,
+  tenantFinalizer,
+  tenantNamespaceOf,
+} from './names.ts';
+import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
+import { shortage, shownUsage, nothing } from './usage.ts';
+import type { Ledger, World } from './world.ts';
+
+/** A deletion waits so long for twins to go, then ends and says what is left. */
+export const deletionMilliseconds = 30_000;
+
+/** Has this peering's identity been taken away by deleting its Secret? Then it stays away until a new token. */
+export function isRevoked(peering: IncomingPeering, secretExists: boolean): boolean {
+  const conditions = peering.status?.conditions;
+  const revoked = findCondition(conditions, 'Revoked');
+  // A redemption of another token changes the spec, and with it begins anew.
+  if (revoked?.status === 'True') return revoked.observedGeneration === peering.metadata.generation;
+  return !secretExists && isTrue(conditions, 'TenantReady');
+}
+
+/** Conditions of a peering whose tenant namespace is as it should be. Pure. */
+export function incomingFindings(
+  peering: IncomingPeering,
+  state: { revoked: boolean; problem: string | undefined; used: Parameters<typeof shortage>[1] },
+): Finding[] {
+  const { revoked, problem, used } = state;
+  const { grant, desired, remoteCluster } = peering.spec;
+  const ready = problem === undefined && !revoked;
+  const short = shortage(grant, used, { ...nothing, pods: 1, cpu: 1n, memory: 1n });
+  const tenant: Finding = {
+    type: 'TenantReady',
+    status: ready ? 'True' : 'False',
+    reason: revoked ? reasons.IdentityDeleted : problem === undefined ? reasons.Ready : reasons.NameConflict,
+    message: revoked
+      ? `the Secret ${identitySecret} was deleted, and with it every token of ${remoteCluster}; issue another peering token to let it in again`
+      : (problem ?? `${remoteCluster} can be let in: tenant namespace ${tenantNamespaceOf(peering)}`),
+  };
+  const quota: Finding = {
+    type: 'QuotaAvailable',
+    status: short === undefined ? 'True' : 'False',
+    reason: short === undefined ? reasons.QuotaAvailable : reasons.QuotaExhausted,
+    message:
+      short === undefined
+        ? 'more pods can be admitted'
+        : `${short.message}; new pods wait until some end or the grant (spec.grant) is raised`,
+  };
+  return [
+    tenant,
+    quota,
+    {
+      type: 'Revoked',
+      status: revoked ? 'True' : 'False',
+      reason: revoked ? reasons.IdentityDeleted : reasons.NotRevoked,
+      message: revoked ? tenant.message : 'the consumer’s identity is valid',
+    },
+    {
+      type: 'Ready',
+      status: tenant.status,
+      reason:
+        ready && desired !== 'Active'
+          ? desired === 'Drained'
+            ? reasons.Drained
+            : reasons.Cordoned
+          : tenant.reason,
+      message:
+        ready && desired !== 'Active'
+          ? `${desired}: no new pods of ${remoteCluster} are admitted`
+          : tenant.message,
+    },
+  ];
+}
+
+/** The reconciler. Keys are names of IncomingPeerings. */
+export function reconcileIncoming(context: ControllerContext, world: World, ledger: Ledger) {
+  const { kube, clock, events, namespace: hawserNamespace } = context;
+
+  const applied = createApplied(kube, fieldManager, clock);
+
+  async function prepare(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
+    const tenant = tenantNamespaceOf(peering);
+    const present =
+      world.namespaces.byKey(tenant) ?? (await kube.get({ kind: kind.namespace, name: tenant }, signal));
+    const owner = present?.metadata.annotations?.[ownerAnnotation];
+    let problem: string | undefined;
+    let retry: Outcome | void = undefined;
+    if (present !== undefined && owner !== peering.metadata.uid) {
+      if (present.metadata.deletionTimestamp !== undefined) {
+        problem = `the tenant namespace ${tenant} of an earlier peering is still being deleted; waiting for it to go`;
+        retry = { requeueAfterMilliseconds: 250 };
+      } else {
+        problem = `a namespace ${tenant} exists and belongs to something else; delete it`;
+        retry = { requeueAfterMilliseconds: 10_000 };
+      }
+    }
+    const secretKnown = world.identities.byKey(`${tenant}/${identitySecret}`) !== undefined;
+    let revoked = isRevoked(peering, secretKnown);
+    if (problem === undefined) {
+      const scope = `${peering.metadata.uid}/${present?.metadata.uid ?? 'new'}`;
+      if (present === undefined) await kube.apply(tenantNamespaceObject(peering), { fieldManager }, signal);
+      const work: Promise<unknown>[] = [
+        applied.apply(scope, tenantObjects(peering, hawserNamespace), signal),
+      ];
+      if (!secretKnown) {
+        // The cache may be behind; only the API server knows.
+        const secret = await kube.get(refOf(identitySecretObject(peering)), signal);
+        revoked = isRevoked(peering, secret !== undefined);
+        if (secret === undefined && !revoked) {
+          work.push(
+            kube.create(identitySecretObject(peering), signal, { fieldManager }).catch((error: unknown) => {
+              if (!isAlreadyExists(error)) throw error;
+            }),
+          );
+        }
+      }
+      await Promise.all(work);
+    }
+    const used = ledger.used(peering.metadata.name);
+    await applyStatus(
+      {
+        kube,
+        fieldManager,
+        object: peering,
+        now: clock.now(),
+        events,
+        fields: { tenantNamespace: tenant, identitySecretName: identitySecret, used: shownUsage(used) },
+        findings: incomingFindings(peering, { revoked, problem, used }),
+      },
+      signal,
+    );
+    return retry;
+  }
+
+  async function remove(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
+    if (!hasFinalizer(peering, tenantFinalizer)) return;
+    const tenant = tenantNamespaceOf(peering);
+    const twins = world.twins.listIn(tenant);
+    const deadlineAt = Date.parse(peering.metadata.deletionTimestamp ?? '') + deletionMilliseconds;
+    const namespaceRef = { kind: kind.namespace, name: tenant };
+    const present = await kube.get(namespaceRef, signal);
+    const ours = present?.metadata.annotations?.[ownerAnnotation] === peering.metadata.uid;
+    const over = clock.now() >= deadlineAt;
+    if (ours) {
+      // First of all nobody can act for the consumer any more.
+      await kube.delete({ kind: kind.secret, namespace: tenant, name: identitySecret }, {}, signal);
+      await Promise.all(
+        twins
+          .filter((twin) => twin.metadata.deletionTimestamp === undefined)
+          .map((twin) => kube.delete(refOf(twin), { uid: twin.metadata.uid ?? '' }, signal)),
+      );
+      if (twins.length === 0 && present?.metadata.deletionTimestamp === undefined) {
+        await kube.delete(namespaceRef, { uid: present?.metadata.uid ?? '' }, signal);
+      }
+      if (!over) {
+        await applyStatus(
+          {
+            kube,
+            fieldManager,
+            object: peering,
+            now: clock.now(),
+            fields: {
+              tenantNamespace: tenant,
+              identitySecretName: identitySecret,
+              residue: twins
+                .map((twin) => `namespace ${twin.status?.namespace ?? twin.spec.namespace}`)
+                .slice(0, 64),
+            },
+            findings: [
+              {
+                type: 'Ready',
+                status: 'False',
+                reason: reasons.Deleting,
+                message: `being removed; ${twins.length === 0 ? `waiting for namespace ${tenant} to go` : `${twins.length} twin namespaces are left`}`,
+              },
+            ],
+          },
+          signal,
+        );
+        return { requeueAfterMilliseconds: Math.min(1000, Math.max(50, deadlineAt - clock.now())) };
+      }
+      events.emit(
+        peering,
+        'Warning',
+        'Residue',
+        `removed, but still being deleted: ${[tenant, ...twins.map((twin) => twin.spec.namespace)].join(', ').slice(0, 900)}`,
+      );
+    }
+    const remote = peering.spec.remoteCluster;
+    const others = [...world.incoming.list(), ...world.outgoing.list()];
+    if (isUnreferenced(remote, others, peering.metadata.uid)) {
+      await kube.delete({ kind: kind.remoteCluster, name: remote }, {}, signal);
+    }
+    await removeFinalizer(kube, peering, tenantFinalizer, signal);
+  }
+
+  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+    const peering = world.incoming.byKey(key);
+    if (peering === undefined) return;
+    if (peering.metadata.deletionTimestamp !== undefined) return remove(peering, signal);
+    const kept = await ensureFinalizer(kube, peering, tenantFinalizer, signal);
+    if (kept === undefined) return;
+    return prepare(kept, signal);
+  };
+}

@@ -1,0 +1,116 @@
+/** The provider's side of a peering: who is let in, with what rights, and the pods that are run for them. */
+import { labels } from '../../shared/names.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import { from, runController, type ControllerOptions, type Source } from '../kube/controller.ts';
+import { keyOf } from '../kube/refs.ts';
+import { reconcileIncoming } from './incoming.ts';
+import { tenantNamespaceOf } from './names.ts';
+import { reconcileShadowPod } from './shadow-pods.ts';
+import { reconcileToken } from './tokens.ts';
+import { reconcileTwin, twinsOfNamespace, twinsOfTenant } from './twins.ts';
+import { createLedger, createWorld } from './world.ts';
+
+/** Runs the tenant feature until the signal is aborted. */
+export async function runTenant(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const world = createWorld(context);
+  const ledger = createLedger(world, () => context.clock.now());
+  const common = {
+    log: context.log,
+    clock: context.clock,
+    ...(context.metrics && { metrics: context.metrics }),
+  };
+  const run = (options: Omit<ControllerOptions, keyof typeof common>) =>
+    runController({ ...common, ...options }, signal);
+  const peeringLabel = (object: { metadata: { labels?: Record<string, string> } }): string[] => {
+    const name = object.metadata.labels?.[labels.peering];
+    return name === undefined ? [] : [name];
+  };
+  /** Started only when everything that is read has been listed once: nothing is decided on half a world. */
+  const listed = (...informers: { synced(signal: AbortSignal): Promise<void> }[]): Source[] =>
+    informers.map((informer) => ({ subscribe: () => () => {}, synced: (until) => informer.synced(until) }));
+
+  /** Shadows that were refused for want of room, when room may have come. */
+  const refusedOf = (peering: string): string[] =>
+    world.shadows
+      .list()
+      .filter((shadow) => {
+        const twin = world.namespaces.byKey(shadow.metadata.namespace ?? '');
+        return (
+          twin?.metadata.labels?.[labels.peering] === peering &&
+          shadow.status?.conditions?.some((each) => each.type === 'Admitted' && each.status === 'False')
+        );
+      })
+      .map((shadow) => keyOf(shadow));
+
+  await Promise.all([
+    run({
+      name: 'tenant-incoming',
+      sources: [
+        from(world.incoming),
+        from(world.namespaces, peeringLabel),
+        from(world.identities, peeringLabel),
+        from(world.pods, peeringLabel),
+        from(world.twins, (twin) => {
+          const peering = world.peeringOfTenant(twin.metadata.namespace ?? '');
+          return peering === undefined ? [] : [peering.metadata.name];
+        }),
+        ...listed(world.outgoing, world.remotes),
+      ],
+      reconcile: reconcileIncoming(context, world, ledger),
+    }),
+    run({
+      name: 'tenant-twins',
+      sources: [
+        from(world.twins),
+        from(world.namespaces, (namespace) => twinsOfNamespace(world, namespace.metadata.name)),
+        from(world.incoming, (peering) => twinsOfTenant(world, tenantNamespaceOf(peering))),
+        from(world.tunnels, (tunnel) =>
+          world.incoming
+            .list()
+            .filter((peering) => peering.spec.remoteCluster === tunnel.spec.remoteCluster)
+            .flatMap((peering) => twinsOfTenant(world, tenantNamespaceOf(peering))),
+        ),
+        // While a twin is being emptied, its last pod and its last shadow are what is waited for.
+        from(world.shadows, (shadow) =>
+          shadow.metadata.deletionTimestamp === undefined
+            ? []
+            : twinsOfNamespace(world, shadow.metadata.namespace ?? ''),
+        ),
+        from(world.pods, (pod) =>
+          pod.metadata.deletionTimestamp === undefined
+            ? []
+            : twinsOfNamespace(world, pod.metadata.namespace ?? ''),
+        ),
+        ...listed(world.local),
+      ],
+      reconcile: reconcileTwin(context, world),
+    }),
+    run({
+      name: 'tenant-shadow-pods',
+      concurrency: 16,
+      sources: [
+        from(world.shadows),
+        from(world.pods, (pod) => [keyOf(pod)]),
+        {
+          subscribe: (enqueue) =>
+            world.pods.onChange((_key, pod, previous) => {
+              const freed = pod === undefined || pod.status?.phase !== previous?.status?.phase;
+              const peering = previous?.metadata.labels?.[labels.peering];
+              if (freed && peering !== undefined) for (const key of refusedOf(peering)) enqueue(key);
+            }),
+          synced: (until) => world.pods.synced(until),
+        },
+        from(world.incoming, (peering) => refusedOf(peering.metadata.name)),
+        from(world.namespaces, (namespace) =>
+          world.shadows.listIn(namespace.metadata.name).map((shadow) => keyOf(shadow)),
+        ),
+      ],
+      reconcile: reconcileShadowPod(context, world, ledger),
+    }),
+    run({
+      name: 'tenant-tokens',
+      sources: [from(world.tokens)],
+      reconcile: reconcileToken(context, world),
+    }),
+  ]);
+}

@@ -1,0 +1,70 @@
+/** Names that tenant/ gives, and reasons that it says. */
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { labels, tenantNamespace } from '../../shared/names.ts';
+
+export const fieldManager = 'hawser-tenant';
+/** On IncomingPeerings, TwinNamespaces and ShadowPods: what stands here for them goes first. */
+export const tenantFinalizer = 'hawser.dev/tenant';
+
+/** The Secret in the tenant namespace that all tokens of a peering are bound to. */
+export const identitySecret = 'hawser-identity';
+export const consumerRole = 'hawser-consumer';
+export const gatewayRole = 'hawser-gateway';
+export const quotaName = 'hawser-grant';
+export const limitRangeName = 'hawser-defaults';
+export const networkPolicyName = 'hawser-isolation';
+/** Service account of the gateway, in Hawser's namespace. */
+export const gatewayServiceAccount = 'hawser-gateway';
+
+/** On a twin: UID of its TwinNamespace. On a tenant namespace: UID of its IncomingPeering. */
+export const ownerAnnotation = 'hawser.dev/owner-uid';
+/** On a ShadowPod, by the consumer: seconds of grace that a person asked for at deletion. */
+export const deletionGraceAnnotation = 'hawser.dev/deletion-grace-seconds';
+/** On a real pod: how often it was made again, and the shadow's generation that it was made from. */
+export const restartsAnnotation = 'hawser.dev/restarts';
+
+/** What everything that belongs to one incoming peering is labelled with. */
+export function peeringLabels(peering: IncomingPeering): Record<string, string> {
+  return {
+    [labels.managedBy]: 'hawser',
+    [labels.remoteCluster]: peering.spec.remoteCluster,
+    [labels.origin]: peering.spec.remoteCluster,
+    [labels.peering]: peering.metadata.name.slice(0, 63),
+  };
+}
+
+/** The tenant namespace of a peering. */
+export const tenantNamespaceOf = (peering: IncomingPeering): string =>
+  tenantNamespace(peering.spec.remoteCluster, peering.spec.peering);
+
+/** Reasons of conditions; their messages are sentences. */
+export const reasons = {
+  /** Everything that the consumer needs is there. */
+  Ready: 'Ready',
+  /** Work is going on. */
+  Preparing: 'Preparing',
+  /** A namespace of that name is somebody else's. */
+  NameConflict: 'NameConflict',
+  /** The name is kept for the system. */
+  NameReserved: 'NameReserved',
+  /** The peering of the object is not there (any more). */
+  NoPeering: 'NoPeering',
+  Deleting: 'Deleting',
+  /** The identity Secret was deleted: nobody can act for the consumer. */
+  IdentityDeleted: 'IdentityDeleted',
+  NotRevoked: 'NotRevoked',
+  QuotaAvailable: 'QuotaAvailable',
+  QuotaExhausted: 'QuotaExhausted',
+  Cordoned: 'Cordoned',
+  Drained: 'Drained',
+  Admitted: 'Admitted',
+  PodRunning: 'PodRunning',
+  PodPending: 'PodPending',
+  PodFinished: 'PodFinished',
+  PodMissing: 'PodMissing',
+  NotAdmitted: 'NotAdmitted',
+  Redeemable: 'Redeemable',
+  Redeemed: 'Redeemed',
+  Expired: 'Expired',
+  RevokedToken: 'Revoked',
+} as const;

@@ -1,0 +1,243 @@
+/** The fields of a PodSpec that a consumer may use, and what becomes of the others (Kubernetes API, v1.PodSpec). */
+import {
+  clamped,
+  dropped,
+  flag,
+  list,
+  object,
+  oneOf,
+  quantityMap,
+  refused,
+  text,
+  whole,
+  wholeOrText,
+  type Rule,
+} from './fields.ts';
+
+/** Longest grace that a provider waits for: an hour. */
+const longestGraceSeconds = 3600;
+
+const keyReference = object({ name: text, key: text, optional: flag });
+const items = list(object({ key: text, path: text, mode: whole }));
+const fieldReference = object({ apiVersion: text, fieldPath: text });
+const resourceReference = object({ containerName: text, resource: text, divisor: wholeOrText });
+const downwardItems = list(
+  object({ path: text, fieldRef: fieldReference, resourceFieldRef: resourceReference, mode: whole }),
+);
+
+const environment = list(
+  object({
+    name: text,
+    value: text,
+    valueFrom: object({
+      fieldRef: fieldReference,
+      resourceFieldRef: resourceReference,
+      configMapKeyRef: keyReference,
+      secretKeyRef: keyReference,
+    }),
+  }),
+  1024,
+);
+const environmentFrom = list(
+  object({
+    prefix: text,
+    configMapRef: object({ name: text, optional: flag }),
+    secretRef: object({ name: text, optional: flag }),
+  }),
+);
+
+// A probe or hook with a host would make the node itself send requests to any address (Pod Security Standards,
+// "Host Probes / Lifecycle Hooks").
+const noHost = refused('would make the provider’s node ask another host; leave it out to ask the pod itself');
+const httpGet = object({
+  path: text,
+  port: wholeOrText,
+  host: noHost,
+  scheme: oneOf('HTTP', 'HTTPS'),
+  httpHeaders: list(object({ name: text, value: text })),
+});
+const command = object({ command: list(text) });
+const tcpSocket = object({ port: wholeOrText, host: noHost });
+const probe = object({
+  exec: command,
+  httpGet,
+  tcpSocket,
+  grpc: object({ port: whole, service: text }),
+  initialDelaySeconds: whole,
+  timeoutSeconds: whole,
+  periodSeconds: whole,
+  successThreshold: whole,
+  failureThreshold: whole,
+  terminationGracePeriodSeconds: clamped(1, longestGraceSeconds),
+});
+const hook = object({ exec: command, httpGet, tcpSocket, sleep: object({ seconds: whole }) });
+
+const profile = object({ type: text, localhostProfile: text });
+const seLinux = object({ user: text, role: text, type: text, level: text });
+const noWindows = refused('is for Windows, which this provider does not run');
+
+/** What of it is allowed is decided by the pod security level (`pod-security.ts`). */
+const containerSecurity = object({
+  privileged: flag,
+  allowPrivilegeEscalation: flag,
+  readOnlyRootFilesystem: flag,
+  runAsNonRoot: flag,
+  runAsUser: whole,
+  runAsGroup: whole,
+  capabilities: object({ add: list(text), drop: list(text) }),
+  seccompProfile: profile,
+  appArmorProfile: profile,
+  seLinuxOptions: seLinux,
+  procMount: oneOf('Default'),
+  windowsOptions: noWindows,
+});
+const podSecurity = object({
+  runAsNonRoot: flag,
+  runAsUser: whole,
+  runAsGroup: whole,
+  fsGroup: whole,
+  fsGroupChangePolicy: oneOf('Always', 'OnRootMismatch'),
+  supplementalGroups: list(whole),
+  supplementalGroupsPolicy: oneOf('Merge', 'Strict'),
+  sysctls: list(object({ name: text, value: text })),
+  seccompProfile: profile,
+  appArmorProfile: profile,
+  seLinuxOptions: seLinux,
+  seLinuxChangePolicy: oneOf('Recursive', 'MountOption'),
+  windowsOptions: noWindows,
+});
+
+const container = object({
+  name: text,
+  image: text,
+  imagePullPolicy: oneOf('Always', 'IfNotPresent', 'Never'),
+  command: list(text, 4096),
+  args: list(text, 4096),
+  workingDir: text,
+  ports: list(
+    object({
+      name: text,
+      containerPort: whole,
+      protocol: oneOf('TCP', 'UDP', 'SCTP'),
+      hostPort: refused('would take a port of the provider’s node; use a Service'),
+      hostIP: refused('would take an address of the provider’s node; use a Service'),
+    }),
+  ),
+  env: environment,
+  envFrom: environmentFrom,
+  resources: object({
+    requests: quantityMap,
+    limits: quantityMap,
+    claims: refused('devices by resource claims are not offered here'),
+  }),
+  resizePolicy: list(object({ resourceName: text, restartPolicy: oneOf('NotRequired', 'RestartContainer') })),
+  // Sidecars (KEP-753).
+  restartPolicy: oneOf('Always'),
+  restartPolicyRules: refused('is not admitted here'),
+  volumeMounts: list(
+    object({
+      name: text,
+      mountPath: text,
+      subPath: text,
+      subPathExpr: text,
+      readOnly: flag,
+      recursiveReadOnly: oneOf('Disabled', 'IfPossible', 'Enabled'),
+      mountPropagation: oneOf('None'),
+    }),
+  ),
+  volumeDevices: refused('block devices are not offered here'),
+  livenessProbe: probe,
+  readinessProbe: probe,
+  startupProbe: probe,
+  lifecycle: object({ postStart: hook, preStop: hook, stopSignal: text }),
+  terminationMessagePath: text,
+  terminationMessagePolicy: oneOf('File', 'FallbackToLogsOnError'),
+  securityContext: containerSecurity,
+  stdin: flag,
+  stdinOnce: flag,
+  tty: flag,
+});
+
+const notOfferedVolume = refused(
+  'volumes of this type are not offered here; emptyDir, configMap, secret, downwardAPI and projected are',
+);
+const volumeItems = { items, defaultMode: whole, optional: flag };
+const volume = object({
+  name: text,
+  emptyDir: object({ medium: oneOf('', 'Memory', 'HugePages'), sizeLimit: wholeOrText }),
+  configMap: object({ name: text, ...volumeItems }),
+  secret: object({ secretName: text, ...volumeItems }),
+  downwardAPI: object({ items: downwardItems, defaultMode: whole }),
+  projected: object({
+    defaultMode: whole,
+    sources: list(
+      object({
+        configMap: object({ name: text, items, optional: flag }),
+        secret: object({ name: text, items, optional: flag }),
+        downwardAPI: object({ items: downwardItems }),
+        serviceAccountToken: refused('tokens of the provider’s API server are not handed out'),
+      }),
+    ),
+  }),
+  hostPath: refused('files of the provider’s nodes are not offered'),
+  persistentVolumeClaim: notOfferedVolume,
+  ephemeral: notOfferedVolume,
+  csi: notOfferedVolume,
+  nfs: notOfferedVolume,
+  image: notOfferedVolume,
+});
+
+/**
+ * The whole PodSpec. Emptied `emptyDir: {}` stays an object; scheduling is the provider's own, so what concerns it is
+ * dropped, but what would get round its scheduler is refused.
+ */
+export const podFields: Rule = object({
+  containers: list(container, 64),
+  initContainers: list(container, 64),
+  volumes: list(volume),
+  restartPolicy: oneOf('Always', 'OnFailure', 'Never'),
+  terminationGracePeriodSeconds: clamped(0, longestGraceSeconds),
+  activeDeadlineSeconds: whole,
+  hostname: text,
+  subdomain: text,
+  setHostnameAsFQDN: flag,
+  hostAliases: list(object({ ip: text, hostnames: list(text) })),
+  dnsPolicy: oneOf('ClusterFirst', 'Default', 'None'),
+  dnsConfig: object({
+    nameservers: list(text, 3),
+    searches: list(text, 32),
+    options: list(object({ name: text, value: text })),
+  }),
+  enableServiceLinks: flag,
+  shareProcessNamespace: flag,
+  imagePullSecrets: list(object({ name: text })),
+  securityContext: podSecurity,
+  os: object({ name: oneOf('linux') }),
+
+  // Decided by this provider.
+  tolerations: dropped,
+  affinity: dropped,
+  topologySpreadConstraints: dropped,
+  schedulerName: dropped,
+  schedulingGates: dropped,
+  priority: dropped,
+  preemptionPolicy: dropped,
+  readinessGates: dropped,
+  overhead: dropped,
+  serviceAccountName: dropped,
+  serviceAccount: dropped,
+  automountServiceAccountToken: dropped,
+  hostUsers: dropped,
+
+  hostNetwork: refused('the network of the provider’s nodes is not offered'),
+  hostPID: refused('the processes of the provider’s nodes are not offered'),
+  hostIPC: refused('the IPC of the provider’s nodes is not offered'),
+  nodeName: refused('would get round the provider’s scheduler'),
+  nodeSelector: refused('labels of nodes are the provider’s own; select the virtual node instead'),
+  priorityClassName: refused('priority classes are the provider’s own'),
+  runtimeClassName: refused('runtime classes are the provider’s own'),
+  ephemeralContainers: refused('is not admitted here; use exec'),
+  resourceClaims: refused('devices by resource claims are not offered here'),
+  resources: refused('resources of a whole pod are not admitted here; give them by container'),
+  hostnameOverride: refused('is not admitted here; use hostname'),
+});

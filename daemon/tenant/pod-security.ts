@@ -1,0 +1,135 @@
+/**
+ * The Pod Security Standards as far as the allow-list leaves room for breaking them. The namespace's label makes the API
+ * server check them again; this one says it earlier and names the field.
+ */
+import type { Grant } from '../../shared/api/grant.ts';
+import { Refusal } from './fields.ts';
+
+interface Profile {
+  type?: string;
+}
+interface Security {
+  privileged?: boolean;
+  allowPrivilegeEscalation?: boolean;
+  runAsNonRoot?: boolean;
+  runAsUser?: number;
+  capabilities?: { add?: string[]; drop?: string[] };
+  seccompProfile?: Profile;
+  appArmorProfile?: Profile;
+  seLinuxOptions?: { user?: string; role?: string; type?: string };
+  sysctls?: { name: string }[];
+}
+/** What of a PodSpec the standards look at. */
+export interface Securable {
+  securityContext?: Security;
+  containers?: { securityContext?: Security }[];
+  initContainers?: { securityContext?: Security }[];
+}
+
+/** Pod Security Standards, Baseline, "Capabilities". */
+const baselineCapabilities = new Set([
+  'AUDIT_WRITE',
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'MKNOD',
+  'NET_BIND_SERVICE',
+  'SETFCAP',
+  'SETGID',
+  'SETPCAP',
+  'SETUID',
+  'SYS_CHROOT',
+]);
+/** Baseline, "Sysctls". */
+const safeSysctls = new Set([
+  'kernel.shm_rmid_forced',
+  'net.ipv4.ip_local_port_range',
+  'net.ipv4.ip_unprivileged_port_start',
+  'net.ipv4.tcp_syncookies',
+  'net.ipv4.ping_group_range',
+  'net.ipv4.ip_local_reserved_ports',
+  'net.ipv4.tcp_keepalive_time',
+  'net.ipv4.tcp_fin_timeout',
+  'net.ipv4.tcp_keepalive_intvl',
+  'net.ipv4.tcp_keepalive_probes',
+]);
+/** Baseline, "SELinux". */
+const seLinuxTypes = new Set([
+  '',
+  'container_t',
+  'container_init_t',
+  'container_kvm_t',
+  'container_engine_t',
+]);
+
+/** Throws a Refusal when the pod is beyond the level. */
+export function checkPodSecurity(pod: Securable, level: Grant['podSecurity']): void {
+  if (level === 'privileged') return;
+  const refuse = (field: string, why: string): never => {
+    throw new Refusal(field, `${why} (pod security level ${level})`, 'PodSecurity');
+  };
+  const contexts: [string, Security | undefined, boolean][] = [
+    ['securityContext', pod.securityContext, false],
+    ...(pod.initContainers ?? []).map((each, index): [string, Security | undefined, boolean] => [
+      `initContainers[${index}].securityContext`,
+      each.securityContext,
+      true,
+    ]),
+    ...(pod.containers ?? []).map((each, index): [string, Security | undefined, boolean] => [
+      `containers[${index}].securityContext`,
+      each.securityContext,
+      true,
+    ]),
+  ];
+  for (const [path, context] of contexts) {
+    if (context !== undefined) checkBaseline(path, context, refuse);
+  }
+  if (level === 'restricted') checkRestricted(pod, contexts, refuse);
+}
+
+function checkBaseline(path: string, context: Security, refuse: (field: string, why: string) => never): void {
+  if (context.privileged === true) refuse(`${path}.privileged`, 'privileged containers are not allowed');
+  for (const capability of context.capabilities?.add ?? []) {
+    if (!baselineCapabilities.has(capability)) {
+      refuse(`${path}.capabilities.add`, `the capability ${capability.slice(0, 40)} is not allowed`);
+    }
+  }
+  for (const name of ['seccompProfile', 'appArmorProfile'] as const) {
+    const type = context[name]?.type;
+    // A Localhost profile would name files of the provider's nodes.
+    if (type !== undefined && type !== 'RuntimeDefault')
+      refuse(`${path}.${name}.type`, 'only RuntimeDefault is allowed');
+  }
+  const label = context.seLinuxOptions;
+  if (label?.user || label?.role || !seLinuxTypes.has(label?.type ?? '')) {
+    refuse(`${path}.seLinuxOptions`, 'user, role and other types than those of containers are not allowed');
+  }
+  for (const { name } of context.sysctls ?? []) {
+    if (!safeSysctls.has(name)) refuse(`${path}.sysctls`, `the sysctl ${name.slice(0, 60)} is not allowed`);
+  }
+}
+
+function checkRestricted(
+  pod: Securable,
+  contexts: readonly [string, Security | undefined, boolean][],
+  refuse: (field: string, why: string) => never,
+): void {
+  const whole = pod.securityContext;
+  for (const [path, context, isContainer] of contexts) {
+    if (context?.runAsUser === 0) refuse(`${path}.runAsUser`, 'must not be 0');
+    if (!isContainer) continue;
+    if (context?.allowPrivilegeEscalation !== false)
+      refuse(`${path}.allowPrivilegeEscalation`, 'must be false');
+    if ((context?.runAsNonRoot ?? whole?.runAsNonRoot) !== true)
+      refuse(`${path}.runAsNonRoot`, 'must be true');
+    if (!context?.capabilities?.drop?.includes('ALL')) refuse(`${path}.capabilities.drop`, 'must have ALL');
+    if (context?.capabilities?.add?.some((each) => each !== 'NET_BIND_SERVICE')) {
+      refuse(`${path}.capabilities.add`, 'only NET_BIND_SERVICE may be added');
+    }
+    if ((context?.seccompProfile ?? whole?.seccompProfile)?.type !== 'RuntimeDefault') {
+      refuse(`${path}.seccompProfile.type`, 'must be RuntimeDefault');
+    }
+  }
+}

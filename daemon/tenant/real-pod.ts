@@ -1,0 +1,149 @@
+/** The real pod of a ShadowPod, and what its record shows of it. Pure. */
+import type { ShadowPod } from '../../shared/api/offloading.ts';
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import type { Finding } from '../../shared/conditions.ts';
+import { annotations as known, labels } from '../../shared/names.ts';
+import type { Pod, PodSpec } from '../kube/types.ts';
+import { peeringLabels, reasons, restartsAnnotation } from './names.ts';
+
+/**
+ * Keys with these prefixes may come from a consumer, and keys without any. Others can mean something to this cluster:
+ * its network plugin, its policies, its meshes.
+ */
+const labelPrefixes = new Set([
+  'app.kubernetes.io',
+  'apps.kubernetes.io',
+  'statefulset.kubernetes.io',
+  'batch.kubernetes.io',
+  'helm.sh',
+]);
+const annotationKeys = new Set([
+  'kubectl.kubernetes.io/restartedAt',
+  'kubectl.kubernetes.io/default-container',
+]);
+const annotationPrefixes = new Set(['prometheus.io', 'checksum']);
+
+function kept(
+  map: Record<string, string> | undefined,
+  prefixes: ReadonlySet<string>,
+  keys: ReadonlySet<string>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(map ?? {}).filter(([key]) => {
+      const slash = key.indexOf('/');
+      return slash < 0 || keys.has(key) || prefixes.has(key.slice(0, slash));
+    }),
+  );
+}
+
+const none: ReadonlySet<string> = new Set();
+
+/** The pod to make. `restarts`: how often it was made before. */
+export function realPod(
+  shadow: ShadowPod,
+  peering: IncomingPeering,
+  originNamespace: string | undefined,
+  spec: PodSpec,
+  restarts: number,
+): Pod {
+  const { name, namespace = '', uid = '' } = shadow.metadata;
+  const system: Record<string, string> = {
+    ...peeringLabels(peering),
+    ...(originNamespace && { [labels.originNamespace]: originNamespace }),
+  };
+  // A person's own choice (Helm sets it), and nothing here selects by it.
+  delete system[labels.managedBy];
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      namespace,
+      labels: { ...kept(shadow.spec.labels, labelPrefixes, none), ...system },
+      annotations: {
+        ...kept(shadow.spec.annotations, annotationPrefixes, annotationKeys),
+        [known.originPodUID]: shadow.spec.podUID,
+        ...(restarts > 0 && { [restartsAnnotation]: String(restarts) }),
+      },
+      ownerReferences: [
+        {
+          apiVersion: shadow.apiVersion,
+          kind: shadow.kind,
+          name,
+          uid,
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    },
+    spec,
+  };
+}
+
+/** Is the pod the one that stands for this very shadow? */
+export const isPodOf = (pod: Pod, shadow: ShadowPod): boolean =>
+  pod.metadata.ownerReferences?.some((owner) => owner.uid === shadow.metadata.uid) ?? false;
+
+/** Succeeded or Failed: it will not run again. */
+export const isFinished = (pod: Pod | undefined): boolean =>
+  pod?.status?.phase === 'Succeeded' || pod?.status?.phase === 'Failed';
+
+/** Did the last pod of this shadow end for good? Then no other one is made (restartPolicy OnFailure or Never). */
+export function hasEnded(shadow: ShadowPod): boolean {
+  const status = shadow.status?.pod as { phase?: string; reason?: string } | undefined;
+  const ended = status?.phase === 'Succeeded' || status?.phase === 'Failed';
+  return (
+    ended && shadow.spec.pod['restartPolicy'] !== undefined && shadow.spec.pod['restartPolicy'] !== 'Always'
+  );
+}
+
+/** Images that the shadow asks for and the pod doesn't have yet: the only change of a pod that needs no new one. */
+export function imageChanges(
+  wanted: PodSpec,
+  pod: Pod,
+): { containers?: object[]; initContainers?: object[] } | undefined {
+  const changes = (['containers', 'initContainers'] as const).flatMap((list) => {
+    const changed = (wanted[list] ?? []).filter((container) => {
+      const present = pod.spec?.[list]?.find((each) => each.name === container.name);
+      return present !== undefined && container.image !== undefined && present.image !== container.image;
+    });
+    return changed.length === 0 ? [] : [[list, changed.map(({ name, image }) => ({ name, image }))] as const];
+  });
+  return changes.length === 0 ? undefined : Object.fromEntries(changes);
+}
+
+/** The condition Running. */
+export function runningFinding(pod: Pod | undefined): Finding {
+  const type = 'Running';
+  if (pod === undefined) {
+    return {
+      type,
+      status: 'False',
+      reason: reasons.PodMissing,
+      message: 'there is no pod for it on the provider',
+    };
+  }
+  const { phase = 'Pending', message, conditions } = pod.status ?? {};
+  if (phase === 'Running') {
+    return { type, status: 'True', reason: reasons.PodRunning, message: 'the pod runs on the provider' };
+  }
+  if (isFinished(pod)) {
+    return { type, status: 'False', reason: reasons.PodFinished, message: `the pod has ended: ${phase}` };
+  }
+  const unscheduled = conditions?.find((each) => each.type === 'PodScheduled' && each.status === 'False');
+  return {
+    type,
+    status: 'False',
+    reason: reasons.PodPending,
+    message: unscheduled?.message
+      ? `the provider’s scheduler found no node: ${unscheduled.message.slice(0, 500)}`
+      : (message ?? 'the pod is being started on the provider'),
+  };
+}
+
+/** What the record shows of the pod's status: all of it but which node of the provider it runs on. */
+export function shownStatus(pod: Pod): Record<string, unknown> | undefined {
+  if (pod.status === undefined) return undefined;
+  const { hostIP: _address, hostIPs: _addresses, ...shown } = pod.status;
+  return shown;
+}

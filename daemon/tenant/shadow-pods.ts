@@ -1,0 +1,210 @@
+/** ShadowPod ↔ the real pod: made, kept alive, mirrored, ended. */
+import type { ShadowPod } from '../../shared/api/offloading.ts';
+import type { Finding } from '../../shared/conditions.ts';
+import { labels } from '../../shared/names.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { isAlreadyExists, isForbidden, isInvalid, messageOf } from '../kube/errors.ts';
+import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
+import { kind, refOf } from '../kube/refs.ts';
+import { applyStatus } from '../kube/status.ts';
+import type { Pod } from '../kube/types.ts';
+import { admit, type Admission } from './admit.ts';
+import { deletionGraceAnnotation, fieldManager, reasons, tenantFinalizer } from './names.ts';
+import { hasEnded, imageChanges, isPodOf, realPod, runningFinding, shownStatus } from './real-pod.ts';
+import type { Ledger, World } from './world.ts';
+
+/** What is refused for want of room or by another admission is tried again, though nothing here changes. */
+const againMilliseconds = 30_000;
+
+/** The condition Admitted. Pure. */
+export function admittedFinding(admission: Admission): Finding {
+  return admission.admitted
+    ? { type: 'Admitted', status: 'True', reason: reasons.Admitted, message: 'the provider admits the pod' }
+    : { type: 'Admitted', status: 'False', reason: admission.reason, message: admission.message };
+}
+
+/** Seconds of grace that the consumer asks for; undefined: the pod's own. */
+export function askedGrace(shadow: ShadowPod): number | undefined {
+  const text = shadow.metadata.annotations?.[deletionGraceAnnotation];
+  if (text === undefined || !/^\d{1,5}$/.test(text)) return undefined;
+  return Math.min(Number(text), 3600);
+}
+
+/** The reconciler. Keys are `twin/name`. */
+export function reconcileShadowPod(context: ControllerContext, world: World, ledger: Ledger) {
+  const { kube, clock, events } = context;
+
+  const report = (
+    shadow: ShadowPod,
+    admitted: Finding,
+    pod: Pod | undefined,
+    restarts: number,
+    signal: AbortSignal,
+  ) =>
+    applyStatus(
+      {
+        kube,
+        fieldManager,
+        object: shadow,
+        now: clock.now(),
+        fields: {
+          podName: shadow.metadata.name,
+          podUID: pod?.metadata.uid ?? shadow.status?.podUID,
+          restarts,
+          // What was last known stays, also while a pod is being made again.
+          pod: (pod && shownStatus(pod)) ?? shadow.status?.pod,
+        },
+        findings: [admitted, runningFinding(pod)],
+      },
+      signal,
+    );
+
+  /** The grace that the pod gets: asked for, or its own. */
+  async function end(shadow: ShadowPod, signal: AbortSignal): Promise<Outcome | void> {
+    if (!hasFinalizer(shadow, tenantFinalizer)) return;
+    const ref = { kind: kind.pod, namespace: shadow.metadata.namespace ?? '', name: shadow.metadata.name };
+    const pod = await kube.get(ref, signal);
+    ledger.release(`${ref.namespace}/${ref.name}`);
+    if (pod === undefined || !isPodOf(pod, shadow)) {
+      await removeFinalizer(kube, shadow, tenantFinalizer, signal);
+      return;
+    }
+    const grace = askedGrace(shadow);
+    const asked = pod.metadata.deletionGracePeriodSeconds;
+    if (
+      pod.metadata.deletionTimestamp === undefined ||
+      (grace !== undefined && asked !== undefined && grace < asked)
+    ) {
+      await kube.delete(
+        ref,
+        { uid: pod.metadata.uid ?? '', ...(grace !== undefined && { gracePeriodSeconds: grace }) },
+        signal,
+      );
+    }
+    const admitted: Finding = {
+      type: 'Admitted',
+      status: 'True',
+      reason: reasons.Deleting,
+      message: 'the pod is being ended',
+    };
+    await report(
+      shadow,
+      admitted,
+      world.pods.byKey(`${ref.namespace}/${ref.name}`) ?? pod,
+      shadow.status?.restarts ?? 0,
+      signal,
+    );
+  }
+
+  async function keep(shadow: ShadowPod, key: string, signal: AbortSignal): Promise<Outcome | void> {
+    const twin = world.namespaces.byKey(shadow.metadata.namespace ?? '');
+    const peering = world.peeringOfTwin(twin);
+    let pod = world.pods.byKey(key);
+    const restarts = shadow.status?.restarts ?? 0;
+    const refuse = async (reason: Finding['reason'], message: string, retry?: Outcome) => {
+      ledger.release(key);
+      if (reason !== reasons.Preparing) events.emit(shadow, 'Warning', reason, message);
+      await report(shadow, { type: 'Admitted', status: 'False', reason, message }, pod, restarts, signal);
+      return retry;
+    };
+    if (twin === undefined || peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
+      return refuse(reasons.NoPeering, 'there is no incoming peering for it');
+    }
+    if (pod !== undefined && !isPodOf(pod, shadow)) {
+      // A pod of an earlier shadow of this name, on its way out.
+      if (pod.metadata.deletionTimestamp === undefined) {
+        await kube.delete(refOf(pod), { uid: pod.metadata.uid ?? '' }, signal);
+      }
+      pod = undefined;
+      await refuse(reasons.Preparing, 'an earlier pod of the same name is still being ended');
+      return;
+    }
+    const admission = admit(shadow.spec.pod, peering.spec.grant, ledger.used(peering.metadata.name, key));
+    if (pod !== undefined) {
+      const changes = admission.admitted ? imageChanges(admission.spec, pod) : undefined;
+      if (changes !== undefined && pod.metadata.deletionTimestamp === undefined) {
+        await kube.patch(refOf(pod), { spec: changes }, { type: 'strategic', fieldManager }, signal);
+      }
+      // It was admitted when it was made; a grant that shrinks takes nothing away.
+      const finding: Finding = {
+        type: 'Admitted',
+        status: 'True',
+        reason: reasons.Admitted,
+        message: 'the provider admits the pod',
+      };
+      await report(shadow, finding, pod, restarts, signal);
+      return;
+    }
+    if (hasEnded(shadow)) {
+      await report(
+        shadow,
+        {
+          type: 'Admitted',
+          status: 'True',
+          reason: reasons.PodFinished,
+          message: 'the pod has ended and is not made again',
+        },
+        undefined,
+        restarts,
+        signal,
+      );
+      return;
+    }
+    if (peering.spec.desired !== 'Active') {
+      const message = `the provider has set the peering to ${peering.spec.desired}: no new pods are admitted`;
+      return refuse(reasons.Cordoned, message);
+    }
+    if (!admission.admitted) {
+      const retry =
+        admission.reason === 'QuotaExceeded' ? { requeueAfterMilliseconds: againMilliseconds } : undefined;
+      return refuse(admission.reason, admission.message, retry);
+    }
+    ledger.reserve(peering.metadata.name, key, admission.usage);
+    const again = shadow.status?.podUID === undefined ? restarts : restarts + 1;
+    const wanted = realPod(
+      shadow,
+      peering,
+      twin.metadata.labels?.[labels.originNamespace],
+      admission.spec,
+      again,
+    );
+    try {
+      pod = await kube.create(wanted, signal, { fieldManager });
+    } catch (error) {
+      if (isAlreadyExists(error)) {
+        // The cache is behind, or a pod without our labels has the name.
+        pod = await kube.get(refOf(wanted), signal);
+        if (pod !== undefined && !isPodOf(pod, shadow)) {
+          ledger.release(key);
+          return refuse(
+            reasons.NameConflict,
+            `another pod of the name ${wanted.metadata.name} is in the twin`,
+            {
+              requeueAfterMilliseconds: 1000,
+            },
+          );
+        }
+      } else if (isForbidden(error) || isInvalid(error)) {
+        return refuse(reasons.NotAdmitted, `the provider’s API server says no: ${messageOf(error)}`, {
+          requeueAfterMilliseconds: againMilliseconds,
+        });
+      } else {
+        ledger.release(key);
+        throw error;
+      }
+    }
+    await report(shadow, admittedFinding(admission), pod, again, signal);
+  }
+
+  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+    const shadow = world.shadows.byKey(key);
+    if (shadow === undefined) {
+      ledger.release(key);
+      return;
+    }
+    if (shadow.metadata.deletionTimestamp !== undefined) return end(shadow, signal);
+    const kept = await ensureFinalizer(kube, shadow, tenantFinalizer, signal);
+    return kept && keep(kept, key, signal);
+  };
+}

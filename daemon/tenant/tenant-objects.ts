@@ -1,0 +1,146 @@
+/** What a tenant namespace holds: who the consumer is here, and the little that it may. Pure. */
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { tenantServiceAccount } from '../../shared/names.ts';
+import { kind, type AnyObject } from '../kube/refs.ts';
+import type {
+  Namespace,
+  PolicyRule,
+  ResourceQuota,
+  Role,
+  RoleBinding,
+  Secret,
+  ServiceAccount,
+} from '../kube/types.ts';
+import {
+  consumerRole,
+  gatewayRole,
+  gatewayServiceAccount,
+  identitySecret,
+  ownerAnnotation,
+  peeringLabels,
+  quotaName,
+  tenantNamespaceOf,
+} from './names.ts';
+
+const rbacGroup = 'rbac.authorization.k8s.io';
+const everything = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'];
+
+/** In the tenant namespace: wishes for twins, and the lease by which the consumer shows that it is alive. */
+export const tenantRules: readonly PolicyRule[] = [
+  { apiGroups: ['hawser.dev'], resources: ['twinnamespaces'], verbs: everything },
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    verbs: ['get', 'list', 'watch', 'create', 'update', 'patch'],
+  },
+];
+
+/** In each twin: shadow pods, what pods use, and a look at the pods themselves. Never pods, RBAC, quota or policies. */
+export const twinRules: readonly PolicyRule[] = [
+  { apiGroups: ['hawser.dev'], resources: ['shadowpods'], verbs: everything },
+  { apiGroups: [''], resources: ['configmaps', 'secrets', 'services'], verbs: everything },
+  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: everything },
+  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+  { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
+  // `get` as well: WebSockets begin with a GET (KEP-4006).
+  { apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs: ['get', 'create'] },
+];
+
+/** The gateway may mint tokens for this one account, bound to this one Secret. */
+export const gatewayRules: readonly PolicyRule[] = [
+  {
+    apiGroups: [''],
+    resources: ['serviceaccounts/token'],
+    resourceNames: [tenantServiceAccount],
+    verbs: ['create'],
+  },
+  { apiGroups: [''], resources: ['secrets'], resourceNames: [identitySecret], verbs: ['get'] },
+];
+
+/** A role and its binding to one service account. */
+export function roleWithBinding(
+  name: string,
+  namespace: string,
+  labels: Record<string, string>,
+  rules: readonly PolicyRule[],
+  subject: { name: string; namespace: string },
+): [Role, RoleBinding] {
+  const metadata = { name, namespace, labels };
+  return [
+    {
+      apiVersion: kind.role.apiVersion,
+      kind: kind.role.kind,
+      metadata,
+      rules: rules.map((rule) => ({ ...rule })),
+    },
+    {
+      apiVersion: kind.roleBinding.apiVersion,
+      kind: kind.roleBinding.kind,
+      metadata,
+      roleRef: { apiGroup: rbacGroup, kind: 'Role', name },
+      subjects: [{ kind: 'ServiceAccount', ...subject }],
+    },
+  ];
+}
+
+/** The tenant namespace itself. Nothing runs in it. */
+export function tenantNamespaceObject(peering: IncomingPeering): Namespace {
+  return {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: {
+      name: tenantNamespaceOf(peering),
+      labels: {
+        ...peeringLabels(peering),
+        'pod-security.kubernetes.io/enforce': 'restricted',
+      },
+      annotations: { [ownerAnnotation]: peering.metadata.uid ?? '' },
+    },
+  };
+}
+
+/** Everything in the tenant namespace but the identity Secret, which is made once and never again by itself. */
+export function tenantObjects(peering: IncomingPeering, hawserNamespace: string): AnyObject[] {
+  const namespace = tenantNamespaceOf(peering);
+  const labels = peeringLabels(peering);
+  const account: ServiceAccount = {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name: tenantServiceAccount, namespace, labels },
+    automountServiceAccountToken: false,
+  };
+  const quota: ResourceQuota = {
+    apiVersion: 'v1',
+    kind: 'ResourceQuota',
+    metadata: { name: quotaName, namespace, labels },
+    spec: {
+      hard: {
+        pods: '0',
+        'count/twinnamespaces.hawser.dev': '256',
+        'count/leases.coordination.k8s.io': '16',
+      },
+    },
+  };
+  return [
+    account,
+    quota,
+    ...roleWithBinding(consumerRole, namespace, labels, tenantRules, {
+      name: tenantServiceAccount,
+      namespace,
+    }),
+    ...roleWithBinding(gatewayRole, namespace, labels, gatewayRules, {
+      name: gatewayServiceAccount,
+      namespace: hawserNamespace,
+    }),
+  ];
+}
+
+/** The Secret whose deletion ends every token that is bound to it. It holds nothing. */
+export function identitySecretObject(peering: IncomingPeering): Secret {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: identitySecret, namespace: tenantNamespaceOf(peering), labels: peeringLabels(peering) },
+    type: 'Opaque',
+  };
+}

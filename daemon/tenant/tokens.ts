@@ -1,0 +1,74 @@
+/** PeeringTokens: can they be redeemed, and when are they swept away. */
+import type { PeeringToken } from '../../shared/api/peerings.ts';
+import type { Finding } from '../../shared/conditions.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { refOf } from '../kube/refs.ts';
+import { applyStatus } from '../kube/status.ts';
+import { fieldManager, reasons } from './names.ts';
+import type { World } from './world.ts';
+
+/** A spent or expired token stays so long, for whoever wonders what became of it. */
+export const keptMilliseconds = 24 * 3_600_000;
+
+/** What is true of a token, and when to look again. Pure. `now`: milliseconds since 1970. */
+export function judgeToken(
+  token: PeeringToken,
+  now: number,
+): { finding: Finding; sweep: boolean; lookAgainAfter: number | undefined } {
+  const { expiresAt, revoked } = token.spec;
+  const expiry = Date.parse(expiresAt);
+  const redeemed = token.status?.redeemedBy;
+  const type = 'Redeemable';
+  const expired = !(now < expiry);
+  const sweepAt = (Number.isFinite(expiry) ? expiry : now) + keptMilliseconds;
+  const finding: Finding =
+    redeemed !== undefined
+      ? {
+          type,
+          status: 'False',
+          reason: reasons.Redeemed,
+          message: `redeemed by ${redeemed.clusterID} at ${redeemed.at}`,
+        }
+      : revoked === true
+        ? {
+            type,
+            status: 'False',
+            reason: reasons.RevokedToken,
+            message: 'revoked before anybody redeemed it',
+          }
+        : expired
+          ? {
+              type,
+              status: 'False',
+              reason: reasons.Expired,
+              message: `expired at ${expiresAt} without being redeemed`,
+            }
+          : {
+              type,
+              status: 'True',
+              reason: reasons.Redeemable,
+              message: `can be redeemed once until ${expiresAt}`,
+            };
+  return {
+    finding,
+    sweep: expired && now >= sweepAt,
+    lookAgainAfter: expired ? Math.max(1000, sweepAt - now) : Math.max(100, expiry - now),
+  };
+}
+
+/** The reconciler. Keys are `namespace/name`. */
+export function reconcileToken(context: ControllerContext, world: World) {
+  const { kube, clock } = context;
+  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+    const token = world.tokens.byKey(key);
+    if (token === undefined || token.metadata.deletionTimestamp !== undefined) return;
+    const { finding, sweep, lookAgainAfter } = judgeToken(token, clock.now());
+    if (sweep) {
+      await kube.delete(refOf(token), { uid: token.metadata.uid ?? '' }, signal);
+      return;
+    }
+    await applyStatus({ kube, fieldManager, object: token, now: clock.now(), findings: [finding] }, signal);
+    return lookAgainAfter === undefined ? undefined : { requeueAfterMilliseconds: lookAgainAfter };
+  };
+}

@@ -1,0 +1,183 @@
+/** What a twin namespace is made of. Pure. */
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import type { TwinNamespace } from '../../shared/api/offloading.ts';
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { labels as known, tenantServiceAccount } from '../../shared/names.ts';
+import type { AnyObject } from '../kube/refs.ts';
+import { kind } from '../kube/refs.ts';
+import type { LimitRange, Namespace, NetworkPolicy, ResourceQuota, ServiceAccount } from '../kube/types.ts';
+import {
+  consumerRole,
+  limitRangeName,
+  networkPolicyName,
+  ownerAnnotation,
+  peeringLabels,
+  quotaName,
+  tenantNamespaceOf,
+} from './names.ts';
+import { roleWithBinding, twinRules } from './tenant-objects.ts';
+import { containerDefaults } from './usage.ts';
+
+/** Names that a consumer cannot have here, though nobody has them yet. */
+const reservedNames = /^(kube-|openshift-|hawser-|default$)/;
+
+/** Why the consumer cannot have a namespace of that name; undefined: it can. `present`: the namespace, if there is one. */
+export function nameProblem(
+  twin: TwinNamespace,
+  present: Namespace | undefined,
+): { reason: 'NameConflict' | 'NameReserved'; message: string } | undefined {
+  const name = twin.spec.namespace;
+  if (present !== undefined && present.metadata.annotations?.[ownerAnnotation] !== twin.metadata.uid) {
+    return {
+      reason: 'NameConflict',
+      message: `a namespace ${name} exists on this cluster and is not this twin’s; ask for another name (NamespaceOffloading spec.twinName on the consumer)`,
+    };
+  }
+  if (reservedNames.test(name)) {
+    return {
+      reason: 'NameReserved',
+      message: `the name ${name} is kept for the provider’s own namespaces; ask for another name (NamespaceOffloading spec.twinName on the consumer)`,
+    };
+  }
+  return undefined;
+}
+
+/** Labels of a twin. */
+export function twinLabels(twin: TwinNamespace, peering: IncomingPeering): Record<string, string> {
+  return { ...peeringLabels(peering), [known.originNamespace]: twin.spec.sourceNamespace };
+}
+
+/** The namespace. */
+export function twinNamespaceObject(twin: TwinNamespace, peering: IncomingPeering): Namespace {
+  const level = peering.spec.grant.podSecurity;
+  return {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: {
+      name: twin.spec.namespace,
+      labels: {
+        ...twinLabels(twin, peering),
+        'pod-security.kubernetes.io/enforce': level,
+        'pod-security.kubernetes.io/enforce-version': 'latest',
+      },
+      annotations: { [ownerAnnotation]: twin.metadata.uid ?? '' },
+    },
+  };
+}
+
+/** Everything in it that the provider makes. */
+export function twinObjects(
+  twin: TwinNamespace,
+  peering: IncomingPeering,
+  network: { local: LocalCluster | undefined; tunnel: Tunnel | undefined },
+): AnyObject[] {
+  const namespace = twin.spec.namespace;
+  const labels = twinLabels(twin, peering);
+  const metadata = (name: string) => ({ name, namespace, labels });
+  const grant = peering.spec.grant;
+  // Applied here and not left to Kubernetes, so that the first pod need not wait for it.
+  const account: ServiceAccount = {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: metadata('default'),
+    automountServiceAccountToken: false,
+  };
+  // The whole grant for each twin: the sum over all of them is kept by `admit`.
+  const quota: ResourceQuota = {
+    apiVersion: 'v1',
+    kind: 'ResourceQuota',
+    metadata: metadata(quotaName),
+    spec: {
+      hard: {
+        pods: String(grant.pods),
+        'requests.cpu': grant.cpu,
+        'limits.cpu': grant.cpu,
+        'requests.memory': grant.memory,
+        'limits.memory': grant.memory,
+        ...(grant.ephemeralStorage !== undefined && { 'limits.ephemeral-storage': grant.ephemeralStorage }),
+        // A consumer must not open the provider to the outside, nor fill its store.
+        'services.loadbalancers': '0',
+        'services.nodeports': '0',
+        persistentvolumeclaims: '0',
+        'count/secrets': '2000',
+        'count/configmaps': '2000',
+        'count/services': '1000',
+        'count/endpointslices.discovery.k8s.io': '2000',
+        'count/shadowpods.hawser.dev': String(grant.pods * 2 + 100),
+      },
+    },
+  };
+  const defaults = containerDefaults(grant);
+  const limits: LimitRange = {
+    apiVersion: 'v1',
+    kind: 'LimitRange',
+    metadata: metadata(limitRangeName),
+    spec: {
+      limits: [{ type: 'Container', default: defaults.limits, defaultRequest: defaults.requests }],
+    },
+  };
+  return [
+    account,
+    quota,
+    limits,
+    networkPolicy(twin, peering, network),
+    ...roleWithBinding(consumerRole, namespace, labels, twinRules, {
+      name: tenantServiceAccount,
+      namespace: tenantNamespaceOf(peering),
+    }),
+  ];
+}
+
+/** Cloud metadata services answer there: RFC 3927 link-local addresses. */
+const linkLocal = '169.254.0.0/16';
+
+/**
+ * Consumer's pods ↔ this consumer's pods here and at home; out: DNS and the world, but nothing of this cluster. Behind
+ * the engine's admission, for traffic that never enters a tunnel.
+ */
+export function networkPolicy(
+  twin: TwinNamespace,
+  peering: IncomingPeering,
+  { local, tunnel }: { local: LocalCluster | undefined; tunnel: Tunnel | undefined },
+): NetworkPolicy {
+  const sameConsumer = {
+    namespaceSelector: { matchLabels: { [known.origin]: peering.spec.remoteCluster } },
+  };
+  const atHome = (tunnel?.spec.remaps ?? []).map(({ mapped }) => ({ ipBlock: { cidr: mapped } }));
+  const status = local?.status;
+  const own = [...(status?.podCIDRs ?? []), ...(status?.serviceCIDRs ?? []), ...(status?.nodeCIDRs ?? [])];
+  const world = (family: 4 | 6) => {
+    const any = family === 4 ? '0.0.0.0/0' : '::/0';
+    const except = [...new Set(own)].filter((cidr) => cidr.includes(':') === (family === 6));
+    if (family === 4) except.push(linkLocal);
+    return { ipBlock: { cidr: any, ...(except.length > 0 && { except }) } };
+  };
+  const dnsPorts = [
+    { protocol: 'UDP', port: 53 },
+    { protocol: 'TCP', port: 53 },
+  ];
+  return {
+    apiVersion: kind.networkPolicy.apiVersion,
+    kind: kind.networkPolicy.kind,
+    metadata: { name: networkPolicyName, namespace: twin.spec.namespace, labels: twinLabels(twin, peering) },
+    spec: {
+      podSelector: {},
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [{ from: [sameConsumer, ...atHome] }],
+      egress: [
+        { to: [sameConsumer, ...atHome] },
+        {
+          to: [
+            {
+              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
+              podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+            },
+          ],
+          ports: dnsPorts,
+        },
+        { to: [world(4), world(6)] },
+      ],
+    },
+  };
+}

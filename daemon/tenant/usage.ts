@@ -1,0 +1,174 @@
+/** What pods use of a grant: sums of requests and limits, as ResourceQuota counts them. Pure. */
+import type { Grant } from '../../shared/api/grant.ts';
+import {
+  formatQuantity,
+  parseQuantity,
+  QuantityError,
+  type QuantityFormat,
+} from '../../shared/quantities.ts';
+import type { Container, PodSpec } from '../kube/types.ts';
+import { Refusal } from './fields.ts';
+
+/** Thousand-millionths of cores and bytes; limits, which are never less than requests. */
+export interface Usage {
+  cpu: bigint;
+  memory: bigint;
+  ephemeralStorage: bigint;
+  pods: number;
+}
+
+export const nothing: Usage = { cpu: 0n, memory: 0n, ephemeralStorage: 0n, pods: 0 };
+
+const resources = [
+  ['cpu', 'cpu', 'Decimal'],
+  ['memory', 'memory', 'Binary'],
+  ['ephemeral-storage', 'ephemeralStorage', 'Binary'],
+] as const satisfies readonly (readonly [string, keyof Usage, QuantityFormat])[];
+
+/** A container that asks for nothing gets this much for sure. */
+const defaultRequests: Readonly<Record<string, string>> = { cpu: '50m', memory: '64Mi' };
+/** And may use one sixteenth of the grant, so that sixteen such containers fit. */
+const defaultShare = 16n;
+
+/** What a container gets that names no requests or limits: for `admit` and for the twins' LimitRange. */
+export function containerDefaults(grant: Grant): {
+  requests: Record<string, string>;
+  limits: Record<string, string>;
+} {
+  const limits: Record<string, string> = {};
+  const requests: Record<string, string> = {};
+  for (const [name, key, format] of resources) {
+    const granted = grant[key];
+    const request = defaultRequests[name];
+    if (granted === undefined || request === undefined) continue;
+    const share = roundDown(parseQuantity(granted) / defaultShare, format);
+    const least = parseQuantity(request);
+    limits[name] = formatQuantity(share > least ? share : least, format);
+    requests[name] = request;
+  }
+  return { requests, limits };
+}
+
+// Whole thousandths of cores, whole Mi of memory: what people can read.
+function roundDown(nano: bigint, format: QuantityFormat): bigint {
+  const step = format === 'Decimal' ? 1_000_000n : 1_000_000_000n << 20n;
+  return nano < step ? nano : (nano / step) * step;
+}
+
+/** Fills in requests and limits where they are missing, as LimitRange would; returns new containers. */
+export function withDefaults(spec: PodSpec, grant: Grant): PodSpec {
+  const defaults = containerDefaults(grant);
+  const fill = (container: Container): Container => {
+    const requests = { ...container.resources?.requests };
+    const limits = { ...container.resources?.limits };
+    for (const [name, share] of Object.entries(defaults.limits)) {
+      const request = requests[name];
+      const limit = limits[name];
+      if (limit === undefined) limits[name] = request !== undefined && more(request, share) ? request : share;
+      // As Kubernetes does: a limit alone is the request too.
+      if (request === undefined) requests[name] = limit ?? defaults.requests[name] ?? share;
+    }
+    return { ...container, resources: { ...container.resources, requests, limits } };
+  };
+  return {
+    ...spec,
+    containers: spec.containers.map(fill),
+    ...(spec.initContainers && { initContainers: spec.initContainers.map(fill) }),
+  };
+}
+
+const more = (a: string, b: string): boolean => quantity(a, 'resources') > quantity(b, 'resources');
+
+function quantity(text: string, field: string): bigint {
+  try {
+    return parseQuantity(text);
+  } catch (error) {
+    if (error instanceof QuantityError) throw new Refusal(field, error.message, 'Malformed');
+    throw error;
+  }
+}
+
+/** Which resources a container may name at all; devices and huge pages are not part of a grant. */
+export function checkResourceNames(spec: PodSpec): void {
+  for (const list of ['initContainers', 'containers'] as const) {
+    spec[list]?.forEach((container, index) => {
+      for (const part of ['requests', 'limits'] as const) {
+        for (const [name, value] of Object.entries(container.resources?.[part] ?? {})) {
+          const field = `${list}[${index}].resources.${part}.${name.slice(0, 60)}`;
+          if (!resources.some(([known]) => known === name)) {
+            throw new Refusal(
+              field,
+              'is not among the resources of the grant: cpu, memory, ephemeral-storage',
+            );
+          }
+          if (quantity(value, field) < 0n) throw new Refusal(field, 'must not be negative', 'Malformed');
+        }
+      }
+    });
+  }
+}
+
+/** What one pod uses: containers and sidecars together, or the largest step of its beginning (KEP-753). */
+export function podUsage(spec: Pick<PodSpec, 'containers' | 'initContainers'>): Usage {
+  const usage: Usage = { ...nothing, pods: 1 };
+  for (const [name, key] of resources) {
+    const of = (container: Container): bigint => {
+      const { requests, limits } = container.resources ?? {};
+      const limit = quantity(limits?.[name] ?? '0', `resources.limits.${name}`);
+      const request = quantity(requests?.[name] ?? '0', `resources.requests.${name}`);
+      return limit > request ? limit : request;
+    };
+    let sidecars = 0n;
+    let beginning = 0n;
+    for (const container of spec.initContainers ?? []) {
+      const own = of(container);
+      const step = sidecars + own;
+      if (step > beginning) beginning = step;
+      if (container['restartPolicy'] === 'Always') sidecars += own;
+    }
+    const running = spec.containers.reduce((sum, container) => sum + of(container), sidecars);
+    usage[key] = running > beginning ? running : beginning;
+  }
+  return usage;
+}
+
+export function addUsage(a: Usage, b: Usage): Usage {
+  return {
+    cpu: a.cpu + b.cpu,
+    memory: a.memory + b.memory,
+    ephemeralStorage: a.ephemeralStorage + b.ephemeralStorage,
+    pods: a.pods + b.pods,
+  };
+}
+
+/** The first resource of which the pod asks more than is left; undefined when it fits. */
+export function shortage(
+  grant: Grant,
+  used: Usage,
+  asked: Usage,
+): { resource: string; message: string } | undefined {
+  if (used.pods + asked.pods > grant.pods) {
+    return { resource: 'pods', message: `${grant.pods} pods are granted and all in use` };
+  }
+  for (const [name, key, format] of resources) {
+    const granted = grant[key];
+    if (granted === undefined) continue;
+    const left = parseQuantity(granted) - used[key];
+    if (asked[key] <= left) continue;
+    const shown = (nano: bigint) => formatQuantity(nano < 0n ? 0n : nano, format);
+    return {
+      resource: name,
+      message: `the pod may use ${shown(asked[key])} of ${name} (its limits, with defaults), ${shown(left)} of the granted ${granted} is left`,
+    };
+  }
+  return undefined;
+}
+
+/** As the status of an IncomingPeering shows it. */
+export function shownUsage(usage: Usage): { cpu: string; memory: string; pods: number } {
+  return {
+    cpu: formatQuantity(usage.cpu, 'Decimal'),
+    memory: formatQuantity(usage.memory, 'Binary'),
+    pods: usage.pods,
+  };
+}

@@ -1,0 +1,89 @@
+/** The caches that tenant/ reads, and the ledger. */
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { labels } from '../../shared/names.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import { keyOf, kind } from '../kube/refs.ts';
+import type { Namespace, Pod } from '../kube/types.ts';
+import { identitySecret, tenantNamespaceOf } from './names.ts';
+import { isFinished } from './real-pod.ts';
+import { addUsage, nothing, podUsage, type Usage } from './usage.ts';
+
+/** The caches. Asking for one starts its watch. */
+export function createWorld(context: ControllerContext) {
+  const { informer, namespace } = context;
+  const world = {
+    incoming: informer(kind.incomingPeering),
+    outgoing: informer(kind.outgoingPeering),
+    remotes: informer(kind.remoteCluster),
+    local: informer(kind.localCluster),
+    tunnels: informer(kind.tunnel),
+    tokens: informer(kind.peeringToken, { namespace }),
+    twins: informer(kind.twinNamespace),
+    shadows: informer(kind.shadowPod),
+    namespaces: informer(kind.namespace, { labelSelector: `${labels.managedBy}=hawser` }),
+    /** Pods of consumers. */
+    pods: informer(kind.pod, { labelSelector: labels.origin }),
+    /** Identity Secrets, and nothing of what is in them or other Secrets. */
+    identities: informer(kind.secret, {
+      labelSelector: `${labels.managedBy}=hawser,${labels.origin}`,
+      fieldSelector: `metadata.name=${identitySecret}`,
+      transform: {
+        name: 'metadata',
+        apply: ({ apiVersion, kind: name, metadata }) => ({ apiVersion, kind: name, metadata }),
+      },
+    }),
+    /** The peering that owns a tenant namespace. */
+    peeringOfTenant(tenant: string): IncomingPeering | undefined {
+      return world.incoming.list().find((peering) => tenantNamespaceOf(peering) === tenant);
+    },
+    /** The peering that a twin belongs to, by the labels that only this controller sets. */
+    peeringOfTwin(twin: Namespace | undefined): IncomingPeering | undefined {
+      const name = twin?.metadata.labels?.[labels.peering];
+      return name === undefined ? undefined : world.incoming.byKey(name);
+    },
+    /** The peering that a pod of a consumer belongs to. */
+    peeringNameOfPod: (pod: Pod): string | undefined => pod.metadata.labels?.[labels.peering],
+  };
+  return world;
+}
+
+export type World = ReturnType<typeof createWorld>;
+
+/**
+ * What each peering's pods use. Counts pods that exist and those that were admitted a moment ago but that the cache
+ * doesn't show yet, so that two at once cannot both get the last of a grant.
+ */
+export interface Ledger {
+  /** Of all pods of the peering but the one named. */
+  used(peering: string, exceptKey?: string): Usage;
+  /** Counts a pod from now on, for a minute at most, until the cache shows it. */
+  reserve(peering: string, key: string, usage: Usage): void;
+  release(key: string): void;
+}
+
+const reservationMilliseconds = 60_000;
+
+/** A ledger over the world. */
+export function createLedger(world: Pick<World, 'pods' | 'peeringNameOfPod'>, now: () => number): Ledger {
+  const reserved = new Map<string, { peering: string; usage: Usage; until: number }>();
+  return {
+    used(peering, exceptKey) {
+      let sum = nothing;
+      for (const pod of world.pods.list()) {
+        const key = keyOf(pod);
+        // As ResourceQuota does: pods that have ended use nothing.
+        if (key === exceptKey || pod.spec === undefined || isFinished(pod)) continue;
+        if (world.peeringNameOfPod(pod) === peering) sum = addUsage(sum, podUsage(pod.spec));
+      }
+      for (const [key, { peering: owner, usage, until }] of reserved) {
+        if (world.pods.byKey(key) !== undefined || until < now()) reserved.delete(key);
+        else if (owner === peering && key !== exceptKey) sum = addUsage(sum, usage);
+      }
+      return sum;
+    },
+    reserve(peering, key, usage) {
+      reserved.set(key, { peering, usage, until: now() + reservationMilliseconds });
+    },
+    release: (key) => void reserved.delete(key),
+  };
+}
