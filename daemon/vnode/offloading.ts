@@ -13,20 +13,12 @@ import {
   type Outcome,
 } from '../kube/index.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
+import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
 import { addFinalizer } from './finalizers.ts';
 import { desiredTwin, planTwin, selects, summarise, twinReasons } from './twin-plan.ts';
 import { removeTwin, unoffload } from './unoffload.ts';
-import {
-  boundNamespace,
-  fieldManager,
-  isOffloadable,
-  ownClusterID,
-  twinOf,
-  twinsOf,
-  vnodeFinalizer,
-  type World,
-} from './world.ts';
+import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type World } from './world.ts';
 
 /** The one NamespaceOffloading of a namespace. */
 export const offloadingName = 'offloading';

@@ -17,6 +17,7 @@ import {
   type Outcome,
 } from '../kube/index.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
+import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
 import type { Pod, PodStatus } from '../kube/types.ts';
 import { offloadingName } from './offloading.ts';
@@ -29,16 +30,7 @@ import {
   type Hindrance,
 } from './pod-status.ts';
 import { deletionGrace, deletionGraceAnnotation, desiredShadowPod } from './shadow-pod.ts';
-import {
-  boundNamespace,
-  fieldManager,
-  ownClusterID,
-  peeringOfNode,
-  sourceOf,
-  twinOf,
-  twinsOf,
-  type World,
-} from './world.ts';
+import { fieldManager, ownClusterID, peeringOfNode, type World } from './world.ts';
 
 /** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
 const addressRetryMilliseconds = 1_000;
@@ -99,15 +91,6 @@ function shadowKeys(remote: Remote | undefined): string[] {
       .list()
       .map((shadow) => `${source}/${shadow.metadata.name}`),
   );
-}
-
-function boundTwins(remote: Remote): { source: string; namespace: string }[] {
-  return twinsOf(remote)
-    .list()
-    .flatMap((twin) => {
-      const namespace = boundNamespace(twin, twin.spec.sourceUID);
-      return namespace === undefined ? [] : [{ source: twin.spec.sourceNamespace, namespace }];
-    });
 }
 
 async function reconcilePod(world: World, key: string, signal: AbortSignal): Promise<Outcome | void> {

@@ -4,8 +4,9 @@
  */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { applyStatus, kind, keyOf, messageOf, type Outcome } from '../kube/index.ts';
+import { twinsOf } from '../kube/twins.ts';
 import { labels } from '../../shared/names.ts';
-import { fieldManager, ownClusterID, twinsOf, vnodeFinalizer, type World } from './world.ts';
+import { fieldManager, ownClusterID, vnodeFinalizer, type World } from './world.ts';
 import { removeFinalizer } from './finalizers.ts';
 import { deleteLease } from './lease.ts';
 import { planRemoval } from './removal-plan.ts';

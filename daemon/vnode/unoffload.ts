@@ -2,11 +2,12 @@
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { applyStatus, keyOf, kind, messageOf, type Outcome } from '../kube/index.ts';
 import type { Remote } from '../kube/remote.ts';
+import { twinOf, twinsOf } from '../kube/twins.ts';
 import type { Pod } from '../kube/types.ts';
 import { evictPods } from './eviction.ts';
 import { removeFinalizer } from './finalizers.ts';
 import { reachableDeadlineMilliseconds, unreachableDeadlineMilliseconds } from './removal-plan.ts';
-import { fieldManager, isOffloadable, twinOf, twinsOf, vnodeFinalizer, type World } from './world.ts';
+import { fieldManager, isOffloadable, vnodeFinalizer, type World } from './world.ts';
 
 const lookAgainMilliseconds = 2_000;
 

@@ -1,11 +1,10 @@
 /** What the controllers of virtual nodes look at: caches of both clusters, and the questions that all of them ask. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
-import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
+import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
-import { isTrue } from '../../shared/conditions.ts';
 import { kind, type ControllerContext, type Informer } from '../kube/index.ts';
-import { remoteClients, type Remote, type RemoteClients } from '../kube/remote.ts';
+import { remoteClients, type RemoteClients } from '../kube/remote.ts';
 import type { Namespace, Node } from '../kube/types.ts';
 import { virtualPods, type VirtualPods } from '../kube/virtual-pods.ts';
 
@@ -54,31 +53,4 @@ export function peeringOfNode(world: World, nodeName: string | undefined): Outgo
 /** The namespaces that may not be offloaded: what the cluster itself needs to come up. */
 export function isOffloadable(namespace: string, own: string): boolean {
   return namespace !== own && !namespace.startsWith('kube-');
-}
-
-/** The cache of a provider's TwinNamespaces for this cluster. */
-export function twinsOf(remote: Remote): Informer<TwinNamespace> {
-  return remote.informer(kind.twinNamespace, { namespace: remote.tenantNamespace });
-}
-
-/** The TwinNamespace of a namespace at a provider: it has the namespace's own name. */
-export function twinOf(remote: Remote, namespace: string): TwinNamespace | undefined {
-  return twinsOf(remote).get(remote.tenantNamespace, namespace);
-}
-
-/** Name of the bound namespace there; undefined unless it is bound, and for this very namespace. */
-export function boundNamespace(
-  twin: TwinNamespace | undefined,
-  sourceUID: string | undefined,
-): string | undefined {
-  if (twin === undefined || twin.metadata.deletionTimestamp !== undefined) return undefined;
-  if (!isTrue(twin.status?.conditions, 'Bound')) return undefined;
-  return twin.spec.sourceUID === sourceUID ? twin.status?.namespace : undefined;
-}
-
-/** The namespace here that a namespace at the provider stands for. */
-export function sourceOf(remote: Remote, twinName: string | undefined): string | undefined {
-  return twinsOf(remote)
-    .list()
-    .find((twin) => twin.status?.namespace === twinName)?.spec.sourceNamespace;
 }

@@ -1,0 +1,34 @@
+/** What the kubelet API says of the virtual nodes themselves. Pure. */
+import type { Pod } from '../kube/types.ts';
+
+/** `GET /pods`: all pods of this cluster's virtual nodes, which share one address. */
+export function podList(pods: readonly Pod[]): object {
+  return { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: pods };
+}
+
+/**
+ * `GET /stats/summary`: which pods run since when. What they use is the provider's to measure, and nothing is made up
+ * here: a field that is missing is one that is not known.
+ */
+export function summary(nodeName: string, startedAt: string, pods: readonly Pod[]): object {
+  return {
+    node: { nodeName, startTime: startedAt },
+    pods: pods
+      .filter((pod) => pod.status?.phase === 'Running')
+      .map((pod) => ({
+        podRef: { name: pod.metadata.name, namespace: pod.metadata.namespace, uid: pod.metadata.uid },
+        startTime: pod.status?.startTime ?? startedAt,
+        containers: [],
+      })),
+  };
+}
+
+/** `GET /metrics/resource`: nothing was measured, and no scrape failed. Prometheus text format 0.0.4. */
+export function resourceMetrics(): string {
+  return [
+    '# HELP resource_scrape_error [STABLE] 1 if there was an error while getting container metrics, 0 otherwise',
+    '# TYPE resource_scrape_error gauge',
+    'resource_scrape_error 0',
+    '',
+  ].join('\n');
+}
