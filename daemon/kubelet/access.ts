@@ -26,12 +26,12 @@ export interface Attributes {
  * a kubelet lets `get nodes/proxy` do that, which reads like a right to look and is one to act.
  */
 export function attributesOf(route: Route): readonly Attributes[] {
-  return attributes[route.kind];
+  return needed[route.kind];
 }
 
 const look: Attributes = { verb: 'get', subresource: 'proxy' };
 const act: Attributes = { verb: 'create', subresource: 'proxy' };
-const attributes: Readonly<Record<Route['kind'], readonly Attributes[]>> = {
+const needed: Readonly<Record<Route['kind'], readonly Attributes[]>> = {
   Exec: [act],
   Attach: [act],
   PortForward: [act],
@@ -120,7 +120,7 @@ export function createAccess(kube: KubeClient, clock: Clock): Access {
 
   async function review(
     user: User,
-    attributes: Attributes,
+    wanted: Attributes,
     nodeName: string | undefined,
     signal: AbortSignal,
   ) {

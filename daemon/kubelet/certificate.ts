@@ -105,7 +105,7 @@ export async function signedByCluster(
             },
           ],
         },
-      } as SigningRequest,
+      },
       { subresource: 'approval' },
       signal,
     );
