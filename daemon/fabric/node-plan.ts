@@ -14,6 +14,7 @@ import { toMapped } from '../../shared/net/address-mapping.ts';
 import { probeAddress } from '../../shared/net/external-cidr.ts';
 import { ports, tunDevice } from '../../shared/names.ts';
 import type { HostAddress, HostPlan, HostRoute } from '../host/plan.ts';
+import { addressOf, isEndpoint, isTunnelKey } from './wire-text.ts';
 import { planAdmission, type TwinPod } from './admission.ts';
 import type { DevicePeer, DeviceRoute } from './ports.ts';
 import type { World, WorldNode, WorldTunnel } from './world.ts';
@@ -93,6 +94,7 @@ export function planNode(world: World): NodePlan {
     if (!holdsSlot && other.slot === undefined) continue;
     const { publicKey, endpoint } = other;
     if (publicKey === undefined || endpoint === undefined) continue;
+    if (!isTunnelKey(publicKey) || !isEndpoint(endpoint)) continue;
     if (publicKey === node.publicKey || peers.has(publicKey)) {
       warnings.push(`node ${other.name} has the tunnel key of another node and is left out`);
       continue;
@@ -223,11 +225,6 @@ function placeTunnels(world: World, podRanges: readonly Range[], warnings: strin
   });
 }
 
-/** `192.0.2.1:7470`, `[2001:db8::1]:7470` → the address. */
-export function addressOf(endpoint: string): string {
-  return endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-}
-
 /** Adds a remote's slots as peers; returns their keys. */
 function planRemotePeers(
   world: World,
@@ -247,6 +244,13 @@ function planRemotePeers(
   const translation = planTranslation(tunnel);
   const targets: string[] = [];
   for (const slot of tunnel.slots) {
+    // One entry that the device refuses would make it refuse the whole configuration, everybody's.
+    if (!isTunnelKey(slot.publicKey) || (slot.endpoint !== undefined && !isEndpoint(slot.endpoint))) {
+      warnings.push(
+        `slot ${slot.name} of ${tunnel.remoteCluster} has a malformed key or endpoint and is left out`,
+      );
+      continue;
+    }
     if (slot.publicKey === world.node.publicKey || peers.has(slot.publicKey)) {
       warnings.push(
         `slot ${slot.name} of ${tunnel.remoteCluster} has the tunnel key of another peer and is left out`,

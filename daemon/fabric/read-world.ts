@@ -5,7 +5,7 @@ import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import type { Pod } from '../kube/index.ts';
-import { addressOf } from './node-plan.ts';
+import { addressOf } from './wire-text.ts';
 import type { World, WorldNode, WorldPod, WorldTunnel } from './world.ts';
 
 export interface WorldObjects {

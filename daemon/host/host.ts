@@ -8,6 +8,8 @@ import { normalizePlan, type HostPlan } from './plan.ts';
 export interface HostReport {
   /** What was changed, and why; empty when all was as planned. */
   changes: string[];
+  /** Whether the TUN device was there; without it only part of a plan can be applied. */
+  devicePresent: boolean;
 }
 
 export interface Host {
@@ -51,11 +53,13 @@ export function createHost(run: RunCommand): Host {
         const listing = await readTable(run, signal);
         applied = listing === undefined ? undefined : { packets, listing };
       }
-      return { changes };
+      return { changes, devicePresent: observed.link !== undefined };
     },
     async cleanup(device, signal) {
       applied = undefined;
-      return { changes: await perform(diffNothing(await observeHost(run, device, signal)), signal) };
+      const observed = await observeHost(run, device, signal);
+      const changes = await perform(diffNothing(observed), signal);
+      return { changes, devicePresent: observed.link !== undefined };
     },
   };
 }

@@ -1,4 +1,5 @@
 export { createCommandRunner, CommandError, type RunCommand } from './command.ts';
 export { createHost, type Host, type HostReport } from './host.ts';
 export { monitorHost } from './monitor.ts';
+export { underlayMTU } from './underlay.ts';
 export type { HostAddress, HostPlan, HostRoute, HostService, PacketPlan } from './plan.ts';

@@ -1,0 +1,55 @@
+/** Which tunnel key a node uses now: one of its own, or that of the slot that it holds. */
+import { messageOf, type Secret } from '../kube/index.ts';
+import { readTunnelKey, type TunnelKeyPair } from './tunnel-keys.ts';
+
+export interface NodeKey {
+  key: TunnelKeyPair;
+  /** The slot whose key it is. */
+  slot?: string;
+  /** Why an assigned slot is not held. */
+  waiting?: string;
+}
+
+/**
+ * A slot that is taken away is let go at once. One that is given is taken when its key and all that a gateway must know
+ * have been read: before that it would drop what it does not know.
+ *
+ * @param assigned slot in the spec of the node's FabricNode
+ * @param secret the slot's Secret; undefined when it is not there
+ * @param synced whether everything that a gateway watches was read once
+ */
+export function chooseNodeKey(
+  nodeKey: TunnelKeyPair,
+  previous: NodeKey,
+  assigned: string | undefined,
+  secret: Secret | undefined,
+  synced: boolean,
+): NodeKey {
+  if (assigned === undefined) return { key: nodeKey };
+  const held = previous.slot === assigned;
+  if (!synced) return held ? previous : { key: nodeKey, waiting: 'what a gateway must know is being read' };
+  const text = secretText(secret, 'privateKey');
+  // A Secret that vanished is no reason to cut the tunnels: the controller makes it again, or takes the slot away.
+  if (text === undefined) return held ? previous : { key: nodeKey, waiting: 'there is no key' };
+  try {
+    return { key: readTunnelKey(text), slot: assigned };
+  } catch (error) {
+    return held ? previous : { key: nodeKey, waiting: messageOf(error) };
+  }
+}
+
+/** A value of a Secret as text. */
+export function secretText(secret: Secret | undefined, name: string): string | undefined {
+  const data = secret?.data?.[name];
+  return data === undefined ? undefined : Buffer.from(data, 'base64').toString('utf8').trim();
+}
+
+/** `hawser-tunnel-keys`: remote cluster → 32 bytes in base64. Malformed entries are left out. */
+export function readPresharedKeys(secret: Secret | undefined): Map<string, Uint8Array> {
+  const result = new Map<string, Uint8Array>();
+  for (const remoteCluster of Object.keys(secret?.data ?? {})) {
+    const key = Buffer.from(secretText(secret, remoteCluster) ?? '', 'base64');
+    if (key.length === 32) result.set(remoteCluster, Uint8Array.from(key));
+  }
+  return result;
+}

@@ -1,0 +1,137 @@
+/** What a node watches: little, unless it holds a slot. Then it must know every pod of the cluster. */
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
+import type { TwinNamespace } from '../../shared/api/offloading.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
+import { secrets } from '../../shared/names.ts';
+import {
+  createInformer,
+  kind,
+  type AnyObject,
+  type Informer,
+  type InformerOptions,
+  type KindRef,
+  type KubeClient,
+  type Log,
+  type Pod,
+  type Secret,
+} from '../kube/index.ts';
+import { trimPod } from './read-world.ts';
+
+/** Informers that begin and end with what the node is for. */
+export interface NodeSources {
+  localClusters: Informer<LocalCluster>;
+  fabricNodes: Informer<FabricNode>;
+  tunnels: Informer<Tunnel>;
+  /** Of this node; of all nodes while it is to hold a slot. */
+  pods(): Informer<Pod>;
+  /** Only while it is to hold a slot. */
+  gateway(): GatewaySources | undefined;
+  /** Begins or ends what a gateway watches. */
+  setSlot(slot: string | undefined): void;
+  /** Whether what every node watches has been read once. */
+  hasSynced(): boolean;
+  /** Whether what a gateway watches has been read once. */
+  gatewaySynced(): boolean;
+  all(): readonly Informer[];
+}
+
+export interface GatewaySources {
+  slot: string;
+  pods: Informer<Pod>;
+  twinNamespaces: Informer<TwinNamespace>;
+  incomingPeerings: Informer<IncomingPeering>;
+  outgoingPeerings: Informer<OutgoingPeering>;
+  tunnelKeys: Informer<Secret>;
+  slotKey: Informer<Secret>;
+}
+
+export function createNodeSources(
+  options: { kube: KubeClient; namespace: string; nodeName: string; log: Log; onChange: () => void },
+  signal: AbortSignal,
+): NodeSources {
+  const { kube, namespace, nodeName, log, onChange } = options;
+  const running = new Set<Informer>();
+
+  function start<T extends AnyObject>(
+    kindRef: KindRef<T>,
+    informerOptions: InformerOptions<T>,
+    until: AbortSignal,
+  ): Informer<T> {
+    const informer = createInformer(kube, kindRef, { ...informerOptions, log });
+    informer.onChange(onChange);
+    running.add(informer as unknown as Informer);
+    void Promise.all([
+      informer.synced(until).then(onChange, () => undefined),
+      informer.run(until).finally(() => running.delete(informer as unknown as Informer)),
+    ]);
+    return informer;
+  }
+  const one = (name: string) => ({ namespace, fieldSelector: `metadata.name=${name}` });
+
+  const ownPods = { fieldSelector: `spec.nodeName=${nodeName}`, transform: trimPod };
+  let podsOfNode: { informer: Informer<Pod>; stop: AbortController } | undefined;
+  let gateway: { sources: GatewaySources; stop: AbortController } | undefined;
+  /** Pods of the whole cluster take a moment to read; those of this node serve until then. */
+  const settle = () => {
+    if (gateway !== undefined && gateway.sources.pods.hasSynced && podsOfNode !== undefined) {
+      podsOfNode.stop.abort();
+      podsOfNode = undefined;
+    }
+  };
+  const watchOwnPods = () => {
+    if (podsOfNode !== undefined) return;
+    const stop = new AbortController();
+    podsOfNode = { informer: start(kind.pod, ownPods, AbortSignal.any([signal, stop.signal])), stop };
+  };
+  watchOwnPods();
+
+  const sources: NodeSources = {
+    localClusters: start(kind.localCluster, {}, signal),
+    fabricNodes: start(kind.fabricNode, {}, signal),
+    tunnels: start(kind.tunnel, {}, signal),
+    pods() {
+      settle();
+      return podsOfNode?.informer ?? (gateway as { sources: GatewaySources }).sources.pods;
+    },
+    gateway: () => gateway?.sources,
+    setSlot(slot) {
+      if (gateway?.sources.slot === slot) return;
+      // Before the gateway's informers go, so that there are always pods to read.
+      watchOwnPods();
+      gateway?.stop.abort();
+      gateway = undefined;
+      if (slot === undefined) return;
+      const stop = new AbortController();
+      const until = AbortSignal.any([signal, stop.signal]);
+      gateway = {
+        stop,
+        sources: {
+          slot,
+          pods: start(kind.pod, { transform: trimPod }, until),
+          twinNamespaces: start(kind.twinNamespace, {}, until),
+          incomingPeerings: start(kind.incomingPeering, {}, until),
+          outgoingPeerings: start(kind.outgoingPeering, {}, until),
+          tunnelKeys: start(kind.secret, one(secrets.tunnelKeys), until),
+          slotKey: start(kind.secret, one(secrets.slot(slot)), until),
+        },
+      };
+    },
+    hasSynced: () =>
+      [sources.localClusters, sources.fabricNodes, sources.tunnels, sources.pods()].every(
+        (informer) => informer.hasSynced,
+      ),
+    gatewaySynced: () =>
+      gateway !== undefined &&
+      [
+        gateway.sources.pods,
+        gateway.sources.twinNamespaces,
+        gateway.sources.incomingPeerings,
+        gateway.sources.outgoingPeerings,
+        gateway.sources.tunnelKeys,
+        gateway.sources.slotKey,
+      ].every((informer) => informer.hasSynced),
+    all: () => [...running],
+  };
+  return sources;
+}

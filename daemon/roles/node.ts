@@ -1,0 +1,103 @@
+/** The node role's wiring: API server, tunnel device, kernel, probes. Nothing is decided here. */
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import { defaultNamespace, ports, tunDevice } from '../../shared/names.ts';
+import { createFabricNode, type FabricNodeRole } from '../fabric/index.ts';
+import { createCommandRunner, createHost, monitorHost, underlayMTU } from '../host/index.ts';
+import {
+  createKubeClient,
+  createLog,
+  defaultConnection,
+  levelOf,
+  systemClock,
+  type KubeClient,
+  type Log,
+} from '../kube/index.ts';
+import { createTunnelDevice } from '../wireguard/index.ts';
+import { serveProbes } from './metrics.ts';
+import { packageVersion } from './version.ts';
+
+export interface NodeRoleOptions {
+  kube: KubeClient;
+  log: Log;
+  environment: Record<string, string | undefined>;
+  /** 0: no probes. */
+  probePort: number;
+}
+
+/** MTU of the device until a plan says another. */
+const firstMTU = 1420;
+
+/** Runs the node role of this pod until the signal is aborted. */
+export async function runNodeRole(signal: AbortSignal): Promise<void> {
+  const environment = process.env;
+  const log = createLog(levelOf(environment['LOG_LEVEL']), { fields: { role: 'node' } });
+  const kube = createKubeClient(await defaultConnection(environment));
+  await runNodeWith({ kube, log, environment, probePort: ports.nodeMetrics }, signal);
+  kube.close();
+}
+
+/** As `runNodeRole`, with everything given. */
+export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal): Promise<void> {
+  const { kube, log, environment } = options;
+  const nodeName = required(environment, 'NODE_NAME');
+  const nodeAddress = required(environment, 'POD_IP');
+  if (isIP(nodeAddress) === 0) throw new Error(`POD_IP is "${nodeAddress}", not an address of this node`);
+  const run = createCommandRunner();
+  const role = createFabricNode({
+    kube,
+    namespace: environment['HAWSER_NAMESPACE'] || defaultNamespace,
+    nodeName,
+    nodeAddress,
+    version: packageVersion(),
+    device: createTunnelDevice({
+      name: tunDevice,
+      mtu: firstMTU,
+      port: ports.tunnel,
+      log: (level, message, facts) => log[level](message, facts),
+    }),
+    host: createHost(run),
+    monitor: (onChange, until) => monitorHost({ onChange }, until),
+    underlayMTU: (until) => underlayMTU(run, nodeAddress, until),
+    resolve: async (hostName) => (await lookup(hostName, { all: true })).map(({ address }) => address),
+    clock: systemClock,
+    log,
+  });
+  const ending = new AbortController();
+  const until = AbortSignal.any([signal, ending.signal]);
+  const probes =
+    options.probePort === 0
+      ? Promise.resolve()
+      : serveProbes(
+          { port: options.probePort, notReady: () => role.notReady(), metrics: () => metricsText(role) },
+          until,
+        );
+  const running = role.run(until);
+  try {
+    // Probes that cannot be served end the process; the node's work goes on until its own end.
+    await Promise.race([running, probes.then(() => running)]);
+  } finally {
+    ending.abort(new Error('the node role ends'));
+    await Promise.allSettled([running, probes]);
+  }
+}
+
+function required(environment: Record<string, string | undefined>, name: string): string {
+  const value = environment[name];
+  if (!value) throw new Error(`${name} is not set: the pod gets it from the downward API`);
+  return value;
+}
+
+function metricsText(role: FabricNodeRole): string {
+  const lines = Object.entries(role.counters()).flatMap(([name, value]) => {
+    const metric = `hawser_node_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
+    return [`# TYPE ${metric} counter`, `${metric} ${value}`];
+  });
+  for (const informer of role.informers()) {
+    lines.push(
+      `hawser_informer_watching{kind="${informer.kind.kind}"} ${informer.failure === undefined ? 1 : 0}`,
+    );
+  }
+  lines.push(`process_resident_memory_bytes ${process.memoryUsage.rss()}`);
+  return `${lines.join('\n')}\n`;
+}
