@@ -70,6 +70,26 @@ export function releaseVariant(): BuildVariant {
   };
 }
 
+/** Programs that test the core without Node, under sanitizers. */
+export function sanitizedVariant(
+  sanitizer: 'address' | 'thread',
+  output: string,
+  sources: readonly string[],
+): BuildVariant {
+  const flags = [
+    `-fsanitize=${sanitizer === 'address' ? 'address,undefined' : 'thread'}`,
+    '-fno-sanitize-recover=all',
+  ];
+  return {
+    name: `${sanitizer}-${output}`,
+    compiler: process.env['CXX'] ?? 'g++',
+    flags: [...COMMON, ...WARNINGS, '-O1', '-g', '-fno-omit-frame-pointer', '-DHAWSER_SANITIZED', ...flags],
+    linkFlags: ['-pthread', ...flags],
+    sources: [...coreSources(), ...sources],
+    output,
+  };
+}
+
 /** Compiles what changed and links; resolves to the path of the output. Rejects with the compiler's words. */
 export async function build(variant: BuildVariant): Promise<string> {
   const directory = join(native, 'build', variant.name);

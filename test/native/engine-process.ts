@@ -1,0 +1,56 @@
+/** One engine in a process of its own, driven over IPC: so that each test decides in which network namespace it is. */
+import { Engine } from '../../native/index.js';
+import type { EngineEvent, EngineOptions } from '../../native/index.js';
+
+interface Request {
+  id: number;
+  method: string;
+  parameters: unknown[];
+}
+
+let engine: Engine | undefined;
+const events: EngineEvent[] = [];
+
+function collect(): void {
+  for (let some = engine?.drain() ?? []; some.length > 0; some = engine?.drain() ?? []) events.push(...some);
+}
+
+function counterRow(row: number): Record<string, number> {
+  if (engine === undefined) throw new Error('there is no engine yet');
+  const { columns, stride } = engine.counterLayout;
+  return Object.fromEntries(
+    Object.entries(columns).map(([name, at]) => [name, Number(engine?.counters[row * stride + at])]),
+  );
+}
+
+function perform({ method, parameters }: Request): unknown {
+  switch (method) {
+    case 'start':
+      engine = new Engine({ ...(parameters[0] as EngineOptions), onEvents: collect });
+      return { port: engine.port, features: engine.features };
+    case 'counters':
+      return counterRow(parameters[0] as number);
+    case 'engineCounters':
+      return counterRow((engine?.counters.length ?? 0) / (engine?.counterLayout.stride ?? 1) - 1);
+    case 'events':
+      collect();
+      return events.splice(0);
+    case 'usage':
+      return { ...process.cpuUsage(), resident: process.memoryUsage.rss() };
+    default:
+      if (engine === undefined) throw new Error('there is no engine yet');
+      return (engine as unknown as Record<string, (...all: unknown[]) => unknown>)[method]?.(...parameters);
+  }
+}
+
+process.on('message', (request: Request) => {
+  try {
+    process.send?.({ id: request.id, result: perform(request) });
+  } catch (error) {
+    process.send?.({ id: request.id, error: error instanceof Error ? error.message : String(error) });
+  }
+});
+process.on('disconnect', () => {
+  engine?.close();
+  process.exit(0);
+});

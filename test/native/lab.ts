@@ -1,0 +1,217 @@
+/** Network namespaces with a wire between them, and engines inside; everything is gone after `close`. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { EngineEvent, EngineFeatures, EngineOptions } from '../../native/index.js';
+
+const execute = promisify(execFile);
+const program = fileURLToPath(new URL('engine-process.ts', import.meta.url));
+
+/** Runs a program to its end; its output. Rejects when it fails or takes longer than `seconds`. */
+export async function run(command: string, parameters: readonly string[], seconds = 20): Promise<string> {
+  const { stdout } = await execute(command, parameters, { timeout: seconds * 1000, maxBuffer: 1 << 24 });
+  return stdout;
+}
+
+export interface Usage {
+  /** Microseconds. */
+  user: number;
+  system: number;
+  resident: number;
+}
+
+/** An engine in a namespace. */
+export class EngineHandle {
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<number, (answer: { result?: unknown; error?: string }) => void>();
+  #next = 0;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    child.on('message', (answer: { id: number; result?: unknown; error?: string }) => {
+      this.#waiting.get(answer.id)?.(answer);
+      this.#waiting.delete(answer.id);
+    });
+    child.on('exit', () => {
+      for (const settle of this.#waiting.values()) settle({ error: 'the process of the engine ended' });
+      this.#waiting.clear();
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  async call(method: string, ...parameters: unknown[]): Promise<unknown> {
+    const id = this.#next++;
+    const answer = await new Promise<{ result?: unknown; error?: string }>((resolve) => {
+      const timer = setTimeout(() => resolve({ error: `${method}: no answer in 20 s` }), 20_000);
+      this.#waiting.set(id, (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      });
+      this.#child.send({ id, method, parameters });
+    });
+    if (answer.error !== undefined) throw new Error(answer.error);
+    return answer.result;
+  }
+
+  async start(options: Omit<EngineOptions, 'onEvents'>): Promise<{ port: number; features: EngineFeatures }> {
+    return (await this.call('start', options)) as { port: number; features: EngineFeatures };
+  }
+
+  async counters(peer: number): Promise<Record<string, number>> {
+    return (await this.call('counters', peer)) as Record<string, number>;
+  }
+
+  async engineCounters(): Promise<Record<string, number>> {
+    return (await this.call('engineCounters')) as Record<string, number>;
+  }
+
+  async events(): Promise<EngineEvent[]> {
+    return (await this.call('events')) as EngineEvent[];
+  }
+
+  async usage(): Promise<Usage> {
+    return (await this.call('usage')) as Usage;
+  }
+
+  /** Ends the process at once, as a crash would. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGKILL');
+    await gone;
+  }
+}
+
+export class Lab {
+  readonly #prefix = `hwn${process.pid}${randomBytes(2).toString('hex')}`;
+  readonly #names: string[] = [];
+  readonly #engines: EngineHandle[] = [];
+
+  /** `names` each become a namespace; two have one wire, more have a bridge. Addresses: 192.0.2.N, 2001:db8::N. */
+  async open(names: readonly string[]): Promise<void> {
+    const add = async (name: string): Promise<void> => {
+      await run('ip', ['netns', 'add', this.namespace(name)]);
+      this.#names.push(name);
+      await this.in(name, 'ip', ['link', 'set', 'lo', 'up']);
+    };
+    for (const name of names) await add(name);
+    const [first, second] = names;
+    if (first !== undefined && second !== undefined && names.length === 2) {
+      const peer = this.namespace(second);
+      await this.in(first, 'ip', [
+        'link',
+        'add',
+        'eth0',
+        'type',
+        'veth',
+        'peer',
+        'name',
+        'eth0',
+        'netns',
+        peer,
+      ]);
+    } else {
+      await add('wire');
+      await this.in('wire', 'ip', ['link', 'add', 'br0', 'up', 'type', 'bridge']);
+      for (const [index, name] of names.entries()) {
+        const port = `port${index}`;
+        const there = this.namespace('wire');
+        await this.in(name, 'ip', [
+          'link',
+          'add',
+          'eth0',
+          'type',
+          'veth',
+          'peer',
+          'name',
+          port,
+          'netns',
+          there,
+        ]);
+        await this.in('wire', 'ip', ['link', 'set', port, 'up', 'master', 'br0']);
+      }
+    }
+    for (const [index, name] of names.entries()) {
+      await this.in(name, 'ip', ['addr', 'add', `192.0.2.${index + 1}/24`, 'dev', 'eth0']);
+      await this.in(name, 'ip', ['addr', 'add', `2001:db8::${index + 1}/64`, 'dev', 'eth0', 'nodad']);
+      await this.in(name, 'ip', ['link', 'set', 'eth0', 'up']);
+    }
+  }
+
+  namespace(name: string): string {
+    return `${this.#prefix}${name}`;
+  }
+
+  /** Runs a program inside. */
+  in(name: string, command: string, parameters: readonly string[], seconds = 20): Promise<string> {
+    return run('ip', ['netns', 'exec', this.namespace(name), command, ...parameters], seconds);
+  }
+
+  /** Starts a program inside that the caller ends. */
+  spawnIn(name: string, command: string, parameters: readonly string[]): ChildProcess {
+    return spawn('ip', ['netns', 'exec', this.namespace(name), command, ...parameters], { stdio: 'ignore' });
+  }
+
+  engine(name: string): EngineHandle {
+    const inside = ['netns', 'exec', this.namespace(name), process.execPath, program];
+    const child = spawn('ip', inside, {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      serialization: 'advanced',
+    });
+    const handle = new EngineHandle(child);
+    this.#engines.push(handle);
+    return handle;
+  }
+
+  async close(): Promise<void> {
+    for (const engine of this.#engines) await engine.kill();
+    for (const name of this.#names) {
+      const processes = await run('ip', ['netns', 'pids', this.namespace(name)]).catch(() => '');
+      for (const pid of processes.split('\n').filter((line) => line !== ''))
+        process.kill(Number(pid), 'SIGKILL');
+      await run('ip', ['netns', 'del', this.namespace(name)]).catch(() => '');
+    }
+  }
+}
+
+let nextIndex = 1;
+
+/** Gives both engines the two halves of a session, as a handshake would. `left` is the initiator. */
+export async function connect(
+  left: { engine: EngineHandle; peer: number },
+  right: { engine: EngineHandle; peer: number },
+): Promise<void> {
+  const [forth, back] = [randomBytes(32), randomBytes(32)];
+  const [leftIndex, rightIndex] = [nextIndex++, nextIndex++];
+  await right.engine.call('addKeypair', right.peer, {
+    localIndex: rightIndex,
+    remoteIndex: leftIndex,
+    sendKey: new Uint8Array(back),
+    receiveKey: new Uint8Array(forth),
+    initiator: false,
+    createdAt: await right.engine.call('now'),
+  });
+  await left.engine.call('addKeypair', left.peer, {
+    localIndex: leftIndex,
+    remoteIndex: rightIndex,
+    sendKey: new Uint8Array(forth),
+    receiveKey: new Uint8Array(back),
+    initiator: true,
+    createdAt: await left.engine.call('now'),
+  });
+  await left.engine.call('sendKeepalive', left.peer);
+}
+
+/** Looks again until `look` is true; false after `seconds`. */
+export async function eventually(look: () => Promise<boolean>, seconds = 5): Promise<boolean> {
+  const end = Date.now() + seconds * 1000;
+  while (Date.now() < end) {
+    if (await look()) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}

@@ -1,0 +1,20 @@
+/** The core's own tests, compiled with ASan and UBSan: structures against slow ones, packets against a slow implementation. */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { build, sanitizedVariant } from '../../native/build.ts';
+import { run } from './lab.ts';
+
+const directory = fileURLToPath(new URL('unit/', import.meta.url));
+
+test('the core is as its slow counterparts say, and no sanitizer has a word to say', async () => {
+  const sources = readdirSync(directory)
+    .filter((name) => name.endsWith('.cc'))
+    .map((name) => directory + name);
+  const program = await build(sanitizedVariant('address', 'unit', sources));
+  const output = await run(program, [], 120);
+  assert.match(output, /all is as it should be/);
+});
+
+test.run();

@@ -1,0 +1,136 @@
+// Superpackets: cut into packets that an obvious implementation accepts, and merged back to the same.
+#include "../../../native/src/segment.h"
+
+#include "../../../native/src/checksum.h"
+#include "../../../native/src/coalesce.h"
+#include "reference.h"
+#include "tests.h"
+
+using namespace hawser;
+using namespace reference;
+
+namespace {
+
+/** A TCP or UDP superpacket as the kernel gives it: lengths whole, the pseudo-header's sum in the checksum field. */
+Bytes makeSuper(Random& random, bool six, bool tcp, size_t payload, uint16_t segment, VirtioHeader& virtio) {
+  PacketKind kind;
+  kind.six = six;
+  kind.protocol = tcp ? PROTOCOL_TCP : PROTOCOL_UDP;
+  kind.payload = payload;
+  uint8_t source[16] = {10, 1}, destination[16] = {10, 2};
+  for (int at = 2; at < 16; at++) source[at] = destination[at] = static_cast<uint8_t>(random.next());
+  Bytes packet = makePacket(random, kind, source, destination);
+  PacketInfo info;
+  CHECK(parsePacket(packet.data(), packet.size(), info));
+  virtio = {};
+  virtio.flags = VIRTIO_NEEDS_CHECKSUM;
+  virtio.segmentation = !tcp ? VIRTIO_SEGMENT_UDP : six ? VIRTIO_SEGMENT_TCP6 : VIRTIO_SEGMENT_TCP4;
+  virtio.segmentSize = segment;
+  virtio.checksumStart = info.transport;
+  virtio.checksumOffset = tcp ? 16 : 6;
+  putBig16(&packet[info.transport + virtio.checksumOffset],
+           slowPseudo(packet.data(), six, kind.protocol, info.length - info.transport));
+  return packet;
+}
+
+}  // namespace
+
+void testSplit() {
+  Random random(3);
+  for (int round = 0; round < 1500; round++) {
+    const bool six = random.chance(50), tcp = random.chance(60);
+    const auto segment = static_cast<uint16_t>(100 + random.below(1400));
+    const size_t payload = 1 + random.below(random.chance(20) ? 60000 : 6000);
+    VirtioHeader virtio;
+    Bytes super = makeSuper(random, six, tcp, payload, segment, virtio);
+    const unsigned transport = six ? 40 : 20;
+    if (tcp) super[transport + 13] = static_cast<uint8_t>(TCP_ACK | TCP_PSH | TCP_FIN | TCP_CWR);
+    Superpacket packet;
+    CHECK(readSuperpacket(super.data(), super.size(), virtio, packet));
+    const unsigned mtu = random.chance(30) ? 576 : 0;
+    Splitter splitter(packet, mtu);
+    Bytes together;
+    Bytes out(splitter.longest());
+    const size_t headers = transport + (tcp ? (super[transport + 12] >> 4) * 4u : 8u);
+    for (size_t index = 0; index < splitter.count(); index++) {
+      const size_t length = splitter.next(out.data());
+      CHECK(length <= splitter.longest());
+      CHECK(!tcp || mtu == 0 || length <= mtu);
+      CHECK(checksumsRight(out.data(), length));
+      PacketInfo info;
+      CHECK(parsePacket(out.data(), length, info) && info.length == length);
+      CHECK(length - headers <= segment);
+      const bool last = index + 1 == splitter.count();
+      if (tcp) {
+        const uint32_t sequence = loadBig32(&super[transport + 4]) + static_cast<uint32_t>(together.size());
+        CHECK(loadBig32(&out[transport + 4]) == sequence);
+        CHECK(((out[transport + 13] & (TCP_PSH | TCP_FIN)) != 0) == last);
+        CHECK(((out[transport + 13] & TCP_CWR) != 0) == (index == 0));
+      } else {
+        CHECK(big16(&out[transport + 4]) == length - transport);
+      }
+      if (!six) CHECK(big16(&out[4]) == static_cast<uint16_t>(big16(&super[4]) + index));
+      together.insert(together.end(), out.begin() + static_cast<long>(headers), out.begin() + static_cast<long>(length));
+    }
+    CHECK(together == Bytes(super.begin() + static_cast<long>(headers), super.end()));
+  }
+}
+
+void testMerge() {
+  Random random(4);
+  for (int round = 0; round < 1500; round++) {
+    const bool six = random.chance(50), tcp = random.chance(60);
+    const auto segment = static_cast<uint16_t>(300 + random.below(1100));
+    const size_t payload = 1 + random.below(size_t{segment} * 40);
+    VirtioHeader virtio;
+    Bytes super = makeSuper(random, six, tcp, payload, segment, virtio);
+    const unsigned transport = six ? 40 : 20;
+    if (tcp && random.chance(50)) super[transport + 13] |= TCP_PSH;
+    Superpacket packet;
+    CHECK(readSuperpacket(super.data(), super.size(), virtio, packet));
+    Splitter splitter(packet, 0);
+    std::vector<Bytes> parts;
+    for (size_t index = 0; index < splitter.count(); index++) {
+      Bytes part(splitter.longest());
+      part.resize(splitter.next(part.data()));
+      parts.push_back(part);
+    }
+    const auto merge = std::make_unique<Merge>();
+    PacketInfo info;
+    CHECK(parsePacket(parts[0].data(), parts[0].size(), info));
+    CHECK(beginMerge(*merge, parts[0].data(), info, true));
+    bool all = true;
+    for (size_t index = 1; index < parts.size(); index++) {
+      CHECK(parsePacket(parts[index].data(), parts[index].size(), info));
+      CHECK(sameFlow(*merge, parts[index].data(), info));
+      // A wrong checksum, a gap, another acknowledgement: none of them may be hidden by merging.
+      Bytes wrong = parts[index];
+      wrong[wrong.size() - 1] ^= 1;
+      CHECK(!extendMerge(*merge, wrong.data(), info));
+      if (tcp) {
+        for (const unsigned at : {4u, 8u, 14u}) {
+          wrong = parts[index];
+          wrong[transport + at] ^= 1;
+          finishChecksums(wrong);
+          CHECK(!extendMerge(*merge, wrong.data(), info));
+        }
+      }
+      all = extendMerge(*merge, parts[index].data(), info);
+      if (!all) break;
+    }
+    CHECK(all);
+    const VirtioHeader made = finishMerge(*merge);
+    Bytes merged;
+    for (unsigned part = 1; part <= merge->parts; part++) {
+      const auto* from = static_cast<const uint8_t*>(merge->vectors[part].iov_base);
+      merged.insert(merged.end(), from, from + merge->vectors[part].iov_len);
+    }
+    if (parts.size() > 1) {
+      CHECK(made.segmentation == virtio.segmentation && made.segmentSize == segment);
+      CHECK(merged == super);
+    }
+    CHECK(made.checksumStart == virtio.checksumStart && made.checksumOffset == virtio.checksumOffset);
+    completeChecksum(merged.data(), made, merged.size());
+    CHECK(checksumsRight(merged.data(), merged.size()));
+  }
+}

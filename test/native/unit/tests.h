@@ -1,0 +1,13 @@
+// All tests of the core; each ends the program when something is not so.
+#pragma once
+
+void testTranslate();
+void testMss();
+void testSplit();
+void testMerge();
+void testPrefixes();
+void testReplay();
+void testChecksum();
+void testAead();
+void testEndpoints();
+void testIcmp();
