@@ -45,9 +45,12 @@ export function placesScript(bed: BedPlan): string {
 function nodeScript(node: NodePlan, beds: string): string[] {
   const { directory, mounts, hostName } = namespaceFiles(node);
   const own = Object.entries(ownDirectories);
+  const others = `^(/run/netns|${beds})/`;
   const inside = [
     // A new mount namespace has copies of all mounts, and copies of namespaces keep those alive: not those of others.
-    `cut -d" " -f5 /proc/self/mountinfo | grep -E "^(/run/netns|${beds})/" | while read -r each; do umount -l "$each"; done`,
+    // Unmounting one takes along what is below it, so that some are gone when it is their turn.
+    `cut -d" " -f5 /proc/self/mountinfo | grep -E "${others}" | while read -r each; do umount -l "$each" 2>/dev/null || :; done`,
+    `! cut -d" " -f5 /proc/self/mountinfo | grep -E "${others}"`,
     'mount -t tmpfs -o mode=755 tmpfs /run',
     'mkdir -p /run/netns /run/lock /run/containerd',
     ...own.map(([name, seen]) => `mount --bind ${join(node.directory, name)} ${seen}`),

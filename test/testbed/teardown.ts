@@ -163,7 +163,7 @@ async function nodeDirectories(directory: string): Promise<string[]> {
 }
 
 /** IDs of all containers and sandboxes that the bed's containerds know, dead ones too. */
-async function containerIds(directory: string): Promise<string[]> {
+export async function containerIds(directory: string): Promise<string[]> {
   const ids = new Set<string>();
   for (const node of await nodeDirectories(directory)) {
     for (const place of [
