@@ -16,7 +16,7 @@ import { fromRemotes } from '../kube/remote.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
 import type { Node } from '../kube/types.ts';
 import { evictPods } from './eviction.ts';
-import { addFinalizer } from './finalizers.ts';
+import { ensureFinalizer } from '../kube/finalizers.ts';
 import { renewLease } from './lease.ts';
 import {
   appliedNode,
@@ -102,7 +102,7 @@ async function reconcileNode(
     );
     return;
   }
-  if (await addFinalizer(kube, peering, vnodeFinalizer, signal)) return;
+  if ((await ensureFinalizer(kube, peering, vnodeFinalizer, signal)) === undefined) return;
   const node = present ?? (await kube.create(newNode(peering, facts), signal, { fieldManager }));
   const remote = world.remotes.get(name);
   const readiness = judgeReadiness(

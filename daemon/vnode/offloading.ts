@@ -15,7 +15,7 @@ import {
 import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
-import { addFinalizer } from './finalizers.ts';
+import { ensureFinalizer } from '../kube/finalizers.ts';
 import { desiredTwin, planTwin, selects, summarise, twinReasons } from './twin-plan.ts';
 import { removeTwin, unoffload } from './unoffload.ts';
 import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type World } from './world.ts';
@@ -105,7 +105,7 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     );
     return;
   }
-  if (await addFinalizer(kube, offloading, vnodeFinalizer, signal)) return;
+  if ((await ensureFinalizer(kube, offloading, vnodeFinalizer, signal)) === undefined) return;
   await labelNamespace(world, name, offloading.spec.podPlacement, signal);
   const twins: TwinReport[] = [];
   let later: Outcome | undefined;

@@ -96,12 +96,12 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
           { type: offloadedCondition, status: 'False', reason: offloadedReasons.badAddress, message: bad },
           now,
         );
-  const phase = text(remote['phase'], 16);
+  const phase = mirroredPhase(pod, remote);
   const startTime = time(remote['startTime'], now);
   const reason = text(remote['reason'], longestReason);
   const message = text(remote['message'], longestMessage);
   return {
-    phase: phase !== undefined && phases.has(phase) ? phase : 'Pending',
+    phase,
     ...host,
     ...(addresses.list.length > 0 && {
       podIP: addresses.list[0]!,
@@ -111,8 +111,34 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
     ...(reason !== undefined && { reason }),
     ...(message !== undefined && { message }),
     ...containerStatuses(pod, remote, now),
-    conditions: [...mirrored(input, remote, bad !== undefined), condition],
+    conditions: [
+      ...mirrored(input, remote, bad === undefined ? missing(shadow) : notReady.badAddress),
+      condition,
+    ],
   };
+}
+
+/**
+ * The provider makes a pod that is always to be restarted again, under the same record, when it ends there (evicted from
+ * a node, for example). To this cluster that is a restart, and not the end of the pod.
+ */
+function mirroredPhase(pod: Pod, remote: Record<string, unknown>): string {
+  const phase = text(remote['phase'], 16);
+  if (phase === undefined || !phases.has(phase)) return 'Pending';
+  const ended = phase === 'Succeeded' || phase === 'Failed';
+  if (!ended || (pod.spec?.restartPolicy ?? 'Always') !== 'Always') return phase;
+  return pod.status?.phase === 'Running' ? 'Running' : 'Pending';
+}
+
+const notReady = {
+  badAddress: { reason: offloadedReasons.badAddress, message: 'The address of the pod is not accepted.' },
+  missing: { reason: 'PodMissing', message: 'The pod is being made again at the provider.' },
+} as const;
+
+/** The provider keeps the last status that it knew while the real pod is not there; it is not ready then. */
+function missing(shadow: ShadowPod | undefined): (typeof notReady)['missing'] | undefined {
+  const running = findCondition(shadow?.status?.conditions, 'Running');
+  return running?.status === 'False' && running.reason === 'PodMissing' ? notReady.missing : undefined;
 }
 
 function judgeOffloaded(
@@ -190,40 +216,36 @@ function mappedPod(tunnel: NonNullable<StatusInput['tunnel']>, address: string):
 }
 
 /** The provider's conditions, in the order of the kubelet. Ready also needs the gates that are opened here. */
-function mirrored(input: StatusInput, remote: Record<string, unknown>, notReady: boolean): PodCondition[] {
+function mirrored(
+  input: StatusInput,
+  remote: Record<string, unknown>,
+  obstacle: { reason: string; message: string } | undefined,
+): PodCondition[] {
   const { pod, now } = input;
   const theirs = list(remote['conditions']);
+  const gate = closedGate(pod);
+  const closed =
+    obstacle ??
+    (gate === undefined
+      ? undefined
+      : { reason: 'ReadinessGatesNotReady', message: `The readiness gate ${gate} is not open.` });
   return mirroredConditions.flatMap((type) => {
     const found = theirs.find((each) => each['type'] === type);
     const status = text(found?.['status'], 8);
     if (found === undefined || status === undefined || !statuses.has(status)) return [];
+    if (type === 'Ready' && status === 'True' && closed !== undefined) {
+      return [carried(pod, { type, status: 'False', ...closed }, now)];
+    }
     const reason = text(found['reason'], longestReason);
     const message = text(found['message'], longestMessage);
-    const transition = time(found['lastTransitionTime'], now) ?? toSeconds(now);
-    const condition: PodCondition = {
-      type,
-      status,
-      ...(reason !== undefined && { reason }),
-      ...(message !== undefined && { message }),
-      lastTransitionTime: transition,
-    };
-    if (type !== 'Ready' || status !== 'True') return [condition];
-    const gate = closedGate(pod);
-    if (!notReady && gate === undefined) return [condition];
     return [
-      carried(
-        pod,
-        {
-          type,
-          status: 'False',
-          reason: gate === undefined ? offloadedReasons.badAddress : 'ReadinessGatesNotReady',
-          message:
-            gate === undefined
-              ? 'The address of the pod is not accepted.'
-              : `The readiness gate ${gate} is not open.`,
-        },
-        now,
-      ),
+      {
+        type,
+        status,
+        ...(reason !== undefined && { reason }),
+        ...(message !== undefined && { message }),
+        lastTransitionTime: time(found['lastTransitionTime'], now) ?? toSeconds(now),
+      },
     ];
   });
 }

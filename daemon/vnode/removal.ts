@@ -7,7 +7,7 @@ import { applyStatus, kind, keyOf, messageOf, type Outcome } from '../kube/index
 import { twinsOf } from '../kube/twins.ts';
 import { labels } from '../../shared/names.ts';
 import { fieldManager, ownClusterID, vnodeFinalizer, type World } from './world.ts';
-import { removeFinalizer } from './finalizers.ts';
+import { removeFinalizer } from '../kube/finalizers.ts';
 import { deleteLease } from './lease.ts';
 import { planRemoval } from './removal-plan.ts';
 
@@ -79,5 +79,5 @@ export async function removeNode(
   await kube.delete({ kind: kind.node, name: peering.spec.nodeName }, {}, signal);
   await deleteLease(kube, peering.spec.nodeName, signal);
   if (plan.residue.length > 0) events.emit(peering, 'Warning', 'ResidueLeft', plan.residue.join(' '));
-  await removeFinalizer(kube, world.peerings.byKey(name) ?? peering, vnodeFinalizer, signal);
+  await removeFinalizer(kube, peering, vnodeFinalizer, signal);
 }

@@ -5,7 +5,7 @@ import type { Remote } from '../kube/remote.ts';
 import { twinOf, twinsOf } from '../kube/twins.ts';
 import type { Pod } from '../kube/types.ts';
 import { evictPods } from './eviction.ts';
-import { removeFinalizer } from './finalizers.ts';
+import { removeFinalizer } from '../kube/finalizers.ts';
 import { reachableDeadlineMilliseconds, unreachableDeadlineMilliseconds } from './removal-plan.ts';
 import { fieldManager, isOffloadable, vnodeFinalizer, type World } from './world.ts';
 
@@ -72,12 +72,7 @@ export async function unoffload(
     return { requeueAfterMilliseconds: lookAgainMilliseconds };
   }
   if (residue.length > 0) events.emit(offloading, 'Warning', 'ResidueLeft', residue.join(' '));
-  await removeFinalizer(
-    kube,
-    world.offloadings.get(namespace, offloading.metadata.name) ?? offloading,
-    vnodeFinalizer,
-    signal,
-  );
+  await removeFinalizer(kube, offloading, vnodeFinalizer, signal);
 }
 
 /** Evicts the pods; when they are gone, deletes the TwinNamespace and ends the watches of the twin. */

@@ -1,0 +1,234 @@
+/** Carries to each twin what its pods use: ConfigMaps, Secrets, Services and their endpoints. */
+import type { Tunnel } from '../../shared/api/network.ts';
+import { labels } from '../../shared/names.ts';
+import {
+  from,
+  isAlreadyExists,
+  isConflict,
+  isInvalid,
+  isNotFound,
+  kind,
+  messageOf,
+  refOf,
+  runController,
+  triggers,
+  type AnyObject,
+  type ControllerContext,
+  type Informer,
+  type KindRef,
+} from '../kube/index.ts';
+import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../kube/remote.ts';
+import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
+import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types.ts';
+import { fromVirtualPods, virtualPods } from '../kube/virtual-pods.ts';
+import { translatorFor } from './addresses.ts';
+import {
+  reflectedConfigMap,
+  reflectedSecret,
+  reflectedService,
+  reflectedSlice,
+  serviceOf,
+  type Target,
+} from './objects.ts';
+import { planReflection, type Reflected } from './plan.ts';
+import { usedBy } from './used.ts';
+
+const fieldManager = 'hawser-reflect';
+const reflectedOnly = `${labels.reflected}=true`;
+const reflectedKinds = [kind.configMap, kind.secret, kind.service, kind.endpointSlice] as const;
+
+/** Runs until the signal is aborted. Keys are `peering/namespace`. */
+export async function runReflection(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const remotes = remoteClients(context, signal);
+  const pods = virtualPods(context);
+  const peerings = context.informer(kind.outgoingPeering);
+  const tunnels = context.informer(kind.tunnel);
+  const namespaces = context.informer(kind.namespace);
+  const localClusters = context.informer(kind.localCluster);
+  const changed = triggers();
+  const log = context.log.with({ feature: 'reflect' });
+
+  const keysOf = (namespace: string | undefined) =>
+    namespace === undefined ? [] : remotes.list().map((remote) => `${remote.peering}/${namespace}`);
+  const keysOfRemote = (remote: Remote | undefined) =>
+    remote === undefined ? [] : boundTwins(remote).map((twin) => `${remote.peering}/${twin.source}`);
+  const allKeys = () => remotes.list().flatMap(keysOfRemote);
+
+  /** Caches of what is in a namespace here; made when it is first offloaded. */
+  const sources = new Map<string, NamespaceSources>();
+  const sourcesOf = (namespace: string): NamespaceSources => {
+    const present = sources.get(namespace);
+    if (present !== undefined) return present;
+    const made = {
+      configMaps: context.informer(kind.configMap, { namespace }),
+      secrets: context.informer(kind.secret, { namespace }),
+      services: context.informer(kind.service, { namespace }),
+      slices: context.informer(kind.endpointSlice, { namespace }),
+    };
+    sources.set(namespace, made);
+    for (const informer of Object.values(made) as Informer[]) {
+      const tell = () => {
+        for (const key of keysOf(namespace)) changed.trigger(key);
+      };
+      informer.onChange(tell);
+      informer.synced(signal).then(tell, () => undefined);
+    }
+    return made;
+  };
+
+  async function reconcile(key: string, limited: AbortSignal): Promise<void> {
+    const [peeringName = '', namespace = ''] = key.split('/');
+    const peering = peerings.byKey(peeringName);
+    const remote = remotes.get(peeringName);
+    const consumer = localClusters.get(undefined, 'self')?.status?.clusterID;
+    if (peering === undefined || remote === undefined || consumer === undefined) return;
+    if (!twinsOf(remote).hasSynced) return;
+    const uid = namespaces.get(undefined, namespace)?.metadata.uid;
+    const twin = boundNamespace(twinOf(remote, namespace), uid);
+    // What was reflected goes with the twin.
+    if (twin === undefined) return;
+    const here = sourcesOf(namespace);
+    const there = reflectedKinds.map((each) =>
+      remote.informer<Reflected>(each as unknown as KindRef<Reflected>, {
+        namespace: twin,
+        labelSelector: reflectedOnly,
+      }),
+    );
+    const complete = [...(Object.values(here) as Informer[]), ...there].every(
+      (informer) => informer.hasSynced,
+    );
+    if (!complete || !pods.hasSynced(peering.spec.nodeName)) return;
+    const tunnel = tunnels.get(undefined, peering.spec.remoteCluster);
+    const wanted = wish(
+      { namespace: twin, consumer, source: namespace },
+      here,
+      pods.listOn(peering.spec.nodeName).filter((pod) => pod.metadata.namespace === namespace),
+      tunnel,
+      tunnels.list().filter((each) => each !== tunnel),
+    );
+    const present = there.flatMap((informer) => informer.list());
+    // Without a tunnel there is no telling how endpoints are called there: they stay as they are.
+    const judged = tunnel === undefined ? present.filter((each) => each.kind !== 'EndpointSlice') : present;
+    await settle(remote, planReflection(wanted, judged), limited);
+  }
+
+  async function settle(
+    remote: Remote,
+    plan: ReturnType<typeof planReflection>,
+    limited: AbortSignal,
+  ): Promise<void> {
+    const steps: [string, Reflected, () => Promise<unknown>][] = [
+      ...plan.create.map((object): [string, Reflected, () => Promise<unknown>] => [
+        'create',
+        object,
+        () => remote.client.create<AnyObject>(object, limited, { fieldManager }),
+      ]),
+      ...plan.replace.map((object): [string, Reflected, () => Promise<unknown>] => [
+        'replace',
+        object,
+        () => remote.client.replace<AnyObject>(object, { fieldManager }, limited),
+      ]),
+      ...plan.remove.map((object): [string, Reflected, () => Promise<unknown>] => [
+        'remove',
+        object,
+        () => remove(remote, object, limited),
+      ]),
+    ];
+    let failure: unknown;
+    await Promise.all(
+      steps.map(async ([verb, object, step]) => {
+        try {
+          await step();
+        } catch (error) {
+          if (limited.aborted) throw error;
+          // Gone or changed meanwhile: the event of that is on its way.
+          if (isNotFound(error) || (isConflict(error) && !isAlreadyExists(error))) return;
+          const named = {
+            verb,
+            kind: object.kind,
+            namespace: object.metadata.namespace,
+            name: object.metadata.name,
+          };
+          if (isAlreadyExists(error)) {
+            log.warn('an object of this name in the twin is not ours and is left alone', named);
+            return;
+          }
+          log.warn('an object could not be reflected', { ...named, error: messageOf(error) });
+          if (isInvalid(error) && verb === 'replace') await remove(remote, object, limited);
+          failure = error;
+        }
+      }),
+    );
+    if (failure !== undefined) throw failure;
+  }
+
+  await runController(
+    {
+      name: 'reflection',
+      sources: [
+        changed,
+        from(tunnels, allKeys),
+        from(localClusters, allKeys),
+        from(namespaces, (namespace: Namespace) => keysOf(namespace.metadata.name)),
+        fromVirtualPods(pods, (pod) => keysOf(pod.metadata.namespace)),
+        fromRemotes(remotes, (name) => keysOfRemote(remotes.get(name))),
+        fromRemoteObjects(remotes, kind.twinNamespace, (remote, twin) => [
+          `${remote.peering}/${twin.spec.sourceNamespace}`,
+        ]),
+        ...reflectedKinds.map((each) =>
+          fromRemoteObjects(remotes, each as KindRef, (remote, object) => {
+            const source = sourceOf(remote, object.metadata.namespace);
+            return source === undefined ? [] : [`${remote.peering}/${source}`];
+          }),
+        ),
+      ],
+      reconcile,
+      log: context.log,
+      clock: context.clock,
+      ...(context.metrics && { metrics: context.metrics }),
+    },
+    signal,
+  );
+}
+
+interface NamespaceSources {
+  configMaps: Informer<ConfigMap>;
+  secrets: Informer<Secret>;
+  services: Informer<Service>;
+  slices: Informer<EndpointSlice>;
+}
+
+/** Everything that shall be in the twin. */
+function wish(
+  target: Target,
+  here: NamespaceSources,
+  pods: Parameters<typeof usedBy>[0],
+  tunnel: Tunnel | undefined,
+  others: readonly Tunnel[],
+): Reflected[] {
+  const used = usedBy(pods);
+  const live = <T extends AnyObject>(informer: Informer<T>): T[] =>
+    informer.listIn(target.source).filter((each) => each.metadata.deletionTimestamp === undefined);
+  const services = live(here.services).flatMap((service) => reflectedService(service, target) ?? []);
+  const names = new Set(services.map((service) => service.metadata.name));
+  const translate = tunnel === undefined ? undefined : translatorFor(tunnel, others);
+  return [
+    ...live(here.configMaps)
+      .filter((each) => used.configMaps.has(each.metadata.name))
+      .map((each) => reflectedConfigMap(each, target)),
+    ...live(here.secrets)
+      .filter((each) => used.secrets.has(each.metadata.name))
+      .flatMap((each) => reflectedSecret(each, target) ?? []),
+    ...services,
+    ...(translate === undefined
+      ? []
+      : live(here.slices)
+          .filter((slice) => names.has(serviceOf(slice) ?? ''))
+          .flatMap((slice) => reflectedSlice(slice, target, translate) ?? [])),
+  ];
+}
+
+async function remove(remote: Remote, object: Reflected, signal: AbortSignal): Promise<void> {
+  const { uid } = object.metadata;
+  await remote.client.delete(refOf(object as AnyObject), uid === undefined ? {} : { uid }, signal);
+}

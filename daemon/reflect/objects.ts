@@ -1,0 +1,127 @@
+/** How objects of the consumer look in a twin. Pure. */
+import { labels } from '../../shared/names.ts';
+import type { ConfigMap, EndpointSlice, ObjectMeta, Secret, Service } from '../kube/types.ts';
+import type { Translate } from './addresses.ts';
+
+/** Where objects go, and whose they are. */
+export interface Target {
+  /** Name of the twin. */
+  namespace: string;
+  /** ID of this cluster. */
+  consumer: string;
+  /** Namespace here. */
+  source: string;
+}
+
+/** Discovery API: slices with another manager than the provider's controllers are left alone by them. */
+const managedBy = 'endpointslice.kubernetes.io/managed-by';
+const serviceName = 'kubernetes.io/service-name';
+/** Its credentials are for this cluster's API server; no provider gets them. */
+const accountToken = 'kubernetes.io/service-account-token';
+
+const metadata = (name: string, { namespace, consumer, source }: Target): ObjectMeta => ({
+  name,
+  namespace,
+  labels: {
+    [labels.reflected]: 'true',
+    [labels.origin]: consumer,
+    [labels.originNamespace]: source,
+  },
+});
+
+export function reflectedConfigMap(source: ConfigMap, target: Target): ConfigMap {
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: metadata(source.metadata.name, target),
+    ...(source.data !== undefined && { data: source.data }),
+    ...(source.binaryData !== undefined && { binaryData: source.binaryData }),
+  };
+}
+
+/** Undefined: not to be reflected. */
+export function reflectedSecret(source: Secret, target: Target): Secret | undefined {
+  if (source.type === accountToken) return undefined;
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: metadata(source.metadata.name, target),
+    type: source.type ?? 'Opaque',
+    ...(source.data !== undefined && { data: source.data }),
+  };
+}
+
+/**
+ * A Service without selector, whose endpoints are reflected beside it; reachable inside the provider's cluster only.
+ * Undefined for what cannot be one: an alias of a DNS name, and the API server's own.
+ */
+export function reflectedService(source: Service, target: Target): Service | undefined {
+  const spec = source.spec ?? {};
+  if (spec.type === 'ExternalName') return undefined;
+  if (target.source === 'default' && source.metadata.name === 'kubernetes') return undefined;
+  const headless = spec.clusterIP === 'None';
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: metadata(source.metadata.name, target),
+    spec: {
+      type: 'ClusterIP',
+      ...(headless && { clusterIP: 'None' }),
+      // A headless Service may have none.
+      ...(spec.ports !== undefined && {
+        ports: spec.ports.map(({ name, protocol, port, appProtocol }) => ({
+          ...(name !== undefined && { name }),
+          protocol: protocol ?? 'TCP',
+          port,
+          ...(appProtocol !== undefined && { appProtocol }),
+        })),
+      }),
+      ...(spec['sessionAffinity'] === 'ClientIP' && !headless && { sessionAffinity: 'ClientIP' }),
+      ...(spec['publishNotReadyAddresses'] === true && { publishNotReadyAddresses: true }),
+    },
+  };
+}
+
+/** The Service that a slice belongs to. */
+export const serviceOf = (slice: EndpointSlice): string | undefined => slice.metadata.labels?.[serviceName];
+
+/** Undefined for slices of DNS names. Endpoints that the provider cannot reach are left out. */
+export function reflectedSlice(
+  source: EndpointSlice,
+  target: Target,
+  translate: Translate,
+): EndpointSlice | undefined {
+  const service = serviceOf(source);
+  if (service === undefined || (source.addressType !== 'IPv4' && source.addressType !== 'IPv6'))
+    return undefined;
+  const meta = metadata(source.metadata.name, target);
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      ...meta,
+      labels: { ...meta.labels, [serviceName]: service, [managedBy]: 'hawser.dev' },
+    },
+    addressType: source.addressType,
+    endpoints: (source.endpoints ?? []).flatMap((endpoint) => {
+      const addresses = endpoint.addresses.map(translate).filter((address) => address !== undefined);
+      if (addresses.length === 0) return [];
+      const { ready = true, serving = ready, terminating = false } = endpoint.conditions ?? {};
+      const hostname = endpoint['hostname'];
+      return [
+        {
+          addresses,
+          conditions: { ready: ready ?? true, serving: serving ?? true, terminating: terminating ?? false },
+          // What a pod of a StatefulSet is called in DNS.
+          ...(typeof hostname === 'string' && { hostname }),
+        },
+      ];
+    }),
+    ports: (source.ports ?? []).map(({ name, protocol, port, appProtocol }) => ({
+      name: name ?? '',
+      protocol: protocol ?? 'TCP',
+      ...(typeof port === 'number' && { port }),
+      ...(typeof appProtocol === 'string' && { appProtocol }),
+    })),
+  };
+}
