@@ -25,6 +25,8 @@ export interface Dependencies {
   /** Milliseconds since 1970. */
   clock: () => number;
   random: RandomBytes;
+  /** PEM of this cluster's root authority, as in every ConfigMap kube-root-ca.crt. */
+  rootAuthority: () => Promise<string>;
   /** Aborted when the process ends: what is open closes. */
   stopping: AbortSignal;
   /** The address of whoever sent a request, for its rate limit and the log. */

@@ -5,19 +5,13 @@ import { Problem } from '../shared/errors.ts';
 import { tenantServiceAccount } from '../shared/names.ts';
 import { self, type Dependencies } from './context.ts';
 import type { Tenant } from './incoming-peerings.ts';
-import { isConflict, isNotFound, type AnyObject } from './kube/client.ts';
+import { isConflict, isNotFound } from './kube/client.ts';
 import { resources } from './kube/resources.ts';
 import { features, version } from './version.ts';
 
 const LIFE_SECONDS = 3600;
-/** Every namespace has it; it verifies the API server by its names inside the cluster. */
-const ROOT_CA_CONFIG_MAP = 'kube-root-ca.crt';
 /** A name that every API server's certificate holds, whatever its address outside is. */
 const API_SERVER_NAME = 'kubernetes.default.svc';
-
-interface ConfigMap extends AnyObject {
-  data?: Record<string, string>;
-}
 
 interface KubernetesTokenRequest {
   apiVersion: string;
@@ -42,7 +36,7 @@ export async function issueIdentity(
       { retryAfterSeconds: 5 },
     );
   const [authority, minted] = await Promise.all([
-    findAuthority(dependencies, object.spec.apiServerCABundle, signal),
+    findAuthority(dependencies, object.spec.apiServerCABundle),
     mintToken(dependencies, tenant, signal),
   ]);
   const { localDocument } = remote.status ?? {};
@@ -58,21 +52,13 @@ export async function issueIdentity(
   };
 }
 
+/** What verifies the API server: as LocalCluster says, or else as every pod of this cluster knows it. */
 async function findAuthority(
-  { kube, namespace }: Dependencies,
+  { rootAuthority }: Dependencies,
   configured: string | undefined,
-  signal: AbortSignal,
 ): Promise<{ caBundle: string; tlsServerName?: string }> {
   if (configured !== undefined) return { caBundle: configured };
-  const found = await kube.get<ConfigMap>(resources.configMaps(namespace), ROOT_CA_CONFIG_MAP, signal);
-  const caBundle = found?.data?.['ca.crt'];
-  if (caBundle === undefined)
-    throw new Problem(
-      'not-ready',
-      `The ConfigMap ${ROOT_CA_CONFIG_MAP} of the namespace ${namespace} is not there, and LocalCluster self has no spec.apiServerCABundle.`,
-      { retryAfterSeconds: 5 },
-    );
-  return { caBundle, tlsServerName: API_SERVER_NAME };
+  return { caBundle: await rootAuthority(), tlsServerName: API_SERVER_NAME };
 }
 
 async function mintToken(

@@ -1,17 +1,15 @@
 /** The gateway on Node: HTTPS (TLS 1.3) for peers, plain HTTP for probes and metrics. */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http';
 import { Agent, createServer, type Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
-import { createAdaptorServer } from '@hono/node-server';
-import { CertificateFiles, type CertificatePair } from './certificate-files.ts';
+import { getRequestListener } from '@hono/node-server';
+import type { CertificatePair } from './certificates.ts';
 import { httpsFetch } from './client/https-fetch.ts';
-import { readConfiguration } from './configuration.ts';
 import type { GatewayContext } from './context.ts';
-import { inClusterConnection } from './kube/in-cluster.ts';
-import { createLog } from './log.ts';
-import { createGatewayService } from './service.ts';
+import { runOn, type Handler, type Listener, type Runtime } from './entry.ts';
+import type { KubeConnection } from './kube/client.ts';
 
 const HEADERS_MILLISECONDS = 10_000;
 /** Head and body together; the app has a deadline of its own for bodies. */
@@ -23,75 +21,53 @@ const CONNECTIONS = 4_096;
 /** How long requests that are being answered may still take when the process shall end. */
 const GRACE_MILLISECONDS = 5_000;
 
+const receiving = {
+  headersTimeout: HEADERS_MILLISECONDS,
+  requestTimeout: RECEIVE_MILLISECONDS,
+  keepAliveTimeout: IDLE_MILLISECONDS,
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: HEAD_BYTES,
+};
+
+const runtime: Runtime = {
+  readText: (path) => readFile(path, 'utf8'),
+  writeLine: (line) => void process.stdout.write(`${line}\n`),
+  random: (length) => new Uint8Array(randomBytes(length)),
+  fetchTrusting: (ca) => httpsFetch(new Agent({ ca, keepAlive: true })) as KubeConnection['fetch'],
+  checkPair: (pair) => void createSecureContext(pair),
+  sourceOf,
+  listenHTTPS: async (handler, port, pair) => {
+    const server = createServer(
+      { ...tlsOptions(pair), ...receiving, handshakeTimeout: HANDSHAKE_MILLISECONDS },
+      listenerOf(handler),
+    );
+    await listen(server, port);
+    return {
+      renew: (next) => server.setSecureContext(tlsOptions(next)),
+      close: () => close(server),
+    };
+  },
+  listenHTTP: async (handler, port): Promise<Listener> => {
+    const server = createHttpServer(receiving, listenerOf(handler));
+    await listen(server, port);
+    return { renew: () => {}, close: () => close(server) };
+  },
+};
+
 /** Runs the gateway until `signal` is aborted. Rejects when it can't begin. */
-export async function runGateway(
+export function runGateway(
   environment: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
 ): Promise<void> {
-  const configuration = readConfiguration(environment);
-  const log = createLog(configuration.logLevel, (line) => process.stdout.write(`${line}\n`), Date.now);
-  const readText = (path: string) => readFile(path, 'utf8');
-  const ca = await readText(`${configuration.serviceAccountDirectory}/ca.crt`);
-  const certificates = new CertificateFiles({
-    directory: configuration.certificateDirectory,
-    readText,
-    check: (pair) => void createSecureContext(pair),
-    log,
-  });
-  const service = createGatewayService({
-    connection: inClusterConnection({
-      server: configuration.apiServer,
-      serviceAccountDirectory: configuration.serviceAccountDirectory,
-      readText,
-      fetch: httpsFetch(new Agent({ ca, keepAlive: true })) as typeof fetch,
-      clock: Date.now,
-    }),
-    namespace: configuration.namespace,
-    clock: Date.now,
-    random: (length) => new Uint8Array(randomBytes(length)),
-    log,
-    sourceOf,
-    stopping: signal,
-    waitingFor: () => certificates.waitingFor,
-  });
-  const management = createAdaptorServer({ fetch: service.management.fetch, createServer: createHttpServer });
-  await listen(management as Server, configuration.metricsPort);
-  log('info', 'probes and metrics are served', { port: configuration.metricsPort });
-  const running = service.run();
-  const first = await certificates.first(signal);
-  if (first !== undefined) {
-    const server = await servePeers(service.app.fetch, first, configuration.port);
-    log('info', 'peers are served', { port: configuration.port });
-    await certificates.watch((pair) => server.setSecureContext(tlsOptions(pair)), signal);
-    await close(server);
-  }
-  await close(management as Server);
-  await running;
+  return runOn(runtime, environment, signal);
 }
 
-async function servePeers(
-  fetch: Parameters<typeof createAdaptorServer>[0]['fetch'],
-  pair: CertificatePair,
-  port: number,
-): Promise<Server> {
-  const server = createAdaptorServer({
-    fetch,
-    // Deno runs the same app; neither may find its globals changed.
+// The globals stay what they are: the same process may hold other parts, and Deno runs the same app.
+function listenerOf(handler: Handler): RequestListener {
+  const answer = getRequestListener((request, bindings) => handler(request, { ...bindings }), {
     overrideGlobalObjects: false,
-    createServer,
-    serverOptions: {
-      ...tlsOptions(pair),
-      handshakeTimeout: HANDSHAKE_MILLISECONDS,
-      headersTimeout: HEADERS_MILLISECONDS,
-      requestTimeout: RECEIVE_MILLISECONDS,
-      keepAliveTimeout: IDLE_MILLISECONDS,
-      connectionsCheckingInterval: 1_000,
-      maxHeaderSize: HEAD_BYTES,
-    },
-  }) as Server;
-  server.maxConnections = CONNECTIONS;
-  await listen(server, port);
-  return server;
+  });
+  return (incoming, outgoing) => void answer(incoming, outgoing);
 }
 
 function tlsOptions(pair: CertificatePair): { cert: string; key: string; minVersion: 'TLSv1.3' } {
@@ -103,7 +79,8 @@ function sourceOf(context: GatewayContext): string {
   return incoming?.socket?.remoteAddress ?? 'unknown';
 }
 
-function listen(server: Server, port: number): Promise<void> {
+function listen(server: Server | HttpServer, port: number): Promise<void> {
+  server.maxConnections = CONNECTIONS;
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, () => {
@@ -113,7 +90,7 @@ function listen(server: Server, port: number): Promise<void> {
   });
 }
 
-function close(server: Server): Promise<void> {
+function close(server: Server | HttpServer): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => server.closeAllConnections(), GRACE_MILLISECONDS);
     server.close(() => {

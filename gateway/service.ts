@@ -6,7 +6,7 @@ import type { RandomBytes } from '../shared/trust/cluster-key.ts';
 import { MemoryReplayCache } from '../shared/trust/replay-cache.ts';
 import { createGateway } from './app.ts';
 import type { Dependencies, GatewayEnvironment } from './context.ts';
-import { KubeClient, type KubeConnection } from './kube/client.ts';
+import type { KubeClient } from './kube/client.ts';
 import { Collection } from './kube/collection.ts';
 import { resources } from './kube/resources.ts';
 import { defaultLimits, type GatewayLimits } from './limits.ts';
@@ -16,13 +16,14 @@ import { Metrics } from './metrics.ts';
 import { version } from './version.ts';
 
 export interface GatewayServiceOptions {
-  connection: KubeConnection;
+  kube: KubeClient;
   namespace: string;
   /** Milliseconds since 1970. */
   clock: () => number;
   random: RandomBytes;
   log: Log;
   sourceOf: Dependencies['sourceOf'];
+  rootAuthority: Dependencies['rootAuthority'];
   /** Ends everything that is open. */
   stopping: AbortSignal;
   /** What the entry itself waits for before it is ready, as its certificate. */
@@ -40,8 +41,7 @@ export interface GatewayService {
 }
 
 export function createGatewayService(options: GatewayServiceOptions): GatewayService {
-  const { connection, namespace, clock, random, log, sourceOf, stopping } = options;
-  const kube = new KubeClient(connection);
+  const { kube, namespace, clock, random, log, sourceOf, rootAuthority, stopping } = options;
   const metrics = new Metrics();
   const limits = { ...defaultLimits, ...options.limits };
   const jitter = () => (random(1)[0] ?? 0) / 256;
@@ -68,6 +68,7 @@ export function createGatewayService(options: GatewayServiceOptions): GatewaySer
     random,
     stopping,
     sourceOf,
+    rootAuthority,
   };
   const synced = ({ synced: seen }: { synced: boolean }) =>
     seen ? undefined : 'not read from the API server yet';

@@ -12,7 +12,6 @@ export const resources = {
   remoteClusters: `${hawser}/${remoteCluster.plural}`,
   incomingPeerings: `${hawser}/${incomingPeering.plural}`,
   peeringTokens: (namespace: string) => `${hawser}/namespaces/${namespace}/${peeringToken.plural}`,
-  configMaps: (namespace: string) => `/api/v1/namespaces/${namespace}/configmaps`,
   /** TokenRequest of the consumer's service account. */
   tenantTokens: (namespace: string) =>
     `/api/v1/namespaces/${namespace}/serviceaccounts/${tenantServiceAccount}/token`,

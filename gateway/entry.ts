@@ -1,0 +1,86 @@
+/** What both entries do alike: configuration and files in, a running gateway out; sockets are handed in. */
+import type { RandomBytes } from '../shared/trust/cluster-key.ts';
+import { secrets } from '../shared/names.ts';
+import { followCertificate, type CertificatePair } from './certificates.ts';
+import { readConfiguration } from './configuration.ts';
+import type { Dependencies } from './context.ts';
+import { KubeClient, type KubeConnection } from './kube/client.ts';
+import { inClusterConnection } from './kube/in-cluster.ts';
+import { createLog } from './log.ts';
+import { createGatewayService } from './service.ts';
+
+/** Answers a request; `bindings` is what the runtime knows beside it. */
+export type Handler = (request: Request, bindings?: Record<string, unknown>) => Response | Promise<Response>;
+
+/** A listening server. */
+export interface Listener {
+  /** Serves another certificate to those who connect from now on. */
+  renew: (pair: CertificatePair) => void | Promise<void>;
+  /** Takes no more connections, and ends after what is being answered. */
+  close: () => Promise<void>;
+}
+
+/** What a runtime offers. */
+export interface Runtime {
+  readText: (path: string) => Promise<string>;
+  writeLine: (line: string) => void;
+  random: RandomBytes;
+  /** A fetch that trusts the authorities in `ca` (PEM). */
+  fetchTrusting: (ca: string) => KubeConnection['fetch'];
+  /** Throws unless the two belong together. */
+  checkPair: (pair: CertificatePair) => void;
+  sourceOf: Dependencies['sourceOf'];
+  listenHTTPS: (handler: Handler, port: number, pair: CertificatePair) => Promise<Listener>;
+  listenHTTP: (handler: Handler, port: number) => Promise<Listener>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Runs the gateway until `signal` is aborted. Rejects when it can't begin. */
+export async function runOn(runtime: Runtime, environment: Environment, signal: AbortSignal): Promise<void> {
+  const configuration = readConfiguration(environment);
+  const { namespace, serviceAccountDirectory, certificateDirectory } = configuration;
+  const { readText, random, checkPair } = runtime;
+  const log = createLog(configuration.logLevel, runtime.writeLine, Date.now);
+  const authorityFile = `${serviceAccountDirectory}/ca.crt`;
+  const kube = new KubeClient(
+    inClusterConnection({
+      server: configuration.apiServer,
+      serviceAccountDirectory,
+      readText,
+      fetch: runtime.fetchTrusting(await readText(authorityFile)),
+      clock: Date.now,
+    }),
+  );
+  let serving: Listener | undefined;
+  const service = createGatewayService({
+    kube,
+    namespace,
+    clock: Date.now,
+    random,
+    log,
+    sourceOf: runtime.sourceOf,
+    rootAuthority: () => readText(authorityFile),
+    stopping: signal,
+    waitingFor: () =>
+      serving === undefined
+        ? `none yet: the controller makes the Secret ${secrets.gatewayCertificate} at its first start`
+        : undefined,
+  });
+  const management = await runtime.listenHTTP(service.management.fetch, configuration.metricsPort);
+  log('info', 'probes and metrics are served', { port: configuration.metricsPort });
+  const use = async (pair: CertificatePair) => {
+    if (serving === undefined) {
+      serving = await runtime.listenHTTPS(service.app.fetch, configuration.port, pair);
+      log('info', 'peers are served', { port: configuration.port });
+    } else {
+      await serving.renew(pair);
+      log('info', 'the certificate was renewed');
+    }
+  };
+  await Promise.all([
+    service.run(),
+    followCertificate({ directory: certificateDirectory, readText, check: checkPair, log }, use, signal),
+  ]);
+  await Promise.all([serving?.close(), management.close()]);
+}
