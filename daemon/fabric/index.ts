@@ -1,2 +1,3 @@
-export { createFabricNode, type FabricNodeRole, type NodeOptions } from './node.ts';
-export type { DeviceConfiguration, DeviceStatus, Resolve, TunnelDevice } from './ports.ts';
+/** The fabric's part of the controller. Nodes load `node.ts` alone, since each of them pays for what it loads. */
+export { runFabricController } from './controller.ts';
+export { publicKeyAnnotation } from './slot-objects.ts';

@@ -26,8 +26,8 @@ export interface NodeReport {
 }
 
 const fieldManager = 'hawser-fabric-node';
-/** Counters in the status may be so old. */
-const countersMilliseconds = 30_000;
+/** What was measured may be so old in the status: others take longer silence for a dead node. */
+const countersMilliseconds = 10_000;
 /** The device's status is looked at so often. */
 const tickMilliseconds = 1_000;
 /** Turns that come close together are one write. */

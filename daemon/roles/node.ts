@@ -2,7 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { defaultNamespace, ports, tunDevice } from '../../shared/names.ts';
-import { createFabricNode, type FabricNodeRole } from '../fabric/index.ts';
+import { createFabricNode, type FabricNodeRole } from '../fabric/node.ts';
 import { createCommandRunner, createHost, monitorHost, underlayMTU } from '../host/index.ts';
 import {
   createKubeClient,
@@ -69,7 +69,12 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     options.probePort === 0
       ? Promise.resolve()
       : serveProbes(
-          { port: options.probePort, notReady: () => role.notReady(), metrics: () => metricsText(role) },
+          {
+            port: options.probePort,
+            host: nodeAddress,
+            notReady: () => role.notReady(),
+            metrics: () => metricsText(role),
+          },
           until,
         );
   const running = role.run(until);

@@ -1,3 +1,4 @@
+import { spreadHash } from './hash.ts';
 import { firstFreeRange, overlaps, parseRange, tryParseRange, type Range } from './cidr.ts';
 
 /** Same shape as in Tunnel.spec.remaps. */
@@ -38,6 +39,17 @@ export const defaultRemapPools: readonly string[] = [
   '10.0.0.0/9',
   '100.64.0.0/10',
 ];
+
+/**
+ * The pool for IPv6: a /48 of unique local addresses (RFC 4193) by hash of the cluster ID, so that clusters differ. Not
+ * random, as section 3.2 wants it, since it must be the same after everything was restored from nothing but the ID.
+ */
+export function uniqueLocalPool(clusterID: string): string {
+  const digits = [spreadHash(clusterID), spreadHash(`${clusterID} remap pool`)]
+    .map((hash) => hash.toString(16).padStart(8, '0'))
+    .join('');
+  return parseRange(`fd${digits.slice(0, 2)}:${digits.slice(2, 6)}:${digits.slice(6, 10)}::/48`).text;
+}
 
 /** Records of a tunnel that the API holds at most. */
 export const maximumRemaps = 64;

@@ -1,0 +1,9 @@
+/** The fabric's part of the controller: Tunnels, slots, and what nodes are assigned. */
+import type { ControllerContext } from '../kube/index.ts';
+import { runSlots } from './slots-controller.ts';
+import { runTunnels } from './tunnels-controller.ts';
+
+/** Runs until the signal is aborted. */
+export async function runFabricController(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  await Promise.all([runTunnels(context, signal), runSlots(context, signal)]);
+}

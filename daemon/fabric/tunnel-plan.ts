@@ -1,0 +1,100 @@
+/** What the Tunnel to a remote cluster should be: from its network document, this cluster, and what was chosen before. */
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import { acceptRemoteRemaps, validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
+import { addressFamily, hostRange, parseRange } from '../../shared/net/cidr.ts';
+import { defaultRemapPools, planRemaps, uniqueLocalPool } from '../../shared/net/remapping.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import { addressOf, isTunnelKey } from './wire-text.ts';
+
+export interface TunnelInput {
+  local: LocalCluster;
+  remoteCluster: string;
+  /** Valid, and meant for this cluster. */
+  document: NetworkDocument;
+  /** The Tunnel as it is. */
+  present: Tunnel | undefined;
+  /** All other Tunnels. */
+  others: readonly Tunnel[];
+  /** Addresses of this cluster's nodes. */
+  nodeAddresses: readonly string[];
+  consumer: boolean;
+  provider: boolean;
+  /** Empty while the pre-shared key cannot be derived. */
+  presharedKeyRevision: string;
+}
+
+export type TunnelDecision =
+  | { spec: Tunnel['spec']; problems: string[] }
+  /** Nothing can be made of the document; what is there stays. */
+  | { spec: undefined; problems: string[] };
+
+/** Inner packets of the usual path: 1,500 bytes less WireGuard over IPv6. */
+export const defaultMTU = 1420;
+/** Slots of one remote that are used. */
+const slotLimit = 16;
+
+/** Pure. Problems are sentences for a person; a spec may come with some. */
+export function planTunnel(input: TunnelInput): TunnelDecision {
+  const { local, document, present, remoteCluster } = input;
+  const problems = validateDeclaredRanges(document);
+  if (problems.length > 0) return { spec: undefined, problems };
+
+  const podCIDRs = document.podCIDRs.map((text) => parseRange(text).text);
+  const externalCIDR = parseRange(document.externalCIDR).text;
+  const { remaps, unplaced } = planRemaps({
+    declared: [...podCIDRs, externalCIDR],
+    stored: present?.spec.remaps ?? [],
+    ownRanges: ownRanges(input),
+    otherMapped: input.others.flatMap((tunnel) => tunnel.spec.remaps.map((remap) => remap.mapped)),
+    pools: local.spec.remapPools?.length
+      ? local.spec.remapPools
+      : [...defaultRemapPools, uniqueLocalPool(local.status?.clusterID ?? '')],
+  });
+  for (const range of unplaced) {
+    problems.push(
+      `no free range of the size of ${range} is left for ${remoteCluster}: add one to LocalCluster.spec.remapPools`,
+    );
+  }
+  const slots = document.slots
+    .filter((slot) => isTunnelKey(slot.publicKey))
+    .slice(0, slotLimit)
+    .map(({ name, publicKey, endpoints }) => ({ name, publicKey, endpoints }));
+  if (slots.length === 0) problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
+  return {
+    spec: {
+      remoteCluster,
+      consumer: input.consumer,
+      provider: input.provider,
+      ...(local.spec.dataPath === 'Open' && { open: true }),
+      remotePodCIDRs: podCIDRs,
+      remoteExternalCIDR: externalCIDR,
+      remoteSlots: slots,
+      remaps,
+      remoteRemaps: acceptRemoteRemaps(document.remaps, [
+        ...(local.status?.podCIDRs ?? []),
+        ...(local.status?.externalCIDR === undefined ? [] : [local.status.externalCIDR]),
+      ]),
+      mtu: Math.min(local.status?.mtu ?? defaultMTU, document.mtu),
+      presharedKeyRevision: input.presharedKeyRevision,
+    },
+    problems,
+  };
+}
+
+/** All that a remote range must not meet here. */
+function ownRanges({ local, nodeAddresses, document, others }: TunnelInput): string[] {
+  const { status, spec } = local;
+  // Packets of the tunnel itself must never be routed into it.
+  const endpoints = [...document.slots, ...others.flatMap((tunnel) => tunnel.spec.remoteSlots)]
+    .flatMap((slot) => slot.endpoints)
+    .map(addressOf);
+  return [
+    ...(status?.podCIDRs ?? []),
+    ...(status?.serviceCIDRs ?? []),
+    ...(status?.nodeCIDRs ?? []),
+    ...(status?.externalCIDR === undefined ? [] : [status.externalCIDR]),
+    ...(spec.reservedCIDRs ?? []),
+    ...[...nodeAddresses, ...endpoints].filter((text) => addressFamily(text) !== undefined).map(hostRange),
+  ];
+}

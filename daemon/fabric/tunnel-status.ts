@@ -1,0 +1,159 @@
+/** How a tunnel is, from what the nodes report. Pure. */
+import type { FabricNode, NodeSession, Tunnel } from '../../shared/api/network.ts';
+import type { Finding } from '../../shared/conditions.ts';
+
+/** Reasons of a Tunnel's conditions. */
+export const tunnelReasons = {
+  handshakeDone: 'HandshakeDone',
+  waitingForHandshake: 'WaitingForHandshake',
+  /** No node holds a gateway slot. */
+  noGateway: 'NoGateway',
+  /** The remote declares no tunnel endpoint that can be used. */
+  noSlot: 'NoRemoteSlot',
+  /** The pre-shared key waits for a salt of one of the sides. */
+  waitingForKey: 'WaitingForPresharedKey',
+  pathVerified: 'PathVerified',
+  noAnswer: 'NoAnswer',
+  /** The gateway node has not reported for a while. */
+  reportStale: 'ReportStale',
+  ready: 'TunnelReady',
+  /** The remote's network document cannot be used. */
+  documentInvalid: 'RemoteDocumentInvalid',
+  /** Some of the remote's ranges have no free range here. */
+  rangeUnplaced: 'RangeUnplaced',
+} as const;
+
+/** A session is dead after 180 s (REJECT_AFTER_TIME of WireGuard) and reported within the time of a report. */
+const handshakeMilliseconds = 180_000 + 30_000;
+/** Nodes report on a living path at least every 10 s. */
+export const staleMilliseconds = 30_000;
+
+export interface TunnelReport {
+  findings: Finding[];
+  fields: Omit<NonNullable<Tunnel['status']>, 'conditions' | 'observedGeneration'>;
+  /** When it must be looked at again, though nothing was reported; milliseconds. */
+  againAfter: number;
+}
+
+/** @param problems what is wrong with the remote's document, if anything */
+export function reportTunnel(
+  tunnel: Tunnel,
+  nodes: readonly FabricNode[],
+  problems: readonly string[],
+  now: number,
+): TunnelReport {
+  const id = tunnel.spec.remoteCluster;
+  const gateways = nodes.filter(
+    (node) => node.spec.slot !== undefined && node.status?.heldSlot === node.spec.slot,
+  );
+  const reported = gateways.flatMap((node) =>
+    (node.status?.sessions ?? [])
+      .filter((session) => session.remoteCluster === id)
+      .map((session) => ({ node: node.metadata.name, session })),
+  );
+  const best = reported.toSorted((one, other) => rank(other.session, now) - rank(one.session, now))[0];
+  const established = findEstablished(tunnel, nodes, gateways.length, best?.session, now);
+  const path = findPath(id, best?.session, established, now);
+  const problem = problems[0];
+  const ready: Finding =
+    problem !== undefined
+      ? no('Ready', tunnelReasons.documentInvalid, problems.join('; '))
+      : path.status === 'True'
+        ? {
+            type: 'Ready',
+            status: 'True',
+            reason: tunnelReasons.ready,
+            message: `packets pass to ${id} and back`,
+          }
+        : no('Ready', path.reason, path.message);
+  return {
+    findings: [established, path, ready],
+    fields:
+      best === undefined
+        ? {}
+        : {
+            gatewayNode: best.node,
+            ...(best.session.endpoint !== undefined && { endpoint: best.session.endpoint }),
+            ...(best.session.latestHandshake !== undefined && {
+              latestHandshake: best.session.latestHandshake,
+            }),
+            ...(best.session.roundTripMilliseconds !== undefined && {
+              roundTripMilliseconds: best.session.roundTripMilliseconds,
+            }),
+            traffic: { receivedBytes: best.session.receivedBytes, sentBytes: best.session.sentBytes },
+          },
+    againAfter: path.status === 'True' ? staleMilliseconds / 2 : 60_000,
+  };
+}
+
+const age = (time: string | undefined, now: number): number =>
+  time === undefined ? Infinity : now - Date.parse(time);
+
+/** Verified ones first, then those heard of last. */
+function rank(session: NodeSession, now: number): number {
+  return (
+    (session.pathVerified ? 1e15 : 0) - Math.min(1e14, age(session.probedAt ?? session.latestHandshake, now))
+  );
+}
+
+function no(type: string, reason: string, message: string): Finding {
+  return { type, status: 'False', reason, message };
+}
+
+function findEstablished(
+  tunnel: Tunnel,
+  nodes: readonly FabricNode[],
+  gateways: number,
+  session: NodeSession | undefined,
+  now: number,
+): Finding {
+  const type = 'Established';
+  const id = tunnel.spec.remoteCluster;
+  if (tunnel.spec.remoteSlots.length === 0) {
+    return no(
+      type,
+      tunnelReasons.noSlot,
+      `waiting for ${id} to declare a tunnel endpoint in its network document`,
+    );
+  }
+  if (tunnel.spec.presharedKeyRevision === '') {
+    return no(
+      type,
+      tunnelReasons.waitingForKey,
+      `waiting for both sides’ salts, of which the key with ${id} is made`,
+    );
+  }
+  if (gateways === 0) {
+    const assigned = nodes.find((node) => node.spec.slot !== undefined)?.metadata.name;
+    const message =
+      assigned === undefined
+        ? 'no node holds a gateway slot: label a node hawser.dev/gateway=true, and check that it is Ready'
+        : `waiting for node ${assigned} to take its gateway slot: check the hawser-node pod there`;
+    return no(type, tunnelReasons.noGateway, message);
+  }
+  if (age(session?.latestHandshake, now) > handshakeMilliseconds) {
+    const endpoints = tunnel.spec.remoteSlots.flatMap((slot) => slot.endpoints).join(', ') || 'none declared';
+    const last = session?.latestHandshake;
+    const message = `no handshake with ${id}${last === undefined ? ' yet' : ` since ${last}`}; its endpoints: ${endpoints}. Check that UDP passes in at least one direction`;
+    return no(type, tunnelReasons.waitingForHandshake, message);
+  }
+  return { type, status: 'True', reason: tunnelReasons.handshakeDone, message: `the tunnel to ${id} is up` };
+}
+
+function findPath(id: string, session: NodeSession | undefined, established: Finding, now: number): Finding {
+  const type = 'PathVerified';
+  if (session === undefined) return no(type, established.reason, established.message);
+  if (session.pathVerified) {
+    if (age(session.probedAt, now) <= staleMilliseconds) {
+      return { type, status: 'True', reason: tunnelReasons.pathVerified, message: session.pathMessage ?? '' };
+    }
+    return {
+      type,
+      status: 'Unknown',
+      reason: tunnelReasons.reportStale,
+      message: `the gateway node has not reported on the path to ${id} since ${session.probedAt ?? 'it began'}; check its hawser-node pod`,
+    };
+  }
+  if (established.status !== 'True') return no(type, established.reason, established.message);
+  return no(type, tunnelReasons.noAnswer, session.pathMessage ?? `waiting for the first answer of ${id}`);
+}

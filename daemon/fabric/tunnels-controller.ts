@@ -1,0 +1,262 @@
+/** Makes, changes and removes Tunnels and the Secret of their keys; says how they are. */
+import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import { tunnel as tunnelKind, type FabricNode, type Tunnel } from '../../shared/api/network.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
+import { labels, secrets } from '../../shared/names.ts';
+import {
+  applyStatus,
+  from,
+  keyOf,
+  kind,
+  runController,
+  stableText,
+  triggers,
+  type ControllerContext,
+  type Informer,
+  type Node,
+  type Secret,
+} from '../kube/index.ts';
+import { whenChanged } from './when-changed.ts';
+import { KeyStore, keyRevision, readLocalIdentity } from './key-store.ts';
+import { readDocuments } from './remote-documents.ts';
+import { fabricMembers, internalAddress } from './slot-assignment.ts';
+import { planTunnel } from './tunnel-plan.ts';
+import { reportTunnel } from './tunnel-status.ts';
+
+const fieldManager = 'hawser-fabric';
+/** Numbers in a tunnel's status may be so old. */
+const numbersMilliseconds = 30_000;
+
+interface World {
+  localClusters: Informer<LocalCluster>;
+  remoteClusters: Informer<RemoteCluster>;
+  outgoing: Informer<OutgoingPeering>;
+  incoming: Informer<IncomingPeering>;
+  tunnels: Informer<Tunnel>;
+  fabricNodes: Informer<FabricNode>;
+  nodes: Informer<Node>;
+  clusterKey: Informer<Secret>;
+  tunnelKeys: Informer<Secret>;
+}
+
+export async function runTunnels(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const { informer, namespace } = context;
+  const secret = (name: string) =>
+    informer<Secret>(kind.secret, { namespace, fieldSelector: `metadata.name=${name}` });
+  const world: World = {
+    localClusters: informer(kind.localCluster),
+    remoteClusters: informer(kind.remoteCluster),
+    outgoing: informer(kind.outgoingPeering),
+    incoming: informer(kind.incomingPeering),
+    tunnels: informer(kind.tunnel),
+    fabricNodes: informer(kind.fabricNode),
+    nodes: informer(kind.node),
+    clusterKey: secret(secrets.clusterKey),
+    tunnelKeys: secret(secrets.tunnelKeys),
+  };
+  /** What is wrong with remotes' documents, for their Tunnels' status. */
+  const problems = new Map<string, string[]>();
+  const judge = triggers();
+  const everyRemote = () => [
+    ...new Set([
+      ...world.remoteClusters.list().map((each) => each.metadata.name),
+      ...world.tunnels.list().map((each) => each.metadata.name),
+    ]),
+  ];
+  const ofRemote = (object: { spec: { remoteCluster: string } }) => [object.spec.remoteCluster];
+  await Promise.all([
+    runController(
+      {
+        name: 'tunnels',
+        // One after another: two remotes must not be given the same free range.
+        concurrency: 1,
+        sources: [
+          from(world.remoteClusters),
+          whenChanged(
+            world.tunnels,
+            (tunnel) => stableText([tunnel.spec, tunnel.metadata.deletionTimestamp]),
+            keyOf,
+          ),
+          from(world.outgoing, ofRemote),
+          from(world.incoming, ofRemote),
+          from(world.localClusters, everyRemote),
+          from(world.clusterKey, everyRemote),
+          whenChanged(world.nodes, (node) => internalAddress(node) ?? '', everyRemote),
+        ],
+        reconcile: async (id, limit) => {
+          await reconcileTunnel(context, world, problems, id, limit);
+          judge.trigger(id);
+        },
+        ...controllerParts(context),
+      },
+      signal,
+    ),
+    runController(
+      {
+        name: 'tunnel-keys',
+        concurrency: 1,
+        sources: [
+          world.remoteClusters,
+          world.outgoing,
+          world.incoming,
+          world.clusterKey,
+          world.tunnelKeys,
+        ].map((each) => from(each as Informer, () => ['keys'])),
+        reconcile: makeKeyReconciler(context, world),
+        ...controllerParts(context),
+      },
+      signal,
+    ),
+    runController(
+      {
+        name: 'tunnel-status',
+        sources: [
+          from(world.tunnels),
+          judge,
+          from(world.fabricNodes, () => world.tunnels.list().map((each) => each.metadata.name)),
+        ],
+        reconcile: makeStatusReconciler(context, world, problems),
+        ...controllerParts(context),
+      },
+      signal,
+    ),
+  ]);
+}
+
+function controllerParts({ log, clock, metrics }: ControllerContext) {
+  return { log, clock, ...(metrics && { metrics }) };
+}
+
+function addressesOf(nodes: Informer<Node>): string[] {
+  return fabricMembers(nodes.list()).flatMap((node) => internalAddress(node) ?? []);
+}
+
+const refersTo = (id: string) => (peering: { spec: { remoteCluster: string } }) =>
+  peering.spec.remoteCluster === id;
+
+async function reconcileTunnel(
+  { kube, log, events }: ControllerContext,
+  world: World,
+  problems: Map<string, string[]>,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  // Read from the server, not the cache: what was chosen a moment ago for another remote must be seen.
+  const { items } = await kube.list<Tunnel>(kind.tunnel, {}, signal);
+  const present = items.find((tunnel) => tunnel.metadata.name === id);
+  const consumer = world.outgoing.list().some(refersTo(id));
+  const provider = world.incoming.list().some(refersTo(id));
+  if (!consumer && !provider) {
+    problems.delete(id);
+    if (present === undefined) return;
+    log.info('no peering needs the tunnel any more', { remote: id });
+    await kube.delete({ kind: kind.tunnel, name: id }, uidOf(present), signal);
+    return;
+  }
+  const local = world.localClusters.byKey('self');
+  const remote = world.remoteClusters.byKey(id);
+  const localID = local?.status?.clusterID;
+  // What is not known yet, or no longer, is no reason to change anything.
+  if (local === undefined || localID === undefined || remote === undefined) return;
+  const { remote: document, problem } = readDocuments(remote, localID);
+  if (document === undefined) {
+    if (problem !== undefined) problems.set(id, [problem]);
+    return;
+  }
+  const decision = planTunnel({
+    local,
+    remoteCluster: id,
+    document,
+    present,
+    others: items.filter((tunnel) => tunnel.metadata.name !== id),
+    nodeAddresses: addressesOf(world.nodes),
+    consumer,
+    provider,
+    presharedKeyRevision: keyRevision(readLocalIdentity(world.clusterKey.list()[0]), remote),
+  });
+  problems.set(id, decision.problems);
+  if (decision.spec === undefined) {
+    events.emit(remote, 'Warning', 'NetworkDocumentInvalid', decision.problems.join('; '));
+    return;
+  }
+  if (present !== undefined && stableText(present.spec) === stableText(decision.spec)) return;
+  const desired: Tunnel = {
+    apiVersion,
+    kind: tunnelKind.kind,
+    metadata: {
+      name: id,
+      labels: { [labels.managedBy]: fieldManager, [labels.remoteCluster]: id },
+      ...(present?.metadata.uid !== undefined && { uid: present.metadata.uid }),
+    },
+    spec: decision.spec,
+  };
+  await kube.apply(desired, { fieldManager }, signal);
+}
+
+const uidOf = (object: { metadata: { uid?: string } }) =>
+  object.metadata.uid === undefined ? {} : { uid: object.metadata.uid };
+
+function makeKeyReconciler({ kube, namespace }: ControllerContext, world: World) {
+  const store = new KeyStore();
+  return async (_key: string, signal: AbortSignal): Promise<void> => {
+    const identity = readLocalIdentity(world.clusterKey.list()[0]);
+    if (identity === undefined) return;
+    const needed = world.remoteClusters
+      .list()
+      .filter(({ spec }) =>
+        [...world.outgoing.list(), ...world.incoming.list()].some(refersTo(spec.clusterID)),
+      );
+    const derived = store.derive(identity, needed);
+    const data = Object.fromEntries(
+      [...derived].map(([id, text]) => [id, Buffer.from(text).toString('base64')]),
+    );
+    const present = world.tunnelKeys.list()[0];
+    if (stableText(present?.data ?? {}) === stableText(data) && (present !== undefined || derived.size === 0))
+      return;
+    await kube.apply<Secret>(
+      {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name: secrets.tunnelKeys, namespace, labels: { [labels.managedBy]: fieldManager } },
+        type: 'Opaque',
+        data,
+      },
+      { fieldManager },
+      signal,
+    );
+  };
+}
+
+function makeStatusReconciler(
+  { kube, clock, events }: ControllerContext,
+  world: World,
+  problems: ReadonlyMap<string, string[]>,
+) {
+  const written = new Map<string, { fields: Record<string, unknown>; at: number }>();
+  return async (id: string, signal: AbortSignal): Promise<{ requeueAfterMilliseconds: number } | void> => {
+    const tunnel = world.tunnels.byKey(id);
+    if (tunnel === undefined || tunnel.metadata.deletionTimestamp !== undefined) {
+      written.delete(id);
+      return;
+    }
+    const now = clock.now();
+    const report = reportTunnel(tunnel, world.fabricNodes.list(), problems.get(id) ?? [], now);
+    // Round trips and counters change all the time; they are written with something else, or now and then.
+    const last = written.get(id);
+    const fresh = last !== undefined && now - last.at < numbersMilliseconds;
+    const moved =
+      report.fields.endpoint !== tunnel.status?.endpoint ||
+      report.fields.gatewayNode !== tunnel.status?.gatewayNode;
+    const fields: Record<string, unknown> = {
+      ...(fresh && !moved ? last.fields : report.fields),
+      observedGeneration: tunnel.metadata.generation,
+    };
+    const wrote = await applyStatus(
+      { kube, fieldManager, object: tunnel, findings: report.findings, fields, now, events },
+      signal,
+    );
+    if (wrote && !(fresh && !moved)) written.set(id, { fields: { ...report.fields }, at: now });
+    return { requeueAfterMilliseconds: report.againAfter };
+  };
+}
