@@ -102,7 +102,7 @@ export async function upControlPlane(options: ControlPlaneOptions = {}): Promise
     if (options.scheduler) await start('kube-scheduler', schedulerCommand(plan));
     const url = `https://127.0.0.1:${plan.port}`;
     const access: ApiAccess = { url, authority: files.authority.certificate, token: files.adminToken };
-    await waitUntilServing(access, processes, directory, signal);
+    await waitUntilServing(access, processes, directory, options.controllerManager ?? false, signal);
     const path = join(directory, 'admin.kubeconfig');
     const user = { name: 'admin', certificate: files.admin };
     await writeFile(
@@ -135,6 +135,7 @@ async function waitUntilServing(
   access: ApiAccess,
   processes: readonly ProcessId[],
   directory: string,
+  controllerManager: boolean,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const agent = agentFor(access);
@@ -158,11 +159,18 @@ async function waitUntilServing(
     for (const object of bootstrapObjects) {
       await createIfMissing(access, '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', object, more);
     }
-    await waitFor(
-      'namespace default',
-      async () => (await askApi(access, 'GET', '/api/v1/namespaces/default', more)).status === 200,
-      { timeoutMilliseconds: 10_000, intervalMilliseconds: 50, signal },
-    );
+    // What tests use at once: with a controller manager, its first work in that namespace too.
+    const namespace = '/api/v1/namespaces/default';
+    const awaited = controllerManager
+      ? [`${namespace}/serviceaccounts/default`, `${namespace}/configmaps/kube-root-ca.crt`]
+      : [namespace];
+    for (const path of awaited) {
+      await waitFor(path, async () => (await askApi(access, 'GET', path, more)).status === 200, {
+        timeoutMilliseconds: 30_000,
+        intervalMilliseconds: 50,
+        signal,
+      });
+    }
   } finally {
     agent.destroy();
   }
