@@ -46,6 +46,7 @@ class Worker {
   void answer(const Snapshot& snapshot, IcmpError error, const Superpacket& packet, unsigned mtu, const PeerPlan* from);
   void seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned padTo);
   void sealOne(const Session& session, uint64_t counter, uint8_t* message, size_t length, unsigned padTo);
+  void sealFragments(Peer& peer, const Superpacket& whole, unsigned mtu, unsigned padTo);
   void stage(Peer& peer, Splitter& splitter);
   void sent(Peer& peer, Session& session, uint64_t packets, uint64_t bytes);
   void transport(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source);
@@ -61,7 +62,8 @@ class Worker {
   uint64_t now_ = 0;
   uint64_t icmpTokens_ = 0, icmpFilledAt_ = 0;
   uint64_t handshakeTokens_ = 0, handshakeFilledAt_ = 0;
-  std::unique_ptr<uint8_t[]> scratch_;
+  /** For a packet on its way to staging, and for one fragment. */
+  std::unique_ptr<uint8_t[]> scratch_, fragment_;
 };
 
 }  // namespace hawser

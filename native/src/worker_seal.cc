@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "checksum.h"
 #include "worker.h"
 
 namespace hawser {
@@ -32,7 +33,8 @@ Worker::Worker(Core& core, const AeadLibrary& aead, unsigned pair, int stop)
       mac1_(Mac1::make()),
       batch_(core.sockets[pair], core.udp, stop),
       writer_(core.tun.descriptor(pair), core.tun.features()),
-      scratch_(new uint8_t[65536]) {}
+      scratch_(new uint8_t[65536]),
+      fragment_(new uint8_t[65536]) {}
 
 bool Worker::takeToken(uint64_t& tokens, uint64_t& filledAt, uint64_t rate, uint64_t burst) const {
   const uint64_t interval = SECOND / rate;
@@ -78,12 +80,13 @@ void Worker::leave(const Snapshot& snapshot, const PeerPlan& plan, Superpacket& 
   const Splitter splitter(packet, limit);
   if ((limit != 0 && splitter.longest() > limit) || splitter.longest() > LONGEST_INNER) {
     const unsigned mtu = limit != 0 ? limit : static_cast<unsigned>(LONGEST_INNER);
-    if (info.six || info.dontFragment || packet.segmented() || packet.partialChecksum()) {
+    if (info.six || info.dontFragment || packet.segmented() || mtu < info.transport + 8u) {
       peer.counters.drop(Drop::TOO_BIG);
       return answer(snapshot, IcmpError::TOO_BIG, packet, mtu, from);
     }
-    peer.counters.drop(Drop::TOO_BIG);
-    return;
+    if (packet.partialChecksum()) completeChecksum(packet.data, packet.virtio, info.length);
+    rewritePacket(settings.out, addresses, packet.data, info, false);
+    return sealFragments(peer, packet, mtu, settings.mtu != 0 ? settings.mtu : tunMtu);
   }
   const bool partial = packet.partialChecksum();
   if (settings.mtu != 0) clampMss(packet.data, info, settings.mtu, partial);
@@ -143,7 +146,6 @@ void Worker::seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned 
   if (counter > REJECT_AFTER_MESSAGES - count) return peer.counters.drop(Drop::KEY_EXPIRED, count);
   batch_.to(&peer, endpoint);
   const size_t room = splitter.longest() + OVERHEAD + 16;
-  const size_t before = batch_.bytes();
   uint64_t bytes = 0;
   for (size_t index = 0; index < count; index++) {
     uint8_t* const message = batch_.reserve(room);
@@ -152,8 +154,37 @@ void Worker::seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned 
     sealOne(*session, counter + index, message, length, padTo);
     bytes += batch_.bytes() - start;
   }
-  (void)before;
   sent(peer, *session, count, bytes);
+}
+
+/** An IPv4 packet that may be fragmented, as a router does it (RFC 791, section 3.2). */
+void Worker::sealFragments(Peer& peer, const Superpacket& whole, unsigned mtu, unsigned padTo) {
+  const uint8_t* const packet = whole.data;
+  const size_t header = whole.info.transport;
+  const size_t step = (mtu - header) & ~size_t{7};
+  const size_t payload = whole.info.length - header;
+  const unsigned flags = loadBig16(packet + 6);
+  Superpacket part;
+  part.data = fragment_.get();
+  for (size_t at = 0; at < payload; at += step) {
+    const size_t length = std::min(step, payload - at);
+    std::memcpy(part.data, packet, header);
+    std::memcpy(part.data + header, packet + header + at, length);
+    // Options without the copied flag belong to the first fragment only; the others carry no-operations instead.
+    for (size_t option = 20; at != 0 && option < header && part.data[option] != 0;) {
+      const size_t size = part.data[option] == 1 ? 1 : option + 1 < header ? part.data[option + 1] : 0;
+      if (size == 0 || option + size > header) break;
+      if ((part.data[option] & 0x80) == 0) std::memset(part.data + option, 1, size);
+      option += size;
+    }
+    const bool more = at + length < payload || (flags & 0x2000) != 0;
+    storeBig16(part.data + 2, static_cast<uint16_t>(header + length));
+    storeBig16(part.data + 6, static_cast<uint16_t>((flags & 0xc000) | (more ? 0x2000 : 0) | ((flags & 0x1fff) + at / 8)));
+    store<uint16_t>(part.data + 10, 0);
+    store<uint16_t>(part.data + 10, static_cast<uint16_t>(~foldSum(sumBytes(part.data, header))));
+    if (!parsePacket(part.data, header + length, part.info)) return peer.counters.drop(Drop::MALFORMED);
+    seal(peer, part, 0, padTo);
+  }
 }
 
 void Worker::stage(Peer& peer, Splitter& splitter) {

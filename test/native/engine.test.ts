@@ -1,0 +1,329 @@
+/** The engine between real network namespaces: what passes, what doesn't, and what is counted and told. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { EngineDifference, EngineEvent, PeerConfiguration } from '../../native/index.js';
+import { type EngineHandle, Lab, connect, eventually } from './lab.ts';
+
+interface Context {
+  lab: Lab;
+  a: EngineHandle;
+  b: EngineHandle;
+}
+
+const test = suite<Context>('engine');
+const tun = { name: 'cnihw0', mtu: 1420 };
+
+test.before.each(async (context) => {
+  context.lab = new Lab();
+  await context.lab.open(['a', 'b']);
+  context.a = context.lab.engine('a');
+  context.b = context.lab.engine('b');
+});
+
+test.after.each(async ({ lab }) => {
+  await lab.close();
+});
+
+/** Both engines up, each side's own range on its device, the other's routed to it; no session yet. */
+async function start(
+  { lab, a, b }: Context,
+  more: {
+    peerOfA?: Partial<PeerConfiguration>;
+    peerOfB?: Partial<PeerConfiguration>;
+    rangeOfB?: string;
+  } = {},
+): Promise<void> {
+  await a.start({ tun, port: 51820 });
+  await b.start({ tun, port: 51820 });
+  await lab.in('a', 'ip', ['addr', 'add', '10.1.0.1/16', 'dev', tun.name]);
+  await lab.in('a', 'ip', ['addr', 'add', 'fd00:1::1/64', 'dev', tun.name, 'nodad']);
+  await lab.in('a', 'ip', ['route', 'add', '10.2.0.0/16', 'dev', tun.name]);
+  await lab.in('a', 'ip', ['-6', 'route', 'add', 'fd00:2::/64', 'dev', tun.name]);
+  await lab.in('b', 'ip', ['addr', 'add', '10.2.0.1/16', 'dev', tun.name]);
+  await lab.in('b', 'ip', ['addr', 'add', 'fd00:2::1/64', 'dev', tun.name, 'nodad']);
+  await lab.in('b', 'ip', ['route', 'add', '10.1.0.0/16', 'dev', tun.name]);
+  await lab.in('b', 'ip', ['-6', 'route', 'add', 'fd00:1::/64', 'dev', tun.name]);
+  const routes = (own: string, other: string): EngineDifference['upsertRoutes'] => [
+    { prefix: `10.${own}.0.0/16`, targets: ['local'] },
+    { prefix: `fd00:${own}::/64`, targets: ['local'] },
+    { prefix: `10.${other}.0.0/16`, targets: [1] },
+    { prefix: `fd00:${other}::/64`, targets: [1] },
+  ];
+  await a.call('apply', {
+    upsertPeers: [{ id: 1, endpoint: '192.0.2.2:51820', mtu: 0, ...more.peerOfA }],
+    upsertRoutes: routes('1', '2'),
+  });
+  await b.call('apply', {
+    upsertPeers: [{ id: 1, mtu: 0, ...more.peerOfB }],
+    upsertRoutes: routes('2', '1'),
+  });
+}
+
+const both = ({ a, b }: Context): Promise<void> => connect({ engine: a, peer: 1 }, { engine: b, peer: 1 });
+
+async function ping(lab: Lab, from: string, to: string, parameters: string[] = []): Promise<boolean> {
+  const family = to.includes(':') ? ['-6'] : [];
+  return lab.in(from, 'busybox', ['ping', ...family, '-c', '1', '-W', '1', ...parameters, to]).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Bytes per second that a TCP stream moved; the server is the namespace `to`. */
+async function stream(
+  lab: Lab,
+  from: string,
+  to: string,
+  address: string,
+  more: string[] = [],
+): Promise<number> {
+  const server = lab.spawnIn(to, 'iperf3', ['-s', '-1']);
+  try {
+    let bytes = 0;
+    const ran = await eventually(async () => {
+      const output = await lab
+        .in(from, 'iperf3', ['-c', address, '-J', '-t', '1', ...more])
+        .catch(() => '{}');
+      const { end } = JSON.parse(output) as { end?: { sum_received?: { bytes: number } } };
+      bytes = end?.sum_received?.bytes ?? 0;
+      return bytes > 0;
+    });
+    assert.ok(ran, 'the stream ran');
+    return bytes;
+  } finally {
+    server.kill();
+  }
+}
+
+const wanted = (events: EngineEvent[]): EngineEvent[] =>
+  events.filter(({ type }) => type === 'handshake-wanted');
+
+test('carries both families, and confirms the session to the responder', async (context) => {
+  const { lab, a, b } = context;
+  await start(context);
+  await both(context);
+  assert.ok(await ping(lab, 'a', '10.2.0.1'));
+  assert.ok(await ping(lab, 'b', '10.1.0.1'));
+  assert.ok(await ping(lab, 'a', 'fd00:2::1'));
+  const events = await b.events();
+  assert.ok(events.some(({ type }) => type === 'session-confirmed'));
+  assert.ok(
+    events.some((event) => event.type === 'endpoint-changed' && event.endpoint === '192.0.2.1:51820'),
+  );
+  const [left, right] = [await a.counters(1), await b.counters(1)];
+  assert.is(left['sentPackets'], right['receivedPackets']);
+  assert.is(left['sentBytes'], right['receivedBytes']);
+  assert.is(right['keepalivesReceived'], 1);
+  assert.ok((await stream(lab, 'a', 'b', '10.2.0.1')) > 1e7);
+  assert.ok((await stream(lab, 'a', 'b', 'fd00:2::1', ['-R'])) > 1e7);
+  const after = await b.counters(1);
+  for (const reason of ['malformed', 'authentication', 'replay', 'tunWriteFailed', 'sendFailed'])
+    assert.is(after[reason], 0, reason);
+});
+
+test('holds packets while there is no session, asks for one, and sends them when it comes', async (context) => {
+  const { lab, a, b } = context;
+  await start(context);
+  const answer = ping(lab, 'a', '10.2.0.1', ['-W', '5']);
+  assert.ok(await eventually(async () => wanted(await a.events()).length === 1));
+  await both(context);
+  assert.ok(await answer, 'the very first packet arrived');
+  // The session is gone again: asked for, but not more than once a second.
+  await a.call('clearKeypairs', 1);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await Promise.all([1, 2, 3].map(() => ping(lab, 'a', '10.2.0.1')));
+  const again = wanted(await a.events());
+  assert.ok(again.length >= 1 && again.length <= 3, `asked ${again.length} times`);
+  assert.is((await b.counters(1))['authentication'], 0);
+});
+
+test('translates overlapping ranges both ways, and admits only what is admitted', async (context) => {
+  const { lab, a, b } = context;
+  // Both use 10.1.0.0/16. A calls B's range 10.2.0.0/16, B calls A's 10.3.0.0/16.
+  await a.start({ tun, port: 51820 });
+  await b.start({ tun, port: 51820 });
+  await lab.in('a', 'ip', ['addr', 'add', '10.1.0.1/16', 'dev', tun.name]);
+  await lab.in('b', 'ip', ['addr', 'add', '10.1.0.1/16', 'dev', tun.name]);
+  await lab.in('b', 'ip', ['addr', 'add', '10.1.7.7/16', 'dev', tun.name]);
+  await lab.in('a', 'ip', ['route', 'add', '10.2.0.0/16', 'dev', tun.name, 'src', '10.1.0.1']);
+  await lab.in('b', 'ip', ['route', 'add', '10.3.0.0/16', 'dev', tun.name, 'src', '10.1.0.1']);
+  const real = '10.1.0.0/16';
+  const peer = (mapped: string): PeerConfiguration => ({
+    id: 1,
+    mtu: 0,
+    translation: {
+      in: { source: [{ from: real, to: mapped }], destination: [] },
+      out: { source: [], destination: [{ from: mapped, to: real }] },
+    },
+    admission: {
+      local: [
+        { prefix: real, groups: 1 },
+        { prefix: '10.1.7.0/24', groups: 2 },
+      ],
+      remote: [{ prefix: real, groups: 1 }],
+    },
+  });
+  await a.call('apply', {
+    upsertPeers: [{ ...peer('10.2.0.0/16'), endpoint: '192.0.2.2:51820' }],
+    upsertRoutes: [
+      { prefix: '10.2.0.0/16', targets: [1] },
+      { prefix: real, targets: ['local'] },
+    ],
+  });
+  await b.call('apply', {
+    upsertPeers: [peer('10.3.0.0/16')],
+    upsertRoutes: [
+      { prefix: '10.3.0.0/16', targets: [1] },
+      { prefix: real, targets: ['local'] },
+    ],
+  });
+  await both(context);
+  assert.ok(await ping(lab, 'a', '10.2.0.1'));
+  assert.ok(await ping(lab, 'b', '10.3.0.1'));
+  assert.ok((await stream(lab, 'a', 'b', '10.2.0.1')) > 1e7);
+  assert.ok(
+    (await stream(lab, 'b', 'a', '10.3.0.1', ['-u', '-b', '20M', '-l', '3000'])) > 1e6,
+    'fragments too',
+  );
+  assert.not.ok(await ping(lab, 'a', '10.2.7.7'), 'of a group that it shares with nobody');
+  assert.is((await b.counters(1))['notAdmitted'], 1);
+  // An ICMP error quotes the packet in the terms of whoever gets it.
+  const refused = await lab
+    .in('a', 'busybox', ['nc', '-u', '-w', '2', '10.2.0.1', '9'], 5)
+    .then(() => 'ended')
+    .catch(() => 'refused');
+  assert.ok(['ended', 'refused'].includes(refused));
+  assert.is((await b.counters(1))['malformed'], 0);
+});
+
+test('answers what is too big for the peer, and clamps the MSS', async (context) => {
+  const { lab, a, b } = context;
+  await start(context, { peerOfA: { mtu: 1280 }, peerOfB: { mtu: 1280 } });
+  await both(context);
+  assert.ok((await stream(lab, 'a', 'b', '10.2.0.1')) > 1e7);
+  assert.ok((await stream(lab, 'b', 'a', 'fd00:1::1')) > 1e7);
+  assert.is((await a.counters(1))['tooBig'], 0, 'TCP never had to be told');
+  assert.not.ok(
+    await ping(lab, 'a', '10.2.0.1', ['-s', '1350']),
+    'the first is answered with packet-too-big',
+  );
+  assert.is((await a.counters(1))['tooBig'], 1);
+  assert.match(await lab.in('a', 'ip', ['route', 'get', '10.2.0.1']), /mtu 1280/);
+  // The other side learns it in the same way when it answers the second; from then on both make fragments.
+  const learnt = (to: string): Promise<boolean> => eventually(() => ping(lab, 'a', to, ['-s', '1350']));
+  assert.ok(await learnt('10.2.0.1'));
+  assert.ok(await learnt('fd00:2::1'));
+  assert.ok(await ping(lab, 'a', '10.2.0.1', ['-s', '60000']), 'in fragments');
+  assert.is((await b.counters(1))['malformed'], 0);
+});
+
+test('does not let a peer send from addresses that are not its own', async (context) => {
+  const { lab, a, b } = context;
+  await start(context);
+  await both(context);
+  await lab.in('a', 'ip', ['addr', 'add', '10.9.0.1/32', 'dev', tun.name]);
+  await lab.in('b', 'ip', ['route', 'add', '10.9.0.1/32', 'dev', tun.name]);
+  assert.not.ok(await ping(lab, 'a', '10.2.0.1', ['-I', '10.9.0.1']));
+  assert.is((await b.counters(1))['sourceNotAllowed'], 1);
+  await b.call('apply', { upsertRoutes: [{ prefix: '10.9.0.1/32', targets: [1] }] });
+  await a.call('apply', { upsertRoutes: [{ prefix: '10.9.0.1/32', targets: ['local'] }] });
+  assert.ok(await ping(lab, 'a', '10.2.0.1', ['-I', '10.9.0.1']));
+  // And its own side holds it to its sources before that.
+  await a.call('apply', { tunSources: ['10.1.0.0/16', 'fd00:1::/64'] });
+  assert.not.ok(await ping(lab, 'a', '10.2.0.1', ['-I', '10.9.0.1']));
+  assert.is((await a.engineCounters())['sourceNotAllowed'], 1);
+  assert.ok(await ping(lab, 'a', '10.2.0.1'));
+});
+
+test('follows a peer that moves, moves its own port, and forgets a peer that goes', async (context) => {
+  const { lab, a, b } = context;
+  await start(context);
+  await both(context);
+  assert.ok(await ping(lab, 'a', '10.2.0.1'));
+  await b.events();
+  const port = await a.call('setPort', 0);
+  assert.is.not(port, 51820);
+  assert.ok(await ping(lab, 'a', '10.2.0.1'), 'from the new port');
+  const moved = (await b.events()).find(({ type }) => type === 'endpoint-changed');
+  assert.equal(moved, { type: 'endpoint-changed', peer: 1, endpoint: `192.0.2.1:${String(port)}` });
+  assert.is(await b.call('endpoint', 1), `192.0.2.1:${String(port)}`);
+  await b.call('apply', { removePeers: [1] });
+  assert.not.ok(await ping(lab, 'a', '10.2.0.1'));
+  assert.is((await b.engineCounters())['unknownSession'], 1);
+  assert.is(await b.call('endpoint', 1), undefined);
+  await a.call('close');
+  await a.call('close');
+  const devices = await lab.in('a', 'ip', ['link', 'show']);
+  assert.not.match(devices, tun.name, 'the device went with the engine');
+});
+
+test('says so when its device is taken away', async (context) => {
+  const { lab, a } = context;
+  await start(context);
+  await lab.in('a', 'ip', ['link', 'del', tun.name]);
+  assert.ok(await eventually(async () => (await a.events()).some(({ type }) => type === 'tun-closed')));
+});
+
+test('tells what is wrong with a name in use, with a port in use, with a bad difference', async (context) => {
+  const { lab, a, b } = context;
+  await lab.in('a', 'ip', ['tuntap', 'add', 'dev', tun.name, 'mode', 'tun']);
+  const failure = async (promise: Promise<unknown>): Promise<string> =>
+    promise.then(
+      () => 'no error',
+      (error: unknown) => String(error),
+    );
+  assert.match(await failure(a.start({ tun, port: 0 })), /exists already \(ip link del cnihw0\)/);
+  await lab.in('a', 'ip', ['link', 'del', tun.name]);
+  await a.start({ tun, port: 51820 });
+  const second = lab.engine('a');
+  assert.match(
+    await failure(second.start({ tun: { ...tun, name: 'cnihw1' }, port: 51820 })),
+    /UDP port 51820.*another program has it/,
+  );
+  await second.start({ tun: { ...tun, name: 'cnihw1' }, port: 0 });
+  assert.match(
+    await failure(a.call('apply', { upsertRoutes: [{ prefix: '10.0.0.1/8', targets: [1] }] })),
+    /host bits are zero/,
+  );
+  assert.match(
+    await failure(a.call('apply', { upsertPeers: [{ id: 5000, mtu: 0 }] })),
+    /5000 is too large.*maximumPeers, 1024/,
+  );
+  await b.start({ tun, port: 0, aead: ['openssl-evp'] });
+});
+
+test('holds rubbish and floods away from JavaScript', async (context) => {
+  const { lab, a } = context;
+  await a.start({ tun, port: 51820 });
+  const flood = `
+    const { createSocket } = require('node:dgram');
+    const socket = createSocket('udp4');
+    let left = 400;
+    const send = () => {
+      if (left-- === 0) return socket.close();
+      const bytes = Buffer.alloc([148, 92, 10, 64, 1000][left % 5], 0);
+      bytes[0] = [1, 2, 7, 4, 4][left % 5];
+      socket.send(bytes, 51820, '192.0.2.1', send);
+    };
+    send();`;
+  await a.call('setPublicKey', new Uint8Array(32).fill(7));
+  await lab.in('b', process.execPath, ['-e', flood]);
+  const counters = await a.engineCounters();
+  assert.is(counters['badMac1'], 160);
+  assert.is(counters['malformed'], 80);
+  assert.is(counters['unknownSession'], 160);
+  assert.equal(await a.events(), []);
+});
+
+test('uses no processor while nothing happens', async (context) => {
+  const { a } = context;
+  await start(context);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const before = await a.usage();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const after = await a.usage();
+  const used = after.user + after.system - before.user - before.system;
+  assert.ok(used < 20_000, `${used} µs in a second`);
+});
+
+test.run();
