@@ -109,7 +109,7 @@ async function listen(server: Server, target: { path: string } | { fd: number })
   server.once('error', reject);
   server.once('listening', resolve);
   // The socket takes its mode from the umask, so that there is no moment at which others may connect.
-  const umask = process.umask(0o077);
+  const umask = process.umask(0o177);
   try {
     server.listen(target);
     await promise;

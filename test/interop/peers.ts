@@ -1,0 +1,54 @@
+/** Other people's WireGuard programs, as peers. */
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { cacheDirectory, ensurePrograms } from '../testbed/programs.ts';
+import { run } from '../testbed/run.ts';
+import type { Implementation } from './bed.ts';
+
+/** wireguard-go as its authors publish it. */
+export async function wireguardGo(): Promise<Implementation> {
+  const programs = await ensurePrograms({ only: ['wireguard-go'], log: console.error });
+  return (name) => ({ command: [programs['wireguard-go'], '-f', name], env: { LOG_LEVEL: 'verbose' } });
+}
+
+/** What REKEY_AFTER_TIME is in the hurried wireguard-go, seconds. */
+export const HURRIED_REKEY_SECONDS = 3;
+
+/**
+ * wireguard-go with one number changed: it renews a session after 3 s instead of 120, so that many renewals which it begins
+ * fit into a test. Built from the same module as `wireguardGo`, once.
+ */
+export async function hurriedWireguardGo(): Promise<Implementation> {
+  const manifests = join(import.meta.dirname, '..', 'testbed', 'programs', 'wireguard-go');
+  const module = JSON.parse(
+    await run(['go', 'mod', 'download', '-json', 'golang.zx2c4.com/wireguard'], {
+      cwd: manifests,
+      timeoutMilliseconds: 120_000,
+    }),
+  ) as { Dir: string; Version: string };
+  const program = join(cacheDirectory(), 'programs', `wireguard-go-hurried-${module.Version}`);
+  if (!existsSync(program)) {
+    const source = `${program}.source-${process.pid}`;
+    await mkdir(cacheDirectory(), { recursive: true });
+    await cp(module.Dir, source, { recursive: true });
+    await run(['chmod', '-R', 'u+w', source]);
+    const constants = join(source, 'device', 'constants.go');
+    const text = await readFile(constants, 'utf8');
+    const changed = text.replace(
+      /(RekeyAfterTime\s*=\s*)time\.Second \* 120/,
+      `$1time.Second * ${HURRIED_REKEY_SECONDS}`,
+    );
+    if (changed === text) throw new Error('RekeyAfterTime is no longer where it was in wireguard-go');
+    await writeFile(constants, changed);
+    await run(['go', 'build', '-trimpath', '-o', `${program}.unfinished`, '.'], {
+      cwd: source,
+      env: { CGO_ENABLED: '0' },
+      timeoutMilliseconds: 300_000,
+    });
+    await rename(`${program}.unfinished`, program);
+    await rm(source, { recursive: true });
+  }
+  return (name) => ({ command: [program, '-f', name], env: { LOG_LEVEL: 'verbose' } });
+}

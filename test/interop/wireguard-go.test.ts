@@ -1,0 +1,314 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+
+import { run, sleep } from '../testbed/run.ts';
+import { inner, other, ours, outer, withBed } from './bed.ts';
+import type { Bed, Implementation, Side, Tunnel } from './bed.ts';
+import { hurriedWireguardGo, wireguardGo } from './peers.ts';
+
+const test = suite('wireguard-go');
+
+let theirs: Implementation;
+let hurried: Implementation;
+test.before(async () => {
+  theirs = await wireguardGo();
+  hurried = await hurriedWireguardGo();
+});
+
+/** Ours on the left, theirs on the right; `initiator` knows where the other is. */
+async function pair(
+  bed: Bed,
+  options: {
+    initiator: Side;
+    family?: 'four' | 'six';
+    presharedKey?: string;
+    left?: Implementation;
+    right?: Implementation;
+    keepalive?: number;
+  },
+): Promise<{ left: Tunnel; right: Tunnel }> {
+  const { initiator, family = 'four', presharedKey } = options;
+  const left = await bed.start('left', options.left ?? ours());
+  const right = await bed.start('right', options.right ?? theirs);
+  // Whoever begins is configured last: what it sends at once must find the other listening.
+  for (const tunnel of initiator === 'left' ? [right, left] : [left, right]) {
+    const far = tunnel === left ? right : left;
+    const address = outer[far.side][family];
+    const endpoint = family === 'six' ? `[${address}]:${far.port}` : `${address}:${far.port}`;
+    await bed.configure(tunnel, {
+      ...(tunnel.side === initiator ? { endpoint } : {}),
+      ...(tunnel.side === initiator && options.keepalive !== undefined
+        ? { keepalive: options.keepalive }
+        : {}),
+      ...(presharedKey === undefined ? {} : { presharedKey }),
+    });
+  }
+  return { left, right };
+}
+
+for (const initiator of ['left', 'right'] as const)
+  for (const family of ['four', 'six'] as const)
+    for (const withKey of [false, true])
+      test(
+        `${initiator === 'left' ? 'ours' : 'theirs'} begins, outer IPv${family === 'four' ? 4 : 6}, ${withKey ? 'with' : 'without'} pre-shared key: inner IPv4 and IPv6`,
+        withBed(async (bed) => {
+          const key = withKey ? { presharedKey: (await run(['wg', 'genpsk'])).trim() } : {};
+          const { left, right } = await pair(bed, { initiator, family, ...key });
+          const far = other(initiator);
+          assert.is(
+            await bed.ping(initiator, inner[far].four, { count: 2 }),
+            2,
+            'the first packet is not lost',
+          );
+          assert.is(await bed.ping(far, inner[initiator].six, { count: 2 }), 2);
+          const seen = [await left.latestHandshake(), await right.latestHandshake()];
+          assert.ok(
+            seen.every((time) => Math.abs(time - Date.now() / 1_000) < 15),
+            `handshakes at ${seen.join()}`,
+          );
+          const endpoint = await (initiator === 'left' ? right : left).ofPeer('endpoints');
+          assert.ok(endpoint.includes(outer[initiator][family]), endpoint);
+          const [received, sent] = await left.transfer();
+          const [theirReceived, theirSent] = await right.transfer();
+          assert.equal([received, sent], [theirSent, theirReceived], 'both count the same bytes');
+        }),
+      );
+
+test(
+  'different pre-shared keys: nothing passes',
+  withBed(async (bed) => {
+    const { left } = await pair(bed, {
+      initiator: 'left',
+      presharedKey: (await run(['wg', 'genpsk'])).trim(),
+    });
+    await left.wg(
+      'set',
+      'peer',
+      await left.ofPeerKey(),
+      'preshared-key',
+      await bed.secret((await run(['wg', 'genpsk'])).trim()),
+    );
+    assert.is(await bed.ping('left', inner.right.four), 0);
+    assert.is(await left.latestHandshake(), 0);
+  }),
+);
+
+test(
+  'packets of 65,535 bytes pass in fragments, and those of the least MTU',
+  withBed(async (bed) => {
+    await pair(bed, { initiator: 'left' });
+    assert.is(await bed.ping('left', inner.right.four), 1);
+    assert.is(await bed.ping('left', inner.right.four, { size: 65_507, count: 2 }), 2);
+    assert.is(await bed.ping('right', inner.left.four, { size: 65_507, count: 2 }), 2);
+    assert.is(await bed.ping('left', inner.right.four, { size: 0 }), 1);
+    for (const side of ['left', 'right'] as const)
+      await bed.in(side, 'ip', 'link', 'set', `hw${bed.id}${side[0]}`, 'mtu', '1280');
+    assert.is(await bed.ping('left', inner.right.four, { size: 4_000 }), 1);
+    assert.is(await bed.ping('right', inner.left.six, { size: 4_000 }), 1);
+  }),
+);
+
+test(
+  'TCP both ways carries what it should',
+  withBed(async (bed) => {
+    await pair(bed, { initiator: 'left' });
+    const sent = await bed.iperf('left', '-n', '50M');
+    const back = await bed.iperf('left', '-n', '50M', '-R');
+    for (const { end } of [sent, back])
+      assert.ok((end.sum_received?.bytes ?? 0) >= 50_000_000, `${end.sum_received?.bytes} bytes`);
+  }),
+);
+
+/** Sends 1 Mb/s for a while, and says what came of it and how often the handshake was renewed on the left. */
+async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right: Tunnel) {
+  assert.is(await bed.ping(from, inner[other(from)].four), 1);
+  const times = new Set<number>();
+  let done = false;
+  const watching = (async () => {
+    while (!done) {
+      times.add(await left.latestHandshake());
+      await sleep(400);
+    }
+  })();
+  const report = await bed.iperf(from, '-u', '-b', '1M', '-l', '200', '-t', '24');
+  done = true;
+  await watching;
+  const difference = Math.abs((await left.latestHandshake()) - (await right.latestHandshake()));
+  return {
+    renewals: times.size - 1,
+    lost: report.end.sum?.lost_packets ?? -1,
+    packets: report.end.sum?.packets ?? 0,
+    difference,
+  };
+}
+
+test(
+  'four and more renewals that ours begins (every 4 s instead of 120): no packet is lost',
+  withBed(async (bed) => {
+    // The least time between two handshakes of a peer stays at 5 s, so it is shortened too.
+    const left = ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 });
+    const tunnels = await pair(bed, { initiator: 'left', left });
+    const { renewals, lost, packets, difference } = await throughRenewals(
+      bed,
+      'left',
+      tunnels.left,
+      tunnels.right,
+    );
+    assert.ok(renewals >= 4, `${renewals} renewals`);
+    assert.is(lost, 0, `${lost} of ${packets} lost`);
+    assert.ok(difference <= 1);
+  }),
+);
+
+test(
+  'four and more renewals that theirs begins (its 120 s shortened to 3): no packet is lost',
+  withBed(async (bed) => {
+    const tunnels = await pair(bed, { initiator: 'right', right: hurried });
+    const { renewals, lost, packets, difference } = await throughRenewals(
+      bed,
+      'right',
+      tunnels.left,
+      tunnels.right,
+    );
+    assert.ok(renewals >= 4, `${renewals} renewals`);
+    assert.is(lost, 0, `${lost} of ${packets} lost`);
+    assert.ok(difference <= 1);
+  }),
+);
+
+test(
+  'roaming: either side may change its address and port',
+  withBed(async (bed) => {
+    const { left, right } = await pair(bed, { initiator: 'left' });
+    assert.is(await bed.ping('left', inner.right.four), 1);
+    await bed.in('left', 'ip', 'addr', 'add', '192.0.2.101/24', 'dev', 'wan');
+    await bed.in('left', 'ip', 'addr', 'del', '192.0.2.1/24', 'dev', 'wan');
+    await bed.in('left', 'ip', 'addr', 'replace', '192.0.2.101/24', 'dev', 'wan');
+    await left.wg('set', 'listen-port', '0');
+    assert.is(await bed.ping('left', inner.right.four, { count: 2 }), 2);
+    const port = (await left.wg('show', 'listen-port')).trim();
+    assert.is(await right.ofPeer('endpoints'), `192.0.2.101:${port}`);
+    assert.is(await bed.ping('right', inner.left.four), 1);
+
+    await right.wg('set', 'listen-port', '40404');
+    await bed.in('right', 'ip', 'addr', 'add', '192.0.2.102/24', 'dev', 'wan');
+    await bed.in('right', 'ip', 'addr', 'del', '192.0.2.2/24', 'dev', 'wan');
+    await bed.in('right', 'ip', 'addr', 'replace', '192.0.2.102/24', 'dev', 'wan');
+    assert.is(await bed.ping('right', inner.left.four, { count: 2 }), 2);
+    assert.is(await left.ofPeer('endpoints'), '192.0.2.102:40404');
+  }),
+);
+
+for (const side of ['left', 'right'] as const)
+  test(
+    `${side === 'left' ? 'ours' : 'theirs'} restarts and begins anew`,
+    withBed(async (bed) => {
+      const tunnels = await pair(bed, { initiator: 'left' });
+      assert.is(await bed.ping('left', inner.right.four), 1);
+      await tunnels[side].stop();
+      const again = await bed.start(side, side === 'left' ? ours() : theirs);
+      const far = other(side);
+      await bed.configure(again, { endpoint: `${outer[far].four}:${tunnels[far].port}` });
+      assert.is(await bed.ping(side, inner[far].four, { count: 2 }), 2);
+      assert.is(await bed.ping(far, inner[side].four, { count: 2 }), 2);
+    }),
+  );
+
+test(
+  'theirs restarts in silence: ours notices after 15 s unheard',
+  withBed(async (bed) => {
+    const { left, right } = await pair(bed, { initiator: 'left' });
+    assert.is(await bed.ping('left', inner.right.four), 1);
+    const before = await left.latestHandshake();
+    await right.stop();
+    await bed.configure(await bed.start('right', theirs));
+    const answered = await bed.ping('left', inner.right.four, { count: 20 });
+    assert.ok(answered >= 2 && answered <= 6, `${answered} of 20: from the sixteenth second on`);
+    assert.ok((await left.latestHandshake()) > before);
+  }),
+);
+
+test(
+  '2 % of the datagrams lost at random: the session comes about and TCP gets through',
+  withBed(async (bed) => {
+    for (const side of ['left', 'right'] as const)
+      await run([...bed.inside(side), 'nft', '-f', '-'], {
+        input:
+          'table inet lossy { chain in { type filter hook input priority 0; iifname "wan" meta l4proto udp numgen random mod 100 < 2 drop\n}\n}\n',
+      });
+    await pair(bed, { initiator: 'left', left: ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 }) });
+    assert.ok((await bed.ping('left', inner.right.four, { count: 3 })) >= 1);
+    const report = await bed.iperf('left', '-t', '8');
+    assert.ok((report.end.sum_received?.bytes ?? 0) > 1_000_000, JSON.stringify(report.end.sum_received));
+  }),
+);
+
+test(
+  'loss, duplicates and reordering at once: nothing is delivered twice, nor is a handshake upset',
+  withBed(async (bed) => {
+    const relay = bed.spawn('right', [
+      process.execPath,
+      new URL('relay.ts', import.meta.url).pathname,
+      ...['7000', '192.0.2.2', '51821', '1', '0.02', '0.1', '0.1'],
+    ]);
+    await new Promise((resolve) => relay.stdout?.once('data', resolve));
+    const left = await bed.start('left', ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 }));
+    const right = await bed.start('right', theirs);
+    await bed.configure(right);
+    await bed.configure(left, { endpoint: '192.0.2.2:7000' });
+    assert.ok((await bed.ping('left', inner.right.four, { count: 3 })) >= 1);
+    const report = await bed.iperf('left', '-u', '-b', '1M', '-l', '200', '-t', '12');
+    const { packets = 0, lost_packets: lost = 0 } = report.end.sum ?? {};
+    assert.ok(lost >= 0 && lost < packets * 0.06, `${lost} of ${packets} lost`);
+    const back = await bed.iperf('right', '-u', '-b', '1M', '-l', '200', '-t', '4');
+    const { packets: backPackets = 0, lost_packets: backLost = 0 } = back.end.sum ?? {};
+    assert.ok(backLost < backPackets * 0.06, `${backLost} of ${backPackets} lost on the way back`);
+  }),
+);
+
+// Both ours: wireguard-go loses packets of its own when it is told another address of the other family.
+test(
+  'answers leave from the address that was asked',
+  withBed(async (bed) => {
+    await bed.in('left', 'ip', 'addr', 'add', '192.0.2.201/24', 'dev', 'wan');
+    await bed.in('left', 'ip', 'addr', 'add', '2001:db8::201/64', 'dev', 'wan', 'nodad');
+    const { left, right } = await pair(bed, { initiator: 'right', right: ours() });
+    for (const endpoint of [`192.0.2.201:${left.port}`, `[2001:db8::201]:${left.port}`]) {
+      await right.wg('set', 'peer', left.publicKey, 'endpoint', endpoint);
+      assert.is(await bed.ping('right', inner.left.four, { count: 2 }), 2);
+      assert.is(await right.ofPeer('endpoints'), endpoint, 'the other side saw no other address');
+      assert.is(await bed.ping('left', inner.right.four), 1);
+      assert.is(await right.ofPeer('endpoints'), endpoint);
+    }
+  }),
+);
+
+test(
+  'link-local endpoints with a scope',
+  withBed(async (bed) => {
+    const address = /inet6 (fe80::[0-9a-f:]+)/.exec(
+      await bed.in('right', 'ip', '-6', 'addr', 'show', 'dev', 'wan'),
+    )?.[1];
+    assert.ok(address);
+    await sleep(2_500); // Until the address is no longer tentative.
+    const { left, right } = await pair(bed, { initiator: 'left' });
+    await left.wg('set', 'peer', right.publicKey, 'endpoint', `[${address}%wan]:${right.port}`);
+    assert.is(await bed.ping('left', inner.right.four, { count: 2 }), 2);
+    assert.is(await left.ofPeer('endpoints'), `[${address}%wan]:${right.port}`);
+    assert.match(await right.ofPeer('endpoints'), /^\[fe80::/);
+  }),
+);
+
+test(
+  'persistent keepalive opens the session by itself and keeps it fed',
+  withBed(async (bed) => {
+    const { left, right } = await pair(bed, { initiator: 'left', keepalive: 1 });
+    await sleep(4_500);
+    assert.ok((await left.latestHandshake()) > 0);
+    const [received] = await right.transfer();
+    // An initiation of 148 bytes, then 32 a second.
+    assert.ok(received >= 148 + 3 * 32 && received <= 148 + 7 * 32, `${received} bytes`);
+  }),
+);
+
+test.run();
