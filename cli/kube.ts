@@ -1,0 +1,215 @@
+/** The little that the command needs of an API server: objects by path, and errors that a person can act on. */
+import { Agent, request } from 'node:https';
+import { apiVersion, type KubernetesObject } from '../shared/api/meta.ts';
+import { defaultNamespace } from '../shared/names.ts';
+import { text, type Invocation } from './command.ts';
+import { CommandError } from './exit.ts';
+import { findConnection, type Connection } from './kubeconfig.ts';
+
+const requestMilliseconds = 15_000;
+/** More than any list of Hawser's objects in a cluster of 128 peerings takes. */
+const longestAnswer = 64 * 1024 * 1024;
+
+/** The API server said no. */
+export class KubeError extends CommandError {
+  readonly status: number;
+  readonly reason: string;
+  constructor(message: string, status: number, reason: string) {
+    super(message);
+    this.name = 'KubeError';
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+/** Which objects: the plural of the kind, and where they are. */
+export interface Resource {
+  /** `v1` or `group/version`. */
+  apiVersion: string;
+  plural: string;
+  /** Absent: cluster-scoped, or over all namespaces. */
+  namespace?: string;
+}
+
+export const hawser = (plural: string, namespace?: string): Resource => ({
+  apiVersion,
+  plural,
+  ...(namespace !== undefined && { namespace }),
+});
+export const core = (plural: string, namespace?: string): Resource => ({
+  apiVersion: 'v1',
+  plural,
+  ...(namespace !== undefined && { namespace }),
+});
+
+function pathOf({ apiVersion: version, plural, namespace }: Resource, name?: string): string {
+  const parts = [version === 'v1' ? '/api/v1' : `/apis/${version}`];
+  if (namespace !== undefined) parts.push('namespaces', encodeURIComponent(namespace));
+  parts.push(plural);
+  if (name !== undefined) parts.push(encodeURIComponent(name));
+  return parts.join('/');
+}
+
+/** One API server, as whoever the kubeconfig says. */
+export class Kube {
+  readonly #connection: Connection;
+  readonly #agent: Agent;
+  readonly #signal: AbortSignal;
+  /** Where Hawser runs. */
+  readonly namespace: string;
+
+  constructor(connection: Connection, namespace: string, signal: AbortSignal) {
+    this.#connection = connection;
+    this.#signal = signal;
+    this.namespace = namespace;
+    const { ca, certificate, key, serverName, insecure } = connection;
+    this.#agent = new Agent({
+      keepAlive: true,
+      rejectUnauthorized: !insecure,
+      ...(ca !== undefined && { ca }),
+      ...(certificate !== undefined && { cert: certificate }),
+      ...(key !== undefined && { key }),
+      ...(serverName !== undefined && { servername: serverName }),
+    });
+  }
+
+  get context(): string {
+    return this.#connection.context;
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /** The object, or undefined if there is none. A kind that is not installed is none as well. */
+  async get<T extends KubernetesObject>(resource: Resource, name: string): Promise<T | undefined> {
+    return this.#unlessMissing(this.#ask<T>('GET', pathOf(resource, name)));
+  }
+
+  /** Objects; none of a kind that is not installed. */
+  async list<T extends KubernetesObject>(resource: Resource, selector?: string): Promise<T[]> {
+    const query = selector === undefined ? '' : `?labelSelector=${encodeURIComponent(selector)}`;
+    const answer = await this.#unlessMissing(this.#ask<{ items: T[] }>('GET', pathOf(resource) + query));
+    return answer?.items ?? [];
+  }
+
+  async create<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
+    return this.#ask<T>('POST', pathOf(resource), object);
+  }
+
+  /** JSON merge patch (RFC 7396). */
+  async patch<T extends KubernetesObject>(resource: Resource, name: string, patch: object): Promise<T> {
+    return this.#ask<T>('PATCH', pathOf(resource, name), patch, 'application/merge-patch+json');
+  }
+
+  /** Deletes; gone already is success. */
+  async remove(resource: Resource, name: string, uid?: string): Promise<void> {
+    const options = { propagationPolicy: 'Background', ...(uid !== undefined && { preconditions: { uid } }) };
+    await this.#unlessMissing(this.#ask('DELETE', pathOf(resource, name), options));
+  }
+
+  async #unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
+  #ask<T>(method: string, path: string, body?: object, type = 'application/json'): Promise<T> {
+    const { server, context, token } = this.#connection;
+    const url = new URL(server.replace(/\/$/, '') + path);
+    return new Promise((resolve, reject) => {
+      const outgoing = request(
+        url,
+        {
+          method,
+          agent: this.#agent,
+          signal: this.#signal,
+          timeout: requestMilliseconds,
+          headers: {
+            accept: 'application/json',
+            'user-agent': 'hawser-cli',
+            ...(body !== undefined && { 'content-type': type }),
+            ...(token !== undefined && { authorization: `Bearer ${token}` }),
+          },
+        },
+        (response) => {
+          const chunks: Buffer[] = [];
+          let length = 0;
+          response.on('data', (chunk: Buffer) => {
+            length += chunk.length;
+            if (length > longestAnswer) outgoing.destroy(new Error('the answer is too long'));
+            else chunks.push(chunk);
+          });
+          response.once('error', reject);
+          response.once('end', () => {
+            const answer = read(response.statusCode ?? 0, Buffer.concat(chunks).toString());
+            if (answer instanceof Error) reject(answer);
+            else resolve(answer.body as T);
+          });
+        },
+      );
+      outgoing.once('timeout', () =>
+        outgoing.destroy(new Error(`no answer in ${requestMilliseconds / 1000} s`)),
+      );
+      outgoing.once('error', (error) => {
+        const why = this.#signal.aborted ? 'interrupted' : error.message || String(error);
+        reject(
+          new CommandError(
+            `the API server of context "${context}" (${url.host}) cannot be asked: ${why}`,
+            undefined,
+            { cause: error },
+          ),
+        );
+      });
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+}
+
+function read(status: number, answer: string): { body: unknown } | CommandError {
+  let body: unknown;
+  try {
+    body = JSON.parse(answer);
+  } catch {
+    if (status < 300) return new CommandError('the API server’s answer is no JSON; is the address right?');
+    body = { message: answer.slice(0, 500) };
+  }
+  if (status >= 200 && status < 300) return { body };
+  const said = body as { message?: string; reason?: string };
+  const hint =
+    status === 401
+      ? '; the credentials in the kubeconfig are not valid (any more)'
+      : status === 403
+        ? '; ask for these rights, or choose another user with --context'
+        : '';
+  return new KubeError(
+    `the API server answers ${status}: ${said.message ?? 'no reason given'}${hint}`,
+    status,
+    said.reason ?? '',
+  );
+}
+
+/** The cluster that the command's options name. To be closed. */
+export async function connect(invocation: Invocation): Promise<Kube> {
+  const connection = await findConnection({
+    kubeconfig: text(invocation, 'kubeconfig'),
+    context: text(invocation, 'context'),
+    environment: invocation.environment,
+  });
+  const namespace =
+    text(invocation, 'namespace') ?? invocation.environment['HAWSER_NAMESPACE'] ?? defaultNamespace;
+  return new Kube(connection, namespace, invocation.signal);
+}
+
+/** Runs with a connection, and closes it. */
+export async function withKube<T>(invocation: Invocation, use: (kube: Kube) => Promise<T>): Promise<T> {
+  const kube = await connect(invocation);
+  try {
+    return await use(kube);
+  } finally {
+    kube.close();
+  }
+}

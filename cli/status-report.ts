@@ -1,0 +1,212 @@
+/** What `hawser status` knows, from the objects of one cluster. Pure; every part may be missing. */
+import type { LocalCluster, RemoteCluster } from '../shared/api/clusters.ts';
+import type { Grant } from '../shared/api/grant.ts';
+import type { Condition } from '../shared/api/meta.ts';
+import type { FabricNode, Tunnel } from '../shared/api/network.ts';
+import type { NamespaceOffloading } from '../shared/api/offloading.ts';
+import type { IncomingPeering, OutgoingPeering } from '../shared/api/peerings.ts';
+import { findCondition } from '../shared/conditions.ts';
+
+export interface World {
+  self: LocalCluster;
+  remotes: readonly RemoteCluster[];
+  outgoing: readonly OutgoingPeering[];
+  incoming: readonly IncomingPeering[];
+  tunnels: readonly Tunnel[];
+  fabricNodes: readonly FabricNode[];
+  offloadings: readonly NamespaceOffloading[];
+}
+
+export interface ConditionReport {
+  type: string;
+  status: Condition['status'];
+  reason: string;
+  since: string;
+  message: string;
+}
+
+export interface TunnelReport {
+  conditions: ConditionReport[];
+  endpoint?: string;
+  gatewayNode?: string;
+  latestHandshake?: string;
+  roundTripMilliseconds?: number;
+  mtu: number;
+  receivedBytes?: number;
+  sentBytes?: number;
+  /** How this cluster knows the remote's ranges, and the remote this one's. */
+  remaps: { real: string; mapped: string; state: string }[];
+  remoteRemaps: { real: string; mapped: string }[];
+  drops: Record<string, number>;
+}
+
+export interface PeeringReport {
+  name: string;
+  direction: 'Outgoing' | 'Incoming';
+  remoteCluster: string;
+  peering: string;
+  desired: string;
+  ready: boolean;
+  deleting: boolean;
+  conditions: ConditionReport[];
+  controlPlane?: string;
+  node?: string;
+  tenantNamespace?: string;
+  grant?: Grant;
+  used?: { cpu: string; memory: string; pods: number };
+  identity?: { expiresAt: string; renewAfter: string; apiServerURL: string };
+  phases?: { name: string; at: string }[];
+  createdAt?: string;
+  tunnel?: TunnelReport;
+  offloaded?: { namespace: string; twin?: string }[];
+  residue: string[];
+}
+
+export interface StatusReport {
+  cluster: {
+    id?: string;
+    version?: string;
+    gatewayURL?: string;
+    podCIDRs: string[];
+    serviceCIDRs: string[];
+    externalCIDR?: string;
+    conditions: ConditionReport[];
+  };
+  nodes: { name: string; slot?: string; programmed: boolean; message?: string }[];
+  peerings: PeeringReport[];
+}
+
+function conditionsOf(conditions: readonly Condition[] | undefined): ConditionReport[] {
+  return (conditions ?? []).map(({ type, status, reason, lastTransitionTime, message }) => ({
+    type,
+    status,
+    reason,
+    since: lastTransitionTime,
+    message,
+  }));
+}
+
+/** Leaves out what is undefined, so that it is absent in JSON as well as in type. */
+function present<T extends object>(object: { [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;
+}
+
+function tunnelReport(tunnel: Tunnel, nodes: readonly FabricNode[]): TunnelReport {
+  const drops: Record<string, number> = {};
+  for (const node of nodes) {
+    for (const session of node.status?.sessions ?? []) {
+      if (session.remoteCluster !== tunnel.spec.remoteCluster) continue;
+      for (const [reason, count] of Object.entries(session.drops ?? {}))
+        drops[reason] = (drops[reason] ?? 0) + count;
+    }
+  }
+  const { status, spec } = tunnel;
+  return present<TunnelReport>({
+    conditions: conditionsOf(status?.conditions),
+    endpoint: status?.endpoint,
+    gatewayNode: status?.gatewayNode,
+    latestHandshake: status?.latestHandshake,
+    roundTripMilliseconds: status?.roundTripMilliseconds,
+    mtu: spec.mtu,
+    receivedBytes: status?.traffic?.receivedBytes,
+    sentBytes: status?.traffic?.sentBytes,
+    remaps: spec.remaps,
+    remoteRemaps: spec.remoteRemaps,
+    drops,
+  });
+}
+
+function common(peering: OutgoingPeering | IncomingPeering, world: World) {
+  const { metadata, spec, status } = peering;
+  const tunnel = world.tunnels.find((each) => each.spec.remoteCluster === spec.remoteCluster);
+  const remote = world.remotes.find((each) => each.spec.clusterID === spec.remoteCluster);
+  return {
+    name: metadata.name,
+    remoteCluster: spec.remoteCluster,
+    peering: spec.peering,
+    desired: spec.desired,
+    ready: findCondition(status?.conditions, 'Ready')?.status === 'True',
+    deleting: metadata.deletionTimestamp !== undefined,
+    conditions: conditionsOf(status?.conditions),
+    controlPlane: remote?.spec.controlPlane,
+    tenantNamespace: status?.tenantNamespace,
+    createdAt: metadata.creationTimestamp,
+    tunnel: tunnel === undefined ? undefined : tunnelReport(tunnel, world.fabricNodes),
+    residue: status?.residue ?? [],
+  };
+}
+
+function outgoingReport(peering: OutgoingPeering, world: World): PeeringReport {
+  const { spec, status } = peering;
+  const offloaded = world.offloadings.flatMap(({ metadata, status: offloading }) =>
+    (offloading?.remotes ?? [])
+      .filter((remote) => remote.peering === peering.metadata.name)
+      .map((remote) =>
+        present<{ namespace: string; twin?: string }>({
+          namespace: metadata.namespace ?? '',
+          twin: remote.twin,
+        }),
+      ),
+  );
+  return present<PeeringReport>({
+    ...common(peering, world),
+    direction: 'Outgoing',
+    node: spec.nodeName,
+    grant: status?.grant,
+    used: undefined,
+    identity:
+      status?.identity === undefined
+        ? undefined
+        : {
+            expiresAt: status.identity.expiresAt,
+            renewAfter: status.identity.renewAfter,
+            apiServerURL: status.identity.apiServerURL,
+          },
+    phases: status?.phases,
+    offloaded,
+  });
+}
+
+function incomingReport(peering: IncomingPeering, world: World): PeeringReport {
+  const { spec, status } = peering;
+  return present<PeeringReport>({
+    ...common(peering, world),
+    direction: 'Incoming',
+    grant: spec.grant,
+    used: status?.used,
+    node: undefined,
+    identity: undefined,
+    phases: undefined,
+    offloaded: undefined,
+  });
+}
+
+/** The report of all peerings, the outgoing first, each kind by name. */
+export function statusReport(world: World): StatusReport {
+  const { self } = world;
+  const byName = (a: PeeringReport, b: PeeringReport) => a.name.localeCompare(b.name);
+  return {
+    cluster: present<StatusReport['cluster']>({
+      id: self.status?.clusterID,
+      version: self.status?.version,
+      gatewayURL: self.status?.gatewayURL,
+      podCIDRs: self.status?.podCIDRs ?? [],
+      serviceCIDRs: self.status?.serviceCIDRs ?? [],
+      externalCIDR: self.status?.externalCIDR,
+      conditions: conditionsOf(self.status?.conditions),
+    }),
+    nodes: world.fabricNodes.map(({ metadata, status }) => {
+      const programmed = findCondition(status?.conditions, 'Programmed');
+      return present<StatusReport['nodes'][number]>({
+        name: metadata.name,
+        slot: status?.heldSlot,
+        programmed: programmed?.status === 'True',
+        message: programmed?.status === 'True' ? undefined : (programmed?.message ?? 'nothing reported yet'),
+      });
+    }),
+    peerings: [
+      ...world.outgoing.map((peering) => outgoingReport(peering, world)).toSorted(byName),
+      ...world.incoming.map((peering) => incomingReport(peering, world)).toSorted(byName),
+    ],
+  };
+}

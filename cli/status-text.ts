@@ -1,0 +1,157 @@
+/** `hawser status` for people: one line a peering at a glance, one screen a peering in depth. Pure. */
+import { ago, bytes, spanOf } from './ages.ts';
+import type { ConditionReport, PeeringReport, StatusReport, TunnelReport } from './status-report.ts';
+import { table, type Style } from './terminal.ts';
+
+export type Styler = (style: Style, text: string) => string;
+
+const arrow = { Outgoing: '→', Incoming: '←' } as const;
+const role = { Outgoing: 'provider', Incoming: 'consumer' } as const;
+
+function verdict(report: PeeringReport): string {
+  if (report.deleting) return 'Ending';
+  return report.ready ? 'Ready' : 'NotReady';
+}
+
+/** Why it isn't Ready: the summed-up condition, else the first that isn't true. */
+function whyNot(report: PeeringReport): string {
+  const ready = report.conditions.find(({ type }) => type === 'Ready');
+  if (ready !== undefined) return ready.status === 'True' ? '' : ready.message;
+  return report.conditions.find(({ status }) => status !== 'True')?.message ?? 'nothing reported yet';
+}
+
+function clusterLines(report: StatusReport, style: Styler): string[] {
+  const { cluster, nodes } = report;
+  const lines = [
+    `Cluster ${style('bold', cluster.id ?? '(no ID yet)')}  ${cluster.version === undefined ? '' : `Hawser ${cluster.version}`}`,
+    `  pods ${cluster.podCIDRs.join(', ') || 'not detected'}, services ${cluster.serviceCIDRs.join(', ') || 'not detected'}, lent addresses ${cluster.externalCIDR ?? 'none'}`,
+    `  gateway ${cluster.gatewayURL ?? 'has no address yet'}`,
+  ];
+  for (const condition of cluster.conditions.filter(({ status }) => status !== 'True')) {
+    lines.push(`  ${style('yellow', condition.type)}: ${condition.message}`);
+  }
+  const bad = nodes.filter(({ programmed }) => !programmed);
+  const slots = nodes
+    .filter(({ slot }) => slot !== undefined)
+    .map(({ name, slot }) => `${name} (${slot ?? ''})`);
+  lines.push(
+    `  data path on ${nodes.length - bad.length} of ${nodes.length} nodes; gateway nodes: ${slots.join(', ') || 'none: kubectl label node NODE hawser.dev/gateway=true'}`,
+  );
+  for (const { name, message } of bad) lines.push(`  ${style('yellow', name)}: ${message ?? ''}`);
+  return lines;
+}
+
+/** All peerings, one line each. */
+export function overview(report: StatusReport, now: number, style: Styler): string {
+  const lines = clusterLines(report, style);
+  lines.push('');
+  if (report.peerings.length === 0) {
+    lines.push('No peerings. A provider issues a token with hawser token create; here: hawser peer TOKEN');
+    return lines.join('\n');
+  }
+  const rows = report.peerings.map((peering) => [
+    `${arrow[peering.direction]} ${peering.name}`,
+    role[peering.direction],
+    verdict(peering),
+    peering.node ?? peering.tenantNamespace ?? '-',
+    tunnelWord(peering.tunnel),
+    peering.createdAt === undefined ? '-' : spanOf(now - Date.parse(peering.createdAt)),
+  ]);
+  lines.push(table([['PEERING', 'REMOTE IS', 'STATE', 'NODE / TENANT', 'TUNNEL', 'AGE'], ...rows]));
+  const notReady = report.peerings.filter(({ ready }) => !ready);
+  if (notReady.length > 0) lines.push('');
+  for (const peering of notReady) lines.push(`${style('yellow', peering.name)}: ${whyNot(peering)}`);
+  return lines.join('\n');
+}
+
+function tunnelWord(tunnel: TunnelReport | undefined): string {
+  if (tunnel === undefined) return 'none yet';
+  const path = tunnel.conditions.find(({ type }) => type === 'PathVerified');
+  if (path?.status !== 'True') return 'path not verified';
+  return tunnel.roundTripMilliseconds === undefined
+    ? 'verified'
+    : `${tunnel.roundTripMilliseconds.toFixed(1)} ms`;
+}
+
+/** One peering on one screen. */
+export function inDepth(peering: PeeringReport, now: number, style: Styler): string {
+  const lines = [
+    `${arrow[peering.direction]} ${style('bold', peering.name)}: ${peering.remoteCluster} is the ${role[peering.direction]}; ${verdict(peering)}, desired ${peering.desired}`,
+  ];
+  const fact = (name: string, value: string | undefined) => {
+    if (value !== undefined) lines.push(`  ${name.padEnd(12)} ${value}`);
+  };
+  fact('node', peering.node);
+  fact('tenant', peering.tenantNamespace);
+  fact('control', peering.controlPlane);
+  fact('granted', grantText(peering));
+  if (peering.identity !== undefined) {
+    const { expiresAt, renewAfter, apiServerURL } = peering.identity;
+    fact('identity', `expires ${ago(expiresAt, now)}, renewed ${ago(renewAfter, now)}, for ${apiServerURL}`);
+  }
+  if (peering.offloaded !== undefined && peering.offloaded.length > 0) {
+    fact(
+      'offloaded',
+      peering.offloaded.map(({ namespace, twin }) => `${namespace} as ${twin ?? '?'}`).join(', '),
+    );
+  }
+  if (peering.phases !== undefined && peering.createdAt !== undefined) {
+    const start = Date.parse(peering.createdAt);
+    fact(
+      'phases',
+      peering.phases.map(({ name, at }) => `${name} ${spanOf(Date.parse(at) - start)}`).join(', '),
+    );
+  }
+  lines.push('', 'Conditions', ...conditionLines(peering.conditions, now, style));
+  if (peering.tunnel === undefined) lines.push('', 'Tunnel: none yet');
+  else lines.push('', 'Tunnel', ...tunnelLines(peering.tunnel, now, style));
+  if (peering.residue.length > 0)
+    lines.push('', 'Left behind', ...peering.residue.map((line) => `  - ${line}`));
+  return lines.join('\n');
+}
+
+function grantText({ grant, used }: PeeringReport): string | undefined {
+  if (grant === undefined) return undefined;
+  const of = (name: 'cpu' | 'memory' | 'pods', unit: string) =>
+    `${used === undefined ? '' : `${used[name]} of `}${grant[name]}${unit}`;
+  return `${of('cpu', ' CPUs')}, ${of('memory', ' memory')}, ${of('pods', ' pods')}${used === undefined ? '' : ' used'}; pod security ${grant.podSecurity}`;
+}
+
+function conditionLines(conditions: readonly ConditionReport[], now: number, style: Styler): string[] {
+  if (conditions.length === 0) return ['  none reported yet'];
+  const width = Math.max(...conditions.map(({ type }) => type.length));
+  return conditions.map(({ type, status, since, message }) => {
+    const word = { True: style('green', 'yes'), False: style('red', 'no '), Unknown: style('yellow', '?  ') }[
+      status
+    ];
+    return `  ${word} ${type.padEnd(width)}  ${message} (${ago(since, now)})`;
+  });
+}
+
+function tunnelLines(tunnel: TunnelReport, now: number, style: Styler): string[] {
+  const lines = conditionLines(tunnel.conditions, now, style);
+  const facts = [
+    tunnel.endpoint === undefined ? undefined : `endpoint ${tunnel.endpoint}`,
+    tunnel.gatewayNode === undefined ? undefined : `through node ${tunnel.gatewayNode}`,
+    tunnel.latestHandshake === undefined ? undefined : `handshake ${ago(tunnel.latestHandshake, now)}`,
+    tunnel.roundTripMilliseconds === undefined
+      ? undefined
+      : `round trip ${tunnel.roundTripMilliseconds.toFixed(2)} ms`,
+    `MTU ${tunnel.mtu}`,
+    tunnel.receivedBytes === undefined
+      ? undefined
+      : `${bytes(tunnel.receivedBytes)} in, ${bytes(tunnel.sentBytes ?? 0)} out`,
+  ].filter((each) => each !== undefined);
+  lines.push(`  ${facts.join(', ')}`);
+  for (const { real, mapped, state } of tunnel.remaps) {
+    const how = real === mapped ? 'is known here as it is' : `is known here as ${mapped}`;
+    lines.push(`  theirs ${real} ${how}${state === 'InUse' ? '' : ` (${state})`}`);
+  }
+  for (const { real, mapped } of tunnel.remoteRemaps) {
+    lines.push(`  ours ${real} is known there as ${real === mapped ? 'it is' : mapped}`);
+  }
+  const drops = Object.entries(tunnel.drops).filter(([, count]) => count > 0);
+  if (drops.length > 0)
+    lines.push(`  dropped: ${drops.map(([reason, count]) => `${reason} ${count}`).join(', ')}`);
+  return lines;
+}
