@@ -1,0 +1,355 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { toMapped } from '../../../shared/net/address-mapping.ts';
+import type { EngineModel, Fate } from './engine-model.ts';
+import { planUniverse, type PlannedCluster, type Universe, type UniverseCluster } from './universe.ts';
+
+const range = ['10.244.0.0/16'];
+const twoNodes = [{ name: 'n1' }, { name: 'n2', slot: '0' }];
+
+/** Two clusters with the same ranges: west offloads to east. */
+const west: UniverseCluster = {
+  id: 'west',
+  podCIDRs: range,
+  externalCIDR: '100.64.16.0/20',
+  nodes: twoNodes,
+  pods: [
+    { name: 'a1', node: 'n1', addresses: ['10.244.1.5'] },
+    { name: 'a2', node: 'n2', addresses: ['10.244.2.5'] },
+  ],
+};
+const east: UniverseCluster = {
+  id: 'east',
+  podCIDRs: range,
+  externalCIDR: '100.64.32.0/20',
+  nodes: twoNodes,
+  pods: [
+    { name: 'b1', node: 'n1', addresses: ['10.244.1.5'], consumer: 'west' },
+    { name: 'b2', node: 'n2', addresses: ['10.244.2.9'], consumer: 'west' },
+    { name: 'c1', node: 'n1', addresses: ['10.244.1.77'] },
+  ],
+};
+const oneWay: Universe = { clusters: [west, east], peerings: [{ consumer: 'west', provider: 'east' }] };
+
+interface Place {
+  cluster: string;
+  node: string;
+  address: string;
+}
+
+/** How the cluster of `from` names `to`. */
+function named(clusters: Map<string, PlannedCluster>, from: Place, to: Place): string | undefined {
+  if (from.cluster === to.cluster) return to.address;
+  return toMapped(clusters.get(from.cluster)?.remaps.get(to.cluster) ?? [], to.address);
+}
+
+/** One packet there and its answer back; the reason for the first that is lost. */
+function thereAndBack(
+  { clusters, model }: { clusters: Map<string, PlannedCluster>; model: EngineModel },
+  from: Place,
+  to: Place,
+): string {
+  const destination = named(clusters, from, to);
+  if (destination === undefined) return 'no name';
+  const there = model.fromTun(`${from.cluster}/${from.node}`, { source: from.address, destination });
+  if (!there.delivered) return `there: ${there.reason} at ${there.at}`;
+  assert.is(there.at, `${to.cluster}/${to.node}`);
+  assert.is(there.packet.destination, to.address, 'the receiver is addressed by its own name');
+  assert.is(
+    there.packet.source,
+    named(clusters, to, from),
+    'the sender has the name that the receiver knows',
+  );
+  const back = model.fromTun(there.at, { source: to.address, destination: there.packet.source });
+  if (!back.delivered) return `back: ${back.reason} at ${back.at}`;
+  assert.is(back.at, `${from.cluster}/${from.node}`);
+  assert.equal(back.packet, { source: destination, destination: from.address });
+  return 'passes';
+}
+
+const place = (cluster: UniverseCluster, name: string): Place => {
+  const pod = cluster.pods.find((each) => each.name === name);
+  if (pod !== undefined) return { cluster: cluster.id, node: pod.node, address: pod.addresses[0] ?? '' };
+  const index = cluster.nodes.findIndex((node) => node.name === name);
+  return {
+    cluster: cluster.id,
+    node: name,
+    address: cluster.externalCIDR.replace(/\.0\/20$/, `.${16 + index}`),
+  };
+};
+
+test('the consumer’s pods and nodes reach its offloaded pods, from every node to every node', () => {
+  const planned = planUniverse(oneWay);
+  for (const from of ['a1', 'a2', 'n1', 'n2']) {
+    for (const to of ['b1', 'b2']) {
+      assert.is(thereAndBack(planned, place(west, from), place(east, to)), 'passes', `${from} → ${to}`);
+      assert.is(thereAndBack(planned, place(east, to), place(west, from)), 'passes', `${to} → ${from}`);
+    }
+  }
+});
+
+test('nothing else passes', () => {
+  const planned = planUniverse(oneWay);
+  const forbidden: [UniverseCluster, string, UniverseCluster, string][] = [
+    [west, 'a1', east, 'c1'],
+    [west, 'a2', east, 'c1'],
+    [east, 'c1', west, 'a1'],
+    [east, 'c1', west, 'n1'],
+    [west, 'a1', east, 'n1'],
+    [west, 'n1', east, 'n2'],
+    [west, 'n1', east, 'c1'],
+    [east, 'n1', west, 'a1'],
+    [east, 'n2', west, 'a2'],
+    [east, 'n1', west, 'n1'],
+    [east, 'b1', west, 'nobody'],
+  ];
+  for (const [fromCluster, from, toCluster, to] of forbidden) {
+    const result = thereAndBack(planned, place(fromCluster, from), place(toCluster, to));
+    assert.match(result, /there: (notAdmitted|noRoute)/, `${fromCluster.id} ${from} → ${toCluster.id} ${to}`);
+  }
+});
+
+test('a pod cannot speak for another, nor a node for a pod elsewhere', () => {
+  const { model, clusters } = planUniverse(oneWay);
+  const destination = named(clusters, place(west, 'a1'), place(east, 'b1')) ?? '';
+  const fates = [
+    model.fromTun('west/n1', { source: '10.244.2.5', destination }),
+    model.fromTun('west/n1', { source: '10.244.1.99', destination }),
+    model.fromTun('west/n2', { source: '10.244.1.5', destination }),
+    model.fromTun('west/n1', { source: '192.0.0.1', destination }),
+    model.fromTun('west/n1', { source: '8.8.8.8', destination }),
+    // A node of the cluster that was taken over speaks to its gateway directly.
+    model.forge('west/n1', 'west/n2', { source: '10.244.2.5', destination }),
+    model.forge('west/n1', 'west/n2', { source: '10.244.1.99', destination }),
+    model.forge('west/n1', 'west/n2', { source: destination, destination: '10.244.2.5' }),
+  ];
+  for (const fate of fates) assert.is(reason(fate), 'sourceNotAllowed');
+});
+
+const reason = (fate: Fate) => (fate.delivered ? 'delivered' : fate.reason);
+
+test('a remote that forges addresses gets nothing through', () => {
+  const { model } = planUniverse(oneWay);
+  const forged: [string, string, string, string][] = [
+    // As the provider's gateway, towards the consumer: only the offloaded pods' addresses are admitted.
+    ['east/n2', 'west/n2', '10.244.1.77', '10.244.1.5'],
+    ['east/n2', 'west/n2', '10.96.0.1', '10.244.1.5'],
+    ['east/n2', 'west/n2', '8.8.8.8', '10.244.1.5'],
+    ['east/n2', 'west/n2', '10.128.1.5', '10.244.1.5'],
+    ['east/n2', 'west/n2', '100.64.32.16', '10.244.1.5'],
+    // From an admitted source to what is not the consumer's to be reached.
+    ['east/n2', 'west/n2', '10.244.1.5', '10.96.0.1'],
+    ['east/n2', 'west/n2', '10.244.1.5', '192.0.0.1'],
+    ['east/n2', 'west/n2', '10.244.1.5', '100.64.16.1'],
+    // As the consumer's gateway, towards the provider.
+    ['west/n2', 'east/n2', '10.244.1.5', '10.244.1.77'],
+    ['west/n2', 'east/n2', '10.244.1.5', '192.0.1.1'],
+    ['west/n2', 'east/n2', '10.244.1.5', '100.64.32.16'],
+    ['west/n2', 'east/n2', '8.8.8.8', '10.244.1.5'],
+    ['west/n2', 'east/n2', '127.0.0.1', '10.244.1.5'],
+  ];
+  for (const [from, to, source, destination] of forged) {
+    assert.is(
+      reason(model.forge(from, to, { source, destination })),
+      'notAdmitted',
+      `${source} → ${destination}`,
+    );
+  }
+  // Admitted, but no pod of that address is there.
+  assert.is(
+    reason(model.forge('east/n2', 'west/n2', { source: '10.244.1.5', destination: '10.244.1.99' })),
+    'noRoute',
+  );
+  // A stranger, or a node that is no gateway, is no peer.
+  assert.is(
+    reason(model.forge('east/n1', 'west/n2', { source: '10.244.1.5', destination: '10.244.1.5' })),
+    'unknownSession',
+  );
+});
+
+test('probes pass between probe addresses and gateways, both ways', () => {
+  const { model, clusters } = planUniverse(oneWay);
+  for (const [from, to] of [
+    ['west', 'east'],
+    ['east', 'west'],
+  ] as const) {
+    const target = clusters.get(from)?.plans.get('n2')?.probes.targets[0];
+    assert.ok(target);
+    const there = model.fromTun(`${from}/n2`, { source: target.source, destination: target.address });
+    assert.ok(there.delivered && there.at === `${to}/n2`);
+    assert.is(there.packet.source, target.expected);
+    assert.is(there.packet.destination, clusters.get(to)?.plans.get('n2')?.probes.answerAt);
+    const back = model.fromTun(there.at, {
+      source: there.packet.destination,
+      destination: there.packet.source,
+    });
+    assert.ok(back.delivered && back.at === `${from}/n2`);
+  }
+  assert.equal(clusters.get('west')?.plans.get('n1')?.probes.targets, []);
+});
+
+test('both ways, and pods of one peering are strangers to those of the other', () => {
+  const planned = planUniverse({
+    clusters: [
+      {
+        ...west,
+        pods: [...west.pods, { name: 'e1', node: 'n1', addresses: ['10.244.1.40'], consumer: 'east' }],
+      },
+      east,
+    ],
+    peerings: [
+      { consumer: 'west', provider: 'east' },
+      { consumer: 'east', provider: 'west' },
+    ],
+  });
+  const both = { ...west, pods: [...west.pods, { name: 'e1', node: 'n1', addresses: ['10.244.1.40'] }] };
+  assert.is(thereAndBack(planned, place(both, 'a1'), place(east, 'b1')), 'passes');
+  assert.is(thereAndBack(planned, place(east, 'c1'), place(both, 'e1')), 'passes');
+  assert.is(thereAndBack(planned, place(both, 'e1'), place(east, 'n1')), 'passes');
+  assert.match(thereAndBack(planned, place(both, 'a1'), place(east, 'c1')), /notAdmitted/);
+  assert.match(thereAndBack(planned, place(both, 'e1'), place(east, 'b1')), /notAdmitted/);
+  assert.match(thereAndBack(planned, place(east, 'b1'), place(both, 'e1')), /notAdmitted/);
+});
+
+test('pods that run for one consumer do not reach another cluster', () => {
+  const north = { ...west, id: 'north', externalCIDR: '100.64.48.0/20' };
+  const planned = planUniverse({
+    clusters: [
+      west,
+      east,
+      { ...north, pods: [{ name: 'd1', node: 'n1', addresses: ['10.244.1.5'], consumer: 'east' }] },
+    ],
+    peerings: [
+      { consumer: 'west', provider: 'east' },
+      { consumer: 'east', provider: 'north' },
+    ],
+  });
+  const northPlace = { cluster: 'north', node: 'n1', address: '10.244.1.5' };
+  assert.is(thereAndBack(planned, place(east, 'c1'), northPlace), 'passes');
+  assert.match(thereAndBack(planned, place(east, 'b1'), northPlace), /notAdmitted/);
+  assert.match(thereAndBack(planned, northPlace, place(east, 'b1')), /notAdmitted/);
+});
+
+test('open: the declared ranges reach each other, and still nothing beyond them', () => {
+  const planned = planUniverse({ ...oneWay, open: true });
+  for (const [fromCluster, from, toCluster, to] of [
+    [west, 'a1', east, 'c1'],
+    [east, 'c1', west, 'a2'],
+    [east, 'n1', west, 'a1'],
+    [west, 'a1', east, 'b1'],
+  ] as const) {
+    assert.is(
+      thereAndBack(planned, place(fromCluster, from), place(toCluster, to)),
+      'passes',
+      `${from} → ${to}`,
+    );
+  }
+  const forged = planned.model.forge('west/n2', 'east/n2', {
+    source: '10.244.1.5',
+    destination: '10.96.0.1',
+  });
+  assert.is(reason(forged), 'notAdmitted');
+});
+
+test('several slots on both sides: whichever node carries a flow, it arrives and is answered', () => {
+  const nodes = [{ name: 'n1' }, { name: 'n2', slot: '0' }, { name: 'n3', slot: '1' }];
+  const planned = planUniverse({
+    clusters: [
+      { ...west, nodes, pods: [...west.pods, { name: 'a3', node: 'n3', addresses: ['10.244.3.5'] }] },
+      {
+        ...east,
+        nodes,
+        pods: [...east.pods, { name: 'b3', node: 'n3', addresses: ['10.244.3.9'], consumer: 'west' }],
+      },
+    ],
+    peerings: oneWay.peerings,
+  });
+  const [westPods, eastPods] = [
+    [...west.pods, { name: 'a3', node: 'n3', addresses: ['10.244.3.5'] }],
+    [...east.pods.slice(0, 2), { name: 'b3', node: 'n3', addresses: ['10.244.3.9'] }],
+  ];
+  for (const a of westPods) {
+    for (const b of eastPods) {
+      const from = { cluster: 'west', node: a.node, address: a.addresses[0] ?? '' };
+      const to = { cluster: 'east', node: b.node, address: b.addresses[0] ?? '' };
+      assert.is(thereAndBack(planned, from, to), 'passes', `${a.name} → ${b.name}`);
+      // The far side may choose the other gateway for what comes here.
+      for (const gateway of ['n2', 'n3']) {
+        for (const entry of ['n2', 'n3']) {
+          const fate = planned.model.forge(`east/${gateway}`, `west/${entry}`, {
+            source: to.address,
+            destination: from.address,
+          });
+          assert.ok(fate.delivered && fate.at === `west/${a.node}`, `${gateway} → ${entry} → ${a.node}`);
+          assert.ok(fate.hops.length <= 3);
+        }
+      }
+    }
+  }
+});
+
+test('whatever the ranges: what is admitted goes there and back, what is not goes nowhere', () => {
+  let seed = 11;
+  const random = (limit: number) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+    return (seed >>> 8) % limit;
+  };
+  const pick = <T>(list: readonly T[]): T => list[random(list.length)] as T;
+  const podRanges = ['10.244.0.0/16', '10.128.0.0/16', '10.0.0.0/16', '172.16.0.0/16'];
+  const externalRanges = ['100.64.16.0/20', '100.64.32.0/20', '10.128.16.0/20', '10.129.0.0/20'];
+  let passed = 0;
+  for (let round = 0; round < 60; round++) {
+    const clusters = ['c0', 'c1', 'c2'].map((id): UniverseCluster => {
+      const externalCIDR = pick(externalRanges);
+      const usable = podRanges.filter((each) => !externalCIDR.startsWith(each.slice(0, 7)));
+      return {
+        id,
+        podCIDRs: [pick(usable)],
+        externalCIDR,
+        nodes: [{ name: 'n0', slot: '0' }, { name: 'n1' }, { name: 'n2' }],
+        pods: [],
+      };
+    });
+    const peerings = clusters.flatMap(({ id: consumer }) =>
+      clusters
+        .filter(({ id: provider }) => provider !== consumer && random(2) === 0)
+        .map(({ id: provider }) => ({ consumer, provider })),
+    );
+    for (const cluster of clusters) {
+      for (let index = 0; index < 6; index++) {
+        const consumers = peerings.filter(({ provider }) => provider === cluster.id);
+        const consumer = random(2) === 0 && consumers.length > 0 ? pick(consumers).consumer : undefined;
+        cluster.pods.push({
+          name: `p${index}`,
+          node: `n${random(3)}`,
+          addresses: [cluster.podCIDRs[0]?.replace('0.0/16', `${random(250)}.${index + 1}`) ?? ''],
+          ...(consumer !== undefined && { consumer }),
+        });
+      }
+    }
+    const planned = planUniverse({ clusters, peerings });
+    for (const one of clusters) {
+      for (const other of clusters) {
+        if (one === other) continue;
+        for (const p of one.pods) {
+          for (const q of other.pods) {
+            // A pod belongs to whom it runs for; own pods and own offloaded pods may speak.
+            const admitted =
+              (p.consumer === undefined && q.consumer === one.id) ||
+              (q.consumer === undefined && p.consumer === other.id);
+            const from = { cluster: one.id, node: p.node, address: p.addresses[0] ?? '' };
+            const to = { cluster: other.id, node: q.node, address: q.addresses[0] ?? '' };
+            const result = thereAndBack(planned, from, to);
+            if (admitted) {
+              assert.is(result, 'passes', JSON.stringify([round, one.id, p, other.id, q]));
+              passed++;
+            } else assert.match(result, /^there: |no name/, JSON.stringify([round, one.id, p, other.id, q]));
+          }
+        }
+      }
+    }
+  }
+  assert.ok(passed > 500, `${passed} ways passed`);
+});
+
+test.run();

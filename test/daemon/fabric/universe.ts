@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import { planNode, type NodePlan } from '../../../daemon/fabric/node-plan.ts';
+import type { World, WorldNode, WorldPod, WorldTunnel } from '../../../daemon/fabric/world.ts';
+import { toMapped } from '../../../shared/net/address-mapping.ts';
+import { defaultRemapPools, planRemaps, uniqueLocalPool, type Remap } from '../../../shared/net/remapping.ts';
+import { EngineModel, type ModelDevice } from './engine-model.ts';
+
+/** Several clusters that peer, described once; each one's nodes are planned from what they would know. */
+export interface UniverseCluster {
+  id: string;
+  podCIDRs: string[];
+  serviceCIDRs?: string[];
+  externalCIDR: string;
+  nodes: { name: string; slot?: string }[];
+  /** Own pods, and pods that run here for others (`consumer`). */
+  pods: { name: string; node: string; addresses: string[]; consumer?: string }[];
+}
+
+export interface UniversePeering {
+  consumer: string;
+  provider: string;
+}
+
+export interface Universe {
+  clusters: UniverseCluster[];
+  peerings: UniversePeering[];
+  open?: boolean;
+}
+
+export interface PlannedCluster {
+  description: UniverseCluster;
+  plans: Map<string, NodePlan>;
+  worlds: Map<string, World>;
+  remaps: Map<string, Remap[]>;
+}
+
+/** A well-formed public key that says whose it is. */
+export const keyOf = (name: string): string => createHash('sha256').update(name).digest('base64');
+
+const slotKey = (cluster: string, slot: string) => keyOf(`${cluster} slot ${slot}`);
+
+export function planUniverse(universe: Universe): {
+  clusters: Map<string, PlannedCluster>;
+  model: EngineModel;
+} {
+  const neighbours = (id: string) =>
+    universe.clusters.filter(({ id: other }) =>
+      universe.peerings.some(
+        ({ consumer, provider }) =>
+          (consumer === id && provider === other) || (consumer === other && provider === id),
+      ),
+    );
+  const remapsOf = new Map<string, Map<string, Remap[]>>();
+  for (const cluster of universe.clusters) {
+    const chosen = new Map<string, Remap[]>();
+    for (const remote of neighbours(cluster.id)) {
+      const { remaps } = planRemaps({
+        declared: [...remote.podCIDRs, remote.externalCIDR],
+        stored: [],
+        ownRanges: [...cluster.podCIDRs, ...(cluster.serviceCIDRs ?? []), cluster.externalCIDR],
+        otherMapped: [...chosen.values()].flat().map(({ mapped }) => mapped),
+        pools: [...defaultRemapPools, uniqueLocalPool(cluster.id)],
+      });
+      chosen.set(remote.id, remaps);
+    }
+    remapsOf.set(cluster.id, chosen);
+  }
+
+  const clusters = new Map<string, PlannedCluster>();
+  const devices: ModelDevice[] = [];
+  universe.clusters.forEach((cluster, clusterIndex) => {
+    const remaps = remapsOf.get(cluster.id) ?? new Map<string, Remap[]>();
+    const nodes = cluster.nodes.map(({ name, slot }, index): WorldNode => {
+      const address = `192.0.${clusterIndex}.${index + 1}`;
+      return {
+        name,
+        address,
+        endpoint: `${address}:7470`,
+        publicKey: slot === undefined ? keyOf(`${cluster.id} ${name}`) : slotKey(cluster.id, slot),
+        externalAddress: cluster.externalCIDR.replace(/\.0\/[0-9]+$/, `.${16 + index}`),
+        ...(slot !== undefined && { slot }),
+      };
+    });
+    const ownPods = cluster.pods.map(({ name, node, addresses, consumer }): WorldPod => ({
+      namespace: consumer === undefined ? 'own' : `twin-${consumer}`,
+      name,
+      node,
+      addresses,
+    }));
+    // What runs elsewhere for this cluster has its address in this cluster's terms.
+    const offloaded = universe.clusters.flatMap((remote) =>
+      remote.pods
+        .filter(({ consumer }) => consumer === cluster.id)
+        .map(({ name, addresses }): WorldPod => ({
+          namespace: 'own',
+          name,
+          node: `virtual-${remote.id}`,
+          addresses: addresses.flatMap((address) => toMapped(remaps.get(remote.id) ?? [], address) ?? []),
+        })),
+    );
+    const tunnels = neighbours(cluster.id).map((remote): WorldTunnel => {
+      const remoteIndex = universe.clusters.indexOf(remote);
+      return {
+        remoteCluster: remote.id,
+        consumer: universe.peerings.some(
+          (each) => each.consumer === cluster.id && each.provider === remote.id,
+        ),
+        provider: universe.peerings.some(
+          (each) => each.provider === cluster.id && each.consumer === remote.id,
+        ),
+        open: universe.open ?? false,
+        remotePodCIDRs: remote.podCIDRs,
+        remoteExternalCIDR: remote.externalCIDR,
+        slots: remote.nodes.flatMap(({ slot }, index) =>
+          slot === undefined
+            ? []
+            : [
+                {
+                  name: slot,
+                  publicKey: slotKey(remote.id, slot),
+                  endpoint: `192.0.${remoteIndex}.${index + 1}:7470`,
+                },
+              ],
+        ),
+        remaps: remaps.get(remote.id) ?? [],
+        remoteRemaps: remapsOf.get(remote.id)?.get(cluster.id) ?? [],
+        mtu: 1420,
+        presharedKey: new Uint8Array(32).fill(7),
+      };
+    });
+    const planned: PlannedCluster = { description: cluster, plans: new Map(), worlds: new Map(), remaps };
+    for (const node of nodes) {
+      const world: World = {
+        node: { ...node, underlayMTU: 1500 },
+        cluster: {
+          podCIDRs: cluster.podCIDRs,
+          serviceCIDRs: cluster.serviceCIDRs ?? [],
+          nodeCIDRs: [],
+          externalCIDR: cluster.externalCIDR,
+        },
+        nodes: nodes.filter(({ name }) => name !== node.name),
+        tunnels,
+        pods: [...ownPods, ...offloaded],
+        twins: new Map(universe.clusters.map(({ id }) => [`twin-${id}`, id])),
+        virtualNodes: new Map(universe.clusters.map(({ id }) => [`virtual-${id}`, id])),
+      };
+      const plan = planNode(world);
+      planned.plans.set(node.name, plan);
+      planned.worlds.set(node.name, world);
+      devices.push({ name: `${cluster.id}/${node.name}`, publicKey: node.publicKey ?? '', plan });
+    }
+    clusters.set(cluster.id, planned);
+  });
+  return { clusters, model: new EngineModel(devices) };
+}
