@@ -1,0 +1,121 @@
+/** Two clusters with Hawser in both, and what the stories ask of them. */
+import { up, type Bed, type BedCluster, type BedNode } from '../testbed/index.ts';
+import { run } from '../testbed/run.ts';
+import { hawser, install, makeImage, namespace } from './installation.ts';
+
+export interface Pair {
+  bed: Bed;
+  consumer: BedCluster;
+  provider: BedCluster;
+}
+
+/** Two clusters of two nodes with the same ranges, Hawser installed in both. */
+export async function installedPair(name: string, log: (line: string) => void): Promise<Pair> {
+  const [bed, archive] = await Promise.all([
+    up({ name, clusters: ['rome', 'milan'], nodes: 2, log }),
+    makeImage(log),
+  ]);
+  await bed.loadImage(archive);
+  const [consumer, provider] = [bed.cluster('rome'), bed.cluster('milan')];
+  await Promise.all([install(bed, consumer), install(bed, provider)]);
+  return { bed, consumer, provider };
+}
+
+/** A bearer token of somebody who may administer peering tokens and nothing else. */
+export async function tokenAdministrator(provider: BedCluster): Promise<string> {
+  const manifest = [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'token-administrator' } },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata: { name: 'token-administrator' },
+      rules: [
+        {
+          apiGroups: ['hawser.dev'],
+          resources: ['peeringtokens'],
+          verbs: ['create', 'list', 'get', 'delete', 'patch'],
+        },
+      ],
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: { name: 'token-administrator' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'token-administrator' },
+      subjects: [{ kind: 'ServiceAccount', name: 'token-administrator', namespace }],
+    },
+  ];
+  await provider.kubectl(['apply', '-n', namespace, '-f', '-'], {
+    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifest }),
+  });
+  const token = await provider.kubectl(['create', 'token', '-n', namespace, 'token-administrator']);
+  return token.trim();
+}
+
+/** The address of the gateway's Service on the wide area. */
+export async function gatewayURL(provider: BedCluster): Promise<string> {
+  const text = await provider.kubectl(['get', 'service', '-n', namespace, 'hawser-gateway', '-o', 'json']);
+  const service = JSON.parse(text) as {
+    spec: { ports: { port: number }[] };
+    status: { loadBalancer: { ingress?: { ip?: string }[] } };
+  };
+  return `https://${service.status.loadBalancer.ingress?.[0]?.ip}:${service.spec.ports[0]?.port}`;
+}
+
+/** Asks the gateway by curl, the bearer token on standard input so that no process list shows it. */
+export async function curl(
+  url: string,
+  bearer: string,
+  options: { method?: string; body?: string; expectFailure?: boolean } = {},
+): Promise<{ status: number; body: string }> {
+  const configuration = [
+    `header = "Authorization: Bearer ${bearer}"`,
+    ...(options.body === undefined
+      ? []
+      : ['header = "Content-Type: application/json"', `data = ${JSON.stringify(options.body)}`]),
+  ].join('\n');
+  const output = await run(
+    ['curl', '-sS', '-k', '-m', '20', '-X', options.method ?? 'GET', '-w', '\n%{http_code}', '-K', '-', url],
+    { input: configuration },
+  );
+  const cut = output.lastIndexOf('\n');
+  return { status: Number(output.slice(cut + 1)), body: output.slice(0, cut) };
+}
+
+/** Issues a token by curl at the provider, and peers with it. Returns what `hawser peer` printed. */
+export async function peer({ consumer, provider }: Pair, request: object = {}): Promise<string> {
+  const bearer = await tokenAdministrator(provider);
+  const answer = await curl(`${await gatewayURL(provider)}/v1/tokens`, bearer, {
+    method: 'POST',
+    body: JSON.stringify(request),
+  });
+  if (answer.status !== 201) throw new Error(`no token: ${answer.status} ${answer.body}`);
+  const { token } = JSON.parse(answer.body) as { token: string };
+  return hawser(consumer, ['peer', '-'], { input: token });
+}
+
+export interface TunnelFacts {
+  spec: {
+    remaps: { real: string; mapped: string; state: string }[];
+    remotePodCIDRs: string[];
+    remoteExternalCIDR: string;
+    mtu: number;
+  };
+  status?: { conditions?: { type: string; status: string; message: string }[] };
+}
+
+/** The only Tunnel of a cluster. */
+export async function tunnelOf(cluster: BedCluster): Promise<TunnelFacts> {
+  const list = JSON.parse(await cluster.kubectl(['get', 'tunnels.hawser.dev', '-o', 'json'])) as {
+    items: TunnelFacts[];
+  };
+  const [first, second] = list.items;
+  if (first === undefined || second !== undefined) throw new Error(`${list.items.length} tunnels, not one`);
+  return first;
+}
+
+export function node(cluster: BedCluster, name: string): BedNode {
+  const found = cluster.nodes.find((each) => each.name === name);
+  if (found === undefined) throw new Error(`${cluster.name} has no node ${name}`);
+  return found;
+}
