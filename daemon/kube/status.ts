@@ -34,11 +34,12 @@ export function stableText(value: unknown): string {
  * with a uid fails with Conflict when it is another one by now.
  */
 export async function applyStatus<T extends KubernetesObject>(
-  { kube, fieldManager, object, findings, fields = {}, now, events }: StatusWrite<T>,
+  { kube, fieldManager, object, findings, fields: own = {}, now, events }: StatusWrite<T>,
   signal: AbortSignal,
 ): Promise<boolean> {
   const present = (object.status ?? {}) as Record<string, unknown> & { conditions?: Condition[] };
   const generation = object.metadata.generation;
+  const fields: Record<string, unknown> = { observedGeneration: generation, ...own };
   const conditions = ownConditions(
     present.conditions,
     findings.map((finding) => ({ observedGeneration: generation, ...finding })),

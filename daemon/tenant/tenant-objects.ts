@@ -54,7 +54,6 @@ export const gatewayRules: readonly PolicyRule[] = [
     resourceNames: [tenantServiceAccount],
     verbs: ['create'],
   },
-  { apiGroups: [''], resources: ['secrets'], resourceNames: [identitySecret], verbs: ['get'] },
 ];
 
 /** A role and its binding to one service account. */

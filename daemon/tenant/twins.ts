@@ -4,9 +4,8 @@ import type { Finding } from '../../shared/conditions.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { isNotFound } from '../kube/errors.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
-import { collectionPath, keyOf, kind, refOf, splitKey, type KindRef } from '../kube/refs.ts';
+import { keyOf, kind, refOf, splitKey } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, ownerAnnotation, reasons, tenantFinalizer } from './names.ts';
 import { nameProblem, twinNamespaceObject, twinObjects } from './twin-objects.ts';
@@ -90,18 +89,13 @@ export function reconcileTwin(context: ControllerContext, world: World) {
 
   /** Ends what is in it first: a namespace with pods in their grace takes Kubernetes much longer to delete. */
   async function empty(namespace: string, deadlineAt: number, signal: AbortSignal): Promise<boolean> {
-    const clear = async (ref: KindRef, options: object) => {
-      const path = collectionPath(ref, namespace);
-      const body = JSON.stringify({ apiVersion: 'v1', kind: 'DeleteOptions', ...options });
-      const answer = await kube.raw('DELETE', path, { body }, signal);
-      answer.resume();
-      if ((answer.statusCode ?? 500) >= 400)
-        throw new Error(`DELETE ${path}: the API server answered ${answer.statusCode}`);
-    };
     const shadows = world.shadows.listIn(namespace);
     const pods = world.pods.listIn(namespace);
-    if (shadows.some((shadow) => shadow.metadata.deletionTimestamp === undefined))
-      await clear(kind.shadowPod, {});
+    await Promise.all(
+      shadows
+        .filter((shadow) => shadow.metadata.deletionTimestamp === undefined)
+        .map((shadow) => kube.delete(refOf(shadow), { uid: shadow.metadata.uid ?? '' }, signal)),
+    );
     const shorten = pods.filter(
       (pod) =>
         pod.metadata.deletionTimestamp === undefined ||
@@ -127,10 +121,7 @@ export function reconcileTwin(context: ControllerContext, world: World) {
     const present = await kube.get(ref, signal);
     if (present !== undefined && present.metadata.annotations?.[ownerAnnotation] === twin.metadata.uid) {
       const deadlineAt = Date.parse(twin.metadata.deletionTimestamp ?? '') + podMilliseconds;
-      const isEmpty = await empty(name, deadlineAt, signal).catch((error: unknown) => {
-        if (isNotFound(error)) return true;
-        throw error;
-      });
+      const isEmpty = await empty(name, deadlineAt, signal);
       if (isEmpty && present.metadata.deletionTimestamp === undefined) {
         await kube.delete(ref, { uid: present.metadata.uid ?? '' }, signal);
       }

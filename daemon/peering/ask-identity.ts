@@ -1,0 +1,153 @@
+/** Asking a provider for an identity: with a peering token the first time, by signature ever after. */
+import {
+  CertificatePinError,
+  isProblem,
+  isTemporary,
+  type GatewayClient,
+} from '../../gateway/client/index.ts';
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { labels } from '../../shared/names.ts';
+import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
+import { decodePeeringToken, isExpired, PeeringTokenError } from '../../shared/trust/peering-token.ts';
+import type { IdentityResponse, TokenContent } from '../../shared/wire/gateway-api.ts';
+import { messageOf } from '../kube/errors.ts';
+import { kind } from '../kube/refs.ts';
+import type { Secret } from '../kube/types.ts';
+import type { LocalIdentity } from './cluster-key.ts';
+import { reasons, tokenKey } from './names.ts';
+
+/** Something that a person has to know, and maybe to do. Its message never repeats a secret. */
+export class PeeringProblem extends Error {
+  override readonly name = 'PeeringProblem';
+  readonly reason: string;
+  /** May it go away by itself? */
+  readonly temporary: boolean;
+
+  constructor(reason: string, message: string, temporary = false) {
+    super(message);
+    this.reason = reason;
+    this.temporary = temporary;
+  }
+}
+
+/** The token in a Secret. Throws PeeringProblem. */
+export function readToken(secret: Secret, provider: string): TokenContent {
+  const text = Buffer.from(secret.data?.[tokenKey] ?? '', 'base64').toString('utf8');
+  let content: TokenContent;
+  try {
+    content = decodePeeringToken(text);
+  } catch (error) {
+    if (!(error instanceof PeeringTokenError)) throw error;
+    throw new PeeringProblem(reasons.TokenInvalid, error.message);
+  }
+  if (content.clusterID !== provider) {
+    throw new PeeringProblem(
+      reasons.TokenInvalid,
+      `the peering token is one of ${content.clusterID}, and this peering is one with ${provider}`,
+    );
+  }
+  return content;
+}
+
+/** The provider's RemoteCluster as a token and the provider's own word give it. The key is the one that the token names. */
+export function remoteFromToken(token: TokenContent, publicKey: string): RemoteCluster {
+  if (keyFingerprint(publicKey) !== token.keyFingerprint) {
+    throw new PeeringProblem(
+      reasons.KeyMismatch,
+      `what answers at ${token.gatewayURL} has another cluster key than the peering token names; ask for a new token`,
+    );
+  }
+  return {
+    apiVersion,
+    kind: kind.remoteCluster.kind,
+    metadata: {
+      name: token.clusterID,
+      labels: { [labels.managedBy]: 'hawser', [labels.remoteCluster]: token.clusterID },
+    },
+    spec: {
+      clusterID: token.clusterID,
+      publicKey,
+      controlPlane: 'OutOfBand',
+      gatewayURL: token.gatewayURL,
+      gatewayPin: token.gatewayPin,
+    },
+  };
+}
+
+/** What of a known RemoteCluster a new token changes; undefined: nothing. Throws when it names another key. */
+export function tokenChanges(
+  token: TokenContent,
+  remote: RemoteCluster,
+): { gatewayURL: string; gatewayPin: string } | undefined {
+  if (keyFingerprint(remote.spec.publicKey) !== token.keyFingerprint) {
+    throw new PeeringProblem(
+      reasons.KeyMismatch,
+      `the peering token names another cluster key than RemoteCluster ${token.clusterID} has; if the provider was made anew, unpeer and delete that RemoteCluster first`,
+    );
+  }
+  const { gatewayURL, gatewayPin } = token;
+  const same = remote.spec.gatewayURL === gatewayURL && remote.spec.gatewayPin === gatewayPin;
+  return same || remote.spec.controlPlane === 'InBand' ? undefined : { gatewayURL, gatewayPin };
+}
+
+/** Asks. Throws PeeringProblem for every kind of no. */
+export async function askIdentity(
+  client: Pick<GatewayClient, 'requestIdentity'>,
+  peering: OutgoingPeering,
+  remote: RemoteCluster,
+  token: TokenContent | undefined,
+  identity: LocalIdentity,
+  version: string,
+  signal: AbortSignal,
+): Promise<IdentityResponse> {
+  const provider = remote.spec.clusterID;
+  const document = remote.status?.localDocument;
+  let response: IdentityResponse;
+  try {
+    response = await client.requestIdentity(
+      {
+        ...(token !== undefined && { secret: token.secret }),
+        clusterID: identity.clusterID,
+        publicKey: identity.key.publicKey,
+        peering: peering.spec.peering,
+        ...(document !== undefined && { networkDocument: document }),
+        version,
+        features: [],
+      },
+      { signal },
+    );
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw asProblem(error, provider, token);
+  }
+  if (response.clusterID !== provider || response.publicKey !== remote.spec.publicKey) {
+    throw new PeeringProblem(
+      reasons.KeyMismatch,
+      `what answers for ${provider} is another cluster (${response.clusterID})`,
+    );
+  }
+  return response;
+}
+
+function asProblem(error: unknown, provider: string, token: TokenContent | undefined): PeeringProblem {
+  if (error instanceof CertificatePinError) return new PeeringProblem(reasons.KeyMismatch, error.message);
+  if (isProblem(error, 'token-not-redeemable')) {
+    return new PeeringProblem(
+      reasons.TokenRefused,
+      token !== undefined && isExpired(token, Date.now())
+        ? `the peering token expired at ${token.expiresAt}; ask ${provider} for a new one`
+        : `${provider} does not redeem the peering token: it is spent, revoked, expired, or meant for another cluster; ask for a new one`,
+    );
+  }
+  if (isProblem(error, 'no-peering')) {
+    return new PeeringProblem(
+      reasons.PeeringEnded,
+      `${provider} has no peering with this cluster (any more); unpeer, or peer again with a new token`,
+    );
+  }
+  const temporary = isTemporary(error);
+  const reason = temporary ? reasons.ProviderUnreachable : reasons.ProviderRefuses;
+  return new PeeringProblem(reason, `${provider}: ${messageOf(error)}`.slice(0, 1500), temporary);
+}

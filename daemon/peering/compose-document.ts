@@ -1,0 +1,111 @@
+/**
+ * This cluster's network document for one remote. Pure.
+ *
+ * A generation is new only when content is. `acknowledges` is no content, or two clusters would acknowledge each other's
+ * acknowledgements for ever: a document is made for an acknowledgement alone only when the remote's content is new. So
+ * the field `contentGeneration` tells since which generation all but `acknowledges` has been the same.
+ */
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import { stableText } from '../kube/status.ts';
+
+/** The document and since when its content is what it is; other versions may not have the field. */
+export type Document = NetworkDocument & { contentGeneration?: unknown };
+
+export interface ComposeInput {
+  local: NonNullable<LocalCluster['status']>;
+  recipient: string;
+  /** What was composed last, if it can be read. */
+  previous: Document | undefined;
+  /** The remote's document that is held and valid. */
+  remote: Document | undefined;
+  tunnel: Tunnel | undefined;
+  /** Where this cluster's API server is, when the recipient offloads to it. */
+  apiServer: NetworkDocument['apiServer'] | undefined;
+  /** A new one, for a remote that had none. 32 bytes, base64. */
+  newSalt: () => string;
+  /** Milliseconds since 1970. */
+  now: number;
+}
+
+export type ComposeResult =
+  | { document: Document; changed: boolean }
+  /** What is not known yet, as part of a sentence. */
+  | { waitingFor: string };
+
+/** The generation since which a document's content is the same. */
+export function contentGeneration(document: Document): number {
+  const stated = document.contentGeneration;
+  return typeof stated === 'number' &&
+    Number.isSafeInteger(stated) &&
+    stated >= 1 &&
+    stated <= document.generation
+    ? stated
+    : document.generation;
+}
+
+/** Composes, or gives the previous document back when nothing is new. */
+export function composeDocument(input: ComposeInput): ComposeResult {
+  const { local, recipient, previous, remote, tunnel, apiServer, newSalt, now } = input;
+  if (local.clusterID === undefined) return { waitingFor: 'this cluster’s ID' };
+  if (!local.podCIDRs?.length)
+    return { waitingFor: 'this cluster’s pod ranges (LocalCluster self, spec.podCIDRs)' };
+  if (local.externalCIDR === undefined) return { waitingFor: 'this cluster’s external range' };
+  const content = {
+    version: 1 as const,
+    clusterID: local.clusterID,
+    recipient,
+    requires: [],
+    podCIDRs: local.podCIDRs.slice(0, 16),
+    externalCIDR: local.externalCIDR,
+    mtu: tunnel?.spec.mtu ?? local.mtu ?? 1420,
+    slots: (local.slots ?? []).toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    remaps: (tunnel?.spec.remaps ?? [])
+      .filter(({ state }) => state === 'InUse')
+      .map(({ real, mapped }) => ({ real, mapped })),
+    salt: previous?.salt ?? newSalt(),
+    ...(apiServer !== undefined && { apiServer }),
+  };
+  const acknowledges =
+    remote === undefined
+      ? 0
+      : previous !== undefined && previous.acknowledges >= contentGeneration(remote)
+        ? previous.acknowledges
+        : remote.generation;
+  const same = previous !== undefined && stableText(contentOf(previous)) === stableText(content);
+  if (previous !== undefined && same && previous.acknowledges === acknowledges) {
+    return { document: previous, changed: false };
+  }
+  // Seconds of the clock, so that a generation is new even if what was composed before is lost; and more than the remote
+  // says to have, if its clock was ahead.
+  const generation = Math.max(
+    (previous?.generation ?? 0) + 1,
+    (remote?.acknowledges ?? 0) + 1,
+    Math.floor(now / 1000),
+  );
+  return {
+    changed: true,
+    document: {
+      ...content,
+      generation,
+      acknowledges,
+      contentGeneration: previous !== undefined && same ? contentGeneration(previous) : generation,
+    },
+  };
+}
+
+function contentOf(document: Document): Record<string, unknown> {
+  const {
+    generation: _generation,
+    acknowledges: _acknowledges,
+    contentGeneration: _since,
+    ...content
+  } = document;
+  return content;
+}
+
+/** Does the remote hold what we declare now? `delivered`: the generation that it took by our own hand. */
+export function holdsOurs(ours: Document, remote: Document | undefined, delivered: number): boolean {
+  return Math.max(remote?.acknowledges ?? 0, delivered) >= contentGeneration(ours);
+}

@@ -1,0 +1,147 @@
+/** Both sides of a peering at the level of clusters: who we are, who they are, and what each declares to the other. */
+import type { ControllerContext } from '../kube/context.ts';
+import { backoff, sleep } from '../kube/clock.ts';
+import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
+import { messageOf } from '../kube/errors.ts';
+import { ensureIdentity, type LocalIdentity } from './cluster-key.ts';
+import { reconcileLocalCluster } from './local-cluster.ts';
+import { reconcileOutgoing } from './outgoing.ts';
+import { createProviders } from './providers.ts';
+import { reconcileRemoteCluster, type Delivered } from './remote-clusters.ts';
+import { createSessions } from './sessions.ts';
+import { createWorld, type World } from './world.ts';
+
+/** Runs the peering feature until the signal is aborted. */
+export async function runPeering(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const world = createWorld(context);
+  const identity = await waitForIdentity(context, world, signal);
+  if (identity === undefined) return;
+  const delivered: Delivered = new Map();
+  const providers = createProviders(identity);
+  const sessionChanges = triggers();
+  const sessions = createSessions(
+    context,
+    world,
+    identity,
+    providers,
+    delivered,
+    (remote) => sessionChanges.trigger(remote),
+    signal,
+  );
+  const common = {
+    log: context.log,
+    clock: context.clock,
+    ...(context.metrics && { metrics: context.metrics }),
+  };
+  const run = (options: Omit<ControllerOptions, keyof typeof common>) =>
+    runController({ ...common, ...options }, signal);
+  const self = () => ['self'];
+  const everyRemote = () => world.remotes.list().map((remote) => remote.metadata.name);
+  const outgoingOf = (remote: string) =>
+    world.outgoing
+      .list()
+      .filter((peering) => peering.spec.remoteCluster === remote)
+      .map((peering) => peering.metadata.name);
+  const outgoingOfSession: Source = {
+    subscribe: (enqueue) =>
+      sessionChanges.subscribe((remote) => {
+        for (const name of outgoingOf(remote)) enqueue(name);
+      }),
+    synced: () => Promise.resolve(),
+  };
+  try {
+    await Promise.all([
+      run({
+        name: 'local-cluster',
+        sources: [
+          // Also when there is none.
+          {
+            subscribe: (enqueue) => (enqueue('self'), () => {}),
+            synced: (until) => world.local.synced(until),
+          },
+          from(world.local, self),
+          nodesOf(world),
+          from(world.serviceCIDRs, self),
+          from(world.services, self),
+          from(world.ownSecrets, (secret) => (secret.type === 'kubernetes.io/tls' ? ['self'] : [])),
+        ],
+        reconcile: reconcileLocalCluster(context, world, identity),
+      }),
+      run({
+        name: 'remote-clusters',
+        sources: [
+          from(world.remotes),
+          from(world.local, everyRemote),
+          from(world.tunnels, (tunnel) => [tunnel.metadata.name]),
+          from(world.incoming, (peering) => [peering.spec.remoteCluster]),
+          sessionChanges,
+        ],
+        reconcile: reconcileRemoteCluster(context, world, identity, delivered),
+      }),
+      run({
+        name: 'outgoing-peerings',
+        concurrency: 8,
+        sources: [
+          from(world.outgoing),
+          from(world.remotes, (remote) => outgoingOf(remote.metadata.name)),
+          from(world.local, () => world.outgoing.list().map((peering) => peering.metadata.name)),
+          from(world.ownSecrets, (secret) => peeringsOfSecret(world, secret.metadata.name)),
+          outgoingOfSession,
+        ],
+        reconcile: reconcileOutgoing(context, world, identity, providers, sessions),
+      }),
+    ]);
+  } finally {
+    providers.close();
+  }
+}
+
+/** Nodes report every few minutes, and only their ranges and addresses matter here. */
+function nodesOf(world: World): Source {
+  const seen = (node: ReturnType<World['nodes']['byKey']>) =>
+    node && JSON.stringify([node.spec?.podCIDRs, node.status?.addresses]);
+  return {
+    subscribe: (enqueue) =>
+      world.nodes.onChange((_key, node, previous) => {
+        if (seen(node) !== seen(previous)) enqueue('self');
+      }),
+    synced: (until) => world.nodes.synced(until),
+  };
+}
+
+function peeringsOfSecret(world: World, secretName: string): string[] {
+  return world.outgoing
+    .list()
+    .filter(
+      (peering) =>
+        peering.spec.tokenSecretName === secretName ||
+        secretName === `hawser-identity-${peering.metadata.name}`,
+    )
+    .map((peering) => peering.metadata.name);
+}
+
+/** The cluster's key and ID; tried for as long as it takes, since nothing works without. */
+async function waitForIdentity(
+  context: ControllerContext,
+  world: World,
+  signal: AbortSignal,
+): Promise<LocalIdentity | undefined> {
+  const { kube, namespace, log, clock } = context;
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      await world.local.synced(signal);
+      const name = world.local.byKey('self')?.spec.name ?? context.clusterName;
+      // A chart's LocalCluster brings the name; wait for it a little rather than make an ID without.
+      if (name === undefined && world.local.byKey('self') === undefined && failures < 3) {
+        await sleep(500, signal, clock);
+        continue;
+      }
+      return await ensureIdentity(kube, namespace, name, signal);
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      log.error('no cluster key yet', { error: messageOf(error) });
+    }
+    await sleep(backoff(failures, { base: 250, most: 15_000 }), signal, clock);
+  }
+  return undefined;
+}

@@ -1,0 +1,258 @@
+/** LocalCluster `self`: what this cluster is to others. */
+import type { LocalCluster, Slot } from '../../shared/api/clusters.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import type { Finding } from '../../shared/conditions.ts';
+import { labels, ports, slotService } from '../../shared/names.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { isAlreadyExists, isForbidden, isNotFound } from '../kube/errors.ts';
+import { kind } from '../kube/refs.ts';
+import { applyStatus } from '../kube/status.ts';
+import type { ConfigMap, EndpointSlice, Pod, Service } from '../kube/types.ts';
+import type { LocalIdentity } from './cluster-key.ts';
+import { ensureCertificate, gatewayHosts, pinOf } from './gateway-certificate.ts';
+import { fieldManager, publicKeyAnnotation, reasons } from './names.ts';
+import { detectRanges, externalRange, hostPort, inconsistencies, yamlValues, type Ranges } from './ranges.ts';
+import type { World } from './world.ts';
+
+/** Outer headers of a tunnel packet: IPv6 40, UDP 8, WireGuard data 16 and tag 16 (WireGuard paper, section 5.4.6). */
+export const tunnelOverhead = 80;
+const defaultPathMTU = 1500;
+/** A chart that brings the object does so within moments; only then is it made here. */
+const chartMilliseconds = 20_000;
+/** What is not watched is looked at again then. */
+const againMilliseconds = 300_000;
+
+/** Addresses that a load balancer gave to a Service. */
+export function loadBalancerHosts(service: Service | undefined): string[] {
+  return (service?.status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []);
+}
+
+/** URL of the gateway: said, or where its Service's load balancer is; undefined while there is none. */
+export function gatewayURLOf(spec: LocalCluster['spec'], service: Service | undefined): string | undefined {
+  if (spec.gatewayURL !== undefined) return spec.gatewayURL;
+  const host = loadBalancerHosts(service)[0];
+  const port = service?.spec?.ports?.[0]?.port ?? ports.gateway;
+  return host === undefined ? undefined : `https://${hostPort(host, port)}`;
+}
+
+/** Slots as others reach them: fabric/'s Services, once they have a key and an address. */
+export function slotsOf(spec: LocalCluster['spec'], services: readonly Service[]): Slot[] {
+  return services
+    .flatMap((service) => {
+      const publicKey = service.metadata.annotations?.[publicKeyAnnotation];
+      const port = service.spec?.ports?.find((each) => each.protocol === 'UDP')?.port ?? ports.tunnel;
+      const endpoints =
+        spec.tunnelEndpoints ?? loadBalancerHosts(service).map((host) => hostPort(host, port));
+      if (publicKey === undefined || service.metadata.deletionTimestamp !== undefined) return [];
+      return [
+        {
+          name: service.metadata.name.slice(slotService('').length),
+          publicKey,
+          endpoints: endpoints.slice(0, 8),
+        },
+      ];
+    })
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .slice(0, 16);
+}
+
+/** Where the API server is, by what the cluster says of itself. */
+export function apiServerURLOf(
+  spec: LocalCluster['spec'],
+  clusterInfo: ConfigMap | undefined,
+  endpoints: EndpointSlice | undefined,
+): { url: string | undefined; source: string } {
+  if (spec.apiServerURL !== undefined) return { url: spec.apiServerURL, source: 'spec.apiServerURL' };
+  const server = yamlValues(clusterInfo?.data?.['kubeconfig'], 'server')[0]?.trim();
+  if (server?.startsWith('https://')) return { url: server, source: 'ConfigMap kube-public/cluster-info' };
+  const address = endpoints?.endpoints[0]?.addresses[0];
+  const port = endpoints?.ports?.find((each) => each.name === 'https')?.port ?? endpoints?.ports?.[0]?.port;
+  const url = address === undefined || port === undefined ? undefined : `https://${hostPort(address, port)}`;
+  return { url, source: 'the endpoints of default/kubernetes' };
+}
+
+/** Conditions of the LocalCluster. Pure. */
+export function localFindings(
+  ranges: Ranges,
+  externalCIDR: string | undefined,
+  missing: readonly string[],
+): Finding[] {
+  const wrong = inconsistencies(ranges, externalCIDR);
+  const pods = ranges.podCIDRs.join(', ');
+  const consistent: Omit<Finding, 'type'> =
+    ranges.podCIDRs.length === 0
+      ? {
+          status: 'False',
+          reason: reasons.CIDRsUnknown,
+          message: 'the pod ranges cannot be detected; set spec.podCIDRs',
+        }
+      : wrong.length > 0
+        ? {
+            status: 'False',
+            reason: reasons.CIDRsOverlap,
+            message: `${wrong.slice(0, 5).join('; ')}; correct it in spec`,
+          }
+        : {
+            status: 'True',
+            reason: ranges.guessed ? reasons.CIDRsGuessed : reasons.CIDRsDetected,
+            message: `pods have ${pods} by ${ranges.podSource}${ranges.guessed ? '; set spec.podCIDRs if that is wrong' : ''}`,
+          };
+  const ready = consistent.status === 'True' && missing.length === 0;
+  return [
+    { type: 'CIDRsConsistent', ...consistent },
+    {
+      type: 'Ready',
+      status: ready ? 'True' : 'False',
+      reason: ready ? reasons.Ready : reasons.Incomplete,
+      message: ready
+        ? 'this cluster can peer'
+        : [...(consistent.status === 'True' ? [] : [consistent.message]), ...missing].join('; '),
+    },
+  ];
+}
+
+/** The reconciler; the key is always `self`. */
+export function reconcileLocalCluster(context: ControllerContext, world: World, identity: LocalIdentity) {
+  const { kube, clock, log, namespace, events } = context;
+  const startedAt = clock.now();
+  let slow: Promise<Slow> | undefined;
+  let slowAt = 0;
+
+  interface Slow {
+    kubeadm: ConfigMap | undefined;
+    kubeProxy: ConfigMap | undefined;
+    clusterInfo: ConfigMap | undefined;
+    endpoints: EndpointSlice | undefined;
+    controlPlane: Pod[];
+  }
+
+  /** What changes rarely is asked for now and then, and not being allowed to see it is no error. */
+  async function look(signal: AbortSignal): Promise<Slow> {
+    const optional = async <T>(asked: Promise<T>): Promise<T | undefined> => {
+      try {
+        return await asked;
+      } catch (error) {
+        if (isForbidden(error) || isNotFound(error)) return undefined;
+        throw error;
+      }
+    };
+    const configMap = (place: string, name: string) =>
+      optional(kube.get({ kind: kind.configMap, namespace: place, name }, signal));
+    const selection = (component: string) =>
+      optional(
+        kube.list(kind.pod, { namespace: 'kube-system', labelSelector: `component=${component}` }, signal),
+      );
+    const [kubeadm, kubeProxy, clusterInfo, endpoints, manager, server] = await Promise.all([
+      configMap('kube-system', 'kubeadm-config'),
+      configMap('kube-system', 'kube-proxy'),
+      configMap('kube-public', 'cluster-info'),
+      optional(kube.get({ kind: kind.endpointSlice, namespace: 'default', name: 'kubernetes' }, signal)),
+      selection('kube-controller-manager'),
+      selection('kube-apiserver'),
+    ]);
+    return {
+      kubeadm,
+      kubeProxy,
+      clusterInfo,
+      endpoints,
+      controlPlane: [...(manager?.items ?? []), ...(server?.items ?? [])],
+    };
+  }
+
+  async function create(signal: AbortSignal): Promise<Outcome | void> {
+    const wait = startedAt + chartMilliseconds - clock.now();
+    if (context.clusterName === undefined && wait > 0) return { requeueAfterMilliseconds: wait };
+    const made: LocalCluster = {
+      apiVersion,
+      kind: kind.localCluster.kind,
+      metadata: { name: 'self', labels: { [labels.managedBy]: 'hawser' } },
+      spec: {},
+    };
+    await kube.create(made, signal, { fieldManager }).catch((error: unknown) => {
+      if (!isAlreadyExists(error)) throw error;
+    });
+    log.info('made LocalCluster self');
+  }
+
+  return async (_key: string, signal: AbortSignal): Promise<Outcome | void> => {
+    const local = world.local.byKey('self');
+    if (local === undefined) return create(signal);
+    const now = clock.now();
+    if (slow === undefined || now - slowAt > againMilliseconds) {
+      slow = look(signal);
+      slowAt = now;
+      slow.catch(() => {
+        slow = undefined;
+      });
+    }
+    const seen = await slow;
+    const { spec, status } = local;
+    const ranges = detectRanges(
+      spec,
+      {
+        nodes: world.nodes.list(),
+        serviceCIDRs: world.serviceCIDRs.list(),
+        kubeadm: seen.kubeadm?.data?.['ClusterConfiguration'],
+        kubeProxy: seen.kubeProxy?.data?.['config.conf'],
+        controlPlane: seen.controlPlane,
+      },
+      status,
+    );
+    const externalCIDR = externalRange(spec, status?.externalCIDR, identity.clusterID, ranges);
+    const service = world.gatewayServiceObject();
+    const gatewayURL = gatewayURLOf(spec, service);
+    const hosts = gatewayHosts(namespace, loadBalancerHosts(service), gatewayURL);
+    const certificate = await ensureCertificate(
+      kube,
+      namespace,
+      world.gatewayCertificate(),
+      hosts,
+      now,
+      signal,
+    );
+    const apiServer = apiServerURLOf(spec, seen.clusterInfo, seen.endpoints);
+    const slots = slotsOf(spec, world.slotServices());
+    const missing = [
+      ...(gatewayURL === undefined
+        ? [
+            `the Service ${namespace}/hawser-gateway has no load-balancer address yet; set spec.gatewayURL if it never gets one`,
+          ]
+        : []),
+      ...(apiServer.url === undefined
+        ? ['the address of the API server is not known; set spec.apiServerURL']
+        : []),
+      ...(slots.some(({ endpoints }) => endpoints.length > 0)
+        ? []
+        : [
+            `no tunnel endpoint yet: label a node with ${labels.gatewayNode}=true, and see that the Services hawser-tunnel-* get an address`,
+          ]),
+    ];
+    await applyStatus(
+      {
+        kube,
+        fieldManager,
+        object: local,
+        now,
+        events,
+        fields: {
+          clusterID: identity.clusterID,
+          publicKey: identity.key.publicKey,
+          podCIDRs: ranges.podCIDRs,
+          serviceCIDRs: ranges.serviceCIDRs,
+          nodeCIDRs: ranges.nodeCIDRs,
+          externalCIDR,
+          gatewayURL,
+          gatewayPin: pinOf(certificate),
+          apiServerURL: apiServer.url,
+          mtu: (spec.mtu ?? defaultPathMTU) - tunnelOverhead,
+          slots,
+          version: context.version,
+        },
+        findings: localFindings(ranges, externalCIDR, missing),
+      },
+      signal,
+    );
+    return { requeueAfterMilliseconds: againMilliseconds };
+  };
+}

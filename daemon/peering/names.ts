@@ -1,0 +1,47 @@
+/** Names that peering/ gives, and reasons that it says. */
+
+export const fieldManager = 'hawser-peering';
+/** On OutgoingPeerings: the provider is told, and what was made here goes first. */
+export const peeringFinalizer = 'hawser.dev/peering';
+/** vnode/'s own on the same object: its node is drained and removed before the provider is told. */
+export const nodeFinalizer = 'hawser.dev/vnode';
+/** On a slot's Service, by fabric/: the slot's tunnel key. */
+export const publicKeyAnnotation = 'hawser.dev/public-key';
+/** ConfigMap in Hawser's namespace: what unpeering had to leave, by peering. */
+export const residueConfigMap = 'hawser-residue';
+/** Key of the Secret that OutgoingPeering.spec.tokenSecretName names. */
+export const tokenKey = 'token';
+/** Key of the identity Secret; the content is JSON. */
+export const identityKey = 'identity.json';
+
+export const reasons = {
+  Ready: 'Ready',
+  /** LocalCluster: something of this cluster is not known yet. */
+  Incomplete: 'Incomplete',
+  CIDRsDetected: 'CIDRsDetected',
+  CIDRsUnknown: 'CIDRsUnknown',
+  CIDRsOverlap: 'CIDRsOverlap',
+  CIDRsGuessed: 'CIDRsGuessed',
+  /** RemoteCluster */
+  WaitingForDocument: 'WaitingForDocument',
+  DocumentVerified: 'DocumentVerified',
+  KeyMismatch: 'KeyMismatch',
+  DocumentInvalid: 'DocumentInvalid',
+  NotUnderstood: 'NotUnderstood',
+  Compatible: 'Compatible',
+  /** OutgoingPeering */
+  WaitingForLocalCluster: 'WaitingForLocalCluster',
+  WaitingForRemoteCluster: 'WaitingForRemoteCluster',
+  TokenMissing: 'TokenMissing',
+  TokenInvalid: 'TokenInvalid',
+  TokenRefused: 'TokenRefused',
+  IdentityIssued: 'IdentityIssued',
+  IdentityExpired: 'IdentityExpired',
+  ProviderUnreachable: 'ProviderUnreachable',
+  ProviderRefuses: 'ProviderRefuses',
+  PeeringEnded: 'PeeringEnded',
+  Negotiated: 'Negotiated',
+  Negotiating: 'Negotiating',
+  WaitingForNode: 'WaitingForNode',
+  Deleting: 'Deleting',
+} as const;

@@ -1,0 +1,144 @@
+/** What an OutgoingPeering needs, and what is said of it. Pure. */
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
+import type { IdentityResponse } from '../../shared/wire/gateway-api.ts';
+import { reasons } from './names.ts';
+
+/** `identity.json` in the identity Secret, for whoever acts at the provider. */
+export interface StoredIdentity {
+  apiServerURL: string;
+  caBundle: string;
+  tlsServerName?: string;
+  token: string;
+  expiresAt: string;
+  /** When to ask for the next one. */
+  renewAfter: string;
+  tenantNamespace: string;
+  grant?: IdentityResponse['grant'];
+}
+
+/** A token with less life than this left is as good as expired: requests take time, and clocks differ. */
+const marginMilliseconds = 30_000;
+
+/** The identity to store. It is renewed at two thirds of its life. */
+export function storedIdentity(response: IdentityResponse, now: number): StoredIdentity {
+  const { apiServerURL, caBundle, tlsServerName, token, expiresAt } = response.identity;
+  const life = Math.max(0, Date.parse(expiresAt) - now);
+  return {
+    apiServerURL,
+    caBundle,
+    ...(tlsServerName !== undefined && { tlsServerName }),
+    token,
+    expiresAt,
+    renewAfter: new Date(now + (life * 2) / 3).toISOString(),
+    tenantNamespace: response.tenantNamespace,
+    grant: response.grant,
+  };
+}
+
+export type IdentityNeed = 'Missing' | 'Expired' | 'RenewalDue';
+
+/** Why an identity has to be asked for; undefined: the one that is held is good. */
+export function identityNeed(held: StoredIdentity | undefined, now: number): IdentityNeed | undefined {
+  if (held === undefined) return 'Missing';
+  const expiry = Date.parse(held.expiresAt);
+  if (!(expiry - marginMilliseconds > now)) return 'Expired';
+  const due = Date.parse(held.renewAfter);
+  return Number.isFinite(due) && due > now ? undefined : 'RenewalDue';
+}
+
+/** When to look at it again, milliseconds from now. */
+export function lookAgainAfter(held: StoredIdentity, now: number): number {
+  return Math.max(1000, Date.parse(held.renewAfter) - now);
+}
+
+/** What is known of an identity: held, or why not. */
+export interface IdentityState {
+  held: StoredIdentity | undefined;
+  /** What went wrong at the last try, with what a person can do. */
+  problem: { reason: string; message: string } | undefined;
+}
+
+/** The condition IdentityValid. */
+export function identityFinding(provider: string, { held, problem }: IdentityState, now: number): Finding {
+  const type = 'IdentityValid';
+  if (held !== undefined && Date.parse(held.expiresAt) > now) {
+    return problem === undefined
+      ? { type, status: 'True', reason: reasons.IdentityIssued, message: `${provider} lets this cluster in` }
+      : {
+          type,
+          status: 'True',
+          reason: problem.reason,
+          message: `valid until ${held.expiresAt}, but not renewed yet: ${problem.message}`,
+        };
+  }
+  if (held !== undefined) {
+    return {
+      type,
+      status: 'False',
+      reason: reasons.IdentityExpired,
+      message: `expired at ${held.expiresAt} and not renewed: ${problem?.message ?? 'being asked for'}`,
+    };
+  }
+  return {
+    type,
+    status: 'False',
+    reason: problem?.reason ?? reasons.WaitingForRemoteCluster,
+    message: problem?.message ?? `${provider} is being asked for an identity`,
+  };
+}
+
+/** All conditions of peering/ on an OutgoingPeering: the last sums up, with what vnode/ says of the node. */
+export function outgoingFindings(
+  peering: OutgoingPeering,
+  identity: Finding,
+  negotiated: { done: boolean; message: string },
+): Finding[] {
+  const conditions = peering.status?.conditions;
+  const node = findCondition(conditions, 'NodeReady');
+  const negotiation: Finding = {
+    type: 'Negotiated',
+    status: negotiated.done ? 'True' : 'False',
+    reason: negotiated.done ? reasons.Negotiated : reasons.Negotiating,
+    message: negotiated.message,
+  };
+  const chain: { status: string; reason: string; message: string }[] = [
+    identity,
+    negotiation,
+    node ?? {
+      status: 'False',
+      reason: reasons.WaitingForNode,
+      message: `waiting for the virtual node ${peering.spec.nodeName}`,
+    },
+  ];
+  const first = chain.find((each) => each.status !== 'True');
+  return [
+    identity,
+    negotiation,
+    {
+      type: 'Ready',
+      status: first === undefined ? 'True' : 'False',
+      reason: first?.reason ?? reasons.Ready,
+      message:
+        first?.message ??
+        `pods can be offloaded to ${peering.spec.remoteCluster} by node ${peering.spec.nodeName}`,
+    },
+  ];
+}
+
+/** When each condition first turned true: how long what took. Kept once it is there. */
+export function phasesOf(
+  peering: OutgoingPeering,
+  findings: readonly Finding[],
+  now: number,
+): NonNullable<NonNullable<OutgoingPeering['status']>['phases']> {
+  const held = peering.status?.phases ?? [];
+  const conditions = peering.status?.conditions;
+  const at = new Date(now).toISOString();
+  const requested = { name: 'Requested', at: peering.metadata.creationTimestamp ?? at };
+  const known = held.length > 0 ? held : [requested];
+  const names = findings.filter(({ status }) => status === 'True').map(({ type }) => type);
+  if (isTrue(conditions, 'NodeReady')) names.splice(-1, 0, 'NodeReady');
+  const fresh = names.filter((name) => !known.some((phase) => phase.name === name));
+  return [...known, ...[...new Set(fresh)].map((name) => ({ name, at }))].slice(0, 32);
+}

@@ -1,0 +1,322 @@
+/** OutgoingPeering: authenticated, renewed, negotiated. */
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { labels, secrets } from '../../shared/names.ts';
+import type { TokenContent } from '../../shared/wire/gateway-api.ts';
+import { backoff } from '../kube/clock.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { isAlreadyExists } from '../kube/errors.ts';
+import { ensureFinalizer } from '../kube/finalizers.ts';
+import { kind, refOf } from '../kube/refs.ts';
+import { applyStatus } from '../kube/status.ts';
+import type { Secret } from '../kube/types.ts';
+import { askIdentity, PeeringProblem, readToken, remoteFromToken, tokenChanges } from './ask-identity.ts';
+import type { LocalIdentity } from './cluster-key.ts';
+import { fieldManager, identityKey, peeringFinalizer, reasons } from './names.ts';
+import {
+  identityFinding,
+  identityNeed,
+  lookAgainAfter,
+  outgoingFindings,
+  phasesOf,
+  storedIdentity,
+  type IdentityState,
+  type StoredIdentity,
+} from './outgoing-plan.ts';
+import type { Providers } from './providers.ts';
+import { isNegotiated, readStored } from './remote-clusters.ts';
+import { removeOutgoing } from './removal.ts';
+import { storeDocument, type Sessions } from './sessions.ts';
+import type { World } from './world.ts';
+
+/** After a no that only a person can change: another token or spec is seen at once, this is for all else. */
+const refusedMilliseconds = 60_000;
+/** A cache is never so far behind. */
+const cacheMilliseconds = 5000;
+
+/** What the identity Secret holds; undefined when that is nothing usable. */
+export function readStoredIdentity(secret: Secret | undefined): StoredIdentity | undefined {
+  try {
+    const text = Buffer.from(secret?.data?.[identityKey] ?? '', 'base64').toString('utf8');
+    const value = JSON.parse(text) as Partial<StoredIdentity>;
+    const whole = (
+      ['apiServerURL', 'caBundle', 'token', 'expiresAt', 'renewAfter', 'tenantNamespace'] as const
+    ).every((field) => typeof value[field] === 'string');
+    return whole ? (value as StoredIdentity) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function identitySecretObject(peering: OutgoingPeering, namespace: string, identity: StoredIdentity): Secret {
+  const { name, uid = '' } = peering.metadata;
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: secrets.identity(name),
+      namespace,
+      labels: {
+        [labels.managedBy]: 'hawser',
+        [labels.remoteCluster]: peering.spec.remoteCluster,
+        [labels.peering]: name.slice(0, 63),
+      },
+      ownerReferences: [{ apiVersion: peering.apiVersion, kind: peering.kind, name, uid }],
+    },
+    type: 'Opaque',
+    data: { [identityKey]: Buffer.from(JSON.stringify(identity)).toString('base64') },
+  };
+}
+
+/** The reconciler. Keys are names of OutgoingPeerings. */
+export function reconcileOutgoing(
+  context: ControllerContext,
+  world: World,
+  identity: LocalIdentity,
+  providers: Providers,
+  sessions: Sessions,
+) {
+  const { kube, clock, events, namespace, version, log } = context;
+  /** The last no, and when to ask again; what it was asked with, so that something new is tried at once. */
+  const refusals = new Map<string, { problem: PeeringProblem; failures: number; at: number; with: string }>();
+
+  /** Identities issued a moment ago, which the cache may not show yet, and the tokens spent for them. */
+  const issued = new Map<string, { stored: StoredIdentity; at: number; tokenUID: string | undefined }>();
+
+  async function ensureRemote(
+    peering: OutgoingPeering,
+    token: TokenContent | undefined,
+    signal: AbortSignal,
+  ): Promise<RemoteCluster> {
+    const name = peering.spec.remoteCluster;
+    const present = world.remotes.byKey(name) ?? (await kube.get({ kind: kind.remoteCluster, name }, signal));
+    if (present === undefined) {
+      if (token === undefined) {
+        throw new PeeringProblem(
+          reasons.WaitingForRemoteCluster,
+          `there is no RemoteCluster ${name} and no peering token; run hawser peer with a token of ${name}`,
+        );
+      }
+      const client = providers.at(name, {
+        url: token.gatewayURL,
+        pin: token.gatewayPin,
+        recipient: token.keyFingerprint,
+      });
+      const { publicKey } = await client.info({ signal }).catch((error: unknown) => {
+        throw new PeeringProblem(
+          reasons.ProviderUnreachable,
+          `${name}: ${(error as Error).message}`.slice(0, 1500),
+          true,
+        );
+      });
+      try {
+        return await kube.create(remoteFromToken(token, publicKey), signal, { fieldManager });
+      } catch (error) {
+        if (!isAlreadyExists(error)) throw error;
+        throw new PeeringProblem(
+          reasons.WaitingForRemoteCluster,
+          `RemoteCluster ${name} was made just now`,
+          true,
+        );
+      }
+    }
+    const changes = token && tokenChanges(token, present);
+    if (changes === undefined) return present;
+    return kube.patch(refOf(present), { spec: changes }, { type: 'merge', fieldManager }, signal);
+  }
+
+  async function authenticate(
+    peering: OutgoingPeering,
+    held: StoredIdentity | undefined,
+    signal: AbortSignal,
+  ): Promise<StoredIdentity | undefined> {
+    const { tokenSecretName, remoteCluster } = peering.spec;
+    const tokenSecret =
+      tokenSecretName === undefined ? undefined : world.ownSecrets.get(namespace, tokenSecretName);
+    const need = identityNeed(held, clock.now());
+    const spent =
+      tokenSecret !== undefined && issued.get(peering.metadata.name)?.tokenUID === tokenSecret.metadata.uid;
+    if (need === undefined && (tokenSecret === undefined || spent)) return held;
+    const token = tokenSecret && readToken(tokenSecret, remoteCluster);
+    const remote = await ensureRemote(peering, token, signal);
+    if (remote.spec.gatewayURL === undefined) {
+      throw new PeeringProblem(
+        reasons.WaitingForRemoteCluster,
+        `RemoteCluster ${remoteCluster} has no gatewayURL; run hawser peer with a token of ${remoteCluster}`,
+      );
+    }
+    // Sent along, so that both sides can begin at once. It is composed within moments, and its coming wakes this again.
+    if (remote.status?.localDocument === undefined) return held;
+    const client = providers.of(remote);
+    if (client === undefined) return held;
+    const response = await askIdentity(client, peering, remote, token, identity, version, signal);
+    const stored = storedIdentity(response, clock.now());
+    await kube.apply(identitySecretObject(peering, namespace, stored), { fieldManager }, signal);
+    issued.set(peering.metadata.name, { stored, at: clock.now(), tokenUID: tokenSecret?.metadata.uid });
+    log.info('identity issued', {
+      peering: peering.metadata.name,
+      why: need ?? 'NewToken',
+      expiresAt: stored.expiresAt,
+    });
+    if (response.networkDocument !== undefined) {
+      await storeDocument(context, remoteCluster, response.networkDocument, identity, undefined, signal);
+    }
+    if (tokenSecret !== undefined)
+      await kube.delete(refOf(tokenSecret), { uid: tokenSecret.metadata.uid ?? '' }, signal);
+    return stored;
+  }
+
+  /** The provider's API server has moved, by its own signed word. */
+  async function follow(
+    peering: OutgoingPeering,
+    held: StoredIdentity,
+    signal: AbortSignal,
+  ): Promise<StoredIdentity> {
+    const remote = world.remotes.byKey(peering.spec.remoteCluster);
+    const stated = readStored(remote?.spec.networkDocument)?.apiServer;
+    const same =
+      stated === undefined ||
+      (stated.url === held.apiServerURL && stated.caBundle.trim() === held.caBundle.trim());
+    if (same || remote?.spec.controlPlane === 'InBand' || !stated.url.startsWith('https://')) return held;
+    const { tlsServerName: _old, ...rest } = held;
+    const moved: StoredIdentity = {
+      ...rest,
+      apiServerURL: stated.url,
+      caBundle: stated.caBundle,
+      ...(stated.tlsServerName !== undefined && { tlsServerName: stated.tlsServerName }),
+    };
+    await kube.apply(identitySecretObject(peering, namespace, moved), { fieldManager }, signal);
+    log.info('the API server of a provider has moved', { peering: peering.metadata.name, url: stated.url });
+    return moved;
+  }
+
+  /** Something new to ask with makes an earlier no void. */
+  function askedWith(peering: OutgoingPeering): string {
+    const { tokenSecretName, remoteCluster } = peering.spec;
+    const secret =
+      tokenSecretName === undefined ? undefined : world.ownSecrets.get(namespace, tokenSecretName);
+    const { gatewayURL, gatewayPin, publicKey } = world.remotes.byKey(remoteCluster)?.spec ?? {};
+    return JSON.stringify([
+      secret?.metadata.uid,
+      secret?.metadata.resourceVersion,
+      gatewayURL,
+      gatewayPin,
+      publicKey,
+    ]);
+  }
+
+  async function attempt(
+    peering: OutgoingPeering,
+    held: StoredIdentity | undefined,
+    signal: AbortSignal,
+  ): Promise<IdentityState> {
+    const name = peering.metadata.name;
+    const asked = askedWith(peering);
+    const last = refusals.get(name);
+    if (last !== undefined && last.with === asked && last.at > clock.now())
+      return { held, problem: last.problem };
+    try {
+      const next = await authenticate(peering, held, signal);
+      refusals.delete(name);
+      return { held: next && (await follow(peering, next, signal)), problem: undefined };
+    } catch (error) {
+      if (!(error instanceof PeeringProblem)) throw error;
+      const failures = last?.with === asked ? last.failures + 1 : 0;
+      const pause = error.temporary ? backoff(failures, { base: 500, most: 30_000 }) : refusedMilliseconds;
+      // What was asked with may have changed by the asking itself: the RemoteCluster was made.
+      refusals.set(name, { problem: error, failures, at: clock.now() + pause, with: askedWith(peering) });
+      log.warn('no identity yet', { peering: name, reason: error.reason, error: error.message });
+      return { held, problem: error };
+    }
+  }
+
+  async function keep(peering: OutgoingPeering, signal: AbortSignal): Promise<Outcome | void> {
+    const { name } = peering.metadata;
+    const provider = peering.spec.remoteCluster;
+    const local = world.local.byKey('self');
+    const recent = issued.get(name);
+    // Until the cache shows it; later, one that was deleted is gone.
+    const before =
+      recent !== undefined && clock.now() - recent.at < cacheMilliseconds
+        ? recent.stored
+        : readStoredIdentity(world.identitySecret(name));
+    const ready = (local?.status?.podCIDRs?.length ?? 0) > 0 && local?.status?.externalCIDR !== undefined;
+    const state: IdentityState = ready
+      ? await attempt(peering, before, signal)
+      : {
+          held: before,
+          problem: {
+            reason: reasons.WaitingForLocalCluster,
+            message: `this cluster’s own ranges are not known yet: kubectl describe localcluster self`,
+          },
+        };
+    const now = clock.now();
+    if (state.held !== undefined) sessions.ensure(provider, peering.spec.peering);
+    const session = sessions.state(provider);
+    const negotiated = isNegotiated(world.remotes.byKey(provider));
+    const ended = session?.ended === true;
+    const finding = identityFinding(provider, state, now);
+    const findings = outgoingFindings(
+      peering,
+      ended
+        ? {
+            type: 'IdentityValid',
+            status: 'False',
+            reason: reasons.PeeringEnded,
+            message: `${provider} has ended the peering; unpeer, or peer again with a new token`,
+          }
+        : finding,
+      {
+        done: negotiated,
+        message: negotiated
+          ? `both clusters hold each other’s current network documents`
+          : `waiting until ${provider} and this cluster hold each other’s network documents${session?.problem ? `: ${session.problem.slice(0, 500)}` : ''}`,
+      },
+    );
+    await applyStatus(
+      {
+        kube,
+        fieldManager,
+        object: peering,
+        now,
+        events,
+        fields: {
+          tenantNamespace: state.held?.tenantNamespace ?? peering.status?.tenantNamespace,
+          grant: state.held?.grant ?? peering.status?.grant,
+          identity:
+            state.held === undefined
+              ? undefined
+              : {
+                  expiresAt: state.held.expiresAt,
+                  renewAfter: state.held.renewAfter,
+                  apiServerURL: state.held.apiServerURL,
+                  secretName: secrets.identity(name),
+                },
+          phases: phasesOf(peering, findings, now),
+        },
+        findings,
+      },
+      signal,
+    );
+    const refusal = refusals.get(name);
+    if (refusal !== undefined) return { requeueAfterMilliseconds: Math.max(50, refusal.at - now) };
+    return state.held === undefined
+      ? undefined
+      : { requeueAfterMilliseconds: lookAgainAfter(state.held, now) };
+  }
+
+  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+    const peering = world.outgoing.byKey(key);
+    if (peering === undefined) {
+      refusals.delete(key);
+      issued.delete(key);
+      return;
+    }
+    if (peering.metadata.deletionTimestamp !== undefined) {
+      return removeOutgoing({ context, world, providers, sessions }, peering, signal);
+    }
+    const kept = await ensureFinalizer(kube, peering, peeringFinalizer, signal);
+    return kept && keep(kept, signal);
+  };
+}

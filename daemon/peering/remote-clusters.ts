@@ -1,0 +1,234 @@
+/** RemoteClusters, on both sides: is its document valid, and what do we declare to it. */
+import { randomBytes } from 'node:crypto';
+import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
+import type { Finding } from '../../shared/conditions.ts';
+import { validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
+import {
+  NetworkDocumentError,
+  openNetworkDocument,
+  readStoredDocument,
+  signNetworkDocument,
+} from '../../shared/trust/network-documents.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import { kind } from '../kube/refs.ts';
+import { applyStatus } from '../kube/status.ts';
+import type { LocalIdentity } from './cluster-key.ts';
+import { composeDocument, holdsOurs, type Document } from './compose-document.ts';
+import { fieldManager, reasons } from './names.ts';
+import type { World } from './world.ts';
+
+/** A remote's document that holds, or why it doesn't. */
+export type Judgement =
+  | { verdict: 'None' }
+  | { verdict: 'Valid'; document: Document }
+  | { verdict: 'KeyMismatch' | 'Invalid' | 'NotUnderstood'; message: string };
+
+/** Verifies and validates what a remote sent. Pure but for arithmetic. */
+export function judgeDocument(
+  signed: SignedDocument | undefined,
+  sender: { clusterID: string; publicKey: string },
+  recipient: string,
+): Judgement {
+  if (signed === undefined) return { verdict: 'None' };
+  try {
+    const document = openNetworkDocument(signed, {
+      publicKey: sender.publicKey,
+      sender: sender.clusterID,
+      recipient,
+    });
+    const problems = validateDeclaredRanges(document);
+    return problems.length === 0
+      ? { verdict: 'Valid', document }
+      : { verdict: 'Invalid', message: problems.slice(0, 5).join('; ') };
+  } catch (error) {
+    if (!(error instanceof NetworkDocumentError)) throw error;
+    const verdict =
+      error.reason === 'BadSignature'
+        ? 'KeyMismatch'
+        : error.reason === 'NotUnderstood'
+          ? 'NotUnderstood'
+          : 'Invalid';
+    return { verdict, message: error.message };
+  }
+}
+
+/** As stored in this cluster's own API; undefined when there is none or it cannot be read. */
+export function readStored(signed: SignedDocument | undefined): Document | undefined {
+  if (signed === undefined) return undefined;
+  try {
+    return readStoredDocument(signed);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Conditions of a RemoteCluster. Pure. */
+export function remoteFindings(
+  remote: RemoteCluster,
+  judgement: Judgement,
+  waitingFor: string | undefined,
+): Finding[] {
+  const name = remote.spec.clusterID;
+  const none = judgement.verdict === 'None';
+  const authenticated: Finding = {
+    type: 'Authenticated',
+    ...(judgement.verdict === 'KeyMismatch'
+      ? {
+          status: 'False',
+          reason: reasons.KeyMismatch,
+          message: `${judgement.message}; if its key was made anew, peer again`,
+        }
+      : none
+        ? {
+            status: 'Unknown',
+            reason: reasons.WaitingForDocument,
+            message: `waiting for the first network document of ${name}`,
+          }
+        : {
+            status: 'True',
+            reason: reasons.DocumentVerified,
+            message: `${name} signs with the key that is known here`,
+          }),
+  };
+  const compatible: Finding = {
+    type: 'Compatible',
+    ...(judgement.verdict === 'NotUnderstood'
+      ? { status: 'False', reason: reasons.NotUnderstood, message: judgement.message }
+      : judgement.verdict === 'Invalid'
+        ? {
+            status: 'False',
+            reason: reasons.DocumentInvalid,
+            message: `the network document of ${name} cannot be used: ${judgement.message}`,
+          }
+        : judgement.verdict === 'Valid'
+          ? {
+              status: 'True',
+              reason: reasons.Compatible,
+              message: `what ${name} declares of its network can be used`,
+            }
+          : {
+              status: 'Unknown',
+              reason: reasons.WaitingForDocument,
+              message: `waiting for the network document of ${name}`,
+            }),
+  };
+  const worst = [authenticated, compatible].find((each) => each.status !== 'True');
+  return [
+    authenticated,
+    compatible,
+    {
+      type: 'Ready',
+      status: worst === undefined && waitingFor === undefined ? 'True' : 'False',
+      reason: worst?.reason ?? (waitingFor === undefined ? reasons.Ready : reasons.WaitingForLocalCluster),
+      message:
+        worst?.message ??
+        (waitingFor === undefined ? `${name} is known and can be used` : `waiting for ${waitingFor}`),
+    },
+  ];
+}
+
+/** Generations that a remote's gateway took from our own hand, by remote; lost at a restart, and then learnt anew. */
+export type Delivered = Map<string, number>;
+
+/** The reconciler. Keys are names of RemoteClusters. */
+export function reconcileRemoteCluster(
+  context: ControllerContext,
+  world: World,
+  identity: LocalIdentity,
+  delivered: Delivered,
+) {
+  const { kube, clock, events, namespace } = context;
+  /** Verifying costs a scalar multiplication; the same text need not be verified twice. */
+  const judged = new Map<string, { signature: string; publicKey: string; judgement: Judgement }>();
+  let rootCA: { text: string; at: number } | undefined;
+
+  function judge(remote: RemoteCluster): Judgement {
+    const { clusterID, publicKey, networkDocument } = remote.spec;
+    const signature = `${networkDocument?.signature}${networkDocument?.payload}`;
+    const known = judged.get(clusterID);
+    if (known?.signature === signature && known.publicKey === publicKey) return known.judgement;
+    const judgement = judgeDocument(networkDocument, { clusterID, publicKey }, identity.clusterID);
+    judged.set(clusterID, { signature, publicKey, judgement });
+    return judgement;
+  }
+
+  async function apiServerFor(
+    remote: string,
+    signal: AbortSignal,
+  ): Promise<NetworkDocument['apiServer'] | undefined> {
+    if (!world.incoming.list().some((peering) => peering.spec.remoteCluster === remote)) return undefined;
+    const local = world.local.byKey('self');
+    const url = local?.status?.apiServerURL;
+    if (url === undefined) return undefined;
+    const configured = local?.spec.apiServerCABundle;
+    if (configured !== undefined) return { url, caBundle: configured };
+    if (rootCA === undefined || clock.now() - rootCA.at > 300_000) {
+      const found = await kube.get({ kind: kind.configMap, namespace, name: 'kube-root-ca.crt' }, signal);
+      const text = found?.data?.['ca.crt'];
+      if (text === undefined) return undefined;
+      rootCA = { text, at: clock.now() };
+    }
+    return { url, caBundle: rootCA.text, tlsServerName: 'kubernetes.default.svc' };
+  }
+
+  return async (key: string, signal: AbortSignal): Promise<void> => {
+    const remote = world.remotes.byKey(key);
+    if (remote === undefined) {
+      judged.delete(key);
+      delivered.delete(key);
+      return;
+    }
+    const local = world.local.byKey('self')?.status;
+    if (remote.metadata.deletionTimestamp !== undefined || local === undefined) return;
+    const judgement = judge(remote);
+    const theirs = judgement.verdict === 'Valid' ? judgement.document : undefined;
+    const held = remote.status?.localDocument;
+    const composed = composeDocument({
+      // The ID is the key's, whatever a status says.
+      local: { ...local, clusterID: identity.clusterID },
+      recipient: key,
+      previous: readStored(held),
+      remote: theirs,
+      tunnel: world.tunnels.byKey(key),
+      apiServer: await apiServerFor(key, signal),
+      newSalt: () => randomBytes(32).toString('base64'),
+      now: clock.now(),
+    });
+    const waitingFor = 'waitingFor' in composed ? composed.waitingFor : undefined;
+    const ours = 'document' in composed ? composed.document : undefined;
+    const localDocument =
+      ours === undefined || !('changed' in composed && composed.changed)
+        ? held
+        : signNetworkDocument(ours, identity.key);
+    const acknowledged = Math.max(theirs?.acknowledges ?? 0, delivered.get(key) ?? 0);
+    await applyStatus(
+      {
+        kube,
+        fieldManager,
+        object: remote,
+        now: clock.now(),
+        events,
+        fields: {
+          localDocument,
+          localDocumentGeneration: ours?.generation ?? remote.status?.localDocumentGeneration,
+          remoteDocumentGeneration: theirs?.generation,
+          acknowledgedGeneration: acknowledged > 0 ? acknowledged : undefined,
+        },
+        findings: remoteFindings(remote, judgement, waitingFor),
+      },
+      signal,
+    );
+  };
+}
+
+/** Both hold each other's current documents. */
+export function isNegotiated(remote: RemoteCluster | undefined): boolean {
+  const ours = readStored(remote?.status?.localDocument);
+  const theirs = readStored(remote?.spec.networkDocument);
+  if (remote === undefined || ours === undefined || theirs === undefined) return false;
+  const known = remote.status?.conditions?.some(
+    (each) => each.type === 'Compatible' && each.status === 'True',
+  );
+  return known === true && holdsOurs(ours, theirs, remote.status?.acknowledgedGeneration ?? 0);
+}

@@ -1,0 +1,136 @@
+/** The end of an OutgoingPeering: in order, in bounded time, saying what had to be left. */
+import { isProblem, isTemporary } from '../../gateway/client/index.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { labels, peeringName, secrets } from '../../shared/names.ts';
+import { deadline } from '../kube/clock.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { isNotFound, messageOf } from '../kube/errors.ts';
+import { hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
+import { isUnreferenced } from '../kube/references.ts';
+import { kind } from '../kube/refs.ts';
+import { fieldManager, nodeFinalizer, peeringFinalizer, residueConfigMap } from './names.ts';
+import type { Providers } from './providers.ts';
+import type { Sessions } from './sessions.ts';
+import type { World } from './world.ts';
+
+/** vnode/ gets so long to drain and remove its node. */
+export const nodeMilliseconds = 10_000;
+/** The provider gets so long to take the news. */
+export const providerMilliseconds = 3000;
+
+export interface RemovalDependencies {
+  context: ControllerContext;
+  world: World;
+  providers: Providers;
+  sessions: Sessions;
+}
+
+/** What to do next for a peering that is being deleted. Pure. */
+export function removalStep(
+  peering: OutgoingPeering,
+  now: number,
+): { step: 'None' } | { step: 'WaitForNode'; milliseconds: number } | { step: 'Remove'; nodeLeft: boolean } {
+  if (!hasFinalizer(peering, peeringFinalizer)) return { step: 'None' };
+  const nodeLeft = hasFinalizer(peering, nodeFinalizer);
+  const left = Date.parse(peering.metadata.deletionTimestamp ?? '') + nodeMilliseconds - now;
+  return nodeLeft && left > 0 ? { step: 'WaitForNode', milliseconds: left } : { step: 'Remove', nodeLeft };
+}
+
+/** Takes the next step. */
+export async function removeOutgoing(
+  dependencies: RemovalDependencies,
+  peering: OutgoingPeering,
+  signal: AbortSignal,
+): Promise<Outcome | void> {
+  const { context, world, providers, sessions } = dependencies;
+  const { kube, clock, namespace, events, log } = context;
+  const next = removalStep(peering, clock.now());
+  if (next.step === 'None') return;
+  if (next.step === 'WaitForNode') return { requeueAfterMilliseconds: Math.max(50, next.milliseconds) };
+  const { name, uid } = peering.metadata;
+  const provider = peering.spec.remoteCluster;
+  const residue: string[] = [];
+  if (next.nodeLeft)
+    residue.push(`node ${peering.spec.nodeName} and what was offloaded by it: it was not drained in time`);
+  const others = world.outgoing
+    .list()
+    .some((each) => each.spec.remoteCluster === provider && each.metadata.uid !== uid);
+  if (!others) sessions.end(provider);
+  const told = await tellProvider(dependencies, peering, signal);
+  if (told !== undefined && world.identitySecret(name) !== undefined) {
+    const there = peeringName(world.local.byKey('self')?.status?.clusterID ?? '', peering.spec.peering);
+    residue.push(
+      `at the provider ${provider}: what it made for this peering; remove it there with kubectl delete incomingpeering ${there} (${told})`,
+    );
+  }
+  await kube.delete({ kind: kind.secret, namespace, name: secrets.identity(name) }, {}, signal);
+  const { tokenSecretName } = peering.spec;
+  if (tokenSecretName !== undefined) {
+    await kube.delete({ kind: kind.secret, namespace, name: tokenSecretName }, {}, signal);
+  }
+  if (residue.length > 0) {
+    events.emit(peering, 'Warning', 'Residue', `removed here, but left: ${residue.join('; ')}`);
+    await record(dependencies, name, residue, signal);
+    log.warn('unpeered, with residue', { peering: name, residue });
+  }
+  if (isUnreferenced(provider, [...world.outgoing.list(), ...world.incoming.list()], uid)) {
+    providers.forget(provider);
+    await kube.delete({ kind: kind.remoteCluster, name: provider }, {}, signal);
+  }
+  await removeFinalizer(kube, peering, peeringFinalizer, signal);
+}
+
+/** Undefined: it knows. Otherwise why it could not be told. */
+async function tellProvider(
+  { context, world, providers }: RemovalDependencies,
+  peering: OutgoingPeering,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const remote = world.remotes.byKey(peering.spec.remoteCluster);
+  const client = remote && providers.of(remote);
+  if (client === undefined) return 'its gateway is not known here';
+  const limit = deadline(signal, providerMilliseconds, 'telling the provider', context.clock);
+  try {
+    for (;;) {
+      try {
+        await client.deletePeering(peering.spec.peering, { signal: limit.signal });
+        return undefined;
+      } catch (error) {
+        if (isProblem(error, 'no-peering') || isProblem(error, 'not-found')) return undefined;
+        if (signal.aborted) throw error;
+        if (limit.signal.aborted || !isTemporary(error)) return messageOf(error).slice(0, 300);
+        await new Promise<void>((resolve) => context.clock.after(250, resolve));
+      }
+    }
+  } finally {
+    limit.release();
+  }
+}
+
+/** Keeps what was left where it can be read after the object is gone. */
+async function record(
+  { context }: RemovalDependencies,
+  name: string,
+  residue: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { kube, namespace, clock } = context;
+  const data = { [name]: JSON.stringify({ at: new Date(clock.now()).toISOString(), residue }) };
+  const ref = { kind: kind.configMap, namespace, name: residueConfigMap };
+  try {
+    await kube.patch(ref, { data }, { type: 'merge', fieldManager }, signal);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    await kube.create(
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: residueConfigMap, namespace, labels: { [labels.managedBy]: 'hawser' } },
+        data,
+      } as Parameters<typeof kube.create>[0],
+      signal,
+      { fieldManager },
+    );
+  }
+}

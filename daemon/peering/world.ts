@@ -1,0 +1,31 @@
+/** The caches that peering/ reads. */
+import { gatewayService, labels, secrets, slotService } from '../../shared/names.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import { kind } from '../kube/refs.ts';
+
+/** Asking for a cache starts its watch. */
+export function createWorld(context: ControllerContext) {
+  const { informer, namespace } = context;
+  const services = informer(kind.service, { namespace });
+  // All of Hawser's own Secrets: vnode/ follows identities in the same cache.
+  const ownSecrets = informer(kind.secret, { namespace });
+  return {
+    local: informer(kind.localCluster),
+    remotes: informer(kind.remoteCluster),
+    outgoing: informer(kind.outgoingPeering),
+    incoming: informer(kind.incomingPeering),
+    tunnels: informer(kind.tunnel),
+    nodes: informer(kind.node),
+    serviceCIDRs: informer(kind.serviceCIDR),
+    services,
+    ownSecrets,
+    gatewayCertificate: () => ownSecrets.get(namespace, secrets.gatewayCertificate),
+    gatewayServiceObject: () => services.get(namespace, gatewayService),
+    slotServices: () =>
+      services.list().filter((service) => service.metadata.name.startsWith(slotService(''))),
+    identitySecret: (peering: string) => ownSecrets.get(namespace, secrets.identity(peering)),
+    isOurs: (labelled: Record<string, string> | undefined) => labelled?.[labels.managedBy] === 'hawser',
+  };
+}
+
+export type World = ReturnType<typeof createWorld>;

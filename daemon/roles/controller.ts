@@ -1,0 +1,161 @@
+/** The controller's wiring: API server, lease, probes, features. Nothing is decided here. */
+import { hostname } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { defaultNamespace, ports } from '../../shared/names.ts';
+import {
+  createEvents,
+  createInformers,
+  createKubeClient,
+  createLog,
+  defaultConnection,
+  levelOf,
+  messageOf,
+  runAsLeader,
+  systemClock,
+  type ControllerContext,
+  type Feature,
+  type Informers,
+  type KubeClient,
+  type Log,
+} from '../kube/index.ts';
+import { runPeering } from '../peering/index.ts';
+import { runTenant } from '../tenant/index.ts';
+import { createMetrics, serveProbes } from './metrics.ts';
+
+export interface ControllerOptions {
+  kube: KubeClient;
+  log: Log;
+  environment: Record<string, string | undefined>;
+  /** What runs while this process leads, by name. */
+  features: Readonly<Record<string, Feature>>;
+  /** 0: no probes. */
+  probePort: number;
+}
+
+const leaseName = 'hawser-controller';
+/** How long an informer may be without contact before the process calls itself not ready. */
+const silenceMilliseconds = 300_000;
+
+/** Features of the controller, in no order: they meet in the API's objects. */
+export const features: Readonly<Record<string, Feature>> = {
+  peering: runPeering,
+  tenant: runTenant,
+};
+
+/** Version of Hawser, from its package. */
+export function hawserVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Runs the controller of this pod until the signal is aborted or the lease is lost. */
+export async function runControllerRole(signal: AbortSignal): Promise<void> {
+  const environment = process.env;
+  const log = createLog(levelOf(environment['LOG_LEVEL']), { fields: { role: 'controller' } });
+  const kube = createKubeClient(await defaultConnection(environment));
+  await runControllerWith({ kube, log, environment, features, probePort: ports.controllerMetrics }, signal);
+  kube.close();
+}
+
+/** As `runControllerRole`, with everything given. Rejects when a feature fails, and when the lease is lost. */
+export async function runControllerWith(options: ControllerOptions, signal: AbortSignal): Promise<void> {
+  const { kube, log, environment } = options;
+  const metrics = createMetrics();
+  const namespace = environment['HAWSER_NAMESPACE'] || defaultNamespace;
+  const podName = environment['POD_NAME'] || hostname();
+  const ending = new AbortController();
+  const onAbort = () => ending.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  let informers: Informers | undefined;
+  const probes =
+    options.probePort === 0
+      ? Promise.resolve()
+      : serveProbes(
+          {
+            port: options.probePort,
+            notReady: () => notReady(informers),
+            metrics: () => metrics.text(informers?.all() ?? [], informers !== undefined),
+          },
+          ending.signal,
+        );
+  const leading = runAsLeader(
+    { kube, namespace, name: leaseName, identity: podName, log },
+    async (leaderSignal) => {
+      const made = createInformers(kube, { log }, leaderSignal);
+      informers = made;
+      const context: ControllerContext = {
+        kube,
+        namespace,
+        podIP: environment['POD_IP'] ?? '',
+        podName,
+        nodeName: environment['NODE_NAME'] ?? '',
+        clusterName: environment['HAWSER_CLUSTER_NAME'] || undefined,
+        version: hawserVersion(),
+        clock: systemClock,
+        log,
+        informer: (kind, informerOptions) => made.informer(kind, informerOptions),
+        events: createEvents({ kube, component: 'hawser-controller', instance: podName, log }),
+        metrics,
+      };
+      await runFeatures(options.features, context, leaderSignal);
+      await context.events.flush(1000);
+      await made.ended();
+      informers = undefined;
+      if (!signal.aborted) throw new Error('no longer leading: the process ends, its successor begins anew');
+    },
+    ending.signal,
+  );
+  try {
+    // The first to fail ends all.
+    await Promise.race([leading, probes.then(() => leading)]);
+  } finally {
+    ending.abort(new Error('the controller ends'));
+    signal.removeEventListener('abort', onAbort);
+    await Promise.allSettled([leading, probes]);
+  }
+}
+
+/** Runs all features; one that fails or ends by itself takes the others with it. */
+async function runFeatures(
+  all: Readonly<Record<string, Feature>>,
+  context: ControllerContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const ending = new AbortController();
+  const onAbort = () => ending.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  let failure: Error | undefined;
+  await Promise.all(
+    Object.entries(all).map(async ([name, feature]) => {
+      try {
+        await feature(context, ending.signal);
+        if (!ending.signal.aborted) throw new Error('it ended by itself');
+      } catch (error) {
+        if (ending.signal.aborted) return;
+        failure = new Error(`the feature ${name} failed: ${messageOf(error)}`, { cause: error });
+        context.log.error('a feature failed', {
+          feature: name,
+          error,
+          stack: error instanceof Error ? error.stack : undefined,
+        });
+        ending.abort(failure);
+      }
+    }),
+  );
+  signal.removeEventListener('abort', onAbort);
+  if (failure !== undefined) throw failure;
+}
+
+function notReady(informers: Informers | undefined): string | undefined {
+  // One that waits for the lease is ready to take over.
+  if (informers === undefined) return undefined;
+  for (const informer of informers.all()) {
+    if (!informer.hasSynced)
+      return `waiting for the first list of ${informer.kind.plural}: ${informer.failure ?? 'asked'}`;
+    if (Date.now() - informer.contactedAt > silenceMilliseconds) {
+      return `nothing was heard of ${informer.kind.plural} since ${new Date(informer.contactedAt).toISOString()}`;
+    }
+  }
+  return undefined;
+}
