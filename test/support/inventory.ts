@@ -1,0 +1,77 @@
+/** Everything that is in a cluster's API and on its nodes, so that "as before" can be checked and not believed. */
+import type { BedCluster } from '../testbed/index.ts';
+import { run } from '../testbed/run.ts';
+
+export type Inventory = readonly string[];
+
+/** Kinds that come and go by themselves, or hold what only grows. */
+const restless = new Set([
+  'events',
+  'events.events.k8s.io',
+  'leases.coordination.k8s.io',
+  'endpointslices.discovery.k8s.io',
+]);
+
+/** API objects by name, and what each node's kernel holds of routes, rules, links and nft rules. */
+export async function inventory(cluster: BedCluster): Promise<Inventory> {
+  const resources = (await cluster.kubectl(['api-resources', '--verbs=list', '-o', 'name']))
+    .trim()
+    .split('\n')
+    .filter((name) => !restless.has(name) && !name.startsWith('componentstatuses'));
+  const objects = await cluster.kubectl(
+    ['get', resources.join(','), '-A', '-o', 'name', '--show-kind', '--ignore-not-found'],
+    {
+      timeoutMilliseconds: 60_000,
+    },
+  );
+  const namespaced = await cluster.kubectl([
+    'get',
+    'pods,secrets,configmaps,services,serviceaccounts,roles,rolebindings,leases',
+    '-A',
+    '--no-headers',
+    '-o',
+    'custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name',
+  ]);
+  const lines = [
+    ...objects.trim().split('\n'),
+    ...namespaced
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().replace(/\s+/g, '/')),
+  ];
+  for (const node of cluster.nodes) {
+    for (const [what, command] of kernelState) {
+      const output = await run(['ip', 'netns', 'exec', node.netns, ...command]);
+      for (const line of output.split('\n')) {
+        const text = line.trim().replace(/\s+/g, ' ');
+        if (text !== '' && mattersOf(what, text)) lines.push(`${node.name} ${what}: ${text}`);
+      }
+    }
+  }
+  return [...new Set(lines)].sort();
+}
+
+const kernelState: readonly [string, readonly string[]][] = [
+  ['rule', ['ip', 'rule', 'show']],
+  ['route', ['ip', 'route', 'show', 'table', 'all']],
+  ['link', ['ip', '-o', 'link', 'show', 'type', 'tun']],
+  ['nft', ['nft', 'list', 'tables']],
+];
+
+/** The CNI's routes and links come and go with pods, and are not Hawser's. */
+function mattersOf(what: string, text: string): boolean {
+  return (
+    what !== 'route' ||
+    !/\b(veth|cni0|scope link|local|broadcast|multicast|fe80)/.test(text) ||
+    /hawser/.test(text)
+  );
+}
+
+/** Lines of one that the other has not: `+` is new, `-` is missing. */
+export function inventoryDifference(before: Inventory, after: Inventory): string[] {
+  const [was, is] = [new Set(before), new Set(after)];
+  return [
+    ...after.filter((line) => !was.has(line)).map((line) => `+ ${line}`),
+    ...before.filter((line) => !is.has(line)).map((line) => `- ${line}`),
+  ];
+}
