@@ -49,6 +49,8 @@ async function carryOut(order: Order): Promise<unknown> {
     case 'close':
       await device.close();
       return running;
+    default:
+      return order satisfies never;
   }
 }
 
