@@ -1,0 +1,217 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { planTunnel, type TunnelInput } from '../../../daemon/fabric/tunnel-plan.ts';
+import { reportTunnel } from '../../../daemon/fabric/tunnel-status.ts';
+import type { FabricNode, NodeSession, Tunnel } from '../../../shared/api/network.ts';
+import { keyOf } from './universe.ts';
+
+const input: TunnelInput = {
+  local: {
+    apiVersion: 'hawser.dev/v1alpha1',
+    kind: 'LocalCluster',
+    metadata: { name: 'self' },
+    spec: {},
+    status: {
+      clusterID: 'west',
+      podCIDRs: ['10.244.0.0/16'],
+      serviceCIDRs: ['10.96.0.0/16'],
+      externalCIDR: '100.64.16.0/20',
+      mtu: 1420,
+    },
+  },
+  remoteCluster: 'east',
+  document: {
+    version: 1,
+    clusterID: 'east',
+    recipient: 'west',
+    generation: 3,
+    requires: [],
+    podCIDRs: ['10.244.0.0/16'],
+    externalCIDR: '100.64.32.0/20',
+    mtu: 1380,
+    slots: [
+      { name: '0', publicKey: keyOf('east'), endpoints: ['gateway.east.example:7470', '198.51.100.7:7470'] },
+    ],
+    remaps: [
+      { real: '10.244.0.0/16', mapped: '10.9.0.0/16' },
+      { real: '10.96.0.0/16', mapped: '10.10.0.0/16' },
+    ],
+    salt: keyOf('salt'),
+    acknowledges: 0,
+  },
+  present: undefined,
+  others: [],
+  nodeAddresses: ['172.18.0.2'],
+  consumer: true,
+  provider: false,
+  presharedKeyRevision: 'abc',
+};
+
+const tunnel = (spec: Tunnel['spec']): Tunnel => ({
+  apiVersion: 'hawser.dev/v1alpha1',
+  kind: 'Tunnel',
+  metadata: { name: spec.remoteCluster, generation: 1 },
+  spec,
+});
+
+test('a tunnel follows from the document', () => {
+  const { spec, problems } = planTunnel(input);
+  assert.equal(problems, []);
+  assert.equal(spec, {
+    remoteCluster: 'east',
+    consumer: true,
+    provider: false,
+    remotePodCIDRs: ['10.244.0.0/16'],
+    remoteExternalCIDR: '100.64.32.0/20',
+    remoteSlots: [
+      { name: '0', publicKey: keyOf('east'), endpoints: ['gateway.east.example:7470', '198.51.100.7:7470'] },
+    ],
+    remaps: [
+      { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
+      { real: '100.64.32.0/20', mapped: '100.64.32.0/20', state: 'InUse' },
+    ],
+    remoteRemaps: [{ real: '10.244.0.0/16', mapped: '10.9.0.0/16' }],
+    mtu: 1380,
+    presharedKeyRevision: 'abc',
+  });
+});
+
+test('planning again from what was stored changes nothing', () => {
+  const first = planTunnel(input).spec;
+  assert.ok(first);
+  assert.equal(planTunnel({ ...input, present: tunnel(first) }).spec, first);
+});
+
+test('a range over a tunnel endpoint, a node, or another tunnel is never used as it is', () => {
+  const document = { ...input.document, podCIDRs: ['198.51.100.0/24', '172.18.0.0/24', '10.7.0.0/16'] };
+  const other = tunnel({
+    ...(planTunnel(input).spec as Tunnel['spec']),
+    remoteCluster: 'north',
+    remaps: [{ real: '10.7.0.0/16', mapped: '10.7.0.0/16', state: 'Draining' }],
+  });
+  const { spec } = planTunnel({ ...input, document, others: [other] });
+  for (const { real, mapped } of spec?.remaps.slice(0, 3) ?? []) assert.is.not(mapped, real);
+});
+
+test('what cannot be true gives no tunnel, and says why', () => {
+  const everything = planTunnel({ ...input, document: { ...input.document, podCIDRs: ['0.0.0.0/0'] } });
+  assert.is(everything.spec, undefined);
+  assert.match(everything.problems[0] ?? '', /larger than a \/8/);
+  const overlapping = planTunnel({
+    ...input,
+    document: { ...input.document, externalCIDR: '10.244.16.0/20' },
+  });
+  assert.is(overlapping.spec, undefined);
+});
+
+test('keys that no device would take are left out', () => {
+  const wrong = `${keyOf('east').slice(0, 42)}B=`;
+  const document = { ...input.document, slots: [{ name: '0', publicKey: wrong, endpoints: [] }] };
+  const { spec, problems } = planTunnel({ ...input, document });
+  assert.equal(spec?.remoteSlots, []);
+  assert.match(problems[0] ?? '', /no tunnel endpoint/);
+});
+
+test('a full pool is said', () => {
+  const local = { ...input.local, spec: { remapPools: ['10.244.0.0/16'] } };
+  const { spec, problems } = planTunnel({ ...input, local });
+  assert.equal(spec?.remaps.length, 1);
+  assert.match(problems[0] ?? '', /remapPools/);
+});
+
+const now = Date.parse('2026-05-01T12:00:00Z');
+const gateway = (sessions: NodeSession[], slot = '0'): FabricNode => ({
+  apiVersion: 'hawser.dev/v1alpha1',
+  kind: 'FabricNode',
+  metadata: { name: 'gateway' },
+  spec: { slot, externalAddress: '100.64.16.17' },
+  status: { heldSlot: '0', sessions },
+});
+const session: NodeSession = {
+  remoteCluster: 'east',
+  slot: '0',
+  endpoint: '198.51.100.7:7470',
+  latestHandshake: '2026-05-01T11:59:00Z',
+  pathVerified: true,
+  pathMessage: 'east answers',
+  probedAt: '2026-05-01T11:59:58Z',
+  roundTripMilliseconds: 12,
+  receivedBytes: 1,
+  sentBytes: 2,
+};
+const good = tunnel(planTunnel(input).spec as Tunnel['spec']);
+
+test('status: each way of not being ready has its reason and a cure', () => {
+  const { pathMessage: _said, ...rest } = session;
+  const table: [string, Tunnel, FabricNode[], string[], string, RegExp][] = [
+    ['good', good, [gateway([session])], [], 'TunnelReady', /packets pass/],
+    [
+      'invalid document',
+      good,
+      [gateway([session])],
+      ['it declares nonsense'],
+      'RemoteDocumentInvalid',
+      /nonsense/,
+    ],
+    [
+      'no slot',
+      tunnel({ ...good.spec, remoteSlots: [] }),
+      [gateway([])],
+      [],
+      'NoRemoteSlot',
+      /waiting for east/,
+    ],
+    [
+      'no key',
+      tunnel({ ...good.spec, presharedKeyRevision: '' }),
+      [gateway([])],
+      [],
+      'WaitingForPresharedKey',
+      /salts/,
+    ],
+    ['no gateway', good, [], [], 'NoGateway', /label a node hawser\.dev\/gateway=true/],
+    ['gateway not there yet', good, [gateway([], '1')], [], 'NoGateway', /waiting for node gateway/],
+    [
+      'no handshake',
+      good,
+      [gateway([{ ...rest, pathVerified: false, latestHandshake: undefined } as unknown as NodeSession])],
+      [],
+      'WaitingForHandshake',
+      /UDP/,
+    ],
+    [
+      'old handshake',
+      good,
+      [gateway([{ ...rest, pathVerified: false, latestHandshake: '2026-05-01T11:00:00Z' }])],
+      [],
+      'WaitingForHandshake',
+      /since 2026-05-01T11:00:00Z/,
+    ],
+    ['no answer', good, [gateway([{ ...rest, pathVerified: false }])], [], 'NoAnswer', /first answer/],
+    [
+      'dead node',
+      good,
+      [gateway([{ ...session, probedAt: '2026-05-01T11:58:00Z' }])],
+      [],
+      'ReportStale',
+      /has not reported/,
+    ],
+  ];
+  for (const [name, object, nodes, problems, reason, message] of table) {
+    const { findings } = reportTunnel(object, nodes, problems, now);
+    const ready = findings.find(({ type }) => type === 'Ready');
+    assert.is(ready?.reason, reason, name);
+    assert.is(ready?.status, name === 'good' ? 'True' : 'False', name);
+    assert.match(ready?.message ?? '', message, name);
+  }
+});
+
+test('status: the best of several gateways counts', () => {
+  const dead = { ...gateway([{ ...session, pathVerified: false }], '0'), metadata: { name: 'dead' } };
+  const { findings, fields } = reportTunnel(good, [dead, gateway([session])], [], now);
+  assert.is(findings.find(({ type }) => type === 'PathVerified')?.status, 'True');
+  assert.is(fields.gatewayNode, 'gateway');
+  assert.is(fields.roundTripMilliseconds, 12);
+});
+
+test.run();
