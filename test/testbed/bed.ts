@@ -27,6 +27,7 @@ import {
   ensureService,
   loadBalancerService,
 } from './services.ts';
+import type { BedService } from './services.ts';
 import { baseDirectory, readRecord, readState, reserve, withBed, writeState } from './state.ts';
 import { tearDown } from './teardown.ts';
 
@@ -75,6 +76,12 @@ export interface Bed {
   /** Imports an image archive (see `deploy/image/oci.ts`) into every node of every cluster. */
   loadImage(path: string): Promise<void>;
   faults: Faults;
+  /** Names of all programs of the bed: `c1.kube-apiserver`, `c1.c1-n1.kubelet`, `load-balancer`, … */
+  services(): string[];
+  /** Ends a program with SIGKILL, or what is given. It stays away until `start` or `up`. */
+  kill(service: string, signal?: NodeJS.Signals): Promise<void>;
+  /** Starts a program that has ended. */
+  start(service: string): Promise<void>;
   /** Names of programs of the bed that have ended, which nobody asked them to. */
   diedServices(): Promise<string[]>;
   down(): Promise<void>;
@@ -199,7 +206,7 @@ async function makeCluster(
   await ensureService(bed, services.apiServer);
   const nodesPrepared = Promise.all(
     cluster.nodes.map(async (node, index) => {
-      await writeNodeFiles(cluster, node, files, now);
+      await writeNodeFiles(bed, cluster, node, files, now);
       const ofNode = services.nodes[index];
       if (ofNode === undefined) throw new Error(`node ${node.name} has no services`);
       await ensureService(bed, ofNode.containerd);
@@ -343,6 +350,11 @@ async function readAccess(cluster: ClusterPlan): Promise<ApiAccess> {
 
 function bedOf(plan: BedPlan, programs: Record<ProgramName, string>): Bed {
   const clusters = plan.clusters.map((cluster) => clusterOf(cluster, programs));
+  const find = (service: string): BedService => {
+    const found = allServices(plan, programs).find((each) => each.name === service);
+    if (found === undefined) throw new Error(`bed ${plan.name} has no program ${service}`);
+    return found;
+  };
   return {
     name: plan.name,
     plan,
@@ -359,6 +371,18 @@ function bedOf(plan: BedPlan, programs: Record<ProgramName, string>): Bed {
       await Promise.all(clusters.map((cluster) => cluster.loadImage(path)));
     },
     faults: faultsOf(plan),
+    services: () => allServices(plan, programs).map((service) => service.name),
+    kill: async (service, signal = 'SIGKILL') => {
+      const { process: victim } = (await readRecord(plan, find(service).name)) ?? {};
+      if (victim === undefined || !isAlive(victim)) throw new Error(`${service} does not run`);
+      process.kill(victim.pid, signal);
+      if (signal === 'SIGSTOP' || signal === 'SIGCONT') return;
+      const gone = () => Promise.resolve(!isAlive(victim));
+      await waitFor(`the end of ${service}`, gone, { timeoutMilliseconds: 30_000, intervalMilliseconds: 20 });
+    },
+    start: async (service) => {
+      await ensureService(plan, find(service));
+    },
     diedServices: async () => {
       const died: string[] = [];
       for (const { name } of allServices(plan, programs)) {

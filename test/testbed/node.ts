@@ -6,8 +6,9 @@ import type { Subject } from './certificate.ts';
 import type { ControlPlaneFiles } from './control-plane.ts';
 import { pauseImage } from './image.ts';
 import { kubeconfig } from './kubeconfig.ts';
+import { cgroupOf } from './places.ts';
 import { apiServerPort } from './plan.ts';
-import type { ClusterPlan, NodePlan } from './plan.ts';
+import type { BedPlan, ClusterPlan, NodePlan } from './plan.ts';
 import type { ProgramName } from './programs.ts';
 
 /** Where Debian's containernetworking-plugins puts its programs. */
@@ -17,6 +18,7 @@ const cniPlugins = '/usr/lib/cni';
 const containerdSocket = '/run/containerd/containerd.sock';
 
 export async function writeNodeFiles(
+  bed: BedPlan,
   cluster: ClusterPlan,
   node: NodePlan,
   files: ControlPlaneFiles,
@@ -53,7 +55,7 @@ export async function writeNodeFiles(
     write('ca.crt', files.authority.certificate),
     write('serving.crt', serving.certificate),
     write('serving.key', serving.key),
-    write('kubelet.yaml', `${JSON.stringify(kubeletConfig(cluster, node), null, 2)}\n`),
+    write('kubelet.yaml', `${JSON.stringify(kubeletConfig(bed, cluster, node), null, 2)}\n`),
     write(
       'kubelet.kubeconfig',
       client({ commonName: `system:node:${node.name}`, organizations: ['system:nodes'] }),
@@ -114,7 +116,7 @@ function cniConfig(node: NodePlan): object {
   };
 }
 
-function kubeletConfig(cluster: ClusterPlan, node: NodePlan): object {
+function kubeletConfig(bed: BedPlan, cluster: ClusterPlan, node: NodePlan): object {
   const path = (name: string) => join(node.directory, name);
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
@@ -134,10 +136,12 @@ function kubeletConfig(cluster: ClusterPlan, node: NodePlan): object {
     resolvConf: '',
     volumePluginDir: '/var/lib/kubelet/volume-plugins',
     cgroupDriver: 'cgroupfs',
-    cgroupsPerQOS: false,
+    // Each kubelet removes what it doesn't know below its root, so that no two may share one.
+    cgroupRoot: cgroupOf(bed, node),
+    cgroupsPerQOS: true,
     enforceNodeAllocatable: [],
     failCgroupV1: false,
-    localStorageCapacityIsolation: false,
+    localStorageCapacityIsolation: true,
     makeIPTablesUtilChains: false,
     failSwapOn: false,
     // The disk is everybody's: a bed doesn't evict its pods because others fill it.

@@ -36,10 +36,44 @@ const ownDirectories: Record<string, string> = {
   log: '/var/log',
 };
 
+/** All cgroups of all beds are below this, in every hierarchy. */
+export const cgroupParent = '/hawser-testbed';
+
+/** The cgroup, in every hierarchy, that holds the pods of a node. */
+export function cgroupOf(bed: BedPlan, node: NodePlan): string {
+  return `${cgroupParent}/${bed.name}/${node.name}`;
+}
+
+/**
+ * The cgroup that a kubelet expects to find. In hierarchies of version 1, cpuset has nothing unless it is told.
+ */
+function cgroupScript(bed: BedPlan, node: NodePlan): string[] {
+  return [
+    'if [ -e /sys/fs/cgroup/cgroup.controllers ]; then hierarchies=/sys/fs/cgroup; else hierarchies=$(ls -d /sys/fs/cgroup/*/); fi',
+    `for hierarchy in $hierarchies; do
+  cd "$hierarchy"
+  for name in $(echo ${cgroupOf(bed, node)} | tr / ' '); do
+    mkdir -p "$name"
+    for key in cpuset.cpus cpuset.mems; do
+      if [ -e /sys/fs/cgroup/cgroup.controllers ] || [ ! -e "$key" ]; then continue; fi
+      if [ -z "$(cat "$name/$key")" ]; then cat "$key" > "$name/$key"; fi
+    done
+    cd "$name"
+  done
+done`,
+    'cd /',
+  ];
+}
+
 /** The script that makes the namespaces of all nodes. They live as long as the files that they are mounted on. */
 export function placesScript(bed: BedPlan): string {
   const nodes = bed.clusters.flatMap((cluster) => cluster.nodes);
-  return ['set -e', ...nodes.flatMap((node) => nodeScript(node, dirname(bed.directory))), ''].join('\n');
+  const beds = dirname(bed.directory);
+  return [
+    'set -e',
+    ...nodes.flatMap((node) => [...nodeScript(node, beds), ...cgroupScript(bed, node)]),
+    '',
+  ].join('\n');
 }
 
 function nodeScript(node: NodePlan, beds: string): string[] {

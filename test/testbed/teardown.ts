@@ -4,11 +4,12 @@
  */
 import { existsSync } from 'node:fs';
 import { readFile, readdir, rm, rmdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
+import { cgroupParent } from './places.ts';
 import { checkName, hostLinkName, namespacePrefix } from './plan.ts';
 import { findProcesses, identify, isAlive, networkNamespaceOf, stopProcesses } from './processes.ts';
 import type { ProcessId } from './processes.ts';
-import { run, runAnyway } from './run.ts';
+import { run, runAnyway, waitFor } from './run.ts';
 import { bedVariable } from './services.ts';
 import { bedDirectory, readRecords } from './state.ts';
 
@@ -19,11 +20,10 @@ export async function tearDown(name: string): Promise<void> {
   checkName(name);
   const directory = bedDirectory(name);
   await endProcesses(name, directory);
-  const containers = await containerIds(directory);
   await unmountBelow(directory);
   await removeNamespaces(name);
   await run(['ip', 'link', 'del', hostLinkName(name)]).catch(() => undefined);
-  await removeCgroups(containers);
+  await removeCgroups(name);
   await rm(directory, { recursive: true, force: true });
 }
 
@@ -50,7 +50,7 @@ export async function bedProcesses(name: string, directory: string): Promise<Pro
       found.set(process_.pid, process_);
   };
   for (const record of await readRecords(directory)) add(record.process);
-  for (const pid of await cgroupProcesses(await containerIds(directory))) add(identify(pid));
+  for (const pid of await cgroupProcesses(name)) add(identify(pid));
   const namespaces = await namespaceInodes(name);
   const mark = `${bedVariable}=${directory}`;
   const inside = await findProcesses((pid) => {
@@ -95,34 +95,46 @@ async function removeNamespaces(name: string): Promise<void> {
   }
 }
 
-/**
- * Where a kubelet makes no cgroups for pods, runc's are named for the container, below one directory that all
- * beds, and perhaps others, share.
- */
-async function cgroupsOf(containers: readonly string[]): Promise<string[]> {
-  const hierarchies = await readdir(cgroupsDirectory, { withFileTypes: true }).catch(() => []);
-  const roots = ['.', ...hierarchies.filter((entry) => entry.isDirectory()).map((entry) => entry.name)];
-  return roots
-    .flatMap((root) => containers.map((container) => join(cgroupsDirectory, root, 'k8s.io', container)))
-    .filter((path) => existsSync(path));
+/** The bed's cgroups, deepest first: below one directory in each hierarchy, or in the only one. */
+async function cgroupsOf(name: string): Promise<string[]> {
+  const hierarchies = [cgroupsDirectory, ...(await subdirectories(cgroupsDirectory))];
+  const found: string[] = [];
+  const walk = async (directory: string): Promise<void> => {
+    for (const child of await subdirectories(directory)) await walk(child);
+    found.push(directory);
+  };
+  for (const hierarchy of hierarchies) {
+    const root = join(hierarchy, cgroupParent, name);
+    if (existsSync(root)) await walk(root);
+  }
+  return found;
 }
 
-async function cgroupProcesses(containers: readonly string[]): Promise<number[]> {
+async function cgroupProcesses(name: string): Promise<number[]> {
   const pids: number[] = [];
-  for (const directory of await cgroupsOf(containers)) {
+  for (const directory of await cgroupsOf(name)) {
     const text = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => '');
     pids.push(...text.split('\n').filter(Boolean).map(Number));
   }
   return pids.filter((pid) => pid > 0);
 }
 
-async function removeCgroups(containers: readonly string[]): Promise<void> {
-  for (const directory of await cgroupsOf(containers)) {
-    await rmdir(directory).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw new Error(`cgroup ${directory} cannot be removed: ${error.message}`);
-    });
-    // The common parent goes with the last container of anybody.
-    await rmdir(join(directory, '..')).catch(() => undefined);
+async function removeCgroups(name: string): Promise<void> {
+  for (const directory of await cgroupsOf(name)) {
+    await waitFor(
+      `cgroup ${directory} to be empty`,
+      () =>
+        rmdir(directory).then(
+          () => true,
+          // A process that was killed leaves its cgroup a moment later.
+          (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
+        ),
+      { timeoutMilliseconds: 5_000, intervalMilliseconds: 20 },
+    );
+  }
+  // The common parent goes with the last bed.
+  for (const hierarchy of [cgroupsDirectory, ...(await subdirectories(cgroupsDirectory))]) {
+    await rmdir(join(hierarchy, cgroupParent)).catch(() => undefined);
   }
 }
 
@@ -155,23 +167,4 @@ async function unmountBelow(directory: string): Promise<void> {
 async function subdirectories(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isDirectory()).map((entry) => join(directory, entry.name));
-}
-
-async function nodeDirectories(directory: string): Promise<string[]> {
-  const clusters = await subdirectories(directory);
-  return (await Promise.all(clusters.map(subdirectories))).flat();
-}
-
-/** IDs of all containers and sandboxes that the bed's containerds know, dead ones too. */
-export async function containerIds(directory: string): Promise<string[]> {
-  const ids = new Set<string>();
-  for (const node of await nodeDirectories(directory)) {
-    for (const place of [
-      'containerd/io.containerd.grpc.v1.cri/sandboxes',
-      'containerd/io.containerd.grpc.v1.cri/containers',
-    ]) {
-      for (const path of await subdirectories(join(node, place))) ids.add(basename(path));
-    }
-  }
-  return [...ids].filter((id) => /^[0-9a-f]{64}$/.test(id));
 }
