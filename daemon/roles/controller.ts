@@ -1,7 +1,7 @@
 /** The controller's wiring: API server, lease, probes, features. Nothing is decided here. */
 import { hostname } from 'node:os';
-import { readFileSync } from 'node:fs';
 import { defaultNamespace, ports } from '../../shared/names.ts';
+import { runFabricController } from '../fabric/controller.ts';
 import {
   createEvents,
   createInformers,
@@ -18,9 +18,13 @@ import {
   type KubeClient,
   type Log,
 } from '../kube/index.ts';
+import { runKubelet } from '../kubelet/index.ts';
 import { runPeering } from '../peering/index.ts';
 import { runTenant } from '../tenant/index.ts';
+import { runVirtualNodes } from '../vnode/index.ts';
+import { runPodWebhook } from '../vnode/webhook.ts';
 import { createMetrics, serveProbes } from './metrics.ts';
+import { packageVersion } from './version.ts';
 
 export interface ControllerOptions {
   kube: KubeClient;
@@ -40,13 +44,11 @@ const silenceMilliseconds = 300_000;
 export const features: Readonly<Record<string, Feature>> = {
   peering: runPeering,
   tenant: runTenant,
+  fabric: runFabricController,
+  'virtual-nodes': runVirtualNodes,
+  kubelet: (context, signal) => runKubelet(context, signal),
+  webhook: (context, signal) => runPodWebhook(context, signal),
 };
-
-/** Version of Hawser, from its package. */
-export function hawserVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
 
 /** Runs the controller of this pod until the signal is aborted or the lease is lost. */
 export async function runControllerRole(signal: AbortSignal): Promise<void> {
@@ -90,7 +92,7 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
         podName,
         nodeName: environment['NODE_NAME'] ?? '',
         clusterName: environment['HAWSER_CLUSTER_NAME'] || undefined,
-        version: hawserVersion(),
+        version: packageVersion(),
         clock: systemClock,
         log,
         informer: (kind, informerOptions) => made.informer(kind, informerOptions),
