@@ -35,6 +35,11 @@ export interface TunnelDeviceOptions {
   /** Pairs of engine threads; default 1. */
   threadPairs?: number;
   maximumPeers?: number;
+  /**
+   * Path of a control socket to serve, usually `/var/run/wireguard/NAME.sock`, so that `wg show` works on the node. What `wg set`
+   * changes lasts until the next `configure`.
+   */
+  controlSocket?: string;
   log?: Log;
   /** Other than the protocol's only in tests. */
   times?: ProtocolTimes;
@@ -129,7 +134,7 @@ class WorkerTunnelDevice implements TunnelDevice {
   }
 
   async #runWorker(signal: AbortSignal): Promise<void> {
-    const { name, mtu, port, fwmark = 0, threadPairs = 1, times } = this.#options;
+    const { name, mtu, port, fwmark = 0, threadPairs = 1, controlSocket, times } = this.#options;
     const workerData: WorkerOptions = {
       name,
       mtu,
@@ -137,6 +142,7 @@ class WorkerTunnelDevice implements TunnelDevice {
       fwmark,
       threadPairs,
       maximumPeers: this.#maximumPeers,
+      ...(controlSocket === undefined ? {} : { controlSocket }),
       ...(times === undefined ? {} : { times }),
     };
     // The same extension as this file: .ts in the source tree, .js when built.

@@ -3,11 +3,12 @@
  * connection. Deleting the socket ends the device: that is how scripts stop a user-space WireGuard.
  */
 import { watch } from 'node:fs';
-import { lstat, mkdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { basename, dirname } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 
 import { ConfigurationError } from './configuration.ts';
 import type { EngineShell } from './engine-shell.ts';
@@ -108,13 +109,14 @@ async function listen(server: Server, target: { path: string } | { fd: number })
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.once('listening', resolve);
-  // The socket takes its mode from the umask, so that there is no moment at which others may connect.
-  const umask = process.umask(0o177);
+  // The socket takes its mode from the umask, so that there is no moment at which others may connect. A worker thread can't
+  // change it; its socket is closed to others by `chmod`, and until then by the usual umask.
+  const umask = isMainThread ? process.umask(0o177) : null;
   try {
     server.listen(target);
     await promise;
   } finally {
-    process.umask(umask);
+    if (umask !== null) process.umask(umask);
     server.off('error', reject);
   }
 }
@@ -152,6 +154,7 @@ export async function serveUapi(
     throw new Error(`another tunnel device serves ${path}; stop it, or choose another name`);
   await unlink(path).catch(() => undefined);
   await listen(server, { path });
+  await chmod(path, 0o600);
   const { ino } = await lstat(path);
 
   const check = async () => {

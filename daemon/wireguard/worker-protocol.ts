@@ -12,6 +12,8 @@ export interface WorkerOptions {
   fwmark: number;
   threadPairs: number;
   maximumPeers: number;
+  /** Path of the control socket to serve, if any. */
+  controlSocket?: string;
   times?: ProtocolTimes;
 }
 

@@ -3,10 +3,27 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 import { makeEngine } from './engine-loader.ts';
 import { EngineShell } from './engine-shell.ts';
+import { serveUapi } from './uapi-socket.ts';
+import type { UapiSocket } from './uapi-socket.ts';
 import type { Answer, Request, WorkerOptions } from './worker-protocol.ts';
 
 /** How old the status that others see may be, milliseconds. */
 const STATUS_INTERVAL = 500;
+
+/** A node without a writable place for the socket has a tunnel all the same. */
+async function serveControl(
+  shell: EngineShell,
+  path: string,
+  say: (answer: Answer) => void,
+): Promise<UapiSocket | null> {
+  try {
+    return await serveUapi(shell, { path });
+  } catch (error) {
+    const message = `the control socket ${path} can't be served, so wg won't show this device: ${String(error)}`;
+    say({ type: 'log', level: 'error', message, facts: {} });
+    return null;
+  }
+}
 
 function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): void {
   const say = (answer: Answer) => port.postMessage(answer);
@@ -47,9 +64,12 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
   });
   say({ type: 'started' });
   say({ type: 'status', id: null, status: shell.status() });
+  const control =
+    options.controlSocket === undefined ? null : serveControl(shell, options.controlSocket, say);
   const finish = async () => {
     const failure = await shell.ended;
     clearInterval(ticker);
+    await (await control)?.close();
     say({ type: 'ended', reason: failure?.reason ?? null, message: failure?.message ?? '' });
     port.close();
   };

@@ -1,5 +1,6 @@
 /** A process with a tunnel device as the daemon has it, in a worker; its parent tells it what to do over the IPC channel. */
 import { createTunnelDevice, EngineFailure } from '../../daemon/wireguard/index.ts';
+import { SOCKET_DIRECTORY } from '../../daemon/wireguard/uapi-socket.ts';
 import type { DeviceConfiguration, TunnelDevice } from '../../daemon/wireguard/index.ts';
 
 export type Order =
@@ -22,7 +23,12 @@ let running: Promise<string> | null = null;
 
 async function carryOut(order: Order): Promise<unknown> {
   if (order.order === 'start') {
-    device = createTunnelDevice({ name: order.name, mtu: 1_420, port: order.port });
+    device = createTunnelDevice({
+      name: order.name,
+      mtu: 1_420,
+      port: order.port,
+      controlSocket: `${SOCKET_DIRECTORY}/${order.name}.sock`,
+    });
     const ended = device.run(new AbortController().signal);
     running = ended.then(
       () => 'closed',

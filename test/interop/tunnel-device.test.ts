@@ -1,11 +1,13 @@
 /** The device as the daemon uses it, in a worker thread, with wireguard-go at the other end. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 
+import { SOCKET_DIRECTORY } from '../../daemon/wireguard/uapi-socket.ts';
 import type { DeviceConfiguration, DeviceStatus } from '../../daemon/wireguard/index.ts';
 import { sleep, waitFor } from '../testbed/run.ts';
 import { inner, ours, outer, withBed } from './bed.ts';
@@ -142,6 +144,21 @@ test(
     assert.is(await bed.ping('left', inner.right.four), 1);
     assert.is(await device.tell({ order: 'close' }), 'closed');
     assert.not.ok((await bed.in('left', 'ip', 'link')).includes(`hw${bed.id}l`));
+  }),
+);
+
+test(
+  'wg shows the device of a daemon, and what it sets lasts until the daemon configures again',
+  withDevice(async (bed, device, right, configuration) => {
+    await device.tell({ order: 'configure', configuration });
+    assert.is(await bed.ping('left', inner.right.four), 1);
+    const name = `hw${bed.id}l`;
+    assert.is((await stat(`${SOCKET_DIRECTORY}/${name}.sock`)).mode & 0o777, 0o600);
+    assert.match(await bed.in('left', 'wg', 'show', name), `allowed ips: ${inner.right.four}/32`);
+    await bed.in('left', 'wg', 'set', name, 'peer', right.publicKey, 'remove');
+    assert.is(await bed.ping('left', inner.right.four), 0);
+    await device.tell({ order: 'configure', configuration });
+    assert.is(await bed.ping('left', inner.right.four), 1);
   }),
 );
 
