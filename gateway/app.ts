@@ -1,5 +1,6 @@
 /** The gateway: a Hono app over what it is given. It opens nothing and starts nothing. */
 import { Hono } from 'hono';
+import { z } from 'zod';
 import { Problem } from '../shared/errors.ts';
 import type { Dependencies, GatewayEnvironment } from './context.ts';
 import { accessLog } from './middleware/access-log.ts';
@@ -11,7 +12,7 @@ import { rateLimit } from './middleware/rate-limit.ts';
 import { requestID } from './middleware/request-id.ts';
 import { securityHeaders } from './middleware/security-headers.ts';
 import { openAPIDocument } from './openapi.ts';
-import { mount, route, type Route } from './operation.ts';
+import { mount, route, type Operation, type Route } from './operation.ts';
 import { identityRoute } from './routes/identities.ts';
 import { infoRoute } from './routes/info.ts';
 import { parameterRoutes } from './routes/parameters.ts';
@@ -27,21 +28,17 @@ export function gatewayRoutes(dependencies: Dependencies): Route[] {
     ...parameterRoutes(dependencies),
     peeringRoute(dependencies),
   ];
-  const document = openAPIDocument(routes.map(({ operation }) => operation));
-  routes.push(
-    route(
-      {
-        id: 'getOpenAPI',
-        method: 'GET',
-        path: '/v1/openapi.json',
-        summary: 'This description',
-        authentication: { by: 'Nobody' },
-        responses: [{ status: 200, description: 'OpenAPI 3.1' }],
-        problems: [],
-      },
-      async (context) => context.json(document),
-    ),
-  );
+  const description: Operation = {
+    id: 'getOpenAPI',
+    method: 'GET',
+    path: '/v1/openapi.json',
+    summary: 'This description',
+    authentication: { by: 'Nobody' },
+    responses: [{ status: 200, description: 'OpenAPI 3.1', schema: z.looseObject({}) }],
+    problems: [],
+  };
+  const document = openAPIDocument([...routes.map(({ operation }) => operation), description]);
+  routes.push(route(description, async (context) => context.json(document)));
   return routes;
 }
 

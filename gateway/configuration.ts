@@ -1,5 +1,6 @@
 /** What the gateway reads of its environment. Pure. */
 import { defaultNamespace, ports } from '../shared/names.ts';
+import { defaultLimits } from './limits.ts';
 import { parseLogLevel, type LogLevel } from './log.ts';
 
 export interface Configuration {
@@ -9,6 +10,8 @@ export interface Configuration {
   port: number;
   /** Plain HTTP for probes and metrics. */
   metricsPort: number;
+  /** How long a redemption waits for its tenant to be ready. */
+  tenantMilliseconds: number;
   /** Holds `tls.crt` and `tls.key`: the mounted Secret. */
   certificateDirectory: string;
   /** Holds `token` and `ca.crt`, as Kubernetes mounts them. */
@@ -32,6 +35,7 @@ export function readConfiguration(environment: Environment): Configuration {
     logLevel: parseLogLevel(environment['LOG_LEVEL']),
     port: readPort(environment, 'HAWSER_GATEWAY_PORT', ports.gateway),
     metricsPort: readPort(environment, 'HAWSER_GATEWAY_METRICS_PORT', ports.gatewayMetrics),
+    tenantMilliseconds: readSeconds(environment, 'HAWSER_TENANT_SECONDS', defaultLimits.tenantMilliseconds),
     certificateDirectory: environment['HAWSER_TLS_DIRECTORY'] ?? '/etc/hawser/tls',
     serviceAccountDirectory:
       environment['HAWSER_SERVICE_ACCOUNT_DIRECTORY'] ?? '/var/run/secrets/kubernetes.io/serviceaccount',
@@ -45,4 +49,14 @@ function readPort(environment: Environment, name: string, otherwise: number): nu
   const port = Number(text);
   if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new RangeError(`${name} is no port number`);
   return port;
+}
+
+/** Milliseconds; at most what a request may take altogether. */
+function readSeconds(environment: Environment, name: string, otherwise: number): number {
+  const text = environment[name];
+  if (text === undefined || text === '') return otherwise;
+  const milliseconds = Number(text) * 1000;
+  if (!/^\d{1,3}$/.test(text) || milliseconds === 0 || milliseconds > defaultLimits.requestMilliseconds)
+    throw new RangeError(`${name} is no number of seconds up to ${defaultLimits.requestMilliseconds / 1000}`);
+  return milliseconds;
 }

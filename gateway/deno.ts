@@ -2,9 +2,10 @@
  * The gateway on Deno, over the same app as on Node. Deno offers TLS 1.3 and, to clients without it, TLS 1.2: its API has no
  * way to refuse that. Hawser's own client speaks TLS 1.3 only.
  *
- *     deno run --no-remote --unstable-net --allow-net --allow-read --allow-env gateway/deno.ts
+ *     deno run --no-remote --unstable-net --unstable-no-legacy-abort --allow-net --allow-read --allow-env gateway/deno.ts
  *
- * (`--unstable-net` is for `reusePort`, by which a renewed certificate is taken up without a refused connection.)
+ * (`--unstable-net` is for `reusePort`, by which a renewed certificate is taken up without a refused connection, `--unstable-no-legacy-abort` for signals that tell a
+ * sender that went away from an answer that was given.)
  */
 import type { CertificatePair } from './certificates.ts';
 import type { GatewayContext } from './context.ts';

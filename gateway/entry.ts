@@ -61,6 +61,7 @@ export async function runOn(runtime: Runtime, environment: Environment, signal: 
     log,
     sourceOf: runtime.sourceOf,
     rootAuthority: () => readText(authorityFile),
+    limits: { tenantMilliseconds: configuration.tenantMilliseconds },
     stopping: signal,
     waitingFor: () =>
       serving === undefined

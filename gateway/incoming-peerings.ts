@@ -33,24 +33,21 @@ export async function ensureIncomingPeering(
   dependencies: Dependencies,
   wish: PeeringWish,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<IncomingPeering> {
   const { kube } = dependencies;
   const name = peeringName(wish.clusterID, wish.peering);
   for (let attempt = 1; ; attempt++) {
     try {
       const found = await kube.get<IncomingPeering>(resources.incomingPeerings, name, signal);
-      if (found === undefined) {
-        await kube.create(resources.incomingPeerings, newIncomingPeering(name, wish), signal);
-        return;
-      }
+      if (found === undefined)
+        return await kube.create(resources.incomingPeerings, newIncomingPeering(name, wish), signal);
       if (found.metadata.deletionTimestamp !== undefined) {
         await waitUntilGone(dependencies, name, found.metadata.uid, signal);
       } else if (found.spec.tokenName === wish.tokenName) {
-        return;
+        return found;
       } else {
         const spec = { ...found.spec, grant: wish.grant, tokenName: wish.tokenName };
-        await kube.replace(resources.incomingPeerings, { ...found, spec }, signal);
-        return;
+        return await kube.replace(resources.incomingPeerings, { ...found, spec }, signal);
       }
     } catch (error) {
       if (!(isConflict(error) || isAlreadyExists(error)) || attempt >= ATTEMPTS) throw error;
@@ -100,18 +97,23 @@ async function waitUntilGone(
   }
 }
 
-/** Waits until the controller has made the tenant. Throws a Problem that says what is waited for. */
+/**
+ * Waits until the controller has made the tenant of `peering`, this object in this generation or a later one: what the
+ * collection holds may be behind it. Throws a Problem that says what is waited for.
+ */
 export async function waitForTenant(
   { incomingPeerings }: Dependencies,
-  name: string,
+  peering: IncomingPeering,
   signal: AbortSignal,
 ): Promise<Tenant> {
+  const { name, uid, generation = 0 } = peering.metadata;
   let seen: IncomingPeering | undefined;
   try {
     return await incomingPeerings.waitFor(
       name,
       (object) => {
-        seen = object ?? seen;
+        if (object?.metadata.uid !== uid || (object?.metadata.generation ?? 0) < generation) return undefined;
+        seen = object;
         return object === undefined ? undefined : tenantOf(object);
       },
       signal,

@@ -1,10 +1,9 @@
 /** `POST /v1/identities`: a consumer redeems a peering token, or renews the identity of a peering that it has. */
 import { isUsablePublicKey } from '../../shared/trust/cluster-key.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
-import type { PeeringToken } from '../../shared/api/peerings.ts';
+import type { IncomingPeering, PeeringToken } from '../../shared/api/peerings.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 import { Problem } from '../../shared/errors.ts';
-import { peeringName } from '../../shared/names.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
 import { readSignature, SignatureError } from '../../shared/trust/http-signatures.ts';
 import {
@@ -107,8 +106,8 @@ async function redeem(
     grant: token.spec.grant,
     tokenName: token.metadata.name,
   };
-  await ensureIncomingPeering(dependencies, wish, tenantDeadline);
-  return finish(dependencies, context, request, remote, tenantDeadline);
+  const peering = await ensureIncomingPeering(dependencies, wish, tenantDeadline);
+  return finish(dependencies, context, peering, remote, tenantDeadline);
 }
 
 /** Spends the token by compare-and-swap, or finds it spent by the same consumer. Everything else is one refusal. */
@@ -168,20 +167,19 @@ async function renew(
   if (found === undefined) throw noPeering(clusterID, peering);
   const remote = await ensureRemoteCluster(dependencies, request, request, signal);
   if (remote === undefined) throw await refusal(dependencies, context, 'KeyDiffers');
-  return finish(dependencies, context, request, remote, tenantDeadline);
+  return finish(dependencies, context, found, remote, tenantDeadline);
 }
 
 async function finish(
   dependencies: Dependencies,
   context: GatewayContext,
-  request: IdentityRequest,
+  peering: IncomingPeering,
   remote: RemoteCluster,
   tenantDeadline: AbortSignal,
 ): Promise<IdentityResponse> {
-  const name = peeringName(request.clusterID, request.peering);
-  const tenant = await waitForTenant(dependencies, name, tenantDeadline);
+  const tenant = await waitForTenant(dependencies, peering, tenantDeadline);
   // The document may have been composed while the tenant was made.
-  const latest = dependencies.remoteClusters.get(request.clusterID) ?? remote;
+  const latest = dependencies.remoteClusters.get(remote.metadata.name) ?? remote;
   return issueIdentity(dependencies, tenant, latest, context.var.signal);
 }
 

@@ -1,0 +1,294 @@
+/** Redeeming tokens and renewing identities. */
+import { Agent } from 'node:https';
+import * as assert from 'uvu/assert';
+import { GatewayProblem, isProblem } from '../../../gateway/client/index.ts';
+import { httpsFetch } from '../../../gateway/client/https-fetch.ts';
+import { resources } from '../../../gateway/kube/resources.ts';
+import type { RemoteCluster } from '../../../shared/api/clusters.ts';
+import { apiVersion } from '../../../shared/api/meta.ts';
+import type { IncomingPeering, PeeringToken } from '../../../shared/api/peerings.ts';
+import { defaultGrant } from '../../../shared/api/grant.ts';
+import { hashSecret } from '../../../shared/trust/digest.ts';
+import { toBase64URL } from '../../../shared/trust/encoding.ts';
+import { tokenName } from '../../../gateway/redemption.ts';
+import type { IdentityResponse } from '../../../shared/wire/gateway-api.ts';
+import { eventually, namespace, newKey, type Consumer, type World } from '../world.ts';
+import type { Stories } from './story.ts';
+
+const signal = () => AbortSignal.timeout(10_000);
+
+export const identityStories: Stories = (test, world) => {
+  test('a hundred at once make one identity', async () => {
+    const secret = await world().newSecret();
+    const consumers = Array.from({ length: 100 }, (_, index) => world().consumer(`racer-${index}`));
+    const outcomes = await Promise.all(consumers.map((consumer) => redeem(consumer, secret)));
+    const winners = outcomes.flatMap((outcome, index) => (outcome instanceof GatewayProblem ? [] : [index]));
+    assert.is(winners.length, 1);
+    const refusals = outcomes.filter((outcome) => outcome instanceof GatewayProblem);
+    assert.equal(
+      [...new Set(refusals.map(({ type, status }) => `${status} ${type}`))],
+      ['401 https://hawser.dev/problems/token-not-redeemable'],
+    );
+    const { items } = await world().kube.list<IncomingPeering>(resources.incomingPeerings, signal());
+    assert.equal(
+      items.map(({ spec }) => spec.remoteCluster).filter((id) => id.startsWith('racer-')),
+      [`racer-${winners[0]}`],
+    );
+    assert.is((await remotes(world(), 'racer-')).length, 1);
+  });
+
+  test('the same key asking again, twenty at once too, gets its answer again', async () => {
+    const secret = await world().newSecret();
+    const consumer = world().consumer('patient');
+    const first = await redeem(consumer, secret);
+    assert.not(first instanceof GatewayProblem);
+    const again = await Promise.all(Array.from({ length: 20 }, () => redeem(consumer, secret)));
+    for (const answer of again) {
+      assert.not(answer instanceof GatewayProblem);
+      assert.is((answer as IdentityResponse).tenantNamespace, (first as IdentityResponse).tenantNamespace);
+    }
+    assert.is((await remotes(world(), 'patient')).length, 1);
+  });
+
+  test('the identity opens the API server, and closes with its Secret', async () => {
+    const identity = await identityOf(world().consumer('opener'), await world().newSecret());
+    const { apiServerURL, caBundle, tlsServerName, token } = identity.identity;
+    const agent = new Agent({
+      ca: caBundle,
+      ...(tlsServerName !== undefined && { servername: tlsServerName }),
+    });
+    const ask = async () => {
+      const response = await httpsFetch(agent)(
+        `${apiServerURL}/apis/authentication.k8s.io/v1/selfsubjectreviews`,
+        {
+          method: 'POST',
+          headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+          body: JSON.stringify({ apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' }),
+        },
+      );
+      return { status: response.status, text: await response.text() };
+    };
+    const answer = await ask();
+    assert.is(answer.status, 201);
+    assert.match(answer.text, `system:serviceaccount:${identity.tenantNamespace}:consumer`);
+    const life = Date.parse(identity.identity.expiresAt) - Date.now();
+    assert.ok(life > 3500_000 && life < 3700_000);
+    await world().kube.delete(
+      `/api/v1/namespaces/${identity.tenantNamespace}/secrets`,
+      'identity',
+      undefined,
+      signal(),
+    );
+    // The API server remembers a good token for ten seconds.
+    await eventually('the token to be revoked', async () => (await ask()).status === 401, 20_000);
+    agent.destroy();
+  });
+
+  test('whatever is wrong with a token gets one answer, at times that say nothing', async () => {
+    const spent = await world().newSecret();
+    await identityOf(world().consumer('spender'), spent);
+    const revoked = await world().administrator().createToken({});
+    await world().administrator().revokeToken(revoked.name);
+    const { decodePeeringToken } = await import('../../../shared/trust/peering-token.ts');
+    const cases: [string, string, string][] = [
+      ['never issued', 'stranger-1', toBase64URL(crypto.getRandomValues(new Uint8Array(32)))],
+      ['spent by another', 'stranger-2', spent],
+      ['revoked', 'stranger-3', decodePeeringToken(revoked.token).secret],
+      ['for another cluster', 'stranger-4', await world().newSecret({ consumer: 'somebody-else' })],
+      ['expired', 'stranger-5', await expiredSecret(world())],
+      ['ID taken with another key', 'spender', await world().newSecret()],
+    ];
+    const answers = new Set<string>();
+    for (const [what, clusterID, secret] of cases) {
+      const consumer = world().consumer(clusterID);
+      const started = performance.now();
+      const problem = await redeem(consumer, secret);
+      const took = performance.now() - started;
+      assert.ok(problem instanceof GatewayProblem, what);
+      const { instance: _, ...rest } = problem.document;
+      answers.add(JSON.stringify(rest));
+      // Multiples of 250 ms, and what the way there and back takes.
+      assert.ok(took >= 240 && took < 450, `${what}: ${Math.round(took)} ms`);
+    }
+    assert.is(answers.size, 1);
+    assert.equal(await remotes(world(), 'stranger-'), []);
+    for (const [, , secret] of cases) assert.not(world().log.join('\n').includes(secret));
+  });
+
+  test('bad requests are told apart from bad tokens, name the field, and make nothing', async () => {
+    const secret = await world().newSecret();
+    const consumer = world().consumer('clumsy');
+    const body = JSON.stringify({ ...consumer.request, secret });
+    const post = (options: Parameters<World['raw']>[2]) => world().raw('POST', '/v1/identities', options);
+    const sign = (who: Consumer, what = body) =>
+      who.sign({ method: 'POST', url: `${world().url}/v1/identities`, body: new TextEncoder().encode(what) });
+    const expect = (
+      answer: Awaited<ReturnType<typeof post>>,
+      status: number,
+      field: string,
+      detail: RegExp | string,
+    ) => {
+      assert.is(answer.status, status, answer.text);
+      assert.is(answer.problem?.field, field, answer.text);
+      assert.match(answer.problem?.detail ?? '', detail);
+      assert.not(answer.text.includes(secret));
+    };
+    expect(await post({ body }), 401, 'signature-input', /must be signed/);
+    expect(
+      await post({ body, headers: { ...sign(consumer), signature: 'hawser=:AAAA:' } }),
+      401,
+      'signature',
+      /not made by/,
+    );
+    expect(
+      await post({ body: `${body} `, headers: sign(consumer) }),
+      401,
+      'content-digest',
+      /not the one that was signed/,
+    );
+    const other = world().consumer('clumsy');
+    expect(await post({ body, headers: sign(other) }), 401, 'signature', /not made by/);
+    const named = world().consumer('other-name', consumer.key);
+    expect(await post({ body, headers: sign(named) }), 401, 'signature-input', /keyid is not the clusterID/);
+    for (const skew of [-301_000, 301_000]) {
+      const skewed = world().consumer('clumsy', consumer.key, () => Date.now() + skew);
+      expect(
+        await post({ body, signedBy: skewed }),
+        401,
+        'signature-input',
+        /set the clocks, at most 5 minutes/,
+      );
+    }
+    const headers = sign(consumer);
+    const toOther = { ...headers, 'hawser-recipient': newKey().fingerprint };
+    expect(await post({ body, headers: toOther }), 401, 'hawser-recipient', /signed for another cluster/);
+    const unknown = JSON.stringify({ ...consumer.request, secret, admin: true });
+    expect(await post({ body: unknown, signedBy: consumer }), 422, 'admin', /is not known/);
+    const weak = JSON.stringify({ ...consumer.request, secret, publicKey: `${'A'.repeat(43)}=` });
+    expect(await post({ body: weak, signedBy: consumer }), 422, 'publicKey', /no Ed25519 key/);
+    const short = JSON.stringify({ ...consumer.request, secret: 'short' });
+    expect(await post({ body: short, signedBy: consumer }), 422, 'secret', /matching/);
+    const self = world().consumer('provider-a1b2', consumer.key);
+    const asSelf = JSON.stringify({ ...self.request, secret });
+    expect(await post({ body: asSelf, signedBy: self }), 422, 'clusterID', /own ID/);
+    const foreign = JSON.stringify({
+      ...consumer.request,
+      secret,
+      networkDocument: { payload: 'e30', signature: 'AAAA' },
+    });
+    expect(
+      await post({ body: foreign, signedBy: consumer }),
+      422,
+      'networkDocument',
+      /not signed by the cluster key/,
+    );
+    assert.is((await post({ body: '{', signedBy: consumer })).status, 400);
+    assert.is((await post({ body: `"${'x'.repeat(70_000)}"`, signedBy: consumer })).status, 413);
+    assert.equal(await remotes(world(), 'clumsy'), []);
+    // After all of this the token is as good as new, and a request that was taken is not taken again.
+    const taken = { body, headers: sign(consumer) };
+    assert.is((await post(taken)).status, 201);
+    expect(await post(taken), 401, 'signature-input', /received before/);
+  });
+
+  test('while the tenant is not ready it says what is waited for, and the token stays', async () => {
+    const secret = await world().newSecret();
+    const consumer = world().consumer('early');
+    world().tenants = false;
+    try {
+      const problem = await redeem(consumer, secret);
+      assert.ok(isProblem(problem, 'not-ready'));
+      assert.match(problem.detail, 'tenant of early is not ready yet');
+      assert.ok((problem.retryAfterMilliseconds ?? 0) > 0);
+      assert.ok(isProblem(await redeem(world().consumer('late'), secret), 'token-not-redeemable'));
+    } finally {
+      world().tenants = true;
+    }
+    assert.not((await redeem(consumer, secret)) instanceof GatewayProblem);
+  });
+
+  test('a gateway killed halfway leaves nothing that the next one does not finish', async () => {
+    const secret = await world().newSecret();
+    const consumer = world().consumer('halfway');
+    world().tenants = false;
+    const asked = redeem(consumer, secret).catch((error: unknown) => error);
+    await eventually('the peering', async () => (await peering(world(), 'halfway')) !== undefined);
+    await world().stopGateway('SIGKILL');
+    assert.ok((await asked) instanceof Error);
+    world().tenants = true;
+    await world().startGateway();
+    assert.not((await redeem(consumer, secret)) instanceof GatewayProblem);
+  });
+
+  test('an identity is renewed by the key alone, and by no other key', async () => {
+    const secret = await world().newSecret();
+    const consumer = world().consumer('renewer');
+    const first = await identityOf(consumer, secret);
+    await world().kube.delete(
+      resources.peeringTokens(namespace),
+      tokenName(hashSecret(secret)),
+      undefined,
+      signal(),
+    );
+    const renewed = await consumer.client.requestIdentity(consumer.request);
+    assert.is(renewed.tenantNamespace, first.tenantNamespace);
+    assert.ok(Date.parse(renewed.identity.expiresAt) >= Date.parse(first.identity.expiresAt));
+    const impostor = world().consumer('renewer');
+    const refused = await impostor.client.requestIdentity(impostor.request).catch((error: unknown) => error);
+    assert.ok(isProblem(refused, 'token-not-redeemable'), String(refused));
+    const unknown = await consumer.client
+      .requestIdentity({ ...consumer.request, peering: 'second' })
+      .catch((error: unknown) => error);
+    assert.ok(isProblem(unknown, 'no-peering'), String(unknown));
+    const stranger = world().consumer('never-seen');
+    const none = await stranger.client.requestIdentity(stranger.request).catch((error: unknown) => error);
+    assert.ok(isProblem(none, 'token-not-redeemable'), String(none));
+  });
+
+  test('a second token gives a peering that is there another grant', async () => {
+    const consumer = world().consumer('grower');
+    const first = await identityOf(consumer, await world().newSecret({ grant: { cpu: '1' } }));
+    const second = await identityOf(consumer, await world().newSecret({ grant: { cpu: '2' } }));
+    assert.is(first.grant.cpu, '1');
+    assert.is(second.grant.cpu, '2');
+    assert.is(second.tenantNamespace, first.tenantNamespace);
+  });
+};
+
+async function redeem(consumer: Consumer, secret: string): Promise<IdentityResponse | GatewayProblem> {
+  try {
+    return await consumer.client.requestIdentity({ ...consumer.request, secret });
+  } catch (error) {
+    if (error instanceof GatewayProblem) return error;
+    throw error;
+  }
+}
+
+async function identityOf(consumer: Consumer, secret: string): Promise<IdentityResponse> {
+  return consumer.client.requestIdentity({ ...consumer.request, secret });
+}
+
+async function remotes(world: World, prefix: string): Promise<RemoteCluster[]> {
+  const { items } = await world.kube.list<RemoteCluster>(resources.remoteClusters, signal());
+  return items.filter(({ metadata }) => metadata.name.startsWith(prefix));
+}
+
+function peering(world: World, name: string): Promise<IncomingPeering | undefined> {
+  return world.kube.get<IncomingPeering>(resources.incomingPeerings, name, signal());
+}
+
+async function expiredSecret(world: World): Promise<string> {
+  const secret = toBase64URL(crypto.getRandomValues(new Uint8Array(32)));
+  const object: PeeringToken = {
+    apiVersion,
+    kind: 'PeeringToken',
+    metadata: { name: tokenName(hashSecret(secret)), namespace },
+    spec: {
+      secretHash: hashSecret(secret),
+      expiresAt: new Date(Date.now() - 1000).toISOString(),
+      grant: defaultGrant,
+    },
+  };
+  await world.kube.create(resources.peeringTokens(namespace), object, signal());
+  return secret;
+}

@@ -1,0 +1,276 @@
+/** The negotiation: documents in, documents out, and the end of a peering. */
+import * as assert from 'uvu/assert';
+import { GatewayProblem, isProblem } from '../../../gateway/client/index.ts';
+import { resources } from '../../../gateway/kube/resources.ts';
+import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters.ts';
+import type { IncomingPeering } from '../../../shared/api/peerings.ts';
+import type { ClusterKey } from '../../../shared/trust/cluster-key.ts';
+import { toBase64 } from '../../../shared/trust/encoding.ts';
+import { readStoredDocument, signNetworkDocument } from '../../../shared/trust/network-documents.ts';
+import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
+import { eventually, newKey, providerID, type Consumer, type World } from '../world.ts';
+import type { Stories } from './story.ts';
+
+const signal = () => AbortSignal.timeout(10_000);
+
+export const parameterStories: Stories = (test, world) => {
+  test('the consumer’s document is held from the redemption on, and only grows', async () => {
+    const consumer = await peer(world(), 'declarer', 3);
+    assert.is(await heldGeneration(world(), 'declarer'), 3);
+    const put = (generation: number, changes: Partial<NetworkDocument> = {}, key = consumer.key) =>
+      consumer.client.putParameters(document(key, 'declarer', providerID, generation, changes)).then(
+        () => 'held',
+        (error: unknown) => error,
+      );
+    assert.is(await put(4), 'held');
+    assert.is(await put(4), 'held');
+    assert.is(await heldGeneration(world(), 'declarer'), 4);
+    for (const answer of [await put(4, { mtu: 1300 }), await put(2)]) {
+      assert.ok(isProblem(answer, 'stale-generation'), String(answer));
+      assert.is(answer.document['heldGeneration'], 4);
+    }
+    const forged = await put(9, {}, newKey());
+    assert.ok(isProblem(forged, 'invalid-document'));
+    assert.match(forged.detail, 'not signed by the cluster key of declarer');
+    const misdirected = await put(9, { recipient: 'another' });
+    assert.ok(isProblem(misdirected, 'invalid-document'));
+    const foreign = await put(9, { clusterID: 'another' });
+    assert.ok(isProblem(foreign, 'invalid-document'));
+    const unknown = await put(9, { requires: ['teleport'] });
+    assert.ok(isProblem(unknown, 'invalid-document'));
+    assert.match(unknown.detail, 'teleport');
+    assert.is(await heldGeneration(world(), 'declarer'), 4);
+    const race = await Promise.all([5, 6, 7, 8, 9].map((generation) => put(generation)));
+    assert.is(await heldGeneration(world(), 'declarer'), 9);
+    assert.ok(race.every((each) => each === 'held' || isProblem(each, 'stale-generation')));
+  });
+
+  test('only a key that is known, over a peering that is there, reads or writes', async () => {
+    const consumer = await peer(world(), 'owner', 1);
+    const impostor = world().consumer('owner');
+    const stranger = world().consumer('unheard-of');
+    for (const wrong of [impostor, stranger]) {
+      for (const call of [
+        () => wrong.client.getParameters(),
+        () => wrong.client.putParameters(document(wrong.key, wrong.clusterID, providerID, 9)),
+      ]) {
+        const error = await call().then(
+          () => undefined,
+          (reason: unknown) => reason,
+        );
+        assert.ok(isProblem(error, 'signature-refused'), String(error));
+        assert.is(error.status, 401);
+      }
+    }
+    const missing = await consumer.client.getParameters('second').then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    assert.ok(isProblem(missing, 'no-peering'));
+    const odd = await consumer.client.getParameters('Not_A_Label').then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    assert.ok(isProblem(odd, 'invalid-field'));
+    assert.is(odd.field, 'peering');
+  });
+
+  test('the provider’s document is read once it is there, and watched as it changes', async () => {
+    const consumer = await peer(world(), 'reader', 1);
+    assert.is(await consumer.client.getParameters(), undefined);
+    const stop = new AbortController();
+    const seen: number[] = [];
+    const at: number[] = [];
+    const watching = (async () => {
+      for await (const each of consumer.client.watchParameters({ signal: stop.signal })) {
+        seen.push(readStoredDocument(each).generation);
+        at.push(performance.now());
+      }
+      return 'ended';
+    })();
+    await eventually('the stream', async () => (await streams(world())) === 1);
+    const written = performance.now();
+    await writeLocalDocument(world(), 'reader', 1);
+    await eventually('the first document', async () => seen.length === 1);
+    assert.ok((at[0] ?? 0) - written < 1000, `${(at[0] ?? 0) - written} ms`);
+    assert.is(readStoredDocument(await present(consumer.client.getParameters())).generation, 1);
+    for (const generation of [2, 3]) {
+      await writeLocalDocument(world(), 'reader', generation);
+      await eventually('the next document', async () => seen.at(-1) === generation);
+    }
+    // A change that isn't one of the document is no event.
+    await touch(world(), 'reader');
+    // The gateway goes away and comes back: the stream does too, and sends only what is new.
+    await world().stopGateway('SIGKILL');
+    await writeLocalDocument(world(), 'reader', 4);
+    await world().startGateway();
+    await eventually('the document after the restart', async () => seen.at(-1) === 4, 15_000);
+    assert.equal(seen, [1, 2, 3, 4]);
+    // Ended on the provider's side, the iteration ends.
+    const peering = await world().kube.get<IncomingPeering>(resources.incomingPeerings, 'reader', signal());
+    await world().kube.delete(resources.incomingPeerings, 'reader', peering?.metadata.uid, signal());
+    assert.is(await watching, 'ended');
+    stop.abort();
+  });
+
+  test('a cluster has at most eight streams, and they are counted down', async () => {
+    const consumer = await peer(world(), 'greedy', 1);
+    await writeLocalDocument(world(), 'greedy', 1);
+    const path = '/v1/parameters/remote?peering=default';
+    const open = (abort: AbortController) =>
+      world().transport.fetch(world().url + path, {
+        headers: {
+          accept: 'text/event-stream',
+          ...consumer.sign({ method: 'GET', url: world().url + path, body: new Uint8Array(0) }),
+        },
+        signal: abort.signal,
+      });
+    const aborts = Array.from({ length: 8 }, () => new AbortController());
+    const responses = await Promise.all(aborts.map(open));
+    assert.equal([...new Set(responses.map(({ status }) => status))], [200]);
+    assert.is(responses[0]?.headers.get('content-type'), 'text/event-stream');
+    assert.is((await open(new AbortController())).status, 503);
+    for (const abort of aborts) abort.abort();
+    await eventually('the streams to be closed', async () => (await streams(world())) === 0);
+    const again = new AbortController();
+    assert.is((await open(again)).status, 200);
+    again.abort();
+  });
+
+  test('a consumer ends its own peering, as often as it asks', async () => {
+    const consumer = await peer(world(), 'leaver', 1);
+    await peer(world(), 'stayer', 1);
+    const unsigned = await world().raw('DELETE', '/v1/peering');
+    assert.is(unsigned.status, 401);
+    const impostor = await world()
+      .consumer('leaver')
+      .client.deletePeering()
+      .then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+    assert.ok(isProblem(impostor, 'signature-refused'));
+    await consumer.client.deletePeering('second');
+    assert.ok(await world().kube.get(resources.incomingPeerings, 'leaver', signal()));
+    await consumer.client.deletePeering();
+    await eventually(
+      'the peering to be gone',
+      async () => (await world().kube.get(resources.incomingPeerings, 'leaver', signal())) === undefined,
+    );
+    await consumer.client.deletePeering();
+    await world().kube.delete(resources.remoteClusters, 'leaver', undefined, signal());
+    await consumer.client.deletePeering();
+    assert.ok(await world().kube.get(resources.incomingPeerings, 'stayer', signal()));
+    const gone = await consumer.client.requestIdentity(consumer.request).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    assert.ok(gone instanceof GatewayProblem);
+    // And peers again, with another token.
+    await peer(world(), 'leaver', 1, consumer.key);
+  });
+
+  test('peering again waits until the former one is removed', async () => {
+    const consumer = await peer(world(), 'returner', 1);
+    await world().plane.kubectl([
+      'patch',
+      'incomingpeering',
+      'returner',
+      '--type=merge',
+      '-p',
+      '{"metadata":{"finalizers":["hawser.dev/cleanup"]}}',
+    ]);
+    await consumer.client.deletePeering();
+    const secret = await world().newSecret();
+    const asked = consumer.client.requestIdentity({ ...consumer.request, secret });
+    const refused = await asked.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    assert.ok(isProblem(refused, 'not-ready'), String(refused));
+    assert.match(refused.detail, 'still being removed');
+    const again = consumer.client.requestIdentity({ ...consumer.request, secret });
+    await world().plane.kubectl([
+      'patch',
+      'incomingpeering',
+      'returner',
+      '--type=merge',
+      '-p',
+      '{"metadata":{"finalizers":[]}}',
+    ]);
+    assert.is((await again).clusterID, providerID);
+  });
+};
+
+function document(
+  key: ClusterKey,
+  sender: string,
+  recipient: string,
+  generation: number,
+  changes: Partial<NetworkDocument> = {},
+): SignedDocument {
+  return signNetworkDocument(
+    {
+      version: 1,
+      clusterID: sender,
+      recipient,
+      generation,
+      requires: [],
+      podCIDRs: ['10.244.0.0/16'],
+      externalCIDR: '100.64.0.0/20',
+      mtu: 1420,
+      slots: [],
+      remaps: [],
+      salt: toBase64(new Uint8Array(32)),
+      acknowledges: 0,
+      ...changes,
+    },
+    key,
+  );
+}
+
+async function peer(world: World, clusterID: string, generation: number, key = newKey()): Promise<Consumer> {
+  const consumer = world.consumer(clusterID, key);
+  await consumer.client.requestIdentity({
+    ...consumer.request,
+    secret: await world.newSecret(),
+    networkDocument: document(key, clusterID, providerID, generation),
+  });
+  return consumer;
+}
+
+async function remote(world: World, name: string): Promise<RemoteCluster> {
+  return present(world.kube.get<RemoteCluster>(resources.remoteClusters, name, signal()));
+}
+
+async function heldGeneration(world: World, name: string): Promise<number | undefined> {
+  const held = (await remote(world, name)).spec.networkDocument;
+  return held === undefined ? undefined : readStoredDocument(held).generation;
+}
+
+/** What the peering controller would compose. */
+async function writeLocalDocument(world: World, name: string, generation: number): Promise<void> {
+  const found = await remote(world, name);
+  const localDocument = document(world.providerKey, providerID, name, generation);
+  await world.kube.replace(
+    resources.remoteClusters,
+    { ...found, status: { ...found.status, localDocument } },
+    signal(),
+    'status',
+  );
+}
+
+async function touch(world: World, name: string): Promise<void> {
+  await world.plane.kubectl(['annotate', 'remotecluster', name, `touched=${Date.now()}`, '--overwrite']);
+}
+
+async function streams(world: World): Promise<number> {
+  const { text } = await world.management('/metrics');
+  return Number(/^hawser_gateway_streams (\d+)$/m.exec(text)?.[1]);
+}
+
+async function present<T>(value: Promise<T | undefined>): Promise<T> {
+  const found = await value;
+  if (found === undefined) throw new Error('it is not there');
+  return found;
+}

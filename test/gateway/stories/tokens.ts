@@ -1,0 +1,217 @@
+/** Issuing, listing and revoking peering tokens. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import * as assert from 'uvu/assert';
+import { isProblem } from '../../../gateway/client/index.ts';
+import { resources } from '../../../gateway/kube/resources.ts';
+import type { PeeringToken } from '../../../shared/api/peerings.ts';
+import { hashSecret } from '../../../shared/trust/digest.ts';
+import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import type { TokenResponse } from '../../../shared/wire/gateway-api.ts';
+import { namespace, providerID } from '../world.ts';
+import type { Stories } from './story.ts';
+
+const run = promisify(execFile);
+const signal = () => AbortSignal.timeout(10_000);
+
+export const tokenStories: Stories = (test, world) => {
+  test('a token holds all that the consumer needs, and the API holds the hash of its secret alone', async () => {
+    const issued = await world()
+      .administrator()
+      .createToken({ grant: { cpu: '2', podSecurity: 'restricted' } });
+    const content = decodePeeringToken(issued.token);
+    assert.is(content.gatewayURL, world().url);
+    assert.is(content.gatewayPin, world().certificate.pin);
+    assert.is(content.clusterID, providerID);
+    assert.is(content.keyFingerprint, world().providerKey.fingerprint);
+    assert.is(content.expiresAt, issued.expiresAt);
+    const life = Date.parse(issued.expiresAt) - Date.now();
+    assert.ok(life > 14 * 60_000 && life <= 15 * 60_000, `${life} ms`);
+    assert.equal(issued.grant, {
+      cpu: '2',
+      memory: '8Gi',
+      pods: 110,
+      storageClasses: [],
+      podSecurity: 'restricted',
+    });
+    const stored = await world().kube.get<PeeringToken>(
+      resources.peeringTokens(namespace),
+      issued.name,
+      signal(),
+    );
+    assert.is(stored?.spec.secretHash, hashSecret(content.secret));
+    assert.is(stored?.spec.issuedBy, 'hawser-testbed-admin');
+    const everything = JSON.stringify(stored) + world().log.join('\n');
+    assert.not(everything.includes(content.secret));
+    assert.not(everything.includes(world().plane.adminToken));
+  });
+
+  test('curl issues a token with a bearer token and the pin', async () => {
+    const pin = Buffer.from(world().certificate.pin, 'hex').toString('base64');
+    const { stdout } = await run('curl', [
+      '--silent',
+      '--show-error',
+      '--insecure',
+      '--pinnedpubkey',
+      `sha256//${pin}`,
+      '--tlsv1.3',
+      '--header',
+      `Authorization: Bearer ${world().plane.adminToken}`,
+      '--header',
+      'Content-Type: application/json',
+      '--data',
+      '{"expiresInSeconds":3600}',
+      '--request',
+      'POST',
+      `${world().url}/v1/tokens`,
+    ]);
+    const issued = JSON.parse(stdout) as TokenResponse;
+    assert.is(decodePeeringToken(issued.token).clusterID, providerID);
+    // Without a body all is as it is by default.
+    const bare = await world().raw('POST', '/v1/tokens', {
+      headers: { authorization: `Bearer ${world().plane.adminToken}` },
+    });
+    assert.is(bare.status, 201);
+  });
+
+  test('only who may create PeeringTokens gets one', async () => {
+    const { plane } = world();
+    const missing = await world().raw('POST', '/v1/tokens', { body: '{}' });
+    assert.is(missing.status, 401);
+    assert.match(missing.headers.get('www-authenticate') ?? '', 'Bearer');
+    assert.is(missing.problem?.field, 'authorization');
+    for (const authorization of ['Bearer nonsense', 'Basic YTpi', `Bearer ${'x'.repeat(20_000)}`]) {
+      const wrong = await world().raw('POST', '/v1/tokens', { body: '{}', headers: { authorization } });
+      assert.is(wrong.status, 401, authorization.slice(0, 20));
+      assert.not(wrong.text.includes('nonsense'));
+    }
+    const nobody = (await plane.kubectl(['create', 'token', 'nobody', '-n', namespace])).trim();
+    for (const call of [
+      () => world().administrator(nobody).createToken({}),
+      () => world().administrator(nobody).listTokens(),
+      () => world().administrator(nobody).revokeToken('token-x'),
+    ]) {
+      const error = await call().then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      assert.ok(isProblem(error, 'forbidden'));
+      assert.match(error.detail, 'system:serviceaccount:hawser-system:nobody may not');
+    }
+    const role = ['-n', namespace, '--verb=create', '--resource=peeringtokens.hawser.dev'];
+    await plane.kubectl(['create', 'role', 'issuer', ...role]);
+    await plane.kubectl([
+      'create',
+      'rolebinding',
+      'issuer',
+      '-n',
+      namespace,
+      '--role=issuer',
+      `--serviceaccount=${namespace}:nobody`,
+    ]);
+    assert.match((await world().administrator(nobody).createToken({})).token, 'hawser1.');
+    const error = await world()
+      .administrator(nobody)
+      .listTokens()
+      .then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+    assert.ok(isProblem(error, 'forbidden'), 'creating is not listing');
+  });
+
+  test('bad requests for a token name the field and what is allowed, and make nothing', async () => {
+    const before = (await world().administrator().listTokens()).length;
+    const authorization = `Bearer ${world().plane.adminToken}`;
+    for (const [body, status, field, allowed] of [
+      ['{"expiresIn":60}', 422, 'expiresIn', 'expiresInSeconds, consumer, grant'],
+      ['{"grant":{"cpus":"1"}}', 422, 'grant.cpus', 'cpu, memory'],
+      ['{"expiresInSeconds":59}', 422, 'expiresInSeconds', 'at least 60'],
+      ['{"expiresInSeconds":86401}', 422, 'expiresInSeconds', 'at most 86400'],
+      ['{"expiresInSeconds":"900"}', 422, 'expiresInSeconds', 'integer'],
+      ['{"consumer":"UPPER"}', 422, 'consumer', 'matching'],
+      [`{"consumer":"${providerID}"}`, 422, 'consumer', 'another cluster'],
+      ['{"grant":{"cpu":"-1"}}', 422, 'grant.cpu', 'matching'],
+      ['{"grant":{"cpu":"0"}}', 422, 'grant.cpu', '1m to 1M'],
+      ['{"grant":{"cpu":"2000000"}}', 422, 'grant.cpu', '1m to 1M'],
+      ['{"grant":{"memory":"100m"}}', 422, 'grant.memory', '1Mi to 10Pi'],
+      ['{"grant":{"memory":"99Pi"}}', 422, 'grant.memory', '1Mi to 10Pi'],
+      ['{"grant":{"pods":0}}', 422, 'grant.pods', 'at least 1'],
+      ['{"grant":{"podSecurity":"none"}}', 422, 'grant.podSecurity', 'restricted, baseline, privileged'],
+      ['[]', 422, '', 'an object'],
+      ['{"grant":', 400, undefined, undefined],
+      ['\u0000', 400, undefined, undefined],
+    ] as const) {
+      const answer = await world().raw('POST', '/v1/tokens', { body, headers: { authorization } });
+      assert.is(answer.status, status, `${body}: ${answer.text}`);
+      assert.is(answer.problem?.status, status);
+      assert.is(answer.problem?.field, field, `${body}: ${answer.text}`);
+      if (allowed !== undefined) assert.match(answer.problem?.errors?.[0]?.allowed ?? '', allowed);
+      assert.match(answer.problem?.instance ?? '', /^urn:uuid:[0-9a-f-]{36}$/);
+    }
+    const form = { authorization, 'content-type': 'application/x-www-form-urlencoded' };
+    const wrongType = await world().raw('POST', '/v1/tokens', { body: '{}', headers: form });
+    assert.is(wrongType.status, 415);
+    assert.is(wrongType.headers.get('accept'), 'application/json');
+    assert.is((await world().administrator().listTokens()).length, before);
+  });
+
+  test('tokens are listed without secrets, and revoked for good', async () => {
+    const administrator = world().administrator();
+    const issued = await administrator.createToken({ consumer: 'somebody' });
+    const listed = (await administrator.listTokens()).find(({ name }) => name === issued.name);
+    assert.equal(listed, {
+      name: issued.name,
+      expiresAt: issued.expiresAt,
+      grant: issued.grant,
+      consumer: 'somebody',
+      state: 'Redeemable',
+    });
+    await administrator.revokeToken(issued.name);
+    await administrator.revokeToken(issued.name);
+    assert.is((await administrator.listTokens()).find(({ name }) => name === issued.name)?.state, 'Revoked');
+    for (const [name, problem] of [
+      ['token-0000000000000000', 'not-found'],
+      ['..%2f', 'invalid-field'],
+    ] as const) {
+      const error = await administrator.revokeToken(name).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      assert.ok(isProblem(error, problem), String(error));
+    }
+  });
+
+  test('without an address of its own the gateway issues nothing, and says what is missing', async () => {
+    const { gatewayURL: _, ...without } = { gatewayURL: '', gatewayPin: world().certificate.pin };
+    const found = await world().kube.get<{
+      apiVersion: string;
+      kind: string;
+      metadata: { name: string };
+      status?: object;
+    }>(resources.localClusters, 'self', signal());
+    const { gatewayURL: _url, ...status } = (found?.status ?? {}) as { gatewayURL?: string };
+    assert.ok(found);
+    await world().kube.replace(
+      resources.localClusters,
+      { ...found, status: { ...status, ...without } },
+      signal(),
+      'status',
+    );
+    try {
+      let error: unknown;
+      for (let attempt = 0; attempt < 40 && error === undefined; attempt++)
+        error = await world()
+          .administrator()
+          .createToken({})
+          .then(
+            () => undefined,
+            (reason: unknown) => reason,
+          );
+      assert.ok(isProblem(error, 'not-ready'));
+      assert.match(error.detail, 'spec.gatewayURL');
+    } finally {
+      await world().writeSelf({});
+    }
+  });
+};

@@ -1,0 +1,253 @@
+/** Connections, limits, certificates, probes, and what is said when things fail. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect, type TLSSocket } from 'node:tls';
+import * as assert from 'uvu/assert';
+import {
+  CertificatePinError,
+  createGatewayClient,
+  GatewayUnreachable,
+  isProblem,
+  pinnedTransport,
+} from '../../../gateway/client/index.ts';
+import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
+import { eventually, providerID, type World } from '../world.ts';
+import type { Stories } from './story.ts';
+
+export const transportStories: Stories = (test, world) => {
+  test('says who it is and what it can, and what it cannot', async () => {
+    const info = await world().administrator().info();
+    assert.is(info.clusterID, providerID);
+    assert.is(info.publicKey, world().providerKey.publicKey);
+    const description = JSON.parse((await world().raw('GET', '/v1/openapi.json')).text) as {
+      openapi: string;
+      paths: Record<string, Record<string, { responses: object; requestBody?: object }>>;
+    };
+    assert.is(description.openapi, '3.1.0');
+    assert.equal(
+      Object.keys(description.paths).sort(),
+      [
+        '/v1/identities',
+        '/v1/info',
+        '/v1/openapi.json',
+        '/v1/parameters/remote',
+        '/v1/parameters/self',
+        '/v1/peering',
+        '/v1/tokens',
+        '/v1/tokens/{name}',
+      ].sort(),
+    );
+    assert.match(JSON.stringify(description.paths['/v1/tokens']?.['post']?.requestBody), 'expiresInSeconds');
+    const missing = await world().raw('GET', '/v1/nothing');
+    assert.is(missing.status, 404);
+    assert.is(missing.problem?.type, 'https://hawser.dev/problems/not-found');
+    const method = await world().raw('PUT', '/v1/tokens', { body: '{}' });
+    assert.is(method.status, 405);
+    assert.is(method.headers.get('allow'), 'POST, GET');
+    for (const answer of [missing, method]) {
+      assert.is(answer.headers.get('cache-control'), 'no-store');
+      assert.match(answer.headers.get('x-request-id') ?? '', /^[0-9a-f-]{36}$/);
+    }
+  });
+
+  test('speaks TLS 1.3, and trusts are pins', async () => {
+    const socket = await handshake(world(), {});
+    assert.is(socket.getProtocol(), 'TLSv1.3');
+    socket.destroy();
+    // Deno has no way to refuse TLS 1.2.
+    if (world().runtime === 'node') {
+      const refused = await handshake(world(), { maxVersion: 'TLSv1.2' }).catch((error: unknown) => error);
+      assert.ok(refused instanceof Error, 'TLS 1.2 was spoken');
+    }
+    const requests = () => world().log.filter((line) => line.includes('"request"')).length;
+    const before = requests();
+    const wrong = createGatewayClient({ url: world().url, pin: '0'.repeat(64) });
+    const error = await wrong.info().then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    assert.instance(error, CertificatePinError);
+    assert.is(requests(), before, 'nothing is sent to whom the pin does not fit');
+    wrong.close();
+    const nobody = createGatewayClient({ url: 'https://127.0.0.1:1', pin: world().certificate.pin });
+    assert.instance(
+      await nobody.info().then(
+        () => undefined,
+        (reason: unknown) => reason,
+      ),
+      GatewayUnreachable,
+    );
+    nobody.close();
+  });
+
+  test('bodies are counted as they come, whatever they say of themselves', async () => {
+    const big = 'x'.repeat(65 * 1024);
+    assert.is((await world().raw('POST', '/v1/tokens', { body: big })).status, 413);
+    const chunked = [
+      'POST /v1/tokens HTTP/1.1',
+      `host: 127.0.0.1:${world().port}`,
+      'content-type: application/json',
+      'transfer-encoding: chunked',
+      '',
+      '',
+    ].join('\r\n');
+    const chunk = `4000\r\n${'x'.repeat(0x4000)}\r\n`;
+    assert.match(await speak(world(), chunked + chunk.repeat(5) + '0\r\n\r\n', 5000), /^HTTP\/1.1 413/);
+  });
+
+  test('who sends slowly is not waited for', async () => {
+    const head = [
+      'POST /v1/tokens HTTP/1.1',
+      `host: 127.0.0.1:${world().port}`,
+      'content-type: application/json',
+      'content-length: 1000',
+      '',
+      '{',
+    ].join('\r\n');
+    const started = performance.now();
+    const [body, headers] = await Promise.all([
+      speak(world(), head, 20_000),
+      // Deno's own limits on headers can't be set.
+      world().runtime === 'node' ? speak(world(), 'GET /v1/info HTTP/1.1\r\nhost: x', 20_000) : '',
+    ]);
+    assert.match(body, /^HTTP\/1.1 408/);
+    if (world().runtime === 'node') assert.match(headers, /^HTTP\/1.1 408/);
+    assert.ok(performance.now() - started < 15_000);
+  });
+
+  test('a renewed certificate is taken up without a restart or a lost request', async () => {
+    const renewed = await issueSelfSignedCertificate({
+      hosts: ['127.0.0.1'],
+      days: 60,
+      now: Date.now(),
+      privateKey: world().certificate.privateKey,
+    });
+    const before = await serialNumber(world());
+    await world().writeCertificate(renewed);
+    let asked = 0;
+    await eventually(
+      'the renewed certificate',
+      async () => {
+        const transport = pinnedTransport(world().certificate.pin);
+        const client = createGatewayClient({ url: world().url, pin: world().certificate.pin, transport });
+        await client.info();
+        transport.close();
+        asked++;
+        return (await serialNumber(world())) !== before;
+      },
+      20_000,
+    );
+    assert.ok(asked > 5);
+    // What doesn't fit together is not taken up.
+    const other = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 1, now: Date.now() });
+    const kept = await serialNumber(world());
+    await world().writeCertificate({ ...renewed, certificate: other.certificate });
+    await eventually('the complaint', async () =>
+      world().log.some((line) => line.includes('no usable certificate')),
+    );
+    assert.is(await serialNumber(world()), kept);
+    await world().writeCertificate(renewed);
+  });
+
+  test('probes and metrics are on a port of their own', async () => {
+    assert.is((await world().management('/livez')).status, 200);
+    assert.match((await world().management('/readyz')).text, '[+] certificate ok');
+    const { text } = await world().management('/metrics');
+    assert.match(
+      text,
+      /^hawser_gateway_requests_total\{method="GET",route="\/v1\/info",status="200"\} \d+$/m,
+    );
+    assert.match(text, /^hawser_gateway_request_seconds_bucket\{.*le="\+Inf"\} \d+$/m);
+    assert.match(text, /^# TYPE hawser_gateway_streams gauge$/m);
+    assert.is((await world().raw('GET', '/metrics')).status, 404);
+    const line = world()
+      .log.map((each) => JSON.parse(each) as Record<string, unknown>)
+      .findLast((each) => each['message'] === 'request');
+    assert.equal(Object.keys(line ?? {}).slice(0, 4), ['time', 'level', 'process', 'message']);
+    assert.match(String(line?.['requestID']), /^[0-9a-f-]{36}$/);
+  });
+
+  test('too many requests from one address are put off', async () => {
+    const transport = pinnedTransport(world().certificate.pin);
+    const client = createGatewayClient({ url: world().url, pin: world().certificate.pin, transport });
+    const outcomes = await Promise.all(
+      Array.from({ length: 320 }, () =>
+        client.info().then(
+          () => undefined,
+          (reason: unknown) => reason,
+        ),
+      ),
+    );
+    transport.close();
+    const refused = outcomes.filter((outcome) => isProblem(outcome, 'too-many-requests'));
+    assert.ok(refused.length > 20, `${refused.length} of 320 put off`);
+    assert.ok(outcomes.some((outcome) => outcome === undefined));
+    assert.ok((refused[0]?.retryAfterMilliseconds ?? 0) >= 1000);
+    await delay(2000);
+    assert.is((await world().administrator().info()).clusterID, providerID);
+  });
+
+  test('without an API server it lives, and says what is wrong', async () => {
+    await world().plane.stop();
+    assert.is((await world().management('/livez')).status, 200);
+    const answer = await world()
+      .administrator()
+      .createToken({})
+      .then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+    assert.ok(
+      isProblem(answer, 'api-server') || isProblem(answer, 'internal') || isProblem(answer, 'deadline'),
+      String(answer),
+    );
+    assert.is((await world().administrator().info()).clusterID, providerID);
+  });
+
+  test('ends at once when it is told to', async () => {
+    const started = performance.now();
+    assert.is(await world().stopGateway('SIGTERM'), 0);
+    assert.ok(performance.now() - started < 7000);
+  });
+};
+
+function handshake(world: World, options: { maxVersion?: 'TLSv1.2' }): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: '127.0.0.1',
+      port: world.port,
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.2',
+      ...options,
+    });
+    socket.once('secureConnect', () => resolve(socket));
+    socket.once('error', reject);
+  });
+}
+
+async function serialNumber(world: World): Promise<string | undefined> {
+  const socket = await handshake(world, {});
+  const { serialNumber: serial } = socket.getPeerCertificate();
+  socket.destroy();
+  return serial;
+}
+
+/** What comes back on a connection for some bytes, until it is closed or answered. */
+async function speak(world: World, text: string, milliseconds: number): Promise<string> {
+  const socket = await handshake(world, {});
+  return new Promise((resolve) => {
+    let heard = '';
+    const done = () => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(heard);
+    };
+    const timer = setTimeout(done, milliseconds);
+    socket.on('data', (data: Buffer) => {
+      heard += data.toString('latin1');
+      if (heard.includes('\r\n\r\n')) done();
+    });
+    socket.on('error', done);
+    socket.on('close', done);
+    socket.write(text);
+  });
+}
