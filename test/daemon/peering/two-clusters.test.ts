@@ -1,0 +1,260 @@
+/** Two clusters peer: real API servers, the real gateway, controllers on both sides. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { kind, isTrueOf, type KubeClient } from './helpers.ts';
+import { createGatewayClient } from '../../../gateway/client/index.ts';
+import { runPeering } from '../../../daemon/peering/index.ts';
+import { readStored } from '../../../daemon/peering/remote-clusters.ts';
+import { runTenant } from '../../../daemon/tenant/index.ts';
+import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import { Cluster, eventually, namespace } from '../clusters.ts';
+
+const test = suite('two clusters peer');
+let consumer: Cluster;
+let provider: Cluster;
+const features = { peering: runPeering, tenant: runTenant };
+
+async function issueToken(): Promise<string> {
+  const local = await provider.kube.get({ kind: kind.localCluster, name: 'self' }, provider.signal);
+  const client = createGatewayClient({
+    url: `https://127.0.0.1:${provider.gatewayPort}`,
+    pin: local?.status?.gatewayPin ?? '',
+    bearer: provider.plane.adminToken,
+  });
+  const { token } = await client.createToken({});
+  client.close();
+  return token;
+}
+
+/** What `hawser peer` writes. */
+async function peer(token: string): Promise<OutgoingPeering> {
+  const { clusterID } = decodePeeringToken(token);
+  await consumer.kube.create(
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: `hawser-token-${clusterID}`, namespace },
+      data: { token: Buffer.from(token).toString('base64') },
+    } as never,
+    consumer.signal,
+  );
+  return consumer.kube.create<OutgoingPeering>(
+    {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'OutgoingPeering',
+      metadata: { name: clusterID },
+      spec: {
+        remoteCluster: clusterID,
+        peering: 'default',
+        tokenSecretName: `hawser-token-${clusterID}`,
+        nodeName: `hawser-${clusterID}`,
+        desired: 'Active',
+      },
+    },
+    consumer.signal,
+  );
+}
+
+const localReady = (cluster: Cluster) =>
+  eventually(`LocalCluster of ${cluster.plane.name} is ready`, async () => {
+    const local = await cluster.kube.get({ kind: kind.localCluster, name: 'self' }, cluster.signal);
+    return isTrueOf(local, 'Ready') && local;
+  });
+
+const names = async (kube: KubeClient, signal: AbortSignal) =>
+  (await kube.list(kind.namespace, {}, signal)).items.map((each) => each.metadata.name);
+
+test.before(async () => {
+  [consumer, provider] = await Promise.all([
+    Cluster.start({ name: 'consumer' }),
+    Cluster.start({ name: 'provider' }),
+  ]);
+  consumer.startController(features);
+  provider.startController(features);
+  await provider.startGateway();
+});
+test.after(async () => {
+  await Promise.all([consumer?.stop(), provider?.stop()]);
+});
+
+test('each knows itself', async () => {
+  const local = await localReady(provider);
+  assert.match(local.status?.clusterID ?? '', /^provider-[a-z2-7]{6}$/);
+  assert.equal(local.status?.podCIDRs, ['10.244.0.0/16']);
+  assert.equal(local.status?.serviceCIDRs, ['10.96.0.0/16']);
+  assert.match(local.status?.externalCIDR ?? '', /^100\.\d+\.\d+\.0\/20$/);
+  assert.equal(local.status?.slots?.[0]?.endpoints, ['198.18.0.1:7470']);
+  assert.is(local.status?.mtu, 1420);
+});
+
+test('a token becomes an identity, and both hold each other’s documents', async () => {
+  await localReady(consumer);
+  const token = await issueToken();
+  const started = Date.now();
+  const { metadata } = await peer(token);
+  const ref = { kind: kind.outgoingPeering, name: metadata.name };
+  const peering = await eventually('it is negotiated', async () => {
+    const object = await consumer.kube.get(ref, consumer.signal);
+    return isTrueOf(object, 'Negotiated') && isTrueOf(object, 'IdentityValid') && object;
+  });
+  const took = Date.now() - started;
+  console.log(`\n  token to negotiated: ${took} ms`);
+  assert.ok(took < 3000, `${took} ms`);
+  assert.is(peering.status?.grant?.cpu, '4');
+  assert.match(peering.status?.tenantNamespace ?? '', /^hawser-tenant-consumer-/);
+  // The token is spent and gone.
+  await eventually('the token Secret is gone', async () => {
+    const secret = { kind: kind.secret, namespace, name: `hawser-token-${metadata.name}` };
+    return (await consumer.kube.get(secret, consumer.signal)) === undefined;
+  });
+  const secret = await consumer.kube.get(
+    { kind: kind.secret, namespace, name: `hawser-identity-${metadata.name}` },
+    consumer.signal,
+  );
+  const identity = JSON.parse(Buffer.from(secret?.data?.['identity.json'] ?? '', 'base64').toString()) as {
+    token: string;
+  };
+  // The identity may what it may, and nothing more.
+  const may = (verb: string, resource: string, where: string) =>
+    provider.plane
+      .kubectl([
+        'auth',
+        'can-i',
+        verb,
+        resource,
+        '-n',
+        where,
+        `--token=${identity.token}`,
+        `--server=${provider.plane.url}`,
+        '--kubeconfig=/dev/null',
+        '--insecure-skip-tls-verify',
+      ])
+      .then(
+        (text) => text.trim() === 'yes',
+        () => false,
+      );
+  const tenant = peering.status?.tenantNamespace ?? '';
+  assert.ok(await may('create', 'twinnamespaces.hawser.dev', tenant));
+  assert.not.ok(await may('create', 'pods', tenant));
+  assert.not.ok(await may('get', 'secrets', tenant));
+  assert.not.ok(await may('create', 'namespaces', ''));
+  assert.not.ok(await may('get', 'secrets', namespace));
+});
+
+test('documents stay as they are while nothing changes, and a change crosses at once', async () => {
+  const remoteAt = async (cluster: Cluster) =>
+    (await cluster.kube.list(kind.remoteCluster, {}, cluster.signal)).items[0];
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const before = readStored((await remoteAt(consumer))?.status?.localDocument);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const after = readStored((await remoteAt(consumer))?.status?.localDocument);
+  assert.is(after?.generation, before?.generation);
+  for (const [here, there, mtu] of [
+    [provider, consumer, 1400],
+    [consumer, provider, 1380],
+  ] as const) {
+    await here.kube.patch(
+      { kind: kind.localCluster, name: 'self' },
+      { spec: { mtu } },
+      { type: 'merge' },
+      here.signal,
+    );
+    const started = Date.now();
+    await eventually(`${there.plane.name} knows the other’s MTU`, async () => {
+      return readStored((await remoteAt(there))?.spec.networkDocument)?.mtu === mtu - 80;
+    });
+    console.log(
+      `  change at ${here.plane.name} known at ${there.plane.name} after ${Date.now() - started} ms`,
+    );
+  }
+  await eventually('negotiated again', async () => {
+    const [peering] = (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items;
+    return isTrueOf(peering, 'Negotiated');
+  });
+});
+
+test('an identity that is gone is renewed by signature', async () => {
+  const [peering] = (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items;
+  const ref = { kind: kind.secret, namespace, name: `hawser-identity-${peering?.metadata.name}` };
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  const before = await consumer.kube.get(ref, consumer.signal);
+  await consumer.kube.delete(ref, {}, consumer.signal);
+  const after = await eventually('another identity is there', () => consumer.kube.get(ref, consumer.signal));
+  assert.is.not(after.metadata.uid, before?.metadata.uid);
+});
+
+test('a controller that begins anew repeats nothing', async () => {
+  const snapshot = async () => {
+    const [remote] = (await consumer.kube.list(kind.remoteCluster, {}, consumer.signal)).items;
+    const [peering] = (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items;
+    return [
+      remote?.metadata.resourceVersion,
+      peering?.metadata.resourceVersion,
+      peering?.status?.identity?.expiresAt,
+    ];
+  };
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const before = await snapshot();
+  await consumer.stopController();
+  consumer.startController(features);
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  assert.equal(await snapshot(), before);
+});
+
+test('unpeering leaves nothing on either side', async () => {
+  const [peering] = (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items;
+  const tenant = peering?.status?.tenantNamespace ?? '';
+  assert.ok((await names(provider.kube, provider.signal)).includes(tenant));
+  const started = Date.now();
+  await consumer.kube.delete(
+    { kind: kind.outgoingPeering, name: peering?.metadata.name ?? '' },
+    {},
+    consumer.signal,
+  );
+  await eventually('the consumer has nothing left', async () => {
+    const lists = await Promise.all([
+      consumer.kube.list(kind.outgoingPeering, {}, consumer.signal),
+      consumer.kube.list(kind.remoteCluster, {}, consumer.signal),
+      consumer.kube.list(kind.secret, { namespace }, consumer.signal),
+    ]);
+    const left = lists.flatMap(({ items }) => items.map((each) => each.metadata.name));
+    return left.every((name) => name === 'hawser-cluster-key' || name === 'hawser-gateway-tls');
+  });
+  console.log(`  unpeered at the consumer after ${Date.now() - started} ms`);
+  await eventually('the provider has nothing left', async () => {
+    const lists = await Promise.all([
+      provider.kube.list(kind.incomingPeering, {}, provider.signal),
+      provider.kube.list(kind.remoteCluster, {}, provider.signal),
+    ]);
+    return (
+      lists.every(({ items }) => items.length === 0) &&
+      !(await names(provider.kube, provider.signal)).includes(tenant)
+    );
+  });
+  console.log(`  nothing left at the provider after ${Date.now() - started} ms`);
+});
+
+test('peering again works, and ends in bounded time with a dead provider', async () => {
+  const { metadata } = await peer(await issueToken());
+  const ref = { kind: kind.outgoingPeering, name: metadata.name };
+  await eventually('it is negotiated', async () =>
+    isTrueOf(await consumer.kube.get(ref, consumer.signal), 'Negotiated'),
+  );
+  await provider.stopGateway();
+  await consumer.kube.delete(ref, {}, consumer.signal);
+  const started = Date.now();
+  await eventually(
+    'it is gone',
+    async () => (await consumer.kube.get(ref, consumer.signal)) === undefined,
+    6000,
+  );
+  console.log(`  unpeered from a dead provider after ${Date.now() - started} ms`);
+  const residue = await consumer.kube.get(
+    { kind: kind.configMap, namespace, name: 'hawser-residue' },
+    consumer.signal,
+  );
+  assert.match(residue?.data?.[metadata.name] ?? '', /kubectl delete incomingpeering consumer-/);
+});
+
+test.run();
