@@ -1,0 +1,81 @@
+/** A peering token by curl, as anybody would get one who has no hawser command: documented in the README. */
+import type { BedCluster } from '../testbed/index.ts';
+import { run } from '../testbed/run.ts';
+import { namespace } from './install.ts';
+
+export interface Issued {
+  /** The command as a person types it. */
+  command: string;
+  /** What it printed, with the middle of the token left out: it is a secret. */
+  shown: string;
+  token: string;
+}
+
+/** Makes a service account that may create, list and revoke peering tokens, and nothing else. */
+export async function allowTokenIssuer(cluster: BedCluster, signal: AbortSignal | undefined): Promise<void> {
+  const input = JSON.stringify(issuerObjects());
+  await cluster.kubectl(['apply', '-f', '-'], { input, ...(signal !== undefined && { signal }) });
+}
+
+/** Issues a token with the bearer token of that account. */
+export async function issueTokenByCurl(
+  cluster: BedCluster,
+  signal: AbortSignal | undefined,
+  body: object = { expiresInSeconds: 900, grant: { cpu: '4', memory: '4Gi', pods: 20 } },
+): Promise<Issued> {
+  const more = signal === undefined ? {} : { signal };
+  const bearer = (await cluster.kubectl(['create', 'token', 'token-issuer', '-n', namespace], more)).trim();
+  const self = JSON.parse(await cluster.kubectl(['get', 'localcluster', 'self', '-o', 'json'], more)) as {
+    status: { gatewayURL: string; gatewayPin: string };
+  };
+  const { gatewayURL, gatewayPin } = self.status;
+  const pin = Buffer.from(gatewayPin, 'hex').toString('base64');
+  // Secrets are no arguments, which anybody on the machine can read: curl takes them from standard input.
+  const config = [
+    `url = "${gatewayURL}/v1/tokens"`,
+    'insecure',
+    `pinnedpubkey = "sha256//${pin}"`,
+    'tlsv1.3',
+    'silent',
+    'show-error',
+    'fail-with-body',
+    'max-time = 20',
+    `header = "Authorization: Bearer ${bearer}"`,
+    'header = "Content-Type: application/json"',
+    `data = "${JSON.stringify(body).replaceAll('"', '\\"')}"`,
+  ];
+  const text = await run(['curl', '--config', '-'], { input: config.join('\n'), ...more });
+  const answer = JSON.parse(text) as { token: string };
+  const hidden = { ...answer, token: `${answer.token.slice(0, 24)}…` };
+  return {
+    command: `curl -X POST ${gatewayURL}/v1/tokens -H "Authorization: Bearer $(kubectl create token token-issuer -n ${namespace})" …`,
+    shown: JSON.stringify(hidden, null, 2),
+    token: answer.token,
+  };
+}
+
+function issuerObjects(): object {
+  const metadata = { name: 'token-issuer', namespace };
+  return {
+    apiVersion: 'v1',
+    kind: 'List',
+    items: [
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
+      {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'Role',
+        metadata,
+        rules: [
+          { apiGroups: ['hawser.dev'], resources: ['peeringtokens'], verbs: ['create', 'list', 'delete'] },
+        ],
+      },
+      {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'RoleBinding',
+        metadata,
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'token-issuer' },
+        subjects: [{ kind: 'ServiceAccount', name: 'token-issuer', namespace }],
+      },
+    ],
+  };
+}
