@@ -331,4 +331,32 @@ test(
   }),
 );
 
+for (const victim of ['left', 'right'] as const)
+  test(
+    `a flood of initiations at ${victim === 'left' ? 'ours' : 'theirs'}: the other side gets its session with a cookie`,
+    withBed(async (bed) => {
+      const begins = other(victim);
+      const tunnels = await pair(bed, { initiator: begins });
+      const target = tunnels[victim];
+      const flood = bed.spawn(begins, [
+        process.execPath,
+        new URL('flood.ts', import.meta.url).pathname,
+        outer[victim].four,
+        `${target.port}`,
+        target.publicKey,
+        '14',
+      ]);
+      await sleep(1_500);
+      const answered = await bed.ping(begins, inner[victim].four, { count: 12 });
+      assert.ok(answered >= 1, `${answered} of 12 answered under the flood`);
+      const resident = /VmRSS:\s+(\d+) kB/.exec(
+        await readFile(`/proc/${tunnels.left.child.pid}/status`, 'utf8'),
+      )?.[1];
+      assert.ok(Number(resident) < 200_000, `${resident} kB resident`);
+      flood.kill();
+      await sleep(1_500);
+      assert.is(await bed.ping(begins, inner[victim].four, { count: 2 }), 2, 'afterwards all is as before');
+    }),
+  );
+
 test.run();
