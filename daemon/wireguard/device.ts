@@ -119,6 +119,11 @@ export class Device {
     return this.#peers.values();
   }
 
+  /** How many of our indices are taken by handshakes and sessions. */
+  get indicesInUse(): number {
+    return this.#indices.size;
+  }
+
   get publicKey(): Uint8Array | null {
     return this.#local?.publicKey ?? null;
   }

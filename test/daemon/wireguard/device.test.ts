@@ -305,6 +305,42 @@ test('silence: wrong mac1, replayed, forged and malformed messages, and stranger
   assert.is(world.captured.length, before + 1, "and the stranger's initiation");
 });
 
+test('an initiation that is right but for its mac1 gets no answer', () => {
+  const { world, alice, bob } = pair(22);
+  alice.send(0, 'hello');
+  const [initiation] = world.captured;
+  assert.ok(initiation);
+  const spoilt = Uint8Array.from(initiation.bytes);
+  spoilt[120] = (spoilt[120] ?? 0) ^ 1;
+  bob.receive(spoilt, ALICE, BOB);
+  assert.is(bob.device.counters.wrongMac1, 1);
+  assert.is(world.captured.length, 1);
+});
+
+test('a response makes one session, however often it comes: keys are never used twice', () => {
+  const { world, alice } = pair(23);
+  alice.send(0, 'hello');
+  world.run(1_000);
+  const response = world.captured.find((message) => message.bytes[0] === MESSAGE_RESPONSE);
+  assert.ok(response);
+  const keypairs = () => alice.effects.filter((effect) => effect.type === 'add-keypair').length;
+  assert.is(keypairs(), 1);
+  for (let again = 0; again < 3; again++) alice.receive(response.bytes, BOB, ALICE);
+  assert.is(keypairs(), 1);
+  assert.is(alice.device.counters.unknownIndex, 3);
+});
+
+test('indices of sessions and attempts that are over are free again', () => {
+  const { world, alice, bob } = pair(24, { alice: { persistentKeepaliveSeconds: 10 } });
+  world.run(3_600_000);
+  for (const host of [alice, bob]) assert.ok(host.device.indicesInUse <= 3, `${host.device.indicesInUse}`);
+  world.hosts.delete(BOB);
+  world.run(3_600_000);
+  assert.ok(alice.device.indicesInUse <= 1, `${alice.device.indicesInUse}`);
+  alice.configure({ ...configuration(aliceKey, bobKey), peers: [], routes: [] });
+  assert.is(alice.device.indicesInUse, 0);
+});
+
 test('of the initiations of one peer at most twenty a second are answered', () => {
   const { world, alice, bob } = pair(16);
   for (let number = 0; number < 10; number++) {
