@@ -1,0 +1,12 @@
+/** The node role as a process of its own, for tests that put it into a network namespace. */
+import { createKubeClient, createLog, defaultConnection, levelOf } from '../../../daemon/kube/index.ts';
+import { runNodeWith } from '../../../daemon/roles/node.ts';
+
+const ending = new AbortController();
+process.once('SIGTERM', () => ending.abort(new Error('asked to end')));
+const kube = createKubeClient(await defaultConnection(process.env));
+await runNodeWith(
+  { kube, log: createLog(levelOf(process.env['LOG_LEVEL'])), environment: process.env, probePort: 0 },
+  ending.signal,
+);
+kube.close();

@@ -1,0 +1,313 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { apiVersion } from '../../../shared/api/meta.ts';
+import { toMapped } from '../../../shared/net/address-mapping.ts';
+import type { TestNamespace } from '../host/namespace.ts';
+import { ClusterBed, eventually } from './cluster-bed.ts';
+import { NetworkBed } from './network-bed.ts';
+
+/** The fabric of two clusters with the same ranges, on real API servers, kernels and tunnels; no kubelet, no container. */
+const test = suite('the fabric of two clusters');
+let bed: NetworkBed;
+let west: ClusterBed;
+let east: ClusterBed;
+const pods: Record<string, TestNamespace> = {};
+const log = (line: string) => console.log(`  ${line}`);
+
+test.before(async () => {
+  bed = new NetworkBed();
+  west = new ClusterBed(bed, 'west', '10.244.0.0/16', '100.64.16.0/20');
+  east = new ClusterBed(bed, 'east', '10.244.0.0/16', '100.64.32.0/20');
+  await Promise.all([west.up({ n1: 11, n2: 12 }), east.up({ n1: 21, n2: 22 })]);
+  for (const cluster of [west, east]) for (const name of cluster.nodes.keys()) cluster.startNode(name);
+});
+test.after(async () => {
+  await Promise.allSettled([west?.down(), east?.down()]);
+  await bed?.close();
+});
+
+/** As the other cluster names it. */
+const inWest = async (address: string) =>
+  toMapped((await west.tunnel('east'))?.spec.remaps ?? [], address) ?? '';
+const inEast = async (address: string) =>
+  toMapped((await east.tunnel('west'))?.spec.remaps ?? [], address) ?? '';
+
+const ask = (from: TestNamespace, address: string, protocol: 'tcp' | 'udp' = 'tcp') =>
+  protocol === 'tcp'
+    ? from.attempt(`socat -T3 - TCP:${address}:8080,connect-timeout=3 </dev/null`)
+    : from.attempt(`echo x | socat -t2 -T2 - UDP:${address}:8081`);
+
+test('nodes get addresses, the labelled one gets the slot and holds it', async () => {
+  for (const cluster of [west, east]) {
+    const nodes = await eventually(`${cluster.id}: nodes are programmed`, 15, async () => {
+      const all = await cluster.fabricNodes();
+      const programmed = all.filter(({ status }) =>
+        status?.conditions?.some(({ type, status: is }) => type === 'Programmed' && is === 'True'),
+      );
+      return (
+        programmed.length === 2 && programmed.some(({ status }) => status?.heldSlot === '0') && programmed
+      );
+    });
+    assert.is(nodes.find(({ spec }) => spec.slot === '0')?.metadata.name, 'n2');
+    assert.is(new Set(nodes.map(({ spec }) => spec.externalAddress)).size, 2);
+  }
+});
+
+test('peering: tunnels on both sides, and the path is verified', async () => {
+  const spec = (remoteCluster: string) => ({ remoteCluster, peering: 'default', desired: 'Active' });
+  const begun = Date.now();
+  await west.apply({
+    apiVersion,
+    kind: 'OutgoingPeering',
+    metadata: { name: 'east' },
+    spec: { ...spec('east'), nodeName: 'hawser-east' },
+  });
+  await east.apply({
+    apiVersion,
+    kind: 'IncomingPeering',
+    metadata: { name: 'west' },
+    spec: { ...spec('west'), grant: { cpu: '1', memory: '1Gi', pods: 10 } },
+  });
+  await Promise.all([west.know(east), east.know(west)]);
+  await eventually(
+    'both choose remaps',
+    5,
+    async () => (await west.tunnel('east')) && (await east.tunnel('west')),
+  );
+  await Promise.all([west.know(east), east.know(west)]);
+  for (const [cluster, other] of [
+    [west, 'east'],
+    [east, 'west'],
+  ] as const) {
+    const tunnel = await eventually(`${cluster.id}: the path is verified`, 20, async () => {
+      const found = await cluster.tunnel(other);
+      return (
+        found?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') && found
+      );
+    });
+    assert.equal(
+      tunnel.spec.remaps.map(({ real, mapped }) => [real, mapped]),
+      [
+        ['10.244.0.0/16', '10.128.0.0/16'],
+        [
+          other === 'east' ? '100.64.32.0/20' : '100.64.16.0/20',
+          other === 'east' ? '100.64.32.0/20' : '100.64.16.0/20',
+        ],
+      ],
+    );
+  }
+  log(`path verified on both sides ${Date.now() - begun} ms after the peering`);
+});
+
+test('pods on any node, with the same addresses on both sides, reach each other by TCP, UDP and ICMP', async () => {
+  await east.apply(
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'tenant' } },
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'twin' } },
+    {
+      apiVersion,
+      kind: 'TwinNamespace',
+      metadata: { name: 'shop', namespace: 'tenant' },
+      spec: { sourceNamespace: 'shop', sourceUID: 'x', namespace: 'twin' },
+    },
+  );
+  await east.status('incomingpeering', 'west', { tenantNamespace: 'tenant' });
+  await east.status('twinnamespace', 'shop', { namespace: 'twin' }, 'tenant');
+  for (const [cluster, name, node, address, podNamespace] of [
+    [west, 'a1', 'n1', '10.244.1.5', 'default'],
+    [west, 'a2', 'n2', '10.244.2.5', 'default'],
+    [east, 'b1', 'n1', '10.244.1.5', 'twin'],
+    [east, 'b2', 'n2', '10.244.2.5', 'twin'],
+    [east, 'c1', 'n1', '10.244.1.6', 'default'],
+  ] as const) {
+    const space = await cluster.addPod(name, node, address, podNamespace);
+    if (space !== undefined) pods[name] = space;
+  }
+  await west.addPod('remote-b1', 'hawser-east', await inWest('10.244.1.5'));
+  await west.addPod('remote-b2', 'hawser-east', await inWest('10.244.2.5'));
+
+  for (const [from, fromAddress] of [
+    ['a1', '10.244.1.5'],
+    ['a2', '10.244.2.5'],
+  ] as const) {
+    for (const to of ['10.244.1.5', '10.244.2.5']) {
+      const [there, back] = [await inWest(to), await inEast(fromAddress)];
+      for (const protocol of ['tcp', 'udp'] as const) {
+        const said = await eventually(`${from} → ${there} by ${protocol}`, 10, async () => {
+          const { output } = ask(pods[from]!, there, protocol);
+          return output.trim() !== '' && !/timed out|refused|error|E /.test(output) && output.trim();
+        });
+        assert.is(said, back, `${protocol}: the source is the asker’s remapped address`);
+      }
+      assert.match(pods[from]!.attempt(`ping -c2 -W2 ${there}`).output, / 0% packet loss/);
+    }
+  }
+  // And the other way, opened by the provider's pods.
+  assert.is(ask(pods['b1']!, await inEast('10.244.2.5')).output.trim(), await inWest('10.244.1.5'));
+  assert.is(ask(pods['b2']!, await inEast('10.244.1.5')).output.trim(), await inWest('10.244.2.5'));
+});
+
+test('a node reaches remote pods with its own address of the external CIDR, and the answer finds it', async () => {
+  for (const name of ['n1', 'n2']) {
+    const own =
+      (await west.fabricNodes()).find(({ metadata }) => metadata.name === name)?.spec.externalAddress ?? '';
+    for (const to of ['10.244.1.5', '10.244.2.5']) {
+      assert.is(
+        ask(west.node(name).space, await inWest(to)).output.trim(),
+        await inEast(own),
+        `${name} → ${to}`,
+      );
+    }
+  }
+});
+
+test('what kube-proxy masquerades leaves with the node’s address: NodePorts, also from a pod by way of another node', async () => {
+  const own =
+    (await west.fabricNodes()).find(({ metadata }) => metadata.name === 'n1')?.spec.externalAddress ?? '';
+  const { space, address } = west.node('n1');
+  const target = `${await inWest('10.244.1.5')}:8080`;
+  space.run(
+    [
+      `iptables-nft -t mangle -A PREROUTING -d ${address} -p tcp --dport 30080 -j MARK --set-xmark 0x4000/0x4000`,
+      `iptables-nft -t nat -A PREROUTING -d ${address} -p tcp --dport 30080 -j DNAT --to-destination ${target}`,
+      // kube-proxy lets through what it marked.
+      'iptables-nft -A FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT',
+    ].join('\n'),
+  );
+  const seen = await inEast(own);
+  const dial = (from: TestNamespace) =>
+    from.attempt(`socat -T3 - TCP:${address}:30080,connect-timeout=3 </dev/null`).output.trim();
+  assert.is(dial(east.node('n2').space), seen, 'from outside of the cluster');
+  assert.is(dial(pods['a2']!), seen, 'from a pod on another node');
+});
+
+test('nothing else passes: other pods, nodes’ ports, Services, other sources', async () => {
+  const refused = (from: TestNamespace, address: string, port = 8080) => {
+    const { code, output } = from.attempt(`socat -T1 - TCP:${address}:${port},connect-timeout=1 </dev/null`);
+    assert.ok(code !== 0 || output.trim() === '', `${from.name} reached ${address}:${port}: ${output}`);
+  };
+  refused(pods['a1']!, await inWest('10.244.1.6'));
+  refused(west.node('n1').space, await inWest('10.244.1.6'));
+  refused(pods['c1']!, await inEast('10.244.1.5'));
+  refused(east.node('n1').space, await inEast('10.244.1.5'));
+  // Ports of the other side's gateway node, at its addresses of the external CIDR.
+  bed.start(east.node('n2').space, ['socat', 'TCP-LISTEN:8080,fork,reuseaddr', 'SYSTEM:echo host']);
+  refused(west.node('n2').space, await inWest('100.64.32.17'));
+  refused(west.node('n2').space, await inWest('100.64.32.1'));
+  refused(pods['a1']!, await inWest('100.64.32.17'));
+});
+
+test('large packets pass whole, or the sender learns how large they may be', async () => {
+  const there = await inWest('10.244.1.5');
+  assert.match(pods['a1']!.attempt(`ping -c2 -W2 -M do -s 1392 ${there}`).output, / 0% packet loss/);
+  assert.match(pods['a1']!.attempt(`ping -c3 -W2 -M do -s 1472 ${there}`).output, /mtu ?= ?1420|too long/i);
+  const { output } = pods['a1']!.attempt(
+    `head -c 3000000 /dev/zero | socat -T5 - TCP:${there}:8080,connect-timeout=3 | head -c 20`,
+  );
+  assert.match(output, /10\.128/);
+});
+
+test('what somebody removes from a node’s kernel comes back within seconds', async () => {
+  const { space } = west.node('n1');
+  const there = await inWest('10.244.1.5');
+  for (const command of [
+    'nft delete table inet hawser',
+    'ip rule del priority 747',
+    'ip route flush table 7470',
+    'iptables-nft -F FORWARD',
+    'ip link del cni-hawser0',
+  ]) {
+    space.run(command);
+    await eventually(`${command}: repaired`, 10, async () =>
+      ask(pods['a1']!, there).output.trim().startsWith('10.128.'),
+    );
+  }
+});
+
+test('killed node daemons are back within seconds, and connections go on', async () => {
+  const there = await inWest('10.244.1.5');
+  for (const [cluster, name] of [
+    [west, 'n1'],
+    [west, 'n2'],
+    [east, 'n2'],
+  ] as const) {
+    await cluster.endNode(name, 'SIGKILL');
+    const begun = Date.now();
+    cluster.startNode(name);
+    await eventually(`${cluster.id}/${name} is back`, 15, async () => {
+      return ask(pods['a1']!, there).output.trim().startsWith('10.128.');
+    });
+    log(`${cluster.id}/${name}: packets pass ${Date.now() - begun} ms after the start of a new process`);
+  }
+});
+
+test('the slot moves when its node is not Ready, under the same key', async () => {
+  const before = (await west.tunnel('east'))?.status?.gatewayNode;
+  assert.is(before, 'n2');
+  const keys = (await west.fabricNodes()).map(({ status }) => status?.publicKey);
+  await west.apply({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'n1', labels: { 'hawser.dev/gateway': 'true' } },
+  });
+  await west.endNode('n2', 'SIGKILL');
+  await west.setReady('n2', false);
+  const begun = Date.now();
+  await eventually('n1 holds the slot', 10, async () =>
+    (await west.fabricNodes()).some(
+      ({ metadata, status }) => metadata.name === 'n1' && status?.heldSlot === '0',
+    ),
+  );
+  const there = await inWest('10.244.1.5');
+  await eventually('packets pass', 15, async () =>
+    ask(pods['a1']!, there).output.trim().startsWith('10.128.'),
+  );
+  log(`packets pass ${Date.now() - begun} ms after the node was not Ready`);
+  const after = (await west.fabricNodes()).find(({ metadata }) => metadata.name === 'n1')?.status?.publicKey;
+  assert.ok(keys.includes(after));
+  await west.setReady('n2', true);
+  west.startNode('n2');
+  await eventually('the other node is back, without the slot', 10, async () =>
+    (await west.fabricNodes()).some(
+      ({ metadata, status }) =>
+        metadata.name === 'n2' && status?.heldSlot === undefined && status?.publicKey !== after,
+    ),
+  );
+  await eventually('its pods pass', 10, async () =>
+    ask(pods['a2']!, there).output.trim().startsWith('10.128.'),
+  );
+});
+
+test('unpeering takes tunnel, routes and remote addresses away; pods of others stay untouched', async () => {
+  await west.plane.kubectl(['delete', 'outgoingpeering.hawser.dev', 'east']);
+  await eventually('the tunnel is gone', 10, async () => (await west.tunnel('east')) === undefined);
+  await eventually('the routes are gone', 10, async () => {
+    return west.node('n1').space.run('ip route show table 7470').trim() === '';
+  });
+  const keys = await west.plane.kubectl([
+    'get',
+    'secret',
+    'hawser-tunnel-keys',
+    '-n',
+    'hawser-system',
+    '-o',
+    'jsonpath={.data}',
+  ]);
+  assert.not.match(keys, /east/);
+});
+
+test('a node daemon that ends for good leaves nothing behind', async () => {
+  for (const [cluster, name] of [
+    [west, 'n1'],
+    [east, 'n2'],
+  ] as const) {
+    await cluster.endNode(name, 'SIGTERM');
+    const { space } = cluster.node(name);
+    assert.not.match(space.run('nft list ruleset'), /hawser/);
+    assert.not.match(
+      space.run('ip rule; ip -6 rule; ip route show table all; ip link; ip addr'),
+      /7470|747|hawser|100\.64\./,
+    );
+  }
+});
+
+test.run();
