@@ -1,13 +1,13 @@
 /** The test bed itself: what other tests stand on holds, and it leaves nothing behind. */
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, stat } from 'node:fs/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { agnhostImage, down, up } from '../testbed/index.ts';
+import { agnhostImage, down, up, upControlPlane } from '../testbed/index.ts';
 import type { Bed, BedCluster, BedNode } from '../testbed/index.ts';
 import { hostLinkName, namespacePrefix } from '../testbed/plan.ts';
 import { isAlive } from '../testbed/processes.ts';
 import type { ProcessId } from '../testbed/processes.ts';
-import { run, sleep, waitFor } from '../testbed/run.ts';
+import { run, runAnyway, sleep, waitFor } from '../testbed/run.ts';
 import { bedDirectory, bedNames } from '../testbed/state.ts';
 import { bedProcesses } from '../testbed/teardown.ts';
 
@@ -133,6 +133,34 @@ async function loadBalancerAddress(cluster: BedCluster): Promise<string> {
     { timeoutMilliseconds: 5_000 },
   );
 }
+
+test('a control plane alone serves in seconds, and dies with who asked for it', async () => {
+  const script = `
+    import { upControlPlane } from '${new URL('../testbed/index.ts', import.meta.url).href}';
+    const plane = await upControlPlane({ name: 'orphan', controllerManager: true });
+    const token = await plane.kubectl(['create', 'token', 'default']);
+    console.log(JSON.stringify({ url: plane.url, directory: plane.directory, token: token.length }));
+    process.kill(process.pid, 'SIGKILL');`;
+  const begun = performance.now();
+  const { stdout } = await runAnyway([process.execPath, '--input-type=module', '-e', script]);
+  const seconds = (performance.now() - begun) / 1000;
+  assert.ok(seconds < 30, `it took ${seconds} s`);
+  const { url, directory, token } = JSON.parse(stdout) as { url: string; directory: string; token: number };
+  assert.ok(token > 100);
+  await waitFor(
+    'its end',
+    () =>
+      fetch(url).then(
+        () => false,
+        () => true,
+      ),
+    { timeoutMilliseconds: 5_000 },
+  );
+  // The next one clears away what the dead one could not.
+  await using plane = await upControlPlane({ name: 'next' });
+  assert.match(await plane.kubectl(['get', '--raw', '/readyz']), 'ok');
+  assert.is(await stat(directory).catch(() => 'absent'), 'absent');
+});
 
 test('comes up, all nodes Ready, in less than a minute', async () => {
   await down(name);

@@ -1,5 +1,6 @@
 /** A lock between processes: a file that names its holder, and that a dead holder doesn't keep. */
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { identify, isAlive } from './processes.ts';
 import type { ProcessId } from './processes.ts';
@@ -14,16 +15,19 @@ export async function withLock<T>(
   await mkdir(dirname(path), { recursive: true });
   const me = identify(process.pid);
   const deadline = performance.now() + options.timeoutMilliseconds;
+  const mine = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`;
   let told = false;
   for (;;) {
     options.signal?.throwIfAborted();
     try {
-      const file = await open(path, 'wx', 0o600);
-      await file.writeFile(JSON.stringify(me));
-      await file.close();
+      // A link appears whole or not at all: nobody sees a lock that doesn't say whose it is.
+      await writeFile(mine, JSON.stringify(me), { mode: 0o600 });
+      await link(mine, path);
       break;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    } finally {
+      await rm(mine, { force: true });
     }
     const holder = await readHolder(path);
     if (holder !== undefined && !isAlive(holder)) {

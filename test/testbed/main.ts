@@ -53,6 +53,9 @@ async function main(args: readonly string[]): Promise<number> {
   if (rest.length > (command === 'shell' ? 1 : 0)) return usage(`unexpected: ${rest.join(' ')}`);
   switch (command) {
     case 'up': {
+      if (values.nodes !== undefined && !/^\d+$/.test(values.nodes)) {
+        return usage(`--nodes takes a number, not ${values.nodes}`);
+      }
       const nodes = values.nodes === undefined ? undefined : Number(values.nodes);
       return await commandUp(values.name, values.clusters, nodes, values['pod-cidr'], values['service-cidr']);
     }

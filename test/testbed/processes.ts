@@ -73,7 +73,11 @@ export function startService(service: Service): Promise<ProcessId> {
     const child = spawn(program, args, {
       detached: true,
       stdio: ['ignore', log, log],
-      env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', ...service.env },
+      env: {
+        PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+        HOME: process.env['HOME'] ?? '/',
+        ...service.env,
+      },
     });
     child.once('error', (error) => {
       reject(new Error(`cannot start ${program}: ${error.message}`, { cause: error }));
