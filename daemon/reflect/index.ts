@@ -150,7 +150,11 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
             name: object.metadata.name,
           };
           if (isAlreadyExists(error)) {
-            log.warn('an object of this name in the twin is not ours and is left alone', named);
+            // Most often the cache is behind by one event, and the object is the one that was made a moment ago.
+            const live = await remote.client.get(refOf(object as AnyObject), limited);
+            if (live !== undefined && live.metadata.labels?.[labels.reflected] !== 'true') {
+              log.warn('an object of this name in the twin is not ours and is left alone', named);
+            }
             return;
           }
           log.warn('an object could not be reflected', { ...named, error: messageOf(error) });

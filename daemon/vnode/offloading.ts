@@ -108,6 +108,7 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
   if ((await ensureFinalizer(kube, offloading, vnodeFinalizer, signal)) === undefined) return;
   await labelNamespace(world, name, offloading.spec.podPlacement, signal);
   const twins: TwinReport[] = [];
+  const failures: unknown[] = [];
   let later: Outcome | undefined;
   for (const peering of world.peerings.list()) {
     if (peering.metadata.deletionTimestamp !== undefined) continue;
@@ -119,13 +120,13 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
       continue;
     }
     const wanted = desiredTwin(namespace, offloading, consumer, remote?.tenantNamespace ?? '');
-    twins.push({
-      peering: peering.metadata.name,
-      twin: wanted.spec.namespace,
-      finding: await settleTwin(world, remote, wanted, signal),
-    });
+    const { finding, failure } = await settleTwin(world, remote, wanted, signal);
+    twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding });
+    if (failure !== undefined) failures.push(failure);
   }
   await report(world, offloading, twins, summarise(twins), signal);
+  // Said first, then tried again.
+  if (failures.length > 0) throw failures[0];
   return later;
 }
 
@@ -141,12 +142,9 @@ async function settleTwin(
   remote: Remote | undefined,
   wanted: TwinNamespace,
   signal: AbortSignal,
-): Promise<Finding> {
-  const unread = (message: string): Finding => ({
-    type: 'Bound',
-    status: 'False',
-    reason: twinReasons.providerUnread,
-    message,
+): Promise<{ finding: Finding; failure?: unknown }> {
+  const unread = (message: string): { finding: Finding } => ({
+    finding: { type: 'Bound', status: 'False', reason: twinReasons.providerUnread, message },
   });
   if (remote === undefined) return unread('There is no identity for this provider yet.');
   if (!twinsOf(remote).hasSynced) return unread('The provider’s twin namespaces have not been read yet.');
@@ -164,23 +162,18 @@ async function settleTwin(
     }
   } catch (error) {
     // The cache is behind by one event.
-    if (isAlreadyExists(error)) return step.finding;
+    if (isAlreadyExists(error)) return { finding: step.finding };
     if (signal.aborted) throw error;
-    world.context.log.warn('a twin could not be settled', {
-      peering: remote.peering,
-      error: messageOf(error),
-    });
+    const message = messageOf(error).slice(0, 1000);
     return {
-      ...step.finding,
-      status: 'False',
-      reason: 'ProviderRefused',
-      message: messageOf(error).slice(0, 1000),
+      finding: { ...step.finding, status: 'False', reason: 'ProviderRefused', message },
+      failure: error,
     };
   }
   const bound = boundNamespace(present, wanted.spec.sourceUID);
   // Watched from the moment it is there, so that the first pod's status finds the watch open.
   if (bound !== undefined) remote.informer(kind.shadowPod, { namespace: bound });
-  return step.finding;
+  return { finding: step.finding };
 }
 
 /** A provider that the selector no longer names loses the twin, after its pods have left. */

@@ -1,0 +1,285 @@
+/**
+ * A consumer and a provider: two real control planes, the consumer's with a scheduler, and Hawser's tenant feature at
+ * the provider. There are no kubelets: whoever tests says what the provider's containers do, as a kubelet would.
+ */
+import { crdManifests } from '../../../deploy/crds.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
+import type { Tunnel } from '../../../shared/api/network.ts';
+import { nodeName, secrets, tenantNamespace } from '../../../shared/names.ts';
+import {
+  createEvents,
+  createInformers,
+  createKubeClient,
+  createLog,
+  kind,
+  silentLog,
+  systemClock,
+  type ControllerContext,
+  type KubeClient,
+  type Pod,
+} from '../../../daemon/kube/index.ts';
+import { runTenant } from '../../../daemon/tenant/index.ts';
+import { upControlPlane, type ControlPlane } from '../../testbed/index.ts';
+
+export const consumerID = 'home';
+export const providerID = 'farm';
+export const virtualNode = nodeName(providerID, 'default');
+export const hawserNamespace = 'hawser-system';
+/** The provider's pods are 10.244.0.0/16 there, and this here. */
+export const mappedRange = '10.128.0.0/16';
+
+export interface Side {
+  plane: ControlPlane;
+  kube: KubeClient;
+  context: ControllerContext;
+}
+
+export interface Planes {
+  consumer: Side;
+  provider: Side;
+  signal: AbortSignal;
+  /** Awaits what was started, after `stop`. */
+  started: Promise<void>[];
+  stop(): Promise<void>;
+}
+
+const log = process.env['TEST_LOG'] === undefined ? silentLog : createLog('debug');
+
+export function contextOf(kube: KubeClient, signal: AbortSignal): ControllerContext {
+  const { informer } = createInformers(kube, { log, clock: systemClock }, signal);
+  return {
+    kube,
+    namespace: hawserNamespace,
+    podIP: '127.0.0.1',
+    podName: 'hawser-controller-0',
+    nodeName: 'machine',
+    version: '0.1.0',
+    clock: systemClock,
+    log,
+    informer,
+    events: createEvents({ kube, component: 'hawser-controller', instance: 'test', log }),
+  };
+}
+
+async function upSide(name: string, scheduler: boolean, signal: AbortSignal): Promise<Side> {
+  const plane = await upControlPlane({ name, controllerManager: true, scheduler });
+  const kube = createKubeClient({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
+  await plane.kubectl(['apply', '--server-side', '-f', '-'], {
+    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: crdManifests() }),
+  });
+  await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=20s']);
+  await kube.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: hawserNamespace } }, signal);
+  return { plane, kube, context: contextOf(kube, signal) };
+}
+
+/** Both control planes, with the tenant feature running at the provider. */
+export async function upPlanes(): Promise<Planes> {
+  const stopped = new AbortController();
+  const { signal } = stopped;
+  const [consumer, provider] = await Promise.all([
+    upSide('consumer', true, signal),
+    upSide('provider', false, signal),
+  ]);
+  await waitUntilCounted(provider, signal);
+  const started = [runTenant(provider.context, signal)];
+  return {
+    consumer,
+    provider,
+    signal,
+    started,
+    async stop() {
+      stopped.abort(new Error('the test has ended'));
+      await Promise.allSettled(started);
+      consumer.kube.close();
+      provider.kube.close();
+      await Promise.all([consumer.plane.stop(), provider.plane.stop()]);
+    },
+  };
+}
+
+/**
+ * Waits until the controller manager knows of kinds that were installed after it was started: it looks twice a minute.
+ * A quota that counts such a kind and comes too early has no status for five minutes, and denies everything until then.
+ */
+async function waitUntilCounted({ kube }: Side, signal: AbortSignal): Promise<void> {
+  for (const end = Date.now() + 60_000; Date.now() < end;) {
+    const quota = await kube.create(
+      {
+        apiVersion: 'v1',
+        kind: 'ResourceQuota',
+        metadata: { name: `probe-${Date.now()}`, namespace: hawserNamespace },
+        spec: { hard: { 'count/shadowpods.hawser.dev': '1' } },
+      },
+      signal,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    const ref = { kind: kind.resourceQuota, namespace: hawserNamespace, name: quota.metadata.name };
+    const counted = (await kube.get(ref, signal))?.status as { used?: object } | undefined;
+    await kube.delete(ref, {}, signal);
+    if (Object.keys(counted?.used ?? {}).length > 0) return;
+  }
+  throw new Error('the controller manager has not learnt of the kinds within a minute');
+}
+
+/** Waits; the check says what is true now, or undefined. */
+export async function eventually<T>(
+  what: string,
+  check: () => Promise<T | undefined | false>,
+  milliseconds = 15_000,
+): Promise<T> {
+  let last: unknown;
+  for (const end = Date.now() + milliseconds; Date.now() < end;) {
+    try {
+      const found = await check();
+      if (found !== undefined && found !== false) return found;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`not within ${milliseconds} ms: ${what}${last === undefined ? '' : ` (${String(last)})`}`);
+}
+
+const grant = { cpu: '4', memory: '8Gi', pods: 20, storageClasses: [], podSecurity: 'baseline' as const };
+const apiVersion = 'hawser.dev/v1alpha1';
+const now = () => `${new Date().toISOString().slice(0, 19)}Z`;
+
+/** What peering/ and fabric/ would have written once two clusters have met. */
+export async function meet(planes: Planes): Promise<void> {
+  const { consumer, provider, signal } = planes;
+  const incoming: IncomingPeering = {
+    apiVersion,
+    kind: 'IncomingPeering',
+    metadata: { name: consumerID },
+    spec: { remoteCluster: consumerID, peering: 'default', grant, desired: 'Active' },
+  };
+  await provider.kube.create(incoming, signal);
+  const tenant = tenantNamespace(consumerID, 'default');
+  const token = await eventually('an identity', async () => {
+    const answer = await provider.kube.createSubresource<{ status: { token: string } }>(
+      { kind: kind.serviceAccount, namespace: tenant, name: 'consumer' },
+      'token',
+      { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } },
+      signal,
+    );
+    return answer.status.token;
+  });
+  const self = { apiVersion, kind: 'LocalCluster', metadata: { name: 'self' }, spec: {} };
+  await consumer.kube.create(self, signal);
+  await status(consumer, { ...self, status: { clusterID: consumerID } }, signal);
+  const identity = {
+    apiServerURL: provider.plane.url,
+    caBundle: provider.plane.ca,
+    token,
+    expiresAt: new Date(Date.now() + 3600_000).toISOString(),
+    tenantNamespace: tenant,
+  };
+  await consumer.kube.create(
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: secrets.identity(providerID), namespace: hawserNamespace },
+      stringData: { 'identity.json': JSON.stringify(identity) },
+    } as never,
+    signal,
+  );
+  const tunnel: Tunnel = {
+    apiVersion,
+    kind: 'Tunnel',
+    metadata: { name: providerID },
+    spec: {
+      remoteCluster: providerID,
+      consumer: true,
+      provider: false,
+      remotePodCIDRs: ['10.244.0.0/16'],
+      remoteExternalCIDR: '100.65.0.0/20',
+      remoteSlots: [],
+      remaps: [{ real: '10.244.0.0/16', mapped: mappedRange, state: 'InUse' }],
+      remoteRemaps: [{ real: '10.244.0.0/16', mapped: '10.200.0.0/16' }],
+      mtu: 1380,
+      presharedKeyRevision: '1',
+    },
+  };
+  await consumer.kube.create(tunnel, signal);
+  await setPath(planes, true);
+  const outgoing: OutgoingPeering = {
+    apiVersion,
+    kind: 'OutgoingPeering',
+    metadata: { name: providerID },
+    spec: { remoteCluster: providerID, peering: 'default', nodeName: virtualNode, desired: 'Active' },
+  };
+  await consumer.kube.create(outgoing, signal);
+  await status(
+    consumer,
+    { ...outgoing, status: { grant, conditions: [condition('IdentityValid', true)] } },
+    signal,
+  );
+}
+
+/** Says that probes pass, or don't. */
+export async function setPath({ consumer, signal }: Planes, verified: boolean): Promise<void> {
+  await status(
+    consumer,
+    {
+      apiVersion,
+      kind: 'Tunnel',
+      metadata: { name: providerID },
+      status: { conditions: [condition('PathVerified', verified)] },
+    },
+    signal,
+  );
+}
+
+const condition = (type: string, good: boolean) => ({
+  type,
+  status: good ? 'True' : 'False',
+  lastTransitionTime: now(),
+  reason: good ? 'Fine' : 'Broken',
+  message: good ? 'it works' : 'it does not work',
+});
+
+async function status(side: Side, object: object, signal: AbortSignal): Promise<void> {
+  await side.kube.apply(object as never, { fieldManager: 'hawser-test', subresource: 'status' }, signal);
+}
+
+/** Says what a kubelet of the provider would. */
+export async function playKubelet(
+  { provider, signal }: Planes,
+  namespace: string,
+  name: string,
+  podIP: string,
+  more: object = {},
+): Promise<Pod> {
+  return provider.kube.patch<Pod>(
+    { kind: kind.pod, namespace, name },
+    {
+      status: {
+        phase: 'Running',
+        podIP,
+        podIPs: [{ ip: podIP }],
+        hostIP: '192.0.2.7',
+        startTime: now(),
+        conditions: ['Initialized', 'ContainersReady', 'Ready'].map((type) => ({
+          type,
+          status: 'True',
+          lastTransitionTime: now(),
+        })),
+        containerStatuses: [
+          {
+            name: 'main',
+            ready: true,
+            started: true,
+            restartCount: 0,
+            image: 'pause',
+            imageID: 'pause@sha256:0',
+            containerID: 'containerd://0123',
+            state: { running: { startedAt: now() } },
+          },
+        ],
+        ...more,
+      },
+    },
+    { type: 'strategic', subresource: 'status' },
+    signal,
+  );
+}
