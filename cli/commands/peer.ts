@@ -193,7 +193,7 @@ interrupting it changes nothing. TOKEN may be -, to be read from standard input,
       await printFacts(
         invocation,
         facts,
-        ({ node, provider }) => `${provider} is the node ${node}. Next: hawser offload namespace NAME`,
+        ({ node, provider }) => `Ready: ${provider} is the node ${node}. Next: hawser offload namespace NAME`,
       );
     });
   },

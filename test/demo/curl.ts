@@ -1,7 +1,7 @@
 /** A peering token by curl, as anybody would get one who has no hawser command: documented in the README. */
 import type { BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
-import { namespace } from './install.ts';
+import { namespace } from '../support/installation.ts';
 
 export interface Issued {
   /** The command as a person types it. */

@@ -5,12 +5,13 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { down, up, type Bed, type BedCluster } from '../testbed/index.ts';
-import { waitFor } from '../testbed/run.ts';
+import { runAnyway, waitFor } from '../testbed/run.ts';
 import { allowTokenIssuer, issueTokenByCurl } from './curl.ts';
-import { difference, inventory } from './inventory.ts';
-import { hawser, install, makeImage } from './install.ts';
+import { install, makeImage } from '../support/installation.ts';
+import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
 import { narrator, type Narrator, type StepContext } from './steps.ts';
 
+const root = join(import.meta.dirname, '..', '..');
 const app = 'shop';
 const totalSteps = 11;
 
@@ -30,21 +31,23 @@ interface Demo {
   tell: Narrator;
 }
 
-/** Runs hawser against a cluster and shows it; throws unless it ends with 0. */
+/** Runs hawser against a cluster, as its administrator, and shows it; throws unless it ends with 0. */
 async function show(
   demo: Demo,
   cluster: BedCluster,
   args: string[],
   more: { input?: string; quiet?: boolean } = {},
-) {
-  const result = await hawser(cluster, args, {
+): Promise<string> {
+  const result = await runAnyway([process.execPath, join(root, 'cli', 'main.ts'), ...args], {
+    env: { KUBECONFIG: cluster.kubeconfig, NO_COLOR: '1' },
+    timeoutMilliseconds: 180_000,
     signal: demo.signal,
     ...(more.input !== undefined && { input: more.input }),
   });
   const shown = `hawser ${args.join(' ')}`;
-  if (!more.quiet) demo.tell.show(`${cluster.name}: ${shown}`, `${result.stderr}${result.stdout}`);
-  if (result.exitCode !== 0)
-    throw new Error(`${shown} ended with ${result.exitCode}: ${result.stderr}${result.stdout}`);
+  const said = `${result.stderr}${result.stdout}`;
+  if (!more.quiet) demo.tell.show(`${cluster.name}: ${shown}`, said);
+  if (result.exitCode !== 0) throw new Error(`${shown} ended with ${result.exitCode}: ${said}`);
   return result.stdout;
 }
 
@@ -96,6 +99,24 @@ async function askFromClient(demo: Demo, host: string, request: string): Promise
   return response;
 }
 
+/** Waits until LocalCluster says that it is Ready, which an address of the gateway is part of. */
+async function ready(cluster: BedCluster, signal: AbortSignal): Promise<void> {
+  await waitFor(
+    `LocalCluster self of ${cluster.name} to be Ready with an address of its gateway`,
+    async () => {
+      const { status } = JSON.parse(
+        await cluster.kubectl(['get', 'localcluster', 'self', '-o', 'json'], { signal }),
+      ) as {
+        status?: { gatewayURL?: string; conditions?: { type: string; status: string; message: string }[] };
+      };
+      const condition = status?.conditions?.find(({ type }) => type === 'Ready');
+      if (condition?.status !== 'True') throw new Error(condition?.message ?? 'no condition Ready yet');
+      return status?.gatewayURL !== undefined;
+    },
+    { timeoutMilliseconds: 60_000, intervalMilliseconds: 200, signal },
+  );
+}
+
 async function setUp(tell: Narrator, name: string, signal: AbortSignal): Promise<Demo> {
   let image = '';
   await tell.step('Build Hawser: engine, JavaScript, and one container image.', async (step) => {
@@ -125,6 +146,7 @@ async function setUp(tell: Narrator, name: string, signal: AbortSignal): Promise
     await Promise.all(
       [demo.home, demo.away].map(async (cluster) => {
         await install(demo.bed, cluster, { signal });
+        await ready(cluster, signal);
         step.progress(`${cluster.name} is installed`);
       }),
     );
@@ -250,7 +272,7 @@ async function lookAround(demo: Demo): Promise<void> {
   });
 }
 
-async function endIt(demo: Demo, before: Map<string, Set<string>>): Promise<void> {
+async function endIt(demo: Demo, before: Map<string, Inventory>): Promise<void> {
   const { tell, home, away, signal } = demo;
   await tell.step('End the peering: one command at the consumer.', async (step) => {
     const report = JSON.parse(await show(demo, home, ['status', '-o', 'json'], { quiet: true })) as {
@@ -273,19 +295,20 @@ async function endIt(demo: Demo, before: Map<string, Set<string>>): Promise<void
         timeoutMilliseconds: 70_000,
       });
       for (const cluster of [home, away]) {
-        let last = { left: ['nothing was looked at'], lost: [] as string[] };
+        const was = before.get(cluster.name) ?? [];
+        let last = ['nothing was looked at'];
         await waitFor(
           `${cluster.name} to be as it was`,
           async () => {
-            last = difference(before.get(cluster.name) ?? new Set(), await inventory(cluster, signal));
-            return last.left.length + last.lost.length === 0;
+            last = inventoryDifference(was, await inventory(cluster));
+            return last.length === 0;
           },
           { timeoutMilliseconds: 30_000, intervalMilliseconds: 1000, signal },
         ).catch(() => undefined);
         step.claim(
-          `${cluster.name} is as it was: ${before.get(cluster.name)?.size ?? 0} objects and facts of its nodes`,
-          last.left.length + last.lost.length === 0,
-          `left: ${last.left.join('; ') || 'nothing'}; lost: ${last.lost.join('; ') || 'nothing'}`,
+          `${cluster.name} is as it was: ${was.length} objects and facts of its nodes`,
+          last.length === 0,
+          last.join('; '),
         );
       }
     },
@@ -319,9 +342,8 @@ async function main(): Promise<number> {
   let exitCode = 1;
   try {
     demo = await setUp(tell, values.name, stop.signal);
-    const before = new Map<string, Set<string>>();
-    for (const cluster of [demo.home, demo.away])
-      before.set(cluster.name, await inventory(cluster, stop.signal));
+    const before = new Map<string, Inventory>();
+    for (const cluster of [demo.home, demo.away]) before.set(cluster.name, await inventory(cluster));
     await peerAndOffload(demo);
     await askGuestbook(demo);
     await lookAround(demo);
