@@ -1,9 +1,11 @@
-/** The serving certificate, which the controller makes and renews in a Secret: followed in the files that it is mounted as. */
+/** The serving certificate, which the controller makes and renews in a Secret: followed there, or in files. */
+import { secrets } from '../shared/names.ts';
+import type { AnyObject, KubeClient } from './kube/client.ts';
 import { describeError, type Log } from './log.ts';
 import { sleep } from './sleep.ts';
 
 const MISSING_MILLISECONDS = 500;
-/** The kubelet brings a changed Secret within a minute or so; five seconds more don't matter. */
+/** A certificate is renewed long before it ends: five seconds don't matter. */
 const LOOK_MILLISECONDS = 5_000;
 
 export interface CertificatePair {
@@ -12,32 +14,29 @@ export interface CertificatePair {
 }
 
 export interface CertificateOptions {
-  /** Holds `tls.crt` and `tls.key`. */
-  directory: string;
-  readText: (path: string) => Promise<string>;
+  /** Where it is, for the log. */
+  place: string;
+  read: () => Promise<CertificatePair>;
   /** Throws when the two don't belong together, as while they are being written. */
   check: (pair: CertificatePair) => void;
   log: Log;
 }
 
 /**
- * Calls `use` with the first usable pair, and with every other one that follows, until `signal`. The files are looked at
- * again and again: mounts of Secrets change by links that no watch of files follows well.
+ * Calls `use` with the first usable pair, and with every other one that follows, until `signal`. It is read again and
+ * again: mounts of Secrets change by links that no watch of files follows well, and one small GET costs next to nothing.
  */
 export async function followCertificate(
   options: CertificateOptions,
   use: (pair: CertificatePair) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { directory, readText, check, log } = options;
+  const { place, read, check, log } = options;
   let used: CertificatePair | undefined;
   let complaint = '';
   while (!signal.aborted) {
     try {
-      const [cert, key] = await Promise.all([
-        readText(`${directory}/tls.crt`),
-        readText(`${directory}/tls.key`),
-      ]);
+      const { cert, key } = await read();
       if (cert !== used?.cert || key !== used.key) {
         check({ cert, key });
         used = { cert, key };
@@ -47,9 +46,40 @@ export async function followCertificate(
     } catch (error) {
       // Said once, not at every look.
       const said = describeError(error);
-      if (said !== complaint) log('warn', 'no usable certificate', { directory, error: said });
+      if (said !== complaint) log('warn', 'no usable certificate', { place, error: said });
       complaint = said;
     }
     await sleep(used === undefined ? MISSING_MILLISECONDS : LOOK_MILLISECONDS, signal);
   }
+}
+
+/** From `tls.crt` and `tls.key` in a directory, as Secrets are mounted. */
+export async function readCertificateFiles(
+  directory: string,
+  readText: (path: string) => Promise<string>,
+): Promise<CertificatePair> {
+  const [cert, key] = await Promise.all([readText(`${directory}/tls.crt`), readText(`${directory}/tls.key`)]);
+  return { cert, key };
+}
+
+/**
+ * From the Secret itself. A mount of a Secret that is not there yet is tried by kubelets at intervals that grow to two
+ * minutes, and a new installation would wait that long for its gateway.
+ */
+export async function readCertificateSecret(
+  kube: KubeClient,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<CertificatePair> {
+  const found = await kube.get<AnyObject & { data?: Record<string, string> }>(
+    `/api/v1/namespaces/${namespace}/secrets`,
+    secrets.gatewayCertificate,
+    signal,
+  );
+  const decode = (name: string): string => {
+    const text = found?.data?.[name];
+    if (text === undefined) throw new Error(`Secret ${secrets.gatewayCertificate} holds no ${name} yet`);
+    return atob(text);
+  };
+  return { cert: decode('tls.crt'), key: decode('tls.key') };
 }

@@ -12,8 +12,8 @@ export interface Configuration {
   metricsPort: number;
   /** How long a redemption waits for its tenant to be ready. */
   tenantMilliseconds: number;
-  /** Holds `tls.crt` and `tls.key`: the mounted Secret. */
-  certificateDirectory: string;
+  /** Holds `tls.crt` and `tls.key`; undefined: the Secret is read through the API. */
+  certificateDirectory: string | undefined;
   /** Holds `token` and `ca.crt`, as Kubernetes mounts them. */
   serviceAccountDirectory: string;
   /** `https://host:port` of the API server. */
@@ -33,10 +33,11 @@ export function readConfiguration(environment: Environment): Configuration {
   return {
     namespace: environment['HAWSER_NAMESPACE'] ?? defaultNamespace,
     logLevel: parseLogLevel(environment['LOG_LEVEL']),
-    port: readPort(environment, 'HAWSER_GATEWAY_PORT', ports.gateway),
-    metricsPort: readPort(environment, 'HAWSER_GATEWAY_METRICS_PORT', ports.gatewayMetrics),
+    // Not HAWSER_GATEWAY_PORT: Kubernetes sets that in pods, for the Service of that name.
+    port: readPort(environment, 'HAWSER_LISTEN_PORT', ports.gateway),
+    metricsPort: readPort(environment, 'HAWSER_METRICS_PORT', ports.gatewayMetrics),
     tenantMilliseconds: readSeconds(environment, 'HAWSER_TENANT_SECONDS', defaultLimits.tenantMilliseconds),
-    certificateDirectory: environment['HAWSER_TLS_DIRECTORY'] ?? '/etc/hawser/tls',
+    certificateDirectory: environment['HAWSER_TLS_DIRECTORY'] || undefined,
     serviceAccountDirectory:
       environment['HAWSER_SERVICE_ACCOUNT_DIRECTORY'] ?? '/var/run/secrets/kubernetes.io/serviceaccount',
     apiServer: `https://${host.includes(':') ? `[${host}]` : host}:${apiServerPort}`,

@@ -1,7 +1,12 @@
 /** What both entries do alike: configuration and files in, a running gateway out; sockets are handed in. */
 import type { RandomBytes } from '../shared/trust/cluster-key.ts';
 import { secrets } from '../shared/names.ts';
-import { followCertificate, type CertificatePair } from './certificates.ts';
+import {
+  followCertificate,
+  readCertificateFiles,
+  readCertificateSecret,
+  type CertificatePair,
+} from './certificates.ts';
 import { readConfiguration } from './configuration.ts';
 import type { Dependencies } from './context.ts';
 import { KubeClient, type KubeConnection } from './kube/client.ts';
@@ -79,9 +84,16 @@ export async function runOn(runtime: Runtime, environment: Environment, signal: 
       log('info', 'the certificate was renewed');
     }
   };
+  const certificate =
+    certificateDirectory === undefined
+      ? {
+          place: `Secret ${namespace}/${secrets.gatewayCertificate}`,
+          read: () => readCertificateSecret(kube, namespace, signal),
+        }
+      : { place: certificateDirectory, read: () => readCertificateFiles(certificateDirectory, readText) };
   await Promise.all([
     service.run(),
-    followCertificate({ directory: certificateDirectory, readText, check: checkPair, log }, use, signal),
+    followCertificate({ ...certificate, check: checkPair, log }, use, signal),
   ]);
   await Promise.all([serving?.close(), management.close()]);
 }

@@ -105,7 +105,7 @@ export class Cluster {
           annotations: { 'hawser.dev/public-key': Buffer.alloc(32, options.name).toString('base64') },
         },
         spec: { type: 'LoadBalancer', ports: [{ port: 7470, protocol: 'UDP' }] },
-      } as AnyObject,
+      },
     ]);
     await plane.kubectl(
       [
@@ -171,8 +171,8 @@ export class Cluster {
         KUBERNETES_SERVICE_PORT: server.port,
         HAWSER_SERVICE_ACCOUNT_DIRECTORY: this.directory,
         HAWSER_TLS_DIRECTORY: this.directory,
-        HAWSER_GATEWAY_PORT: String(this.gatewayPort),
-        HAWSER_GATEWAY_METRICS_PORT: String(metricsPort),
+        HAWSER_LISTEN_PORT: String(this.gatewayPort),
+        HAWSER_METRICS_PORT: String(metricsPort),
       },
     });
     this.#gateway = child;

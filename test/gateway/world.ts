@@ -62,6 +62,7 @@ export class World {
   readonly log: string[] = [];
   /** The tenant stand-in works while true. */
   tenants = true;
+  #tenantSeconds = 15;
   #gateway: ChildProcess | undefined;
   readonly #stop = new AbortController();
 
@@ -197,9 +198,9 @@ export class World {
         KUBERNETES_SERVICE_PORT: server.port,
         HAWSER_SERVICE_ACCOUNT_DIRECTORY: this.directory,
         HAWSER_TLS_DIRECTORY: this.directory,
-        HAWSER_TENANT_SECONDS: '3',
-        HAWSER_GATEWAY_PORT: String(this.port),
-        HAWSER_GATEWAY_METRICS_PORT: String(this.metricsPort),
+        HAWSER_TENANT_SECONDS: String(this.#tenantSeconds),
+        HAWSER_LISTEN_PORT: String(this.port),
+        HAWSER_METRICS_PORT: String(this.metricsPort),
       },
     });
     this.#gateway = child;
@@ -216,6 +217,21 @@ export class World {
       30_000,
       () => this.log.slice(-20).join('\n'),
     );
+  }
+
+  /** Runs something with a gateway that waits less long for tenants. */
+  async withTenantSeconds(seconds: number, run: () => Promise<void>): Promise<void> {
+    const former = this.#tenantSeconds;
+    try {
+      this.#tenantSeconds = seconds;
+      await this.stopGateway('SIGTERM');
+      await this.startGateway();
+      await run();
+    } finally {
+      this.#tenantSeconds = former;
+      await this.stopGateway('SIGTERM');
+      await this.startGateway();
+    }
   }
 
   async stopGateway(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
