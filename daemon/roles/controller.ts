@@ -20,6 +20,7 @@ import {
 } from '../kube/index.ts';
 import { runKubelet } from '../kubelet/index.ts';
 import { runPeering } from '../peering/index.ts';
+import { runReflection } from '../reflect/index.ts';
 import { runTenant } from '../tenant/index.ts';
 import { runVirtualNodes } from '../vnode/index.ts';
 import { runPodWebhook } from '../vnode/webhook.ts';
@@ -46,6 +47,7 @@ export const features: Readonly<Record<string, Feature>> = {
   tenant: runTenant,
   fabric: runFabricController,
   'virtual-nodes': runVirtualNodes,
+  reflection: runReflection,
   kubelet: (context, signal) => runKubelet(context, signal),
   webhook: (context, signal) => runPodWebhook(context, signal),
 };
