@@ -83,7 +83,7 @@ export class EngineShell {
       maximumPeers,
       ...(options.fwmark === undefined ? {} : { fwmark: options.fwmark }),
       ...(options.threadPairs === undefined ? {} : { threadPairs: options.threadPairs }),
-      onEvents: () => this.#scheduleDrain(),
+      onEvents: () => this.#guarded(() => this.#drain()),
     });
     if (!options.relay) this.#engine.apply({ switching: false });
     this.#port = this.#engine.port;
@@ -196,6 +196,8 @@ export class EngineShell {
 
   /** One batch, then the loop gets its turn, so that a flood of handshakes starves neither timers nor configuration. */
   #drain(): void {
+    // A batch that is scheduled already will take these too.
+    if (this.#drainScheduled) return;
     const events = this.#engine.drain();
     for (const [position, event] of events.entries()) {
       if (this.#closed) return;
