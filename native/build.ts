@@ -90,33 +90,64 @@ export function sanitizedVariant(
   };
 }
 
+/** A libFuzzer harness over the core, with ASan and UBSan, and the planted bugs asleep. Needs clang with its runtime. */
+export function fuzzVariant(output: string, source: string): BuildVariant {
+  const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
+  return {
+    name: 'fuzz',
+    compiler: process.env['FUZZ_CXX'] ?? 'clang++',
+    flags: [
+      ...COMMON,
+      ...WARNINGS.filter((flag) => flag !== '-Wno-psabi'),
+      '-O1',
+      '-g',
+      '-fno-omit-frame-pointer',
+      '-DHAWSER_SANITIZED',
+      '-DHAWSER_PLANT_BUGS',
+      '-fsanitize=fuzzer-no-link',
+      ...sanitizers,
+    ],
+    linkFlags: ['-pthread', '-fsanitize=fuzzer', ...sanitizers],
+    sources: [...coreSources(), source],
+    output,
+  };
+}
+
 /** Compiles what changed and links; resolves to the path of the output. Rejects with the compiler's words. */
 export async function build(variant: BuildVariant): Promise<string> {
   const directory = join(native, 'build', variant.name);
   mkdirSync(directory, { recursive: true });
   const output = join(directory, variant.output);
-  const stamp = join(directory, `${variant.output}.command`);
-  const command = JSON.stringify([variant.compiler, variant.flags, variant.linkFlags, variant.sources]);
-  const sameCommand = existsSync(stamp) && readFileSync(stamp, 'utf8') === command;
+  const compile = JSON.stringify([variant.compiler, variant.flags]);
+  const link = JSON.stringify([variant.compiler, variant.linkFlags, variant.sources]);
   const objects = variant.sources.map((source) => ({
     source,
     object: join(directory, `${basename(source, '.cc')}.o`),
   }));
-  const stale = objects.filter(({ object }) => !sameCommand || isStale(object));
+  const stale = objects.filter(({ object }) => !madeBy(object, compile) || isStale(object));
   let next = 0;
   const compileSome = async (): Promise<void> => {
-    for (let item = stale[next++]; item !== undefined; item = stale[next++])
+    for (let item = stale[next++]; item !== undefined; item = stale[next++]) {
       await run(variant.compiler, [...variant.flags, '-MMD', '-c', item.source, '-o', item.object]);
+      writeFileSync(`${item.object}.command`, compile);
+    }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, compileSome));
-  if (stale.length > 0 || !existsSync(output)) {
+  const made = existsSync(output) ? statSync(output).mtimeMs : 0;
+  if (!madeBy(output, link) || objects.some(({ object }) => statSync(object).mtimeMs > made)) {
     // Renamed into place: a process that has the old one loaded keeps it.
     const fresh = `${output}.new`;
     await run(variant.compiler, [...objects.map(({ object }) => object), ...variant.linkFlags, '-o', fresh]);
     renameSync(fresh, output);
+    writeFileSync(`${output}.command`, link);
   }
-  writeFileSync(stamp, command);
   return output;
+}
+
+/** Whether a file was made by just this command, as noted beside it. */
+function madeBy(file: string, command: string): boolean {
+  const note = `${file}.command`;
+  return existsSync(file) && existsSync(note) && readFileSync(note, 'utf8') === command;
 }
 
 /** Whether an object is older than anything it was made from, as the compiler noted beside it. */

@@ -80,9 +80,10 @@ bool extendMerge(Merge& merge, uint8_t* packet, const PacketInfo& info) {
     if (merge.parts >= Merge::PARTS) return false;
     if ((right[13] & ~TCP_PSH) != TCP_ACK) return false;
     if (loadBig32(right + 4) != merge.nextSequence && !HAWSER_PLANTED(8)) return false;
-    // Acknowledged, header length, window; then the options (time stamps of another moment aren't merged).
+    // Acknowledged, header length, window, urgent pointer; then the options (other time stamps aren't merged).
     if (load<uint32_t>(left + 8) != load<uint32_t>(right + 8) || left[12] != right[12] ||
-        load<uint16_t>(left + 14) != load<uint16_t>(right + 14))
+        load<uint16_t>(left + 14) != load<uint16_t>(right + 14) ||
+        load<uint16_t>(left + 18) != load<uint16_t>(right + 18))
       return false;
     const uint32_t options = headers - info.transport - 20;
     if (options != 0 && std::memcmp(left + 20, right + 20, options) != 0) return false;

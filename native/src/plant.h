@@ -1,4 +1,5 @@
-// Bugs on purpose: -DHAWSER_PLANT_BUG=n makes the n-th one, so that the fuzzers can be seen to find it.
+// Bugs on purpose, so that the fuzzers can be seen to find them. Builds with -DHAWSER_PLANT_BUGS have them all, asleep;
+// the harness wakes one by its number. Other builds have none.
 //
 // 1 a UDP checksum of zero is updated as if it were one       5 the last segment is cut by its remainder
 // 2 later fragments are treated as if they had a transport    6 the replay window forgets the block it just entered
@@ -6,8 +7,11 @@
 // 4 segments keep the first one's sequence number             8 merging ignores that sequence numbers have a gap
 #pragma once
 
-#ifdef HAWSER_PLANT_BUG
-#define HAWSER_PLANTED(number) (HAWSER_PLANT_BUG == (number))
+#ifdef HAWSER_PLANT_BUGS
+namespace hawser {
+inline int plantedBug = 0;
+}
+#define HAWSER_PLANTED(number) (::hawser::plantedBug == (number))
 #else
 #define HAWSER_PLANTED(number) false
 #endif

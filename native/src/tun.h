@@ -24,6 +24,12 @@ class Tun {
   /** Takes over an open descriptor of a TUN device (and duplicates it). */
   std::string adopt(int descriptor);
 
+  /** Uses a file that reads and writes as a TUN device does. */
+  void use(Descriptor file, const TunFeatures& features) {
+    queues_.push_back(std::move(file));
+    features_ = features;
+  }
+
   const std::string& name() const { return name_; }
   const TunFeatures& features() const { return features_; }
   unsigned mtu() const { return mtu_; }
