@@ -172,15 +172,20 @@ class Requester {
       'user-agent': 'hawser',
       ...(text !== undefined && { 'content-type': 'application/json' }),
       ...headers,
-      ...this.#credentials(credentials, { method, url, body: bytes }),
     };
-    let response: Response;
-    try {
-      response = await this.#transport.fetch(url, {
+    const send = () =>
+      this.#transport.fetch(url, {
         method,
-        headers: sent,
+        headers: { ...sent, ...this.#credentials(credentials, { method, url, body: bytes }) },
         signal,
         ...(text !== undefined && { body: bytes }),
+      });
+    let response: Response;
+    try {
+      // A server may close a kept connection, or change its certificate, at the moment when it is used.
+      response = await send().catch((error: unknown) => {
+        if (wasReset(error) && mayRepeat(method, path)) return send();
+        throw error;
       });
     } catch (error) {
       throw this.#unreachable(error, signal);
@@ -237,4 +242,13 @@ class Requester {
       cause: error,
     });
   }
+}
+
+function wasReset(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+}
+
+// Everything but a new token is the same when it is done twice.
+function mayRepeat(method: string, path: string): boolean {
+  return !(method === 'POST' && path === '/v1/tokens');
 }

@@ -107,8 +107,8 @@ export const identityStories: Stories = (test, world) => {
       assert.ok(problem instanceof GatewayProblem, what);
       const { instance: _, ...rest } = problem.document;
       answers.add(JSON.stringify(rest));
-      // Multiples of 250 ms, and what the way there and back takes.
-      assert.ok(took >= 240 && took < 450, `${what}: ${Math.round(took)} ms`);
+      // Not before 250 ms; when exactly is a pure function's part (redemption.test.ts).
+      assert.ok(took >= 240, `${what}: ${Math.round(took)} ms`);
     }
     assert.is(answers.size, 1);
     assert.equal(await remotes(world(), 'stranger-'), []);
@@ -196,11 +196,13 @@ export const identityStories: Stories = (test, world) => {
     const consumer = world().consumer('early');
     world().tenants = false;
     try {
-      const problem = await redeem(consumer, secret);
-      assert.ok(isProblem(problem, 'not-ready'));
-      assert.match(problem.detail, 'tenant of early is not ready yet');
-      assert.ok((problem.retryAfterMilliseconds ?? 0) > 0);
-      assert.ok(isProblem(await redeem(world().consumer('late'), secret), 'token-not-redeemable'));
+      await world().withTenantSeconds(1, async () => {
+        const problem = await redeem(consumer, secret);
+        assert.ok(isProblem(problem, 'not-ready'));
+        assert.match(problem.detail, 'tenant of early is not ready yet');
+        assert.ok((problem.retryAfterMilliseconds ?? 0) > 0);
+        assert.ok(isProblem(await redeem(world().consumer('late'), secret), 'token-not-redeemable'));
+      });
     } finally {
       world().tenants = true;
     }
