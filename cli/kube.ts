@@ -119,6 +119,7 @@ export class Kube {
 
   #ask<T>(method: string, path: string, body?: object, type = 'application/json'): Promise<T> {
     const { server, context, token } = this.#connection;
+    const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const url = new URL(server.replace(/\/$/, '') + path);
     return new Promise((resolve, reject) => {
       const outgoing = request(
@@ -131,7 +132,8 @@ export class Kube {
           headers: {
             accept: 'application/json',
             'user-agent': 'hawser-cli',
-            ...(body !== undefined && { 'content-type': type }),
+            // Node sends a body with DELETE without saying how long it is.
+            ...(content !== undefined && { 'content-type': type, 'content-length': content.length }),
             ...(token !== undefined && { authorization: `Bearer ${token}` }),
           },
         },
@@ -164,7 +166,7 @@ export class Kube {
           ),
         );
       });
-      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+      outgoing.end(content);
     });
   }
 }
