@@ -13,6 +13,28 @@ export async function wireguardGo(): Promise<Implementation> {
   return (name) => ({ command: [programs['wireguard-go'], '-f', name], env: { LOG_LEVEL: 'verbose' } });
 }
 
+const BORINGTUN_VERSION = '0.7.1';
+
+/** BoringTun's command, built once from its crate; `HAWSER_PROGRAMS` names a directory with a ready one. */
+export async function boringTun(): Promise<Implementation> {
+  const given = process.env['HAWSER_PROGRAMS'];
+  let program = given === undefined ? '' : join(given, 'boringtun-cli');
+  if (!existsSync(program)) {
+    const root = join(cacheDirectory(), 'programs', `boringtun-${BORINGTUN_VERSION}`);
+    program = join(root, 'bin', 'boringtun-cli');
+    if (!existsSync(program)) {
+      console.error('Building BoringTun from its crate, once: some minutes');
+      await run(
+        ['cargo', 'install', 'boringtun-cli', '--locked', '--version', BORINGTUN_VERSION, '--root', root],
+        { timeoutMilliseconds: 15 * 60_000 },
+      );
+    }
+  }
+  return (name) => ({
+    command: [program, '--foreground', '--disable-drop-privileges', '--verbosity', 'info', name],
+  });
+}
+
 /** What REKEY_AFTER_TIME is in the hurried wireguard-go, seconds. */
 export const HURRIED_REKEY_SECONDS = 3;
 

@@ -7,7 +7,8 @@ import * as assert from 'uvu/assert';
 
 import { run, sleep, waitFor } from '../testbed/run.ts';
 import { inner, other, ours, outer, withBed } from './bed.ts';
-import type { Bed, Implementation, Side, Tunnel } from './bed.ts';
+import { matrix, pair, throughRenewals } from './scenarios.ts';
+import type { Implementation } from './bed.ts';
 import { hurriedWireguardGo, wireguardGo } from './peers.ts';
 
 const test = suite('wireguard-go');
@@ -19,64 +20,7 @@ test.before(async () => {
   hurried = await hurriedWireguardGo();
 });
 
-/** Ours on the left, theirs on the right; `initiator` knows where the other is. */
-async function pair(
-  bed: Bed,
-  options: {
-    initiator: Side;
-    family?: 'four' | 'six';
-    presharedKey?: string;
-    left?: Implementation;
-    right?: Implementation;
-    keepalive?: number;
-  },
-): Promise<{ left: Tunnel; right: Tunnel }> {
-  const { initiator, family = 'four', presharedKey } = options;
-  const left = await bed.start('left', options.left ?? ours());
-  const right = await bed.start('right', options.right ?? theirs);
-  // Whoever begins is configured last: what it sends at once must find the other listening.
-  for (const tunnel of initiator === 'left' ? [right, left] : [left, right]) {
-    const far = tunnel === left ? right : left;
-    const address = outer[far.side][family];
-    const endpoint = family === 'six' ? `[${address}]:${far.port}` : `${address}:${far.port}`;
-    await bed.configure(tunnel, {
-      ...(tunnel.side === initiator ? { endpoint } : {}),
-      ...(tunnel.side === initiator && options.keepalive !== undefined
-        ? { keepalive: options.keepalive }
-        : {}),
-      ...(presharedKey === undefined ? {} : { presharedKey }),
-    });
-  }
-  return { left, right };
-}
-
-for (const initiator of ['left', 'right'] as const)
-  for (const family of ['four', 'six'] as const)
-    for (const withKey of [false, true])
-      test(
-        `${initiator === 'left' ? 'ours' : 'theirs'} begins, outer IPv${family === 'four' ? 4 : 6}, ${withKey ? 'with' : 'without'} pre-shared key: inner IPv4 and IPv6`,
-        withBed(async (bed) => {
-          const key = withKey ? { presharedKey: (await run(['wg', 'genpsk'])).trim() } : {};
-          const { left, right } = await pair(bed, { initiator, family, ...key });
-          const far = other(initiator);
-          assert.is(
-            await bed.ping(initiator, inner[far].four, { count: 2 }),
-            2,
-            'the first packet is not lost',
-          );
-          assert.is(await bed.ping(far, inner[initiator].six, { count: 2 }), 2);
-          const seen = [await left.latestHandshake(), await right.latestHandshake()];
-          assert.ok(
-            seen.every((time) => Math.abs(time - Date.now() / 1_000) < 15),
-            `handshakes at ${seen.join()}`,
-          );
-          const endpoint = await (initiator === 'left' ? right : left).ofPeer('endpoints');
-          assert.ok(endpoint.includes(outer[initiator][family]), endpoint);
-          const [received, sent] = await left.transfer();
-          const [theirReceived, theirSent] = await right.transfer();
-          assert.equal([received, sent], [theirSent, theirReceived], 'both count the same bytes');
-        }),
-      );
+matrix(test, () => theirs);
 
 test(
   'different pre-shared keys: nothing passes',
@@ -84,6 +28,7 @@ test(
     const { left } = await pair(bed, {
       initiator: 'left',
       presharedKey: (await run(['wg', 'genpsk'])).trim(),
+      right: theirs,
     });
     await left.wg(
       'set',
@@ -100,7 +45,7 @@ test(
 test(
   'packets of 65,535 bytes pass in fragments, and those of the least MTU',
   withBed(async (bed) => {
-    await pair(bed, { initiator: 'left' });
+    await pair(bed, { initiator: 'left', right: theirs });
     assert.is(await bed.ping('left', inner.right.four), 1);
     assert.is(await bed.ping('left', inner.right.four, { size: 65_507, count: 2 }), 2);
     assert.is(await bed.ping('right', inner.left.four, { size: 65_507, count: 2 }), 2);
@@ -115,7 +60,7 @@ test(
 test(
   'TCP both ways carries what it should',
   withBed(async (bed) => {
-    await pair(bed, { initiator: 'left' });
+    await pair(bed, { initiator: 'left', right: theirs });
     const sent = join(bed.directory, 'sent');
     await writeFile(sent, randomBytes(30_000_000));
     for (const side of ['left', 'right'] as const) {
@@ -133,35 +78,12 @@ test(
   }),
 );
 
-/** Sends 1 Mb/s for a while, and says what came of it and how often the handshake was renewed on the left. */
-async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right: Tunnel) {
-  assert.is(await bed.ping(from, inner[other(from)].four), 1);
-  const times = new Set<number>();
-  const done = new AbortController();
-  const watching = (async () => {
-    while (!done.signal.aborted) {
-      times.add(await left.latestHandshake());
-      await sleep(400);
-    }
-  })();
-  const report = await bed.iperf(from, '-u', '-b', '1M', '-l', '200', '-t', '24');
-  done.abort();
-  await watching;
-  const difference = Math.abs((await left.latestHandshake()) - (await right.latestHandshake()));
-  return {
-    renewals: times.size - 1,
-    lost: report.end.sum?.lost_packets ?? -1,
-    packets: report.end.sum?.packets ?? 0,
-    difference,
-  };
-}
-
 test(
   'four and more renewals that ours begins (every 4 s instead of 120): no packet is lost',
   withBed(async (bed) => {
     // The least time between two handshakes of a peer stays at 5 s, so it is shortened too.
     const left = ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 });
-    const tunnels = await pair(bed, { initiator: 'left', left });
+    const tunnels = await pair(bed, { initiator: 'left', left, right: theirs });
     const { renewals, lost, packets, difference } = await throughRenewals(
       bed,
       'left',
@@ -193,7 +115,7 @@ test(
 test(
   'roaming: either side may change its address and port',
   withBed(async (bed) => {
-    const { left, right } = await pair(bed, { initiator: 'left' });
+    const { left, right } = await pair(bed, { initiator: 'left', right: theirs });
     assert.is(await bed.ping('left', inner.right.four), 1);
     await bed.in('left', 'ip', 'addr', 'add', '192.0.2.101/24', 'dev', 'wan');
     await bed.in('left', 'ip', 'addr', 'del', '192.0.2.1/24', 'dev', 'wan');
@@ -217,7 +139,7 @@ for (const side of ['left', 'right'] as const)
   test(
     `${side === 'left' ? 'ours' : 'theirs'} restarts and begins anew`,
     withBed(async (bed) => {
-      const tunnels = await pair(bed, { initiator: 'left' });
+      const tunnels = await pair(bed, { initiator: 'left', right: theirs });
       assert.is(await bed.ping('left', inner.right.four), 1);
       await tunnels[side].stop();
       const again = await bed.start(side, side === 'left' ? ours() : theirs);
@@ -231,7 +153,7 @@ for (const side of ['left', 'right'] as const)
 test(
   'theirs restarts in silence: ours notices after 15 s unheard',
   withBed(async (bed) => {
-    const { left, right } = await pair(bed, { initiator: 'left' });
+    const { left, right } = await pair(bed, { initiator: 'left', right: theirs });
     assert.is(await bed.ping('left', inner.right.four), 1);
     const before = await left.latestHandshake();
     await right.stop();
@@ -250,7 +172,11 @@ test(
         input:
           'table inet lossy { chain in { type filter hook input priority 0; iifname "wan" meta l4proto udp numgen random mod 100 < 2 drop\n}\n}\n',
       });
-    await pair(bed, { initiator: 'left', left: ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 }) });
+    await pair(bed, {
+      initiator: 'left',
+      left: ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 }),
+      right: theirs,
+    });
     assert.ok((await bed.ping('left', inner.right.four, { count: 3 })) >= 1);
     const report = await bed.iperf('left', '-t', '8');
     assert.ok((report.end.sum_received?.bytes ?? 0) > 1_000_000, JSON.stringify(report.end.sum_received));
@@ -311,7 +237,7 @@ test(
     )?.[1];
     assert.ok(address);
     await sleep(2_500); // Until the address is no longer tentative.
-    const { left, right } = await pair(bed, { initiator: 'left' });
+    const { left, right } = await pair(bed, { initiator: 'left', right: theirs });
     await left.wg('set', 'peer', right.publicKey, 'endpoint', `[${address}%wan]:${right.port}`);
     assert.is(await bed.ping('left', inner.right.four, { count: 2 }), 2);
     assert.is(await left.ofPeer('endpoints'), `[${address}%wan]:${right.port}`);
@@ -322,7 +248,7 @@ test(
 test(
   'persistent keepalive opens the session by itself and keeps it fed',
   withBed(async (bed) => {
-    const { left, right } = await pair(bed, { initiator: 'left', keepalive: 1 });
+    const { left, right } = await pair(bed, { initiator: 'left', keepalive: 1, right: theirs });
     await sleep(4_500);
     assert.ok((await left.latestHandshake()) > 0);
     const [received] = await right.transfer();
@@ -336,7 +262,7 @@ for (const victim of ['left', 'right'] as const)
     `a flood of initiations at ${victim === 'left' ? 'ours' : 'theirs'}: the other side gets its session with a cookie`,
     withBed(async (bed) => {
       const begins = other(victim);
-      const tunnels = await pair(bed, { initiator: begins });
+      const tunnels = await pair(bed, { initiator: begins, right: theirs });
       const target = tunnels[victim];
       const flood = bed.spawn(begins, [
         process.execPath,

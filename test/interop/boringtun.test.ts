@@ -1,0 +1,58 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+
+import { inner, other, ours, outer, withBed } from './bed.ts';
+import type { Implementation } from './bed.ts';
+import { boringTun } from './peers.ts';
+import { matrix, pair, throughRenewals } from './scenarios.ts';
+
+const test = suite('BoringTun');
+
+let theirs: Implementation;
+test.before(async () => {
+  theirs = await boringTun();
+});
+
+matrix(test, () => theirs);
+
+test(
+  'four and more renewals that ours begins (every 4 s instead of 120): no packet is lost',
+  withBed(async (bed) => {
+    const left = ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 });
+    const tunnels = await pair(bed, { initiator: 'left', left, right: theirs });
+    const { renewals, lost, packets } = await throughRenewals(bed, 'left', tunnels.left, tunnels.right);
+    assert.ok(renewals >= 4, `${renewals} renewals`);
+    assert.is(lost, 0, `${lost} of ${packets} lost`);
+  }),
+);
+
+test(
+  'roaming: ours changes its address and port',
+  withBed(async (bed) => {
+    const { left } = await pair(bed, { initiator: 'left', right: theirs });
+    assert.is(await bed.ping('left', inner.right.four), 1);
+    await bed.in('left', 'ip', 'addr', 'add', '192.0.2.101/24', 'dev', 'wan');
+    await bed.in('left', 'ip', 'addr', 'del', '192.0.2.1/24', 'dev', 'wan');
+    await bed.in('left', 'ip', 'addr', 'replace', '192.0.2.101/24', 'dev', 'wan');
+    await left.wg('set', 'listen-port', '0');
+    assert.is(await bed.ping('left', inner.right.four, { count: 2 }), 2);
+    assert.is(await bed.ping('right', inner.left.four, { count: 2 }), 2);
+  }),
+);
+
+for (const side of ['left', 'right'] as const)
+  test(
+    `${side === 'left' ? 'ours' : 'theirs'} restarts and begins anew`,
+    withBed(async (bed) => {
+      const tunnels = await pair(bed, { initiator: 'left', right: theirs });
+      assert.is(await bed.ping('left', inner.right.four), 1);
+      await tunnels[side].stop();
+      const again = await bed.start(side, side === 'left' ? ours() : theirs);
+      const far = other(side);
+      await bed.configure(again, { endpoint: `${outer[far].four}:${tunnels[far].port}` });
+      assert.is(await bed.ping(side, inner[far].four, { count: 2 }), 2);
+      assert.is(await bed.ping(far, inner[side].four, { count: 2 }), 2);
+    }),
+  );
+
+test.run();

@@ -1,0 +1,93 @@
+/** What is tried with every other implementation. */
+import * as assert from 'uvu/assert';
+
+import { run, sleep } from '../testbed/run.ts';
+import { inner, other, ours, outer, withBed } from './bed.ts';
+import type { Bed, Implementation, Side, Tunnel } from './bed.ts';
+
+type Test = (name: string, body: () => Promise<void>) => void;
+
+/** Ours on the left, theirs on the right; `initiator` knows where the other is. */
+export async function pair(
+  bed: Bed,
+  options: {
+    initiator: Side;
+    family?: 'four' | 'six';
+    presharedKey?: string;
+    left?: Implementation;
+    right: Implementation;
+    keepalive?: number;
+  },
+): Promise<{ left: Tunnel; right: Tunnel }> {
+  const { initiator, family = 'four', presharedKey } = options;
+  const left = await bed.start('left', options.left ?? ours());
+  const right = await bed.start('right', options.right);
+  // Whoever begins is configured last: what it sends at once must find the other listening.
+  for (const tunnel of initiator === 'left' ? [right, left] : [left, right]) {
+    const far = tunnel === left ? right : left;
+    const address = outer[far.side][family];
+    const endpoint = family === 'six' ? `[${address}]:${far.port}` : `${address}:${far.port}`;
+    await bed.configure(tunnel, {
+      ...(tunnel.side === initiator ? { endpoint } : {}),
+      ...(tunnel.side === initiator && options.keepalive !== undefined
+        ? { keepalive: options.keepalive }
+        : {}),
+      ...(presharedKey === undefined ? {} : { presharedKey }),
+    });
+  }
+  return { left, right };
+}
+
+/** Who begins, outer family, pre-shared key: each combination, with both families inside. */
+export function matrix(test: Test, theirs: () => Implementation): void {
+  for (const initiator of ['left', 'right'] as const)
+    for (const family of ['four', 'six'] as const)
+      for (const withKey of [false, true])
+        test(
+          `${initiator === 'left' ? 'ours' : 'theirs'} begins, outer IPv${family === 'four' ? 4 : 6}, ${withKey ? 'with' : 'without'} pre-shared key: inner IPv4 and IPv6`,
+          withBed(async (bed) => {
+            const key = withKey ? { presharedKey: (await run(['wg', 'genpsk'])).trim() } : {};
+            const { left, right } = await pair(bed, { initiator, family, right: theirs(), ...key });
+            const far = other(initiator);
+            assert.is(
+              await bed.ping(initiator, inner[far].four, { count: 2 }),
+              2,
+              'the first packet is not lost',
+            );
+            assert.is(await bed.ping(far, inner[initiator].six, { count: 2 }), 2);
+            const seen = [await left.latestHandshake(), await right.latestHandshake()];
+            assert.ok(
+              seen.every((time) => Math.abs(time - Date.now() / 1_000) < 15),
+              `handshakes at ${seen.join()}`,
+            );
+            const endpoint = await (initiator === 'left' ? right : left).ofPeer('endpoints');
+            assert.ok(endpoint.includes(outer[initiator][family]), endpoint);
+            const [received, sent] = await left.transfer();
+            const [theirReceived, theirSent] = await right.transfer();
+            assert.equal([received, sent], [theirSent, theirReceived], 'both count the same bytes');
+          }),
+        );
+}
+
+/** Sends 1 Mb/s for a while, and says what came of it and how often the handshake was renewed on the left. */
+export async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right: Tunnel) {
+  assert.is(await bed.ping(from, inner[other(from)].four), 1);
+  const times = new Set<number>();
+  const done = new AbortController();
+  const watching = (async () => {
+    while (!done.signal.aborted) {
+      times.add(await left.latestHandshake());
+      await sleep(400);
+    }
+  })();
+  const report = await bed.iperf(from, '-u', '-b', '1M', '-l', '200', '-t', '24');
+  done.abort();
+  await watching;
+  const difference = Math.abs((await left.latestHandshake()) - (await right.latestHandshake()));
+  return {
+    renewals: times.size - 1,
+    lost: report.end.sum?.lost_packets ?? -1,
+    packets: report.end.sum?.packets ?? 0,
+    difference,
+  };
+}
