@@ -57,7 +57,7 @@ export const peeringToken = {
       .describe('Written once, by compare-and-swap'),
   }),
   columns: [
-    { name: 'Expires', type: 'date', jsonPath: '.spec.expiresAt' },
+    { name: 'Expires', type: 'string', jsonPath: '.spec.expiresAt' },
     { name: 'Consumer', type: 'string', jsonPath: '.status.redeemedBy.clusterID' },
     { name: 'Redeemable', type: 'string', jsonPath: '.status.conditions[?(@.type=="Redeemable")].status' },
     age,
