@@ -98,7 +98,7 @@ export const remoteCluster = {
   kind: 'RemoteCluster',
   plural: 'remoteclusters',
   singular: 'remotecluster',
-  shortNames: ['rc'],
+  shortNames: ['rcl'],
   scope: 'Cluster',
   description:
     'Another cluster: who it is, how it is reached, what it declares of its network. Named by its ID.',

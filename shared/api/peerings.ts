@@ -131,7 +131,7 @@ export const incomingPeering = {
   kind: 'IncomingPeering',
   plural: 'incomingpeerings',
   singular: 'incomingpeering',
-  shortNames: ['ip'],
+  shortNames: ['inp'],
   scope: 'Cluster',
   description: 'A peering as its provider sees it: which consumer, what it may use, what it uses.',
   spec: z.object({
