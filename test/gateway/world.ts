@@ -2,7 +2,7 @@
  * A provider for tests of the gateway: a real API server with Hawser's kinds and the gateway's own rights from the chart, and
  * the gateway as a process of its own, on Node or on Deno, behind real TLS.
  *
- * What the controller would do is done here by hand, since it is another process: LocalCluster's status, the certificate, and tenants (namespace, service account, Secret, conditions).
+ * What the controller would do is done here by hand, since it is another process: LocalCluster's status, the certificate's Secret, and tenants (namespace, service account, Secret, conditions).
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -26,7 +26,7 @@ import type { LocalCluster } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { ProblemDocument } from '../../shared/errors.ts';
-import { tenantNamespace, tenantServiceAccount } from '../../shared/names.ts';
+import { secrets, tenantNamespace, tenantServiceAccount } from '../../shared/names.ts';
 import { ClusterKey } from '../../shared/trust/cluster-key.ts';
 import { decodePeeringToken } from '../../shared/trust/peering-token.ts';
 import {
@@ -137,10 +137,20 @@ export class World {
     );
   }
 
-  /** Puts a certificate where the gateway's Secret is mounted. */
+  /** Puts a certificate where the gateway finds it: on Node in files, on Deno in the Secret, so that both ways are gone. */
   async writeCertificate(certificate: IssuedCertificate): Promise<void> {
-    await writeFile(join(this.directory, 'tls.key'), certificate.privateKey);
-    await writeFile(join(this.directory, 'tls.crt'), certificate.certificate);
+    const pair = { 'tls.key': certificate.privateKey, 'tls.crt': certificate.certificate };
+    if (this.runtime === 'node')
+      for (const [file, text] of Object.entries(pair)) await writeFile(join(this.directory, file), text);
+    else
+      await this.plane.kubectl(['apply', '-f', '-'], {
+        input: JSON.stringify({
+          apiVersion: 'v1',
+          kind: 'Secret',
+          metadata: { name: secrets.gatewayCertificate, namespace },
+          stringData: pair,
+        }),
+      });
   }
 
   /** LocalCluster's status as the controller would write it. */
@@ -197,7 +207,7 @@ export class World {
         KUBERNETES_SERVICE_HOST: server.hostname,
         KUBERNETES_SERVICE_PORT: server.port,
         HAWSER_SERVICE_ACCOUNT_DIRECTORY: this.directory,
-        HAWSER_TLS_DIRECTORY: this.directory,
+        ...(this.runtime === 'node' && { HAWSER_TLS_DIRECTORY: this.directory }),
         HAWSER_TENANT_SECONDS: String(this.#tenantSeconds),
         HAWSER_LISTEN_PORT: String(this.port),
         HAWSER_METRICS_PORT: String(this.metricsPort),

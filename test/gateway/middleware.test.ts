@@ -1,0 +1,197 @@
+import { Hono } from 'hono';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { GatewayEnvironment } from '../../gateway/context.ts';
+import { Metrics } from '../../gateway/metrics.ts';
+import { readBody } from '../../gateway/middleware/body.ts';
+import { concurrency } from '../../gateway/middleware/concurrency.ts';
+import { requireContentType } from '../../gateway/middleware/content-type.ts';
+import { deadline } from '../../gateway/middleware/deadline.ts';
+import { problemHandler, problemOf } from '../../gateway/middleware/problems.ts';
+import { Buckets, rateLimit, sourceGroup } from '../../gateway/middleware/rate-limit.ts';
+import { requestID } from '../../gateway/middleware/request-id.ts';
+import { KubeError } from '../../gateway/kube/client.ts';
+import { Problem, type ProblemDocument } from '../../shared/errors.ts';
+
+const logged: string[] = [];
+
+function app(): Hono<GatewayEnvironment> {
+  const made = new Hono<GatewayEnvironment>();
+  made.onError(
+    problemHandler((_level, message, fields) => void logged.push(`${message} ${JSON.stringify(fields)}`)),
+  );
+  made.use(requestID({ random: (length) => new Uint8Array(length).fill(0xab), clock: () => 0 }));
+  return made;
+}
+
+/** A body that comes in parts, without a length. */
+function parts(count: number, size: number, pause = 0): ReadableStream<Uint8Array> {
+  let sent = 0;
+  return new ReadableStream({
+    pull: async (controller) => {
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+      if (sent++ < count) controller.enqueue(new Uint8Array(size));
+      else controller.close();
+    },
+  });
+}
+
+test('a body is read to its limit and no further', async () => {
+  const limited = app()
+    .use(readBody({ bytes: 100, milliseconds: 1000 }))
+    .post('/', (context) => context.text(String(context.var.body.length)));
+  const post = (body: BodyInit | null, headers = {}) =>
+    limited.request('/', { method: 'POST', body, headers, duplex: 'half' } as RequestInit);
+  assert.is(await (await post('x'.repeat(100))).text(), '100');
+  assert.is(await (await post(null)).text(), '0');
+  assert.is(await (await post(parts(10, 10))).text(), '100');
+  assert.is((await post('x'.repeat(101))).status, 413);
+  assert.is((await post(parts(11, 10))).status, 413);
+  const lying = await post(parts(11, 10), { 'content-length': '5' });
+  assert.is(lying.status, 413);
+  assert.is(lying.headers.get('connection'), 'close');
+  assert.is((await post('x', { 'content-length': '101' })).status, 413);
+});
+
+test('a body that does not come is not waited for', async () => {
+  const limited = app()
+    .use(readBody({ bytes: 100, milliseconds: 50 }))
+    .post('/', (context) => context.text('never'));
+  const response = await limited.request('/', {
+    method: 'POST',
+    body: parts(100, 1, 20),
+    duplex: 'half',
+  } as RequestInit);
+  assert.is(response.status, 408);
+});
+
+test('content types', async () => {
+  const typed = app()
+    .use(readBody({ bytes: 100, milliseconds: 1000 }))
+    .use('/must', requireContentType({ contentType: 'application/json', emptyAllowed: false }))
+    .use('/may', requireContentType({ contentType: 'application/json', emptyAllowed: true }))
+    .post('/:path', (context) => context.text('ok'));
+  for (const [path, body, type, status] of [
+    ['/must', '{}', 'application/json', 200],
+    ['/must', '{}', 'Application/JSON; charset=UTF-8', 200],
+    ['/must', '{}', 'application/json;charset="utf-8"', 200],
+    ['/must', '{}', 'application/json; charset=latin1', 415],
+    ['/must', '{}', 'application/jsonp', 415],
+    ['/must', '{}', 'text/plain', 415],
+    ['/must', null, undefined, 415],
+    ['/may', null, undefined, 200],
+    ['/may', '{}', 'text/plain', 415],
+  ] as const) {
+    const response = await typed.request(path, {
+      method: 'POST',
+      body,
+      ...(type !== undefined && { headers: { 'content-type': type } }),
+    });
+    assert.is(response.status, status, `${path} ${type}`);
+  }
+});
+
+test('a bucket fills again, and the least used source is forgotten', () => {
+  const buckets = new Buckets({ perSecond: 2, burst: 3, sources: 2 });
+  assert.equal(
+    [1, 2, 3].map(() => buckets.take('a', 0)),
+    [0, 0, 0],
+  );
+  assert.is(buckets.take('a', 0), 1);
+  assert.is(buckets.take('b', 0), 0);
+  assert.is(buckets.take('a', 500), 0);
+  assert.is(buckets.take('a', 500), 1);
+  assert.is(buckets.take('a', 400), 1, 'a clock that goes back gives nothing');
+  buckets.take('c', 600);
+  assert.is(buckets.size, 2);
+});
+
+test('sources are IPv4 addresses and IPv6 /64s', () => {
+  for (const [address, group] of [
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8:1:2::9', '2001:db8:1:2'],
+    ['2001:0DB8::9', '2001:db8:0:0'],
+    ['fe80::1%eth0', 'fe80:0:0:0'],
+    ['::1', '0:0:0:0'],
+    ['unknown', 'unknown'],
+  ] as const)
+    assert.is(sourceGroup(address), group, address);
+});
+
+test('who comes too often is told when to come again', async () => {
+  const limited = app()
+    .use(rateLimit({ perSecond: 1, burst: 2, sources: 10, clock: () => 0, sourceOf: () => '192.0.2.1' }))
+    .get('/', (context) => context.text('ok'));
+  const statuses = [];
+  for (let index = 0; index < 3; index++) statuses.push((await limited.request('/')).status);
+  assert.equal(statuses, [200, 200, 429]);
+  assert.is((await limited.request('/')).headers.get('retry-after'), '1');
+});
+
+test('what is too much at once is refused, and counted down again', async () => {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const limited = app()
+    .use(concurrency({ most: 1, metrics: new Metrics() }))
+    .get('/', async (context) => {
+      await held;
+      return context.text('ok');
+    });
+  const first = limited.request('/');
+  assert.is((await limited.request('/')).status, 503);
+  release();
+  assert.is((await first).status, 200);
+  assert.is((await limited.request('/')).status, 200);
+});
+
+test('a deadline ends what waits for it', async () => {
+  const limited = app()
+    .use(deadline({ milliseconds: 20 }))
+    .get(
+      '/',
+      (context) =>
+        new Promise<Response>((_resolve, reject) => {
+          context.var.signal.addEventListener('abort', () => reject(context.var.signal.reason as Error));
+        }),
+    );
+  // A deadline by itself keeps no process alive.
+  const alive = setTimeout(() => {}, 10_000);
+  assert.is((await limited.request('/')).status, 504);
+  clearTimeout(alive);
+});
+
+test('an error says outside what is meant for outside, and the rest in the log', async () => {
+  const failing = app()
+    .get('/kube', () => {
+      throw new KubeError(403, 'Forbidden', 'user hidden-name may not');
+    })
+    .get('/bug', () => {
+      throw new TypeError('hidden-detail');
+    })
+    .get('/problem', () => {
+      throw new Problem('not-found', 'There is none.', { retryAfterSeconds: 3 });
+    });
+  for (const [path, status, hidden] of [
+    ['/kube', 502, 'hidden-name'],
+    ['/bug', 500, 'hidden-detail'],
+    ['/problem', 404, undefined],
+  ] as const) {
+    const response = await failing.request(path);
+    const text = await response.text();
+    assert.is(response.status, status);
+    assert.is(response.headers.get('content-type'), 'application/problem+json');
+    const document = JSON.parse(text) as ProblemDocument;
+    assert.is(document.status, status);
+    assert.is(document.instance, 'urn:uuid:abababab-abab-4bab-abab-abababababab');
+    if (hidden !== undefined) {
+      assert.not(text.includes(hidden));
+      assert.match(logged.join('\n'), hidden);
+    }
+  }
+  assert.is((await failing.request('/problem')).headers.get('retry-after'), '3');
+  assert.is(problemOf(new DOMException('', 'TimeoutError')).problem, 'deadline');
+});
+
+test.run();
