@@ -18,6 +18,12 @@ export const readinessReasons = {
   removing: 'Removing',
 } as const;
 
+/**
+ * Reasons of `IdentityValid` that say "nobody answers", and not "you are not let in": as long as the data path holds, no
+ * pod has to leave for them.
+ */
+const lostSight: ReadonlySet<string> = new Set(['IdentityExpired', 'ProviderUnreachable']);
+
 /** Whether the provider's API server answers, as the remote client measures it. */
 export interface ApiReachability {
   state: 'Reachable' | 'Unreachable' | 'Unknown';
@@ -45,8 +51,11 @@ export function judgeReadiness(
   const provider = peering.spec.remoteCluster;
   const path = findCondition(tunnel?.status?.conditions, 'PathVerified');
   const networkUnavailable = path?.status !== 'True';
-  const apiUnreachable =
-    api.state === 'Unreachable'
+  const identity = findCondition(peering.status?.conditions, 'IdentityValid');
+  const unseen = identity?.status === 'False' && lostSight.has(identity.reason);
+  const apiUnreachable = unseen
+    ? `This cluster's identity at ${provider} can't be renewed (${identity.message}); pods that run there go on, new ones wait.`
+    : api.state === 'Unreachable'
       ? `The API server of ${provider} has not answered since ${toSeconds(api.since)} (${api.message}); pods that run there go on, new ones wait.`
       : undefined;
   const judged = (status: Condition['status'], reason: string, message: string): Readiness => ({
@@ -59,8 +68,7 @@ export function judgeReadiness(
   if (peering.metadata.deletionTimestamp !== undefined) {
     return judged('False', readinessReasons.removing, 'The peering is being removed; pods leave this node.');
   }
-  const identity = findCondition(peering.status?.conditions, 'IdentityValid');
-  if (identity?.status === 'False') {
+  if (identity?.status === 'False' && !unseen) {
     return judged(
       'False',
       readinessReasons.identityInvalid,

@@ -26,11 +26,14 @@ export interface RemovalPlan {
 }
 
 /** How long a provider that does not answer is waited for. */
-export const unreachableDeadlineMilliseconds = 30_000;
-/** How long pods and twins may take at a provider that answers; longer than the usual grace of pods. */
-export const reachableDeadlineMilliseconds = 120_000;
+export const unreachableDeadlineMilliseconds = 10_000;
+/** How long pods and twins may take at a provider that answers. */
+export const reachableDeadlineMilliseconds = 60_000;
 
-/** Pods first, then twins, then the node; never longer than a deadline for each. */
+/**
+ * Pods and twins together (a provider ends what is in a twin faster than pod by pod), then the node; never longer than a
+ * deadline.
+ */
 export function planRemoval(state: RemovalState): RemovalPlan {
   const waited = state.now - state.deletedAt;
   const lost = state.provider !== 'Reachable';
@@ -41,7 +44,9 @@ export function planRemoval(state: RemovalState): RemovalPlan {
     state.provider === 'NoIdentity';
   const deletePods = state.pods.filter((pod) => !pod.deleting).map((pod) => pod.key);
   const forcePods = givenUp ? state.pods.filter((pod) => pod.deleting).map((pod) => pod.key) : [];
-  const base = { deletePods, forcePods, deleteTwins: [], done: false, residue: [] };
+  const twins = state.twins ?? [];
+  const deleteTwins = twins.filter((twin) => !twin.deleting).map((twin) => twin.name);
+  const base = { deletePods, forcePods, deleteTwins, done: false, residue: [] };
   if (state.pods.length > 0) {
     return {
       ...base,
@@ -50,12 +55,9 @@ export function planRemoval(state: RemovalState): RemovalPlan {
         : `${state.pods.length} pods are leaving the node.`,
     };
   }
-  const twins = state.twins ?? [];
-  const deleteTwins = twins.filter((twin) => !twin.deleting).map((twin) => twin.name);
   if ((twins.length > 0 || state.twins === undefined) && !givenUp) {
     return {
       ...base,
-      deleteTwins,
       message:
         state.twins === undefined
           ? 'The provider does not show its twin namespaces; waiting for it before giving up.'
@@ -73,5 +75,5 @@ export function planRemoval(state: RemovalState): RemovalPlan {
           (twin) =>
             `TwinNamespace ${twin.name} is still at the provider; removing the incoming peering there removes it.`,
         );
-  return { ...base, deleteTwins, done: true, residue, message: 'The node is removed.' };
+  return { ...base, done: true, residue, message: 'The node is removed.' };
 }

@@ -5,7 +5,14 @@ import type { NamespaceOffloading, ShadowPod } from '../../../shared/api/offload
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { labels, twinName } from '../../../shared/names.ts';
-import { kind, type AnyObject, type Node, type Pod, type Service } from '../../../daemon/kube/index.ts';
+import {
+  kind,
+  type AnyObject,
+  type KindRef,
+  type Node,
+  type Pod,
+  type Service,
+} from '../../../daemon/kube/index.ts';
 import { runReflection } from '../../../daemon/reflect/index.ts';
 import { runPodWebhook, runVirtualNodes } from '../../../daemon/vnode/index.ts';
 import { freePort } from './port.ts';
@@ -90,7 +97,7 @@ test('a peering becomes a Ready node within two seconds', async () => {
     { kind: kind.lease, namespace: 'kube-node-lease', name: virtualNode },
     planes.signal,
   );
-  assert.is((lease?.spec as { holderIdentity?: string }).holderIdentity, virtualNode);
+  assert.is((lease?.spec as { holderIdentity?: string } | undefined)?.holderIdentity, virtualNode);
 });
 
 test('Ready follows the data path', async () => {
@@ -291,7 +298,7 @@ test('what pods use is reflected, and nothing else', async () => {
     kind: 'Service',
     metadata: { name: 'web', namespace: 'shop' },
     spec: { selector: { app: 'web' }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
-  } as Service);
+  });
   await create(
     pod('reader', {
       containers: [
@@ -305,9 +312,7 @@ test('what pods use is reflected, and nothing else', async () => {
     }),
   );
   const at = <T extends AnyObject>(of: (typeof kind)[keyof typeof kind], name: string) =>
-    planes.provider.kube.get({ kind: of as never, namespace: twin, name }, planes.signal) as Promise<
-      T | undefined
-    >;
+    planes.provider.kube.get<T>({ kind: of as KindRef as KindRef<T>, namespace: twin, name }, planes.signal);
   await eventually('the ConfigMap', () => at(kind.configMap, 'settings'));
   await eventually('the Secret', () => at(kind.secret, 'keys'));
   const service = await eventually('the Service', () => at<Service>(kind.service, 'web'));

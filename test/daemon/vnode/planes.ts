@@ -12,6 +12,7 @@ import {
   createKubeClient,
   createLog,
   kind,
+  messageOf,
   silentLog,
   systemClock,
   type ControllerContext,
@@ -46,7 +47,7 @@ export interface Planes {
 const log = process.env['TEST_LOG'] === undefined ? silentLog : createLog('debug');
 
 export function contextOf(kube: KubeClient, signal: AbortSignal): ControllerContext {
-  const { informer } = createInformers(kube, { log, clock: systemClock }, signal);
+  const informers = createInformers(kube, { log, clock: systemClock }, signal);
   return {
     kube,
     namespace: hawserNamespace,
@@ -56,7 +57,7 @@ export function contextOf(kube: KubeClient, signal: AbortSignal): ControllerCont
     version: '0.1.0',
     clock: systemClock,
     log,
-    informer,
+    informer: (each, options) => informers.informer(each, options),
     events: createEvents({ kube, component: 'hawser-controller', instance: 'test', log }),
   };
 }
@@ -137,7 +138,9 @@ export async function eventually<T>(
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error(`not within ${milliseconds} ms: ${what}${last === undefined ? '' : ` (${String(last)})`}`);
+  throw new Error(
+    `not within ${milliseconds} ms: ${what}${last === undefined ? '' : ` (${messageOf(last)})`}`,
+  );
 }
 
 const grant = { cpu: '4', memory: '8Gi', pods: 20, storageClasses: [], podSecurity: 'baseline' as const };

@@ -1,0 +1,145 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Pod } from '../../../daemon/kube/index.ts';
+import { mutatePod } from '../../../daemon/vnode/pod-mutation.ts';
+import { registration } from '../../../daemon/vnode/webhook.ts';
+import { desiredTwin, planTwin, selects, summarise } from '../../../daemon/vnode/twin-plan.ts';
+
+const test = suite('placement of new pods');
+const pod = (spec: Record<string, unknown> = {}, metadata: Partial<Pod['metadata']> = {}): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'web', namespace: 'shop', ...metadata },
+  spec: { containers: [], ...spec },
+});
+const toleration = { key: 'hawser.dev/virtual-node', operator: 'Exists', effect: 'NoSchedule' };
+const onVirtual = { key: 'hawser.dev/virtual-node', operator: 'In', values: ['true'] };
+const onOrdinary = { key: 'hawser.dev/virtual-node', operator: 'DoesNotExist' };
+const affinityOf = (operations: ReturnType<typeof mutatePod>) => {
+  const value = operations.find((each) => each.path === '/spec/affinity')?.value as
+    | { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: unknown[] } } }
+    | undefined;
+  return value?.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms;
+};
+
+test('Local: nothing', () => assert.equal(mutatePod(pod(), { podPlacement: 'Local' }), []));
+test('LocalAndRemote: tolerates, and goes where it fits', () => {
+  assert.equal(mutatePod(pod(), { podPlacement: 'LocalAndRemote' }), [
+    { op: 'add', path: '/spec/tolerations', value: [toleration] },
+  ]);
+});
+test('LocalAndRemote with a selector: ordinary nodes, or those virtual ones', () => {
+  const operations = mutatePod(pod(), {
+    podPlacement: 'LocalAndRemote',
+    clusterSelector: { matchLabels: { region: 'eu' } },
+  });
+  assert.equal(affinityOf(operations), [
+    { matchExpressions: [onOrdinary] },
+    { matchExpressions: [onVirtual, { key: 'region', operator: 'In', values: ['eu'] }] },
+  ]);
+});
+test('Remote: virtual nodes only', () => {
+  assert.equal(affinityOf(mutatePod(pod(), { podPlacement: 'Remote' })), [{ matchExpressions: [onVirtual] }]);
+});
+test('the pod’s own wishes stay, every alternative of them', () => {
+  const wish = (key: string) => ({ matchExpressions: [{ key, operator: 'Exists' }] });
+  const affinity = {
+    podAffinity: { x: 1 },
+    nodeAffinity: {
+      preferredDuringSchedulingIgnoredDuringExecution: [],
+      requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [wish('a'), wish('b')] },
+    },
+  };
+  const operations = mutatePod(pod({ affinity, tolerations: [{ key: 'x' }] }), { podPlacement: 'Remote' });
+  assert.equal(affinityOf(operations), [
+    { matchExpressions: [...wish('a').matchExpressions, onVirtual] },
+    { matchExpressions: [...wish('b').matchExpressions, onVirtual] },
+  ]);
+  const value = operations.find((each) => each.path === '/spec/affinity')?.value as typeof affinity;
+  assert.equal(value.podAffinity, { x: 1 });
+  assert.ok(value.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution);
+  assert.equal(operations[0], { op: 'add', path: '/spec/tolerations/-', value: toleration });
+});
+test('a pod that tolerates it already gets nothing more', () => {
+  for (const present of [
+    toleration,
+    { operator: 'Exists' },
+    { key: toleration.key, operator: 'Equal', value: 'true' },
+  ]) {
+    assert.equal(mutatePod(pod({ tolerations: [present] }), { podPlacement: 'LocalAndRemote' }), []);
+  }
+});
+test('pods that belong to one node are left alone', () => {
+  const owned = (kind: string) => ({
+    ownerReferences: [{ apiVersion: 'apps/v1', kind, name: 'x', uid: 'x', controller: true }],
+  });
+  assert.equal(mutatePod(pod({}, owned('DaemonSet')), { podPlacement: 'Remote' }), []);
+  assert.equal(mutatePod(pod({ nodeName: 'n1' }), { podPlacement: 'Remote' }), []);
+  assert.ok(mutatePod(pod({}, owned('ReplicaSet')), { podPlacement: 'Remote' }).length > 0);
+});
+
+test('the webhook fails open where pods may run at home, and closed where they may not', () => {
+  const { webhooks } = registration('hawser-system', 'pem') as unknown as {
+    webhooks: { failurePolicy: string; namespaceSelector: { matchExpressions: { values: string[] }[] } }[];
+  };
+  const policy = Object.fromEntries(
+    webhooks.map((each) => [each.namespaceSelector.matchExpressions[0]?.values[0], each.failurePolicy]),
+  );
+  assert.equal(policy, { LocalAndRemote: 'Ignore', Remote: 'Fail' });
+});
+
+const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', uid: 'n1' } };
+const offloading = {
+  apiVersion: 'hawser.dev/v1alpha1',
+  kind: 'NamespaceOffloading',
+  metadata: { name: 'offloading', namespace: 'shop' },
+  spec: { podPlacement: 'Remote' as const },
+};
+const wanted = desiredTwin(namespace, offloading, 'home', 'hawser-tenant-home');
+const condition = (type: string, status: 'True' | 'False', message = 'because') => ({
+  type,
+  status,
+  reason: 'Reason',
+  message,
+  lastTransitionTime: '2026-01-01T00:00:00Z',
+});
+test('twins: made, waited for, replaced', () => {
+  assert.is(wanted.spec.namespace, 'shop-home');
+  assert.is(planTwin(undefined, wanted).action, 'Create');
+  const waiting = planTwin(wanted, wanted);
+  assert.is(waiting.action, 'None');
+  assert.is(waiting.finding.status, 'False');
+  const bound = planTwin(
+    { ...wanted, status: { namespace: 'shop-home', conditions: [condition('Bound', 'True')] } },
+    wanted,
+  );
+  assert.is(bound.finding.status, 'True');
+  const conflict = planTwin(
+    {
+      ...wanted,
+      status: { conditions: [condition('Bound', 'False'), condition('NameConflict', 'True', 'taken')] },
+    },
+    wanted,
+  );
+  assert.is(conflict.finding.message, 'taken');
+  assert.is(planTwin({ ...wanted, spec: { ...wanted.spec, sourceUID: 'n0' } }, wanted).action, 'Delete');
+  const leaving = { ...wanted, metadata: { ...wanted.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
+  assert.is(planTwin(leaving, wanted).action, 'None');
+});
+test('selectors, and what is said of all twins together', () => {
+  assert.ok(selects(undefined, {}));
+  assert.ok(selects({ matchLabels: { a: 'b' } }, { a: 'b', c: 'd' }));
+  assert.not(selects({ matchLabels: { a: 'b' } }, { a: 'c' }));
+  const finding = (status: 'True' | 'False') => ({ type: 'Bound', status, reason: 'R', message: 'm' });
+  assert.is(summarise([]).reason, 'NoProvider');
+  assert.is(summarise([{ peering: 'farm', finding: finding('True') }]).status, 'True');
+  assert.is(
+    summarise([
+      { peering: 'farm', finding: finding('True') },
+      { peering: 'barn', finding: finding('False') },
+    ]).message,
+    'barn: m',
+  );
+});
+
+test.run();

@@ -1,0 +1,173 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ShadowPod } from '../../../shared/api/offloading.ts';
+import type { Pod } from '../../../daemon/kube/index.ts';
+import { planPod, type PodState } from '../../../daemon/vnode/pod-plan.ts';
+import { planRemoval, type RemovalState } from '../../../daemon/vnode/removal-plan.ts';
+import { deletionGrace, desiredShadowPod, shadowPodDiffers } from '../../../daemon/vnode/shadow-pod.ts';
+
+const test = suite('records of offloaded pods');
+
+const pod = (more: Partial<Pod['metadata']> = {}, phase = 'Pending'): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'web', namespace: 'shop', uid: 'u1', ...more },
+  spec: { containers: [{ name: 'main', image: 'one' }] },
+  status: { phase },
+});
+const wanted = desiredShadowPod(pod(), 'shop-home', 'home', undefined);
+const shadow = (
+  more: Partial<ShadowPod['metadata']> = {},
+  spec: Partial<ShadowPod['spec']> = {},
+): ShadowPod => ({
+  ...wanted,
+  metadata: { ...wanted.metadata, ...more },
+  spec: { ...wanted.spec, ...spec },
+});
+const leaving = { deletionTimestamp: '2026-01-01T00:00:00Z' };
+const base: PodState = {
+  pod: pod(),
+  hindrance: undefined,
+  shadow: undefined,
+  shadowsRead: true,
+  wanted,
+  neverOffered: false,
+};
+
+const plans: [string, Partial<PodState>, ReturnType<typeof planPod>][] = [
+  ['a new pod', {}, 'CreateShadow'],
+  ['nothing is known of the records yet', { shadowsRead: false }, 'None'],
+  ['it can’t go there', { hindrance: { reason: 'x', message: 'x' } }, 'None'],
+  ['all is as it should be', { shadow: shadow() }, 'None'],
+  ['another image', { shadow: shadow({}, { pod: { containers: [] } }) }, 'UpdateShadow'],
+  ['a record of an earlier pod of this name', { shadow: shadow({}, { podUID: 'u0' }) }, 'DeleteShadow'],
+  ['… that is on its way out', { shadow: shadow(leaving, { podUID: 'u0' }) }, 'None'],
+  ['a finished pod keeps its record', { pod: pod({}, 'Succeeded'), shadow: shadow() }, 'None'],
+  ['a finished pod is not started again', { pod: pod({}, 'Failed') }, 'None'],
+  ['the pod is deleted', { pod: pod(leaving), shadow: shadow() }, 'DeleteShadow'],
+  ['… and the provider ends it', { pod: pod(leaving), shadow: shadow(leaving) }, 'None'],
+  ['… and nothing is left there', { pod: pod(leaving) }, 'FinishDeletion'],
+  ['… but that is not known', { pod: pod(leaving), shadowsRead: false }, 'None'],
+  [
+    '… and never was anything there',
+    { pod: pod(leaving), shadowsRead: false, neverOffered: true },
+    'FinishDeletion',
+  ],
+  [
+    '… and what is there is another’s',
+    { pod: pod(leaving), shadow: shadow({}, { podUID: 'u2' }) },
+    'FinishDeletion',
+  ],
+  ['a record without a pod', { pod: undefined, shadow: shadow() }, 'DeleteShadow'],
+  ['nothing at all', { pod: undefined }, 'None'],
+];
+for (const [name, more, expected] of plans) {
+  test(name, () => assert.is(planPod({ ...base, ...more }), expected));
+}
+
+test('what belongs to this cluster alone stays here', () => {
+  const whole: Pod = {
+    ...pod({
+      labels: { app: 'web' },
+      annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '{}', note: 'x' },
+    }),
+    spec: {
+      nodeName: 'hawser-farm',
+      nodeSelector: { a: 'b' },
+      affinity: {},
+      tolerations: [{}],
+      priority: 3,
+      priorityClassName: 'high',
+      schedulerName: 'default-scheduler',
+      serviceAccountName: 'robot',
+      serviceAccount: 'robot',
+      enableServiceLinks: true,
+      hostNetwork: true,
+      dnsPolicy: 'ClusterFirst',
+      volumes: [
+        { name: 'kube-api-access-x7k2p', projected: {} },
+        { name: 'data', emptyDir: {} },
+      ],
+      initContainers: [{ name: 'first' }],
+      containers: [
+        {
+          name: 'main',
+          volumeMounts: [
+            { name: 'kube-api-access-x7k2p', mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' },
+            { name: 'data', mountPath: '/data' },
+          ],
+          env: [
+            { name: 'NS', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
+            { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+          ],
+        },
+      ],
+    },
+  };
+  const { spec } = desiredShadowPod(whole, 'shop-home', 'home', { policy: 'Keep' });
+  assert.equal(spec.annotations, { note: 'x' });
+  assert.equal(spec.labels, { app: 'web' });
+  assert.equal(spec.onDisconnect, { policy: 'Keep' });
+  assert.equal(spec.pod, {
+    enableServiceLinks: true,
+    // The user asked for it: the provider will say no, aloud.
+    hostNetwork: true,
+    dnsPolicy: 'ClusterFirst',
+    initContainers: [{ name: 'first' }],
+    containers: [
+      {
+        name: 'main',
+        volumeMounts: [{ name: 'data', mountPath: '/data' }],
+        env: [
+          { name: 'NS', value: 'shop' },
+          { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+        ],
+      },
+    ],
+    volumes: [{ name: 'data', emptyDir: {} }],
+    automountServiceAccountToken: false,
+  });
+});
+
+test('order of keys is no difference', () => {
+  const turned = shadow({}, { pod: Object.fromEntries(Object.entries(wanted.spec.pod).toReversed()) });
+  assert.not(shadowPodDiffers(turned, wanted));
+});
+
+test('another grace than the pod’s own goes along', () => {
+  assert.is(deletionGrace(pod()), undefined);
+  assert.is(deletionGrace(pod({ deletionGracePeriodSeconds: 30 })), undefined);
+  assert.is(deletionGrace(pod({ deletionGracePeriodSeconds: 0 })), 0);
+  assert.is(deletionGrace(pod({ deletionGracePeriodSeconds: 5 })), 5);
+});
+
+const removal = (more: Partial<RemovalState>) =>
+  planRemoval({ deletedAt: 0, now: 1000, provider: 'Reachable', pods: [], twins: [], ...more });
+test('removal: pods and twins at once, then the node', () => {
+  const begun = removal({ pods: [{ key: 'a', deleting: false }], twins: [{ name: 't', deleting: false }] });
+  assert.equal(begun.deletePods, ['a']);
+  assert.equal(begun.deleteTwins, ['t']);
+  assert.not(begun.done);
+  assert.not(removal({ twins: [{ name: 't', deleting: true }] }).done);
+  assert.ok(removal({}).done);
+  assert.equal(removal({}).residue, []);
+});
+test('removal: a provider that is gone is waited for ten seconds, and what is left is named', () => {
+  const lost = { provider: 'Unreachable' as const, twins: undefined, pods: [{ key: 'a', deleting: true }] };
+  assert.equal(removal(lost).forcePods, []);
+  assert.equal(removal({ ...lost, now: 10_000 }).forcePods, ['a']);
+  const ended = removal({ provider: 'Unreachable', twins: undefined, now: 10_000 });
+  assert.ok(ended.done);
+  assert.is(ended.residue.length, 1);
+  assert.not(removal({ provider: 'Unreachable', twins: undefined }).done);
+});
+test('removal: without an identity there is nothing to wait for', () => {
+  assert.ok(removal({ provider: 'NoIdentity', twins: undefined }).done);
+});
+test('removal: twins that never go are named in the end', () => {
+  const stuck = removal({ twins: [{ name: 't', deleting: true }], now: 60_000 });
+  assert.ok(stuck.done);
+  assert.match(stuck.residue[0] ?? '', /t is still at the provider/);
+});
+
+test.run();

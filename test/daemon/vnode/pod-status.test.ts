@@ -1,0 +1,262 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ShadowPod } from '../../../shared/api/offloading.ts';
+import type { Pod } from '../../../daemon/kube/index.ts';
+import { localPodStatus, podStatusDiffers, type StatusInput } from '../../../daemon/vnode/pod-status.ts';
+
+const test = suite('status of offloaded pods');
+const now = Date.parse('2026-01-01T00:00:00Z');
+const time = '2025-12-31T23:59:00Z';
+
+const pod = (more: Partial<Pod> = {}): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'web', namespace: 'shop', uid: 'u1' },
+  spec: { containers: [{ name: 'main' }], restartPolicy: 'Always' },
+  ...more,
+});
+function shadow(
+  status: Record<string, unknown> | undefined,
+  more: Partial<ShadowPod['status']> = {},
+): ShadowPod {
+  return {
+    apiVersion: 'hawser.dev/v1alpha1',
+    kind: 'ShadowPod',
+    metadata: { name: 'web', namespace: 'shop-home' },
+    spec: { podUID: 'u1', pod: {} },
+    status: {
+      ...(status && { pod: status }),
+      conditions: [
+        { type: 'Admitted', status: 'True', reason: 'Admitted', message: '', lastTransitionTime: time },
+      ],
+      ...more,
+    },
+  };
+}
+const running = (more: Record<string, unknown> = {}) => ({
+  phase: 'Running',
+  podIP: '10.244.3.4',
+  podIPs: [{ ip: '10.244.3.4' }],
+  startTime: time,
+  conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: time }],
+  containerStatuses: [
+    {
+      name: 'main',
+      ready: true,
+      restartCount: 2,
+      image: 'i',
+      imageID: 'i@1',
+      state: { running: { startedAt: time } },
+    },
+  ],
+  ...more,
+});
+const input = (more: Partial<StatusInput>): StatusInput => ({
+  pod: pod(),
+  shadow: undefined,
+  hindrance: undefined,
+  provider: 'farm',
+  hostAddress: '10.0.0.9',
+  tunnel: {
+    remotePodCIDRs: ['10.244.0.0/16'],
+    remaps: [
+      { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
+      { real: '100.64.0.0/20', mapped: '100.65.0.0/20', state: 'InUse' },
+    ],
+  },
+  isTaken: () => false,
+  now,
+  ...more,
+});
+const condition = (status: ReturnType<typeof localPodStatus>, type: string) =>
+  status?.conditions?.find((each) => each.type === type);
+const offloaded = 'hawser.dev/Offloaded';
+
+test('a running pod, in the consumer’s addresses', () => {
+  const status = localPodStatus(input({ shadow: shadow(running()) }));
+  assert.is(status?.phase, 'Running');
+  assert.equal(status?.podIPs, [{ ip: '10.128.3.4' }]);
+  assert.is(status?.podIP, '10.128.3.4');
+  assert.is(status?.hostIP, '10.0.0.9');
+  assert.is(status?.containerStatuses?.[0]?.restartCount, 2);
+  assert.is(condition(status, 'Ready')?.status, 'True');
+  assert.is(condition(status, offloaded)?.status, 'True');
+});
+
+const addresses: [string, Record<string, unknown>, Partial<StatusInput>][] = [
+  ['outside of every range', { podIP: '192.168.1.1', podIPs: [] }, {}],
+  ['in the external range, where no pods are', { podIP: '100.64.0.5', podIPs: [] }, {}],
+  ['no address at all', { podIP: 'localhost', podIPs: [] }, {}],
+  ['another pod’s', {}, { isTaken: (address) => address === '10.128.3.4' }],
+  ['before there is a tunnel', {}, { tunnel: undefined }],
+  ['one good, one not', { podIPs: [{ ip: '10.244.3.4' }, { ip: '1.1.1.1' }] }, {}],
+];
+for (const [name, reported, more] of addresses) {
+  test(`an address is not taken: ${name}`, () => {
+    const status = localPodStatus(input({ shadow: shadow(running(reported)), ...more }));
+    assert.is(status?.podIP, undefined);
+    assert.is(status?.podIPs, undefined);
+    assert.is(condition(status, 'Ready')?.status, 'False');
+    assert.is(condition(status, offloaded)?.reason, 'AddressNotAccepted');
+  });
+}
+
+const waiting: [string, Partial<StatusInput>, string | undefined, string][] = [
+  [
+    'not offloaded',
+    { hindrance: { reason: 'NamespaceNotOffloaded', message: 'm' } },
+    'NamespaceNotOffloaded',
+    'NamespaceNotOffloaded',
+  ],
+  ['not decided yet', { shadow: shadow(undefined, { conditions: [] }) }, undefined, 'WaitingForProvider'],
+  [
+    'refused',
+    {
+      shadow: shadow(undefined, {
+        conditions: [
+          {
+            type: 'Admitted',
+            status: 'False',
+            reason: 'FieldNotAllowed',
+            message: 'hostNetwork: no\u001b[31m',
+            lastTransitionTime: time,
+          },
+        ],
+      }),
+    },
+    'RefusedByProvider',
+    'RefusedByProvider',
+  ],
+];
+for (const [name, more, reason, conditionReason] of waiting) {
+  test(`Pending, and why: ${name}`, () => {
+    const status = localPodStatus(input(more));
+    assert.is(status?.phase, 'Pending');
+    assert.is(status?.reason, reason);
+    assert.is(condition(status, offloaded)?.reason, conditionReason);
+    assert.not.match(condition(status, offloaded)?.message ?? '', '\u001b');
+  });
+}
+
+test('the provider’s scheduler finds no node', () => {
+  const remote = {
+    phase: 'Pending',
+    conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: '0/1 nodes' }],
+  };
+  const status = localPodStatus(input({ shadow: shadow(remote) }));
+  assert.is(condition(status, offloaded)?.reason, 'UnschedulableAtProvider');
+  assert.match(condition(status, offloaded)?.message ?? '', /0\/1 nodes/);
+  assert.is(condition(status, 'PodScheduled'), undefined);
+});
+
+test('only known fields of bounded length come through', () => {
+  const wild = running({
+    phase: 'Exploded',
+    qosClass: 'BestEffort',
+    message: 'x'.repeat(100_000),
+    startTime: '2099-01-01T00:00:00Z',
+    conditions: [
+      { type: 'Ready', status: 'Perhaps' },
+      { type: 'ContainersReady', status: 'True', lastTransitionTime: 'yesterday' },
+      { type: 'evil.example/Owned', status: 'True' },
+    ],
+    containerStatuses: [
+      { name: 'stranger', ready: true },
+      {
+        name: 'main',
+        ready: 'yes',
+        restartCount: -1,
+        containerID: 'nonsense',
+        state: { terminated: { exitCode: 'x' }, running: {} },
+        resources: {},
+      },
+    ],
+    nominatedNodeName: 'n',
+  });
+  const status = localPodStatus(input({ shadow: shadow(wild) }));
+  assert.is(status?.phase, 'Pending');
+  assert.is(status?.message?.length, 1024);
+  assert.is(status?.startTime, '2026-01-01T00:00:00Z');
+  assert.equal(
+    status?.conditions?.map((each) => each.type),
+    ['ContainersReady', offloaded],
+  );
+  assert.is(condition(status, 'ContainersReady')?.lastTransitionTime, '2026-01-01T00:00:00Z');
+  assert.equal(status?.containerStatuses, [
+    {
+      name: 'main',
+      ready: false,
+      restartCount: 0,
+      image: '',
+      imageID: '',
+      state: { terminated: { exitCode: 255 } },
+    },
+  ]);
+  assert.not.ok('qosClass' in (status ?? {}));
+  assert.not.ok('nominatedNodeName' in (status ?? {}));
+});
+
+test('a finished pod is never touched again', () => {
+  const finished = pod({ status: { phase: 'Succeeded' } });
+  assert.is(localPodStatus(input({ pod: finished, shadow: shadow(running()) })), undefined);
+});
+
+test('the end of a pod that is always restarted is a restart', () => {
+  const evicted = shadow(running({ phase: 'Failed', reason: 'Evicted' }));
+  assert.is(
+    localPodStatus(input({ pod: pod({ status: { phase: 'Running' } }), shadow: evicted }))?.phase,
+    'Running',
+  );
+  const once = pod({ spec: { containers: [{ name: 'main' }], restartPolicy: 'Never' } });
+  assert.is(localPodStatus(input({ pod: once, shadow: evicted }))?.phase, 'Failed');
+});
+
+test('while the provider makes the pod again, it is not Ready', () => {
+  const gone = shadow(running());
+  gone.status?.conditions?.push({
+    type: 'Running',
+    status: 'False',
+    reason: 'PodMissing',
+    message: '',
+    lastTransitionTime: time,
+  });
+  assert.is(condition(localPodStatus(input({ shadow: gone })), 'Ready')?.reason, 'PodMissing');
+});
+
+test('a lost record does not turn a running pod back', () => {
+  assert.is(localPodStatus(input({ pod: pod({ status: { phase: 'Running' } }) })), undefined);
+});
+
+test('Ready needs the readiness gates that are opened here', () => {
+  const gated = pod({
+    spec: { containers: [{ name: 'main' }], readinessGates: [{ conditionType: 'example.com/lb' }] },
+  });
+  assert.is(
+    condition(localPodStatus(input({ pod: gated, shadow: shadow(running()) })), 'Ready')?.status,
+    'False',
+  );
+  gated.status = { conditions: [{ type: 'example.com/lb', status: 'True' }] };
+  assert.is(
+    condition(localPodStatus(input({ pod: gated, shadow: shadow(running()) })), 'Ready')?.status,
+    'True',
+  );
+});
+
+test('what is there already is not written again', () => {
+  const status = localPodStatus(input({ shadow: shadow(running()) }))!;
+  const seen = {
+    ...status,
+    qosClass: 'BestEffort',
+    conditions: [...(status.conditions ?? []), { type: 'PodScheduled', status: 'True' }],
+  };
+  assert.not(podStatusDiffers(seen, status));
+  const again = localPodStatus(
+    input({ pod: pod({ status: seen }), shadow: shadow(running()), now: now + 60_000 }),
+  )!;
+  assert.not(podStatusDiffers(seen, again));
+  assert.ok(podStatusDiffers({ ...seen, podIP: '10.128.3.9' }, status));
+  assert.ok(podStatusDiffers({ ...seen, reason: 'RefusedByProvider' }, status), 'an old reason has to go');
+  assert.ok(podStatusDiffers({ ...seen, conditions: [] }, status));
+});
+
+test.run();
