@@ -67,24 +67,20 @@ export async function observeHost(
   signal: AbortSignal,
 ): Promise<ObservedHost> {
   const observed: ObservedHost = { addresses: [], routes: [], rules: [], foreign: [] };
-  for (const family of [4, 6] as const) {
-    const answer = await run('ip', [`-${family}`, '-json', '-force', '-batch', '-'], {
-      input: `addr show dev ${device}\nroute show table ${routingTable}\nrule show\n`,
-      signal,
-    });
-    readFamily(answer.stdout, family, observed);
-  }
-  // A device without an address of a family is not listed for it.
-  if (observed.link === undefined) {
-    const link = await run('ip', ['-json', 'link', 'show', 'dev', device], { signal });
-    if (link.code === 0) readLink(addressesShape.parse(JSON.parse(link.stdout)), observed);
-  }
-  const table = await readTable(run, signal);
+  const families = [4, 6] as const;
+  const input = `addr show dev ${device}\nroute show table ${routingTable}\nrule show\n`;
+  const [link, table, foreign, ...byFamily] = await Promise.all([
+    run('ip', ['-json', 'link', 'show', 'dev', device], { signal }),
+    readTable(run, signal),
+    Promise.all(foreignChains.map(({ family, chain }) => readForeignChain(run, family, chain, signal))),
+    ...families.map((family) =>
+      run('ip', [`-${family}`, '-json', '-force', '-batch', '-'], { input, signal }),
+    ),
+  ]);
+  if (link.code === 0) readLink(addressesShape.parse(JSON.parse(link.stdout)), observed);
+  byFamily.forEach((answer, index) => readFamily(answer.stdout, families[index] ?? 4, observed));
   if (table !== undefined) observed.table = table;
-  for (const { family, chain } of foreignChains) {
-    const found = await readForeignChain(run, family, chain, signal);
-    if (found !== undefined) observed.foreign.push(found);
-  }
+  observed.foreign.push(...foreign.filter((found) => found !== undefined));
   return observed;
 }
 

@@ -58,8 +58,9 @@ export class ClusterBed {
     this.#plane = plane;
     await this.apply(...crdManifests());
     await plane.kubectl(['wait', '--for=condition=Established', '--timeout=20s', 'crd', '--all']);
+    await this.addNamespace(namespace);
+    await this.addNamespace('default');
     await this.apply(
-      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
       {
         apiVersion: 'v1',
         kind: 'Secret',
@@ -76,7 +77,7 @@ export class ClusterBed {
       clusterID: this.id,
       podCIDRs: [this.podRange],
       serviceCIDRs: ['10.96.0.0/16'],
-      nodeCIDRs: ['198.51.100.0/24'],
+      nodeCIDRs: [`${this.#bed.network}.0/24`],
       externalCIDR: this.externalCIDR,
       mtu: 1420,
     });
@@ -92,7 +93,7 @@ export class ClusterBed {
 
     for (const [name, host] of Object.entries(nodes)) {
       const space = this.#bed.addNode(`${this.id}-${name}`, host, this.podRange);
-      this.nodes.set(name, { space, address: `198.51.100.${host}`, log: [] });
+      this.nodes.set(name, { space, address: `${this.#bed.network}.${host}`, log: [] });
       await this.apply({
         apiVersion: 'v1',
         kind: 'Node',
@@ -165,6 +166,16 @@ export class ClusterBed {
     await this.status('node', name, {
       addresses: [{ type: 'InternalIP', address: this.node(name).address }],
       conditions: [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }],
+    });
+  }
+
+  /** With the service account that every pod needs; no controller makes it here. */
+  async addNamespace(name: string): Promise<void> {
+    await this.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+    await this.apply({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'default', namespace: name },
     });
   }
 

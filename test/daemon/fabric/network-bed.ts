@@ -1,4 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { createServer, connect, type Server } from 'node:net';
 import { createNamespace, type TestNamespace } from '../host/namespace.ts';
 
@@ -12,7 +13,9 @@ export class NetworkBed {
   readonly #processes = new Set<ChildProcess>();
   readonly #servers: Server[] = [];
   readonly #link: string;
-  readonly hostAddress = '198.51.100.254';
+  /** Three octets of the bridge's network; at random, so that several beds stand side by side. */
+  readonly network = `172.31.${randomBytes(1)[0]}`;
+  readonly hostAddress = `${this.network}.254`;
   #links = 0;
 
   constructor() {
@@ -21,9 +24,13 @@ export class NetworkBed {
     this.#hub.run(`ip link add up0 type veth peer name ${this.#link} netns 1; ip link set up0 master br0 up`);
     const command = `ip addr add ${this.hostAddress}/24 dev ${this.#link}; ip link set ${this.#link} up`;
     execFileSync('sh', ['-ec', command], { timeout: 10_000 });
+    // Whoever ends the test before its time gets the same order.
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => void this.close().finally(() => process.exit(1)));
+    }
   }
 
-  /** A node at `198.51.100.<host>`, with the rules that a CNI and kube-proxy would make for `podRange`. */
+  /** A node at `<network>.<host>`, with the rules that a CNI and kube-proxy would make for `podRange`. */
   addNode(label: string, host: number, podRange: string): TestNamespace {
     const space = createNamespace(label);
     this.#spaces.push(space);
@@ -33,7 +40,7 @@ export class NetworkBed {
     );
     space.run(
       [
-        `ip addr add 198.51.100.${host}/24 dev eth0; ip link set eth0 up; ip route add default via ${this.hostAddress}`,
+        `ip addr add ${this.network}.${host}/24 dev eth0; ip link set eth0 up; ip route add default via ${this.hostAddress}`,
         'sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1',
         'iptables-nft -P FORWARD DROP',
         `iptables-nft -A FORWARD -s ${podRange} -i eth0 -j ACCEPT; iptables-nft -A FORWARD -d ${podRange} -o eth0 -j ACCEPT`,
@@ -56,7 +63,7 @@ export class NetworkBed {
       `ip link add ${port} type veth peer name eth0 netns ${space.name}; ip link set ${port} up; ip route add ${address}/32 dev ${port}; sysctl -qw net.ipv4.conf.${port}.proxy_arp=1`,
     );
     space.run(
-      `ip addr add ${address}/32 dev eth0; ip link set eth0 up; ip route add 169.254.1.1 dev eth0; ip route add default via 169.254.1.1 onlink`,
+      `ip addr add ${address}/32 dev eth0; ip link set eth0 up; ip route add 169.254.1.1 dev eth0; ip route add default via 169.254.1.1 dev eth0`,
     );
     node.run(`ip addr add 169.254.1.1/32 dev ${port}`);
     this.start(space, ['socat', 'TCP-LISTEN:8080,fork,reuseaddr', 'SYSTEM:echo $SOCAT_PEERADDR']);
