@@ -215,6 +215,7 @@ async function askGuestbook(demo: Demo): Promise<void> {
               name: 'client',
               image: 'registry.k8s.io/e2e-test-images/agnhost:2.56',
               args: ['netexec', '--http-port=8080'],
+              readinessProbe: { httpGet: { path: '/healthz', port: 8080 }, periodSeconds: 1 },
             },
           ],
         },
