@@ -2,6 +2,7 @@
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
 import { createApplied } from '../kube/applied.ts';
+import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { isAlreadyExists } from '../kube/errors.ts';
@@ -149,11 +150,17 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
     if (!hasFinalizer(peering, tenantFinalizer)) return;
     const tenant = tenantNamespaceOf(peering);
     const twins = world.twins.listIn(tenant);
+    const namespaces = world.namespaces
+      .list()
+      .filter((each) => each.metadata.labels?.[labels.peering] === peering.metadata.name.slice(0, 63))
+      .map((each) => each.metadata.name)
+      .filter((name) => name !== tenant);
     const deadlineAt = Date.parse(peering.metadata.deletionTimestamp ?? '') + deletionMilliseconds;
     const namespaceRef = { kind: kind.namespace, name: tenant };
     const present = await kube.get(namespaceRef, signal);
     const ours = present?.metadata.annotations?.[ownerAnnotation] === peering.metadata.uid;
     const over = clock.now() >= deadlineAt;
+    const left = [...namespaces, ...(ours ? [tenant] : [])].sort();
     if (ours) {
       // First of all nobody can act for the consumer any more.
       await kube.delete({ kind: kind.secret, namespace: tenant, name: identitySecret }, {}, signal);
@@ -165,39 +172,35 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
       if (twins.length === 0 && present?.metadata.deletionTimestamp === undefined) {
         await kube.delete(namespaceRef, { uid: present?.metadata.uid ?? '' }, signal);
       }
-      if (!over) {
-        await applyStatus(
-          {
-            kube,
-            fieldManager,
-            object: peering,
-            now: clock.now(),
-            fields: {
-              tenantNamespace: tenant,
-              identitySecretName: identitySecret,
-              residue: twins
-                .map((twin) => `namespace ${twin.status?.namespace ?? twin.spec.namespace}`)
-                .slice(0, 64),
-            },
-            findings: [
-              {
-                type: 'Ready',
-                status: 'False',
-                reason: reasons.Deleting,
-                message: `being removed; ${twins.length === 0 ? `waiting for namespace ${tenant} to go` : `${twins.length} twin namespaces are left`}`,
-              },
-            ],
+    }
+    if (left.length > 0 && !over) {
+      await applyStatus(
+        {
+          kube,
+          fieldManager,
+          object: peering,
+          now: clock.now(),
+          fields: {
+            tenantNamespace: tenant,
+            identitySecretName: identitySecret,
+            residue: left.map((name) => `namespace ${name}`).slice(0, 64),
           },
-          signal,
-        );
-        return { requeueAfterMilliseconds: Math.min(1000, Math.max(50, deadlineAt - clock.now())) };
-      }
-      events.emit(
-        peering,
-        'Warning',
-        'Residue',
-        `removed, but still being deleted: ${[tenant, ...twins.map((twin) => twin.spec.namespace)].join(', ').slice(0, 900)}`,
+          findings: [
+            {
+              type: 'Ready',
+              status: 'False',
+              reason: reasons.Deleting,
+              message: `being removed; waiting for ${left.slice(0, 10).join(', ')} to go`,
+            },
+          ],
+        },
+        signal,
       );
+      return { requeueAfterMilliseconds: Math.min(1000, Math.max(50, deadlineAt - clock.now())) };
+    }
+    if (left.length > 0) {
+      const message = `removed, but still being deleted: ${left.join(', ').slice(0, 900)}`;
+      events.emit(peering, 'Warning', 'Residue', message);
     }
     const remote = peering.spec.remoteCluster;
     const others = [...world.incoming.list(), ...world.outgoing.list()];

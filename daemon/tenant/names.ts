@@ -47,6 +47,8 @@ export const reasons = {
   NameConflict: 'NameConflict',
   /** The name is kept for the system. */
   NameReserved: 'NameReserved',
+  /** More twins than a consumer can have. */
+  TooMany: 'TooMany',
   /** The peering of the object is not there (any more). */
   NoPeering: 'NoPeering',
   Deleting: 'Deleting',

@@ -84,6 +84,12 @@ export function realPod(
 export const isPodOf = (pod: Pod, shadow: ShadowPod): boolean =>
   pod.metadata.ownerReferences?.some((owner) => owner.uid === shadow.metadata.uid) ?? false;
 
+/** How often the pod was made again, by what was written on it. */
+export function restartsOf(pod: Pod | undefined): number {
+  const count = Number(pod?.metadata.annotations?.[restartsAnnotation] ?? 0);
+  return Number.isSafeInteger(count) && count > 0 ? count : 0;
+}
+
 /** Succeeded or Failed: it will not run again. */
 export const isFinished = (pod: Pod | undefined): boolean =>
   pod?.status?.phase === 'Succeeded' || pod?.status?.phase === 'Failed';

@@ -11,7 +11,15 @@ import { applyStatus } from '../kube/status.ts';
 import type { Pod } from '../kube/types.ts';
 import { admit, type Admission } from './admit.ts';
 import { deletionGraceAnnotation, fieldManager, reasons, tenantFinalizer } from './names.ts';
-import { hasEnded, imageChanges, isPodOf, realPod, runningFinding, shownStatus } from './real-pod.ts';
+import {
+  hasEnded,
+  imageChanges,
+  isPodOf,
+  realPod,
+  restartsOf,
+  runningFinding,
+  shownStatus,
+} from './real-pod.ts';
 import type { Ledger, World } from './world.ts';
 
 /** What is refused for want of room or by another admission is tried again, though nothing here changes. */
@@ -30,6 +38,10 @@ export function askedGrace(shadow: ShadowPod): number | undefined {
   if (text === undefined || !/^\d{1,5}$/.test(text)) return undefined;
   return Math.min(Number(text), 3600);
 }
+
+/** A quota that was made a moment ago forbids everything until Kubernetes has counted: no refusal, but soon over. */
+const isQuotaUnknown = (error: unknown): boolean =>
+  isForbidden(error) && error.message.includes('status unknown for quota');
 
 /** The reconciler. Keys are `twin/name`. */
 export function reconcileShadowPod(context: ControllerContext, world: World, ledger: Ledger) {
@@ -101,7 +113,8 @@ export function reconcileShadowPod(context: ControllerContext, world: World, led
     const twin = world.namespaces.byKey(shadow.metadata.namespace ?? '');
     const peering = world.peeringOfTwin(twin);
     let pod = world.pods.byKey(key);
-    const restarts = shadow.status?.restarts ?? 0;
+    // The pod itself says how often it was made: the cache may not show yet what was written of it.
+    const restarts = Math.max(shadow.status?.restarts ?? 0, restartsOf(pod));
     const refuse = async (reason: Finding['reason'], message: string, retry?: Outcome) => {
       ledger.release(key);
       if (reason !== reasons.Preparing) events.emit(shadow, 'Warning', reason, message);
@@ -185,6 +198,9 @@ export function reconcileShadowPod(context: ControllerContext, world: World, led
             },
           );
         }
+      } else if (isQuotaUnknown(error)) {
+        ledger.release(key);
+        throw error;
       } else if (isForbidden(error) || isInvalid(error)) {
         return refuse(reasons.NotAdmitted, `the provider’s API server says no: ${messageOf(error)}`, {
           requeueAfterMilliseconds: againMilliseconds,

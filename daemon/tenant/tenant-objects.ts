@@ -2,15 +2,7 @@
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { tenantServiceAccount } from '../../shared/names.ts';
 import { kind, type AnyObject } from '../kube/refs.ts';
-import type {
-  Namespace,
-  PolicyRule,
-  ResourceQuota,
-  Role,
-  RoleBinding,
-  Secret,
-  ServiceAccount,
-} from '../kube/types.ts';
+import type { Namespace, PolicyRule, Role, RoleBinding, Secret, ServiceAccount } from '../kube/types.ts';
 import {
   consumerRole,
   gatewayRole,
@@ -18,7 +10,6 @@ import {
   identitySecret,
   ownerAnnotation,
   peeringLabels,
-  quotaName,
   tenantNamespaceOf,
 } from './names.ts';
 
@@ -108,21 +99,8 @@ export function tenantObjects(peering: IncomingPeering, hawserNamespace: string)
     metadata: { name: tenantServiceAccount, namespace, labels },
     automountServiceAccountToken: false,
   };
-  const quota: ResourceQuota = {
-    apiVersion: 'v1',
-    kind: 'ResourceQuota',
-    metadata: { name: quotaName, namespace, labels },
-    spec: {
-      hard: {
-        pods: '0',
-        'count/twinnamespaces.hawser.dev': '256',
-        'count/leases.coordination.k8s.io': '16',
-      },
-    },
-  };
   return [
     account,
-    quota,
     ...roleWithBinding(consumerRole, namespace, labels, tenantRules, {
       name: tenantServiceAccount,
       namespace,

@@ -15,6 +15,20 @@ import type { World } from './world.ts';
 const graceSeconds = 5;
 const podMilliseconds = 10_000;
 
+/** Twins of one consumer: each costs this cluster a namespace. */
+export const mostTwins = 256;
+
+/** Is the twin one too many? The oldest ones stay. Pure. */
+export function isBeyondLimit(
+  twin: TwinNamespace,
+  all: readonly TwinNamespace[],
+  limit = mostTwins,
+): boolean {
+  if (all.length <= limit || twin.status?.namespace !== undefined) return false;
+  const age = (each: TwinNamespace) => `${each.metadata.creationTimestamp ?? ''}/${each.metadata.name}`;
+  return all.filter((each) => each.status?.namespace !== undefined || age(each) < age(twin)).length >= limit;
+}
+
 /** The reconciler. Keys are `tenant namespace/name` of TwinNamespaces. */
 export function reconcileTwin(context: ControllerContext, world: World) {
   const { kube, clock, events } = context;
@@ -57,6 +71,11 @@ export function reconcileTwin(context: ControllerContext, world: World) {
       return;
     }
     const name = twin.spec.namespace;
+    if (isBeyondLimit(twin, world.twins.listIn(twin.metadata.namespace ?? ''))) {
+      const message = `a consumer can have ${mostTwins} twins here; take offloading from another namespace first`;
+      await report(twin, { status: 'False', reason: reasons.TooMany, message }, signal);
+      return { requeueAfterMilliseconds: 60_000 };
+    }
     const present = await kube.get({ kind: kind.namespace, name }, signal);
     const problem = nameProblem(twin, present);
     if (problem !== undefined) {
@@ -122,12 +141,12 @@ export function reconcileTwin(context: ControllerContext, world: World) {
     if (present !== undefined && present.metadata.annotations?.[ownerAnnotation] === twin.metadata.uid) {
       const deadlineAt = Date.parse(twin.metadata.deletionTimestamp ?? '') + podMilliseconds;
       const isEmpty = await empty(name, deadlineAt, signal);
-      if (isEmpty && present.metadata.deletionTimestamp === undefined) {
+      if (!isEmpty) return { requeueAfterMilliseconds: 250 };
+      if (present.metadata.deletionTimestamp === undefined) {
         await kube.delete(ref, { uid: present.metadata.uid ?? '' }, signal);
       }
-      // Its end is seen in the cache of namespaces; the rest is for what the cache could miss.
-      return { requeueAfterMilliseconds: isEmpty ? 2000 : 250 };
     }
+    // Kubernetes deletes what is left of the namespace some seconds later; the peering's own end waits for that.
     await removeFinalizer(kube, twin, tenantFinalizer, signal);
   }
 

@@ -1,0 +1,262 @@
+/** Twins and shadow pods against a real API server: no kubelet is needed to see what is made, kept and ended. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { kind, type Pod, type Ref } from '../../../daemon/kube/index.ts';
+import { runTenant } from '../../../daemon/tenant/index.ts';
+import type { IncomingPeering } from '../../../shared/api/peerings.ts';
+import type { ShadowPod, TwinNamespace } from '../../../shared/api/offloading.ts';
+import { findCondition } from '../../../shared/conditions.ts';
+import { Cluster, eventually, namespace } from '../clusters.ts';
+
+const test = suite('tenants');
+let cluster: Cluster;
+const apiVersion = 'hawser.dev/v1alpha1';
+const tenant = 'hawser-tenant-consumer-abc123';
+const twin = 'shop-consumer-abc123';
+const spec = { containers: [{ name: 'a', image: 'example.com/a:1' }], terminationGracePeriodSeconds: 0 };
+
+const peering = (grant: Partial<IncomingPeering['spec']['grant']> = {}): IncomingPeering => ({
+  apiVersion,
+  kind: 'IncomingPeering',
+  metadata: { name: 'consumer-abc123' },
+  spec: {
+    remoteCluster: 'consumer-abc123',
+    peering: 'default',
+    grant: { cpu: '1', memory: '2Gi', pods: 3, podSecurity: 'baseline', ...grant },
+    desired: 'Active',
+  },
+});
+const twinObject = (name: string, wanted: string): TwinNamespace => ({
+  apiVersion,
+  kind: 'TwinNamespace',
+  metadata: { name, namespace: tenant },
+  spec: { sourceNamespace: name, sourceUID: 'u1', namespace: wanted },
+});
+const shadow = (name: string, pod: object = spec): ShadowPod => ({
+  apiVersion,
+  kind: 'ShadowPod',
+  metadata: { name, namespace: twin },
+  spec: {
+    podUID: `uid-${name}`,
+    labels: {
+      app: 'shop',
+      'hawser.dev/origin': 'forged',
+      'policy.example.com/skip': 'true',
+      'app.kubernetes.io/name': 'n',
+    },
+    annotations: { note: 'kept', 'cni.example.org/address': 'dropped' },
+    pod: pod as Record<string, unknown>,
+  },
+});
+const getShadow = (name: string) =>
+  cluster.kube.get({ kind: kind.shadowPod, namespace: twin, name }, cluster.signal);
+const getPod = (name: string) => cluster.kube.get({ kind: kind.pod, namespace: twin, name }, cluster.signal);
+const admitted = async (name: string) =>
+  findCondition((await getShadow(name))?.status?.conditions, 'Admitted');
+
+test.before(async () => {
+  cluster = await Cluster.start({ name: 'tenants' });
+  cluster.startController({ tenant: runTenant });
+});
+test.after(() => cluster?.stop());
+
+test('an incoming peering becomes a tenant', async () => {
+  const started = Date.now();
+  await cluster.kube.create(peering(), cluster.signal);
+  const ready = await eventually('TenantReady', async () => {
+    const object = await cluster.kube.get(
+      { kind: kind.incomingPeering, name: 'consumer-abc123' },
+      cluster.signal,
+    );
+    return findCondition(object?.status?.conditions, 'TenantReady')?.status === 'True' && object;
+  });
+  console.log(`\n  tenant ready after ${Date.now() - started} ms`);
+  assert.is(ready.status?.tenantNamespace, tenant);
+  assert.is(ready.status?.observedGeneration, ready.metadata.generation);
+});
+
+test('a twin is made with what limits it', async () => {
+  const started = Date.now();
+  await cluster.kube.create(twinObject('shop', twin), cluster.signal);
+  await eventually('Bound', async () => {
+    const object = await cluster.kube.get(
+      { kind: kind.twinNamespace, namespace: tenant, name: 'shop' },
+      cluster.signal,
+    );
+    return object?.status?.namespace === twin;
+  });
+  console.log(`  twin bound after ${Date.now() - started} ms`);
+  const made = await cluster.kube.get({ kind: kind.namespace, name: twin }, cluster.signal);
+  assert.is(made?.metadata.labels?.['pod-security.kubernetes.io/enforce'], 'baseline');
+  const refs: Ref[] = [
+    { kind: kind.resourceQuota, name: 'hawser-grant' },
+    { kind: kind.limitRange, name: 'hawser-defaults' },
+    { kind: kind.networkPolicy, name: 'hawser-isolation' },
+    { kind: kind.role, name: 'hawser-consumer' },
+    { kind: kind.roleBinding, name: 'hawser-consumer' },
+    { kind: kind.serviceAccount, name: 'default' },
+  ];
+  for (const ref of refs) {
+    assert.ok(await cluster.kube.get({ ...ref, namespace: twin }, cluster.signal), ref.name);
+  }
+});
+
+test('a namespace that is somebody else’s stays theirs', async () => {
+  for (const [name, wanted] of [
+    ['theirs', 'default'],
+    ['system', 'kube-system'],
+    ['hawser', namespace],
+    ['future', 'kube-future'],
+  ] as const) {
+    await cluster.kube.create(twinObject(name, wanted), cluster.signal);
+    const refused = await eventually('it is refused', async () => {
+      const ref = { kind: kind.twinNamespace, namespace: tenant, name };
+      return findCondition((await cluster.kube.get(ref, cluster.signal))?.status?.conditions, 'Bound');
+    });
+    assert.is(refused.status, 'False');
+    assert.match(refused.reason, /^Name(Conflict|Reserved)$/);
+    await cluster.kube.delete({ kind: kind.twinNamespace, namespace: tenant, name }, {}, cluster.signal);
+  }
+  const kept = await cluster.kube.get({ kind: kind.namespace, name: 'default' }, cluster.signal);
+  assert.is(kept?.metadata.deletionTimestamp, undefined);
+  assert.is(kept?.metadata.labels?.['hawser.dev/origin'], undefined);
+});
+
+test('a shadow becomes a pod, with the provider’s labels', async () => {
+  const started = Date.now();
+  await cluster.kube.create(shadow('one'), cluster.signal);
+  const pod = await eventually('the pod is there', () => getPod('one'));
+  console.log(`  pod made after ${Date.now() - started} ms`);
+  assert.equal(pod.metadata.labels, {
+    app: 'shop',
+    'app.kubernetes.io/name': 'n',
+    'hawser.dev/origin': 'consumer-abc123',
+    'hawser.dev/origin-namespace': 'shop',
+    'hawser.dev/peering': 'consumer-abc123',
+    'hawser.dev/remote-cluster': 'consumer-abc123',
+  });
+  assert.is(pod.metadata.annotations?.['note'], 'kept');
+  assert.is(pod.metadata.annotations?.['cni.example.org/address'], undefined);
+  assert.is(pod.metadata.annotations?.['hawser.dev/origin-pod-uid'], 'uid-one');
+  await eventually('Admitted', async () => (await admitted('one'))?.status === 'True');
+});
+
+test('the pod’s status is mirrored at once', async () => {
+  const status = { phase: 'Running', podIP: '10.244.1.7', podIPs: [{ ip: '10.244.1.7' }] };
+  await cluster.kube.patch<Pod>(
+    { kind: kind.pod, namespace: twin, name: 'one' },
+    { status },
+    { type: 'merge', subresource: 'status' },
+    cluster.signal,
+  );
+  const started = Date.now();
+  await eventually('it is mirrored', async () => {
+    const shown = (await getShadow('one'))?.status;
+    return (
+      shown?.pod?.['podIP'] === '10.244.1.7' && findCondition(shown.conditions, 'Running')?.status === 'True'
+    );
+  });
+  console.log(`  status mirrored after ${Date.now() - started} ms`);
+});
+
+test('a pod that is deleted comes back', async () => {
+  const before = await getPod('one');
+  await cluster.kube.delete({ kind: kind.pod, namespace: twin, name: 'one' }, {}, cluster.signal);
+  const after = await eventually('another one', async () => {
+    const pod = await getPod('one');
+    return pod?.metadata.uid !== before?.metadata.uid && pod;
+  });
+  assert.is(after.metadata.annotations?.['hawser.dev/restarts'], '1');
+  await eventually('it is counted', async () => (await getShadow('one'))?.status?.restarts === 1);
+});
+
+test('what is not allowed is said on the shadow', async () => {
+  await cluster.kube.create(shadow('bad', { ...spec, hostNetwork: true }), cluster.signal);
+  const condition = await eventually('it is refused', () => admitted('bad'));
+  assert.is(condition.status, 'False');
+  assert.match(condition.message, /^hostNetwork: /);
+  assert.is(await getPod('bad'), undefined);
+  await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'bad' }, {}, cluster.signal);
+});
+
+test('the grant holds over many at once, and who waited comes in when there is room', async () => {
+  const names = Array.from({ length: 8 }, (_, index) => `many-${index}`);
+  await Promise.all(names.map((name) => cluster.kube.create(shadow(name), cluster.signal)));
+  await eventually('all are decided', async () =>
+    (await Promise.all(names.map(admitted))).every((each) => each !== undefined),
+  );
+  const pods = async () => (await cluster.kube.list(kind.pod, { namespace: twin }, cluster.signal)).items;
+  assert.is((await pods()).length, 3);
+  const inside = (await pods()).map((each) => each.metadata.name).filter((name) => name.startsWith('many'));
+  await cluster.kube.delete(
+    { kind: kind.shadowPod, namespace: twin, name: inside[0] ?? '' },
+    {},
+    cluster.signal,
+  );
+  await eventually('another takes its place', async () => {
+    const now = (await pods()).map((each) => each.metadata.name);
+    return now.length === 3 && !now.includes(inside[0] ?? '');
+  });
+  const used = await cluster.kube.get(
+    { kind: kind.incomingPeering, name: 'consumer-abc123' },
+    cluster.signal,
+  );
+  await eventually('it is shown as used', async () => {
+    const now = await cluster.kube.get(
+      { kind: kind.incomingPeering, name: 'consumer-abc123' },
+      cluster.signal,
+    );
+    return (
+      now?.status?.used?.pods === 3 &&
+      findCondition(now.status.conditions, 'QuotaAvailable')?.status === 'False'
+    );
+  });
+  assert.ok(used);
+});
+
+test('a shadow that is deleted stays until its pod is gone', async () => {
+  await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'one' }, {}, cluster.signal);
+  await eventually('it is gone', async () => (await getShadow('one')) === undefined);
+  assert.is(await getPod('one'), undefined);
+});
+
+test('a deleted identity Secret revokes, and stays away', async () => {
+  const ref = { kind: kind.secret, namespace: tenant, name: 'hawser-identity' };
+  assert.ok(await cluster.kube.get(ref, cluster.signal));
+  await cluster.kube.delete(ref, {}, cluster.signal);
+  await eventually('Revoked', async () => {
+    const object = await cluster.kube.get(
+      { kind: kind.incomingPeering, name: 'consumer-abc123' },
+      cluster.signal,
+    );
+    return findCondition(object?.status?.conditions, 'Revoked')?.status === 'True';
+  });
+  assert.is(await cluster.kube.get(ref, cluster.signal), undefined);
+  // Another token is another beginning.
+  await cluster.kube.patch(
+    { kind: kind.incomingPeering, name: 'consumer-abc123' },
+    { spec: { tokenName: 'another' } },
+    { type: 'merge' },
+    cluster.signal,
+  );
+  await eventually('it is there again', () => cluster.kube.get(ref, cluster.signal));
+});
+
+test('the end of a peering is the end of all of it', async () => {
+  const started = Date.now();
+  await cluster.kube.delete({ kind: kind.incomingPeering, name: 'consumer-abc123' }, {}, cluster.signal);
+  await eventually(
+    'nothing is left',
+    async () => {
+      const left = (await cluster.kube.list(kind.namespace, {}, cluster.signal)).items.map(
+        (each) => each.metadata.name,
+      );
+      const peerings = await cluster.kube.list(kind.incomingPeering, {}, cluster.signal);
+      return peerings.items.length === 0 && !left.includes(tenant) && !left.includes(twin);
+    },
+    30_000,
+  );
+  console.log(`  all gone after ${Date.now() - started} ms`);
+});
+
+test.run();
