@@ -27,17 +27,23 @@ export function createApplied(
     async apply(scope, objects, signal) {
       const known = scopes.get(scope) ?? new Map<string, { text: string; at: number }>();
       scopes.set(scope, known);
-      await Promise.all(
-        objects.map(async (object) => {
-          const key = `${object.kind}/${keyOf(object)}`;
-          const text = stableText(object);
-          const last = known.get(key);
-          if (last !== undefined && last.text === text && clock.now() - last.at < resyncMilliseconds) return;
-          await kube.apply(object, { fieldManager }, signal);
-          known.set(key, { text, at: clock.now() });
-        }),
-      );
+      const applyOne = async (object: AnyObject): Promise<void> => {
+        const key = `${object.kind}/${keyOf(object)}`;
+        const text = stableText(object);
+        const last = known.get(key);
+        if (last !== undefined && last.text === text && clock.now() - last.at < resyncMilliseconds) return;
+        await kube.apply(object, { fieldManager }, signal);
+        known.set(key, { text, at: clock.now() });
+      };
+      // An API server takes a binding only after the role that it names: it checks that nobody gives what they don't have.
+      const [bindings, others] = partition(objects, ({ kind }) => kind.endsWith('RoleBinding'));
+      await Promise.all(others.map(applyOne));
+      await Promise.all(bindings.map(applyOne));
     },
     forget: (scope) => void scopes.delete(scope),
   };
+}
+
+function partition<T>(items: readonly T[], holds: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(holds), items.filter((item) => !holds(item))];
 }
