@@ -113,22 +113,19 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
     if (problem === undefined) {
       const scope = `${peering.metadata.uid}/${present?.metadata.uid ?? 'new'}`;
       if (present === undefined) await kube.apply(tenantNamespaceObject(peering), { fieldManager }, signal);
-      const work: Promise<unknown>[] = [
-        applied.apply(scope, tenantObjects(peering, hawserNamespace), signal),
-      ];
-      if (!secretKnown) {
+      const ensureSecret = async () => {
         // The cache may be behind; only the API server knows.
         const secret = await kube.get(refOf(identitySecretObject(peering)), signal);
         revoked = isRevoked(peering, secret !== undefined);
-        if (secret === undefined && !revoked) {
-          work.push(
-            kube.create(identitySecretObject(peering), signal, { fieldManager }).catch((error: unknown) => {
-              if (!isAlreadyExists(error)) throw error;
-            }),
-          );
-        }
-      }
-      await Promise.all(work);
+        if (secret !== undefined || revoked) return;
+        await kube.create(identitySecretObject(peering), signal, { fieldManager }).catch((error: unknown) => {
+          if (!isAlreadyExists(error)) throw error;
+        });
+      };
+      await Promise.all([
+        applied.apply(scope, tenantObjects(peering, hawserNamespace), signal),
+        ...(secretKnown ? [] : [ensureSecret()]),
+      ]);
     }
     const used = ledger.used(peering.metadata.name);
     await applyStatus(
