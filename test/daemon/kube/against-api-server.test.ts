@@ -78,7 +78,7 @@ test('reads, writes and deletes, with typed errors', async () => {
   // Another object of that name is left alone, and what was meant is gone: success.
   await kube.delete(ref('first'), { uid: 'another' }, signal);
   assert.ok(await kube.get(ref('first'), signal));
-  await kube.delete(ref('first'), { uid: made.metadata.uid! }, signal);
+  await kube.delete(ref('first'), { uid: made.metadata.uid ?? '' }, signal);
   assert.is(await kube.get(ref('first'), signal), undefined);
   await kube.delete(ref('first'), {}, signal);
 });

@@ -1,0 +1,223 @@
+/** What the kube room decides without an API server. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { backoff } from '../../../daemon/kube/clock.ts';
+import { mayTake } from '../../../daemon/kube/leader.ts';
+import { logLine } from '../../../daemon/kube/log.ts';
+import { createQueue } from '../../../daemon/kube/queue.ts';
+import { collectionPath, keyOf, kind, kindOf, objectPath, splitKey } from '../../../daemon/kube/refs.ts';
+import { applyStatus, stableText } from '../../../daemon/kube/status.ts';
+import { kinds } from '../../../shared/api/kinds.ts';
+import { apiVersion } from '../../../shared/api/meta.ts';
+import { nextCondition, ownConditions, setCondition, turnedConditions } from '../../../shared/conditions.ts';
+import type { Condition } from '../../../shared/api/meta.ts';
+
+const refs = suite('refs');
+refs('are those of the kinds’ own schemas', () => {
+  for (const each of kinds) {
+    const found = kindOf({ apiVersion, kind: each.kind });
+    assert.equal(
+      { plural: found.plural, namespaced: found.namespaced },
+      { plural: each.plural, namespaced: each.scope === 'Namespaced' },
+    );
+  }
+  assert.throws(() => kindOf({ apiVersion: 'v1', kind: 'Nothing' }), /refs\.ts/);
+});
+refs('paths are those of the Kubernetes API', () => {
+  assert.is(collectionPath(kind.pod), '/api/v1/pods');
+  assert.is(collectionPath(kind.pod, 'a'), '/api/v1/namespaces/a/pods');
+  assert.is(collectionPath(kind.node, 'a'), '/api/v1/nodes');
+  assert.is(
+    objectPath({ kind: kind.shadowPod, namespace: 'a', name: 'b' }, 'status'),
+    '/apis/hawser.dev/v1alpha1/namespaces/a/shadowpods/b/status',
+  );
+  assert.is(objectPath({ kind: kind.node, name: '../x?y' }), '/api/v1/nodes/..%2Fx%3Fy');
+  assert.throws(() => objectPath({ kind: kind.pod, name: 'b' }), TypeError);
+});
+refs('keys go there and back', () => {
+  assert.is(keyOf({ metadata: { name: 'b', namespace: 'a' } }), 'a/b');
+  assert.equal(splitKey('a/b'), { namespace: 'a', name: 'b' });
+  assert.equal(splitKey('b'), { namespace: undefined, name: 'b' });
+});
+refs.run();
+
+const queues = suite('queue');
+const make = (limit?: number) =>
+  createQueue({
+    baseMilliseconds: 100,
+    mostMilliseconds: 1000,
+    random: () => 1,
+    ...(limit !== undefined && { limit }),
+  });
+queues('a key waits once, and is worked on by one at a time', () => {
+  const queue = make();
+  queue.add('a', 0);
+  queue.add('a', 0);
+  assert.is(queue.take(0), 'a');
+  assert.is(queue.take(0), undefined);
+  queue.add('a', 1);
+  assert.is(queue.take(1), undefined);
+  queue.done('a', 'succeeded', 2);
+  assert.is(queue.take(2), 'a');
+  queue.done('a', 'succeeded', 3);
+  assert.is(queue.take(3), undefined);
+  assert.is(queue.nextDue(), undefined);
+});
+queues('failures wait longer and longer, success forgets them', () => {
+  const queue = make();
+  const pauses: number[] = [];
+  let now = 0;
+  queue.add('a', now);
+  for (let round = 0; round < 6; round++) {
+    assert.is(queue.take(now), 'a');
+    queue.done('a', 'failed', now);
+    const due = queue.nextDue() ?? Number.NaN;
+    pauses.push(due - now);
+    now = due;
+  }
+  assert.equal(pauses, [100, 200, 400, 800, 1000, 1000]);
+  queue.take(now);
+  queue.done('a', 'succeeded', now);
+  assert.is(queue.failures('a'), 0);
+});
+queues('a server that names a time is waited for', () => {
+  const queue = make();
+  queue.add('a', 0);
+  queue.take(0);
+  queue.done('a', 'failed', 0, 5000);
+  assert.is(queue.nextDue(), 5000);
+});
+queues('the earlier of two times holds', () => {
+  const queue = make();
+  queue.addAt('a', 1000);
+  queue.addAt('a', 500);
+  queue.addAt('a', 2000);
+  assert.is(queue.take(499), undefined);
+  assert.is(queue.take(500), 'a');
+});
+queues('what is due first comes first, and a full queue counts what it drops', () => {
+  const queue = make(2);
+  queue.addAt('late', 20);
+  queue.addAt('soon', 10);
+  queue.add('more', 0);
+  assert.is(queue.dropped, 1);
+  assert.is(queue.take(30), 'soon');
+  assert.is(queue.take(30), 'late');
+});
+queues('a change while a failing key is worked on does not make it spin', () => {
+  const queue = make();
+  queue.add('a', 0);
+  queue.take(0);
+  queue.add('a', 0);
+  queue.done('a', 'failed', 0);
+  assert.is(queue.take(99), undefined);
+  assert.is(queue.take(100), 'a');
+});
+queues.run();
+
+const leases = suite('lease');
+const lease = (holderIdentity: string | null) => ({
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  metadata: { name: 'l' },
+  spec: { holderIdentity, leaseDurationSeconds: 10 },
+});
+const seen = { resourceVersion: '1', at: 1000 };
+const table: [string, Parameters<typeof mayTake>, boolean][] = [
+  ['there is none', [undefined, 'me', undefined, 15, 0], true],
+  ['nobody has it', [lease(''), 'me', undefined, 15, 0], true],
+  ['I have it', [lease('me'), 'me', undefined, 15, 0], true],
+  ['another has it, seen first just now', [lease('you'), 'me', undefined, 15, 0], false],
+  ['another has it, and renewed in time', [lease('you'), 'me', seen, 15, 10_999], false],
+  ['another has it, and did not renew', [lease('you'), 'me', seen, 15, 11_000], true],
+];
+for (const [what, input, expected] of table) leases(what, () => assert.is(mayTake(...input), expected));
+leases.run();
+
+const others = suite('small things');
+others('backoff stays in its bounds', () => {
+  assert.is(backoff(0, { base: 100, random: () => 0 }), 50);
+  assert.is(backoff(3, { base: 100, random: () => 1 }), 800);
+  assert.is(backoff(1000, { base: 100, most: 5000, random: () => 1 }), 5000);
+  assert.is(backoff(-1, { base: 100, random: () => 1 }), 100);
+});
+others('logs never hold what is named like a secret', () => {
+  const line = logLine(0, 'info', 'm', {
+    token: 'abc',
+    privateKey: 'abc',
+    nested: { data: { a: 'abc' }, Authorization: 'abc', kept: 1 },
+    error: new Error('it failed'),
+    message: 'not this',
+  });
+  assert.not.ok(line.includes('abc'));
+  assert.equal(JSON.parse(line), {
+    time: '1970-01-01T00:00:00.000Z',
+    level: 'info',
+    message: 'm',
+    token: '[not logged]',
+    privateKey: '[not logged]',
+    nested: { data: '[not logged]', Authorization: '[not logged]', kept: 1 },
+    error: 'it failed',
+  });
+});
+others('equal content is equal text', () => {
+  assert.is(stableText({ b: 1, a: { d: [2, 1], c: undefined } }), stableText({ a: { d: [2, 1] }, b: 1 }));
+});
+others('a status is written only when it changed', async () => {
+  const written: unknown[] = [];
+  const kube = { apply: (object: unknown) => (written.push(object), Promise.resolve(object as never)) };
+  const object = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'p', namespace: 'n', uid: 'u', generation: 3 },
+  };
+  const finding = { type: 'Ready', status: 'True' as const, reason: 'R', message: 'm' };
+  const write = (status?: unknown) =>
+    applyStatus(
+      {
+        kube: kube as never,
+        fieldManager: 'hawser-test',
+        object: { ...object, status },
+        findings: [finding],
+        fields: { a: 1, b: undefined },
+        now: 0,
+      },
+      new AbortController().signal,
+    );
+  assert.ok(await write());
+  const status = (written[0] as { status: unknown }).status;
+  assert.equal(status, {
+    observedGeneration: 3,
+    a: 1,
+    conditions: [{ ...finding, observedGeneration: 3, lastTransitionTime: '1970-01-01T00:00:00Z' }],
+  });
+  assert.not.ok(await write(status));
+  assert.is(written.length, 1);
+});
+others.run();
+
+const conditions = suite('conditions');
+const finding = { type: 'Ready', status: 'True' as const, reason: 'Good', message: 'all is well' };
+const first: Condition = nextCondition(undefined, finding, 0);
+conditions('an unchanged one is the same object', () => {
+  assert.is(nextCondition(first, finding, 9999), first);
+  const list = [first];
+  assert.is(setCondition(list, finding, 9999), list);
+});
+conditions('the time moves with the status only', () => {
+  const said = nextCondition(first, { ...finding, message: 'still well' }, 5000);
+  assert.is(said.lastTransitionTime, first.lastTransitionTime);
+  const turned = nextCondition(first, { ...finding, status: 'False' }, 5000);
+  assert.is(turned.lastTransitionTime, '1970-01-01T00:00:05Z');
+});
+conditions('others’ conditions are left alone, and only one’s own are written', () => {
+  const theirs: Condition = { ...first, type: 'Other' };
+  assert.equal(setCondition([theirs], finding, 0), [theirs, first]);
+  assert.equal(ownConditions([theirs, first], [finding], 0), [first]);
+});
+conditions('what turned is told apart from what was said anew', () => {
+  const said = nextCondition(first, { ...finding, message: 'still well' }, 0);
+  assert.equal(turnedConditions([first], [said]), []);
+  assert.equal(turnedConditions(undefined, [first]), [first]);
+});
+conditions.run();
