@@ -163,7 +163,8 @@ export function createTransport(connection: KubeConnection): Transport {
     },
     async upgrade(method, path, headers, signal) {
       const what = `${method} ${path.split('?')[0]}`;
-      const request = await start(method, path, { connection: 'Upgrade', ...headers }, signal);
+      // What comes is a stream: to a request for JSON the API server answers 406.
+      const request = await start(method, path, { accept: '*/*', connection: 'Upgrade', ...headers }, signal);
       return new Promise((resolve, reject) => {
         const release = abortable(request, what, defaultTimeout, signal);
         const settle = () => {
