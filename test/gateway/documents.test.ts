@@ -138,8 +138,8 @@ test('the environment is read, and what is wrong in it named', () => {
   assert.is(least.certificateDirectory, undefined);
   for (const [environment, name] of [
     [{}, 'KUBERNETES_SERVICE_HOST'],
-    [{ HAWSER_GATEWAY_PORT: '70000' }, 'HAWSER_GATEWAY_PORT'],
-    [{ HAWSER_GATEWAY_METRICS_PORT: 'x' }, 'HAWSER_GATEWAY_METRICS_PORT'],
+    [{ HAWSER_LISTEN_PORT: '70000' }, 'HAWSER_LISTEN_PORT'],
+    [{ HAWSER_METRICS_PORT: 'x' }, 'HAWSER_METRICS_PORT'],
     [{ HAWSER_TENANT_SECONDS: '0' }, 'HAWSER_TENANT_SECONDS'],
     [{ HAWSER_TENANT_SECONDS: '26' }, 'HAWSER_TENANT_SECONDS'],
   ] as const)
