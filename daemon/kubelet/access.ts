@@ -118,12 +118,7 @@ export function createAccess(kube: KubeClient, clock: Clock): Access {
     return user;
   }
 
-  async function review(
-    user: User,
-    wanted: Attributes,
-    nodeName: string | undefined,
-    signal: AbortSignal,
-  ) {
+  async function review(user: User, wanted: Attributes, nodeName: string | undefined, signal: AbortSignal) {
     const answer = (await kube.create(
       {
         apiVersion: kind.subjectAccessReview.apiVersion,

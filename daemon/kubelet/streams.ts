@@ -22,6 +22,9 @@ const passedBack = [
   'sec-websocket-protocol',
 ] as const;
 
+/** Streams are no JSON: an API server that is asked for JSON alone refuses to switch protocols (406). */
+const anything = { accept: '*/*' } as const;
+
 /** Sends the provider's log on as it comes. Ends when either side does. */
 export async function streamLogs(
   route: PodRoute,
@@ -35,7 +38,7 @@ export async function streamLogs(
   signal.addEventListener('abort', end, { once: true });
   try {
     const path = providerPath(route, place.namespace, place.pod);
-    const answer = await place.remote.client.raw('GET', path, {}, ended.signal);
+    const answer = await place.remote.client.raw('GET', path, { headers: anything }, ended.signal);
     response.writeHead(answer.statusCode ?? 502, {
       'content-type': 'text/plain; charset=utf-8',
       'x-content-type-options': 'nosniff',
@@ -72,7 +75,7 @@ export async function joinStreams(
   head: Buffer,
   signal: AbortSignal,
 ): Promise<void> {
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...anything };
   for (const name of passedOn) {
     const value = request.headers[name];
     if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;

@@ -46,7 +46,7 @@ export const features: Readonly<Record<string, Feature>> = {
   peering: runPeering,
   tenant: runTenant,
   fabric: runFabricController,
-  'virtual-nodes': runVirtualNodes,
+  'virtual-nodes': (context, signal) => runVirtualNodes(context, signal),
   reflection: runReflection,
   kubelet: (context, signal) => runKubelet(context, signal),
   webhook: (context, signal) => runPodWebhook(context, signal),

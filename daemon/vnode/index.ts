@@ -1,4 +1,5 @@
 /** Virtual nodes and offloading, the consumer's side: nodes, leases, twins, pods. */
+import { ports } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/index.ts';
 import { runLeases } from './lease.ts';
 import { runNodes } from './nodes.ts';
@@ -6,11 +7,20 @@ import { runOffloading } from './offloading.ts';
 import { runPods } from './pods.ts';
 import { createWorld } from './world.ts';
 
+export interface VirtualNodesOptions {
+  /** Port of the kubelet API, as the nodes announce it. Default `ports.kubelet`. */
+  kubeletPort?: number;
+}
+
 /** Runs until the signal is aborted. One at a time: only the leading controller calls it. */
-export async function runVirtualNodes(context: ControllerContext, signal: AbortSignal): Promise<void> {
+export async function runVirtualNodes(
+  context: ControllerContext,
+  signal: AbortSignal,
+  options: VirtualNodesOptions = {},
+): Promise<void> {
   const world = createWorld(context, signal);
   await Promise.all([
-    runNodes(world, signal),
+    runNodes(world, options.kubeletPort ?? ports.kubelet, signal),
     runLeases(world, signal),
     runOffloading(world, signal),
     runPods(world, signal),

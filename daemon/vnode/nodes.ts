@@ -1,7 +1,7 @@
 /** Keeps one Node per OutgoingPeering: makes it, says how it is, drains it, and takes it down. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
-import { labels, ports } from '../../shared/names.ts';
+import { labels } from '../../shared/names.ts';
 import {
   applyStatus,
   from,
@@ -34,9 +34,9 @@ import { fieldManager, peeringOfNode, vnodeFinalizer, type World } from './world
 const drainRetryMilliseconds = 5_000;
 
 /** Runs until the signal is aborted. */
-export async function runNodes(world: World, signal: AbortSignal): Promise<void> {
+export async function runNodes(world: World, kubeletPort: number, signal: AbortSignal): Promise<void> {
   const { context } = world;
-  const facts = await nodeFacts(world, signal);
+  const facts = await nodeFacts(world, kubeletPort, signal);
   const forRemote = (remoteCluster: string) =>
     world.peerings
       .list()
@@ -243,7 +243,7 @@ async function drain(world: World, peering: OutgoingPeering, signal: AbortSignal
 }
 
 /** The kubelet version that nodes show: the API server's own, so that tools that compare the two are content. */
-async function nodeFacts(world: World, signal: AbortSignal): Promise<NodeFacts> {
+async function nodeFacts(world: World, kubeletPort: number, signal: AbortSignal): Promise<NodeFacts> {
   const { kube, podIP, version, log } = world.context;
   let server = 'v1.0.0';
   try {
@@ -256,7 +256,7 @@ async function nodeFacts(world: World, signal: AbortSignal): Promise<NodeFacts> 
   }
   return {
     address: podIP,
-    kubeletPort: ports.kubelet,
+    kubeletPort,
     version: `${/^v\d+\.\d+\.\d+/.exec(server)?.[0] ?? server}-hawser-${version}`,
     architecture: process.arch === 'x64' ? 'amd64' : process.arch,
   };

@@ -15,7 +15,7 @@ import {
 } from '../../../daemon/kube/index.ts';
 import { runReflection } from '../../../daemon/reflect/index.ts';
 import { runPodWebhook, runVirtualNodes } from '../../../daemon/vnode/index.ts';
-import { freePort } from './port.ts';
+import { freePort } from '../clusters.ts';
 import {
   consumerID,
   eventually,

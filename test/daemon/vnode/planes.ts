@@ -20,7 +20,8 @@ import {
   type Pod,
 } from '../../../daemon/kube/index.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
-import { upControlPlane, type ControlPlane } from '../../testbed/index.ts';
+import { ensurePrograms, up, upControlPlane } from '../../testbed/index.ts';
+import type { RunOptions } from '../../testbed/run.ts';
 
 export const consumerID = 'home';
 export const providerID = 'farm';
@@ -30,15 +31,23 @@ export const hawserNamespace = 'hawser-system';
 export const mappedRange = '10.128.0.0/16';
 
 export interface Side {
-  plane: ControlPlane;
+  url: string;
+  /** PEM. */
+  ca: string;
   kube: KubeClient;
   context: ControllerContext;
+  kubectl(args: readonly string[], options?: RunOptions): Promise<string>;
+  /** Path. */
+  kubeconfig: string;
+  stop(): Promise<void>;
 }
 
 export interface Planes {
   consumer: Side;
   provider: Side;
   signal: AbortSignal;
+  /** Path of the program. */
+  kubectl: string;
   /** Awaits what was started, after `stop`. */
   started: Promise<void>[];
   stop(): Promise<void>;
@@ -64,62 +73,79 @@ export function contextOf(kube: KubeClient, signal: AbortSignal): ControllerCont
 
 async function upSide(name: string, scheduler: boolean, signal: AbortSignal): Promise<Side> {
   const plane = await upControlPlane({ name, controllerManager: true, scheduler });
-  const kube = createKubeClient({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
-  await plane.kubectl(['apply', '--server-side', '-f', '-'], {
-    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: crdManifests() }),
-  });
-  await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=20s']);
-  await kube.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: hawserNamespace } }, signal);
-  return { plane, kube, context: contextOf(kube, signal) };
+  const { url, ca, adminToken } = plane;
+  const how = {
+    url,
+    ca,
+    kubeconfig: plane.kubeconfig,
+    kubectl: (args: readonly string[], options?: RunOptions) => plane.kubectl(args, options),
+    stop: () => plane.stop(),
+  };
+  return equip(createKubeClient({ url, ca, token: () => adminToken }), how, signal);
 }
 
-/** Both control planes, with the tenant feature running at the provider. */
-export async function upPlanes(): Promise<Planes> {
+/** A cluster of the bed: real kubelets, real containers. */
+async function upBedSide(name: string, signal: AbortSignal): Promise<Side> {
+  const bed = await up({ name, clusters: [providerID], nodes: 1 });
+  const cluster = bed.cluster(providerID);
+  const { authority, certificate = '', key = '' } = await cluster.access();
+  const kube = createKubeClient({
+    url: cluster.apiServerUrl,
+    ca: authority,
+    clientCertificate: { certificate, key },
+  });
+  const how = {
+    url: cluster.apiServerUrl,
+    ca: authority,
+    kubectl: (args: readonly string[], options?: RunOptions) => cluster.kubectl(args, options),
+    kubeconfig: cluster.kubeconfig,
+    stop: () => bed.down(),
+  };
+  return equip(kube, how, signal);
+}
+
+/** Installs the kinds and Hawser's namespace. */
+async function equip(
+  kube: KubeClient,
+  how: Omit<Side, 'kube' | 'context'>,
+  signal: AbortSignal,
+): Promise<Side> {
+  await how.kubectl(['apply', '--server-side', '-f', '-'], {
+    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: crdManifests() }),
+  });
+  await how.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=20s']);
+  await kube.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: hawserNamespace } }, signal);
+  return { ...how, kube, context: contextOf(kube, signal) };
+}
+
+/**
+ * A consumer and a provider, with the tenant feature running at the provider.
+ *
+ * @param bedName absent: the provider is a control plane without nodes, too; otherwise a bed of that name
+ */
+export async function upPlanes(bedName?: string): Promise<Planes> {
   const stopped = new AbortController();
   const { signal } = stopped;
   const [consumer, provider] = await Promise.all([
     upSide('consumer', true, signal),
-    upSide('provider', false, signal),
+    bedName === undefined ? upSide('provider', false, signal) : upBedSide(bedName, signal),
   ]);
-  await waitUntilCounted(provider, signal);
   const started = [runTenant(provider.context, signal)];
+  const { kubectl } = await ensurePrograms({ only: ['kubectl'] });
   return {
     consumer,
     provider,
     signal,
+    kubectl,
     started,
     async stop() {
       stopped.abort(new Error('the test has ended'));
       await Promise.allSettled(started);
       consumer.kube.close();
       provider.kube.close();
-      await Promise.all([consumer.plane.stop(), provider.plane.stop()]);
+      await Promise.all([consumer.stop(), provider.stop()]);
     },
   };
-}
-
-/**
- * Waits until the controller manager knows of kinds that were installed after it was started: it looks twice a minute.
- * A quota that counts such a kind and comes too early has no status for five minutes, and denies everything until then.
- */
-async function waitUntilCounted({ kube }: Side, signal: AbortSignal): Promise<void> {
-  for (const end = Date.now() + 60_000; Date.now() < end;) {
-    const quota = await kube.create(
-      {
-        apiVersion: 'v1',
-        kind: 'ResourceQuota',
-        metadata: { name: `probe-${Date.now()}`, namespace: hawserNamespace },
-        spec: { hard: { 'count/shadowpods.hawser.dev': '1' } },
-      },
-      signal,
-    );
-    await new Promise((resolve) => setTimeout(resolve, 2000));
-    const ref = { kind: kind.resourceQuota, namespace: hawserNamespace, name: quota.metadata.name };
-    const counted = (await kube.get(ref, signal))?.status as { used?: object } | undefined;
-    await kube.delete(ref, {}, signal);
-    if (Object.keys(counted?.used ?? {}).length > 0) return;
-  }
-  throw new Error('the controller manager has not learnt of the kinds within a minute');
 }
 
 /** Waits; the check says what is true now, or undefined. */
@@ -171,8 +197,8 @@ export async function meet(planes: Planes): Promise<void> {
   await consumer.kube.create(self, signal);
   await status(consumer, { ...self, status: { clusterID: consumerID } }, signal);
   const identity = {
-    apiServerURL: provider.plane.url,
-    caBundle: provider.plane.ca,
+    apiServerURL: provider.url,
+    caBundle: provider.ca,
     token,
     expiresAt: new Date(Date.now() + 3600_000).toISOString(),
     tenantNamespace: tenant,
