@@ -127,13 +127,18 @@ export function createSessions(
   async function send(name: string, session: Session, client: GatewayClient): Promise<void> {
     const { signal: stop } = session.stop;
     let failures = 0;
+    let refused = 0;
     while (!stop.aborted) {
       const changed = new Promise<void>((resolve) => {
         session.wake = resolve;
       });
       const document = world.remotes.byKey(name)?.status?.localDocument;
       const generation = readStored(document)?.generation;
-      if (document === undefined || generation === undefined || (delivered.get(name) ?? 0) >= generation) {
+      if (
+        document === undefined ||
+        generation === undefined ||
+        Math.max(delivered.get(name) ?? 0, refused) >= generation
+      ) {
         await changed;
         continue;
       }
@@ -145,9 +150,10 @@ export function createSessions(
         onChange(name);
       } catch (error) {
         if (stop.aborted) return;
-        // It holds a newer one of ours: the acknowledgement in its document makes us compose a newer one still.
         if (isProblem(error, 'stale-generation')) {
-          delivered.set(name, generation);
+          // It holds a newer one of ours, from before this cluster lost its own. The next one is newer by the clock.
+          refused = generation;
+          say(name, session, { problem: messageOf(error) });
           continue;
         }
         say(name, session, { problem: messageOf(error) });
