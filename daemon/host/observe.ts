@@ -1,8 +1,16 @@
 /** What is in a node's kernel now, read by the system's tools. */
-import { z } from 'zod';
 import { CommandError, runChecked, type RunCommand } from './command.ts';
 import { nftComment, nftTable, routingTable } from './constants.ts';
 import { foreignChains, type ForeignChain } from './packet-rules.ts';
+import {
+  isRecord,
+  numberOf,
+  readListing,
+  readRecords,
+  recordsOf,
+  textOf,
+  type JSONRecord,
+} from './tool-output.ts';
 
 export interface ObservedHost {
   /** Absent: there is no such device. */
@@ -26,40 +34,6 @@ export interface ObservedRoute {
   metric?: number;
 }
 
-const addressesShape = z.array(
-  z.looseObject({
-    mtu: z.number().optional(),
-    flags: z.array(z.string()).optional(),
-    addr_info: z
-      .array(z.looseObject({ local: z.string(), prefixlen: z.number(), scope: z.string() }))
-      .optional(),
-  }),
-);
-const routesShape = z.array(
-  z.looseObject({
-    dst: z.string(),
-    dev: z.string().optional(),
-    prefsrc: z.string().optional(),
-    type: z.string().optional(),
-    metric: z.number().optional(),
-  }),
-);
-const rulesShape = z.array(
-  z.looseObject({ priority: z.number(), table: z.string().optional(), src: z.string() }),
-);
-const nftShape = z.object({ nftables: z.array(z.record(z.string(), z.unknown())) });
-const ruleShape = z.looseObject({
-  handle: z.number(),
-  comment: z.string().optional(),
-  expr: z.array(z.unknown()),
-});
-const matchShape = z.object({
-  match: z.object({
-    left: z.object({ meta: z.object({ key: z.enum(['iifname', 'oifname']) }) }),
-    right: z.string(),
-  }),
-});
-
 /** Reads everything that a plan speaks of. */
 export async function observeHost(
   run: RunCommand,
@@ -77,7 +51,7 @@ export async function observeHost(
       run('ip', [`-${family}`, '-json', '-force', '-batch', '-'], { input, signal }),
     ),
   ]);
-  if (link.code === 0) readLink(addressesShape.parse(JSON.parse(link.stdout)), observed);
+  if (link.code === 0) readLink(readRecords(link.stdout), observed);
   byFamily.forEach((answer, index) => readFamily(answer.stdout, families[index] ?? 4, observed));
   if (table !== undefined) observed.table = table;
   observed.foreign.push(...foreign.filter((found) => found !== undefined));
@@ -87,50 +61,51 @@ export async function observeHost(
 /** One line of JSON per command that succeeded; told apart by shape, since a failed one leaves no line. */
 function readFamily(stdout: string, family: 4 | 6, observed: ObservedHost): void {
   for (const line of stdout.split('\n')) {
-    if (line.trim() === '') continue;
-    const parsed: unknown = JSON.parse(line);
-    const rules = rulesShape.safeParse(parsed);
-    if (rules.success && rules.data.length > 0) {
-      for (const rule of rules.data) {
-        if (rule.table !== String(routingTable)) continue;
-        const extras = Object.keys(rule).filter(
-          (key) => !['priority', 'src', 'table', 'protocol'].includes(key),
-        );
-        observed.rules.push({
-          family,
-          priority: rule.priority,
-          plain: rule.src === 'all' && extras.length === 0,
-        });
-      }
-      continue;
+    for (const entry of readRecords(line)) {
+      if (entry['ifname'] !== undefined) readLink([entry], observed);
+      else if (entry['dst'] !== undefined && entry['priority'] === undefined)
+        readRoute(entry, family, observed);
+      else readRule(entry, family, observed);
     }
-    const routes = routesShape.safeParse(parsed);
-    if (routes.success && routes.data.length > 0) {
-      for (const route of routes.data) {
-        const host = route.dst.includes('/') ? route.dst : `${route.dst}/${family === 4 ? 32 : 128}`;
-        observed.routes.push({
-          prefix: route.dst === 'default' ? (family === 4 ? '0.0.0.0/0' : '::/0') : host,
-          ...(route.dev !== undefined && { device: route.dev }),
-          ...(route.prefsrc !== undefined && { source: route.prefsrc }),
-          ...(route.type !== undefined && { type: route.type }),
-          ...(route.metric !== undefined && { metric: route.metric }),
-        });
-      }
-      continue;
-    }
-    const addresses = addressesShape.safeParse(parsed);
-    if (addresses.success) readLink(addresses.data, observed);
   }
 }
 
-function readLink(links: z.infer<typeof addressesShape>, observed: ObservedHost): void {
+function readRule(rule: JSONRecord, family: 4 | 6, observed: ObservedHost): void {
+  const priority = numberOf(rule['priority']);
+  if (priority === undefined || rule['table'] !== String(routingTable)) return;
+  const extras = Object.keys(rule).filter((key) => !['priority', 'src', 'table', 'protocol'].includes(key));
+  observed.rules.push({ family, priority, plain: rule['src'] === 'all' && extras.length === 0 });
+}
+
+function readRoute(route: JSONRecord, family: 4 | 6, observed: ObservedHost): void {
+  const destination = textOf(route['dst']) ?? '';
+  const [device, source, type] = [textOf(route['dev']), textOf(route['prefsrc']), textOf(route['type'])];
+  const metric = numberOf(route['metric']);
+  const everything = family === 4 ? '0.0.0.0/0' : '::/0';
+  const whole = destination.includes('/') ? destination : `${destination}/${family === 4 ? 32 : 128}`;
+  observed.routes.push({
+    prefix: destination === 'default' ? everything : whole,
+    ...(device !== undefined && { device }),
+    ...(source !== undefined && { source }),
+    ...(type !== undefined && { type }),
+    ...(metric !== undefined && { metric }),
+  });
+}
+
+function readLink(links: readonly JSONRecord[], observed: ObservedHost): void {
   for (const link of links) {
-    if (link.mtu === undefined) continue;
-    observed.link ??= { mtu: link.mtu, up: link.flags?.includes('UP') ?? false };
-    for (const address of link.addr_info ?? []) {
+    const mtu = numberOf(link['mtu']);
+    if (mtu === undefined) continue;
+    const flags = Array.isArray(link['flags']) ? (link['flags'] as unknown[]) : [];
+    observed.link ??= { mtu, up: flags.includes('UP') };
+    for (const address of recordsOf(link['addr_info'])) {
+      const scope = textOf(address['scope']) ?? '';
       // The kernel gives every device its link-local address by itself.
-      if (address.scope === 'link') continue;
-      observed.addresses.push({ prefix: `${address.local}/${address.prefixlen}`, scope: address.scope });
+      if (scope === 'link' || address['local'] === undefined) continue;
+      observed.addresses.push({
+        prefix: `${textOf(address['local'])}/${numberOf(address['prefixlen'])}`,
+        scope,
+      });
     }
   }
 }
@@ -142,7 +117,7 @@ export async function readTable(run: RunCommand, signal: AbortSignal): Promise<s
     if (/No such file or directory/.test(answer.stderr)) return undefined;
     throw new CommandError(`nft list table inet ${nftTable}`, answer.stderr.trim().slice(0, 1000));
   }
-  return JSON.stringify(nftShape.parse(JSON.parse(answer.stdout)).nftables, (key, value: unknown) =>
+  return JSON.stringify(readListing(answer.stdout), (key, value: unknown) =>
     key === 'handle' || key === 'metainfo' ? undefined : value,
   );
 }
@@ -158,22 +133,28 @@ async function readForeignChain(
   const rules: { handle: number; match: 'iifname' | 'oifname'; device: string }[] = [];
   let foreignSeen = false;
   let inFront = true;
-  for (const { rule } of nftShape.parse(JSON.parse(answer.stdout)).nftables) {
-    if (rule === undefined) continue;
-    const parsed = ruleShape.parse(rule);
-    if (parsed.comment !== nftComment) {
+  for (const { rule } of readListing(answer.stdout)) {
+    if (!isRecord(rule)) continue;
+    if (rule['comment'] !== nftComment) {
       foreignSeen = true;
       continue;
     }
     if (foreignSeen) inFront = false;
-    const match = matchShape.safeParse(parsed.expr[0]);
-    rules.push({
-      handle: parsed.handle,
-      match: match.success ? match.data.match.left.meta.key : 'iifname',
-      device: match.success ? match.data.match.right : '',
-    });
+    rules.push({ handle: numberOf(rule['handle']) ?? 0, ...readMatch(recordsOf(rule['expr'])[0]) });
   }
   return { family, chain, rules, inFront };
+}
+
+/** `{ match: { left: { meta: { key } }, right } }` */
+function readMatch(expression: JSONRecord | undefined): { match: 'iifname' | 'oifname'; device: string } {
+  const match = isRecord(expression?.['match']) ? expression['match'] : {};
+  const left = isRecord(match['left']) ? match['left'] : {};
+  const meta = isRecord(left['meta']) ? left['meta'] : {};
+  // What is none of the two is no rule of ours as it should be, and is put right.
+  const known = meta['key'] === 'iifname' || meta['key'] === 'oifname';
+  return known
+    ? { match: meta['key'] as 'iifname' | 'oifname', device: textOf(match['right']) ?? '' }
+    : { match: 'iifname', device: '' };
 }
 
 /** Applies nft commands as one transaction. */

@@ -1,5 +1,4 @@
 import { excludeCidr, normalizeCidr, parseCidr } from 'cidr-tools';
-import { z } from 'zod';
 
 /** An address range with its bounds as numbers; `text` is its canonical form (RFC 5952 for IPv6), host bits zero. */
 export interface Range {
@@ -24,14 +23,27 @@ export class InvalidRange extends Error {
 
 const octet = '(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
 const ipv4 = new RegExp(`^${octet}(?:\\.${octet}){3}$`);
-const ipv6 = z.ipv6();
+const ipv6Group = /^[0-9a-fA-F]{1,4}$/;
 const decimal = /^(?:0|[1-9][0-9]{0,2})$/;
 
 /** 4, 6, or undefined when the text is no address. Strict: no leading zeros, no missing octets, no zone. */
 export function addressFamily(text: string): 4 | 6 | undefined {
   if (text.length > 45) return undefined;
   if (ipv4.test(text)) return 4;
-  return text.includes(':') && ipv6.safeParse(text).success ? 6 : undefined;
+  return text.includes(':') && isIPv6(text) ? 6 : undefined;
+}
+
+/** RFC 4291, section 2.2, in all three forms. */
+function isIPv6(text: string): boolean {
+  const halves = text.split('::');
+  if (halves.length > 2) return false;
+  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')));
+  const tail = groups.at(-1) ?? '';
+  // An address of IPv4 at the end stands for two groups.
+  const embedded = ipv4.test(tail) && !text.endsWith('::');
+  const plain = embedded ? groups.slice(0, -1) : groups;
+  const count = plain.length + (embedded ? 2 : 0);
+  return plain.every((group) => ipv6Group.test(group)) && (halves.length === 2 ? count <= 7 : count === 8);
 }
 
 /**

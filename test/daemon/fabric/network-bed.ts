@@ -43,7 +43,7 @@ export class NetworkBed {
         `ip addr add ${this.network}.${host}/24 dev eth0; ip link set eth0 up; ip route add default via ${this.hostAddress}`,
         'sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1',
         'iptables-nft -P FORWARD DROP',
-        `iptables-nft -A FORWARD -s ${podRange} -i eth0 -j ACCEPT; iptables-nft -A FORWARD -d ${podRange} -o eth0 -j ACCEPT`,
+        `iptables-nft -A FORWARD -s ${podRange} -o eth0 -j ACCEPT; iptables-nft -A FORWARD -d ${podRange} -i eth0 -j ACCEPT`,
         'iptables-nft -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT',
         // kube-proxy, then what the bridge plugin does to pods, then what flannel does to everybody else.
         'iptables-nft -t nat -A POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE',
@@ -54,7 +54,7 @@ export class NetworkBed {
     return space;
   }
 
-  /** A pod on a node, with `TCP 8080` and `UDP 8081` that answer with the asker's address. */
+  /** A pod on a node, where TCP 8080 and UDP 8081 tell the asker's address, and TCP 8082 gives 3 MB. */
   addPod(node: TestNamespace, label: string, address: string): TestNamespace {
     const space = createNamespace(label);
     this.#spaces.push(space);
@@ -68,6 +68,7 @@ export class NetworkBed {
     node.run(`ip addr add 169.254.1.1/32 dev ${port}`);
     this.start(space, ['socat', 'TCP-LISTEN:8080,fork,reuseaddr', 'SYSTEM:echo $SOCAT_PEERADDR']);
     this.start(space, ['socat', 'UDP-RECVFROM:8081,fork', 'SYSTEM:echo $SOCAT_PEERADDR']);
+    this.start(space, ['socat', 'TCP-LISTEN:8082,fork,reuseaddr', 'SYSTEM:head -c 3000000 /dev/zero']);
     return space;
   }
 

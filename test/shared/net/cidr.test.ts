@@ -58,6 +58,44 @@ test('addresses are written as RFC 5952 wants', () => {
   assert.is(addressFamily('10.0.0.1/32'), undefined);
 });
 
+test('IPv6 in all its forms, and nothing else', () => {
+  for (const text of [
+    '::',
+    '::1',
+    '1::',
+    'fd00::1:2',
+    '1:2:3:4:5:6:7:8',
+    '::ffff:10.1.2.3',
+    '1:2:3:4:5:6:10.1.2.3',
+    'A::b',
+  ]) {
+    assert.is(addressFamily(text), 6, text);
+  }
+  const wrong = [
+    ':',
+    ':::',
+    '1:2:3:4:5:6:7',
+    '1:2:3:4:5:6:7:8:9',
+    '1::2::3',
+    ':1::',
+    '1:',
+    '12345::',
+    '1:2:3:4:5:6:7:8::',
+  ];
+  for (const text of [
+    ...wrong,
+    '::10.1.2',
+    '10.1.2.3::',
+    '1:2:3:4:5:6:7:10.1.2.3',
+    '::1%1',
+    'g::',
+    '1.2.3.4:5',
+    '',
+  ]) {
+    assert.is(addressFamily(text), undefined, text);
+  }
+});
+
 test('overlap and containment', () => {
   const range = (text: string) => parseRange(text);
   assert.ok(overlaps(range('10.0.0.0/8'), range('10.255.255.255/32')));
