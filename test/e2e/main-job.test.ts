@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { rangeContains } from '../support/ranges.ts';
 import { hawser, namespace } from '../support/installation.ts';
+import { told } from '../support/told.ts';
 import { installedPair, node, peer, tunnelOf, type Pair } from '../support/peered.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
 import {
@@ -32,10 +33,12 @@ let remote: PodFacts[] = [];
 const realPods = async () =>
   (await pods(pair.provider, twin, 'app=remote')).sort((a, b) => a.name.localeCompare(b.name));
 
-test.before(async () => {
-  pair = await installedPair('main-job', log);
-  before = [await inventory(pair.consumer), await inventory(pair.provider)];
-});
+test.before(
+  told(async () => {
+    pair = await installedPair('main-job', log);
+    before = [await inventory(pair.consumer), await inventory(pair.provider)];
+  }),
+);
 
 test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await pair?.bed.down();

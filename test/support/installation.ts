@@ -58,6 +58,7 @@ export async function rolledOut(cluster: BedCluster, signal?: AbortSignal): Prom
     'daemonset/hawser-node',
   ]) {
     await cluster.kubectl(['rollout', 'status', '-n', namespace, '--timeout=120s', workload], {
+      timeoutMilliseconds: 130_000,
       ...(signal && { signal }),
     });
   }
@@ -69,6 +70,7 @@ export async function uninstall(bed: Bed, cluster: BedCluster, signal?: AbortSig
 
 async function helm(bed: Bed, cluster: BedCluster, args: string[], signal?: AbortSignal): Promise<string> {
   return run([bed.programs.helm, ...args, '--namespace', namespace, '--kubeconfig', cluster.kubeconfig], {
+    timeoutMilliseconds: 120_000,
     ...(signal && { signal }),
   });
 }
