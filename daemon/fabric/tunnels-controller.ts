@@ -212,8 +212,13 @@ function makeKeyReconciler({ kube, namespace }: ControllerContext, world: World)
       [...derived].map(([id, text]) => [id, Buffer.from(text).toString('base64')]),
     );
     const present = world.tunnelKeys.list()[0];
-    if (stableText(present?.data ?? {}) === stableText(data) && (present !== undefined || derived.size === 0))
+    if (derived.size === 0) {
+      if (present !== undefined) {
+        await kube.delete({ kind: kind.secret, namespace, name: secrets.tunnelKeys }, uidOf(present), signal);
+      }
       return;
+    }
+    if (stableText(present?.data ?? {}) === stableText(data)) return;
     await kube.apply<Secret>(
       {
         apiVersion: 'v1',
