@@ -13,73 +13,93 @@ namespace hawser {
 namespace {
 
 struct Library {
-  IMB_MGR* manager = nullptr;
+  IMB_MGR* (*allocate)(uint64_t) = nullptr;
+  void (*release)(IMB_MGR*) = nullptr;
+  void (*init)(IMB_MGR*, IMB_ARCH*) = nullptr;
 
   Library() {
     void* const library = dlopen("libIPSec_MB.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!library) return;
     const auto version = reinterpret_cast<unsigned (*)()>(dlsym(library, "imb_get_version"));
-    const auto allocate = reinterpret_cast<IMB_MGR* (*)(uint64_t)>(dlsym(library, "alloc_mb_mgr"));
-    const auto init = reinterpret_cast<void (*)(IMB_MGR*, IMB_ARCH*)>(dlsym(library, "init_mb_mgr_auto"));
-    if (!version || !allocate || !init || (version() >> 8) != (IMB_VERSION_NUM >> 8)) return;
-    IMB_MGR* const made = allocate(0);
-    if (!made) return;
-    IMB_ARCH architecture = IMB_ARCH_NONE;
-    init(made, &architecture);
-    if (architecture == IMB_ARCH_NONE || made->imb_errno != 0 || !made->chacha20_poly1305_init) return;
-    manager = made;
+    if (!version || (version() >> 8) != (IMB_VERSION_NUM >> 8)) return;
+    release = reinterpret_cast<void (*)(IMB_MGR*)>(dlsym(library, "free_mb_mgr"));
+    init = reinterpret_cast<void (*)(IMB_MGR*, IMB_ARCH*)>(dlsym(library, "init_mb_mgr_auto"));
+    if (release && init) allocate = reinterpret_cast<IMB_MGR* (*)(uint64_t)>(dlsym(library, "alloc_mb_mgr"));
   }
 };
 
+const Library& library() {
+  static const Library* const loaded = new Library();
+  return *loaded;
+}
+
+/** By the interface of jobs, which keeps more of the state in registers than that of single steps: a tenth faster. */
 class IpsecMb final : public Aead {
  public:
-  explicit IpsecMb(const IMB_MGR& manager)
-      : init_(manager.chacha20_poly1305_init),
-        encrypt_(manager.chacha20_poly1305_enc_update),
-        decrypt_(manager.chacha20_poly1305_dec_update),
-        final_(manager.chacha20_poly1305_finalize) {}
+  static std::unique_ptr<Aead> make() {
+    if (!library().allocate) return nullptr;
+    IMB_MGR* const manager = library().allocate(0);
+    if (!manager) return nullptr;
+    auto made = std::unique_ptr<Aead>(new IpsecMb(manager));
+    IMB_ARCH architecture = IMB_ARCH_NONE;
+    library().init(manager, &architecture);
+    if (architecture == IMB_ARCH_NONE || manager->imb_errno != 0 || !manager->submit_job_nocheck) return nullptr;
+    return made;
+  }
 
-  ~IpsecMb() override { wipe(&context_, sizeof context_); }
+  ~IpsecMb() override { library().release(manager_); }
 
   void seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
-    begin(key, counter);
-    if (length != 0) encrypt_(key, &context_, data, data, length);
-    final_(&context_, data + length, AEAD_TAG);
+    run(key, counter, data, length, data + length, IMB_DIR_ENCRYPT);
   }
 
   bool open(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
-    begin(key, counter);
     uint8_t expected[AEAD_TAG];
-    if (length != 0) decrypt_(key, &context_, data, data, length);
-    final_(&context_, expected, AEAD_TAG);
+    run(key, counter, data, length, expected, IMB_DIR_DECRYPT);
     // Constant time, as for every comparison of tags.
     return ((load<uint64_t>(expected) ^ load<uint64_t>(data + length)) |
             (load<uint64_t>(expected + 8) ^ load<uint64_t>(data + length + 8))) == 0;
   }
 
  private:
-  void begin(const uint8_t* key, uint64_t counter) {
+  explicit IpsecMb(IMB_MGR* manager) : manager_(manager) {}
+
+  void run(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length, uint8_t* tag,
+           IMB_CIPHER_DIRECTION direction) {
     uint8_t nonce[12] = {};
     store<uint64_t>(nonce + 4, counter);
+    IMB_JOB* const job = IMB_GET_NEXT_JOB(manager_);
+    job->cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
+    job->hash_alg = IMB_AUTH_CHACHA20_POLY1305;
+    job->cipher_direction = direction;
+    job->chain_order = direction == IMB_DIR_ENCRYPT ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
+    job->enc_keys = key;
+    job->dec_keys = key;
+    job->key_len_in_bytes = AEAD_KEY;
+    job->src = data;
+    job->dst = data;
+    job->cipher_start_src_offset_in_bytes = 0;
+    job->hash_start_src_offset_in_bytes = 0;
+    job->msg_len_to_cipher_in_bytes = length;
+    job->msg_len_to_hash_in_bytes = length;
+    job->iv = nonce;
+    job->iv_len_in_bytes = sizeof nonce;
     // No associated data; the pointer must not be null all the same.
-    init_(key, &context_, nonce, nonce, 0);
+    job->u.CHACHA20_POLY1305.aad = nonce;
+    job->u.CHACHA20_POLY1305.aad_len_in_bytes = 0;
+    job->auth_tag_output = tag;
+    job->auth_tag_output_len_in_bytes = AEAD_TAG;
+    job->status = IMB_STATUS_BEING_PROCESSED;
+    // This cipher is done before the call returns: no job ever waits for others.
+    IMB_SUBMIT_JOB_NOCHECK(manager_);
   }
 
-  chacha_poly_init_t init_;
-  chacha_poly_enc_dec_update_t encrypt_;
-  chacha_poly_enc_dec_update_t decrypt_;
-  chacha_poly_finalize_t final_;
-  alignas(64) chacha20_poly1305_context_data context_;
+  IMB_MGR* const manager_;
 };
 
 }  // namespace
 
-std::unique_ptr<Aead> makeIpsecMb() {
-  // One for the process, never freed: only its table of functions is used, the state is each thread's own.
-  static const Library* const library = new Library();
-  if (!library->manager) return nullptr;
-  return std::make_unique<IpsecMb>(*library->manager);
-}
+std::unique_ptr<Aead> makeIpsecMb() { return IpsecMb::make(); }
 
 }  // namespace hawser
 #else

@@ -11,7 +11,7 @@ namespace {
 
 /** Packets from the TUN that are sealed before they are sent: enough for one full send, few enough to wait little. */
 constexpr int READS = 64;
-constexpr size_t BATCH_BYTES = 60 * 1024;
+constexpr size_t BATCH_BYTES = 120 * 1024;
 /** How often the device's MTU is looked at while packets flow. */
 constexpr uint64_t MTU_INTERVAL = SECOND;
 
