@@ -199,6 +199,11 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
       const message = `removed, but still being deleted: ${left.join(', ').slice(0, 900)}`;
       events.emit(peering, 'Warning', 'Residue', message);
     }
+    // It is spent; were it left, whoever redeemed it could ask for the same answer again.
+    const { tokenName } = peering.spec;
+    if (tokenName !== undefined) {
+      await kube.delete({ kind: kind.peeringToken, namespace: hawserNamespace, name: tokenName }, {}, signal);
+    }
     const remote = peering.spec.remoteCluster;
     const others = [...world.incoming.list(), ...world.outgoing.list()];
     if (isUnreferenced(remote, others, peering.metadata.uid)) {
