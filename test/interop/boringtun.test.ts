@@ -13,7 +13,8 @@ test.before(async () => {
   theirs = await boringTun();
 });
 
-matrix(test, () => theirs);
+// It reports how long ago a handshake was instead of when, and doesn't count handshakes as traffic.
+matrix(test, () => theirs, { handshakes: false, counters: false });
 
 test(
   'four and more renewals that ours begins (every 4 s instead of 120): no packet is lost',

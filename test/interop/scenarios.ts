@@ -39,7 +39,12 @@ export async function pair(
 }
 
 /** Who begins, outer family, pre-shared key: each combination, with both families inside. */
-export function matrix(test: Test, theirs: () => Implementation): void {
+export function matrix(
+  test: Test,
+  theirs: () => Implementation,
+  /** What of its reports can be held against ours. */
+  reports: { handshakes: boolean; counters: boolean } = { handshakes: true, counters: true },
+): void {
   for (const initiator of ['left', 'right'] as const)
     for (const family of ['four', 'six'] as const)
       for (const withKey of [false, true])
@@ -55,7 +60,8 @@ export function matrix(test: Test, theirs: () => Implementation): void {
               'the first packet is not lost',
             );
             assert.is(await bed.ping(far, inner[initiator].six, { count: 2 }), 2);
-            const seen = [await left.latestHandshake(), await right.latestHandshake()];
+            const seen = [await left.latestHandshake()];
+            if (reports.handshakes) seen.push(await right.latestHandshake());
             assert.ok(
               seen.every((time) => Math.abs(time - Date.now() / 1_000) < 15),
               `handshakes at ${seen.join()}`,
@@ -64,7 +70,8 @@ export function matrix(test: Test, theirs: () => Implementation): void {
             assert.ok(endpoint.includes(outer[initiator][family]), endpoint);
             const [received, sent] = await left.transfer();
             const [theirReceived, theirSent] = await right.transfer();
-            assert.equal([received, sent], [theirSent, theirReceived], 'both count the same bytes');
+            if (reports.counters)
+              assert.equal([received, sent], [theirSent, theirReceived], 'both count the same bytes');
           }),
         );
 }
