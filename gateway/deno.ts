@@ -11,6 +11,11 @@ import type { CertificatePair } from './certificates.ts';
 import type { GatewayContext } from './context.ts';
 import { runOn, type Handler, type Runtime } from './entry.ts';
 
+/** How long requests that are being answered may still take when the process shall end. */
+const GRACE_MILLISECONDS = 5_000;
+/** The same when only the certificate changes: event streams may go on for a while with the former one. */
+const CHANGE_MILLISECONDS = 10 * 60_000;
+
 const encoder = new TextEncoder();
 const everywhere = { hostname: '::', onListen: () => {} };
 
@@ -29,20 +34,22 @@ const runtime: Runtime = {
   listenHTTPS: async (handler, port, first) => {
     // A listener keeps its certificate; the next one takes over the port while the former finishes what it has.
     const serve = (pair: CertificatePair) =>
-      Deno.serve({ ...everywhere, port, reusePort: true, ...pair }, withAddress(handler));
-    let server = serve(first);
+      closable((signal) =>
+        Deno.serve({ ...everywhere, port, reusePort: true, signal, ...pair }, withAddress(handler)),
+      );
+    let close = serve(first);
     return {
       renew: (pair) => {
-        const former = server;
-        server = serve(pair);
-        void former.shutdown();
+        const former = close;
+        close = serve(pair);
+        void former(CHANGE_MILLISECONDS);
       },
-      close: () => server.shutdown(),
+      close: () => close(GRACE_MILLISECONDS),
     };
   },
   listenHTTP: async (handler, port) => {
-    const server = Deno.serve({ ...everywhere, port }, withAddress(handler));
-    return { renew: () => {}, close: () => server.shutdown() };
+    const close = closable((signal) => Deno.serve({ ...everywhere, port, signal }, withAddress(handler)));
+    return { renew: () => {}, close: () => close(GRACE_MILLISECONDS) };
   },
 };
 
@@ -52,6 +59,19 @@ export function runGateway(
   signal: AbortSignal,
 ): Promise<void> {
   return runOn(runtime, environment, signal);
+}
+
+/** A server and its end: no more connections, and after the grace (milliseconds) none at all. */
+function closable(
+  serve: (signal: AbortSignal) => { shutdown: () => Promise<void>; finished: Promise<void> },
+): (grace: number) => Promise<void> {
+  const ending = new AbortController();
+  const server = serve(ending.signal);
+  return async (grace) => {
+    const timer = setTimeout(() => ending.abort(), grace);
+    await Promise.race([server.shutdown(), server.finished]);
+    clearTimeout(timer);
+  };
 }
 
 function withAddress(

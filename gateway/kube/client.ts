@@ -120,35 +120,18 @@ export class KubeClient {
     }
   }
 
-  /**
-   * The open stream of a watch, lines of JSON. Ends with the connection; the deadline is only for the answer's head.
-   * Throws KubeError.
-   */
+  /** The open stream of a watch, lines of JSON. It ends with the connection or with `signal`. Throws KubeError. */
   async watch(
     resource: ResourcePath,
     query: Record<string, string>,
     signal: AbortSignal,
   ): Promise<ReadableStream<Uint8Array>> {
-    const head = new AbortController();
-    const timer = setTimeout(
-      () => head.abort(new DOMException('the API server did not begin a watch', 'TimeoutError')),
-      CALL_MILLISECONDS,
-    );
     const search = new URLSearchParams({ ...query, watch: 'true', allowWatchBookmarks: 'true' });
-    try {
-      const response = await this.#send(
-        'GET',
-        `${resource}?${search.toString()}`,
-        undefined,
-        AbortSignal.any([signal, head.signal]),
-      );
-      if (!response.ok) throw await errorOf(response);
-      if (response.body === null)
-        throw new KubeError(500, 'NoBody', 'the API server answered a watch with nothing');
-      return response.body;
-    } finally {
-      clearTimeout(timer);
-    }
+    const response = await this.#send('GET', `${resource}?${search.toString()}`, undefined, signal);
+    if (!response.ok) throw await errorOf(response);
+    if (response.body === null)
+      throw new KubeError(500, 'NoBody', 'the API server answered a watch with nothing');
+    return response.body;
   }
 
   async #json<T>(method: string, path: string, body: unknown, signal: AbortSignal): Promise<T> {

@@ -10,6 +10,8 @@ const FIRST_BACKOFF_MILLISECONDS = 200;
 const LAST_BACKOFF_MILLISECONDS = 10_000;
 /** The API server ends a watch by itself after this. */
 const WATCH_SECONDS = 290;
+/** Until a watch has begun. */
+const HEAD_MILLISECONDS = 10_000;
 /** A watch that says nothing, not even a bookmark (one a minute), has lost its connection. */
 const SILENCE_MILLISECONDS = 150_000;
 const PAGE = 500;
@@ -140,24 +142,28 @@ export class Collection<T extends AnyObject> {
 
   /** One watch, until it ends; gives the version to go on from. */
   async #watch(from: string, signal: AbortSignal): Promise<string> {
-    const silence = new AbortController();
-    const fallSilent = () => silence.abort(new DOMException('the watch fell silent', 'TimeoutError'));
-    let timer = setTimeout(fallSilent, SILENCE_MILLISECONDS);
+    // Not AbortSignal.any: what that makes may be collected while the watch, which may take minutes, still relies on it.
+    const watching = new AbortController();
+    const end = () => watching.abort(signal.reason);
+    const fallSilent = () => watching.abort(new DOMException('the watch fell silent', 'TimeoutError'));
+    let timer = setTimeout(fallSilent, HEAD_MILLISECONDS);
+    signal.addEventListener('abort', end);
     let version = from;
     try {
       const stream = await this.#kube.watch(
         this.#resource,
         { resourceVersion: from, timeoutSeconds: String(WATCH_SECONDS) },
-        AbortSignal.any([signal, silence.signal]),
+        watching.signal,
       );
-      for await (const line of lines(stream)) {
+      for await (const line of lines(stream, watching.signal, () => {
         clearTimeout(timer);
         timer = setTimeout(fallSilent, SILENCE_MILLISECONDS);
+      }))
         version = this.#take(JSON.parse(line) as WatchEvent<T>) ?? version;
-      }
       return version;
     } finally {
       clearTimeout(timer);
+      signal.removeEventListener('abort', end);
     }
   }
 
@@ -179,15 +185,24 @@ export class Collection<T extends AnyObject> {
   }
 }
 
-/** Lines of a stream, which are let go when the loop is left. */
-async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+/** Lines of a stream until it ends or `signal` is aborted; `onActivity` is told of whatever comes. The stream is let go. */
+async function* lines(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+  onActivity: () => void,
+): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   const reader = stream.getReader();
+  const cancel = () => void reader.cancel(signal.reason).catch(() => {});
+  signal.addEventListener('abort', cancel);
   let rest = '';
   try {
+    onActivity();
     for (;;) {
+      signal.throwIfAborted();
       const { done, value } = await reader.read();
       if (done) return;
+      onActivity();
       rest += decoder.decode(value, { stream: true });
       if (rest.length > LINE_LIMIT) throw new Error('a watch event of more than 4 MiB');
       const parts = rest.split('\n');
@@ -195,6 +210,7 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
       for (const part of parts) if (part !== '') yield part;
     }
   } finally {
-    await reader.cancel().catch(() => {});
+    signal.removeEventListener('abort', cancel);
+    cancel();
   }
 }
