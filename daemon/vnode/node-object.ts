@@ -71,13 +71,14 @@ export function appliedNode(peering: OutgoingPeering, facts: NodeFacts): Node {
  */
 export function plannedTaints(
   present: readonly Taint[] | undefined,
-  readiness: Pick<Readiness, 'apiUnreachable'>,
+  readiness: Pick<Readiness, 'apiUnreachable' | 'apiUnknown'>,
   now: number,
 ): Taint[] | undefined {
   const list = present ?? [];
   const wanted: Taint[] = [{ key: virtualNodeTaint, value: 'true', effect: 'NoSchedule' }];
-  if (readiness.apiUnreachable !== undefined) {
-    const since = list.find((taint) => taint.key === apiUnreachableTaint)?.timeAdded ?? toSeconds(now);
+  const before = list.find((taint) => taint.key === apiUnreachableTaint);
+  if (readiness.apiUnreachable !== undefined || (readiness.apiUnknown && before !== undefined)) {
+    const since = before?.timeAdded ?? toSeconds(now);
     wanted.push({ key: apiUnreachableTaint, effect: 'NoSchedule', timeAdded: since });
   }
   const own = (taint: Taint) => taint.key === virtualNodeTaint || taint.key === apiUnreachableTaint;

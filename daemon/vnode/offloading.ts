@@ -1,4 +1,5 @@
 /** Follows NamespaceOffloadings: labels the namespace for the pod webhook, and keeps its twins at the providers. */
+import type { Condition } from '../../shared/api/meta.ts';
 import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, nextCondition, type Finding } from '../../shared/conditions.ts';
@@ -120,7 +121,9 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
       continue;
     }
     const wanted = desiredTwin(namespace, offloading, consumer, remote?.tenantNamespace ?? '');
-    const { finding, failure } = await settleTwin(world, remote, wanted, signal);
+    const before = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
+    const said = findCondition(before?.conditions, 'Bound');
+    const { finding, failure } = await settleTwin(world, remote, wanted, said, signal);
     twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding });
     if (failure !== undefined) failures.push(failure);
   }
@@ -141,10 +144,12 @@ async function settleTwin(
   world: World,
   remote: Remote | undefined,
   wanted: TwinNamespace,
+  before: Condition | undefined,
   signal: AbortSignal,
 ): Promise<{ finding: Finding; failure?: unknown }> {
+  // Right after a start the provider has not been read: what was found before still holds.
   const unread = (message: string): { finding: Finding } => ({
-    finding: { type: 'Bound', status: 'False', reason: twinReasons.providerUnread, message },
+    finding: before ?? { type: 'Bound', status: 'False', reason: twinReasons.providerUnread, message },
   });
   if (remote === undefined) return unread('There is no identity for this provider yet.');
   if (!twinsOf(remote).hasSynced) return unread('The provider’s twin namespaces have not been read yet.');

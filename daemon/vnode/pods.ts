@@ -19,7 +19,7 @@ import {
 import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
 import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
-import type { Pod, PodStatus } from '../kube/types.ts';
+import type { Node, Pod, PodStatus } from '../kube/types.ts';
 import { offloadingName } from './offloading.ts';
 import { planPod } from './pod-plan.ts';
 import {
@@ -55,6 +55,12 @@ export async function runPods(world: World, signal: AbortSignal): Promise<void> 
         from(world.offloadings, (offloading) => inNamespace(offloading.metadata.namespace)),
         from(world.namespaces, (namespace) => inNamespace(namespace.metadata.name)),
         from(world.localClusters, () => onNodesOf(() => true)),
+        // A controller that moved is reached, and so its pods are, at another address.
+        from(world.nodes, (node, previous) =>
+          previous !== undefined && addressOf(node) !== addressOf(previous)
+            ? onNodesOf((peering) => peering.spec.nodeName === node.metadata.name)
+            : [],
+        ),
         // Addresses are translated by what the tunnel says.
         from(world.tunnels, (tunnel) =>
           onNodesOf((each) => each.spec.remoteCluster === tunnel.spec.remoteCluster),
@@ -81,6 +87,9 @@ export async function runPods(world: World, signal: AbortSignal): Promise<void> 
     signal,
   );
 }
+
+const addressOf = (node: Node | undefined): string | undefined =>
+  node?.status?.addresses?.find((each) => each.type === 'InternalIP')?.address;
 
 /** Keys of all pods that have a record at the remote. */
 function shadowKeys(remote: Remote | undefined): string[] {
@@ -153,14 +162,17 @@ async function settlePod(
       return finishDeletion(world, pod, remote, place.twin, signal);
     case 'None':
   }
+  // Right after a start the provider has not been read: what was said of the pod before is still the best there is.
+  const read =
+    remote !== undefined && twinsOf(remote).hasSynced && (shadows === undefined || shadows.hasSynced);
+  if (!read && pod.status?.conditions?.some((each) => each.type === offloadedCondition)) return;
   const node = world.nodes.get(undefined, peering.spec.nodeName);
   const status = localPodStatus({
     pod,
     shadow: shadow?.spec.podUID === pod.metadata.uid ? shadow : undefined,
     hindrance: place.hindrance,
     provider: peering.spec.remoteCluster,
-    hostAddress:
-      node?.status?.addresses?.find((each) => each.type === 'InternalIP')?.address ?? world.context.podIP,
+    hostAddress: addressOf(node) ?? world.context.podIP,
     tunnel: world.tunnels.get(undefined, peering.spec.remoteCluster)?.spec,
     isTaken: (address) =>
       world.pods

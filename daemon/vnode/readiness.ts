@@ -40,6 +40,8 @@ export interface Readiness {
   networkUnavailable: boolean;
   /** Set: no new pod shall come, and this says why. Pods that run are left alone. */
   apiUnreachable: string | undefined;
+  /** The API server has not been asked yet: what was found before still holds. */
+  apiUnknown: boolean;
 }
 
 /** Ready follows the data path and the identity; losing the provider's API alone only keeps new pods away. */
@@ -64,6 +66,7 @@ export function judgeReadiness(
     message,
     networkUnavailable,
     apiUnreachable,
+    apiUnknown: !unseen && api.state === 'Unknown',
   });
   if (peering.metadata.deletionTimestamp !== undefined) {
     return judged('False', readinessReasons.removing, 'The peering is being removed; pods leave this node.');

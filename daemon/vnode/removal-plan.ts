@@ -1,8 +1,8 @@
 /** What the removal of a virtual node does next, and when it stops waiting. Pure. */
 
 export interface RemovalState {
-  /** Milliseconds since 1970. */
-  deletedAt: number;
+  /** Milliseconds since 1970: of the deletion, or of this process if that is younger. */
+  waitingSince: number;
   now: number;
   /** NoIdentity: there is nothing to reach the provider with. */
   provider: 'Reachable' | 'Unreachable' | 'Unknown' | 'NoIdentity';
@@ -35,11 +35,12 @@ export const reachableDeadlineMilliseconds = 60_000;
  * deadline.
  */
 export function planRemoval(state: RemovalState): RemovalPlan {
-  const waited = state.now - state.deletedAt;
-  const lost = state.provider !== 'Reachable';
+  const waited = state.now - state.waitingSince;
+  // Unknown lasts for the first probes only, and is no evidence of anything.
+  const lost = state.provider === 'Unreachable' || state.provider === 'NoIdentity';
   const givenUp =
-    waited >= reachableDeadlineMilliseconds ||
-    (lost && waited >= unreachableDeadlineMilliseconds) ||
+    (state.provider === 'Reachable' && waited >= reachableDeadlineMilliseconds) ||
+    (state.provider === 'Unreachable' && waited >= unreachableDeadlineMilliseconds) ||
     // Without an identity nothing can be done there, now or later.
     state.provider === 'NoIdentity';
   const deletePods = state.pods.filter((pod) => !pod.deleting).map((pod) => pod.key);

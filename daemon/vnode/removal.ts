@@ -6,7 +6,7 @@ import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { applyStatus, kind, keyOf, messageOf, type Outcome } from '../kube/index.ts';
 import { twinsOf } from '../kube/twins.ts';
 import { labels } from '../../shared/names.ts';
-import { fieldManager, ownClusterID, vnodeFinalizer, type World } from './world.ts';
+import { fieldManager, ownClusterID, vnodeFinalizer, waitingSince, type World } from './world.ts';
 import { removeFinalizer } from '../kube/finalizers.ts';
 import { deleteLease } from './lease.ts';
 import { planRemoval } from './removal-plan.ts';
@@ -34,7 +34,7 @@ export async function removeNode(
               consumer === undefined || (twin.metadata.labels?.[labels.origin] ?? consumer) === consumer,
           );
   const plan = planRemoval({
-    deletedAt: Date.parse(peering.metadata.deletionTimestamp ?? '') || clock.now(),
+    waitingSince: waitingSince(world, peering),
     now: clock.now(),
     provider: remote === undefined ? 'NoIdentity' : remote.reachability.state,
     pods: pods.map((pod) => ({ key: keyOf(pod), deleting: pod.metadata.deletionTimestamp !== undefined })),

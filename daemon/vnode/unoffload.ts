@@ -7,7 +7,7 @@ import type { Pod } from '../kube/types.ts';
 import { evictPods } from './eviction.ts';
 import { removeFinalizer } from '../kube/finalizers.ts';
 import { reachableDeadlineMilliseconds, unreachableDeadlineMilliseconds } from './removal-plan.ts';
-import { fieldManager, isOffloadable, vnodeFinalizer, type World } from './world.ts';
+import { fieldManager, isOffloadable, vnodeFinalizer, waitingSince, type World } from './world.ts';
 
 const lookAgainMilliseconds = 2_000;
 
@@ -20,7 +20,7 @@ export async function unoffload(
   if (!(offloading.metadata.finalizers ?? []).includes(vnodeFinalizer)) return;
   const { kube, clock, events } = world.context;
   const namespace = offloading.metadata.namespace ?? '';
-  const waited = clock.now() - Date.parse(offloading.metadata.deletionTimestamp ?? '');
+  const waited = clock.now() - waitingSince(world, offloading);
   const waiting: string[] = [];
   const residue: string[] = [];
   if (isOffloadable(namespace, world.context.namespace)) {
@@ -30,11 +30,15 @@ export async function unoffload(
       const pods = world.pods
         .listOn(peering.spec.nodeName)
         .filter((pod) => pod.metadata.namespace === namespace);
-      const lost = remote === undefined || remote.reachability.state !== 'Reachable';
-      const known = remote !== undefined && twinsOf(remote).hasSynced ? twinOf(remote, namespace) : undefined;
+      const state = remote?.reachability.state ?? 'Unreachable';
+      const lost = state === 'Unreachable';
+      const read = remote !== undefined && twinsOf(remote).hasSynced;
+      const known = read ? twinOf(remote, namespace) : undefined;
       const had = offloading.status?.remotes?.some((each) => each.peering === name) ?? false;
-      if (known === undefined && pods.length === 0 && (!lost || !had)) continue;
-      const givenUp = waited > (lost ? unreachableDeadlineMilliseconds : reachableDeadlineMilliseconds);
+      if (known === undefined && pods.length === 0 && ((read && !lost) || !had)) continue;
+      const givenUp =
+        state !== 'Unknown' &&
+        waited > (lost ? unreachableDeadlineMilliseconds : reachableDeadlineMilliseconds);
       if (givenUp && pods.length === 0) {
         residue.push(`The twin of ${namespace} at ${name} could not be removed.`);
         continue;

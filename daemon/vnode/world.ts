@@ -23,6 +23,8 @@ export interface World {
   localClusters: Informer<LocalCluster>;
   pods: VirtualPods;
   remotes: RemoteClients;
+  /** Milliseconds since 1970. Time that passed before this process was there is nobody's delay. */
+  startedAt: number;
 }
 
 /** Starts the caches. */
@@ -37,7 +39,14 @@ export function createWorld(context: ControllerContext, signal: AbortSignal): Wo
     localClusters: context.informer(kind.localCluster),
     pods: virtualPods(context),
     remotes: remoteClients(context, signal),
+    startedAt: context.clock.now(),
   };
+}
+
+/** Since when this process has been waiting for the end of an object that is being deleted. */
+export function waitingSince(world: World, object: { metadata: { deletionTimestamp?: string } }): number {
+  const deletedAt = Date.parse(object.metadata.deletionTimestamp ?? '');
+  return Math.max(Number.isFinite(deletedAt) ? deletedAt : 0, world.startedAt);
 }
 
 /** This cluster's ID; undefined until it has one. */

@@ -142,7 +142,7 @@ test('another grace than the pod’s own goes along', () => {
 });
 
 const removal = (more: Partial<RemovalState>) =>
-  planRemoval({ deletedAt: 0, now: 1000, provider: 'Reachable', pods: [], twins: [], ...more });
+  planRemoval({ waitingSince: 0, now: 1000, provider: 'Reachable', pods: [], twins: [], ...more });
 test('removal: pods and twins at once, then the node', () => {
   const begun = removal({ pods: [{ key: 'a', deleting: false }], twins: [{ name: 't', deleting: false }] });
   assert.equal(begun.deletePods, ['a']);
@@ -160,6 +160,9 @@ test('removal: a provider that is gone is waited for ten seconds, and what is le
   assert.ok(ended.done);
   assert.is(ended.residue.length, 1);
   assert.not(removal({ provider: 'Unreachable', twins: undefined }).done);
+});
+test('removal: what is not known yet is no reason to give up', () => {
+  assert.not(removal({ provider: 'Unknown', twins: undefined, now: 100_000 }).done);
 });
 test('removal: without an identity there is nothing to wait for', () => {
   assert.ok(removal({ provider: 'NoIdentity', twins: undefined }).done);

@@ -142,8 +142,9 @@ test('capacity is the grant, or less if less is wanted', () => {
   assert.equal(capacityOf(none), { cpu: '0', memory: '0', pods: '0' });
 });
 
-const away = { apiUnreachable: 'why' };
-const near = { apiUnreachable: undefined };
+const away = { apiUnreachable: 'why', apiUnknown: false };
+const near = { apiUnreachable: undefined, apiUnknown: false };
+const unknown = { apiUnreachable: undefined, apiUnknown: true };
 const own = { key: 'hawser.dev/virtual-node', value: 'true', effect: 'NoSchedule' };
 const others = { key: 'node.kubernetes.io/not-ready', effect: 'NoExecute' };
 test('taints: own ones are set right, others are left alone', () => {
@@ -153,6 +154,8 @@ test('taints: own ones are set right, others are left alone', () => {
   assert.equal(both?.slice(0, 2), [others, own]);
   assert.is(both?.[2]?.key, apiUnreachableTaint);
   assert.is(plannedTaints(both, away, now + 60_000), undefined);
+  assert.is(plannedTaints(both, unknown, now), undefined, 'a restart changes nothing');
+  assert.is(plannedTaints([others, own], unknown, now), undefined);
   assert.equal(plannedTaints(both, near, now), [others, own]);
   assert.equal(plannedTaints([{ ...own, effect: 'NoExecute' }], near, now), [own]);
 });
