@@ -18,6 +18,7 @@ import {
 import { GatewayProblem, GatewayUnreachable, isProblem, parseJSON, problemOf } from './errors.ts';
 import { CertificatePinError, pinnedTransport, type Transport } from './pinned-transport.ts';
 import type { RequestSigner } from './signer.ts';
+import { within } from '../within.ts';
 import { watchParameters, type WatchOptions } from './watch.ts';
 
 export { GatewayProblem, GatewayUnreachable, isProblem, isTemporary } from './errors.ts';
@@ -201,9 +202,12 @@ class Requester {
     body: unknown,
     call: CallOptions | undefined,
   ): Promise<string> {
-    const deadline = AbortSignal.timeout(REQUEST_MILLISECONDS);
-    const signal = call?.signal === undefined ? deadline : AbortSignal.any([call.signal, deadline]);
-    return this.#read(await this.open(method, path, credentials, body, {}, signal), signal);
+    const parent = call?.signal ?? new AbortController().signal;
+    using limited = within(parent, REQUEST_MILLISECONDS, `nothing within ${REQUEST_MILLISECONDS / 1000} s`);
+    return await this.#read(
+      await this.open(method, path, credentials, body, {}, limited.signal),
+      limited.signal,
+    );
   }
 
   #credentials(credentials: Credentials, message: Parameters<RequestSigner>[0]): Record<string, string> {

@@ -2,6 +2,7 @@
 import type { SignedDocument } from '../../shared/api/clusters.ts';
 import { parameters } from '../../shared/wire/gateway-api.ts';
 import { sleep } from '../sleep.ts';
+import { within } from '../within.ts';
 import { GatewayUnreachable, isTemporary, parseJSON } from './errors.ts';
 import { readEvents } from './event-stream.ts';
 
@@ -35,18 +36,17 @@ export async function* watchParameters(
   let lastEventID = options.heldGeneration === undefined ? undefined : String(options.heldGeneration);
   let backoff = FIRST_BACKOFF_MILLISECONDS;
   while (!signal.aborted) {
-    const silence = new Silence();
+    const silence = within(signal, HEAD_MILLISECONDS, 'the gateway fell silent');
     try {
-      silence.expect(HEAD_MILLISECONDS);
       const response = await open(
         { accept: 'text/event-stream', ...(lastEventID !== undefined && { 'last-event-id': lastEventID }) },
-        AbortSignal.any([signal, silence.signal]),
+        silence.signal,
       );
       if (response.body === null) throw new GatewayUnreachable('the gateway answered a watch with nothing');
-      silence.expect(SILENCE_MILLISECONDS);
+      silence.restart(SILENCE_MILLISECONDS);
       const events = readEvents(response.body, {
         characters: EVENT_CHARACTERS,
-        onActivity: () => silence.expect(SILENCE_MILLISECONDS),
+        onActivity: () => silence.restart(SILENCE_MILLISECONDS),
       });
       for await (const event of events) {
         backoff = FIRST_BACKOFF_MILLISECONDS;
@@ -58,7 +58,7 @@ export async function* watchParameters(
         // The reader may take its time; that is no silence of the gateway.
         silence.pause();
         yield parsed.data.networkDocument;
-        silence.expect(SILENCE_MILLISECONDS);
+        silence.restart(SILENCE_MILLISECONDS);
         lastEventID = event.id;
       }
       options.onInterruption?.(new GatewayUnreachable('the gateway ended the event stream'));
@@ -67,7 +67,7 @@ export async function* watchParameters(
       if (!(isTemporary(error) || !isAnswer(error))) throw error;
       options.onInterruption?.(error);
     } finally {
-      silence.pause();
+      silence[Symbol.dispose]();
     }
     await sleep(backoff * (0.5 + random()), signal);
     backoff = Math.min(backoff * 2, LAST_BACKOFF_MILLISECONDS);
@@ -79,26 +79,4 @@ function isAnswer(error: unknown): boolean {
   return (
     error instanceof Error && ['GatewayProblem', 'CertificatePinError', 'TypeError'].includes(error.name)
   );
-}
-
-/** A deadline that is moved on whenever something is heard. */
-class Silence {
-  readonly #controller = new AbortController();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  expect(milliseconds: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(
-      () => this.#controller.abort(new DOMException('the gateway fell silent', 'TimeoutError')),
-      milliseconds,
-    );
-  }
-
-  pause(): void {
-    clearTimeout(this.#timer);
-  }
 }

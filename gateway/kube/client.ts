@@ -3,6 +3,7 @@
  * use. Errors are KubeError; every call has a deadline.
  */
 import type { ObjectMeta } from '../../shared/api/meta.ts';
+import { within } from '../within.ts';
 
 /** An API server, and how to be let in. */
 export interface KubeConnection {
@@ -135,8 +136,8 @@ export class KubeClient {
   }
 
   async #json<T>(method: string, path: string, body: unknown, signal: AbortSignal): Promise<T> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(CALL_MILLISECONDS)]);
-    const response = await this.#send(method, path, body, deadline);
+    using limited = within(signal, CALL_MILLISECONDS, 'no answer of the API server');
+    const response = await this.#send(method, path, body, limited.signal);
     if (!response.ok) throw await errorOf(response);
     const length = Number(response.headers.get('content-length') ?? 0);
     if (length > ANSWER_BYTES) {

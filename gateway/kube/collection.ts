@@ -5,6 +5,7 @@
 import { isGone, KubeError, type AnyObject, type KubeClient, type ResourcePath } from './client.ts';
 import { describeError, type Log } from '../log.ts';
 import { sleep } from '../sleep.ts';
+import { within } from '../within.ts';
 
 const FIRST_BACKOFF_MILLISECONDS = 200;
 const LAST_BACKOFF_MILLISECONDS = 10_000;
@@ -142,29 +143,17 @@ export class Collection<T extends AnyObject> {
 
   /** One watch, until it ends; gives the version to go on from. */
   async #watch(from: string, signal: AbortSignal): Promise<string> {
-    // Not AbortSignal.any: what that makes may be collected while the watch, which may take minutes, still relies on it.
-    const watching = new AbortController();
-    const end = () => watching.abort(signal.reason);
-    const fallSilent = () => watching.abort(new DOMException('the watch fell silent', 'TimeoutError'));
-    let timer = setTimeout(fallSilent, HEAD_MILLISECONDS);
-    signal.addEventListener('abort', end);
+    using limited = within(signal, HEAD_MILLISECONDS, 'the watch fell silent');
     let version = from;
-    try {
-      const stream = await this.#kube.watch(
-        this.#resource,
-        { resourceVersion: from, timeoutSeconds: String(WATCH_SECONDS) },
-        watching.signal,
-      );
-      for await (const line of lines(stream, watching.signal, () => {
-        clearTimeout(timer);
-        timer = setTimeout(fallSilent, SILENCE_MILLISECONDS);
-      }))
-        version = this.#take(JSON.parse(line) as WatchEvent<T>) ?? version;
-      return version;
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-    }
+    const stream = await this.#kube.watch(
+      this.#resource,
+      { resourceVersion: from, timeoutSeconds: String(WATCH_SECONDS) },
+      limited.signal,
+    );
+    const onActivity = () => limited.restart(SILENCE_MILLISECONDS);
+    for await (const line of lines(stream, limited.signal, onActivity))
+      version = this.#take(JSON.parse(line) as WatchEvent<T>) ?? version;
+    return version;
   }
 
   #take({ type, object }: WatchEvent<T>): string | undefined {

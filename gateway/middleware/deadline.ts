@@ -1,5 +1,6 @@
 import type { MiddlewareHandler } from 'hono';
 import type { GatewayEnvironment } from '../context.ts';
+import { within } from '../within.ts';
 
 export interface DeadlineOptions {
   milliseconds: number;
@@ -8,10 +9,8 @@ export interface DeadlineOptions {
 /** Gives every request a signal that ends with its deadline or with its sender. */
 export function deadline(options: DeadlineOptions): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
-    context.set(
-      'signal',
-      AbortSignal.any([context.req.raw.signal, AbortSignal.timeout(options.milliseconds)]),
-    );
+    using limited = within(context.req.raw.signal, options.milliseconds, 'the request took too long');
+    context.set('signal', limited.signal);
     await next();
   };
 }

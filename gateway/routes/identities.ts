@@ -22,6 +22,7 @@ import { route, type Route } from '../operation.ts';
 import { judgeRedemption, refusalTime, tokenName, type RefusalReason } from '../redemption.ts';
 import { ensureRemoteCluster, verifyDocument } from '../remote-clusters.ts';
 import { sleep } from '../sleep.ts';
+import { within } from '../within.ts';
 import { invalidFields } from '../validation.ts';
 
 /** The tenant controller writes a token's conditions, so that a conflict need not be another redemption. */
@@ -54,15 +55,16 @@ export function identityRoute(dependencies: Dependencies): Route {
     },
     async (context, request) => {
       checkRequest(dependencies, context, request);
-      const tenantDeadline = AbortSignal.any([
+      using limited = within(
         context.var.signal,
-        AbortSignal.timeout(dependencies.limits.tenantMilliseconds),
-      ]);
+        dependencies.limits.tenantMilliseconds,
+        'the tenant is not ready',
+      );
       const { secret } = request;
       const answer =
         secret === undefined
-          ? await renew(dependencies, context, request, tenantDeadline)
-          : await redeem(dependencies, context, request, secret, tenantDeadline);
+          ? await renew(dependencies, context, request, limited.signal)
+          : await redeem(dependencies, context, request, secret, limited.signal);
       return context.json(answer, 201);
     },
   );
