@@ -40,6 +40,11 @@ export interface NodeOptions {
   /** Of the device that holds `nodeAddress`. */
   underlayMTU: (signal: AbortSignal) => Promise<number | undefined>;
   resolve: Resolve;
+  /**
+   * Asked at the end: whether Hawser leaves this node for good. If it does not, what the kernel holds stays, so that
+   * nothing for a remote leaves the node unencrypted until the next process is there.
+   */
+  leavesForGood: (signal: AbortSignal) => Promise<boolean>;
   clock: Clock;
   log: Log;
   /** UDP port of the tunnel; other than `ports.tunnel` in tests only. */
@@ -47,7 +52,7 @@ export interface NodeOptions {
 }
 
 export interface FabricNodeRole {
-  /** Until the signal is aborted; then takes away what it made in the kernel. May be called once. */
+  /** Until the signal is aborted; then takes away what it made in the kernel, if it leaves for good. Once. */
   run(signal: AbortSignal): Promise<void>;
   /** Why it is not ready; undefined: it is. */
   notReady(): string | undefined;
@@ -119,7 +124,12 @@ class NodeRole implements FabricNodeRole {
       resolver.run(signal),
       this.#options.monitor(onKernel, signal),
     ]);
-    const { changes } = await host.cleanup(tunDevice, AbortSignal.timeout(cleanupMilliseconds));
+    const limit = AbortSignal.timeout(cleanupMilliseconds);
+    if (!(await this.#options.leavesForGood(limit))) {
+      log.info('the kernel keeps its rules for the next process');
+      return;
+    }
+    const { changes } = await host.cleanup(tunDevice, limit);
     log.info('the kernel is as it was before', { changes: changes.length });
   }
 

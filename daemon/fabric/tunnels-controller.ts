@@ -202,17 +202,22 @@ function makeKeyReconciler({ kube, namespace }: ControllerContext, world: World)
   return async (_key: string, signal: AbortSignal): Promise<void> => {
     const identity = readLocalIdentity(world.clusterKey.list()[0]);
     if (identity === undefined) return;
-    const needed = world.remoteClusters
-      .list()
-      .filter(({ spec }) =>
-        [...world.outgoing.list(), ...world.incoming.list()].some(refersTo(spec.clusterID)),
-      );
-    const derived = store.derive(identity, needed);
-    const data = Object.fromEntries(
-      [...derived].map(([id, text]) => [id, Buffer.from(text).toString('base64')]),
-    );
     const present = world.tunnelKeys.list()[0];
-    if (derived.size === 0) {
+    const needed = new Set(
+      [...world.outgoing.list(), ...world.incoming.list()].map(({ spec }) => spec.remoteCluster),
+    );
+    const derived = store.derive(
+      identity,
+      world.remoteClusters.list().filter(({ spec }) => needed.has(spec.clusterID)),
+    );
+    const data: Record<string, string> = {};
+    for (const id of needed) {
+      const text = derived.get(id);
+      // A document that cannot be read any more is no reason to cut a tunnel that works.
+      const value = text === undefined ? present?.data?.[id] : Buffer.from(text).toString('base64');
+      if (value !== undefined) data[id] = value;
+    }
+    if (needed.size === 0) {
       if (present !== undefined) {
         await kube.delete({ kind: kind.secret, namespace, name: secrets.tunnelKeys }, uidOf(present), signal);
       }

@@ -8,6 +8,8 @@ import {
   createKubeClient,
   createLog,
   defaultConnection,
+  isForbidden,
+  isUnauthorized,
   levelOf,
   systemClock,
   type KubeClient,
@@ -43,10 +45,11 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
   const nodeName = required(environment, 'NODE_NAME');
   const nodeAddress = required(environment, 'POD_IP');
   if (isIP(nodeAddress) === 0) throw new Error(`POD_IP is "${nodeAddress}", not an address of this node`);
+  const namespace = environment['HAWSER_NAMESPACE'] || defaultNamespace;
   const run = createCommandRunner();
   const role = createFabricNode({
     kube,
-    namespace: environment['HAWSER_NAMESPACE'] || defaultNamespace,
+    namespace,
     nodeName,
     nodeAddress,
     version: packageVersion(),
@@ -59,6 +62,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     host: createHost(run),
     monitor: (onChange, until) => monitorHost({ onChange }, until),
     underlayMTU: (until) => underlayMTU(run, nodeAddress, until),
+    leavesForGood: (until) => daemonSetIsGone(kube, namespace, log, until),
     resolve: async (hostName) => (await lookup(hostName, { all: true })).map(({ address }) => address),
     clock: systemClock,
     log,
@@ -84,6 +88,27 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
   } finally {
     ending.abort(new Error('the node role ends'));
     await Promise.allSettled([running, probes]);
+  }
+}
+
+/**
+ * Whether this pod ends because Hawser is being uninstalled, and not to be replaced. Who may no longer ask has been
+ * uninstalled too: the role goes with the rest.
+ */
+async function daemonSetIsGone(
+  kube: KubeClient,
+  namespace: string,
+  log: Log,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const daemonSets = { apiVersion: 'apps/v1', kind: 'DaemonSet', plural: 'daemonsets', namespaced: true };
+  try {
+    const found = await kube.get({ kind: daemonSets, namespace, name: 'hawser-node' }, signal);
+    return found === undefined || found.metadata.deletionTimestamp !== undefined;
+  } catch (error) {
+    if (isForbidden(error) || isUnauthorized(error)) return true;
+    log.warn('whether Hawser is being uninstalled is not known; the kernel keeps its rules', { error });
+    return false;
   }
 }
 

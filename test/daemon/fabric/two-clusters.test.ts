@@ -295,9 +295,28 @@ test('unpeering takes tunnel, routes and remote addresses away; pods of others s
   assert.not.match(keys, /east/);
 });
 
+test('a node daemon that will be replaced leaves no gap through which remote addresses are reached unencrypted', async () => {
+  await east.apply({
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: { name: 'hawser-node', namespace: 'hawser-system' },
+    spec: {
+      selector: { matchLabels: { a: 'b' } },
+      template: { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'a', image: 'none' }] } },
+    },
+  });
+  await east.endNode('n1', 'SIGTERM');
+  const { space } = east.node('n1');
+  assert.match(space.attempt(`ip route get ${await inEast('10.244.1.5')}`).output, /Invalid argument/);
+  await east.plane.kubectl(['delete', 'daemonset', 'hawser-node', '-n', 'hawser-system']);
+  east.startNode('n1');
+  await eventually('it is back', 60, async () => space.run('ip link').includes('cni-hawser0'));
+});
+
 test('a node daemon that ends for good leaves nothing behind', async () => {
   for (const [cluster, name] of [
     [west, 'n1'],
+    [east, 'n1'],
     [east, 'n2'],
   ] as const) {
     await cluster.endNode(name, 'SIGTERM');
