@@ -8,7 +8,7 @@ import { twinName } from '../../../shared/names.ts';
 import { kind, type AnyObject, type Node, type Pod } from '../../../daemon/kube/index.ts';
 import { runKubelet } from '../../../daemon/kubelet/index.ts';
 import { runPodWebhook, runVirtualNodes } from '../../../daemon/vnode/index.ts';
-import { agnhostImage } from '../../testbed/index.ts';
+import * as testbed from '../../testbed/index.ts';
 import { freePort } from '../clusters.ts';
 import { consumerID, eventually, meet, upPlanes, virtualNode, type Planes } from '../vnode/planes.ts';
 
@@ -19,7 +19,7 @@ const kubectl = (args: readonly string[], input?: string) =>
   planes.consumer.kubectl(args, input === undefined ? {} : { input });
 
 test.before(async () => {
-  planes = await upPlanes(`kubelet-${process.pid}`);
+  planes = await upPlanes(testbed, `kubelet-${process.pid}`);
   const { context, kube } = planes.consumer;
   kubeletPort = await freePort();
   const webhookPort = await freePort();
@@ -52,7 +52,7 @@ test.before(async () => {
       containers: [
         {
           name: 'main',
-          image: agnhostImage,
+          image: testbed.agnhostImage,
           command: ['sh', '-c', 'echo hello from afar; /agnhost netexec --http-port=8080 & cat; sleep 3600'],
           stdin: true,
         },

@@ -6,6 +6,7 @@ import { findCondition } from '../../../shared/conditions.ts';
 import { secrets, tenantNamespace, twinName } from '../../../shared/names.ts';
 import { kind, type Node, type Pod } from '../../../daemon/kube/index.ts';
 import { runVirtualNodes } from '../../../daemon/vnode/index.ts';
+import * as testbed from '../../testbed/index.ts';
 import {
   consumerID,
   contextOf,
@@ -88,7 +89,7 @@ async function setIdentity(change: Record<string, string>) {
 }
 
 test.before(async () => {
-  planes = await upPlanes();
+  planes = await upPlanes(testbed);
   await meet(planes);
   startController();
   await eventually('Ready', async () => (await ready()) === 'True');

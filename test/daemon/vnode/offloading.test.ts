@@ -16,6 +16,7 @@ import {
 import { runReflection } from '../../../daemon/reflect/index.ts';
 import { runPodWebhook, runVirtualNodes } from '../../../daemon/vnode/index.ts';
 import { freePort } from '../clusters.ts';
+import * as testbed from '../../testbed/index.ts';
 import {
   consumerID,
   eventually,
@@ -61,7 +62,7 @@ const pod = (name: string, more: Record<string, unknown> = {}, namespace = 'shop
 const create = (object: AnyObject) => planes.consumer.kube.create(object, planes.signal);
 
 test.before(async () => {
-  planes = await upPlanes();
+  planes = await upPlanes(testbed);
   webhookPort = await freePort();
   const { context } = planes.consumer;
   planes.started.push(

@@ -20,7 +20,7 @@ import {
   type Pod,
 } from '../../../daemon/kube/index.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
-import { ensurePrograms, up, upControlPlane } from '../../testbed/index.ts';
+import type * as testbedModule from '../../testbed/index.ts';
 import type { RunOptions } from '../../testbed/run.ts';
 
 export const consumerID = 'home';
@@ -53,6 +53,9 @@ export interface Planes {
   stop(): Promise<void>;
 }
 
+/** What a test brings along: it names the bed itself, so that it is known to need it. */
+export type Testbed = Pick<typeof testbedModule, 'ensurePrograms' | 'up' | 'upControlPlane'>;
+
 const log = process.env['TEST_LOG'] === undefined ? silentLog : createLog('debug');
 
 export function contextOf(kube: KubeClient, signal: AbortSignal): ControllerContext {
@@ -71,8 +74,13 @@ export function contextOf(kube: KubeClient, signal: AbortSignal): ControllerCont
   };
 }
 
-async function upSide(name: string, scheduler: boolean, signal: AbortSignal): Promise<Side> {
-  const plane = await upControlPlane({ name, controllerManager: true, scheduler });
+async function upSide(
+  testbed: Testbed,
+  name: string,
+  scheduler: boolean,
+  signal: AbortSignal,
+): Promise<Side> {
+  const plane = await testbed.upControlPlane({ name, controllerManager: true, scheduler });
   const { url, ca, adminToken } = plane;
   const how = {
     url,
@@ -85,8 +93,8 @@ async function upSide(name: string, scheduler: boolean, signal: AbortSignal): Pr
 }
 
 /** A cluster of the bed: real kubelets, real containers. */
-async function upBedSide(name: string, signal: AbortSignal): Promise<Side> {
-  const bed = await up({ name, clusters: [providerID], nodes: 1 });
+async function upBedSide(testbed: Testbed, name: string, signal: AbortSignal): Promise<Side> {
+  const bed = await testbed.up({ name, clusters: [providerID], nodes: 1 });
   const cluster = bed.cluster(providerID);
   const { authority, certificate = '', key = '' } = await cluster.access();
   const kube = createKubeClient({
@@ -123,15 +131,15 @@ async function equip(
  *
  * @param bedName absent: the provider is a control plane without nodes, too; otherwise a bed of that name
  */
-export async function upPlanes(bedName?: string): Promise<Planes> {
+export async function upPlanes(testbed: Testbed, bedName?: string): Promise<Planes> {
   const stopped = new AbortController();
   const { signal } = stopped;
   const [consumer, provider] = await Promise.all([
-    upSide('consumer', true, signal),
-    bedName === undefined ? upSide('provider', false, signal) : upBedSide(bedName, signal),
+    upSide(testbed, 'consumer', true, signal),
+    bedName === undefined ? upSide(testbed, 'provider', false, signal) : upBedSide(testbed, bedName, signal),
   ]);
   const started = [runTenant(provider.context, signal)];
-  const { kubectl } = await ensurePrograms({ only: ['kubectl'] });
+  const { kubectl } = await testbed.ensurePrograms({ only: ['kubectl'] });
   return {
     consumer,
     provider,
