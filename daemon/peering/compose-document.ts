@@ -10,16 +10,13 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { stableText } from '../kube/status.ts';
 
-/** The document and since when its content is what it is; other versions may not have the field. */
-export type Document = NetworkDocument & { contentGeneration?: unknown };
-
 export interface ComposeInput {
   local: NonNullable<LocalCluster['status']>;
   recipient: string;
   /** What was composed last, if it can be read. */
-  previous: Document | undefined;
+  previous: NetworkDocument | undefined;
   /** The remote's document that is held and valid. */
-  remote: Document | undefined;
+  remote: NetworkDocument | undefined;
   tunnel: Tunnel | undefined;
   /** Where this cluster's API server is, when the recipient offloads to it. */
   apiServer: NetworkDocument['apiServer'] | undefined;
@@ -30,19 +27,14 @@ export interface ComposeInput {
 }
 
 export type ComposeResult =
-  | { document: Document; changed: boolean }
+  | { document: NetworkDocument; changed: boolean }
   /** What is not known yet, as part of a sentence. */
   | { waitingFor: string };
 
 /** The generation since which a document's content is the same. */
-export function contentGeneration(document: Document): number {
-  const stated = document.contentGeneration;
-  return typeof stated === 'number' &&
-    Number.isSafeInteger(stated) &&
-    stated >= 1 &&
-    stated <= document.generation
-    ? stated
-    : document.generation;
+export function contentGeneration(document: NetworkDocument): number {
+  const stated = document.contentGeneration ?? document.generation;
+  return Math.min(stated, document.generation);
 }
 
 /** Composes, or gives the previous document back when nothing is new. */
@@ -95,7 +87,7 @@ export function composeDocument(input: ComposeInput): ComposeResult {
   };
 }
 
-function contentOf(document: Document): Record<string, unknown> {
+function contentOf(document: NetworkDocument): Record<string, unknown> {
   const {
     generation: _generation,
     acknowledges: _acknowledges,
@@ -106,6 +98,10 @@ function contentOf(document: Document): Record<string, unknown> {
 }
 
 /** Does the remote hold what we declare now? `delivered`: the generation that it took by our own hand. */
-export function holdsOurs(ours: Document, remote: Document | undefined, delivered: number): boolean {
+export function holdsOurs(
+  ours: NetworkDocument,
+  remote: NetworkDocument | undefined,
+  delivered: number,
+): boolean {
   return Math.max(remote?.acknowledges ?? 0, delivered) >= contentGeneration(ours);
 }

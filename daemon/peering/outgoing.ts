@@ -138,6 +138,12 @@ export function reconcileOutgoing(
     const spent =
       tokenSecret !== undefined && issued.get(peering.metadata.name)?.tokenUID === tokenSecret.metadata.uid;
     if (need === undefined && (tokenSecret === undefined || spent)) return held;
+    if (remoteCluster === identity.clusterID) {
+      throw new PeeringProblem(
+        reasons.TokenInvalid,
+        'the peering token is one of this very cluster; run hawser peer where the pods come from',
+      );
+    }
     const token = tokenSecret && readToken(tokenSecret, remoteCluster);
     const remote = await ensureRemote(peering, token, signal);
     if (remote.spec.gatewayURL === undefined) {

@@ -14,14 +14,14 @@ import type { ControllerContext } from '../kube/context.ts';
 import { kind } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { LocalIdentity } from './cluster-key.ts';
-import { composeDocument, holdsOurs, type Document } from './compose-document.ts';
+import { composeDocument, holdsOurs } from './compose-document.ts';
 import { fieldManager, reasons } from './names.ts';
 import type { World } from './world.ts';
 
 /** A remote's document that holds, or why it doesn't. */
 export type Judgement =
   | { verdict: 'None' }
-  | { verdict: 'Valid'; document: Document }
+  | { verdict: 'Valid'; document: NetworkDocument }
   | { verdict: 'KeyMismatch' | 'Invalid' | 'NotUnderstood'; message: string };
 
 /** Verifies and validates what a remote sent. Pure but for arithmetic. */
@@ -54,7 +54,7 @@ export function judgeDocument(
 }
 
 /** As stored in this cluster's own API; undefined when there is none or it cannot be read. */
-export function readStored(signed: SignedDocument | undefined): Document | undefined {
+export function readStored(signed: SignedDocument | undefined): NetworkDocument | undefined {
   if (signed === undefined) return undefined;
   try {
     return readStoredDocument(signed);

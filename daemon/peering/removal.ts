@@ -9,7 +9,8 @@ import { isNotFound, messageOf } from '../kube/errors.ts';
 import { hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { isUnreferenced } from '../kube/references.ts';
 import { kind } from '../kube/refs.ts';
-import { fieldManager, nodeFinalizer, peeringFinalizer, residueConfigMap } from './names.ts';
+import { fieldManager, nodeFinalizer, peeringFinalizer, reasons, residueConfigMap } from './names.ts';
+import { applyStatus } from '../kube/status.ts';
 import type { Providers } from './providers.ts';
 import type { Sessions } from './sessions.ts';
 import type { World } from './world.ts';
@@ -70,6 +71,24 @@ export async function removeOutgoing(
     await kube.delete({ kind: kind.secret, namespace, name: tokenSecretName }, {}, signal);
   }
   if (residue.length > 0) {
+    await applyStatus(
+      {
+        kube,
+        fieldManager,
+        object: peering,
+        now: clock.now(),
+        fields: { residue },
+        findings: [
+          {
+            type: 'Ready',
+            status: 'False',
+            reason: reasons.Deleting,
+            message: `removed here, but left: ${residue.join('; ')}`,
+          },
+        ],
+      },
+      signal,
+    );
     events.emit(peering, 'Warning', 'Residue', `removed here, but left: ${residue.join('; ')}`);
     await record(dependencies, name, residue, signal);
     log.warn('unpeered, with residue', { peering: name, residue });

@@ -1,4 +1,5 @@
 /** The provider's side of a peering: who is let in, with what rights, and the pods that are run for them. */
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { from, runController, type ControllerOptions, type Source } from '../kube/controller.ts';
@@ -41,6 +42,19 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         );
       })
       .map((shadow) => keyOf(shadow));
+
+  /** All of them when the peering is to be drained or goes, otherwise those that wait for more. */
+  const shadowsToSee = (peering: IncomingPeering): string[] =>
+    peering.spec.desired !== 'Drained' && peering.metadata.deletionTimestamp === undefined
+      ? refusedOf(peering.metadata.name)
+      : world.shadows
+          .list()
+          .filter(
+            (shadow) =>
+              world.peeringOfTwin(world.namespaces.byKey(shadow.metadata.namespace ?? ''))?.metadata.name ===
+              peering.metadata.name,
+          )
+          .map((shadow) => keyOf(shadow));
 
   await Promise.all([
     run({
@@ -100,7 +114,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
             }),
           synced: (until) => world.pods.synced(until),
         },
-        from(world.incoming, (peering) => refusedOf(peering.metadata.name)),
+        from(world.incoming, (peering) => shadowsToSee(peering)),
         from(world.namespaces, (namespace) =>
           world.shadows.listIn(namespace.metadata.name).map((shadow) => keyOf(shadow)),
         ),

@@ -72,7 +72,6 @@ export function realPod(
           name,
           uid,
           controller: true,
-          blockOwnerDeletion: true,
         },
       ],
     },

@@ -14,6 +14,12 @@ export const networkDocument = z.looseObject({
   clusterID,
   recipient: clusterID.describe('Whom it is for: a document for one remote is no document for another'),
   generation: z.int().min(1).max(Number.MAX_SAFE_INTEGER),
+  contentGeneration: z
+    .int()
+    .min(1)
+    .max(Number.MAX_SAFE_INTEGER)
+    .optional()
+    .describe('Since which generation all but `acknowledges` is the same; absent: this one'),
   requires: z.array(z.string().max(64)).max(16),
   podCIDRs: z.array(prefix).min(1).max(16),
   externalCIDR: prefix,

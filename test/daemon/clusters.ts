@@ -1,6 +1,6 @@
 /** Control planes with Hawser's kinds and controller, and a gateway, for tests of the daemon's features. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,6 +49,14 @@ export function freePort(): Promise<number> {
   });
 }
 
+/** The controller's rights as the chart gives them, with the chart's placeholders filled in. */
+async function controllerRights(): Promise<string> {
+  const template = await readFile(join(root, 'deploy/chart/templates/rbac-controller.yaml'), 'utf8');
+  return template
+    .replaceAll('{{ .Release.Namespace }}', namespace)
+    .replace(/^.*\{\{- include "hawser\.labels".*\n/gm, '');
+}
+
 /** One cluster without nodes. */
 export class Cluster {
   readonly plane: ControlPlane;
@@ -84,6 +92,7 @@ export class Cluster {
     await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']);
     await cluster.apply([
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'hawser-controller', namespace } },
       {
         apiVersion: 'hawser.dev/v1alpha1',
         kind: 'LocalCluster',
@@ -107,6 +116,7 @@ export class Cluster {
         spec: { type: 'LoadBalancer', ports: [{ port: 7470, protocol: 'UDP' }] },
       },
     ]);
+    await plane.kubectl(['apply', '-f', '-'], { input: await controllerRights() });
     await plane.kubectl(
       [
         'patch',
@@ -127,17 +137,16 @@ export class Cluster {
     await this.plane.kubectl(['apply', '-f', '-'], { input: JSON.stringify(list) });
   }
 
-  /** Runs features of the controller here, as the role does. */
-  startController(features: Record<string, Feature>, podName = 'controller'): void {
+  /** Runs features of the controller here, as the role does, with the rights that the chart gives it and no others. */
+  async startController(features: Record<string, Feature>, podName = 'controller'): Promise<void> {
+    const token = await this.plane.kubectl(['create', 'token', 'hawser-controller', '-n', namespace]);
+    const kube = createKubeClient({ url: this.plane.url, ca: this.plane.ca, token: () => token.trim() });
     const stop = new AbortController();
     const log = process.env['TEST_LOG']
       ? createLog('debug', { fields: { cluster: this.plane.name } })
       : silentLog;
     const environment = { HAWSER_NAMESPACE: namespace, POD_NAME: podName };
-    const ended = runControllerWith(
-      { kube: this.kube, log, environment, features, probePort: 0 },
-      stop.signal,
-    );
+    const ended = runControllerWith({ kube, log, environment, features, probePort: 0 }, stop.signal);
     ended.catch(() => {});
     this.#controller = { stop, ended };
   }

@@ -15,12 +15,12 @@ let consumer: Cluster;
 let provider: Cluster;
 const features = { peering: runPeering, tenant: runTenant };
 
-async function issueToken(): Promise<string> {
-  const local = await provider.kube.get({ kind: kind.localCluster, name: 'self' }, provider.signal);
+async function issueToken(by: Cluster = provider): Promise<string> {
+  const local = await by.kube.get({ kind: kind.localCluster, name: 'self' }, by.signal);
   const client = createGatewayClient({
-    url: `https://127.0.0.1:${provider.gatewayPort}`,
+    url: `https://127.0.0.1:${by.gatewayPort}`,
     pin: local?.status?.gatewayPin ?? '',
-    bearer: provider.plane.adminToken,
+    bearer: by.plane.adminToken,
   });
   const { token } = await client.createToken({});
   client.close();
@@ -28,18 +28,18 @@ async function issueToken(): Promise<string> {
 }
 
 /** What `hawser peer` writes. */
-async function peer(token: string): Promise<OutgoingPeering> {
+async function peer(token: string, at: Cluster = consumer): Promise<OutgoingPeering> {
   const { clusterID } = decodePeeringToken(token);
-  await consumer.kube.create(
+  await at.kube.create(
     {
       apiVersion: 'v1',
       kind: 'Secret',
       metadata: { name: `hawser-token-${clusterID}`, namespace },
       data: { token: Buffer.from(token).toString('base64') },
     } as never,
-    consumer.signal,
+    at.signal,
   );
-  return consumer.kube.create<OutgoingPeering>(
+  return at.kube.create<OutgoingPeering>(
     {
       apiVersion: 'hawser.dev/v1alpha1',
       kind: 'OutgoingPeering',
@@ -52,7 +52,7 @@ async function peer(token: string): Promise<OutgoingPeering> {
         desired: 'Active',
       },
     },
-    consumer.signal,
+    at.signal,
   );
 }
 
@@ -70,8 +70,7 @@ test.before(async () => {
     Cluster.start({ name: 'consumer' }),
     Cluster.start({ name: 'provider' }),
   ]);
-  consumer.startController(features);
-  provider.startController(features);
+  await Promise.all([consumer.startController(features), provider.startController(features)]);
   await provider.startGateway();
 });
 test.after(async () => {
@@ -197,9 +196,80 @@ test('a controller that begins anew repeats nothing', async () => {
   await new Promise((resolve) => setTimeout(resolve, 500));
   const before = await snapshot();
   await consumer.stopController();
-  consumer.startController(features);
+  await consumer.startController(features);
   await new Promise((resolve) => setTimeout(resolve, 3000));
   assert.equal(await snapshot(), before);
+});
+
+test('a second peering, the other way, shares what the two know of each other, and its end leaves the first', async () => {
+  await consumer.startGateway();
+  const { metadata } = await peer(await issueToken(consumer), provider);
+  const ref = { kind: kind.outgoingPeering, name: metadata.name };
+  const negotiated = async () => isTrueOf(await provider.kube.get(ref, provider.signal), 'Negotiated');
+  await eventually('the other way is negotiated', negotiated);
+  for (const cluster of [consumer, provider]) {
+    const remotes = await cluster.kube.list(kind.remoteCluster, {}, cluster.signal);
+    assert.is(remotes.items.length, 1);
+    assert.ok(remotes.items[0]?.spec.gatewayURL);
+  }
+  await provider.kube.delete(ref, {}, provider.signal);
+  await eventually('it is gone', async () => (await provider.kube.get(ref, provider.signal)) === undefined);
+  await eventually('the consumer holds nothing for it', async () => {
+    return (await consumer.kube.list(kind.incomingPeering, {}, consumer.signal)).items.length === 0;
+  });
+  for (const cluster of [consumer, provider]) {
+    assert.is((await cluster.kube.list(kind.remoteCluster, {}, cluster.signal)).items.length, 1);
+  }
+  const [first] = (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items;
+  assert.ok(isTrueOf(first, 'IdentityValid'));
+});
+
+test('a token that nobody redeems is said, and so is one of this cluster', async () => {
+  const token = await issueToken();
+  const client = createGatewayClient({
+    url: `https://127.0.0.1:${provider.gatewayPort}`,
+    pin: decodePeeringToken(token).gatewayPin,
+    bearer: provider.plane.adminToken,
+  });
+  const [issued] = (await client.listTokens()).filter(({ state }) => state === 'Redeemable');
+  await client.revokeToken(issued?.name ?? '');
+  client.close();
+  const { clusterID } = decodePeeringToken(token);
+  const name = `${clusterID}.second`;
+  await consumer.kube.create(
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'revoked', namespace },
+      data: { token: Buffer.from(token).toString('base64') },
+    } as never,
+    consumer.signal,
+  );
+  await consumer.kube.create<OutgoingPeering>(
+    {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'OutgoingPeering',
+      metadata: { name },
+      spec: {
+        remoteCluster: clusterID,
+        peering: 'second',
+        tokenSecretName: 'revoked',
+        nodeName: 'second',
+        desired: 'Active',
+      },
+    },
+    consumer.signal,
+  );
+  const ref = { kind: kind.outgoingPeering, name };
+  const refused = await eventually('it is said', async () => {
+    const object = await consumer.kube.get(ref, consumer.signal);
+    return object?.status?.conditions?.find((each) => each.reason === 'TokenRefused');
+  });
+  assert.match(refused.message, /ask for a new one/);
+  assert.not.match(JSON.stringify(refused), new RegExp(decodePeeringToken(token).secret));
+  await consumer.kube.delete(ref, {}, consumer.signal);
+  await eventually('it ends', async () => (await consumer.kube.get(ref, consumer.signal)) === undefined);
+  assert.is((await consumer.kube.list(kind.remoteCluster, {}, consumer.signal)).items.length, 1);
 });
 
 test('unpeering leaves nothing on either side', async () => {

@@ -56,7 +56,7 @@ const admitted = async (name: string) =>
 
 test.before(async () => {
   cluster = await Cluster.start({ name: 'tenants' });
-  cluster.startController({ tenant: runTenant });
+  await cluster.startController({ tenant: runTenant });
 });
 test.after(() => cluster?.stop());
 
@@ -218,6 +218,25 @@ test('a shadow that is deleted stays until its pod is gone', async () => {
   await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'one' }, {}, cluster.signal);
   await eventually('it is gone', async () => (await getShadow('one')) === undefined);
   assert.is(await getPod('one'), undefined);
+});
+
+test('a drained peering lets pods go and lets none in', async () => {
+  const ref = { kind: kind.incomingPeering, name: 'consumer-abc123' };
+  const desire = (desired: string) =>
+    cluster.kube.patch(ref, { spec: { desired } }, { type: 'merge' }, cluster.signal);
+  const pods = async () => (await cluster.kube.list(kind.pod, { namespace: twin }, cluster.signal)).items;
+  assert.ok((await pods()).length > 0);
+  await desire('Drained');
+  await eventually('no pod is left', async () => (await pods()).length === 0);
+  const said = await eventually('it is said', async () => {
+    const shadows = (await cluster.kube.list(kind.shadowPod, { namespace: twin }, cluster.signal)).items;
+    return shadows
+      .map((each) => findCondition(each.status?.conditions, 'Admitted'))
+      .find((each) => each?.reason === 'Cordoned');
+  });
+  assert.match(said.message, /Drained/);
+  await desire('Active');
+  await eventually('they come back', async () => (await pods()).length === 3);
 });
 
 test('a deleted identity Secret revokes, and stays away', async () => {
