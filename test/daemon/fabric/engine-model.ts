@@ -54,6 +54,9 @@ const apply = (
 export class EngineModel {
   readonly #devices: readonly ModelDevice[];
 
+  /** Which of several living targets a flow's hash falls on. */
+  pick: (targets: readonly string[]) => string | undefined = (targets) => targets[0];
+
   constructor(devices: readonly ModelDevice[]) {
     this.#devices = devices;
   }
@@ -90,7 +93,7 @@ export class EngineModel {
     const living = route.targets.filter(
       (target) => route.targets.length === 1 || !plan.device.deadPeers.includes(target),
     );
-    const target = living[0];
+    const target = this.pick(living);
     if (target === undefined) return lost('noRoute');
     if (target === 'local') return { delivered: true, at: device.name, packet, hops };
     const peer = plan.device.peers.find(({ publicKey }) => publicKey === target);

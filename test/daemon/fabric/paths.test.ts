@@ -303,8 +303,10 @@ test('several slots on both sides: whichever node carries a flow, it arrives and
     [...west.pods, { name: 'a3', node: 'n3', addresses: ['10.244.3.5'] }],
     [...east.pods.slice(0, 2), { name: 'b3', node: 'n3', addresses: ['10.244.3.9'] }],
   ];
-  for (const a of westPods) {
-    for (const b of eastPods) {
+  const ways = westPods.flatMap((a) => eastPods.map((b) => [a, b] as const));
+  for (const pick of [(list: readonly string[]) => list[0], (list: readonly string[]) => list.at(-1)]) {
+    planned.model.pick = pick;
+    for (const [a, b] of ways) {
       const from = { cluster: 'west', node: a.node, address: a.addresses[0] ?? '' };
       const to = { cluster: 'east', node: b.node, address: b.addresses[0] ?? '' };
       assert.is(thereAndBack(planned, from, to), 'passes', `${a.name} → ${b.name}`);
