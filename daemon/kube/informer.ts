@@ -4,6 +4,7 @@ import { backoff, sleep, systemClock, type Clock } from './clock.ts';
 import { isAborted, isForbidden, isGone, isNotFound, messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 import { keyOf, type AnyObject, type KindRef } from './refs.ts';
+import { trimObject } from './trim.ts';
 
 /** Gets the object as it is now (undefined: gone) and as it was (undefined: new). Must not throw, nor change them. */
 export type ChangeHandler<T> = (key: string, object: T | undefined, previous: T | undefined) => void;
@@ -33,7 +34,7 @@ export interface Informer<T extends AnyObject = AnyObject> {
 }
 
 export interface InformerOptions<T extends AnyObject> extends ListOptions {
-  /** Drops what is not needed, to save memory. Metadata must stay. `managedFields` always go. */
+  /** Drops what is not needed, to save memory. Metadata must stay. What `trimObject` takes always goes. */
   transform?: (object: T) => T;
   /** Bounds of how long one watch lasts, in seconds; a random value between. Default 300 to 600. */
   watchSeconds?: readonly [number, number];
@@ -69,7 +70,7 @@ export function createInformer<T extends AnyObject>(
   let interrupt: AbortController | undefined;
 
   const trim = (object: T): T => {
-    delete object.metadata.managedFields;
+    trimObject(object);
     return transform(object);
   };
   const tell = (key: string, object: T | undefined, previous: T | undefined) => {
