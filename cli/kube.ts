@@ -50,20 +50,41 @@ function pathOf({ apiVersion: version, plural, namespace }: Resource, name?: str
   return parts.join('/');
 }
 
-/** One API server, as whoever the kubeconfig says. */
+interface Line {
+  connection: Connection;
+  agent: Agent;
+}
+
+/** One API server, as whoever the kubeconfig says. The kubeconfig is read when something is asked, and not before. */
 export class Kube {
-  readonly #connection: Connection;
-  readonly #agent: Agent;
+  readonly #find: () => Promise<Connection>;
   readonly #signal: AbortSignal;
+  #line: Promise<Line> | undefined;
+  #context = '';
   /** Where Hawser runs. */
   readonly namespace: string;
 
-  constructor(connection: Connection, namespace: string, signal: AbortSignal) {
-    this.#connection = connection;
-    this.#signal = signal;
+  constructor(find: () => Promise<Connection>, namespace: string, signal: AbortSignal) {
+    this.#find = find;
     this.namespace = namespace;
+    this.#signal = signal;
+  }
+
+  /** For messages; empty until something was asked. */
+  get context(): string {
+    return this.#context;
+  }
+
+  async close(): Promise<void> {
+    const line = await this.#line?.catch(() => undefined);
+    line?.agent.destroy();
+  }
+
+  async #open(): Promise<Line> {
+    const connection = await this.#find();
+    this.#context = connection.context;
     const { ca, certificate, key, serverName, insecure } = connection;
-    this.#agent = new Agent({
+    const agent = new Agent({
       keepAlive: true,
       rejectUnauthorized: !insecure,
       ...(ca !== undefined && { ca }),
@@ -71,14 +92,7 @@ export class Kube {
       ...(key !== undefined && { key }),
       ...(serverName !== undefined && { servername: serverName }),
     });
-  }
-
-  get context(): string {
-    return this.#connection.context;
-  }
-
-  close(): void {
-    this.#agent.destroy();
+    return { connection, agent };
   }
 
   /** The object, or undefined if there is none. A kind that is not installed is none as well. */
@@ -117,8 +131,10 @@ export class Kube {
     }
   }
 
-  #ask<T>(method: string, path: string, body?: object, type = 'application/json'): Promise<T> {
-    const { server, context, token } = this.#connection;
+  async #ask<T>(method: string, path: string, body?: object, type = 'application/json'): Promise<T> {
+    this.#line ??= this.#open();
+    const { connection, agent } = await this.#line;
+    const { server, context, token } = connection;
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const url = new URL(server.replace(/\/$/, '') + path);
     return new Promise((resolve, reject) => {
@@ -126,7 +142,7 @@ export class Kube {
         url,
         {
           method,
-          agent: this.#agent,
+          agent,
           signal: this.#signal,
           timeout: requestMilliseconds,
           headers: {
@@ -194,24 +210,20 @@ function read(status: number, answer: string): { body: unknown } | CommandError 
   );
 }
 
-/** The cluster that the command's options name. To be closed. */
-export async function connect(invocation: Invocation): Promise<Kube> {
-  const connection = await findConnection({
-    kubeconfig: text(invocation, 'kubeconfig'),
-    context: text(invocation, 'context'),
-    environment: invocation.environment,
-  });
-  const namespace =
-    text(invocation, 'namespace') ?? invocation.environment['HAWSER_NAMESPACE'] ?? defaultNamespace;
-  return new Kube(connection, namespace, invocation.signal);
-}
-
-/** Runs with a connection, and closes it. */
+/** Runs with the cluster that the command's options name, and closes the connection. */
 export async function withKube<T>(invocation: Invocation, use: (kube: Kube) => Promise<T>): Promise<T> {
-  const kube = await connect(invocation);
+  const { environment, signal } = invocation;
+  const find = () =>
+    findConnection({
+      kubeconfig: text(invocation, 'kubeconfig'),
+      context: text(invocation, 'context'),
+      environment,
+    });
+  const namespace = text(invocation, 'namespace') ?? environment['HAWSER_NAMESPACE'] ?? defaultNamespace;
+  const kube = new Kube(find, namespace, signal);
   try {
     return await use(kube);
   } finally {
-    kube.close();
+    await kube.close();
   }
 }

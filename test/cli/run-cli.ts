@@ -1,0 +1,40 @@
+/** Runs the command in this process, with streams that keep what was written. */
+import { Readable } from 'node:stream';
+import { dispatch } from '../../cli/dispatch.ts';
+
+export interface Outcome {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  input?: string;
+  environment?: Record<string, string | undefined>;
+  signal?: AbortSignal;
+  /** Pretends that standard output and error are terminals. */
+  terminal?: boolean;
+}
+
+/** Words as typed after `hawser` → what came out. */
+export async function hawser(words: string[], options: RunOptions = {}): Promise<Outcome> {
+  const written = { stdout: '', stderr: '' };
+  const stream = (name: keyof typeof written) =>
+    ({
+      isTTY: options.terminal === true,
+      columns: 120,
+      write: (text: string) => {
+        written[name] += text;
+        return true;
+      },
+    }) as unknown as NodeJS.WriteStream;
+  const exitCode = await dispatch(words, {
+    stdin: Readable.from(options.input === undefined ? [] : [options.input]) as unknown as NodeJS.ReadStream,
+    stdout: stream('stdout'),
+    stderr: stream('stderr'),
+    environment: options.environment ?? {},
+    signal: options.signal ?? new AbortController().signal,
+    now: Date.now,
+  });
+  return { exitCode, ...written };
+}

@@ -1,0 +1,239 @@
+/** What people read: ages, steps, tables, status. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ago, bytes, spanOf } from '../../cli/ages.ts';
+import { parseLife } from '../../cli/commands/token-create.ts';
+import { phasesOf } from '../../cli/peering-phases.ts';
+import { statusReport, type World } from '../../cli/status-report.ts';
+import { inDepth, overview } from '../../cli/status-text.ts';
+import { table, Terminal } from '../../cli/terminal.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { hawser } from './run-cli.ts';
+
+const texts = suite('texts');
+const now = Date.parse('2026-01-01T12:00:00Z');
+const plain = (_style: string, text: string) => text;
+
+texts('ages', () => {
+  const rows: [string | undefined, string][] = [
+    [undefined, '-'],
+    ['2026-01-01T12:00:00Z', 'now'],
+    ['2026-01-01T11:59:18Z', '42 s ago'],
+    ['2026-01-01T12:14:00Z', 'in 14 min'],
+    ['2026-01-01T09:00:00Z', '3 h ago'],
+    ['2025-12-22T12:00:00Z', '10 days ago'],
+    ['no time', 'no time'],
+  ];
+  for (const [time, text] of rows) assert.is(ago(time, now), text);
+  assert.is(spanOf(0), '0 s');
+});
+
+texts('bytes', () => {
+  assert.equal([0, 1023, 1024, 1536, 5 * 1024 ** 3].map(bytes), [
+    '0 B',
+    '1023 B',
+    '1.0 KiB',
+    '1.5 KiB',
+    '5.0 GiB',
+  ]);
+});
+
+texts('the life of a token', () => {
+  assert.equal(['15m', '90s', '90', '24h'].map(parseLife), [900, 90, 90, 86_400]);
+  for (const bad of ['', '59s', '25h', '1d', '-5m', '1.5h']) assert.throws(() => parseLife(bad), /between/);
+});
+
+texts('columns are as wide as what stands in them', () => {
+  assert.is(
+    table([
+      ['A', 'LONG'],
+      ['longer', 'x'],
+    ]),
+    'A       LONG\nlonger  x',
+  );
+});
+
+texts('no colour and no rewriting when piped, or when NO_COLOR is set', () => {
+  for (const [isTTY, environment] of [
+    [false, {}],
+    [true, { NO_COLOR: '1' }],
+    [true, { TERM: 'dumb' }],
+  ] as const) {
+    let out = '';
+    const stream = { isTTY, write: (text: string) => (out += text) };
+    const terminal = new Terminal(stream, stream, environment);
+    terminal.step('done', 'a step', 1234);
+    terminal.print(terminal.style('red', 'text'));
+    assert.not.match(out, '\u001B', JSON.stringify(environment));
+    assert.match(out, /ok a step +1\.2 s/);
+  }
+});
+
+texts('progress rewrites its line on a terminal, and is silent elsewhere', () => {
+  let out = '';
+  const write = (text: string) => (out += text);
+  const live = new Terminal({ write }, { isTTY: true, columns: 20, write }, {});
+  live.progress('waiting for something very long');
+  live.step('done', 'there');
+  assert.match(out, 'waiting for someth…\r\u001B[2K');
+  out = '';
+  new Terminal({ write }, { write }, {}).progress('waiting');
+  assert.is(out, '');
+});
+
+const condition = (type: string, status: 'True' | 'False', message: string) => ({
+  type,
+  status,
+  reason: 'R',
+  message,
+  lastTransitionTime: '2026-01-01T11:59:30Z',
+});
+
+const outgoing: OutgoingPeering = {
+  apiVersion: 'hawser.dev/v1alpha1',
+  kind: 'OutgoingPeering',
+  metadata: { name: 'oak', creationTimestamp: '2026-01-01T11:00:00Z' },
+  spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
+  status: {
+    conditions: [
+      condition('IdentityValid', 'True', 'oak lets this cluster in'),
+      condition('Negotiated', 'False', 'oak has not answered for 30 s; is its gateway reachable?'),
+    ],
+    identity: {
+      expiresAt: '2026-01-01T12:50:00Z',
+      renewAfter: '2026-01-01T12:30:00Z',
+      apiServerURL: 'https://oak:6443',
+      secretName: 'x',
+    },
+  },
+};
+const tunnel: Tunnel = {
+  apiVersion: 'hawser.dev/v1alpha1',
+  kind: 'Tunnel',
+  metadata: { name: 'oak' },
+  spec: {
+    remoteCluster: 'oak',
+    consumer: true,
+    provider: false,
+    remotePodCIDRs: ['10.244.0.0/16'],
+    remoteExternalCIDR: '100.64.0.0/20',
+    remoteSlots: [],
+    remaps: [{ real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' }],
+    remoteRemaps: [{ real: '10.244.0.0/16', mapped: '10.244.0.0/16' }],
+    mtu: 1420,
+    presharedKeyRevision: '1',
+  },
+  status: { conditions: [condition('Established', 'True', 'the tunnel is up')], roundTripMilliseconds: 0.42 },
+};
+const world: World = {
+  self: {
+    apiVersion: 'hawser.dev/v1alpha1',
+    kind: 'LocalCluster',
+    metadata: { name: 'self' },
+    spec: {},
+    status: { clusterID: 'elm', podCIDRs: ['10.244.0.0/16'] },
+  },
+  remotes: [],
+  outgoing: [outgoing],
+  incoming: [],
+  tunnels: [tunnel],
+  fabricNodes: [
+    {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'FabricNode',
+      metadata: { name: 'n1' },
+      spec: {},
+      status: {
+        heldSlot: '0',
+        conditions: [condition('Programmed', 'True', '')],
+        sessions: [
+          {
+            remoteCluster: 'oak',
+            pathVerified: true,
+            receivedBytes: 1,
+            sentBytes: 1,
+            drops: { admission: 3 },
+          },
+        ],
+      },
+    },
+  ],
+  offloadings: [],
+};
+
+texts('the steps of a peering say what each waits for, in the cluster’s words', () => {
+  const phases = phasesOf(outgoing, tunnel);
+  assert.equal(
+    phases.map(({ done }) => done),
+    [true, false, true, false, false, false],
+  );
+  assert.is(phases[1]?.waitingFor, 'oak has not answered for 30 s; is its gateway reachable?');
+  assert.is(phases[3]?.waitingFor, 'the answer to a probe');
+  assert.ok(phasesOf(undefined, undefined).every(({ done, waitingFor }) => !done && waitingFor !== ''));
+});
+
+texts('status at a glance: one line a peering, and why one is not Ready', () => {
+  const text = overview(statusReport(world), now, plain);
+  assert.match(text, /→ oak +provider +NotReady +hawser-oak +path not verified +60 min/);
+  assert.match(text, 'oak: oak has not answered for 30 s; is its gateway reachable?');
+  assert.match(text, 'gateway nodes: n1 (0)');
+});
+
+texts('status in depth: sentences, ranges, drops, identity', () => {
+  const [report] = statusReport(world).peerings;
+  assert.ok(report);
+  const text = inDepth(report, now, plain);
+  assert.match(text, 'yes IdentityValid  oak lets this cluster in (30 s ago)');
+  assert.match(text, 'no  Negotiated');
+  assert.match(text, 'identity     expires in 50 min, renewed in 30 min, for https://oak:6443');
+  assert.match(text, 'theirs 10.244.0.0/16 is known here as 10.128.0.0/16');
+  assert.match(text, 'ours 10.244.0.0/16 is known there as it is');
+  assert.match(text, 'round trip 0.42 ms');
+  assert.match(text, 'dropped: admission 3');
+});
+
+texts('status of a cluster that knows nothing yet does not fail', () => {
+  const empty: World = {
+    ...world,
+    outgoing: [],
+    tunnels: [],
+    fabricNodes: [],
+    self: { ...world.self, status: {} },
+  };
+  const text = overview(statusReport(empty), now, plain);
+  assert.match(text, '(no ID yet)');
+  assert.match(text, 'No peerings.');
+  assert.match(text, 'kubectl label node NODE hawser.dev/gateway=true');
+  const bare = statusReport({
+    ...world,
+    outgoing: [{ ...outgoing, status: undefined as never }],
+    tunnels: [],
+  });
+  assert.match(inDepth(bare.peerings[0] as never, now, plain), 'Tunnel: none yet');
+});
+
+texts('completion for bash knows words and options', async () => {
+  const { stdout: script } = await hawser(['completion', 'bash']);
+  const complete = async (...words: string[]) => {
+    const probe = `${script}
+COMP_WORDS=(hawser ${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length}; _hawser; echo "\${COMPREPLY[@]}"`;
+    return (await promisify(execFile)('bash', ['-c', probe])).stdout.trim().split(' ').toSorted();
+  };
+  assert.equal(await complete('tok'), ['token']);
+  assert.equal(await complete('token', ''), ['create', 'list', 'revoke']);
+  assert.equal(await complete('token', 'create', '--c'), ['--consumer', '--context', '--cpu']);
+  assert.equal(await complete('status', 'oak', '--wa'), ['--watch']);
+  assert.ok((await complete('')).includes('unpeer'));
+});
+
+texts('completion for zsh and fish names every option', async () => {
+  for (const shell of ['zsh', 'fish']) {
+    const { stdout } = await hawser(['completion', shell]);
+    for (const word of ['unoffload', 'expires-in', 'placement']) assert.match(stdout, word);
+  }
+});
+
+texts.run();
