@@ -3,6 +3,7 @@ import { identityStories } from './stories/identities.ts';
 import { parameterStories } from './stories/parameters.ts';
 import { tokenStories } from './stories/tokens.ts';
 import { transportStories } from './stories/transport.ts';
+import { upControlPlane } from '../testbed/index.ts';
 import { World } from './world.ts';
 
 const test = suite('the gateway on Deno');
@@ -13,7 +14,7 @@ const theWorld = (): World => {
 };
 
 test.before(async () => {
-  world = await World.start('deno');
+  world = await World.start('deno', await upControlPlane({ name: 'gateway-deno' }));
 });
 test.after(async () => {
   await world?.stop();

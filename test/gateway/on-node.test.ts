@@ -3,6 +3,7 @@ import { identityStories } from './stories/identities.ts';
 import { parameterStories } from './stories/parameters.ts';
 import { tokenStories } from './stories/tokens.ts';
 import { transportStories } from './stories/transport.ts';
+import { upControlPlane } from '../testbed/index.ts';
 import { World } from './world.ts';
 
 const test = suite('the gateway on Node');
@@ -13,7 +14,7 @@ const theWorld = (): World => {
 };
 
 test.before(async () => {
-  world = await World.start('node');
+  world = await World.start('node', await upControlPlane({ name: 'gateway-node' }));
 });
 test.after(async () => {
   await world?.stop();

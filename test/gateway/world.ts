@@ -34,7 +34,7 @@ import {
   type IssuedCertificate,
 } from '../../shared/trust/self-signed-certificate.ts';
 import type { IdentityRequest } from '../../shared/wire/gateway-api.ts';
-import { upControlPlane, type ControlPlane } from '../testbed/index.ts';
+import type { ControlPlane } from '../testbed/index.ts';
 
 export const namespace = 'hawser-system';
 export const providerID = 'provider-a1b2';
@@ -83,8 +83,8 @@ export class World {
     this.transport = pinnedTransport(options.certificate.pin);
   }
 
-  static async start(runtime: RuntimeName): Promise<World> {
-    const plane = await upControlPlane({ name: `gateway-${runtime}` });
+  /** `plane` is stopped with the world. */
+  static async start(runtime: RuntimeName, plane: ControlPlane): Promise<World> {
     const directory = await mkdtemp(join(tmpdir(), 'hawser-gateway-test-'));
     const [port, metricsPort] = [await freePort(), await freePort()];
     const connection: KubeConnection = {
