@@ -46,11 +46,14 @@ export function readIdentity(secret: Secret): LocalIdentity {
   return { clusterID: parsed.data, key };
 }
 
-/** Reads the identity, or makes one. Of two who make one at once, the API server decides. */
+/**
+ * Reads the identity, or makes one. Of two who make one at once, the API server decides. `known`: the ID that this
+ * cluster had when its key was lost; it keeps the ID, and its peers will want to be peered with anew.
+ */
 export async function ensureIdentity(
   kube: Pick<KubeClient, 'get' | 'create'>,
   namespace: string,
-  name: string | undefined,
+  { name, known }: { name: string | undefined; known: string | undefined },
   signal: AbortSignal,
   random: (length: number) => Uint8Array = randomBytes,
 ): Promise<LocalIdentity> {
@@ -67,7 +70,7 @@ export async function ensureIdentity(
     stringData: {
       privateKey: key.exportPrivateKey(),
       publicKey: key.publicKey,
-      clusterID: newClusterID(name, random),
+      clusterID: known ?? newClusterID(name, random),
     },
   };
   try {

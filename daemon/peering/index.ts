@@ -136,7 +136,18 @@ async function waitForIdentity(
         await sleep(500, signal, clock);
         continue;
       }
-      return await ensureIdentity(kube, namespace, name, signal);
+      const known = world.local.byKey('self')?.status?.clusterID;
+      const identity = await ensureIdentity(kube, namespace, { name, known }, signal);
+      const before = world.local.byKey('self')?.status?.publicKey;
+      if (before !== undefined && before !== identity.key.publicKey) {
+        log.warn(
+          'the cluster key is another one than before: peers will refuse it until they are peered with anew',
+          {
+            clusterID: identity.clusterID,
+          },
+        );
+      }
+      return identity;
     } catch (error) {
       if (signal.aborted) return undefined;
       log.error('no cluster key yet', { error: messageOf(error) });

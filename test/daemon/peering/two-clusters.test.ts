@@ -272,6 +272,34 @@ test('a token that nobody redeems is said, and so is one of this cluster', async
   assert.is((await consumer.kube.list(kind.remoteCluster, {}, consumer.signal)).items.length, 1);
 });
 
+test('a cluster that lost its key keeps its ID', async () => {
+  const plane = provider;
+  const ref = { kind: kind.localCluster, name: 'self' };
+  const before = (await plane.kube.get(ref, plane.signal))?.status;
+  const secret = { kind: kind.secret, namespace, name: 'hawser-cluster-key' };
+  const key = await plane.kube.get(secret, plane.signal);
+  await plane.stopController();
+  await plane.kube.delete(secret, {}, plane.signal);
+  await plane.startController(features);
+  const after = await eventually('another key', async () => {
+    const status = (await plane.kube.get(ref, plane.signal))?.status;
+    return status?.publicKey !== before?.publicKey && status;
+  });
+  assert.is(after.clusterID, before?.clusterID);
+  // The old one is put back from a backup.
+  await plane.stopController();
+  await plane.kube.delete(secret, {}, plane.signal);
+  const { name, labels } = key?.metadata ?? { name: '' };
+  await plane.kube.create(
+    { ...key, apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace, ...(labels && { labels }) } },
+    plane.signal,
+  );
+  await plane.startController(features);
+  await eventually('the old key', async () => {
+    return (await plane.kube.get(ref, plane.signal))?.status?.publicKey === before?.publicKey;
+  });
+});
+
 test('unpeering leaves nothing on either side', async () => {
   const [peering] = (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items;
   const tenant = peering?.status?.tenantNamespace ?? '';
