@@ -3,7 +3,7 @@
  * effects come out. It holds no socket, no clock and no engine; `engine-shell.ts` does what it says. Two of them joined by a
  * list of bytes are a tunnel, which is how the tests drive them through hours in milliseconds.
  */
-import type { EngineDifference, Keypair } from '../../native/index.d.ts';
+import type { EngineDifference } from '../../native/index.d.ts';
 import { checkConfiguration, EMPTY_CONFIGURATION } from './configuration.ts';
 import type { DeviceConfiguration } from './configuration.ts';
 import {
@@ -16,6 +16,14 @@ import {
 import { PROTOCOL_TIMES } from './constants-of-protocol.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import { CookieChecker } from './cookie.ts';
+import { HANDSHAKE_COUNTERS } from './device-events.ts';
+import type {
+  DeviceEffect,
+  DeviceEnvironment,
+  DeviceInput,
+  HandshakeCounter,
+  Moment,
+} from './device-events.ts';
 import { allocateNumbers, difference } from './difference.ts';
 import { openPeerInitiation } from './handshake.ts';
 import type { SessionKeys } from './handshake.ts';
@@ -25,59 +33,8 @@ import type { HandshakeMessage } from './messages.ts';
 import type { StaticKeys } from './noise.ts';
 import { Peer } from './peer.ts';
 import { clamped, equal, erase, publicKeyOf } from './primitives.ts';
-import type { RandomBytes } from './primitives.ts';
 import { SourceLimiter } from './rate-limiter.ts';
 import { TimestampSource } from './tai64n.ts';
-import type { Observation } from './timers.ts';
-
-/** One moment on two clocks, both in milliseconds: a monotonic one that counts sleep, and the time of day since 1970. */
-export interface Moment {
-  monotonic: number;
-  wall: number;
-}
-
-/** What a device needs of its surroundings. */
-export interface DeviceEnvironment {
-  random: RandomBytes;
-  /** Whether the engine uses an index for something else. */
-  indexTaken: (index: number) => boolean;
-  /** When packets of a peer last passed, on the monotonic clock. */
-  observe: (peer: number) => Observation;
-}
-
-export type DeviceInput =
-  /** `backlog`: how many more handshake messages wait behind this one. Addresses in text, as the engine writes them. */
-  | { type: 'handshake'; source: string; destination: string; bytes: Uint8Array; backlog: number }
-  | { type: 'handshake-wanted'; peer: number }
-  | { type: 'session-confirmed'; peer: number; localIndex: number }
-  | { type: 'endpoint-changed'; peer: number; endpoint: string };
-
-export type DeviceEffect =
-  | { type: 'set-public-key'; publicKey: Uint8Array | null }
-  | { type: 'apply'; difference: EngineDifference }
-  /** The keys in it are to be erased once handed over. */
-  | { type: 'add-keypair'; peer: number; keypair: Keypair }
-  | { type: 'clear-keypairs'; peer: number }
-  | { type: 'send-to-peer'; peer: number; bytes: Uint8Array }
-  | { type: 'send-to'; destination: string; bytes: Uint8Array; source: string }
-  /** Without `source` the kernel chooses the address to send from anew. */
-  | { type: 'set-endpoint'; peer: number; endpoint: string; source?: string }
-  | { type: 'send-keepalive'; peer: number }
-  | { type: 'log'; level: 'debug' | 'info'; peer: string; message: string };
-
-/** Handshake messages that led to nothing, by reason, and cookies sent. */
-export const HANDSHAKE_COUNTERS = [
-  'malformed',
-  'wrongMac1',
-  'unknownPeer',
-  'unknownIndex',
-  'forged',
-  'replayed',
-  'tooFrequent',
-  'rateLimited',
-  'cookiesSent',
-] as const;
-export type HandshakeCounter = (typeof HANDSHAKE_COUNTERS)[number];
 
 const NANOSECONDS_PER_MILLISECOND = 1e6;
 

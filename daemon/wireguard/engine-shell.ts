@@ -11,7 +11,7 @@ import { DEFAULT_MAXIMUM_PEERS } from './constants-of-implementation.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import { CounterReader } from './counters.ts';
 import { Device } from './device.ts';
-import type { DeviceEffect, Moment } from './device.ts';
+import type { DeviceEffect, Moment } from './device-events.ts';
 import { encodeKey } from './keys.ts';
 import { erase } from './primitives.ts';
 import type { RandomBytes } from './primitives.ts';
