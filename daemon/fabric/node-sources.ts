@@ -81,8 +81,8 @@ export function createNodeSources(
   };
   const watchOwnPods = () => {
     if (podsOfNode !== undefined) return;
-    const stop = new AbortController();
-    podsOfNode = { informer: start(kind.pod, ownPods, AbortSignal.any([signal, stop.signal])), stop };
+    const stop = linkedTo(signal);
+    podsOfNode = { informer: start(kind.pod, ownPods, stop.signal), stop };
   };
   watchOwnPods();
 
@@ -102,8 +102,8 @@ export function createNodeSources(
       gateway?.stop.abort();
       gateway = undefined;
       if (slot === undefined) return;
-      const stop = new AbortController();
-      const until = AbortSignal.any([signal, stop.signal]);
+      const stop = linkedTo(signal);
+      const until = stop.signal;
       gateway = {
         stop,
         sources: {
@@ -134,4 +134,15 @@ export function createNodeSources(
     all: () => [...running],
   };
   return sources;
+}
+
+/** Aborted with the signal, or before. Not a composite signal: those may be collected while somebody listens. */
+function linkedTo(signal: AbortSignal): AbortController {
+  const controller = new AbortController();
+  if (signal.aborted) controller.abort(signal.reason);
+  signal.addEventListener('abort', () => controller.abort(signal.reason), {
+    once: true,
+    signal: controller.signal,
+  });
+  return controller;
 }

@@ -5,6 +5,7 @@ import { addressFamily } from '../../shared/net/cidr.ts';
 import type { Host } from '../host/index.ts';
 import {
   backoff,
+  deadline,
   messageOf,
   sleep,
   stableText,
@@ -124,13 +125,17 @@ class NodeRole implements FabricNodeRole {
       resolver.run(signal),
       this.#options.monitor(onKernel, signal),
     ]);
-    const limit = AbortSignal.timeout(cleanupMilliseconds);
-    if (!(await this.#options.leavesForGood(limit))) {
-      log.info('the kernel keeps its rules for the next process');
-      return;
+    const limit = deadline(new AbortController().signal, cleanupMilliseconds, 'cleaning up', clock);
+    try {
+      if (!(await this.#options.leavesForGood(limit.signal))) {
+        log.info('the kernel keeps its rules for the next process');
+        return;
+      }
+      const { changes } = await host.cleanup(tunDevice, limit.signal);
+      log.info('the kernel is as it was before', { changes: changes.length });
+    } finally {
+      limit.release();
     }
-    const { changes } = await host.cleanup(tunDevice, limit);
-    log.info('the kernel is as it was before', { changes: changes.length });
   }
 
   async #planLoop(step: () => Promise<void>, signal: AbortSignal): Promise<void> {

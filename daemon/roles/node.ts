@@ -29,6 +29,8 @@ export interface NodeRoleOptions {
 
 /** MTU of the device until a plan says another. */
 const firstMTU = 1420;
+/** Nodes of a cluster at most (5,000, says Kubernetes; "Considerations for large clusters"), and remotes' slots. */
+const maximumPeers = 6144;
 
 /** Runs the node role of this pod until the signal is aborted. */
 export async function runNodeRole(signal: AbortSignal): Promise<void> {
@@ -57,6 +59,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
       name: tunDevice,
       mtu: firstMTU,
       port: ports.tunnel,
+      maximumPeers,
       log: (level, message, facts) => log[level](message, facts),
     }),
     host: createHost(run),
@@ -68,7 +71,10 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     log,
   });
   const ending = new AbortController();
-  const until = AbortSignal.any([signal, ending.signal]);
+  const until = ending.signal;
+  const onAbort = () => ending.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
   const probes =
     options.probePort === 0
       ? Promise.resolve()
@@ -87,6 +93,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     await Promise.race([running, probes.then(() => running)]);
   } finally {
     ending.abort(new Error('the node role ends'));
+    signal.removeEventListener('abort', onAbort);
     await Promise.allSettled([running, probes]);
   }
 }

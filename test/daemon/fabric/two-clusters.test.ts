@@ -287,6 +287,7 @@ test('unpeering takes tunnel, routes and remote addresses away; pods of others s
     'get',
     'secret',
     'hawser-tunnel-keys',
+    '--ignore-not-found',
     '-n',
     'hawser-system',
     '-o',
