@@ -17,6 +17,7 @@ import {
   type Informer,
   type KindRef,
 } from '../kube/index.ts';
+import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../kube/remote.ts';
 import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types.ts';
@@ -171,7 +172,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
       name: 'reflection',
       sources: [
         changed,
-        from(tunnels, allKeys),
+        fromAspect(tunnels, (tunnel) => [tunnel.spec.remaps, tunnel.spec.remoteRemaps], allKeys),
         from(localClusters, allKeys),
         from(namespaces, (namespace: Namespace) => keysOf(namespace.metadata.name)),
         fromVirtualPods(pods, (pod) => keysOf(pod.metadata.namespace)),

@@ -7,7 +7,9 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import { findCondition, toSeconds } from '../../shared/conditions.ts';
 import { anyContains, normalizeAddress, tryParseRange } from '../../shared/net/cidr.ts';
 import { toMapped } from '../../shared/net/address-mapping.ts';
-import type { ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from '../kube/types.ts';
+import type { Pod, PodCondition, PodStatus } from '../kube/types.ts';
+import { containerStatuses } from './container-status.ts';
+import { list, longestMessage, longestReason, record, text, time } from './provider-word.ts';
 
 /** Condition on the consumer's pod: whether the provider has taken it. */
 export const offloadedCondition = 'hawser.dev/Offloaded';
@@ -43,6 +45,8 @@ export interface StatusInput {
   /** InternalIP of the virtual node. */
   hostAddress: string;
   tunnel: Pick<Tunnel['spec'], 'remaps' | 'remotePodCIDRs'> | undefined;
+  /** Whether packets pass to the provider and back. */
+  pathVerified: boolean;
   /** Whether another pod of this cluster has the address. */
   isTaken: (address: string) => boolean;
   /** Milliseconds since 1970. */
@@ -50,11 +54,14 @@ export interface StatusInput {
 }
 
 const phases = new Set(['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown']);
-const mirroredConditions = ['PodReadyToStartContainers', 'Initialized', 'ContainersReady', 'Ready'] as const;
+/** The kubelet's own conditions, in its order. */
+export const mirroredConditions = [
+  'PodReadyToStartContainers',
+  'Initialized',
+  'ContainersReady',
+  'Ready',
+] as const;
 const statuses = new Set(['True', 'False', 'Unknown']);
-/** core/v1 allows longer ones; nobody reads them. */
-const longestMessage = 1024;
-const longestReason = 128;
 
 /** True once a pod's phase is final: nothing that comes later changes it (Kubernetes, "Pod phase"). */
 export function isFinished(pod: Pod): boolean {
@@ -112,7 +119,13 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
     ...(message !== undefined && { message }),
     ...containerStatuses(pod, remote, now),
     conditions: [
-      ...mirrored(input, remote, bad === undefined ? missing(shadow) : notReady.badAddress),
+      ...mirrored(
+        input,
+        remote,
+        bad === undefined
+          ? (missing(shadow) ?? (input.pathVerified ? undefined : notReady.path))
+          : notReady.badAddress,
+      ),
       condition,
     ],
   };
@@ -132,6 +145,8 @@ function mirroredPhase(pod: Pod, remote: Record<string, unknown>): string {
 
 const notReady = {
   badAddress: { reason: offloadedReasons.badAddress, message: 'The address of the pod is not accepted.' },
+  // What the cluster's own controllers say of pods on a node that is not ready.
+  path: { reason: 'NodeNotReady', message: 'No packets pass to the provider and back.' },
   missing: { reason: 'PodMissing', message: 'The pod is being made again at the provider.' },
 } as const;
 
@@ -238,14 +253,15 @@ function mirrored(
     }
     const reason = text(found['reason'], longestReason);
     const message = text(found['message'], longestMessage);
+    const condition = {
+      type,
+      status,
+      ...(reason !== undefined && { reason }),
+      ...(message !== undefined && { message }),
+    };
+    const turned = time(found['lastTransitionTime'], now);
     return [
-      {
-        type,
-        status,
-        ...(reason !== undefined && { reason }),
-        ...(message !== undefined && { message }),
-        lastTransitionTime: time(found['lastTransitionTime'], now) ?? toSeconds(now),
-      },
+      turned === undefined ? carried(pod, condition, now) : { ...condition, lastTransitionTime: turned },
     ];
   });
 }
@@ -260,173 +276,14 @@ function closedGate(pod: Pod): string | undefined {
 /** A condition whose transition time moves only with its status. */
 function carried(
   pod: Pod,
-  condition: { type: string; status: string; reason: string; message: string },
+  condition: { type: string; status: string; reason?: string; message?: string },
   now: number,
 ): PodCondition {
   const before = pod.status?.conditions?.find((each) => each.type === condition.type);
   return {
     ...condition,
-    message: condition.message.slice(0, longestMessage * 2),
+    ...(condition.message !== undefined && { message: condition.message.slice(0, longestMessage * 2) }),
     lastTransitionTime:
       before?.status === condition.status ? (before.lastTransitionTime ?? toSeconds(now)) : toSeconds(now),
   };
-}
-
-function containerStatuses(
-  pod: Pod,
-  remote: Record<string, unknown>,
-  now: number,
-): Pick<PodStatus, 'containerStatuses' | 'initContainerStatuses'> {
-  const known = (containers: readonly { name: string }[] | undefined, field: string): ContainerStatus[] => {
-    const theirs = list(remote[field]);
-    return (containers ?? []).flatMap((container) => {
-      const found = theirs.find((each) => each['name'] === container.name);
-      return found === undefined ? [] : [containerStatus(container.name, found, now)];
-    });
-  };
-  const containers = known(pod.spec?.containers, 'containerStatuses');
-  const initial = known(pod.spec?.initContainers, 'initContainerStatuses');
-  return {
-    ...(containers.length > 0 && { containerStatuses: containers }),
-    ...(initial.length > 0 && { initContainerStatuses: initial }),
-  };
-}
-
-function containerStatus(name: string, theirs: Record<string, unknown>, now: number): ContainerStatus {
-  const containerID = text(theirs['containerID'], 256);
-  const state = containerState(theirs['state'], now);
-  const lastState = containerState(theirs['lastState'], now);
-  return {
-    name,
-    ready: theirs['ready'] === true,
-    restartCount: count(theirs['restartCount']) ?? 0,
-    image: text(theirs['image'], 512) ?? '',
-    imageID: text(theirs['imageID'], 512) ?? '',
-    ...(containerID !== undefined && /^[a-z0-9.+-]+:\/\//.test(containerID) && { containerID }),
-    ...(typeof theirs['started'] === 'boolean' && { started: theirs['started'] }),
-    ...(state !== undefined && { state }),
-    ...(lastState !== undefined && { lastState }),
-  };
-}
-
-/** One of the three states; an API object with two of them is not valid. */
-function containerState(value: unknown, now: number): ContainerState | undefined {
-  const state = record(value);
-  const terminated = record(state?.['terminated']);
-  const running = record(state?.['running']);
-  const waiting = record(state?.['waiting']);
-  const words = (of: Record<string, unknown>) => {
-    const reason = text(of['reason'], longestReason);
-    const message = text(of['message'], longestMessage);
-    return { ...(reason !== undefined && { reason }), ...(message !== undefined && { message }) };
-  };
-  const stamps = (of: Record<string, unknown>, ...names: ('startedAt' | 'finishedAt')[]) =>
-    Object.fromEntries(
-      names.flatMap((name) => {
-        const stamp = time(of[name], now);
-        return stamp === undefined ? [] : [[name, stamp]];
-      }),
-    );
-  if (terminated !== undefined) {
-    const code = terminated['exitCode'];
-    const exitCode =
-      typeof code === 'number' && Number.isInteger(code) && Math.abs(code) <= 0x7fffffff ? code : 255;
-    return {
-      terminated: { exitCode, ...words(terminated), ...stamps(terminated, 'startedAt', 'finishedAt') },
-    };
-  }
-  if (running !== undefined) return { running: stamps(running, 'startedAt') };
-  if (waiting !== undefined) return { waiting: words(waiting) };
-  return undefined;
-}
-
-const record = (value: unknown): Record<string, unknown> | undefined =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
-
-/** At most 64 entries: more containers or conditions than that are nobody's. */
-const list = (value: unknown): Record<string, unknown>[] =>
-  Array.isArray(value)
-    ? (value as unknown[])
-        .slice(0, 64)
-        .map(record)
-        .filter((each) => each !== undefined)
-    : [];
-
-// oxlint-disable-next-line no-control-regex -- control characters of another cluster have no place on a terminal
-const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
-const text = (value: unknown, longest: number): string | undefined =>
-  typeof value === 'string' && value !== '' ? value.replaceAll(controls, ' ').slice(0, longest) : undefined;
-
-const count = (value: unknown): number | undefined =>
-  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff
-    ? value
-    : undefined;
-
-/** RFC 3339 in whole seconds; the provider's clock may be ahead, the future is not. */
-function time(value: unknown, now: number): string | undefined {
-  if (typeof value !== 'string' || value.length > 40) return undefined;
-  const milliseconds = Date.parse(value);
-  if (!Number.isFinite(milliseconds) || milliseconds < 0) return undefined;
-  return toSeconds(Math.min(milliseconds, now));
-}
-
-/** True when applying the status would change something. */
-export function podStatusDiffers(present: PodStatus | undefined, wanted: PodStatus): boolean {
-  const seen = present ?? {};
-  return (
-    (Object.keys(wanted) as (keyof PodStatus)[]).some((field) => {
-      if (field !== 'conditions') return !covers(seen[field], wanted[field]);
-      return (wanted.conditions ?? []).some((condition) => {
-        const before = seen.conditions?.find((each) => each.type === condition.type);
-        return !covers(before, condition);
-      });
-    }) || dropped(seen, wanted)
-  );
-}
-
-/** Fields that were applied before and are not any more: what the provider no longer says. */
-function dropped(seen: PodStatus, wanted: PodStatus): boolean {
-  const fields = [
-    'podIP',
-    'reason',
-    'message',
-    'startTime',
-    'containerStatuses',
-    'initContainerStatuses',
-  ] as const;
-  if (fields.some((field) => seen[field] !== undefined && wanted[field] === undefined)) return true;
-  return mirroredConditions.some(
-    (type) =>
-      (seen.conditions ?? []).some((each) => each.type === type) &&
-      !(wanted.conditions ?? []).some((each) => each.type === type),
-  );
-}
-
-/** Whether `seen` says all that `wanted` does; the API server adds fields (`qosClass`, nulls) of its own. */
-function covers(seen: unknown, wanted: unknown): boolean {
-  if (Array.isArray(wanted)) {
-    return (
-      Array.isArray(seen) &&
-      seen.length === wanted.length &&
-      wanted.every((each, index) => covers(seen[index] as unknown, each))
-    );
-  }
-  if (typeof wanted === 'object' && wanted !== null) {
-    const other = record(seen);
-    if (other === undefined) return false;
-    return (
-      Object.entries(wanted).every(([name, value]) => covers(other[name], value)) &&
-      Object.entries(other).every(
-        ([name, value]) =>
-          name in wanted ||
-          value === null ||
-          (typeof value === 'object' && Object.keys(value).length === 0) ||
-          name === 'lastProbeTime' ||
-          name === 'observedGeneration',
-      )
-    );
-  }
-  return seen === wanted;
 }

@@ -1,35 +1,19 @@
 /** Pods on virtual nodes: a record at the provider for each, and the provider's word in each one's status. */
-import type { ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
+import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
-import { findCondition } from '../../shared/conditions.ts';
-import { labels } from '../../shared/names.ts';
-import {
-  from,
-  isAlreadyExists,
-  isInvalid,
-  isNotFound,
-  keyOf,
-  kind,
-  messageOf,
-  refOf,
-  runController,
-  splitKey,
-  type Outcome,
-} from '../kube/index.ts';
+import { findCondition, isTrue } from '../../shared/conditions.ts';
+import { from, isNotFound, keyOf, kind, runController, splitKey, type Outcome } from '../kube/index.ts';
+import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
 import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
 import type { Node, Pod, PodStatus } from '../kube/types.ts';
 import { offloadingName } from './offloading.ts';
 import { planPod } from './pod-plan.ts';
-import {
-  localPodStatus,
-  offloadedCondition,
-  offloadedReasons,
-  podStatusDiffers,
-  type Hindrance,
-} from './pod-status.ts';
-import { deletionGrace, deletionGraceAnnotation, desiredShadowPod } from './shadow-pod.ts';
+import { localPodStatus, offloadedCondition, offloadedReasons, type Hindrance } from './pod-status.ts';
+import { podStatusDiffers } from './pod-status-difference.ts';
+import { createShadow, deleteShadow, finishDeletion, removeOrphan } from './pod-records.ts';
+import { deletionGrace, desiredShadowPod } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, peeringOfNode, type World } from './world.ts';
 
 /** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
@@ -56,14 +40,14 @@ export async function runPods(world: World, signal: AbortSignal): Promise<void> 
         from(world.namespaces, (namespace) => inNamespace(namespace.metadata.name)),
         from(world.localClusters, () => onNodesOf(() => true)),
         // A controller that moved is reached, and so its pods are, at another address.
-        from(world.nodes, (node, previous) =>
-          previous !== undefined && addressOf(node) !== addressOf(previous)
-            ? onNodesOf((peering) => peering.spec.nodeName === node.metadata.name)
-            : [],
+        fromAspect(world.nodes, addressOf, (node) =>
+          onNodesOf((peering) => peering.spec.nodeName === node.metadata.name),
         ),
-        // Addresses are translated by what the tunnel says.
-        from(world.tunnels, (tunnel) =>
-          onNodesOf((each) => each.spec.remoteCluster === tunnel.spec.remoteCluster),
+        // Addresses are translated by what the tunnel says, and pods are ready only while packets pass.
+        fromAspect(
+          world.tunnels,
+          (tunnel) => [tunnel.spec, isTrue(tunnel.status?.conditions, 'PathVerified')],
+          (tunnel) => onNodesOf((each) => each.spec.remoteCluster === tunnel.spec.remoteCluster),
         ),
         fromRemotes(remotes, (name) => [
           ...onNodesOf((peering) => peering.metadata.name === name),
@@ -167,13 +151,15 @@ async function settlePod(
     remote !== undefined && twinsOf(remote).hasSynced && (shadows === undefined || shadows.hasSynced);
   if (!read && pod.status?.conditions?.some((each) => each.type === offloadedCondition)) return;
   const node = world.nodes.get(undefined, peering.spec.nodeName);
+  const tunnel = world.tunnels.get(undefined, peering.spec.remoteCluster);
   const status = localPodStatus({
     pod,
     shadow: shadow?.spec.podUID === pod.metadata.uid ? shadow : undefined,
     hindrance: place.hindrance,
     provider: peering.spec.remoteCluster,
     hostAddress: addressOf(node) ?? world.context.podIP,
-    tunnel: world.tunnels.get(undefined, peering.spec.remoteCluster)?.spec,
+    tunnel: tunnel?.spec,
+    pathVerified: isTrue(tunnel?.status?.conditions, 'PathVerified'),
     isTaken: (address) =>
       world.pods
         .byAddress(address)
@@ -239,93 +225,6 @@ function findPlace(
     // Nothing was ever put where there is no twin; but an unread provider is no provider without twins.
     neverOffered: remote !== undefined && twinsOf(remote).hasSynced && twin === undefined,
   };
-}
-
-async function createShadow(
-  world: World,
-  remote: Remote,
-  pod: Pod,
-  wanted: ShadowPod,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await remote.client.create(wanted, signal, { fieldManager });
-  } catch (error) {
-    // The cache is behind by one event, which will ask again.
-    if (isAlreadyExists(error)) return;
-    if (!isInvalid(error)) throw error;
-    const message = `The provider's API does not take this pod: ${messageOf(error).slice(0, 900)}`;
-    world.context.events.emit(pod, 'Warning', offloadedReasons.refused, message);
-    throw error;
-  }
-}
-
-async function deleteShadow(
-  remote: Remote,
-  shadow: ShadowPod,
-  grace: number | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  const ref = refOf(shadow);
-  if (grace !== undefined && shadow.metadata.annotations?.[deletionGraceAnnotation] !== String(grace)) {
-    // A custom resource is deleted without a grace of its own; the provider's controller reads it here.
-    await remote.client
-      .patch(
-        ref,
-        { metadata: { uid: shadow.metadata.uid, annotations: { [deletionGraceAnnotation]: String(grace) } } },
-        { type: 'merge', fieldManager },
-        signal,
-      )
-      .catch((error: unknown) => {
-        if (!isNotFound(error)) throw error;
-      });
-  }
-  const { uid } = shadow.metadata;
-  await remote.client.delete(ref, uid === undefined ? {} : { uid }, signal);
-}
-
-/** The provider has nothing left of it: ask once more, past the cache, then let the pod go. */
-async function finishDeletion(
-  world: World,
-  pod: Pod,
-  remote: Remote | undefined,
-  twin: string | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  const { name, namespace, uid } = pod.metadata;
-  if (remote !== undefined && twin !== undefined) {
-    const live = await remote.client.get<ShadowPod>({ kind: kind.shadowPod, name, namespace: twin }, signal);
-    if (live !== undefined && live.spec.podUID === uid) return;
-  }
-  if (namespace === undefined || uid === undefined) return;
-  await world.context.kube.delete(
-    { kind: kind.pod, name, namespace },
-    { uid, gracePeriodSeconds: 0 },
-    signal,
-  );
-}
-
-/** Deletes a record whose pod is gone, after the own API server has confirmed that. */
-async function removeOrphan(
-  world: World,
-  remote: Remote,
-  namespace: string,
-  name: string,
-  signal: AbortSignal,
-): Promise<void> {
-  if (!twinsOf(remote).hasSynced) return;
-  const twin = twinOf(remote, namespace);
-  const bound = boundNamespace(twin, twin?.spec.sourceUID);
-  if (bound === undefined) return;
-  const shadow = remote.informer(kind.shadowPod, { namespace: bound }).get(bound, name);
-  const consumer = ownClusterID(world);
-  if (shadow === undefined || shadow.metadata.deletionTimestamp !== undefined) return;
-  if (consumer === undefined || shadow.metadata.labels?.[labels.origin] !== consumer) return;
-  const live = await world.context.kube.get<Pod>({ kind: kind.pod, name, namespace }, signal);
-  const nodeName = world.peerings.byKey(remote.peering)?.spec.nodeName;
-  if (live !== undefined && live.metadata.uid === shadow.spec.podUID && live.spec?.nodeName === nodeName)
-    return;
-  await deleteShadow(remote, shadow, undefined, signal);
 }
 
 async function applyPodStatus(world: World, pod: Pod, status: PodStatus, signal: AbortSignal): Promise<void> {

@@ -2,7 +2,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import type { Pod } from '../../../daemon/kube/index.ts';
-import { localPodStatus, podStatusDiffers, type StatusInput } from '../../../daemon/vnode/pod-status.ts';
+import { podStatusDiffers } from '../../../daemon/vnode/pod-status-difference.ts';
+import { localPodStatus, type StatusInput } from '../../../daemon/vnode/pod-status.ts';
 
 const test = suite('status of offloaded pods');
 const now = Date.parse('2026-01-01T00:00:00Z');
@@ -64,6 +65,7 @@ const input = (more: Partial<StatusInput>): StatusInput => ({
       { real: '100.64.0.0/20', mapped: '100.65.0.0/20', state: 'InUse' },
     ],
   },
+  pathVerified: true,
   isTaken: () => false,
   now,
   ...more,
@@ -176,7 +178,7 @@ test('only known fields of bounded length come through', () => {
   const status = localPodStatus(input({ shadow: shadow(wild) }));
   assert.is(status?.phase, 'Pending');
   assert.is(status?.message?.length, 1024);
-  assert.is(status?.startTime, '2026-01-01T00:00:00Z');
+  assert.is(status?.startTime, undefined);
   assert.equal(
     status?.conditions?.map((each) => each.type),
     ['ContainersReady', offloaded],
@@ -194,6 +196,20 @@ test('only known fields of bounded length come through', () => {
   ]);
   assert.not.ok('qosClass' in (status ?? {}));
   assert.not.ok('nominatedNodeName' in (status ?? {}));
+});
+
+test('a provider whose clock is ahead, or mad, does not make a status that never rests', () => {
+  for (const stamp of ['2026-01-01T05:00:00Z', '2099-01-01T00:00:00Z', 'yesterday']) {
+    const said = shadow(
+      running({
+        startTime: stamp,
+        conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: stamp }],
+      }),
+    );
+    const first = localPodStatus(input({ shadow: said }))!;
+    const later = localPodStatus(input({ pod: pod({ status: first }), shadow: said, now: now + 5000 }))!;
+    assert.equal(later, first, stamp);
+  }
 });
 
 test('a finished pod is never touched again', () => {
@@ -221,6 +237,12 @@ test('while the provider makes the pod again, it is not Ready', () => {
     lastTransitionTime: time,
   });
   assert.is(condition(localPodStatus(input({ shadow: gone })), 'Ready')?.reason, 'PodMissing');
+});
+
+test('no pod is Ready that no packet reaches', () => {
+  const status = localPodStatus(input({ shadow: shadow(running()), pathVerified: false }));
+  assert.is(condition(status, 'Ready')?.reason, 'NodeNotReady');
+  assert.is(status?.phase, 'Running');
 });
 
 test('a lost record does not turn a running pod back', () => {

@@ -1,0 +1,24 @@
+/** Sources that leave out changes which nobody has to look at: counters, heartbeats, other people's conditions. */
+import type { Source } from './controller.ts';
+import type { Informer } from './informer.ts';
+import type { AnyObject } from './refs.ts';
+
+/**
+ * Keys of what comes, goes, or changes in what `aspect` gives of it. Aspects are compared as text.
+ */
+export function fromAspect<T extends AnyObject>(
+  informer: Informer<T>,
+  aspect: (object: T) => unknown,
+  keys: (object: T) => readonly string[],
+): Source {
+  const text = (object: T | undefined) => (object === undefined ? '' : JSON.stringify(aspect(object)));
+  return {
+    subscribe: (enqueue) =>
+      informer.onChange((_key, object, previous) => {
+        if (text(object) === text(previous)) return;
+        const queued = new Set([object, previous].flatMap((each) => (each === undefined ? [] : keys(each))));
+        for (const key of queued) enqueue(key);
+      }),
+    synced: (signal) => informer.synced(signal),
+  };
+}

@@ -1,0 +1,99 @@
+/** The records of offloaded pods at a provider: made, ended, cleared away. */
+import type { ShadowPod } from '../../shared/api/offloading.ts';
+import { labels } from '../../shared/names.ts';
+import { isAlreadyExists, isInvalid, isNotFound, kind, messageOf, refOf } from '../kube/index.ts';
+import type { Remote } from '../kube/remote.ts';
+import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
+import type { Pod } from '../kube/types.ts';
+import { offloadedReasons } from './pod-status.ts';
+import { deletionGraceAnnotation } from './shadow-pod.ts';
+import { fieldManager, ownClusterID, type World } from './world.ts';
+
+/** Makes the record. One that is there already is left to the event that tells of it. */
+export async function createShadow(
+  world: World,
+  remote: Remote,
+  pod: Pod,
+  wanted: ShadowPod,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await remote.client.create(wanted, signal, { fieldManager });
+  } catch (error) {
+    // The cache is behind by one event, which will ask again.
+    if (isAlreadyExists(error)) return;
+    if (!isInvalid(error)) throw error;
+    const message = `The provider's API does not take this pod: ${messageOf(error).slice(0, 900)}`;
+    world.context.events.emit(pod, 'Warning', offloadedReasons.refused, message);
+    throw error;
+  }
+}
+
+/** Ends the record, and by it the real pod. */
+export async function deleteShadow(
+  remote: Remote,
+  shadow: ShadowPod,
+  grace: number | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const ref = refOf(shadow);
+  if (grace !== undefined && shadow.metadata.annotations?.[deletionGraceAnnotation] !== String(grace)) {
+    // A custom resource is deleted without a grace of its own; the provider's controller reads it here.
+    await remote.client
+      .patch(
+        ref,
+        { metadata: { uid: shadow.metadata.uid, annotations: { [deletionGraceAnnotation]: String(grace) } } },
+        { type: 'merge', fieldManager },
+        signal,
+      )
+      .catch((error: unknown) => {
+        if (!isNotFound(error)) throw error;
+      });
+  }
+  const { uid } = shadow.metadata;
+  await remote.client.delete(ref, uid === undefined ? {} : { uid }, signal);
+}
+
+/** The provider has nothing left of it: ask once more, past the cache, then let the pod go. */
+export async function finishDeletion(
+  world: World,
+  pod: Pod,
+  remote: Remote | undefined,
+  twin: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const { name, namespace, uid } = pod.metadata;
+  if (remote !== undefined && twin !== undefined) {
+    const live = await remote.client.get<ShadowPod>({ kind: kind.shadowPod, name, namespace: twin }, signal);
+    if (live !== undefined && live.spec.podUID === uid) return;
+  }
+  if (namespace === undefined || uid === undefined) return;
+  await world.context.kube.delete(
+    { kind: kind.pod, name, namespace },
+    { uid, gracePeriodSeconds: 0 },
+    signal,
+  );
+}
+
+/** Deletes a record whose pod is gone, after the own API server has confirmed that. */
+export async function removeOrphan(
+  world: World,
+  remote: Remote,
+  namespace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!twinsOf(remote).hasSynced) return;
+  const twin = twinOf(remote, namespace);
+  const bound = boundNamespace(twin, twin?.spec.sourceUID);
+  if (bound === undefined) return;
+  const shadow = remote.informer(kind.shadowPod, { namespace: bound }).get(bound, name);
+  const consumer = ownClusterID(world);
+  if (shadow === undefined || shadow.metadata.deletionTimestamp !== undefined) return;
+  if (consumer === undefined || shadow.metadata.labels?.[labels.origin] !== consumer) return;
+  const live = await world.context.kube.get<Pod>({ kind: kind.pod, name, namespace }, signal);
+  const nodeName = world.peerings.byKey(remote.peering)?.spec.nodeName;
+  if (live !== undefined && live.metadata.uid === shadow.spec.podUID && live.spec?.nodeName === nodeName)
+    return;
+  await deleteShadow(remote, shadow, undefined, signal);
+}
