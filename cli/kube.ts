@@ -1,5 +1,6 @@
 /** The little that the command needs of an API server: objects by path, and errors that a person can act on. */
 import { Agent, request } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { apiVersion, type KubernetesObject } from '../shared/api/meta.ts';
 import { defaultNamespace } from '../shared/names.ts';
 import { text, type Invocation } from './command.ts';
@@ -7,6 +8,9 @@ import { CommandError } from './exit.ts';
 import { findConnection, type Connection } from './kubeconfig.ts';
 
 const requestMilliseconds = 15_000;
+/** An API server that is busy, or has just learnt of a kind, answers 429. */
+const busyAttempts = 8;
+const busyMilliseconds = 250;
 /** More than any list of Hawser's objects in a cluster of 128 peerings takes. */
 const longestAnswer = 64 * 1024 * 1024;
 
@@ -131,7 +135,19 @@ export class Kube {
     }
   }
 
-  async #ask<T>(method: string, path: string, body?: object, type = 'application/json'): Promise<T> {
+  /** One request; again when the API server is too busy to have begun with it (RFC 6585, section 4). */
+  async #ask<T>(method: string, path: string, body?: object, type?: string): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#askOnce<T>(method, path, body, type);
+      } catch (error) {
+        if (!(error instanceof KubeError) || error.status !== 429 || attempt === busyAttempts) throw error;
+        await sleep(busyMilliseconds * attempt, undefined, { signal: this.#signal });
+      }
+    }
+  }
+
+  async #askOnce<T>(method: string, path: string, body?: object, type = 'application/json'): Promise<T> {
     this.#line ??= this.#open();
     const { connection, agent } = await this.#line;
     const { server, context, token } = connection;

@@ -9,6 +9,8 @@ import { core, hawser, withKube, type Kube } from '../kube.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 
 const defaultSeconds = 120;
+/** What is on its way out when the peering's object is gone has this long to be gone too. */
+const afterwardsMilliseconds = 10_000;
 type Peering = OutgoingPeering | IncomingPeering;
 
 /** What is still here of a peering whose object is gone. Empty when it is true that it was removed. */
@@ -69,6 +71,7 @@ async function unpeer(invocation: Invocation, kube: Kube, incoming: boolean): Pr
   terminal.step('done', `${name} marked for removal`, invocation.now() - begun);
   if (seconds === 0) return;
   let last: Peering = peering;
+  let goneAt: number | undefined;
   const left = await waitUntil(
     invocation,
     { seconds, advice: `It goes on by itself; see hawser status ${name}.` },
@@ -80,8 +83,8 @@ async function unpeer(invocation: Invocation, kube: Kube, incoming: boolean): Pr
         return { waitingFor: message ?? 'the controller to undo it' };
       }
       const here = await leftovers(kube, last);
-      // What is promised to be gone gets the time to go; what is known to be left is told now.
-      if (here.length > 0 && invocation.now() - begun < (seconds * 1000) / 2) {
+      goneAt ??= invocation.now();
+      if (here.length > 0 && invocation.now() - goneAt < afterwardsMilliseconds) {
         return { waitingFor: `${here.join(', ')} to be gone` };
       }
       return { done: here };

@@ -1,0 +1,309 @@
+/** The commands against a real API server. The controller's part is played here by writing status as it does. */
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { crdManifests } from '../../deploy/crds.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import { hashSecret } from '../../shared/trust/digest.ts';
+import { decodePeeringToken } from '../../shared/trust/peering-token.ts';
+import { upControlPlane, type ControlPlane } from '../testbed/index.ts';
+import { waitFor } from '../testbed/run.ts';
+import { hawser as run, type RunOptions } from './run-cli.ts';
+
+const commands = suite('commands on an API server');
+let plane: ControlPlane;
+let token = '';
+
+const hawser = (words: string[], options: RunOptions = {}) =>
+  run(words, { ...options, environment: { KUBECONFIG: plane.kubeconfig, ...options.environment } });
+const get = async (...args: string[]) =>
+  JSON.parse(await plane.kubectl(['get', ...args, '-o', 'json'])) as {
+    items: unknown[];
+    metadata: { name: string };
+    spec: Record<string, unknown>;
+  };
+const apply = (object: object) =>
+  plane.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], {
+    input: JSON.stringify({ apiVersion, ...object }),
+  });
+const patchStatus = (kind: string, name: string, status: object, namespace = 'default') =>
+  plane.kubectl([
+    ...`patch ${kind} ${name} -n ${namespace} --subresource=status --type=merge -p`.split(' '),
+    JSON.stringify({ status }),
+  ]);
+const condition = (type: string, status: 'True' | 'False', message = 'as it should be', reason = 'Test') => ({
+  type,
+  status,
+  reason,
+  message,
+  lastTransitionTime: '2026-01-01T00:00:00Z',
+});
+
+const self = {
+  clusterID: 'oak-1',
+  publicKey: `${'A'.repeat(43)}=`,
+  gatewayURL: 'https://192.0.2.1:7443',
+  gatewayPin: 'a'.repeat(64),
+};
+
+commands.before(async () => {
+  plane = await upControlPlane({ name: 'cli' });
+  await plane.kubectl(['create', 'namespace', 'hawser-system']);
+});
+commands.after(() => plane.stop());
+
+commands('a cluster without Hawser is told how to get it', async () => {
+  const { exitCode, stderr } = await hawser(['status']);
+  assert.is(exitCode, 1);
+  assert.match(stderr, /not installed in the cluster of context ".+": install the chart first/);
+});
+
+commands('a cluster that has no address for its gateway yet issues no token, and says why', async () => {
+  await plane.kubectl(['apply', '--server-side', '-f', '-'], {
+    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: crdManifests() }),
+  });
+  await plane.kubectl(['wait', '--for=condition=Established', '--timeout=20s', 'crd', '--all']);
+  await apply({ kind: 'LocalCluster', metadata: { name: 'self' }, spec: {} });
+  assert.match((await hawser(['token', 'create'])).stderr, /has no ID yet/);
+  await patchStatus('localcluster', 'self', { clusterID: 'oak-1', publicKey: self.publicKey });
+  const { exitCode, stderr } = await hawser(['token', 'create']);
+  assert.is(exitCode, 1);
+  assert.match(stderr, /its Service has no address/);
+  await patchStatus('localcluster', 'self', self);
+});
+
+commands('token create prints the token alone, and the cluster keeps only its hash', async () => {
+  const words = 'token create --cpu 2 --pods 7 --consumer elm-1 --expires-in 10m'.split(' ');
+  const { exitCode, stdout, stderr } = await hawser(words);
+  assert.is(exitCode, 0);
+  token = stdout.trim();
+  assert.match(token, /^hawser1\.[A-Za-z0-9_-]+$/);
+  assert.match(stderr, /Valid once, until .* 2 CPUs, 8Gi of memory and 7 pods/);
+  const content = decodePeeringToken(token);
+  assert.is(content.clusterID, 'oak-1');
+  assert.is(content.gatewayPin, self.gatewayPin);
+  const { items } = await get('peeringtokens', '-n', 'hawser-system');
+  const [held] = items as { spec: { secretHash: string; expectedCluster: string } }[];
+  assert.is(items.length, 1);
+  assert.is(held?.spec.secretHash, hashSecret(content.secret));
+  assert.is(held?.spec.expectedCluster, 'elm-1');
+  assert.not.match(JSON.stringify(items), content.secret);
+});
+
+commands('what cannot be granted is refused by field, and nothing is made', async () => {
+  for (const [option, value, said] of [
+    ['--cpu', 'lots', /grant\.cpu/],
+    ['--cpu', '9999999', /grant\.cpu: is out of range \(1m to 1M\)/],
+    ['--pod-security', 'none', /grant\.podSecurity/],
+    ['--consumer', 'oak-1', /this cluster itself/],
+    ['--consumer', 'Not An ID', /consumer: is no cluster ID/],
+  ] as const) {
+    const { exitCode, stderr } = await hawser(['token', 'create', option, value]);
+    assert.is(exitCode, 2, stderr);
+    assert.match(stderr, said);
+  }
+  assert.is((await get('peeringtokens', '-n', 'hawser-system')).items.length, 1);
+});
+
+commands('token list shows it, token revoke ends it', async () => {
+  const [row] = JSON.parse((await hawser(['token', 'list', '-o', 'json'])).stdout) as {
+    name: string;
+    state: string;
+  }[];
+  assert.is(row?.state, 'Redeemable');
+  const revoked = await hawser(['token', 'revoke', row?.name ?? '']);
+  assert.is(revoked.exitCode, 0);
+  assert.match(revoked.stdout, 'can not be used any more');
+  assert.match((await hawser(['token', 'list'])).stdout, /Revoked +in \d+ min +\(only elm-1\) +2 CPUs/);
+  assert.match((await hawser(['token', 'revoke', 'token-x'])).stderr, /there is no peering token token-x/);
+});
+
+commands('a token of this very cluster is no way to peer', async () => {
+  const { exitCode, stderr } = await hawser(['peer', '-'], { input: token });
+  assert.is(exitCode, 2);
+  assert.match(stderr, /issued by this very cluster/);
+});
+
+commands(
+  'peer writes what the controller begins with, and at the deadline says what it waited for',
+  async () => {
+    await patchStatus('localcluster', 'self', { ...self, clusterID: 'elm-1' });
+    const { exitCode, stderr } = await hawser(['peer', '-', '--timeout', '1'], { input: `${token}\n` });
+    assert.is(exitCode, 3);
+    assert.match(stderr, 'waiting for: the controller to authenticate at oak-1');
+    assert.match(stderr, 'give up with hawser unpeer oak-1');
+    const peering = await get('outgoingpeering', 'oak-1');
+    assert.equal(peering.spec, {
+      remoteCluster: 'oak-1',
+      peering: 'default',
+      nodeName: 'hawser-oak-1',
+      desired: 'Active',
+      tokenSecretName: 'hawser-token-oak-1',
+    });
+    const secret = await plane.kubectl(
+      'get secret hawser-token-oak-1 -n hawser-system -o jsonpath={.data.token}'.split(' '),
+    );
+    assert.is(Buffer.from(secret, 'base64').toString(), token);
+  },
+);
+
+commands('a refusal that no waiting changes ends it at once', async () => {
+  await patchStatus('outgoingpeering', 'oak-1', {
+    conditions: [condition('IdentityValid', 'False', 'oak-1 does not take the token', 'TokenRefused')],
+  });
+  const begun = performance.now();
+  const { exitCode, stderr } = await hawser(['peer', '-', '--timeout', '30'], { input: token });
+  assert.is(exitCode, 1);
+  assert.match(stderr, /does not take the token[^]*hawser unpeer oak-1/);
+  assert.ok(performance.now() - begun < 10_000);
+});
+
+commands('peer follows each step and ends when all is Ready', async () => {
+  await patchStatus('outgoingpeering', 'oak-1', { conditions: [] });
+  const peering = hawser(['peer', '-', '-o', 'json'], { input: token });
+  await patchStatus('outgoingpeering', 'oak-1', { conditions: [condition('IdentityValid', 'True')] });
+  await apply({
+    kind: 'Tunnel',
+    metadata: { name: 'oak-1' },
+    spec: {
+      remoteCluster: 'oak-1',
+      consumer: true,
+      provider: false,
+      remotePodCIDRs: ['10.0.0.0/16'],
+      remoteExternalCIDR: '100.64.0.0/20',
+      remoteSlots: [],
+      remaps: [],
+      remoteRemaps: [],
+      mtu: 1420,
+      presharedKeyRevision: '1',
+    },
+  });
+  await patchStatus('tunnel', 'oak-1', {
+    conditions: [condition('Established', 'True'), condition('PathVerified', 'True')],
+  });
+  await patchStatus('outgoingpeering', 'oak-1', {
+    conditions: ['IdentityValid', 'Negotiated', 'NodeReady', 'Ready'].map((type) => condition(type, 'True')),
+  });
+  const { exitCode, stdout, stderr } = await peering;
+  assert.is(exitCode, 0, stderr);
+  for (const step of [
+    'authenticated',
+    'negotiated',
+    'established',
+    'path verified',
+    'node hawser-oak-1 is Ready',
+  ]) {
+    assert.match(stderr, new RegExp(`ok .*${step}`));
+  }
+  const facts = JSON.parse(stdout) as { node: string; provider: string };
+  assert.is(facts.node, 'hawser-oak-1');
+  assert.is(facts.provider, 'oak-1');
+});
+
+commands('status is 0 when all is Ready and 1 when something is not', async () => {
+  const well = await hawser(['status']);
+  assert.is(well.exitCode, 0, well.stdout + well.stderr);
+  await patchStatus('outgoingpeering', 'oak-1', {
+    conditions: [condition('Ready', 'False', 'oak-1 is silent')],
+  });
+  const { exitCode, stdout } = await hawser(['status', '-o', 'yaml']);
+  assert.is(exitCode, 1);
+  assert.match(stdout, 'message: oak-1 is silent');
+  assert.match((await hawser(['status', 'fir'])).stderr, /no peering fir; there are: oak-1/);
+});
+
+commands('a namespace that is not there is not offloaded', async () => {
+  const { exitCode, stderr } = await hawser(['offload', 'namespace', 'shop']);
+  assert.is(exitCode, 1);
+  assert.match(stderr, 'make it first: kubectl create namespace shop');
+});
+
+commands('offload writes the wish, waits for its present form, and names the twins', async () => {
+  await plane.kubectl(['create', 'namespace', 'shop']);
+  assert.is((await hawser(['offload', 'namespace', 'shop', '--timeout', '1'])).exitCode, 3);
+  const again = hawser(['offload', 'namespace', 'shop', '--placement', 'remote', '-l', 'a=b']);
+  await waitFor(
+    'the second generation',
+    async () => (await get('nso', 'offloading', '-n', 'shop')).spec['podPlacement'] === 'Remote',
+    { timeoutMilliseconds: 10_000, intervalMilliseconds: 50, signal: undefined },
+  );
+  const status = (observedGeneration: number) => ({
+    observedGeneration,
+    conditions: [condition('Ready', 'True')],
+    remotes: [{ peering: 'oak-1', twin: 'shop-elm-1' }],
+  });
+  await patchStatus('nso', 'offloading', status(1), 'shop');
+  await patchStatus('nso', 'offloading', status(2), 'shop');
+  const { exitCode, stdout, stderr } = await again;
+  assert.is(exitCode, 0, stderr);
+  assert.match(stderr, 'twin shop-elm-1 at oak-1');
+  assert.match(stdout, 'New pods of shop may run at 1 provider(s).');
+  assert.equal((await get('nso', 'offloading', '-n', 'shop')).spec, {
+    podPlacement: 'Remote',
+    clusterSelector: { matchLabels: { a: 'b' } },
+  });
+});
+
+commands('unoffload waits until it is gone', async () => {
+  await plane.kubectl(
+    'patch nso offloading -n shop --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(
+      ' ',
+    ),
+  );
+  const late = await hawser(['unoffload', 'namespace', 'shop', '--timeout', '1']);
+  assert.is(late.exitCode, 3);
+  await plane.kubectl(
+    'patch nso offloading -n shop --type=merge -p {"metadata":{"finalizers":null}}'.split(' '),
+  );
+  assert.match((await hawser(['unoffload', 'namespace', 'shop'])).stdout, 'shop is not offloaded.');
+});
+
+commands('unpeer says "Removed" when it is true, and lists what is left when it is not', async () => {
+  await plane.kubectl(
+    'patch op oak-1 --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(' '),
+  );
+  await patchStatus('op', 'oak-1', {
+    residue: ['namespace shop-elm-1 at oak-1: kubectl delete namespace shop-elm-1'],
+  });
+  assert.match(
+    (await hawser(['unpeer', 'oak-1', '--incoming'])).stderr,
+    /there is one the other way: leave out --incoming/,
+  );
+  const unpeering = hawser(['unpeer', 'oak-1']);
+  await waitFor(
+    'the mark of deletion',
+    async () => JSON.stringify(await get('op', 'oak-1')).includes('deletionTimestamp'),
+    { timeoutMilliseconds: 10_000, intervalMilliseconds: 50, signal: undefined },
+  );
+  await plane.kubectl('patch op oak-1 --type=merge -p {"metadata":{"finalizers":null}}'.split(' '));
+  const { exitCode, stdout, stderr } = await unpeering;
+  assert.is(exitCode, 1);
+  assert.is(stdout, '');
+  assert.match(stderr, 'kubectl delete namespace shop-elm-1');
+  assert.match(stderr, 'tunnel oak-1 is still here');
+  await plane.kubectl(['delete', 'tunnel', 'oak-1']);
+  await plane.kubectl('delete secret hawser-token-oak-1 -n hawser-system'.split(' '));
+  await apply({
+    kind: 'OutgoingPeering',
+    metadata: { name: 'oak-1' },
+    spec: { remoteCluster: 'oak-1', peering: 'default', nodeName: 'hawser-oak-1', desired: 'Active' },
+  });
+  const clean = await hawser(['unpeer', 'oak-1']);
+  assert.is(clean.exitCode, 0, clean.stderr);
+  assert.match(clean.stdout, 'Removed: oak-1.');
+  assert.match((await hawser(['unpeer', 'oak-1'])).stderr, /no outgoing peering oak-1; there are: none/);
+});
+
+commands('an API server that does not answer is named, with its context', async () => {
+  const kubeconfig = join(await mkdtemp(join(tmpdir(), 'hawser-cli-')), 'config');
+  await copyFile(plane.kubeconfig, kubeconfig);
+  await plane.stop();
+  const { exitCode, stderr } = await hawser(['status', '--kubeconfig', kubeconfig]);
+  await rm(dirname(kubeconfig), { recursive: true });
+  assert.is(exitCode, 1);
+  assert.match(stderr, /the API server of context ".+" \(127\.0\.0\.1:\d+\) cannot be asked/);
+});
+
+commands.run();
