@@ -2,39 +2,16 @@
  * Clients of the providers' API servers, one a peering, made from the identities that lie in Secrets. A renewed token
  * is used from the next request on; another address or CA makes another client. Shared by all features of a process.
  */
-import { z } from 'zod';
-import { dateTime, httpsURL, label } from '../../shared/api/meta.ts';
 import { secrets } from '../../shared/names.ts';
 import { createKubeClient, type KubeClient } from './client.ts';
-import { sleep } from './clock.ts';
 import { fromIdentity } from './config.ts';
 import type { ControllerContext } from './context.ts';
 import type { Source } from './controller.ts';
-import { KubeError, messageOf } from './errors.ts';
 import { createInformer, type Informer } from './informer.ts';
 import { collectionPath, kind, type AnyObject, type KindRef } from './refs.ts';
-import { readBody } from './transport.ts';
+import { measureReachability, type Reachability } from './reachability.ts';
+import { parseIdentity, type StoredIdentity } from './stored-identity.ts';
 import type { Secret } from './types.ts';
-
-/** Content of `identity.json` in the Secret `hawser-identity-<peering>`. */
-export const identityFile = 'identity.json';
-const identity = z.object({
-  apiServerURL: httpsURL,
-  caBundle: z.string().max(65_536),
-  tlsServerName: z.string().max(253).optional(),
-  token: z.string().max(16_384),
-  expiresAt: dateTime,
-  tenantNamespace: label,
-});
-type StoredIdentity = z.infer<typeof identity>;
-
-/** Whether a provider's API server answers, as measured. */
-export interface Reachability {
-  state: 'Reachable' | 'Unreachable' | 'Unknown';
-  /** Milliseconds since 1970: when it became so. */
-  since: number;
-  message: string;
-}
 
 /** A provider's API server, as its consumer reaches it. */
 export interface Remote {
@@ -72,11 +49,6 @@ export interface RemoteClients {
   synced(signal: AbortSignal): Promise<void>;
 }
 
-const probeMilliseconds = 10_000;
-const retryMilliseconds = 3_000;
-const probeTimeoutMilliseconds = 5_000;
-/** One lost probe is no news. */
-const failuresUntilUnreachable = 2;
 /** Five kinds in four hundred namespaces. Beyond it a provider's twins are not watched, and that is logged. */
 const mostInformers = 2_000;
 
@@ -119,17 +91,6 @@ export function fromRemotes(remotes: RemoteClients, keys: (peering: string) => r
       }),
     synced: (signal) => remotes.synced(signal),
   };
-}
-
-/** What the Secret holds; undefined when it holds no valid identity. */
-export function parseIdentity(secret: Secret): StoredIdentity | undefined {
-  const encoded = secret.data?.[identityFile];
-  if (encoded === undefined) return undefined;
-  try {
-    return identity.safeParse(JSON.parse(Buffer.from(encoded, 'base64').toString('utf8'))).data;
-  } catch {
-    return undefined;
-  }
 }
 
 interface Held {
@@ -193,6 +154,9 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
         const ending = new AbortController();
         const onAbort = () => ending.abort(controller.signal.reason);
         controller.signal.addEventListener('abort', onAbort, { once: true });
+        ending.signal.addEventListener('abort', () =>
+          controller.signal.removeEventListener('abort', onAbort),
+        );
         if (controller.signal.aborted) onAbort();
         informers.set(key, { informer, namespace: selection.namespace, controller: ending });
         informer.onChange((_key, object, previous) => {
@@ -207,51 +171,31 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
       },
       forget(namespace) {
         for (const [key, each] of informers) {
-          if (each.namespace !== namespace) continue;
+          if (each.namespace !== namespace || namespace === remote.tenantNamespace) continue;
           each.controller.abort(new Error('no longer needed'));
           informers.delete(key);
         }
       },
     };
     const entry: Held = { remote, identity: first, controller, informers, probeNow: () => undefined };
-    void measure(entry);
+    entry.probeNow = measureReachability(
+      {
+        client,
+        // The least that the identity may do.
+        path: `${collectionPath(kind.twinNamespace, remote.tenantNamespace)}?limit=1`,
+        clock,
+        report(reachability) {
+          remote.reachability = reachability;
+          const { state, message } = reachability;
+          if (state === 'Reachable') for (const { informer } of informers.values()) reconnectIfLost(informer);
+          log.info('API server of a provider', { peering, state, detail: message });
+          tell(peering);
+        },
+      },
+      controller.signal,
+    );
     return entry;
   };
-
-  /** Asks for one TwinNamespace again and again: the least that the identity may do. */
-  async function measure(entry: Held): Promise<void> {
-    const { remote, controller } = entry;
-    const path = `${collectionPath(kind.twinNamespace, remote.tenantNamespace)}?limit=1`;
-    let failures = 0;
-    while (!controller.signal.aborted) {
-      const problem = await probe(remote.client, path, controller.signal);
-      if (controller.signal.aborted) return;
-      failures = problem === undefined ? 0 : failures + 1;
-      const state =
-        problem === undefined
-          ? 'Reachable'
-          : failures >= failuresUntilUnreachable
-            ? 'Unreachable'
-            : remote.reachability.state;
-      if (state !== remote.reachability.state) {
-        remote.reachability = { state, since: clock.now(), message: problem ?? 'it answers' };
-        if (state === 'Reachable')
-          for (const { informer } of entry.informers.values()) reconnectIfLost(informer);
-        log.info('API server of a provider', {
-          peering: remote.peering,
-          state,
-          detail: remote.reachability.message,
-        });
-        tell(remote.peering);
-      }
-      const pause = new AbortController();
-      entry.probeNow = () => pause.abort();
-      const onAbort = () => pause.abort();
-      controller.signal.addEventListener('abort', onAbort, { once: true });
-      await sleep(problem === undefined ? probeMilliseconds : retryMilliseconds, pause.signal, clock);
-      controller.signal.removeEventListener('abort', onAbort);
-    }
-  }
 
   const drop = (peering: string, why: string) => {
     const entry = held.get(peering);
@@ -331,26 +275,4 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
 
 function reconnectIfLost(informer: Informer): void {
   if (informer.failure !== undefined) informer.reconnect();
-}
-
-/** Undefined: it answers, and lets us in. */
-async function probe(client: KubeClient, path: string, signal: AbortSignal): Promise<string | undefined> {
-  try {
-    const answer = await client.raw('GET', path, { timeoutMilliseconds: probeTimeoutMilliseconds }, signal);
-    const timer = setTimeout(
-      () => answer.destroy(new Error('the answer stopped half-way')),
-      probeTimeoutMilliseconds,
-    );
-    try {
-      await readBody(answer, 1 << 20, 'probe');
-    } finally {
-      clearTimeout(timer);
-    }
-    const status = answer.statusCode ?? 0;
-    if (status === 200) return undefined;
-    if (status === 401 || status === 403) return `it refuses this cluster's identity (${status})`;
-    return `it answers ${status}`;
-  } catch (error) {
-    return error instanceof KubeError ? `it answers ${error.status}` : messageOf(error).slice(0, 300);
-  }
 }
