@@ -72,7 +72,12 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
     return "";
   }
 
-  static void atExit(void* self) { static_cast<EngineObject*>(self)->engine_->close(); }
+  static void atExit(void* data) {
+    auto* const self = static_cast<EngineObject*>(data);
+    self->engine_->close();
+    // The function that tells of events ends by itself now; by the time this object is finalized it is no more.
+    self->open_ = false;
+  }
 
   void raise(const std::string& text) { Napi::Error::New(env_, text).ThrowAsJavaScriptException(); }
 

@@ -313,6 +313,7 @@ size_t Engine::drain(std::vector<Event>& events, size_t limit) {
 
 std::string Engine::setPort(uint16_t port) {
   if (closed_) return "the engine is closed";
+  if (port != 0 && port == port_) return "";
   std::vector<UdpSockets> fresh;
   const std::string error = openUdp(fresh, threadPairs(), port, mark_, core_->udp);
   if (!error.empty()) return error;

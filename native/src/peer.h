@@ -46,8 +46,10 @@ struct Session {
     wipe(receiveKey, sizeof receiveKey);
   }
 
+  /** A thread took its time before its batch, so a session may be younger than that. */
+  uint64_t age(uint64_t now) const { return now > createdAt ? now - createdAt : 0; }
   bool maySend(uint64_t now) const {
-    return now - createdAt < REJECT_AFTER_TIME &&
+    return age(now) < REJECT_AFTER_TIME &&
            sendCounter.load(std::memory_order_relaxed) < REJECT_AFTER_MESSAGES;
   }
 };
@@ -80,7 +82,7 @@ struct Peer {
   /** True at most once a second. */
   bool mayWant(uint64_t now) {
     uint64_t last = wantedAt.load(std::memory_order_relaxed);
-    if (last != 0 && now - last < SECOND) return false;
+    if (last != 0 && now < last + SECOND) return false;
     return wantedAt.compare_exchange_strong(last, now, std::memory_order_relaxed);
   }
 };

@@ -207,7 +207,8 @@ int ReceiveBatch::receive(int socket) {
   for (;;) {
     const int count = recvmmsg(socket, headers_, MESSAGES, MSG_DONTWAIT, nullptr);
     if (count >= 0) return count;
-    if (errno == EAGAIN) return 0;
+    // Short of memory is no reason to give up: what came is lost, as any datagram may be.
+    if (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS) return 0;
     if (errno != EINTR) return -errno;
   }
 }

@@ -60,7 +60,7 @@ void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, c
     return core_.counters.drop(Drop::UNKNOWN_SESSION);
   Peer& peer = *session->peer;
   const uint64_t counter = load<uint64_t>(data + 8);
-  if (now_ - session->createdAt >= REJECT_AFTER_TIME || counter >= REJECT_AFTER_MESSAGES)
+  if (session->age(now_) >= REJECT_AFTER_TIME || counter >= REJECT_AFTER_MESSAGES)
     return peer.counters.drop(Drop::KEY_EXPIRED);
   const size_t padded = length - SHORTEST_TRANSPORT;
   uint8_t* const inner = data + TRANSPORT_HEADER;
@@ -71,7 +71,7 @@ void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, c
   peer.counters.set(LAST_RECEIVED, now_);
   roam(peer, source);
   if (peer.next.load(std::memory_order_acquire) == session) confirm(peer, *session);
-  if (session->initiator && now_ - session->createdAt >= REKEY_AFTER_TIME_RECEIVING) want(peer, Wanted::REKEY_TIME);
+  if (session->initiator && session->age(now_) >= REKEY_AFTER_TIME_RECEIVING) want(peer, Wanted::REKEY_TIME);
   if (padded == 0) return peer.counters.add(KEEPALIVES_RECEIVED, 1);
 
   peer.counters.add(RECEIVED_PACKETS, 1);

@@ -127,7 +127,7 @@ void Worker::sent(Peer& peer, Session& session, uint64_t packets, uint64_t bytes
   }
   if (session.sendCounter.load(std::memory_order_relaxed) > REKEY_AFTER_MESSAGES)
     want(peer, Wanted::REKEY_MESSAGES);
-  else if (session.initiator && now_ - session.createdAt >= REKEY_AFTER_TIME)
+  else if (session.initiator && session.age(now_) >= REKEY_AFTER_TIME)
     want(peer, Wanted::REKEY_TIME);
 }
 

@@ -1,4 +1,5 @@
 /** The engine between real network namespaces: what passes, what doesn't, and what is counted and told. */
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { EngineDifference, EngineEvent, PeerConfiguration } from '../../native/index.js';
@@ -313,6 +314,12 @@ test('holds rubbish and floods away from JavaScript', async (context) => {
   assert.is(counters['malformed'], 80);
   assert.is(counters['unknownSession'], 160);
   assert.equal(await a.events(), []);
+});
+
+test('runs in a worker thread, and goes with it', async ({ lab }) => {
+  const program = fileURLToPath(new URL('engine-worker.ts', import.meta.url));
+  const output = await lab.in('a', process.execPath, [program]);
+  assert.is(output, 'true true false 0\n'.repeat(3));
 });
 
 test('uses no processor while nothing happens', async (context) => {
