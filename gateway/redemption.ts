@@ -17,11 +17,6 @@ export type Verdict =
   | { verdict: 'Again' }
   | { verdict: 'Refuse'; reason: RefusalReason };
 
-/** The object that holds a token: found from its secret's hash by one GET, whether there is one or not. */
-export function tokenName(secretHash: string): string {
-  return `token-${secretHash.slice(0, 16)}`;
-}
-
 /** `registeredKey` is the key of the RemoteCluster of that ID, if there is one; `now` in milliseconds since 1970. */
 export function judgeRedemption(
   token: PeeringToken | undefined,
@@ -52,14 +47,4 @@ export function judgeRedemption(
 /** When a refusal that is ready `elapsed` milliseconds after the request is sent: at the next multiple of `step`. */
 export function refusalTime(elapsed: number, step: number): number {
   return Math.max(1, Math.ceil(elapsed / step)) * step;
-}
-
-/** How a token stands, for lists. */
-export function tokenState(
-  token: PeeringToken,
-  now: number,
-): 'Redeemable' | 'Redeemed' | 'Expired' | 'Revoked' {
-  if (token.spec.revoked === true) return 'Revoked';
-  if (token.status?.redeemedBy !== undefined) return 'Redeemed';
-  return now < Date.parse(token.spec.expiresAt) ? 'Redeemable' : 'Expired';
 }

@@ -13,7 +13,7 @@ import { toBase64URL } from './trust/encoding.ts';
 import { encodePeeringToken } from './trust/peering-token.ts';
 
 export const defaultLifeSeconds = 15 * 60;
-const SECRET_BYTES = 32;
+export const secretBytes = 32;
 
 /** Below is nothing a pod can run in; above is more than Kubernetes' largest supported cluster (5,000 nodes) has. */
 const ranges = {
@@ -107,7 +107,7 @@ export function issuePeeringToken(wish: TokenWish): IssuedToken {
       allowed: 'the ID of another cluster',
     });
   if (errors.length > 0) return { problems: errors };
-  if (wish.secret.length !== SECRET_BYTES) throw new RangeError(`a secret has ${SECRET_BYTES} bytes`);
+  if (wish.secret.length !== secretBytes) throw new RangeError(`a secret has ${secretBytes} bytes`);
   const secret = toBase64URL(wish.secret);
   const secretHash = hashSecret(secret);
   const expiresAt = toSeconds(wish.now + wish.lifeSeconds * 1000);

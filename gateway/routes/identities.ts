@@ -4,6 +4,7 @@ import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering, PeeringToken } from '../../shared/api/peerings.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 import { Problem } from '../../shared/errors.ts';
+import { tokenName } from '../../shared/peering-tokens.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
 import { readSignature, SignatureError } from '../../shared/trust/http-signatures.ts';
 import {
@@ -19,7 +20,7 @@ import { isConflict } from '../kube/client.ts';
 import { resources } from '../kube/resources.ts';
 import { verifyRequest } from '../middleware/authenticate-signature.ts';
 import { route, type Route } from '../operation.ts';
-import { judgeRedemption, refusalTime, tokenName, type RefusalReason } from '../redemption.ts';
+import { judgeRedemption, refusalTime, type RefusalReason } from '../redemption.ts';
 import { ensureRemoteCluster, verifyDocument } from '../remote-clusters.ts';
 import { sleep } from '../sleep.ts';
 import { within } from '../within.ts';

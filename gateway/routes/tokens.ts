@@ -1,14 +1,14 @@
 /** `/v1/tokens`: an administrator of this cluster issues, lists and revokes peering tokens. */
 import type { z } from 'zod';
-import { apiVersion, objectName } from '../../shared/api/meta.ts';
-import { peeringToken, type PeeringToken } from '../../shared/api/peerings.ts';
+import { objectName } from '../../shared/api/meta.ts';
+import type { PeeringToken } from '../../shared/api/peerings.ts';
 import { Problem } from '../../shared/errors.ts';
-import { labels } from '../../shared/names.ts';
-import { toSeconds } from '../../shared/conditions.ts';
-import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
-import { hashSecret } from '../../shared/trust/digest.ts';
-import { toBase64URL } from '../../shared/trust/encoding.ts';
-import { encodePeeringToken } from '../../shared/trust/peering-token.ts';
+import {
+  defaultLifeSeconds,
+  issuePeeringToken,
+  secretBytes,
+  tokenState,
+} from '../../shared/peering-tokens.ts';
 import {
   tokenList,
   tokenRequest,
@@ -18,15 +18,11 @@ import {
   type TokenResponse,
 } from '../../shared/wire/gateway-api.ts';
 import { self, type Dependencies, type KubernetesUser } from '../context.ts';
-import { completeGrant } from '../grants.ts';
 import { isConflict } from '../kube/client.ts';
 import { resources } from '../kube/resources.ts';
 import { route, type Route } from '../operation.ts';
-import { tokenName, tokenState } from '../redemption.ts';
 import { invalidFields } from '../validation.ts';
 
-const DEFAULT_SECONDS = 15 * 60;
-const SECRET_BYTES = 32;
 const REVOKE_ATTEMPTS = 5;
 
 export function tokenRoutes(dependencies: Dependencies): Route[] {
@@ -61,51 +57,22 @@ async function issueToken(
   signal: AbortSignal,
 ): Promise<TokenResponse> {
   const { kube, namespace, clock, random } = dependencies;
-  const { clusterID, publicKey, object } = self(dependencies);
-  const { gatewayURL, gatewayPin } = object.status ?? {};
-  if (gatewayURL === undefined || gatewayPin === undefined)
-    throw new Problem(
-      'not-ready',
-      'The address of this gateway is not known yet: its Service has no address, or LocalCluster self has no spec.gatewayURL.',
-      { retryAfterSeconds: 5 },
-    );
-  const { grant, errors } = completeGrant(request.grant);
-  if (request.consumer === clusterID)
-    errors.push({
-      field: 'consumer',
-      detail: 'is this cluster itself',
-      allowed: 'the ID of another cluster',
-    });
-  if (errors.length > 0) throw invalidFields(errors);
-  const secret = toBase64URL(random(SECRET_BYTES));
-  const secretHash = hashSecret(secret);
-  const expiresAt = toSeconds(clock() + (request.expiresInSeconds ?? DEFAULT_SECONDS) * 1000);
-  const object_: PeeringToken = {
-    apiVersion,
-    kind: peeringToken.kind,
-    metadata: {
-      name: tokenName(secretHash),
-      namespace,
-      labels: { [labels.managedBy]: 'hawser-gateway' },
-    },
-    spec: {
-      secretHash,
-      expiresAt,
-      grant,
-      issuedBy: user.username.slice(0, 512),
-      ...(request.consumer !== undefined && { expectedCluster: request.consumer }),
-    },
-  };
-  await kube.create(resources.peeringTokens(namespace), object_, signal);
-  const token = encodePeeringToken({
-    gatewayURL,
-    gatewayPin,
-    clusterID,
-    keyFingerprint: keyFingerprint(publicKey),
-    secret,
-    expiresAt,
+  const issued = issuePeeringToken({
+    issuer: self(dependencies).object.status ?? {},
+    namespace,
+    grant: request.grant,
+    consumer: request.consumer,
+    lifeSeconds: request.expiresInSeconds ?? defaultLifeSeconds,
+    issuedBy: user.username,
+    managedBy: 'hawser-gateway',
+    secret: random(secretBytes),
+    now: clock(),
   });
-  return { name: object_.metadata.name, token, expiresAt, grant };
+  if ('waitingFor' in issued) throw new Problem('not-ready', issued.waitingFor, { retryAfterSeconds: 5 });
+  if ('problems' in issued) throw invalidFields(issued.problems);
+  const { object, token } = issued;
+  await kube.create(resources.peeringTokens(namespace), object, signal);
+  return { name: object.metadata.name, token, expiresAt: object.spec.expiresAt, grant: object.spec.grant };
 }
 
 function listRoute({ kube, namespace, limits, clock }: Dependencies): Route {

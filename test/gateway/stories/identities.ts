@@ -10,7 +10,7 @@ import type { IncomingPeering, PeeringToken } from '../../../shared/api/peerings
 import { defaultGrant } from '../../../shared/api/grant.ts';
 import { hashSecret } from '../../../shared/trust/digest.ts';
 import { toBase64URL } from '../../../shared/trust/encoding.ts';
-import { tokenName } from '../../../gateway/redemption.ts';
+import { tokenName } from '../../../shared/peering-tokens.ts';
 import type { IdentityResponse } from '../../../shared/wire/gateway-api.ts';
 import { eventually, namespace, newKey, type Consumer, type World } from '../world.ts';
 import type { Stories } from './story.ts';
