@@ -122,10 +122,16 @@ export function planNode(world: World): NodePlan {
     const remoteCluster = world.twins.get(pod.namespace);
     return remoteCluster === undefined ? [] : [{ address: pod.address, remoteCluster }];
   });
+  // Where no endpoint can be: packets of the tunnel would go into a tunnel, or to whoever has the address here.
+  const unreachable = [
+    ...podRanges,
+    ...ranges(world.cluster.serviceCIDRs),
+    ...tunnels.flatMap(({ mapped }) => ranges(mapped)),
+  ];
   for (const { tunnel, mapped } of tunnels) {
     let targets = gateways;
     if (holdsSlot) {
-      targets = planRemotePeers(world, tunnel, twinPods, peers, remotePeers, lanMTU, warnings);
+      targets = planRemotePeers(world, tunnel, twinPods, peers, remotePeers, unreachable, lanMTU, warnings);
       // What another gateway of this cluster took from the remote comes by way of it: it is let in, and never sent back.
       if (targets.length > 0) targets = [...targets, ...gateways];
     }
@@ -195,14 +201,6 @@ function placeTunnels(world: World, podRanges: readonly Range[], warnings: strin
         what: `node ${other.name}`,
       })),
     ),
-    ...world.tunnels.flatMap((tunnel) =>
-      tunnel.slots.flatMap((slot) =>
-        ranges(slot.endpoint === undefined ? [] : [addressOf(slot.endpoint)]).map((range) => ({
-          range,
-          what: `the tunnel endpoint of ${tunnel.remoteCluster}`,
-        })),
-      ),
-    ),
   ];
   return world.tunnels.map((tunnel) => {
     const mapped: string[] = [];
@@ -232,6 +230,7 @@ function planRemotePeers(
   twinPods: readonly TwinPod[],
   peers: Map<string, DevicePeer>,
   remotePeers: Map<string, { remoteCluster: string; slot: string }>,
+  unreachable: readonly Range[],
   lanMTU: number,
   warnings: string[],
 ): string[] {
@@ -257,10 +256,17 @@ function planRemotePeers(
       );
       continue;
     }
+    let { endpoint } = slot;
+    if (endpoint !== undefined && anyContains(unreachable, addressOf(endpoint))) {
+      warnings.push(
+        `endpoint ${endpoint} of ${tunnel.remoteCluster} is not used: it lies in a range of this cluster or of a remote`,
+      );
+      endpoint = undefined;
+    }
     peers.set(slot.publicKey, {
       publicKey: slot.publicKey,
       presharedKey,
-      ...(slot.endpoint !== undefined && { endpoint: slot.endpoint }),
+      ...(endpoint !== undefined && { endpoint }),
       persistentKeepaliveSeconds: keepaliveSeconds,
       mtu: Math.min(tunnel.mtu, lanMTU),
       translation,

@@ -7,6 +7,7 @@ import { secrets } from '../../shared/names.ts';
 import {
   createInformer,
   kind,
+  stableText,
   type AnyObject,
   type Informer,
   type InformerOptions,
@@ -57,9 +58,18 @@ export function createNodeSources(
     kindRef: KindRef<T>,
     informerOptions: InformerOptions<T>,
     until: AbortSignal,
+    matters: (object: T) => unknown = ({ spec, status, metadata }) => [
+      spec,
+      status,
+      metadata.deletionTimestamp,
+    ],
   ): Informer<T> {
     const informer = createInformer(kube, kindRef, { ...informerOptions, log });
-    informer.onChange(onChange);
+    // Others write often what no plan follows from.
+    informer.onChange((_key, object, previous) => {
+      if (object && previous && stableText(matters(object)) === stableText(matters(previous))) return;
+      onChange();
+    });
     running.add(informer as unknown as Informer);
     void Promise.all([
       informer.synced(until).then(onChange, () => undefined),
@@ -88,8 +98,14 @@ export function createNodeSources(
 
   const sources: NodeSources = {
     localClusters: start(kind.localCluster, {}, signal),
-    fabricNodes: start(kind.fabricNode, {}, signal),
-    tunnels: start(kind.tunnel, {}, signal),
+    fabricNodes: start(kind.fabricNode, {}, signal, ({ spec, status, metadata }) => [
+      spec,
+      status?.publicKey,
+      status?.endpoint,
+      status?.heldSlot,
+      metadata.deletionTimestamp,
+    ]),
+    tunnels: start(kind.tunnel, {}, signal, ({ spec, metadata }) => [spec, metadata.deletionTimestamp]),
     pods() {
       settle();
       return podsOfNode?.informer ?? (gateway as { sources: GatewaySources }).sources.pods;
@@ -112,8 +128,8 @@ export function createNodeSources(
           twinNamespaces: start(kind.twinNamespace, {}, until),
           incomingPeerings: start(kind.incomingPeering, {}, until),
           outgoingPeerings: start(kind.outgoingPeering, {}, until),
-          tunnelKeys: start(kind.secret, one(secrets.tunnelKeys), until),
-          slotKey: start(kind.secret, one(secrets.slot(slot)), until),
+          tunnelKeys: start(kind.secret, one(secrets.tunnelKeys), until, ({ data }) => data),
+          slotKey: start(kind.secret, one(secrets.slot(slot)), until, ({ data }) => data),
         },
       };
     },

@@ -46,7 +46,10 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
     declared: [...podCIDRs, externalCIDR],
     stored: present?.spec.remaps ?? [],
     ownRanges: ownRanges(input),
-    otherMapped: input.others.flatMap((tunnel) => tunnel.spec.remaps.map((remap) => remap.mapped)),
+    otherRanges: input.others.flatMap(({ spec }) => [
+      ...spec.remaps.map((remap) => remap.mapped),
+      ...endpointRanges(spec.remoteSlots),
+    ]),
     pools: local.spec.remapPools?.length
       ? local.spec.remapPools
       : [...defaultRemapPools, uniqueLocalPool(local.status?.clusterID ?? '')],
@@ -83,18 +86,22 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
 }
 
 /** All that a remote range must not meet here. */
-function ownRanges({ local, nodeAddresses, document, others }: TunnelInput): string[] {
+function ownRanges({ local, nodeAddresses, document }: TunnelInput): string[] {
   const { status, spec } = local;
-  // Packets of the tunnel itself must never be routed into it.
-  const endpoints = [...document.slots, ...others.flatMap((tunnel) => tunnel.spec.remoteSlots)]
-    .flatMap((slot) => slot.endpoints)
-    .map(addressOf);
   return [
     ...(status?.podCIDRs ?? []),
     ...(status?.serviceCIDRs ?? []),
     ...(status?.nodeCIDRs ?? []),
     ...(status?.externalCIDR === undefined ? [] : [status.externalCIDR]),
     ...(spec.reservedCIDRs ?? []),
-    ...[...nodeAddresses, ...endpoints].filter((text) => addressFamily(text) !== undefined).map(hostRange),
+    ...nodeAddresses.filter(isAddress).map(hostRange),
+    // Packets of the tunnel itself must never be routed into it.
+    ...endpointRanges(document.slots),
   ];
+}
+
+const isAddress = (text: string) => addressFamily(text) !== undefined;
+
+function endpointRanges(slots: readonly { endpoints: readonly string[] }[]): string[] {
+  return slots.flatMap(({ endpoints }) => endpoints.map(addressOf).filter(isAddress).map(hostRange));
 }

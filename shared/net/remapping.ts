@@ -1,5 +1,5 @@
 import { spreadHash } from './hash.ts';
-import { firstFreeRange, overlaps, parseRange, tryParseRange, type Range } from './cidr.ts';
+import { contains, firstFreeRange, overlaps, parseRange, tryParseRange, type Range } from './cidr.ts';
 
 /** Same shape as in Tunnel.spec.remaps. */
 export interface Remap {
@@ -13,10 +13,13 @@ export interface RemapInput {
   declared: readonly string[];
   /** What was chosen before for this remote, in the order of choice. */
   stored: readonly Remap[];
-  /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. */
+  /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. A choice that meets it is made anew. */
   ownRanges: readonly string[];
-  /** What the other tunnels' remaps occupy here, draining ones too. */
-  otherMapped: readonly string[];
+  /**
+   * What a new choice avoids: the other tunnels' remaps, draining ones too, and their endpoints. A choice that was made
+   * stays, or any remote could push the others from their ranges by what it declares.
+   */
+  otherRanges: readonly string[];
   /** Where free ranges are taken from, in order of preference. */
   pools: readonly string[];
 }
@@ -51,19 +54,25 @@ export function uniqueLocalPool(clusterID: string): string {
   return parseRange(`fd${digits.slice(0, 2)}:${digits.slice(2, 6)}:${digits.slice(6, 10)}::/48`).text;
 }
 
+/** RFC 1918, RFC 6598, RFC 4193. */
+const privateRanges = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'].map(
+  (text) => parseRange(text),
+);
+
 /** Records of a tunnel that the API holds at most. */
 export const maximumRemaps = 64;
 
 /**
  * Chooses under which range this cluster knows each range of a remote.
  *
- * A range that is free here is used as it is. A stored choice stays while it meets nothing of this cluster's own, so
+ * A private range that is free here is used as it is; a public one never, since it may be somebody's whom this cluster's
+ * pods talk to, and a remote could draw that traffic to itself by declaring it. A stored choice stays while it meets nothing of this cluster's own, so
  * that addresses never change under running connections. What is no longer declared, or has come to lie on something
  * of this cluster's own, drains. A range that is declared again gets its old name back.
  */
 export function planRemaps(input: RemapInput): RemapDecision {
   const own = parseAll(input.ownRanges);
-  const others = parseAll(input.otherMapped);
+  const others = parseAll(input.otherRanges);
   const blocked = [...own, ...others];
   const pools = parseAll(input.pools);
   const declared = [...new Set(input.declared.map((text) => parseRange(text).text))];
@@ -84,13 +93,10 @@ export function planRemaps(input: RemapInput): RemapDecision {
     if (placed.has(real)) continue;
     const range = parseRange(real);
     const used = [...blocked, ...parseAll(remaps.map((record) => record.mapped))];
-    const mapped = used.some((other) => overlaps(other, range))
-      ? firstFreeRange(
-          range.length,
-          pools.filter((pool) => pool.family === range.family),
-          used,
-        )
-      : range;
+    const usableAsIs =
+      privateRanges.some((each) => contains(each, range)) && !used.some((other) => overlaps(other, range));
+    const sameFamily = pools.filter((pool) => pool.family === range.family);
+    const mapped = usableAsIs ? range : firstFreeRange(range.length, sameFamily, used);
     if (mapped === undefined || remaps.length >= maximumRemaps) {
       unplaced.push(real);
     } else {

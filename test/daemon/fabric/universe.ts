@@ -58,7 +58,7 @@ export function planUniverse(universe: Universe): {
         declared: [...remote.podCIDRs, remote.externalCIDR],
         stored: [],
         ownRanges: [...cluster.podCIDRs, ...(cluster.serviceCIDRs ?? []), cluster.externalCIDR],
-        otherMapped: [...chosen.values()].flat().map(({ mapped }) => mapped),
+        otherRanges: [...chosen.values()].flat().map(({ mapped }) => mapped),
         pools: [...defaultRemapPools, uniqueLocalPool(cluster.id)],
       });
       chosen.set(remote.id, remaps);

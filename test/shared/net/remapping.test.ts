@@ -13,7 +13,7 @@ const base: RemapInput = {
   declared: [],
   stored: [],
   ownRanges: ['10.244.0.0/16', '10.96.0.0/12', '192.168.7.0/24', '100.64.16.0/20'],
-  otherMapped: [],
+  otherRanges: [],
   pools: defaultRemapPools,
 };
 
@@ -51,7 +51,7 @@ test('other tunnels’ ranges are avoided, so that two remotes with the same ran
   const second = planRemaps({
     ...base,
     declared: ['10.244.0.0/16'],
-    otherMapped: first.remaps.map((record) => record.mapped),
+    otherRanges: first.remaps.map((record) => record.mapped),
   });
   assert.equal(second.remaps[0]?.mapped, '10.129.0.0/16');
 });
@@ -81,6 +81,27 @@ test('a choice that has come to lie on an own range is made anew', () => {
     { real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'Draining' },
     { real: '10.42.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
   ]);
+});
+
+test('a public range is never used as it is: its owner may be somebody else', () => {
+  const { remaps } = planRemaps({ ...base, declared: ['8.8.8.0/24', '30.0.0.0/16', '192.0.0.0/8'] });
+  assert.equal(
+    remaps.map(({ mapped }) => mapped),
+    ['10.128.0.0/24', '10.129.0.0/16'],
+  );
+  const six = planRemaps({ ...base, declared: ['2001:db8::/64'], pools: ['fd12:3456:789a::/48'] });
+  assert.equal(six.remaps[0]?.mapped, 'fd12:3456:789a::/64');
+});
+
+test('what another tunnel came to occupy does not push a choice away', () => {
+  const stored = [{ real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'InUse' as const }];
+  const { remaps } = planRemaps({
+    ...base,
+    declared: ['10.42.0.0/16'],
+    stored,
+    otherRanges: ['10.42.7.7/32'],
+  });
+  assert.equal(remaps, stored);
 });
 
 test('IPv6 needs a pool of its own', () => {
@@ -114,7 +135,7 @@ test('no choice ever meets an own range, another tunnel’s, or another choice',
     for (let step = 0; step < 4; step++) {
       const declared = [any(), any()];
       const before = stored;
-      const { remaps } = planRemaps({ ...base, ownRanges: own, otherMapped: others, stored, declared });
+      const { remaps } = planRemaps({ ...base, ownRanges: own, otherRanges: others, stored, declared });
       assert.equal(
         remaps.slice(0, before.length).map((record) => [record.real, record.mapped]),
         before.map((record) => [record.real, record.mapped]),
