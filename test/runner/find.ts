@@ -1,6 +1,6 @@
 /** Which test files there are, and what each of them needs. */
 import { readFile, readdir, stat } from 'node:fs/promises';
-import { join, relative, resolve, sep } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -38,14 +38,39 @@ export async function findTestFiles(paths: readonly string[]): Promise<TestFile[
       const source = await readFile(file, 'utf8');
       return {
         file: relative(root, file).split(sep).join('/'),
-        need: needOf(source),
+        need: await needOf(file),
         singledOut: /^\s*\w+\.only\(/m.test(source),
       };
     }),
   );
 }
 
-/** Tests that start programs of the bed import it; by that they are known. */
-export function needOf(source: string): Need {
-  return /from '(\.\.\/)+testbed\/(index|up-\w[-\w]*)\.ts'/.test(source) ? 'testbed' : 'nothing';
+/**
+ * Tests that start programs of the bed import it, themselves or through helpers of theirs; by that they are known.
+ * Only files below `test/` are followed: what the product imports starts nothing of the bed.
+ */
+export async function needOf(file: string, seen = new Set<string>()): Promise<Need> {
+  seen.add(file);
+  const source = await readFile(file, 'utf8').catch(() => '');
+  for (const specifier of relativeImports(source)) {
+    const imported = resolve(dirname(file), specifier);
+    if (starters.has(imported)) return 'testbed';
+    if (!imported.startsWith(join(root, 'test')) || seen.has(imported)) continue;
+    if ((await needOf(imported, seen)) === 'testbed') return 'testbed';
+  }
+  return 'nothing';
+}
+
+/** The modules through which the bed's programs are started. */
+const starters = new Set(
+  ['index', 'bed', 'up-control-plane'].map((name) => join(root, 'test', 'testbed', `${name}.ts`)),
+);
+
+/** What a source imports by a relative path, types alone left out. */
+export function relativeImports(source: string): string[] {
+  const imports = source.matchAll(
+    /\b(?:import|export)\s+(?!type\b)(?:[^;'"]*?\sfrom\s*)?['"](\.[^'"]+)['"]/g,
+  );
+  const dynamic = source.matchAll(/\bimport\(\s*['"](\.[^'"]+)['"]/g);
+  return [...imports, ...dynamic].map((match) => match[1] ?? '');
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findTestFiles, needOf } from './find.ts';
+import { findTestFiles, needOf, relativeImports } from './find.ts';
 import { duration, totalsLine } from './report.ts';
 import { runFile } from './run-file.ts';
 
@@ -58,9 +58,22 @@ runner('a folder that does not exist is no empty folder', async () => {
   }
 });
 
-runner('tells by the import which files need the bed', () => {
-  assert.is(needOf("import { upControlPlane } from '../../testbed/index.ts';"), 'testbed');
-  assert.is(needOf("import { plan } from '../testbed/plan.ts';"), 'nothing');
+runner('tells by the imports which files need the bed', async () => {
+  const test = (path: string) => join(import.meta.dirname, '..', path);
+  assert.is(await needOf(test('cli/commands-on-a-server.test.ts')), 'testbed');
+  assert.is(await needOf(test('gateway/on-node.test.ts')), 'testbed', 'through a helper');
+  assert.is(await needOf(test('cli/dispatch.test.ts')), 'nothing');
+  assert.equal(
+    relativeImports(`import a from './a.ts';
+import type { B } from './b.ts';
+import { c,
+  type D } from '../c.ts';
+export * from './e.ts';
+import './f.ts';
+import { g } from 'g';
+const h = await import('./h.ts');`),
+    ['./a.ts', '../c.ts', './e.ts', './f.ts', './h.ts'],
+  );
 });
 
 runner('closes with the line that is looked for', () => {
