@@ -108,10 +108,10 @@ console.log(
 );
 
 const AGAINST: readonly [string, string][] = [
-  ['engine, translated', 'engine'],
-  ['engine, 1000 sessions', 'engine'],
-  ['engine, 10000 pods', 'engine'],
-  ['engine, relayed', 'engine, bridged'],
+  ['engine translated', 'engine'],
+  ['engine 1000 sessions', 'engine'],
+  ['engine 10000 pods', 'engine'],
+  ['engine relayed', 'engine bridged'],
 ];
 const pairs = AGAINST.filter(([own, other]) => names.includes(own) && names.includes(other));
 if (pairs.length > 0) {
