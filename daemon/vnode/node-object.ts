@@ -16,7 +16,7 @@ export interface NodeFacts {
   /** IP address of the controller's pod: the API server dials it for logs and exec. */
   address: string;
   kubeletPort: number;
-  /** Hawser's version. */
+  /** As kubelets say theirs: `v1.34.4-hawser-0.1.0`. */
   version: string;
   /** `amd64`, `arm64`: of the provider's nodes as far as it is known. */
   architecture: string;
@@ -144,7 +144,7 @@ function nodeInfo(peering: OutgoingPeering, facts: NodeFacts): Record<string, st
     containerRuntimeVersion: `hawser://${peering.spec.remoteCluster}`,
     kernelVersion: '',
     kubeProxyVersion: '',
-    kubeletVersion: `v${facts.version}-hawser`,
+    kubeletVersion: facts.version,
     machineID: '',
     operatingSystem: 'linux',
     osImage: `Cluster ${peering.spec.remoteCluster}`,

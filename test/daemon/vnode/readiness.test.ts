@@ -169,6 +169,7 @@ test('the node is tainted from its first moment, and cordoned only when that is 
 test('status is written only when it differs, and transition times move with the status', () => {
   const readiness = judgeReadiness(peering(valid), tunnel('True'), reachable);
   const first = nodeStatus(peering(valid), readiness, facts, undefined, now);
+  assert.is(first.nodeInfo?.['kubeletVersion'], 'v1.34.4-hawser-0.1.0');
   const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'hawser-farm' }, status: first };
   const later = nodeStatus(peering(valid), readiness, facts, node, now + 60_000);
   assert.equal(later, first);
