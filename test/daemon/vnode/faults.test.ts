@@ -15,6 +15,7 @@ import {
   meet,
   playKubelet,
   providerID,
+  setPath,
   upPlanes,
   virtualNode,
   type Planes,
@@ -150,6 +151,37 @@ async function runAlone() {
   await createPod('late');
   assert.ok(await remotePod('gone'));
 }
+
+test('while no packets pass, no pod is Ready, and none is lost', async () => {
+  const podReady = async () =>
+    (await localPod('web'))?.status?.conditions?.find((each) => each.type === 'Ready');
+  assert.is((await podReady())?.status, 'True');
+  await setPath(planes, false);
+  await eventually('not Ready', async () => (await podReady())?.reason === 'NodeNotReady', 3000);
+  assert.is((await localPod('web'))?.status?.phase, 'Running');
+  await setPath(planes, true);
+  await eventually('Ready again', async () => (await podReady())?.status === 'True', 3000);
+});
+
+test('a twin that somebody removes at the provider is made again, and its pods with it', async () => {
+  const before = await remotePod('web');
+  const ref = { kind: kind.twinNamespace, namespace: tenant, name: 'shop' };
+  await planes.provider.kube.delete(ref, {}, planes.signal);
+  await eventually(
+    'another real pod in another namespace',
+    async () => {
+      const found = await remotePod('web');
+      return (
+        found !== undefined &&
+        found.metadata.uid !== before?.metadata.uid &&
+        found.metadata.deletionTimestamp === undefined
+      );
+    },
+    40_000,
+  );
+  await playKubelet(planes, twin, 'web', '10.244.3.7');
+  await eventually('the new address', async () => (await localPod('web'))?.status?.podIP === '10.128.3.7');
+});
 
 test('an identity that is refused keeps new pods away, and a renewed one lets them in', async () => {
   await setIdentity({ token: 'not.a.token' });
