@@ -45,7 +45,7 @@ export const secrets = {
   /** X25519 private key of a slot (`privateKey`, base64). Nodes read it by name. */
   slot: (name: string) => `hawser-slot-${name}`,
   /** Consumer: identity for a provider's API (`identity.json`). */
-  identity: (peeringName: string) => `hawser-identity-${peeringName}`,
+  identity: (peering: string) => `hawser-identity-${peering}`,
 } as const;
 
 /** Service of a slot's UDP endpoint. */

@@ -69,7 +69,7 @@ export function planNode(world: World): NodePlan {
 
   const placed = placePods(world, podRanges);
   const tunnels = placeTunnels(world, podRanges, warnings);
-  const routes = new Map<string, (string | 'local')[]>();
+  const routes = new Map<string, string[]>();
   const peers = new Map<string, DevicePeer>();
   const remotePeers = new Map<string, { remoteCluster: string; slot: string }>();
   const deadPeers: string[] = [];

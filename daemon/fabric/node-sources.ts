@@ -70,10 +70,10 @@ export function createNodeSources(
       if (object && previous && stableText(matters(object)) === stableText(matters(previous))) return;
       onChange();
     });
-    running.add(informer as unknown as Informer);
+    running.add(informer);
     void Promise.all([
       informer.synced(until).then(onChange, () => undefined),
-      informer.run(until).finally(() => running.delete(informer as unknown as Informer)),
+      informer.run(until).finally(() => running.delete(informer)),
     ]);
     return informer;
   }

@@ -21,7 +21,8 @@ export interface DevicePeer {
 
 export interface DeviceRoute {
   prefix: string;
-  targets: readonly (string | 'local')[];
+  /** Public keys of peers, or `local`. */
+  targets: readonly string[];
 }
 
 export interface DeviceConfiguration {

@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 
 const root = join(import.meta.dirname, '..', '..');
 
-/** What a test file needs: nothing but this program, or the test bed's programs (an API server, whole clusters). */
+/** What a test file needs: nothing but this program, or the test bed's programs (an API server, whole clusters) or kernel. */
 export type Need = 'nothing' | 'testbed';
 
 export interface TestFile {
@@ -61,9 +61,17 @@ export async function needOf(file: string, seen = new Set<string>()): Promise<Ne
   return 'nothing';
 }
 
-/** The modules through which the bed's programs are started. */
+/** The modules through which the bed's programs are started, and those that make network namespaces of their own. */
 const starters = new Set(
-  ['index', 'bed', 'up-control-plane'].map((name) => join(root, 'test', 'testbed', `${name}.ts`)),
+  [
+    'testbed/index',
+    'testbed/bed',
+    'testbed/up-control-plane',
+    'testbed/programs',
+    'daemon/clusters',
+    'daemon/fabric/network-bed',
+    'daemon/host/namespace',
+  ].map((name) => join(root, 'test', `${name}.ts`)),
 );
 
 /** What a source imports by a relative path, types alone left out. */

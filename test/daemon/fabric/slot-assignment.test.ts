@@ -9,7 +9,11 @@ import type { FabricNode } from '../../../shared/api/network.ts';
 
 const node = (
   name: string,
-  { ready = true, labels = {} as Record<string, string>, address = `10.1.1.${name.length}` } = {},
+  {
+    ready = true,
+    labels = {},
+    address = `10.1.1.${name.length}`,
+  }: { ready?: boolean; labels?: Record<string, string>; address?: string } = {},
 ): Node => ({
   apiVersion: 'v1',
   kind: 'Node',

@@ -25,16 +25,22 @@ test('the choice is stable, and avoids what is in use', () => {
 
 test('nodes keep their addresses', () => {
   const first = allocateNodeAddresses('100.64.16.0/20', ['b', 'a'], new Map());
-  assert.equal([...first].sort(), [
-    ['a', '100.64.16.16'],
-    ['b', '100.64.16.17'],
-  ]);
+  assert.equal(
+    [...first].sort(([a], [b]) => a.localeCompare(b)),
+    [
+      ['a', '100.64.16.16'],
+      ['b', '100.64.16.17'],
+    ],
+  );
   const later = allocateNodeAddresses('100.64.16.0/20', ['b', 'c', '0'], first);
-  assert.equal([...later].sort(), [
-    ['0', '100.64.16.16'],
-    ['b', '100.64.16.17'],
-    ['c', '100.64.16.18'],
-  ]);
+  assert.equal(
+    [...later].sort(([a], [b]) => a.localeCompare(b)),
+    [
+      ['0', '100.64.16.16'],
+      ['b', '100.64.16.17'],
+      ['c', '100.64.16.18'],
+    ],
+  );
 });
 
 test('an address that cannot be the node’s is given anew', () => {
