@@ -1,4 +1,5 @@
 /** A peering token by curl, as anybody would get one who has no hawser command: documented in the README. */
+import { join } from 'node:path';
 import type { BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 import { namespace } from '../support/installation.ts';
@@ -11,10 +12,10 @@ export interface Issued {
   token: string;
 }
 
-/** Makes a service account that may create, list and revoke peering tokens, and nothing else. */
+/** Makes the service account of the README that may create, list and revoke peering tokens, and nothing else. */
 export async function allowTokenIssuer(cluster: BedCluster, signal: AbortSignal | undefined): Promise<void> {
-  const input = JSON.stringify(issuerObjects());
-  await cluster.kubectl(['apply', '-f', '-'], { input, ...(signal !== undefined && { signal }) });
+  const file = join(import.meta.dirname, '..', '..', 'deploy', 'examples', 'token-issuer.yaml');
+  await cluster.kubectl(['apply', '-f', file], signal === undefined ? {} : { signal });
 }
 
 /** Issues a token with the bearer token of that account. */
@@ -51,31 +52,5 @@ export async function issueTokenByCurl(
     command: `curl -X POST ${gatewayURL}/v1/tokens -H "Authorization: Bearer $(kubectl create token token-issuer -n ${namespace})" …`,
     shown: JSON.stringify(hidden, null, 2),
     token: answer.token,
-  };
-}
-
-function issuerObjects(): object {
-  const metadata = { name: 'token-issuer', namespace };
-  return {
-    apiVersion: 'v1',
-    kind: 'List',
-    items: [
-      { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
-      {
-        apiVersion: 'rbac.authorization.k8s.io/v1',
-        kind: 'Role',
-        metadata,
-        rules: [
-          { apiGroups: ['hawser.dev'], resources: ['peeringtokens'], verbs: ['create', 'list', 'delete'] },
-        ],
-      },
-      {
-        apiVersion: 'rbac.authorization.k8s.io/v1',
-        kind: 'RoleBinding',
-        metadata,
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'token-issuer' },
-        subjects: [{ kind: 'ServiceAccount', name: 'token-issuer', namespace }],
-      },
-    ],
   };
 }

@@ -53,6 +53,7 @@ export const sections: Section[] = [
     jobs: 2,
     seconds: 300,
   }),
+  files('image', 'the container image, whole', { paths: ['test/image'], jobs: 1, seconds: 300 }),
   files('interop', 'the tunnel with other people’s WireGuard', {
     paths: ['test/interop'],
     jobs: 1,

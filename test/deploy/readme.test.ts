@@ -1,0 +1,87 @@
+/** What the README tells people to type: the curl commands are run as they stand there, against a real gateway. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { decodePeeringToken } from '../../shared/trust/peering-token.ts';
+import { World } from '../gateway/world.ts';
+import { ensurePrograms, upControlPlane } from '../testbed/index.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+const readme = suite('README');
+const text = await readFile(join(root, 'README.md'), 'utf8');
+
+readme('its curl commands do what it says', async () => {
+  const block = /<!-- curl: begin -->\s*```sh\n([^]*?)```\s*<!-- curl: end -->/.exec(text)?.[1];
+  assert.ok(block);
+  const { kubectl } = await ensurePrograms({ only: ['kubectl'] });
+  const world = await World.start('node', await upControlPlane({ name: 'readme' }));
+  const directory = await mkdtemp(join(tmpdir(), 'hawser-readme-'));
+  try {
+    // Where the controller keeps it; this gateway has it in files.
+    const { certificate } = world.certificate;
+    await world.plane.kubectl([
+      ...'create secret generic hawser-gateway-tls -n hawser-system'.split(' '),
+      `--from-literal=tls.crt=${certificate}`,
+    ]);
+    await symlink(join(root, 'deploy'), join(directory, 'deploy'));
+    const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', block], {
+      cwd: directory,
+      timeout: 60_000,
+      env: {
+        ...process.env,
+        KUBECONFIG: world.plane.kubeconfig,
+        PATH: `${dirname(kubectl)}:${process.env['PATH']}`,
+      },
+    });
+    const issued = JSON.parse(await readFile(join(directory, 'issued.json'), 'utf8')) as {
+      name: string;
+      token: string;
+      grant: object;
+    };
+    assert.is(decodePeeringToken(issued.token).gatewayURL, world.url);
+    assert.equal(issued.grant, {
+      cpu: '4',
+      memory: '8Gi',
+      pods: 20,
+      storageClasses: [],
+      podSecurity: 'baseline',
+    });
+    assert.match(stdout, `"name":"${issued.name}"`);
+    assert.match(stdout, '"state":"Redeemable"');
+    assert.match(stdout, '"publicKey"');
+    assert.not.match(stdout, issued.token.slice(0, 40));
+    const held = JSON.parse(
+      await world.plane.kubectl(['get', 'peeringtoken', issued.name, '-n', 'hawser-system', '-o', 'json']),
+    ) as { spec: { revoked?: boolean } };
+    assert.is(held.spec.revoked, true);
+    const openapi = JSON.parse(await readFile(join(directory, 'openapi.json'), 'utf8')) as {
+      openapi: string;
+    };
+    assert.match(openapi.openapi, /^3\.1/);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+    await world.stop();
+  }
+});
+
+readme('the files that it points to are there', async () => {
+  const links = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map((match) => match[1] ?? '');
+  assert.ok(links.length > 2);
+  for (const link of links) await readFile(join(root, link));
+});
+
+readme('the npm scripts that it names exist', async () => {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  for (const file of ['README.md', 'CONTRIBUTING.md']) {
+    const named = [...(await readFile(join(root, file), 'utf8')).matchAll(/npm run ([a-z:]+)/g)];
+    for (const [, name] of named) assert.ok(scripts[name ?? ''], `${file}: npm run ${name}`);
+  }
+});
+
+readme.run();
