@@ -139,7 +139,7 @@ function runCommand(
 
 async function ensureInstalled({ signal, log }: SectionContext): Promise<Totals> {
   if (!existsSync(join(root, 'node_modules', 'typescript'))) {
-    throw new Error('the npm packages are not installed: run npm ci');
+    throw new Error('the npm packages are not installed: run npm install');
   }
   const { ensurePackages } = await import('../testbed/packages.ts');
   await ensurePackages({ signal, log: (line) => log(`  ${line}`) });
