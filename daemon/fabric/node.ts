@@ -15,6 +15,8 @@ import {
   type Log,
 } from '../kube/index.ts';
 import { Bell } from './bell.ts';
+import { runDevice } from './device-loop.ts';
+import { EndpointChoice } from './endpoint-choice.ts';
 import { createEndpointResolver } from './endpoints.ts';
 import { chooseNodeKey, readPresharedKeys, type NodeKey } from './node-key.ts';
 import { planNode, type NodePlan } from './node-plan.ts';
@@ -67,6 +69,9 @@ const settleMilliseconds = 20;
 const restMilliseconds = 600_000;
 /** The device is being made: its addresses follow soon. */
 const deviceMilliseconds = 100;
+/** So often is seen whether a remote with several endpoints answers at the one that is tried. */
+const tryMilliseconds = 5_000;
+const patienceMilliseconds = 5_000;
 const defaultUnderlayMTU = 1500;
 const cleanupMilliseconds = 5_000;
 
@@ -83,6 +88,7 @@ class NodeRole implements FabricNodeRole {
   readonly #nodeKey = generateTunnelKey();
   readonly #progress: Progress = { deviceFailure: 'it is being started' };
   readonly #counters = { plans: 0, deviceChanges: 0, hostChanges: 0, hostRepairs: 0, deviceRestarts: 0 };
+  readonly #endpoints = new EndpointChoice();
   #nodeKeyInUse: NodeKey;
   #sources: NodeSources | undefined;
   #plan: NodePlan | undefined;
@@ -91,6 +97,8 @@ class NodeRole implements FabricNodeRole {
   #appliedHost = '';
   #revision = '';
   #checkHost = true;
+  /** Until when the first plan waits for what a gateway must know. */
+  #patienceUntil: number | undefined;
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -107,6 +115,7 @@ class NodeRole implements FabricNodeRole {
 
   async run(signal: AbortSignal): Promise<void> {
     const { kube, clock, log, host } = this.#options;
+    log.info('the node role begins', { node: this.#options.nodeName, version: this.#options.version });
     const onChange = () => this.#bell.ring();
     const sources = createNodeSources({ ...this.#options, onChange }, signal);
     this.#sources = sources;
@@ -119,7 +128,23 @@ class NodeRole implements FabricNodeRole {
     };
     await Promise.all([
       this.#planLoop(() => this.#step(sources, prober, resolver, signal), signal),
-      this.#deviceLoop(signal),
+      runDevice(
+        this.#options.device,
+        {
+          onStart: () => {
+            delete this.#progress.deviceFailure;
+            onKernel();
+          },
+          onFailure: (reason) => {
+            this.#progress.deviceFailure = reason;
+            this.#counters.deviceRestarts++;
+            this.#statusBell.ring();
+          },
+        },
+        clock,
+        log,
+        signal,
+      ),
       writeNodeStatus(kube, () => this.#report(sources, prober), this.#statusBell, clock, log, signal),
       prober.run(signal),
       resolver.run(signal),
@@ -142,7 +167,7 @@ class NodeRole implements FabricNodeRole {
     const { clock, log } = this.#options;
     let failures = 0;
     while (!signal.aborted) {
-      await this.#bell.wait(restMilliseconds, signal, clock);
+      await this.#bell.wait(this.#triesEndpoints() ? tryMilliseconds : restMilliseconds, signal, clock);
       await sleep(settleMilliseconds, signal, clock);
       if (signal.aborted) break;
       try {
@@ -158,15 +183,22 @@ class NodeRole implements FabricNodeRole {
     }
   }
 
+  /** Whether a slot that has several endpoints is being looked for. */
+  #triesEndpoints(): boolean {
+    const slots = this.#sources?.tunnels.list().flatMap(({ spec }) => spec.remoteSlots) ?? [];
+    return this.#nodeKeyInUse.slot !== undefined && slots.some(({ endpoints }) => endpoints.length > 1);
+  }
+
   async #step(
     sources: NodeSources,
     prober: Prober,
     resolver: ReturnType<typeof createEndpointResolver>,
     signal: AbortSignal,
   ): Promise<void> {
-    if (this.#plan === undefined && !sources.hasSynced()) return;
-    const plan = this.#makePlan(sources, resolver);
     const { device, log } = this.#options;
+    if (this.#plan === undefined && !this.#knowsEnough(sources)) return;
+    if (this.#plan === undefined) log.info('the cluster is known');
+    const plan = this.#makePlan(sources, resolver);
     const { key } = this.#nodeKeyInUse;
     const configuration = { privateKey: key.privateKey, port: this.#port, fwmark: 0, ...plan.device };
     const text = fingerprint(configuration);
@@ -189,6 +221,19 @@ class NodeRole implements FabricNodeRole {
     this.#statusBell.ring();
   }
 
+  /** Whether a first plan can be made: one without the slot that this node is to hold would have to be taken back. */
+  #knowsEnough(sources: NodeSources): boolean {
+    if (!sources.hasSynced()) return false;
+    const assigned = sources.fabricNodes.byKey(this.#options.nodeName)?.spec.slot;
+    sources.setSlot(assigned);
+    if (assigned === undefined || sources.gatewaySynced()) return true;
+    const { clock } = this.#options;
+    this.#patienceUntil ??= clock.now() + patienceMilliseconds;
+    if (clock.now() >= this.#patienceUntil) return true;
+    clock.after(this.#patienceUntil - clock.now(), () => this.#bell.ring());
+    return false;
+  }
+
   #makePlan(
     sources: NodeSources,
     resolver: { get(endpoint: string): string | undefined; keep(all: ReadonlySet<string>): void },
@@ -208,9 +253,9 @@ class NodeRole implements FabricNodeRole {
 
     const gateway = slot === undefined ? undefined : watched;
     const tunnels = sources.tunnels.list();
-    resolver.keep(
-      new Set(tunnels.flatMap(({ spec }) => spec.remoteSlots.flatMap(({ endpoints }) => endpoints))),
-    );
+    const slots = tunnels.flatMap(({ spec }) => spec.remoteSlots);
+    resolver.keep(new Set(slots.flatMap(({ endpoints }) => endpoints)));
+    this.#endpoints.keep(new Set(slots.map(({ publicKey }) => publicKey)));
     this.#counters.plans++;
     return planNode(
       readWorld(
@@ -231,9 +276,22 @@ class NodeRole implements FabricNodeRole {
           ...(slot !== undefined && { slot }),
         },
         readPresharedKeys(gateway?.tunnelKeys.list()[0]),
-        (endpoint) => resolver.get(endpoint),
+        this.#endpointOf(resolver),
       ),
     );
+  }
+
+  /** A function that says where a remote slot is called now. */
+  #endpointOf(resolver: { get(endpoint: string): string | undefined }) {
+    const { device, clock } = this.#options;
+    const peers = new Map(device.status()?.peers.map((peer) => [peer.publicKey, peer.established]));
+    return ({ publicKey, endpoints }: { publicKey: string; endpoints: readonly string[] }) =>
+      this.#endpoints.pick(
+        publicKey,
+        endpoints.flatMap((endpoint) => resolver.get(endpoint) ?? []),
+        peers.get(publicKey) ?? false,
+        clock.now(),
+      );
   }
 
   async #applyHost(plan: NodePlan, signal: AbortSignal): Promise<void> {
@@ -259,30 +317,6 @@ class NodeRole implements FabricNodeRole {
       this.#checkHost = true;
       this.#progress.hostFailure = messageOf(error);
       throw error;
-    }
-  }
-
-  async #deviceLoop(signal: AbortSignal): Promise<void> {
-    const { device, clock, log } = this.#options;
-    let failures = 0;
-    while (!signal.aborted) {
-      const startedAt = clock.now();
-      try {
-        delete this.#progress.deviceFailure;
-        this.#checkHost = true;
-        this.#bell.ring();
-        await device.run(signal);
-        if (signal.aborted) return;
-        this.#progress.deviceFailure = 'it ended by itself';
-      } catch (error) {
-        this.#progress.deviceFailure = messageOf(error);
-      }
-      if (signal.aborted) return;
-      this.#counters.deviceRestarts++;
-      log.error('the tunnel device failed, will start again', { error: this.#progress.deviceFailure });
-      this.#statusBell.ring();
-      failures = clock.now() - startedAt > 10_000 ? 0 : failures + 1;
-      await sleep(backoff(failures, { base: 100, most: 5_000 }), signal, clock);
     }
   }
 

@@ -18,6 +18,8 @@ export interface WorldObjects {
   outgoingPeerings: readonly OutgoingPeering[];
 }
 
+export type EndpointOf = (slot: { publicKey: string; endpoints: readonly string[] }) => string | undefined;
+
 /** What a node knows of itself. */
 export interface Self {
   name: string;
@@ -30,13 +32,13 @@ export interface Self {
 
 /**
  * @param presharedKeys by remote cluster
- * @param resolve `host:port` → `address:port`, undefined while a name has no known address
+ * @param endpointOf where a remote slot is called, `address:port`; undefined while no address is known
  */
 export function readWorld(
   objects: WorldObjects,
   self: Self,
   presharedKeys: ReadonlyMap<string, Uint8Array>,
-  resolve: (endpoint: string) => string | undefined,
+  endpointOf: EndpointOf,
 ): World {
   const own = objects.fabricNodes.find((node) => node.metadata.name === self.name);
   const status = objects.localCluster?.status;
@@ -59,7 +61,7 @@ export function readWorld(
     tunnels: objects.tunnels
       .filter((tunnel) => tunnel.metadata.deletionTimestamp === undefined)
       .toSorted(byAge)
-      .map((tunnel) => readTunnel(tunnel, presharedKeys, resolve)),
+      .map((tunnel) => readTunnel(tunnel, presharedKeys, endpointOf)),
     pods: objects.pods.filter(hasAddress).toSorted(byAge).map(readPod),
     twins: readTwins(objects.twinNamespaces, objects.incomingPeerings),
     virtualNodes: new Map(
@@ -87,7 +89,7 @@ function readNode(node: FabricNode): WorldNode {
 function readTunnel(
   tunnel: Tunnel,
   presharedKeys: ReadonlyMap<string, Uint8Array>,
-  resolve: (endpoint: string) => string | undefined,
+  endpointOf: EndpointOf,
 ): WorldTunnel {
   const { spec } = tunnel;
   const presharedKey = presharedKeys.get(spec.remoteCluster);
@@ -98,9 +100,9 @@ function readTunnel(
     open: spec.open ?? false,
     remotePodCIDRs: spec.remotePodCIDRs,
     remoteExternalCIDR: spec.remoteExternalCIDR,
-    slots: spec.remoteSlots.map(({ name, publicKey, endpoints }) => {
-      const endpoint = endpoints.map(resolve).find((each) => each !== undefined);
-      return { name, publicKey, ...(endpoint !== undefined && { endpoint }) };
+    slots: spec.remoteSlots.map((slot) => {
+      const endpoint = endpointOf(slot);
+      return { name: slot.name, publicKey: slot.publicKey, ...(endpoint !== undefined && { endpoint }) };
     }),
     remaps: spec.remaps,
     remoteRemaps: spec.remoteRemaps,

@@ -136,6 +136,8 @@ export class ClusterBed {
 
   startNode(name: string): void {
     const node = this.node(name);
+    if (process.env['SHOW_LOGS'] !== undefined)
+      console.error(`${new Date().toISOString()} start ${this.id}/${name}`);
     node.process = this.#bed.start(node.space, [process.execPath, join(import.meta.dirname, 'run-node.ts')], {
       environment: {
         KUBECONFIG: join(this.plane.directory, 'nodes.kubeconfig'),

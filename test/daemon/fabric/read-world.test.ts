@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { EndpointChoice } from '../../../daemon/fabric/endpoint-choice.ts';
 import { planNode } from '../../../daemon/fabric/node-plan.ts';
 import { readWorld, trimPod, type WorldObjects } from '../../../daemon/fabric/read-world.ts';
 import type { Pod } from '../../../daemon/kube/types.ts';
@@ -135,8 +136,8 @@ const keys = new Map([
   ['north', new Uint8Array(32).fill(2)],
 ]);
 const read = (changes: Partial<WorldObjects>, self: typeof node & { slot?: string } = gateway) =>
-  readWorld({ ...objects, ...changes }, self, keys, (endpoint) =>
-    /^[0-9[]/.test(endpoint) ? endpoint : undefined,
+  readWorld({ ...objects, ...changes }, self, keys, ({ endpoints }) =>
+    endpoints.find((endpoint) => /^[0-9[]/.test(endpoint)),
   );
 const plan = (changes: Partial<WorldObjects>, self: typeof node & { slot?: string } = gateway) =>
   planNode(read(changes, self));
@@ -289,7 +290,7 @@ test('what one remote declares takes nothing from another, nor from this cluster
 });
 
 test('a tunnel without its key is routed into the device, and no further', () => {
-  const made = planNode(readWorld(objects, gateway, new Map(), (endpoint) => endpoint));
+  const made = planNode(readWorld(objects, gateway, new Map(), ({ endpoints }) => endpoints[0]));
   assert.equal([...made.remotePeers], []);
   assert.ok(
     made.host.routes.some(({ prefix }) => prefix === '10.128.0.0/16'),
@@ -305,6 +306,26 @@ test('a slot whose name is not resolved yet is a peer that may call', () => {
   );
   assert.ok(peer);
   assert.is(peer.endpoint, undefined);
+});
+
+test('a slot with several endpoints is looked for at each of them', () => {
+  const choice = new EndpointChoice();
+  const endpoints = ['192.0.2.1:7470', '192.0.2.2:7470'];
+  const at = (seconds: number, established = false, list = endpoints) =>
+    choice.pick('key', list, established, seconds * 1000);
+  assert.is(at(0), endpoints[0]);
+  assert.is(at(14), endpoints[0]);
+  assert.is(at(15), endpoints[1]);
+  assert.is(at(29), endpoints[1]);
+  assert.is(at(30), endpoints[0]);
+  assert.is(at(46), endpoints[1]);
+  assert.is(at(50, true), endpoints[1]);
+  assert.is(at(500, true), endpoints[1], 'what works stays');
+  assert.is(at(514), endpoints[1]);
+  assert.is(at(516), endpoints[0]);
+  assert.is(at(517, false, ['192.0.2.3:7470']), '192.0.2.3:7470', 'one that is no longer declared is left');
+  assert.is(at(999, false, ['192.0.2.3:7470']), '192.0.2.3:7470');
+  assert.is(at(1000, false, []), undefined);
 });
 
 test('MTU: of the path between clusters and of the one between nodes, the smaller', () => {

@@ -158,8 +158,8 @@ test('while the device is away, nothing for a remote leaves the node another way
   space.run('ip link set eth1 up; ip route add default via 192.0.2.1; ip -6 route add default dev eth0');
   await host.apply(plan, signal);
   space.run(`ip link del ${device}`);
-  assert.match(space.attempt('ip route get 10.128.3.4').output, /Invalid argument/);
-  assert.match(space.attempt('ip -6 route get fd00:2::7').output, /Invalid argument/);
+  assert.match((await space.attempt('ip route get 10.128.3.4')).output, /Invalid argument/);
+  assert.match((await space.attempt('ip -6 route get fd00:2::7')).output, /Invalid argument/);
   assert.match(space.run('ip route get 10.127.3.4'), /dev eth0/);
 });
 

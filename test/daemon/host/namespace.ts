@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 
 /** A network namespace of a test's own; gone when `remove` is called. */
@@ -7,8 +7,8 @@ export interface TestNamespace {
   prefix: readonly string[];
   /** Runs a command in it; throws when it fails. */
   run(command: string, input?: string): string;
-  /** The same, but a failure is an answer. */
-  attempt(command: string): { code: number; output: string };
+  /** The same, but a failure is an answer, and this process goes on meanwhile. */
+  attempt(command: string): Promise<{ code: number; output: string }>;
   remove(): void;
 }
 
@@ -27,13 +27,19 @@ export function createNamespace(label = 'host'): TestNamespace {
     name,
     prefix,
     run,
-    attempt(command) {
-      const result = spawnSync('ip', ['netns', 'exec', name, 'sh', '-c', command], {
-        encoding: 'utf8',
-        timeout: 20_000,
-      });
-      return { code: result.status ?? 128, output: result.stdout + result.stderr };
-    },
+    attempt: (command) =>
+      new Promise((resolve) => {
+        execFile(
+          'ip',
+          ['netns', 'exec', name, 'sh', '-c', command],
+          { encoding: 'utf8', timeout: 20_000 },
+          (error, stdout, stderr) =>
+            resolve({
+              code: error === null ? 0 : typeof error.code === 'number' ? error.code : 128,
+              output: stdout + stderr,
+            }),
+        );
+      }),
     remove: () => void spawnSync('ip', ['netns', 'del', name]),
   };
 }

@@ -1,0 +1,38 @@
+/**
+ * Which of a remote slot's several endpoints is tried: the first, and after a while without a handshake the next.
+ * Whichever worked last stays until it no longer does.
+ */
+
+/** Three tries of a handshake (REKEY_TIMEOUT of WireGuard is 5 s). */
+const tryMilliseconds = 15_000;
+
+export class EndpointChoice {
+  readonly #tried = new Map<string, { endpoint: string; since: number }>();
+
+  /**
+   * @param established whether the slot has a session that can seal now
+   * @param endpoints addresses with ports, best first
+   */
+  pick(
+    publicKey: string,
+    endpoints: readonly string[],
+    established: boolean,
+    now: number,
+  ): string | undefined {
+    const present = this.#tried.get(publicKey);
+    const index = present === undefined ? -1 : endpoints.indexOf(present.endpoint);
+    if (present !== undefined && index >= 0) {
+      if (established) present.since = now;
+      if (endpoints.length === 1 || now - present.since < tryMilliseconds) return present.endpoint;
+    }
+    const endpoint = endpoints[(index + 1) % endpoints.length];
+    if (endpoint === undefined) this.#tried.delete(publicKey);
+    else this.#tried.set(publicKey, { endpoint, since: now });
+    return endpoint;
+  }
+
+  /** Forgets slots that are no longer wanted. */
+  keep(publicKeys: ReadonlySet<string>): void {
+    for (const key of this.#tried.keys()) if (!publicKeys.has(key)) this.#tried.delete(key);
+  }
+}
