@@ -14,7 +14,10 @@ constexpr uint32_t LONGEST = 65535;
 /** UDP_MAX_SEGMENTS before Linux 6.9. */
 constexpr unsigned UDP_PARTS = 64;
 
-bool checksumRight(const uint8_t* packet, const PacketInfo& info) {
+/** Both checksums: of a packet that is merged only the payload goes on, and the kernel sees neither of its own. */
+bool checksumsRight(const uint8_t* packet, const PacketInfo& info) {
+  // Merged are headers without options only: 20 bytes (RFC 791, section 3.1).
+  if (!info.six && foldSum(sumBytes(packet, 20)) != 0xffff) return false;
   const uint32_t length = info.length - info.transport;
   const uint64_t sum = sumPseudoHeader(packet + info.sourceOffset(), info.addressLength() * 2, info.protocol, length) +
                        sumBytes(packet + info.transport, length);
@@ -47,7 +50,7 @@ bool beginMerge(Merge& merge, uint8_t* packet, const PacketInfo& info, bool udp)
     return false;
   }
   const uint32_t headers = headersOf(packet, info);
-  if (info.length <= headers || !checksumRight(packet, info)) return false;
+  if (info.length <= headers || !checksumsRight(packet, info)) return false;
   merge.first = packet;
   merge.info = info;
   merge.headers = headers;
@@ -92,7 +95,7 @@ bool extendMerge(Merge& merge, uint8_t* packet, const PacketInfo& info) {
     if (merge.parts >= UDP_PARTS || load<uint16_t>(right + 6) == 0) return false;
     if (loadBig16(right + 4) != info.length - info.transport) return false;
   }
-  if (!checksumRight(packet, info)) return false;
+  if (!checksumsRight(packet, info)) return false;
   if (push) merge.first[info.transport + 13] |= TCP_PSH;
   merge.vectors[1 + merge.parts++] = {packet + headers, payload};
   merge.payload += payload;

@@ -107,6 +107,11 @@ void testMerge() {
       Bytes wrong = parts[index];
       wrong[wrong.size() - 1] ^= 1;
       CHECK(!extendMerge(*merge, wrong.data(), info));
+      if (!info.six) {
+        wrong = parts[index];
+        wrong[10] ^= 1;
+        CHECK(!extendMerge(*merge, wrong.data(), info));
+      }
       if (tcp) {
         for (const unsigned at : {4u, 8u, 14u}) {
           wrong = parts[index];
