@@ -85,7 +85,7 @@ server('a value that does not exist, or is out of range, is refused by name', as
 const rights: [who: string, allowed: boolean, args: string[]][] = [
   ['hawser-gateway', true, ['create', 'peeringtokens.hawser.dev', '-n', namespace]],
   ['hawser-gateway', true, ['create', 'serviceaccounts/consumer', '--subresource=token', '-n', 'default']],
-  ['hawser-gateway', false, ['get', 'secret/hawser-gateway-tls', '-n', namespace]],
+  ['hawser-gateway', true, ['get', 'secret/hawser-gateway-tls', '-n', namespace]],
   ['hawser-gateway', false, ['create', 'serviceaccounts/default', '--subresource=token', '-n', 'default']],
   ['hawser-gateway', false, ['get', 'secret/hawser-cluster-key', '-n', namespace]],
   ['hawser-gateway', false, ['list', 'secrets', '-n', namespace]],
