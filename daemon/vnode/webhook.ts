@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { X509Certificate } from 'node:crypto';
+import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { labels, ports } from '../../shared/names.ts';
 import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certificate.ts';
@@ -76,8 +77,12 @@ export async function runPodWebhook(
         } else {
           server.setSecureContext({ cert: certificate, key: privateKey });
         }
+        const desired = registration(context.namespace, certificate, options.url);
+        const self = await context.kube.get({ kind: kind.localCluster, name: 'self' }, signal);
+        // Goes with LocalCluster, which the chart takes away: a webhook that nobody serves must not stay.
+        const ownerReferences = self === undefined ? [] : [ownerReference(self)];
         await context.kube.apply(
-          registration(context.namespace, certificate, options.url),
+          { ...desired, metadata: { ...desired.metadata, ownerReferences } },
           { fieldManager },
           signal,
         );
@@ -92,6 +97,10 @@ export async function runPodWebhook(
     server?.close();
     server?.closeAllConnections();
   }
+}
+
+function ownerReference({ apiVersion, kind: ownerKind, metadata: { name, uid = '' } }: KubernetesObject) {
+  return { apiVersion, kind: ownerKind, name, uid };
 }
 
 function listen(server: Server, port: number): Promise<void> {
