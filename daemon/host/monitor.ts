@@ -1,9 +1,12 @@
 /** Notices that something changed in the node's kernel, without asking it all the time. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { nftTable, routingTable } from './constants.ts';
 
 export interface MonitorOptions {
-  /** Called soon after a change, and at least every `checkMilliseconds`. */
+  /** Called soon after a change of what a plan may hold, and at least every `checkMilliseconds`. */
   onChange: () => void;
+  /** TUN device of the plan. */
+  device: string;
   /** Put before every command. */
   prefix?: readonly string[];
   /** Changes come in crowds (kube-proxy, CNI); one call for those of this long. Default 500 ms. */
@@ -13,6 +16,13 @@ export interface MonitorOptions {
   /** Wait before a monitor that ended is started again. Default 5 s. */
   restartMilliseconds?: number;
 }
+
+/** Of a line that is not whole yet, so much is kept. */
+const longestLine = 10_000;
+
+/** Others change the kernel all the time (kube-proxy, the CNI); of their lines these are read. */
+const relevant = (device: string) =>
+  new RegExp(`${device}|\\b${routingTable}\\b|\\b${nftTable}\\b|\\bfilter (FORWARD|INPUT)\\b`);
 
 /** Programs that write a line for each change: links, addresses, routes, rules; nft tables, chains and rules. */
 const monitors: readonly (readonly string[])[] = [
@@ -24,12 +34,14 @@ const monitors: readonly (readonly string[])[] = [
 export async function monitorHost(options: MonitorOptions, signal: AbortSignal): Promise<void> {
   const {
     onChange,
+    device,
     prefix = [],
     settleMilliseconds = 500,
     checkMilliseconds = 60_000,
     restartMilliseconds = 5_000,
   } = options;
   if (signal.aborted) return;
+  const interesting = relevant(device);
   const children = new Set<ChildProcess>();
   const timers = new Set<NodeJS.Timeout>();
   let settling = false;
@@ -53,7 +65,12 @@ export async function monitorHost(options: MonitorOptions, signal: AbortSignal):
     const [file = '', ...args] = [...prefix, ...command];
     const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'ignore'] });
     children.add(child);
-    child.stdout?.on('data', changed);
+    let rest = '';
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = (lines.pop() ?? '').slice(0, longestLine);
+      if (lines.some((line) => interesting.test(line))) changed();
+    });
     let ended = false;
     const onEnd = () => {
       if (ended) return;

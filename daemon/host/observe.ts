@@ -1,7 +1,7 @@
 /** What is in a node's kernel now, read by the system's tools. */
 import { CommandError, runChecked, type RunCommand } from './command.ts';
 import { nftComment, nftTable, routingTable } from './constants.ts';
-import { foreignChains, type ForeignChain } from './packet-rules.ts';
+import { foreignChains, type ForeignChain, type ForeignRule } from './packet-rules.ts';
 import {
   isRecord,
   numberOf,
@@ -130,19 +130,23 @@ async function readForeignChain(
 ): Promise<ForeignChain | undefined> {
   const answer = await run('nft', ['-j', 'list', 'chain', family, 'filter', chain], { signal });
   if (answer.code !== 0) return undefined;
-  const rules: { handle: number; match: 'iifname' | 'oifname'; device: string }[] = [];
-  let foreignSeen = false;
-  let inFront = true;
-  for (const { rule } of readListing(answer.stdout)) {
-    if (!isRecord(rule)) continue;
-    if (rule['comment'] !== nftComment) {
-      foreignSeen = true;
-      continue;
-    }
-    if (foreignSeen) inFront = false;
-    rules.push({ handle: numberOf(rule['handle']) ?? 0, ...readMatch(recordsOf(rule['expr'])[0]) });
-  }
-  return { family, chain, rules, inFront };
+  const rules = readListing(answer.stdout).flatMap(({ rule }): ForeignRule[] => {
+    if (!isRecord(rule)) return [];
+    const handle = numberOf(rule['handle']) ?? 0;
+    const expressions = recordsOf(rule['expr']);
+    if (rule['comment'] === nftComment) return [{ handle, own: readMatch(expressions[0]), final: false }];
+    return [{ handle, final: isFinal(expressions) }];
+  });
+  return { family, chain, rules };
+}
+
+/** Nothing but a counter and a drop or reject: of nft, or as iptables writes it. */
+function isFinal(expressions: readonly JSONRecord[]): boolean {
+  const rest = expressions.filter((each) => !('counter' in each));
+  const [only] = rest;
+  if (rest.length !== 1 || only === undefined) return false;
+  const xt = only['xt'];
+  return 'drop' in only || 'reject' in only || (isRecord(xt) && xt['name'] === 'REJECT');
 }
 
 /** `{ match: { left: { meta: { key } }, right } }` */

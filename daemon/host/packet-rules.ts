@@ -84,13 +84,19 @@ export function renderTable(device: string, packets: PacketPlan): string {
 export interface ForeignChain {
   family: 'ip' | 'ip6';
   chain: 'FORWARD' | 'INPUT';
-  /** Hawser's rules in it, as they are. */
-  rules: readonly { handle: number; match: 'iifname' | 'oifname'; device: string }[];
-  /** Position of the first rule that is not Hawser's, and of the last that is: ours come first. */
-  inFront: boolean;
+  /** In their order. */
+  rules: readonly ForeignRule[];
 }
 
-/** Where iptables keeps what it forwards and takes in; policies and rejects there come from firewalls and Docker. */
+export interface ForeignRule {
+  handle: number;
+  /** Hawser's rule, and what it lets through. */
+  own?: { match: 'iifname' | 'oifname'; device: string };
+  /** Drops or rejects whatever comes so far. */
+  final: boolean;
+}
+
+/** Where iptables keeps what it forwards and takes in; drop policies and final rejects there come from firewalls and Docker. */
 export const foreignChains = [
   { family: 'ip', chain: 'FORWARD' },
   { family: 'ip', chain: 'INPUT' },
@@ -103,19 +109,34 @@ export function wantedMatches(chain: 'FORWARD' | 'INPUT'): ('iifname' | 'oifname
   return chain === 'FORWARD' ? ['iifname', 'oifname'] : ['iifname'];
 }
 
-/** Commands for `nft -f` that make Hawser's rules in a chain right; none when they are. */
+/**
+ * Commands for `nft -f` that make Hawser's rules in a chain right; none when they are. They stand after everybody else's,
+ * so that network policies that are enforced in this chain hold for remotes' packets too; only a final drop or reject
+ * of everything, which would leave them without effect, comes after them.
+ */
 export function changeForeignChain(found: ForeignChain, device: string | undefined): string[] {
+  const { rules } = found;
   const wanted = device === undefined ? [] : wantedMatches(found.chain);
+  const own = rules.filter((rule) => rule.own !== undefined);
+  const others = rules.filter((rule) => rule.own === undefined);
+  // What follows the first final rule is never reached.
+  const end = others.findIndex((rule) => rule.final);
+  const reached = end < 0 ? others : others.slice(0, end);
+  const final = end < 0 ? undefined : others[end];
+  const position = (rule: ForeignRule | undefined) => (rule === undefined ? -1 : rules.indexOf(rule));
   const right =
-    found.rules.length === wanted.length &&
-    wanted.every((match) => found.rules.some((rule) => rule.match === match && rule.device === device)) &&
-    (wanted.length === 0 || found.inFront);
+    own.length === wanted.length &&
+    wanted.every((match) => own.some((rule) => rule.own?.match === match && rule.own.device === device)) &&
+    own.every(
+      (rule) =>
+        position(rule) > position(reached.at(-1)) &&
+        (final === undefined || position(rule) < position(final)),
+    );
   if (right) return [];
   const where = `${found.family} filter ${found.chain}`;
+  const place = final === undefined ? `add rule ${where}` : `insert rule ${where} handle ${final.handle}`;
   return [
-    ...found.rules.map((rule) => `delete rule ${where} handle ${rule.handle}`),
-    ...wanted.map(
-      (match) => `insert rule ${where} ${match} "${device}" counter accept comment "${nftComment}"`,
-    ),
+    ...own.map((rule) => `delete rule ${where} handle ${rule.handle}`),
+    ...wanted.map((match) => `${place} ${match} "${device}" counter accept comment "${nftComment}"`),
   ];
 }

@@ -63,7 +63,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
       log: (level, message, facts) => log[level](message, facts),
     }),
     host: createHost(run),
-    monitor: (onChange, until) => monitorHost({ onChange }, until),
+    monitor: (onChange, until) => monitorHost({ onChange, device: tunDevice }, until),
     underlayMTU: (until) => underlayMTU(run, nodeAddress, until),
     leavesForGood: (until) => daemonSetIsGone(kube, namespace, log, until),
     resolve: async (hostName) => (await lookup(hostName, { all: true })).map(({ address }) => address),

@@ -96,7 +96,6 @@ test('each thing that somebody removes or changes comes back', async ({ space, h
     'nft add element inet hawser pods4 { 1.2.3.0/24 }',
     'nft add rule inet hawser entering drop',
     'nft flush chain ip filter FORWARD; iptables-nft -A FORWARD -i eth7 -j DROP',
-    'iptables-nft -I FORWARD -i eth8 -j DROP; iptables-nft -t filter -D FORWARD 1; iptables-nft -D FORWARD 1',
   ];
   for (const command of vandalism) {
     space.run(command);
@@ -114,16 +113,28 @@ const sorted = (text: string) =>
     .sort()
     .filter((line) => !/handle|scope link|fe80/.test(line));
 
-test('the accepts come before whatever is put in front of them', async ({ space, host }) => {
-  space.run('iptables-nft -P FORWARD DROP');
+test('the accepts come after everybody’s policies, and before a final reject', async ({ space, host }) => {
+  const chain = () => space.run('iptables-nft -S FORWARD').trim().split('\n').slice(1);
+  const shape = () =>
+    chain().map((rule) => (rule.includes('hawser') ? 'accept' : (rule.split('-j ')[1] ?? '')));
+  space.run('iptables-nft -P FORWARD DROP; iptables-nft -N policies; iptables-nft -A FORWARD -j policies');
   await host.apply(plan, signal);
-  space.run('iptables-nft -I FORWARD -j REJECT');
+  assert.equal(shape(), ['policies', 'accept', 'accept']);
+  space.run('iptables-nft -I FORWARD -i eth7 -j DROP');
+  assert.equal((await host.apply(plan, signal)).changes, []);
+  for (const final of ['REJECT --reject-with icmp-host-prohibited', 'DROP']) {
+    space.run(`iptables-nft -A FORWARD -j ${final}; iptables-nft -A FORWARD -i eth8 -j ACCEPT`);
+    assert.equal((await host.apply(plan, signal)).changes, [], 'what is never reached does not matter');
+    space.run(`iptables-nft -D FORWARD -i eth8 -j ACCEPT`);
+  }
+  space.run('iptables-nft -F FORWARD; iptables-nft -A FORWARD -j REJECT');
   await host.apply(plan, signal);
-  const rules = space.run('iptables-nft -S FORWARD').trim().split('\n');
-  assert.match(rules[1] ?? '', /hawser -j ACCEPT/);
-  assert.match(rules[2] ?? '', /hawser -j ACCEPT/);
-  assert.match(rules[3] ?? '', /REJECT/);
-  assert.equal(rules.length, 4);
+  assert.equal(shape(), ['accept', 'accept', 'REJECT --reject-with icmp-port-unreachable']);
+  // A policy that was appended would be passed by: the accepts go after it.
+  space.run('iptables-nft -D FORWARD -j REJECT; iptables-nft -A FORWARD -j policies');
+  await host.apply(plan, signal);
+  assert.equal(shape(), ['policies', 'accept', 'accept']);
+  assert.equal((await host.apply(plan, signal)).changes, []);
 });
 
 test('a smaller plan takes away what it no longer holds', async ({ space, host }) => {
@@ -187,7 +198,7 @@ test('the monitor tells of changes', async ({ space, host }) => {
   const stop = new AbortController();
   let calls = 0;
   const running = monitorHost(
-    { onChange: () => calls++, prefix: space.prefix, settleMilliseconds: 20 },
+    { onChange: () => calls++, device, prefix: space.prefix, settleMilliseconds: 20 },
     stop.signal,
   );
   const changedBy = async (command: string) => {
@@ -205,6 +216,16 @@ test('the monitor tells of changes', async ({ space, host }) => {
   await changedBy('ip rule del priority 747');
   await changedBy('ip route del 10.128.0.0/16 table 7470');
   await changedBy(`ip addr del 100.64.16.16/32 dev ${device}`);
+  await changedBy('iptables-nft -F FORWARD');
+  await changedBy(`ip link set ${device} mtu 1300`);
+  await changedBy(`ip link del ${device}`);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const before = calls;
+  space.run(
+    'nft add table ip other; ip route add 10.9.0.0/16 dev lo; iptables-nft -t nat -A POSTROUTING -j MASQUERADE',
+  );
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.is(calls, before, 'what others do is no news');
   stop.abort();
   await running;
 });
