@@ -2,22 +2,17 @@
  * The whole of a node's part in the fabric, computed from plain values: peers and routes of its tunnel device, what its
  * kernel should hold, whom it probes. Pure, so that two clusters' plans can be laid side by side and walked through.
  */
-import {
-  anyContains,
-  hostRange,
-  overlaps,
-  parseRange,
-  tryParseRange,
-  type Range,
-} from '../../shared/net/cidr.ts';
+import { anyContains, hostRange, parseRange, readRanges, type Range } from '../../shared/net/cidr.ts';
 import { toMapped } from '../../shared/net/address-mapping.ts';
 import { probeAddress } from '../../shared/net/external-cidr.ts';
 import { ports, tunDevice } from '../../shared/names.ts';
 import type { HostAddress, HostPlan, HostRoute } from '../host/plan.ts';
-import { addressOf, isEndpoint, isTunnelKey } from './wire-text.ts';
-import { planAdmission, type TwinPod } from './admission.ts';
+import { isEndpoint, isTunnelKey } from './wire-text.ts';
+import type { TwinPod } from './admission.ts';
 import type { DevicePeer, DeviceRoute } from './ports.ts';
-import type { World, WorldNode, WorldTunnel } from './world.ts';
+import { keepaliveSeconds, planRemotePeers } from './remote-peers.ts';
+import { placeTunnels, type PlacedTunnel } from './remote-ranges.ts';
+import type { World, WorldNode } from './world.ts';
 
 export interface NodePlan {
   device: {
@@ -50,11 +45,6 @@ export interface ProbeTarget {
   expected?: string;
 }
 
-/**
- * A peer behind a NAT or a firewall stays reachable (WireGuard's manual, "NAT and Firewall Traversal Persistence"); and
- * the device shakes hands as soon as it starts, so that a restart is over before anybody sends.
- */
-const keepaliveSeconds = 25;
 /** WireGuard's overhead over IPv6: 40 + 8 + 32 bytes; over IPv4 20 remain spare. */
 export const tunnelOverhead = 80;
 const minimumMTU = 1280; // RFC 8200, section 5
@@ -65,7 +55,7 @@ export function planNode(world: World): NodePlan {
   const { node } = world;
   const holdsSlot = node.slot !== undefined;
   const lanMTU = Math.max(minimumMTU, node.underlayMTU - tunnelOverhead);
-  const podRanges = ranges(world.cluster.podCIDRs);
+  const podRanges = readRanges(world.cluster.podCIDRs);
 
   const placed = placePods(world, podRanges);
   const tunnels = placeTunnels(world, podRanges, warnings);
@@ -125,8 +115,8 @@ export function planNode(world: World): NodePlan {
   // Where no endpoint can be: packets of the tunnel would go into a tunnel, or to whoever has the address here.
   const unreachable = [
     ...podRanges,
-    ...ranges(world.cluster.serviceCIDRs),
-    ...tunnels.flatMap(({ mapped }) => ranges(mapped)),
+    ...readRanges(world.cluster.serviceCIDRs),
+    ...tunnels.flatMap(({ mapped }) => readRanges(mapped)),
   ];
   for (const { tunnel, mapped } of tunnels) {
     let targets = gateways;
@@ -179,119 +169,6 @@ function placePods(world: World, podRanges: readonly Range[]): PlacedPod[] {
   return [...seen.values()];
 }
 
-interface PlacedTunnel {
-  tunnel: WorldTunnel;
-  /** Ranges of it that can be routed here. */
-  mapped: string[];
-}
-
-/** A remote range that meets what this cluster uses would cut it off from itself: it is never routed. */
-function placeTunnels(world: World, podRanges: readonly Range[], warnings: string[]): PlacedTunnel[] {
-  const taken: { range: Range; what: string }[] = [
-    ...podRanges.map((range) => ({ range, what: 'this cluster’s pods' })),
-    ...ranges(world.cluster.serviceCIDRs).map((range) => ({ range, what: 'this cluster’s Services' })),
-    ...ranges(world.cluster.nodeCIDRs).map((range) => ({ range, what: 'this cluster’s nodes' })),
-    ...ranges(world.cluster.externalCIDR === undefined ? [] : [world.cluster.externalCIDR]).map((range) => ({
-      range,
-      what: 'this cluster’s external CIDR',
-    })),
-    ...[world.node, ...world.nodes].flatMap((other) =>
-      ranges(other.address === undefined ? [] : [other.address]).map((range) => ({
-        range,
-        what: `node ${other.name}`,
-      })),
-    ),
-  ];
-  return world.tunnels.map((tunnel) => {
-    const mapped: string[] = [];
-    for (const remap of tunnel.remaps) {
-      const range = tryParseRange(remap.mapped);
-      if (range === undefined) continue;
-      const conflict = taken.find((other) => overlaps(other.range, range));
-      if (conflict !== undefined) {
-        if (remap.state === 'InUse') {
-          warnings.push(
-            `range ${range.text} of ${tunnel.remoteCluster} is not routed: it meets ${conflict.what}`,
-          );
-        }
-        continue;
-      }
-      mapped.push(range.text);
-    }
-    for (const text of mapped) taken.push({ range: parseRange(text), what: tunnel.remoteCluster });
-    return { tunnel, mapped };
-  });
-}
-
-/** Adds a remote's slots as peers; returns their keys. */
-function planRemotePeers(
-  world: World,
-  tunnel: WorldTunnel,
-  twinPods: readonly TwinPod[],
-  peers: Map<string, DevicePeer>,
-  remotePeers: Map<string, { remoteCluster: string; slot: string }>,
-  unreachable: readonly Range[],
-  lanMTU: number,
-  warnings: string[],
-): string[] {
-  const { presharedKey } = tunnel;
-  if (presharedKey === undefined) return [];
-  const offloaded = world.pods
-    .filter((pod) => world.virtualNodes.get(pod.node) === tunnel.remoteCluster)
-    .flatMap((pod) => pod.addresses);
-  const admission = planAdmission(world, tunnel, twinPods, offloaded);
-  const translation = planTranslation(tunnel);
-  const targets: string[] = [];
-  for (const slot of tunnel.slots) {
-    // One entry that the device refuses would make it refuse the whole configuration, everybody's.
-    if (!isTunnelKey(slot.publicKey) || (slot.endpoint !== undefined && !isEndpoint(slot.endpoint))) {
-      warnings.push(
-        `slot ${slot.name} of ${tunnel.remoteCluster} has a malformed key or endpoint and is left out`,
-      );
-      continue;
-    }
-    if (slot.publicKey === world.node.publicKey || peers.has(slot.publicKey)) {
-      warnings.push(
-        `slot ${slot.name} of ${tunnel.remoteCluster} has the tunnel key of another peer and is left out`,
-      );
-      continue;
-    }
-    let { endpoint } = slot;
-    if (endpoint !== undefined && anyContains(unreachable, addressOf(endpoint))) {
-      warnings.push(
-        `endpoint ${endpoint} of ${tunnel.remoteCluster} is not used: it lies in a range of this cluster or of a remote`,
-      );
-      endpoint = undefined;
-    }
-    peers.set(slot.publicKey, {
-      publicKey: slot.publicKey,
-      presharedKey,
-      ...(endpoint !== undefined && { endpoint }),
-      persistentKeepaliveSeconds: keepaliveSeconds,
-      mtu: Math.min(tunnel.mtu, lanMTU),
-      translation,
-      admission,
-    });
-    remotePeers.set(slot.publicKey, { remoteCluster: tunnel.remoteCluster, slot: slot.name });
-    targets.push(slot.publicKey);
-  }
-  return targets;
-}
-
-/** Leaving: the names used here → the remote's own. Entering: the remote's own → the names used here. */
-function planTranslation(tunnel: WorldTunnel): NonNullable<DevicePeer['translation']> {
-  const changed = tunnel.remaps.filter((remap) => remap.real !== remap.mapped);
-  return {
-    in: {
-      source: changed
-        .filter((remap) => remap.state === 'InUse')
-        .map(({ real, mapped }) => ({ from: real, to: mapped })),
-      destination: [],
-    },
-    out: { source: [], destination: changed.map(({ real, mapped }) => ({ from: mapped, to: real })) },
-  };
-}
-
 function planHost(
   world: World,
   addresses: readonly HostAddress[],
@@ -313,7 +190,7 @@ function planHost(
     addresses,
     routes,
     packets: {
-      podRanges: ranges(world.cluster.podCIDRs).map((range) => range.text),
+      podRanges: readRanges(world.cluster.podCIDRs).map((range) => range.text),
       remoteRanges: routes.map((route) => route.prefix),
       ownAddresses: addresses.map((address) => address.prefix),
       ...(source !== undefined && { hostSource: source }),
@@ -333,8 +210,4 @@ function planProbes(node: WorldNode, tunnels: readonly PlacedTunnel[]): ProbeTar
       { remoteCluster: tunnel.remoteCluster, address, source, ...(expected !== undefined && { expected }) },
     ];
   });
-}
-
-function ranges(texts: readonly string[]): Range[] {
-  return texts.flatMap((text) => tryParseRange(text) ?? []);
 }

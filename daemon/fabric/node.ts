@@ -1,5 +1,6 @@
 /** A node's part in the fabric: watches the API, plans, and brings tunnel device, kernel and probes to the plan. */
 import { createHash } from 'node:crypto';
+import type { NodeSession } from '../../shared/api/network.ts';
 import { ports, tunDevice } from '../../shared/names.ts';
 import { addressFamily } from '../../shared/net/cidr.ts';
 import type { Host } from '../host/index.ts';
@@ -16,17 +17,15 @@ import {
 } from '../kube/index.ts';
 import { Bell } from './bell.ts';
 import { runDevice } from './device-loop.ts';
-import { EndpointChoice } from './endpoint-choice.ts';
 import { createEndpointResolver } from './endpoints.ts';
-import { chooseNodeKey, readPresharedKeys, type NodeKey } from './node-key.ts';
-import { planNode, type NodePlan } from './node-plan.ts';
+import { HostKeeper } from './host-keeper.ts';
+import type { NodePlan } from './node-plan.ts';
+import { NodePlanner } from './node-planner.ts';
 import { createNodeSources, type NodeSources } from './node-sources.ts';
-import type { Progress } from './node-status.ts';
+import { readSessions, type Progress } from './node-status.ts';
 import { writeNodeStatus, type NodeReport } from './node-status-writer.ts';
 import type { Resolve, TunnelDevice } from './ports.ts';
 import { createProber, type Prober } from './prober.ts';
-import { readWorld } from './read-world.ts';
-import { generateTunnelKey } from './tunnel-keys.ts';
 
 export interface NodeOptions {
   kube: KubeClient;
@@ -61,18 +60,18 @@ export interface FabricNodeRole {
   notReady(): string | undefined;
   informers(): readonly Informer[];
   counters(): Record<string, number>;
+  /** What was measured of each remote. */
+  sessions(): readonly NodeSession[];
+  /** Packets dropped that no peer could be blamed for, by reason. */
+  drops(): Readonly<Partial<Record<string, number>>>;
 }
 
 /** Changes come in crowds. */
 const settleMilliseconds = 20;
 /** After which the world is looked at again though nothing was said. */
 const restMilliseconds = 600_000;
-/** The device is being made: its addresses follow soon. */
-const deviceMilliseconds = 100;
 /** So often is seen whether a remote with several endpoints answers at the one that is tried. */
 const tryMilliseconds = 5_000;
-const patienceMilliseconds = 5_000;
-const defaultUnderlayMTU = 1500;
 const cleanupMilliseconds = 5_000;
 
 /** Makes the role; nothing happens before `run`. */
@@ -85,74 +84,80 @@ class NodeRole implements FabricNodeRole {
   readonly #port: number;
   readonly #bell = new Bell();
   readonly #statusBell = new Bell();
-  readonly #nodeKey = generateTunnelKey();
   readonly #progress: Progress = { deviceFailure: 'it is being started' };
-  readonly #counters = { plans: 0, deviceChanges: 0, hostChanges: 0, hostRepairs: 0, deviceRestarts: 0 };
-  readonly #endpoints = new EndpointChoice();
-  #nodeKeyInUse: NodeKey;
+  readonly #counters = { plans: 0, deviceChanges: 0, deviceRestarts: 0 };
+  readonly #keeper: HostKeeper;
   #sources: NodeSources | undefined;
   #plan: NodePlan | undefined;
-  #underlayMTU = defaultUnderlayMTU;
   #appliedDevice = '';
-  #appliedHost = '';
   #revision = '';
-  #checkHost = true;
-  /** Until when the first plan waits for what a gateway must know. */
-  #patienceUntil: number | undefined;
+  #verdict: Prober['verdict'] = () => undefined;
 
   constructor(options: NodeOptions) {
     this.#options = options;
     this.#port = options.port ?? ports.tunnel;
-    this.#nodeKeyInUse = { key: this.#nodeKey };
+    const { host, clock, log } = options;
+    const wake = () => this.#bell.ring();
+    this.#keeper = new HostKeeper({ host, clock, log, progress: this.#progress, wake });
   }
 
   informers = (): readonly Informer[] => this.#sources?.all() ?? [];
-  counters = (): Record<string, number> => ({ ...this.#counters });
+  counters = (): Record<string, number> => ({ ...this.#counters, ...this.#keeper.counters });
+  sessions = (): readonly NodeSession[] =>
+    this.#plan === undefined ? [] : readSessions(this.#plan, this.#options.device.status(), this.#verdict);
+  drops = () => this.#options.device.status()?.drops ?? {};
   notReady = (): string | undefined => {
     if (this.#plan === undefined) return 'waiting for the first look at the cluster';
     return this.#progress.deviceFailure ?? this.#progress.hostFailure;
   };
 
   async run(signal: AbortSignal): Promise<void> {
-    const { kube, clock, log, host } = this.#options;
-    log.info('the node role begins', { node: this.#options.nodeName, version: this.#options.version });
+    const { kube, clock, log, device, nodeName, nodeAddress, version } = this.#options;
+    log.info('the node role begins', { node: nodeName, version });
     const onChange = () => this.#bell.ring();
     const sources = createNodeSources({ ...this.#options, onChange }, signal);
     this.#sources = sources;
     const prober = createProber({ onTurn: () => this.#statusBell.ring(), log, clock });
+    this.#verdict = (remoteCluster) => prober.verdict(remoteCluster);
     const resolver = createEndpointResolver({ resolve: this.#options.resolve, onChange, log, clock });
-    await this.#readUnderlay(signal);
-    const onKernel = () => {
-      this.#checkHost = true;
-      onChange();
+    const planner = new NodePlanner({
+      nodeName,
+      nodeAddress,
+      sources,
+      resolver,
+      deviceStatus: () => device.status(),
+      progress: this.#progress,
+      clock,
+      log,
+    });
+    await this.#readUnderlay(planner, signal);
+    const deviceEvents = {
+      onStart: () => {
+        delete this.#progress.deviceFailure;
+        this.#keeper.suspect();
+      },
+      onFailure: (reason: string) => {
+        this.#progress.deviceFailure = reason;
+        this.#counters.deviceRestarts++;
+        this.#statusBell.ring();
+      },
     };
     await Promise.all([
-      this.#planLoop(() => this.#step(sources, prober, resolver, signal), signal),
-      runDevice(
-        this.#options.device,
-        {
-          onStart: () => {
-            delete this.#progress.deviceFailure;
-            onKernel();
-          },
-          onFailure: (reason) => {
-            this.#progress.deviceFailure = reason;
-            this.#counters.deviceRestarts++;
-            this.#statusBell.ring();
-          },
-        },
-        clock,
-        log,
-        signal,
-      ),
-      writeNodeStatus(kube, () => this.#report(sources, prober), this.#statusBell, clock, log, signal),
+      this.#planLoop(planner, prober, signal),
+      runDevice(device, deviceEvents, clock, log, signal),
+      writeNodeStatus(kube, () => this.#report(sources, planner), this.#statusBell, clock, log, signal),
       prober.run(signal),
       resolver.run(signal),
-      this.#options.monitor(onKernel, signal),
+      this.#options.monitor(() => this.#keeper.suspect(), signal),
     ]);
+    await this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    const { clock, log, host, leavesForGood } = this.#options;
     const limit = deadline(new AbortController().signal, cleanupMilliseconds, 'cleaning up', clock);
     try {
-      if (!(await this.#options.leavesForGood(limit.signal))) {
+      if (!(await leavesForGood(limit.signal))) {
         log.info('the kernel keeps its rules for the next process');
         return;
       }
@@ -163,15 +168,15 @@ class NodeRole implements FabricNodeRole {
     }
   }
 
-  async #planLoop(step: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  async #planLoop(planner: NodePlanner, prober: Prober, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     let failures = 0;
     while (!signal.aborted) {
-      await this.#bell.wait(this.#triesEndpoints() ? tryMilliseconds : restMilliseconds, signal, clock);
+      await this.#bell.wait(planner.triesEndpoints ? tryMilliseconds : restMilliseconds, signal, clock);
       await sleep(settleMilliseconds, signal, clock);
       if (signal.aborted) break;
       try {
-        await step();
+        await this.#step(planner, prober, signal);
         failures = 0;
       } catch (error) {
         if (signal.aborted) break;
@@ -183,23 +188,15 @@ class NodeRole implements FabricNodeRole {
     }
   }
 
-  /** Whether a slot that has several endpoints is being looked for. */
-  #triesEndpoints(): boolean {
-    const slots = this.#sources?.tunnels.list().flatMap(({ spec }) => spec.remoteSlots) ?? [];
-    return this.#nodeKeyInUse.slot !== undefined && slots.some(({ endpoints }) => endpoints.length > 1);
-  }
-
-  async #step(
-    sources: NodeSources,
-    prober: Prober,
-    resolver: ReturnType<typeof createEndpointResolver>,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #step(planner: NodePlanner, prober: Prober, signal: AbortSignal): Promise<void> {
     const { device, log } = this.#options;
-    if (this.#plan === undefined && !this.#knowsEnough(sources)) return;
-    if (this.#plan === undefined) log.info('the cluster is known');
-    const plan = this.#makePlan(sources, resolver);
-    const { key } = this.#nodeKeyInUse;
+    if (this.#plan === undefined) {
+      if (!planner.knowsEnough(() => this.#bell.ring())) return;
+      log.info('the cluster is known');
+    }
+    const plan = planner.plan();
+    this.#counters.plans++;
+    const { key } = planner.key;
     const configuration = { privateKey: key.privateKey, port: this.#port, fwmark: 0, ...plan.device };
     const text = fingerprint(configuration);
     if (text !== this.#appliedDevice) {
@@ -211,122 +208,22 @@ class NodeRole implements FabricNodeRole {
       if (!this.#plan?.warnings.includes(why)) log.warn('left out of the plan', { why });
     }
     this.#plan = plan;
-    this.#revision = fingerprint([key.publicKey, plan.host, plan.device.routes, plan.remotePeers.size]).slice(
-      0,
-      16,
-    );
-    await this.#applyHost(plan, signal);
+    const told = [key.publicKey, plan.host, plan.device.routes, plan.remotePeers.size];
+    this.#revision = fingerprint(told).slice(0, 16);
+    await this.#keeper.apply(plan.host, signal);
     // After the kernel: sockets are bound to addresses that are there.
     prober.update(plan.probes);
     this.#statusBell.ring();
   }
 
-  /** Whether a first plan can be made: one without the slot that this node is to hold would have to be taken back. */
-  #knowsEnough(sources: NodeSources): boolean {
-    if (!sources.hasSynced()) return false;
-    const assigned = sources.fabricNodes.byKey(this.#options.nodeName)?.spec.slot;
-    sources.setSlot(assigned);
-    if (assigned === undefined || sources.gatewaySynced()) return true;
-    const { clock } = this.#options;
-    this.#patienceUntil ??= clock.now() + patienceMilliseconds;
-    if (clock.now() >= this.#patienceUntil) return true;
-    clock.after(this.#patienceUntil - clock.now(), () => this.#bell.ring());
-    return false;
-  }
-
-  #makePlan(
-    sources: NodeSources,
-    resolver: { get(endpoint: string): string | undefined; keep(all: ReadonlySet<string>): void },
-  ): NodePlan {
-    const { nodeName, nodeAddress, log } = this.#options;
-    const assigned = sources.fabricNodes.byKey(nodeName)?.spec.slot;
-    sources.setSlot(assigned);
-    const before = this.#nodeKeyInUse;
-    const watched = sources.gateway();
-    const secret = watched?.slotKey.list()[0];
-    this.#nodeKeyInUse = chooseNodeKey(this.#nodeKey, before, assigned, secret, sources.gatewaySynced());
-    const { key, slot, waiting } = this.#nodeKeyInUse;
-    if (slot !== before.slot)
-      log.info(slot === undefined ? 'no longer holding a slot' : 'holding a slot', { slot });
-    if (waiting === undefined) delete this.#progress.slotWaiting;
-    else this.#progress.slotWaiting = waiting;
-
-    const gateway = slot === undefined ? undefined : watched;
-    const tunnels = sources.tunnels.list();
-    const slots = tunnels.flatMap(({ spec }) => spec.remoteSlots);
-    resolver.keep(new Set(slots.flatMap(({ endpoints }) => endpoints)));
-    this.#endpoints.keep(new Set(slots.map(({ publicKey }) => publicKey)));
-    this.#counters.plans++;
-    return planNode(
-      readWorld(
-        {
-          localCluster: sources.localClusters.byKey('self'),
-          fabricNodes: sources.fabricNodes.list(),
-          tunnels,
-          pods: (gateway?.pods ?? sources.pods()).list(),
-          twinNamespaces: gateway?.twinNamespaces.list() ?? [],
-          incomingPeerings: gateway?.incomingPeerings.list() ?? [],
-          outgoingPeerings: gateway?.outgoingPeerings.list() ?? [],
-        },
-        {
-          name: nodeName,
-          address: nodeAddress,
-          publicKey: key.publicKey,
-          underlayMTU: this.#underlayMTU,
-          ...(slot !== undefined && { slot }),
-        },
-        readPresharedKeys(gateway?.tunnelKeys.list()[0]),
-        this.#endpointOf(resolver),
-      ),
-    );
-  }
-
-  /** A function that says where a remote slot is called now. */
-  #endpointOf(resolver: { get(endpoint: string): string | undefined }) {
-    const { device, clock } = this.#options;
-    const peers = new Map(device.status()?.peers.map((peer) => [peer.publicKey, peer.established]));
-    return ({ publicKey, endpoints }: { publicKey: string; endpoints: readonly string[] }) =>
-      this.#endpoints.pick(
-        publicKey,
-        endpoints.flatMap((endpoint) => resolver.get(endpoint) ?? []),
-        peers.get(publicKey) ?? false,
-        clock.now(),
-      );
-  }
-
-  async #applyHost(plan: NodePlan, signal: AbortSignal): Promise<void> {
-    const { host, log, clock } = this.#options;
-    const text = stableText(plan.host);
-    if (text === this.#appliedHost && !this.#checkHost) return;
-    const repair = text === this.#appliedHost;
-    this.#checkHost = false;
-    try {
-      const { changes, devicePresent } = await host.apply(plan.host, signal);
-      this.#appliedHost = text;
-      delete this.#progress.hostFailure;
-      if (changes.length > 0) {
-        this.#counters[repair ? 'hostRepairs' : 'hostChanges']++;
-        const message = repair ? 'the kernel was not as planned; repaired' : 'the kernel was programmed';
-        log.info(message, { changes: changes.slice(0, 20).join('; ') });
-      }
-      if (!devicePresent) {
-        this.#checkHost = true;
-        clock.after(deviceMilliseconds, () => this.#bell.ring());
-      }
-    } catch (error) {
-      this.#checkHost = true;
-      this.#progress.hostFailure = messageOf(error);
-      throw error;
-    }
-  }
-
-  #report(sources: NodeSources, prober: Prober): NodeReport | undefined {
+  #report(sources: NodeSources, planner: NodePlanner): NodeReport | undefined {
     const { nodeName, nodeAddress, version, device } = this.#options;
     const node = sources.fabricNodes.byKey(nodeName);
     if (node === undefined || this.#plan === undefined) return undefined;
     const status = device.status();
     const starting = status === null && this.#progress.deviceFailure === undefined;
-    const { key, slot } = this.#nodeKeyInUse;
+    const { key, slot } = planner.key;
+    const host = addressFamily(nodeAddress) === 6 ? `[${nodeAddress}]` : nodeAddress;
     return {
       node,
       plan: this.#plan,
@@ -334,34 +231,29 @@ class NodeRole implements FabricNodeRole {
       device: status,
       fields: {
         publicKey: key.publicKey,
-        endpoint:
-          addressFamily(nodeAddress) === 6
-            ? `[${nodeAddress}]:${this.#port}`
-            : `${nodeAddress}:${this.#port}`,
+        endpoint: `${host}:${this.#port}`,
         heldSlot: slot,
         appliedRevision: this.#revision,
         version,
       },
-      verdict: (remoteCluster) => prober.verdict(remoteCluster),
+      verdict: this.#verdict,
     };
   }
 
-  async #readUnderlay(signal: AbortSignal): Promise<void> {
+  async #readUnderlay(planner: NodePlanner, signal: AbortSignal): Promise<void> {
     const { underlayMTU, nodeAddress, log } = this.#options;
+    const unknown = `the MTU of the node’s network is not known and taken to be ${planner.underlayMTU}`;
     try {
       const found = await underlayMTU(signal);
-      if (found !== undefined) this.#underlayMTU = found;
-      else log.warn('no device holds the node’s address; its MTU is taken to be 1500', { nodeAddress });
+      if (found !== undefined) planner.underlayMTU = found;
+      else log.warn(unknown, { nodeAddress, error: 'no device holds the node’s address' });
     } catch (error) {
-      log.warn('the MTU of the node’s network is not known and taken to be 1500', {
-        error: messageOf(error),
-      });
+      log.warn(unknown, { nodeAddress, error: messageOf(error) });
     }
   }
 }
 
 /** Names a value without telling it: keys are among what it is made of. */
 function fingerprint(value: unknown): string {
-  const text = stableText(value);
-  return createHash('sha256').update(text).digest('hex');
+  return createHash('sha256').update(stableText(value)).digest('hex');
 }

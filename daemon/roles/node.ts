@@ -125,16 +125,70 @@ function required(environment: Record<string, string | undefined>, name: string)
   return value;
 }
 
+/** Prometheus' text format. */
 function metricsText(role: FabricNodeRole): string {
-  const lines = Object.entries(role.counters()).flatMap(([name, value]) => {
-    const metric = `hawser_node_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
-    return [`# TYPE ${metric} counter`, `${metric} ${value}`];
-  });
-  for (const informer of role.informers()) {
-    lines.push(
-      `hawser_informer_watching{kind="${informer.kind.kind}"} ${informer.failure === undefined ? 1 : 0}`,
-    );
+  const lines: string[] = [];
+  const metric = (name: string, type: 'counter' | 'gauge', help: string, values: [string, number][]) => {
+    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+    for (const [labels, value] of values) lines.push(`${name}${labels} ${value}`);
+  };
+  const snake = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  for (const [name, value] of Object.entries(role.counters())) {
+    metric(`hawser_node_${snake(name)}_total`, 'counter', `What the node daemon counts: ${name}.`, [
+      ['', value],
+    ]);
   }
-  lines.push(`process_resident_memory_bytes ${process.memoryUsage.rss()}`);
+  const sessions = role.sessions();
+  const of = (label: string) => (value: (typeof sessions)[number]) =>
+    `{remote="${value.remoteCluster}",slot="${value.slot ?? ''}"${label}}`;
+  const each = (read: (session: (typeof sessions)[number]) => number): [string, number][] =>
+    sessions.map((session) => [of('')(session), read(session)]);
+  metric(
+    'hawser_tunnel_path_verified',
+    'gauge',
+    'Whether packets pass to a remote and back.',
+    each(({ pathVerified }) => (pathVerified ? 1 : 0)),
+  );
+  metric(
+    'hawser_tunnel_round_trip_seconds',
+    'gauge',
+    'Of the last probe.',
+    each(({ roundTripMilliseconds }) => (roundTripMilliseconds ?? Number.NaN) / 1000),
+  );
+  metric(
+    'hawser_tunnel_received_bytes_total',
+    'counter',
+    'Authentic bytes of the tunnel.',
+    each(({ receivedBytes }) => receivedBytes),
+  );
+  metric(
+    'hawser_tunnel_sent_bytes_total',
+    'counter',
+    'Bytes sealed.',
+    each(({ sentBytes }) => sentBytes),
+  );
+  metric('hawser_tunnel_drops_total', 'counter', 'Packets of a remote that were dropped, by reason.', [
+    ...sessions.flatMap((session) =>
+      Object.entries(session.drops ?? {}).map(([reason, count]): [string, number] => [
+        of(`,reason="${reason}"`)(session),
+        count,
+      ]),
+    ),
+    ...Object.entries(role.drops()).map(([reason, count]): [string, number] => [
+      `{remote="",reason="${reason}"}`,
+      count ?? 0,
+    ]),
+  ]);
+  metric(
+    'hawser_informer_watching',
+    'gauge',
+    'Whether a kind is being watched.',
+    // Of two for one kind (this node's pods, and all), the one that fails counts.
+    [...Map.groupBy(role.informers(), ({ kind }) => kind.kind)].map(([kind, all]) => [
+      `{kind="${kind}"}`,
+      all.every(({ failure }) => failure === undefined) ? 1 : 0,
+    ]),
+  );
+  metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [['', process.memoryUsage.rss()]]);
   return `${lines.join('\n')}\n`;
 }

@@ -85,6 +85,11 @@ export function tryParseRange(text: string): Range | undefined {
   }
 }
 
+/** Those of the texts that are ranges; what cannot be read is skipped. */
+export function readRanges(texts: readonly string[]): Range[] {
+  return texts.flatMap((text) => tryParseRange(text) ?? []);
+}
+
 /** An address as a number. @throws InvalidRange */
 export function addressNumber(text: string): { family: 4 | 6; number: bigint } {
   const family = addressFamily(text);

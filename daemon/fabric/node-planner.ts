@@ -1,0 +1,130 @@
+/** From what a node watches to its plan: which key it uses, which endpoint of a remote it calls, and the rest. */
+import type { Clock, Log } from '../kube/index.ts';
+import { EndpointChoice } from './endpoint-choice.ts';
+import type { EndpointResolver } from './endpoints.ts';
+import { chooseNodeKey, readPresharedKeys, type NodeKey } from './node-key.ts';
+import { planNode, type NodePlan } from './node-plan.ts';
+import type { NodeSources } from './node-sources.ts';
+import type { Progress } from './node-status.ts';
+import type { DeviceStatus } from './ports.ts';
+import { readWorld } from './read-world.ts';
+import { generateTunnelKey } from './tunnel-keys.ts';
+
+export interface PlannerOptions {
+  nodeName: string;
+  nodeAddress: string;
+  sources: NodeSources;
+  resolver: Pick<EndpointResolver, 'get' | 'keep'>;
+  deviceStatus: () => DeviceStatus | null;
+  progress: Progress;
+  clock: Clock;
+  log: Log;
+}
+
+/** How long the first plan waits for what a gateway must know. */
+const patienceMilliseconds = 5_000;
+
+export class NodePlanner {
+  readonly #options: PlannerOptions;
+  readonly #nodeKey = generateTunnelKey();
+  readonly #endpoints = new EndpointChoice();
+  #inUse: NodeKey = { key: this.#nodeKey };
+  #patienceUntil: number | undefined;
+  underlayMTU = 1500;
+
+  constructor(options: PlannerOptions) {
+    this.#options = options;
+  }
+
+  /** The key of the last plan, and the slot that it belongs to. */
+  get key(): NodeKey {
+    return this.#inUse;
+  }
+
+  /**
+   * Whether a first plan can be made: one without the slot that this node is to hold would have to be taken back.
+   *
+   * @param again called when it is time to ask again, though nothing changed
+   */
+  knowsEnough(again: () => void): boolean {
+    const { sources, nodeName, clock } = this.#options;
+    if (!sources.hasSynced()) return false;
+    const assigned = sources.fabricNodes.byKey(nodeName)?.spec.slot;
+    sources.setSlot(assigned);
+    if (assigned === undefined || sources.gatewaySynced()) return true;
+    this.#patienceUntil ??= clock.now() + patienceMilliseconds;
+    if (clock.now() >= this.#patienceUntil) return true;
+    clock.after(this.#patienceUntil - clock.now(), again);
+    return false;
+  }
+
+  /** Whether a remote with several endpoints is being looked for, so that time alone changes the plan. */
+  get triesEndpoints(): boolean {
+    const { sources } = this.#options;
+    if (this.#inUse.slot === undefined) return false;
+    return sources.tunnels
+      .list()
+      .some(({ spec }) => spec.remoteSlots.some(({ endpoints }) => endpoints.length > 1));
+  }
+
+  plan(): NodePlan {
+    const { nodeName, nodeAddress, sources, resolver } = this.#options;
+    this.#chooseKey();
+    const { key, slot } = this.#inUse;
+    const gateway = slot === undefined ? undefined : sources.gateway();
+    const tunnels = sources.tunnels.list();
+    const slots = tunnels.flatMap(({ spec }) => spec.remoteSlots);
+    resolver.keep(new Set(slots.flatMap(({ endpoints }) => endpoints)));
+    this.#endpoints.keep(new Set(slots.map(({ publicKey }) => publicKey)));
+    return planNode(
+      readWorld(
+        {
+          localCluster: sources.localClusters.byKey('self'),
+          fabricNodes: sources.fabricNodes.list(),
+          tunnels,
+          pods: (gateway?.pods ?? sources.pods()).list(),
+          twinNamespaces: gateway?.twinNamespaces.list() ?? [],
+          incomingPeerings: gateway?.incomingPeerings.list() ?? [],
+          outgoingPeerings: gateway?.outgoingPeerings.list() ?? [],
+        },
+        {
+          name: nodeName,
+          address: nodeAddress,
+          publicKey: key.publicKey,
+          underlayMTU: this.underlayMTU,
+          ...(slot !== undefined && { slot }),
+        },
+        readPresharedKeys(gateway?.tunnelKeys.list()[0]),
+        this.#endpointOf(),
+      ),
+    );
+  }
+
+  #chooseKey(): void {
+    const { nodeName, sources, progress, log } = this.#options;
+    const assigned = sources.fabricNodes.byKey(nodeName)?.spec.slot;
+    sources.setSlot(assigned);
+    const secret = sources.gateway()?.slotKey.list()[0];
+    const before = this.#inUse;
+    this.#inUse = chooseNodeKey(this.#nodeKey, before, assigned, secret, sources.gatewaySynced());
+    const { slot, waiting } = this.#inUse;
+    if (slot !== before.slot) {
+      log.info(slot === undefined ? 'no longer holding a slot' : 'holding a slot', { slot });
+    }
+    if (waiting === undefined) delete progress.slotWaiting;
+    else progress.slotWaiting = waiting;
+  }
+
+  /** A function that says where a remote slot is called now. */
+  #endpointOf() {
+    const { resolver, deviceStatus, clock } = this.#options;
+    const established = new Map(deviceStatus()?.peers.map((peer) => [peer.publicKey, peer.established]));
+    return ({ publicKey, endpoints }: { publicKey: string; endpoints: readonly string[] }) =>
+      this.#endpoints.pick(
+        publicKey,
+        endpoints.flatMap((endpoint) => resolver.get(endpoint) ?? []),
+        established.get(publicKey) ?? false,
+        clock.now(),
+      );
+  }
+}
