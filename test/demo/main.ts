@@ -7,13 +7,13 @@ import { parseArgs } from 'node:util';
 import { down, up, type Bed, type BedCluster } from '../testbed/index.ts';
 import { runAnyway, waitFor } from '../testbed/run.ts';
 import { allowTokenIssuer, issueTokenByCurl } from './curl.ts';
-import { install, makeImage } from '../support/installation.ts';
+import { install, makeImage, namespace, uninstall } from '../support/installation.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
 import { narrator, type Narrator, type StepContext } from './steps.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const app = 'shop';
-const totalSteps = 11;
+const totalSteps = 12;
 
 const help = `usage: npm run demo -- [--keep] [--name NAME]
 
@@ -29,6 +29,8 @@ interface Demo {
   away: BedCluster;
   signal: AbortSignal;
   tell: Narrator;
+  /** What was there before Hawser was installed, by cluster. */
+  bare: Map<string, Inventory>;
 }
 
 /** Runs hawser against a cluster, as its administrator, and shows it; throws unless it ends with 0. */
@@ -139,8 +141,16 @@ async function setUp(tell: Narrator, name: string, signal: AbortSignal): Promise
     return `pods ${one?.podCIDR ?? ''}, Services ${one?.serviceCIDR ?? ''} in both.`;
   });
   if (bed === undefined) throw new Error('there is no bed');
-  const demo = { bed, home: bed.cluster('home'), away: bed.cluster('away'), signal, tell };
+  const demo: Demo = {
+    bed,
+    home: bed.cluster('home'),
+    away: bed.cluster('away'),
+    signal,
+    tell,
+    bare: new Map(),
+  };
   await tell.step('Install Hawser in both, from its image and its chart.', async (step) => {
+    for (const cluster of demo.bed.clusters) demo.bare.set(cluster.name, await inventory(cluster));
     step.progress('loading the image into four nodes');
     await demo.bed.loadImage(image);
     await Promise.all(
@@ -210,6 +220,7 @@ async function askGuestbook(demo: Demo): Promise<void> {
         metadata: { name: 'client', namespace: app },
         spec: {
           nodeSelector: { 'kubernetes.io/hostname': node },
+          terminationGracePeriodSeconds: 1,
           containers: [
             {
               name: 'client',
@@ -295,24 +306,48 @@ async function endIt(demo: Demo, before: Map<string, Inventory>): Promise<void> 
         signal,
         timeoutMilliseconds: 70_000,
       });
-      for (const cluster of [home, away]) {
-        const was = before.get(cluster.name) ?? [];
-        let last = ['nothing was looked at'];
-        await waitFor(
-          `${cluster.name} to be as it was`,
-          async () => {
-            last = inventoryDifference(was, await inventory(cluster));
-            return last.length === 0;
-          },
-          { timeoutMilliseconds: 30_000, intervalMilliseconds: 1000, signal },
-        ).catch(() => undefined);
-        step.claim(
-          `${cluster.name} is as it was: ${was.length} objects and facts of its nodes`,
-          last.length === 0,
-          last.join('; '),
-        );
-      }
+      await Promise.all(
+        [home, away].map((cluster) => asItWas(step, cluster, before.get(cluster.name) ?? [], signal)),
+      );
     },
+  );
+  await tell.step(
+    'Uninstall Hawser from both, and prove the same against the bare clusters.',
+    async (step) => {
+      const more = { signal, timeoutMilliseconds: 70_000 };
+      await Promise.all(
+        [home, away].map(async (cluster) => {
+          await uninstall(demo.bed, cluster, signal);
+          await cluster.kubectl(['delete', 'namespace', namespace, '--timeout=60s'], more);
+          const crds = ['crd', '-l', 'app.kubernetes.io/part-of=hawser'];
+          await cluster.kubectl(['delete', ...crds, '--timeout=60s'], more);
+          await asItWas(step, cluster, demo.bare.get(cluster.name) ?? [], signal);
+        }),
+      );
+    },
+  );
+}
+
+/** Claims that a cluster and its nodes hold what they held, no more and no less; gives it half a minute to be so. */
+async function asItWas(
+  step: StepContext,
+  cluster: BedCluster,
+  was: Inventory,
+  signal: AbortSignal,
+): Promise<void> {
+  let last = ['nothing was looked at'];
+  await waitFor(
+    `${cluster.name} to be as it was`,
+    async () => {
+      last = inventoryDifference(was, await inventory(cluster));
+      return last.length === 0;
+    },
+    { timeoutMilliseconds: 30_000, intervalMilliseconds: 500, signal },
+  ).catch(() => undefined);
+  step.claim(
+    `${cluster.name} is as it was: ${was.length} objects and facts of its nodes`,
+    last.length === 0,
+    last.join('; '),
   );
 }
 
