@@ -180,6 +180,21 @@ test('what kube-proxy masquerades leaves with the node’s address: NodePorts, a
   assert.is(await dial(pods['a2']!), seen, 'from a pod on another node');
 });
 
+test('a Service with a remote endpoint: pods keep their source, the node itself has its own address', async () => {
+  const own =
+    (await west.fabricNodes()).find(({ metadata }) => metadata.name === 'n1')?.spec.externalAddress ?? '';
+  const { space } = west.node('n1');
+  for (const chain of ['PREROUTING', 'OUTPUT']) {
+    space.run(
+      `iptables-nft -t nat -A ${chain} -d 10.96.0.50 -p tcp --dport 80 -j DNAT --to-destination ${await inWest('10.244.1.5')}:8080`,
+    );
+  }
+  const dial = async (from: TestNamespace) =>
+    (await from.attempt('socat -T3 - TCP:10.96.0.50:80,connect-timeout=3 </dev/null')).output.trim();
+  assert.is(await dial(pods['a1']!), await inEast('10.244.1.5'));
+  assert.is(await dial(space), await inEast(own));
+});
+
 test('nothing else passes: other pods, nodes’ ports, Services, other sources', async () => {
   const refused = async (from: TestNamespace, address: string, port = 8080) => {
     const { code, output } = await from.attempt(
