@@ -92,7 +92,12 @@ export async function buildHawserImage(): Promise<Image> {
     output: imagePath,
     files: await imageFiles(),
     entrypoint: ['/usr/local/bin/node', '/hawser/cli/main.js'],
-    env: ['PATH=/usr/local/bin:/usr/sbin:/usr/bin', 'NODE_ENV=production'],
+    // Small young generations: each of a cluster's processes gives some ten megabytes back for a little more collecting.
+    env: [
+      'PATH=/usr/local/bin:/usr/sbin:/usr/bin',
+      'NODE_ENV=production',
+      'NODE_OPTIONS=--max-semi-space-size=1',
+    ],
     user: '65532:65532',
     labels: {
       'org.opencontainers.image.title': 'Hawser',
