@@ -142,7 +142,7 @@ async function ensureInstalled({ signal, log }: SectionContext): Promise<Totals>
     throw new Error('the npm packages are not installed: run npm install');
   }
   const { ensurePackages } = await import('../testbed/packages.ts');
-  await ensurePackages({ signal, log: (line) => log(`  ${line}`) });
+  await ensurePackages({ fuzzing: true, signal, log: (line) => log(`  ${line}`) });
   return { passed: 1, failed: 0, skipped: 0 };
 }
 

@@ -1,5 +1,5 @@
 /** The Debian packages that nodes of a bed need: installed where that is possible, and named where it isn't. */
-import { existsSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './run.ts';
 import type { Log } from './programs.ts';
@@ -19,24 +19,42 @@ const packages: Record<string, string> = {
   'busybox-static': '/usr/bin/busybox',
   tcpdump: 'tcpdump',
   socat: 'socat',
+  // The quickest AEAD there is for the packet engine, where the processor suits it; it is built without, too.
+  ...(process.arch === 'x64' && { 'libipsec-mb-dev': '/usr/include/intel-ipsec-mb.h' }),
+};
+
+/** What the fuzzers are built with: clang, and its runtime of whatever version that is. */
+const fuzzingPackages: Record<string, string> = {
+  clang: 'clang++',
+  'libclang-rt-dev': '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a',
 };
 
 const searchPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-export function missingPackages(exists: (path: string) => boolean = existsSync): string[] {
-  return Object.entries(packages)
+export function missingPackages(
+  exists: (path: string) => boolean = existsByPattern,
+  options: { fuzzing?: boolean } = {},
+): string[] {
+  return Object.entries({ ...packages, ...(options.fuzzing && fuzzingPackages) })
     .filter(([, file]) =>
       file.startsWith('/') ? !exists(file) : !searchPath.some((directory) => exists(join(directory, file))),
     )
     .map(([name]) => name);
 }
 
+/** A path, or a pattern of paths. */
+function existsByPattern(path: string): boolean {
+  return path.includes('*') ? globSync(path).length > 0 : existsSync(path);
+}
+
 /** Makes sure that the packages are installed. On anything but Debian as root, says which programs to install. */
 export async function ensurePackages(options: {
+  /** Those of the fuzzers as well. */
+  fuzzing?: boolean;
   signal?: AbortSignal | undefined;
   log?: Log | undefined;
 }): Promise<void> {
-  const missing = missingPackages();
+  const missing = missingPackages(undefined, options.fuzzing === true ? { fuzzing: true } : {});
   if (missing.length === 0) return;
   const list = missing.join(' ');
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) {
