@@ -204,7 +204,10 @@ server('uninstalled, nothing of it is left but the CRDs, which go by one command
   const everything = ['get', kinds, '-A', '-o', 'name', '-l', 'app.kubernetes.io/part-of=hawser'];
   const left = await plane.kubectl(everything);
   assert.is(left.trim(), '');
-  await plane.kubectl(['delete', 'crd', '-l', 'app.kubernetes.io/part-of=hawser', '--timeout=30s']);
+  // The API server looks for a kind's last objects at intervals, five kinds at a time: that takes as long as it takes.
+  await plane.kubectl(['delete', 'crd', '-l', 'app.kubernetes.io/part-of=hawser', '--timeout=120s'], {
+    timeoutMilliseconds: 130_000,
+  });
   assert.is((await plane.kubectl(['get', 'crd', '-o', 'name'])).trim(), '');
 });
 
