@@ -100,9 +100,9 @@ async function redeem(
 ): Promise<IdentityResponse> {
   const token = await spend(dependencies, context, request, hashSecret(secret));
   const { signal } = context.var;
-  const remote = await ensureRemoteCluster(dependencies, request, request, signal);
-  // Between the look at the key and now another cluster has taken the ID.
-  if (remote === undefined) throw await refusal(dependencies, context, 'KeyDiffers');
+  // Between the look at the key and now another cluster may have taken the ID.
+  if ((await ensureRemoteCluster(dependencies, request, request, signal)) === undefined)
+    throw await refusal(dependencies, context, 'KeyDiffers');
   const wish = {
     clusterID: request.clusterID,
     peering: request.peering,
@@ -110,6 +110,9 @@ async function redeem(
     tokenName: token.metadata.name,
   };
   const peering = await ensureIncomingPeering(dependencies, wish, tenantDeadline);
+  // A former peering that was still on its way out took the RemoteCluster with it; now that this one stands, nobody does.
+  const remote = await ensureRemoteCluster(dependencies, request, request, signal);
+  if (remote === undefined) throw await refusal(dependencies, context, 'KeyDiffers');
   return finish(dependencies, context, peering, remote, tenantDeadline);
 }
 
