@@ -2,14 +2,14 @@
  * The primitives that the handshake is made of (paper, section 5.4), each from a kept library: X25519 and the AEADs from
  * libsodium, BLAKE2s and HMAC from noble-hashes. Nothing is invented here; this file only gives them the paper's names.
  */
-// oxlint-disable import/no-named-as-default-member -- libsodium's functions are made at start: most aren't named exports
 import { blake2s } from '@noble/hashes/blake2.js';
 import { hmac } from '@noble/hashes/hmac.js';
-import sodium from 'libsodium-wrappers';
 
+import { bytesOf, concatenate } from '../../shared/trust/encoding.ts';
+import { sodium } from '../../shared/trust/sodium.ts';
 import { HASH_LENGTH, KEY_LENGTH, MAC_LENGTH, TAG_LENGTH } from './constants-of-protocol.ts';
 
-await sodium.ready;
+export { bytesOf, concatenate };
 
 /** Fills its result with `length` unpredictable bytes. */
 export type RandomBytes = (length: number) => Uint8Array;
@@ -17,24 +17,6 @@ export type RandomBytes = (length: number) => Uint8Array;
 /** Every handshake message is sealed with a key that is used once, so the AEAD's counter is always 0 (section 5.4). */
 const ZERO_NONCE = new Uint8Array(12);
 const NOTHING = new Uint8Array(0);
-
-const encoder = new TextEncoder();
-
-/** UTF-8 bytes of a label or name. */
-export function bytesOf(text: string): Uint8Array {
-  return encoder.encode(text);
-}
-
-/** One array after another. */
-export function concatenate(...parts: readonly Uint8Array[]): Uint8Array {
-  const result = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    result.set(part, offset);
-    offset += part.length;
-  }
-  return result;
-}
 
 /** HASH: BLAKE2s with 32 bytes of output, over the concatenation of its inputs. */
 export function hash(...parts: readonly Uint8Array[]): Uint8Array {
