@@ -99,10 +99,7 @@ async function redeem(
   tenantDeadline: AbortSignal,
 ): Promise<IdentityResponse> {
   const token = await spend(dependencies, context, request, hashSecret(secret));
-  const { signal } = context.var;
-  // Between the look at the key and now another cluster may have taken the ID.
-  if ((await ensureRemoteCluster(dependencies, request, request, signal)) === undefined)
-    throw await refusal(dependencies, context, 'KeyDiffers');
+  await ensureCaller(dependencies, context, request);
   const wish = {
     clusterID: request.clusterID,
     peering: request.peering,
@@ -111,8 +108,7 @@ async function redeem(
   };
   const peering = await ensureIncomingPeering(dependencies, wish, tenantDeadline);
   // A former peering that was still on its way out took the RemoteCluster with it; now that this one stands, nobody does.
-  const remote = await ensureRemoteCluster(dependencies, request, request, signal);
-  if (remote === undefined) throw await refusal(dependencies, context, 'KeyDiffers');
+  const remote = await ensureCaller(dependencies, context, request);
   return finish(dependencies, context, peering, remote, tenantDeadline);
 }
 
@@ -171,9 +167,19 @@ async function renew(
   // Proof of a key is worth something only if it is the key that was registered.
   if (known?.spec.publicKey !== request.publicKey) throw await refusal(dependencies, context, 'KeyDiffers');
   if (found === undefined) throw noPeering(clusterID, peering);
-  const remote = await ensureRemoteCluster(dependencies, request, request, signal);
-  if (remote === undefined) throw await refusal(dependencies, context, 'KeyDiffers');
+  const remote = await ensureCaller(dependencies, context, request);
   return finish(dependencies, context, found, remote, tenantDeadline);
+}
+
+/** The caller's RemoteCluster, made or brought up to date. Refuses when another cluster has taken the ID meanwhile. */
+async function ensureCaller(
+  dependencies: Dependencies,
+  context: GatewayContext,
+  request: IdentityRequest,
+): Promise<RemoteCluster> {
+  const remote = await ensureRemoteCluster(dependencies, request, request, context.var.signal);
+  if (remote === undefined) throw await refusal(dependencies, context, 'KeyDiffers');
+  return remote;
 }
 
 async function finish(
