@@ -6,7 +6,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { hawser } from '../../test/support/installation.ts';
-import { installedPair, node, peer, type Pair } from '../../test/support/peered.ts';
+import { installedPair, node, outgoingPeeringOf, peer, type Pair } from '../../test/support/peered.ts';
 import { apply, dial, eventually, netexec, readyPods, service } from '../../test/support/workload.ts';
 import { sleep } from '../../test/testbed/run.ts';
 import { short, summarize } from '../tunnel/statistics.ts';
@@ -63,7 +63,7 @@ async function playRound(pair: Pair): Promise<Round> {
   await pair.consumer.kubectl(['delete', 'deployment,service', '-n', story, 'away', 'home', '--wait=true']);
   await hawser(pair.consumer, ['unoffload', 'namespace', story]);
   const ending = performance.now();
-  await unpeer(pair);
+  await hawser(pair.consumer, ['unpeer', await outgoingPeeringOf(pair.consumer)]);
   return {
     peerSeconds,
     nativeAnswerSeconds,
@@ -71,16 +71,6 @@ async function playRound(pair: Pair): Promise<Round> {
     peerToAnswerSeconds,
     unpeerSeconds: since(ending),
   };
-}
-
-async function unpeer(pair: Pair): Promise<void> {
-  const names = await pair.consumer.kubectl([
-    'get',
-    'outgoingpeerings.hawser.dev',
-    '-o',
-    'jsonpath={.items[*].metadata.name}',
-  ]);
-  await hawser(pair.consumer, ['unpeer', names.trim()]);
 }
 
 interface ProcessUse {

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hawser, namespace, rolledOut, uninstall } from '../support/installation.ts';
 import { inventory, inventoryDifference } from '../support/inventory.ts';
-import { installedPair, node, peer, tunnelOf, type Pair } from '../support/peered.ts';
+import { installedPair, node, outgoingPeeringOf, peer, tunnelOf, type Pair } from '../support/peered.ts';
 import { told } from '../support/told.ts';
 import {
   apply,
@@ -219,11 +219,9 @@ test('with the provider gone the node says so, unpeering ends and lists what it 
   const begun = performance.now();
   await eventually('the node to be not Ready', 45, async () => (await nodeCondition()).ready !== 'True');
   log(`not Ready ${seconds(begun)} s after the partition`);
-  const peerings = JSON.parse(
-    await pair.consumer.kubectl(['get', 'outgoingpeerings.hawser.dev', '-o', 'json']),
-  ) as { items: { metadata: { name: string } }[] };
+  const peering = await outgoingPeeringOf(pair.consumer);
   const ending = performance.now();
-  const outcome = await hawser(pair.consumer, ['unpeer', peerings.items[0]?.metadata.name ?? '']).then(
+  const outcome = await hawser(pair.consumer, ['unpeer', peering]).then(
     (output) => `said nothing of what is left: ${output}`,
     (error: unknown) => (error as Error).message,
   );
@@ -255,10 +253,8 @@ test('with the provider gone the node says so, unpeering ends and lists what it 
 
 test('uninstalling leaves the nodes as they were', async () => {
   await hawser(pair.consumer, ['unoffload', 'namespace', story]);
-  const peerings = JSON.parse(
-    await pair.consumer.kubectl(['get', 'outgoingpeerings.hawser.dev', '-o', 'json']),
-  ) as { items: { metadata: { name: string } }[] };
-  await hawser(pair.consumer, ['unpeer', peerings.items[0]?.metadata.name ?? '']);
+  const peering = await outgoingPeeringOf(pair.consumer);
+  await hawser(pair.consumer, ['unpeer', peering]);
   await uninstall(pair.bed, pair.consumer);
   await eventually('no rule, route, link or table of Hawser on the nodes', 60, async () => {
     const left = (await inventory(pair.consumer)).filter((line) => / (rule|route|link|nft): /.test(line));

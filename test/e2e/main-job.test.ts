@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { rangeContains } from '../support/ranges.ts';
 import { hawser, namespace } from '../support/installation.ts';
 import { told } from '../support/told.ts';
-import { installedPair, node, peer, tunnelOf, type Pair } from '../support/peered.ts';
+import { installedPair, node, outgoingPeeringOf, peer, tunnelOf, type Pair } from '../support/peered.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
 import {
   addressOf,
@@ -358,11 +358,9 @@ test('unoffload and unpeer leave both clusters as they were', async () => {
   await pair.consumer.kubectl(['delete', 'namespace', story, '--timeout=90s'], {
     timeoutMilliseconds: 100_000,
   });
-  const peerings = JSON.parse(
-    await pair.consumer.kubectl(['get', 'outgoingpeerings.hawser.dev', '-o', 'json']),
-  ) as { items: { metadata: { name: string } }[] };
+  const peering = await outgoingPeeringOf(pair.consumer);
   const begun = performance.now();
-  await hawser(pair.consumer, ['unpeer', peerings.items[0]?.metadata.name ?? '']);
+  await hawser(pair.consumer, ['unpeer', peering]);
   log(`hawser unpeer: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
   await pair.provider.kubectl([
     'delete',

@@ -114,6 +114,17 @@ export async function tunnelOf(cluster: BedCluster): Promise<TunnelFacts> {
   return first;
 }
 
+/** Name of the only OutgoingPeering of a cluster. */
+export async function outgoingPeeringOf(consumer: BedCluster): Promise<string> {
+  const list = JSON.parse(await consumer.kubectl(['get', 'outgoingpeerings.hawser.dev', '-o', 'json'])) as {
+    items: { metadata: { name: string } }[];
+  };
+  const [first, second] = list.items;
+  if (first === undefined || second !== undefined)
+    throw new Error(`${list.items.length} outgoing peerings, not one`);
+  return first.metadata.name;
+}
+
 export function node(cluster: BedCluster, name: string): BedNode {
   const found = cluster.nodes.find((each) => each.name === name);
   if (found === undefined) throw new Error(`${cluster.name} has no node ${name}`);
