@@ -9,6 +9,7 @@ import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { stableText } from '../kube/status.ts';
+import type { Offer } from './offer.ts';
 
 export interface ComposeInput {
   local: NonNullable<LocalCluster['status']>;
@@ -18,8 +19,8 @@ export interface ComposeInput {
   /** The remote's document that is held and valid. */
   remote: NetworkDocument | undefined;
   tunnel: Tunnel | undefined;
-  /** Where this cluster's API server is, when the recipient offloads to it. */
-  apiServer: NetworkDocument['apiServer'] | undefined;
+  /** What this cluster offers beside its network, when the recipient offloads to it. */
+  offer: Offer;
   /** A new one, for a remote that had none. 32 bytes, base64. */
   newSalt: () => string;
   /** Milliseconds since 1970. */
@@ -39,7 +40,7 @@ export function contentGeneration(document: NetworkDocument): number {
 
 /** Composes, or gives the previous document back when nothing is new. */
 export function composeDocument(input: ComposeInput): ComposeResult {
-  const { local, recipient, previous, remote, tunnel, apiServer, newSalt, now } = input;
+  const { local, recipient, previous, remote, tunnel, offer, newSalt, now } = input;
   if (local.clusterID === undefined) return { waitingFor: 'this cluster’s ID' };
   if (!local.podCIDRs?.length)
     return { waitingFor: 'this cluster’s pod ranges (LocalCluster self, spec.podCIDRs)' };
@@ -57,7 +58,7 @@ export function composeDocument(input: ComposeInput): ComposeResult {
       .filter(({ state }) => state === 'InUse')
       .map(({ real, mapped }) => ({ real, mapped })),
     salt: previous?.salt ?? newSalt(),
-    ...(apiServer !== undefined && { apiServer }),
+    ...offer,
   };
   const acknowledges =
     remote === undefined

@@ -3,6 +3,7 @@ import type { ControllerContext } from '../kube/context.ts';
 import { backoff, sleep } from '../kube/clock.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { messageOf } from '../kube/errors.ts';
+import type { Informer } from '../kube/informer.ts';
 import { ensureIdentity, type LocalIdentity } from './cluster-key.ts';
 import { reconcileLocalCluster } from './local-cluster.ts';
 import { reconcileOutgoing } from './outgoing.ts';
@@ -63,6 +64,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
           nodesOf(world),
           from(world.serviceCIDRs, self),
           from(world.services, self),
+          ...world.apiServerSources.map((source) => from(source as Informer, self)),
           from(world.ownSecrets, (secret) => (secret.type === 'kubernetes.io/tls' ? ['self'] : [])),
         ],
         reconcile: reconcileLocalCluster(context, world, identity),
@@ -72,6 +74,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
         sources: [
           from(world.remotes),
           from(world.local, everyRemote),
+          from(world.authorities, everyRemote),
           from(world.tunnels, (tunnel) => [tunnel.metadata.name]),
           from(world.incoming, (peering) => [peering.spec.remoteCluster]),
           sessionChanges,

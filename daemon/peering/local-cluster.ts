@@ -118,6 +118,11 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
   const startedAt = clock.now();
   let slow: Promise<Slow> | undefined;
   let slowAt = 0;
+  for (const source of world.apiServerSources) {
+    source.onChange(() => {
+      slow = undefined;
+    });
+  }
 
   interface Slow {
     kubeadm: ConfigMap | undefined;

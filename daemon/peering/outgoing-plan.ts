@@ -2,6 +2,7 @@
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
 import type { IdentityResponse } from '../../shared/wire/gateway-api.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { reasons } from './names.ts';
 
 /** `identity.json` in the identity Secret, for whoever acts at the provider. */
@@ -15,6 +16,14 @@ export interface StoredIdentity {
   renewAfter: string;
   tenantNamespace: string;
   grant?: IdentityResponse['grant'];
+}
+
+/** What a peering may use: by the provider's newest word, which is its document once there is one. */
+export function statedGrant(
+  document: Pick<NetworkDocument, 'grants'> | undefined,
+  peering: string,
+): IdentityResponse['grant'] | undefined {
+  return document?.grants?.find((each) => each.peering === peering)?.grant;
 }
 
 /** A token with less life than this left is as good as expired: requests take time, and clocks differ. */

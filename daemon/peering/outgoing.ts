@@ -20,6 +20,7 @@ import {
   lookAgainAfter,
   outgoingFindings,
   phasesOf,
+  statedGrant,
   storedIdentity,
   type IdentityState,
   type StoredIdentity,
@@ -289,7 +290,13 @@ export function reconcileOutgoing(
         events,
         fields: {
           tenantNamespace: state.held?.tenantNamespace ?? peering.status?.tenantNamespace,
-          grant: state.held?.grant ?? peering.status?.grant,
+          grant:
+            statedGrant(
+              readStored(world.remotes.byKey(provider)?.spec.networkDocument),
+              peering.spec.peering,
+            ) ??
+            state.held?.grant ??
+            peering.status?.grant,
           identity:
             state.held === undefined
               ? undefined

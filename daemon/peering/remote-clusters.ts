@@ -11,11 +11,11 @@ import {
 } from '../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import { kind } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { LocalIdentity } from './cluster-key.ts';
 import { composeDocument, holdsOurs } from './compose-document.ts';
 import { fieldManager, reasons } from './names.ts';
+import { offerTo } from './offer.ts';
 import type { World } from './world.ts';
 
 /** A remote's document that holds, or why it doesn't. */
@@ -138,10 +138,9 @@ export function reconcileRemoteCluster(
   identity: LocalIdentity,
   delivered: Delivered,
 ) {
-  const { kube, clock, events, namespace } = context;
+  const { kube, clock, events } = context;
   /** Verifying costs a scalar multiplication; the same text need not be verified twice. */
   const judged = new Map<string, { signature: string; publicKey: string; judgement: Judgement }>();
-  let rootCA: { text: string; at: number } | undefined;
 
   function judge(remote: RemoteCluster): Judgement {
     const { clusterID, publicKey, networkDocument } = remote.spec;
@@ -151,25 +150,6 @@ export function reconcileRemoteCluster(
     const judgement = judgeDocument(networkDocument, { clusterID, publicKey }, identity.clusterID);
     judged.set(clusterID, { signature, publicKey, judgement });
     return judgement;
-  }
-
-  async function apiServerFor(
-    remote: string,
-    signal: AbortSignal,
-  ): Promise<NetworkDocument['apiServer'] | undefined> {
-    if (!world.incoming.list().some((peering) => peering.spec.remoteCluster === remote)) return undefined;
-    const local = world.local.byKey('self');
-    const url = local?.status?.apiServerURL;
-    if (url === undefined) return undefined;
-    const configured = local?.spec.apiServerCABundle;
-    if (configured !== undefined) return { url, caBundle: configured };
-    if (rootCA === undefined || clock.now() - rootCA.at > 300_000) {
-      const found = await kube.get({ kind: kind.configMap, namespace, name: 'kube-root-ca.crt' }, signal);
-      const text = found?.data?.['ca.crt'];
-      if (text === undefined) return undefined;
-      rootCA = { text, at: clock.now() };
-    }
-    return { url, caBundle: rootCA.text, tlsServerName: 'kubernetes.default.svc' };
   }
 
   return async (key: string, signal: AbortSignal): Promise<void> => {
@@ -191,7 +171,7 @@ export function reconcileRemoteCluster(
       previous: readStored(held),
       remote: theirs,
       tunnel: world.tunnels.byKey(key),
-      apiServer: await apiServerFor(key, signal),
+      offer: offerTo(key, world.incoming.list(), world.local.byKey('self'), world.rootAuthority()),
       newSalt: () => randomBytes(32).toString('base64'),
       now: clock.now(),
     });

@@ -9,6 +9,9 @@ export function createWorld(context: ControllerContext) {
   const services = informer(kind.service, { namespace });
   // All of Hawser's own Secrets: vnode/ follows identities in the same cache.
   const ownSecrets = informer(kind.secret, { namespace });
+  const named = (name: string) => `metadata.name=${name}`;
+  /** Kubernetes puts its root authority into every namespace. */
+  const authorities = informer(kind.configMap, { namespace, fieldSelector: named('kube-root-ca.crt') });
   return {
     local: informer(kind.localCluster),
     remotes: informer(kind.remoteCluster),
@@ -19,6 +22,13 @@ export function createWorld(context: ControllerContext) {
     serviceCIDRs: informer(kind.serviceCIDR),
     services,
     ownSecrets,
+    authorities,
+    rootAuthority: () => authorities.list()[0]?.data?.['ca.crt'],
+    /** What says where the API server is: looked at again when it changes. */
+    apiServerSources: [
+      informer(kind.endpointSlice, { namespace: 'default', fieldSelector: named('kubernetes') }),
+      informer(kind.configMap, { namespace: 'kube-public', fieldSelector: named('cluster-info') }),
+    ] as const,
     gatewayCertificate: () => ownSecrets.get(namespace, secrets.gatewayCertificate),
     gatewayServiceObject: () => services.get(namespace, gatewayService),
     slotServices: () =>

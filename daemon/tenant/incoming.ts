@@ -19,7 +19,7 @@ import {
   tenantNamespaceOf,
 } from './names.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
-import { shortage, shownUsage, nothing } from './usage.ts';
+import { excess, shortage, shownUsage, nothing, type Usage } from './usage.ts';
 import type { Ledger, World } from './world.ts';
 
 /** A deletion waits so long for twins to go, then ends and says what is left. */
@@ -34,15 +34,37 @@ export function isRevoked(peering: IncomingPeering, secretExists: boolean): bool
   return !secretExists && isTrue(conditions, 'TenantReady');
 }
 
+/** Whether more pods fit, and what happens to those that are there when the grant was lowered. */
+function quotaFinding(grant: IncomingPeering['spec']['grant'], used: Usage): Finding {
+  const type = 'QuotaAvailable';
+  const beyond = excess(grant, used);
+  if (beyond !== undefined) {
+    return {
+      type,
+      status: 'False',
+      reason: reasons.QuotaExceeded,
+      message: `more is used than granted: ${beyond}; what runs goes on, and new pods wait until enough of it ends or the grant (spec.grant) is raised`,
+    };
+  }
+  const short = shortage(grant, used, { ...nothing, pods: 1, cpu: 1n, memory: 1n });
+  return short === undefined
+    ? { type, status: 'True', reason: reasons.QuotaAvailable, message: 'more pods can be admitted' }
+    : {
+        type,
+        status: 'False',
+        reason: reasons.QuotaExhausted,
+        message: `${short.message}; new pods wait until some end or the grant (spec.grant) is raised`,
+      };
+}
+
 /** Conditions of a peering whose tenant namespace is as it should be. Pure. */
 export function incomingFindings(
   peering: IncomingPeering,
-  state: { revoked: boolean; problem: string | undefined; used: Parameters<typeof shortage>[1] },
+  state: { revoked: boolean; problem: string | undefined; used: Usage },
 ): Finding[] {
   const { revoked, problem, used } = state;
   const { grant, desired, remoteCluster } = peering.spec;
   const ready = problem === undefined && !revoked;
-  const short = shortage(grant, used, { ...nothing, pods: 1, cpu: 1n, memory: 1n });
   const tenant: Finding = {
     type: 'TenantReady',
     status: ready ? 'True' : 'False',
@@ -51,18 +73,9 @@ export function incomingFindings(
       ? `the Secret ${identitySecret} was deleted, and with it every token of ${remoteCluster}; issue another peering token to let it in again`
       : (problem ?? `${remoteCluster} can be let in: tenant namespace ${tenantNamespaceOf(peering)}`),
   };
-  const quota: Finding = {
-    type: 'QuotaAvailable',
-    status: short === undefined ? 'True' : 'False',
-    reason: short === undefined ? reasons.QuotaAvailable : reasons.QuotaExhausted,
-    message:
-      short === undefined
-        ? 'more pods can be admitted'
-        : `${short.message}; new pods wait until some end or the grant (spec.grant) is raised`,
-  };
   return [
     tenant,
-    quota,
+    quotaFinding(grant, used),
     {
       type: 'Revoked',
       status: revoked ? 'True' : 'False',

@@ -57,6 +57,8 @@ export const reasons = {
   NotRevoked: 'NotRevoked',
   QuotaAvailable: 'QuotaAvailable',
   QuotaExhausted: 'QuotaExhausted',
+  /** The grant was lowered below what is used. */
+  QuotaExceeded: 'QuotaExceeded',
   Cordoned: 'Cordoned',
   Drained: 'Drained',
   Admitted: 'Admitted',

@@ -164,6 +164,17 @@ export function shortage(
   return undefined;
 }
 
+/** What is used beyond the grant, as after it was lowered; undefined: nothing is. */
+export function excess(grant: Grant, used: Usage): string | undefined {
+  const beyond: string[] = used.pods > grant.pods ? [`${used.pods} pods of ${grant.pods}`] : [];
+  for (const [name, key, format] of resources) {
+    const granted = grant[key];
+    if (granted !== undefined && used[key] > parseQuantity(granted))
+      beyond.push(`${formatQuantity(used[key], format)} of ${name} of ${granted}`);
+  }
+  return beyond.length === 0 ? undefined : beyond.join(', ');
+}
+
 /** As the status of an IncomingPeering shows it. */
 export function shownUsage(usage: Usage): { cpu: string; memory: string; pods: number } {
   return {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { slot } from '../api/clusters.ts';
-import { clusterID, prefix } from '../api/meta.ts';
+import { grant } from '../api/grant.ts';
+import { clusterID, label, prefix, sha256Hex } from '../api/meta.ts';
 
 /** Words of `requires` that this version understands; a document that requires another is refused as incompatible. */
 export const understood: readonly string[] = [];
@@ -41,6 +42,15 @@ export const networkDocument = z.looseObject({
     })
     .optional()
     .describe('Provider: where its API server is now'),
+  gateway: z
+    .object({ url: z.string().max(300), pin: sha256Hex })
+    .optional()
+    .describe('Provider: where its gateway is now, and the pin of the certificate that it shows'),
+  grants: z
+    .array(z.object({ peering: label.max(20), grant }))
+    .max(64)
+    .optional()
+    .describe('Provider: what each of the recipient’s peerings may use now'),
   acknowledges: z.int().min(0).describe('Highest generation of the recipient that the sender holds'),
 });
 export type NetworkDocument = z.infer<typeof networkDocument>;

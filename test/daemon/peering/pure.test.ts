@@ -275,7 +275,7 @@ function step(side: Side, recipient: string, now: number): boolean {
     previous: side.own,
     remote: side.theirs,
     tunnel: side.tunnel,
-    apiServer: undefined,
+    offer: {},
     newSalt: () => Buffer.alloc(32, side.id).toString('base64'),
     now,
   });
@@ -336,7 +336,7 @@ documents('what is missing is named', () => {
     previous: undefined,
     remote: undefined,
     tunnel: undefined,
-    apiServer: undefined,
+    offer: {},
     newSalt: () => '',
     now: 0,
   };

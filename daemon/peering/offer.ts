@@ -1,0 +1,45 @@
+/** What a provider declares beside its network: where a consumer finds it, and what the consumer may use. Pure. */
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+
+/** A name that every API server's certificate holds, whatever its address outside is. */
+const apiServerName = 'kubernetes.default.svc';
+/** The limit of the schema. */
+const maximumGrants = 64;
+
+export type Offer = Pick<NetworkDocument, 'apiServer' | 'gateway' | 'grants'>;
+
+/**
+ * The offer to one remote; empty for a remote that doesn't offload to this cluster.
+ *
+ * @param rootAuthority PEM of `kube-root-ca.crt`
+ */
+export function offerTo(
+  remote: string,
+  incoming: readonly IncomingPeering[],
+  local: LocalCluster | undefined,
+  rootAuthority: string | undefined,
+): Offer {
+  const peerings = incoming.filter(({ spec }) => spec.remoteCluster === remote);
+  if (peerings.length === 0) return {};
+  const { apiServerURL: url, gatewayURL, gatewayPin } = local?.status ?? {};
+  const configured = local?.spec.apiServerCABundle;
+  const authority =
+    configured !== undefined
+      ? { caBundle: configured }
+      : rootAuthority !== undefined
+        ? { caBundle: rootAuthority, tlsServerName: apiServerName }
+        : undefined;
+  const grants = peerings
+    .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    .map(({ spec }) => ({ peering: spec.peering, grant: spec.grant }))
+    .toSorted((a, b) => (a.peering < b.peering ? -1 : 1))
+    .slice(0, maximumGrants);
+  return {
+    ...(url !== undefined && authority !== undefined && { apiServer: { url, ...authority } }),
+    ...(gatewayURL !== undefined &&
+      gatewayPin !== undefined && { gateway: { url: gatewayURL, pin: gatewayPin } }),
+    ...(grants.length > 0 && { grants }),
+  };
+}
