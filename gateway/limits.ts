@@ -41,7 +41,7 @@ export const defaultLimits: GatewayLimits = {
   sources: 10_000,
   concurrentRequests: 256,
   streams: 512,
-  streamsPerCluster: 8,
+  streamsPerCluster: 16,
   streamMilliseconds: 60 * 60 * 1000,
   keepAliveMilliseconds: 15_000,
   refusalMilliseconds: 250,

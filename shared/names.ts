@@ -104,9 +104,10 @@ export function tenantNamespace(consumer: string, peering: string): string {
 /** The consumer's service account in its tenant namespace. */
 export const tenantServiceAccount = 'consumer';
 
-/** Default name of a twin. */
-export function twinName(sourceNamespace: string, consumer: string): string {
-  return shorten(`${sourceNamespace}-${consumer}`, 63);
+/** Default name of a twin; a namespace has one in each of a consumer's peerings with a provider. */
+export function twinName(sourceNamespace: string, consumer: string, peering = defaultPeering): string {
+  const whole = `${sourceNamespace}-${consumer}`;
+  return shorten(peering === defaultPeering ? whole : `${whole}-${peering}`, 63);
 }
 
 /** Default name of a virtual node. */

@@ -161,6 +161,9 @@ export function reconcileOutgoing(
     const stored = storedIdentity(response, clock.now());
     await kube.apply(identitySecretObject(peering, namespace, stored), { fieldManager }, signal);
     issued.set(peering.metadata.name, { stored, at: clock.now(), tokenUID: tokenSecret?.metadata.uid });
+    // A peering that had ended lives again: the session that heard of the end is of the former one.
+    if (sessions.state(remoteCluster, peering.spec.peering)?.ended === true)
+      sessions.end(remoteCluster, peering.spec.peering);
     log.info('identity issued', {
       peering: peering.metadata.name,
       why: need ?? 'NewToken',
@@ -260,7 +263,7 @@ export function reconcileOutgoing(
         };
     const now = clock.now();
     if (state.held !== undefined) sessions.ensure(provider, peering.spec.peering);
-    const session = sessions.state(provider);
+    const session = sessions.state(provider, peering.spec.peering);
     const negotiated = isNegotiated(world.remotes.byKey(provider));
     const ended = session?.ended === true;
     const finding = identityFinding(provider, state, now);

@@ -54,10 +54,7 @@ export async function removeOutgoing(
   const residue: string[] = [];
   if (next.nodeLeft)
     residue.push(`node ${peering.spec.nodeName} and what was offloaded by it: it was not drained in time`);
-  const others = world.outgoing
-    .list()
-    .some((each) => each.spec.remoteCluster === provider && each.metadata.uid !== uid);
-  if (!others) sessions.end(provider);
+  sessions.end(provider, peering.spec.peering);
   const told = await tellProvider(dependencies, peering, signal);
   if (told !== undefined && world.identitySecret(name) !== undefined) {
     const there = peeringName(world.local.byKey('self')?.status?.clusterID ?? '', peering.spec.peering);

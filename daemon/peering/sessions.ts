@@ -1,9 +1,11 @@
 /**
- * The negotiation with providers: for each remote that this cluster dials, put our document when it changed, and take
- * theirs as it comes. Event-driven both ways; nothing is polled.
+ * The negotiation with providers: for each peering by which this cluster dials, take the provider's document as it comes,
+ * and hear of the peering's end; by one of a provider's peerings, put our document when it changed. Event-driven both
+ * ways; nothing is polled.
  */
 import { GatewayProblem, isProblem, isTemporary, type GatewayClient } from '../../gateway/client/index.ts';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
+import { peeringName } from '../../shared/names.ts';
 import { supersedes } from '../../shared/trust/network-documents.ts';
 import { backoff, sleep } from '../kube/clock.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -24,14 +26,15 @@ export interface SessionState {
 }
 
 export interface Sessions {
-  /** Makes sure that a session runs for the remote, on behalf of a peering that the provider knows. */
+  /** Makes sure that a session runs for a peering that the provider knows. */
   ensure(remote: string, peering: string): void;
-  /** Ends it. */
-  end(remote: string): void;
-  state(remote: string): SessionState | undefined;
+  /** Ends it; others with the same provider go on. */
+  end(remote: string, peering: string): void;
+  state(remote: string, peering: string): SessionState | undefined;
 }
 
 interface Session {
+  remote: string;
   peering: string;
   stop: AbortController;
   state: SessionState;
@@ -98,33 +101,41 @@ export function createSessions(
 ): Sessions {
   const { log, clock } = context;
   const sessions = new Map<string, Session>();
+  const sessionsWith = (remote: string) => [...sessions.values()].filter((each) => each.remote === remote);
 
-  const say = (name: string, session: Session, change: Partial<SessionState>) => {
+  const say = (session: Session, change: Partial<SessionState>) => {
     const next = { ...session.state, ...change };
     if (next.problem === session.state.problem && next.ended === session.state.ended) return;
     session.state = next;
-    onChange(name);
+    onChange(session.remote);
+    // Another one may have to speak for this cluster now.
+    for (const each of sessionsWith(session.remote)) each.wake();
   };
+  /** Our document is the same for all peerings with a provider: one of them puts it. */
+  const speaks = (session: Session) =>
+    sessionsWith(session.remote).find(({ state }) => !state.ended) === session;
 
   /** Their document, as it comes. */
-  async function receive(name: string, session: Session, client: GatewayClient): Promise<void> {
+  async function receive(session: Session, client: GatewayClient): Promise<void> {
+    const name = session.remote;
     const remote = world.remotes.byKey(name);
     const heldGeneration = readStored(remote?.spec.networkDocument)?.generation;
     const documents = client.watchParameters({
       peering: session.peering,
       signal: session.stop.signal,
       ...(heldGeneration !== undefined && { heldGeneration }),
-      onInterruption: (error) => say(name, session, { problem: messageOf(error) }),
+      onInterruption: (error) => say(session, { problem: messageOf(error) }),
     });
     for await (const signed of documents) {
-      say(name, session, { problem: undefined, ended: false });
+      say(session, { problem: undefined, ended: false });
       await storeDocument(context, name, signed, identity, world.remotes.byKey(name), session.stop.signal);
     }
-    if (!session.stop.signal.aborted) say(name, session, { ended: true });
+    if (!session.stop.signal.aborted) say(session, { ended: true });
   }
 
   /** Our document, when it changed. */
-  async function send(name: string, session: Session, client: GatewayClient): Promise<void> {
+  async function send(session: Session, client: GatewayClient): Promise<void> {
+    const name = session.remote;
     const { signal: stop } = session.stop;
     let failures = 0;
     let refused = 0;
@@ -137,6 +148,7 @@ export function createSessions(
       if (
         document === undefined ||
         generation === undefined ||
+        !speaks(session) ||
         Math.max(delivered.get(name) ?? 0, refused) >= generation
       ) {
         await changed;
@@ -146,17 +158,17 @@ export function createSessions(
         await client.putParameters(document, { signal: stop });
         failures = 0;
         delivered.set(name, generation);
-        say(name, session, { problem: undefined });
+        say(session, { problem: undefined });
         onChange(name);
       } catch (error) {
         if (stop.aborted) return;
         if (isProblem(error, 'stale-generation')) {
           // It holds a newer one of ours, from before this cluster lost its own. The next one is newer by the clock.
           refused = generation;
-          say(name, session, { problem: messageOf(error) });
+          say(session, { problem: messageOf(error) });
           continue;
         }
-        say(name, session, { problem: messageOf(error) });
+        say(session, { problem: messageOf(error) });
         if (!isTemporary(error) && failures > 3)
           log.warn('our network document is refused', { remote: name, error });
         await Promise.race([
@@ -168,7 +180,8 @@ export function createSessions(
     }
   }
 
-  async function run(name: string, session: Session): Promise<void> {
+  async function run(session: Session): Promise<void> {
+    const name = session.remote;
     const { signal: stop } = session.stop;
     let sending: Promise<void> | undefined;
     for (let failures = 0; !stop.aborted; failures++) {
@@ -176,13 +189,13 @@ export function createSessions(
       const client = remote && providers.of(remote);
       if (client !== undefined) {
         // Another address ends the session, so that the client stays the same for as long as this one lasts.
-        sending ??= send(name, session, client);
+        sending ??= send(session, client);
         try {
-          await receive(name, session, client);
+          await receive(session, client);
         } catch (error) {
           if (stop.aborted) break;
-          say(name, session, { problem: messageOf(error), ended: isProblem(error, 'no-peering') });
-          log.warn('negotiation was interrupted', { remote: name, error });
+          say(session, { problem: messageOf(error), ended: isProblem(error, 'no-peering') });
+          log.warn('negotiation was interrupted', { remote: name, peering: session.peering, error });
         }
       }
       await sleep(backoff(failures, { base: 500, most: 30_000 }), stop, clock);
@@ -190,59 +203,60 @@ export function createSessions(
     await sending;
   }
 
-  const end = (name: string) => {
-    const session = sessions.get(name);
-    sessions.delete(name);
-    session?.stop.abort(new Error('the session is not needed any more'));
-    session?.wake();
+  const end = (session: Session) => {
+    const key = peeringName(session.remote, session.peering);
+    if (sessions.get(key) === session) sessions.delete(key);
+    session.stop.abort(new Error('the session is not needed any more'));
+    session.wake();
+    for (const each of sessionsWith(session.remote)) each.wake();
   };
 
   // A change of our document is sent at once; a change of address begins anew.
   const addressOf = (remote: RemoteCluster | undefined) =>
     JSON.stringify([remote?.spec.gatewayURL, remote?.spec.gatewayPin, remote?.spec.publicKey]);
   const unsubscribe = world.remotes.onChange((name, remote, previous) => {
-    const session = sessions.get(name);
-    if (session === undefined) return;
-    if (remote === undefined) return end(name);
-    if (previous !== undefined && addressOf(previous) !== addressOf(remote)) {
-      const { peering } = session;
-      end(name);
-      sessionsApi.ensure(name, peering);
-      return;
+    for (const session of sessionsWith(name)) {
+      if (remote === undefined) end(session);
+      else if (previous !== undefined && addressOf(previous) !== addressOf(remote)) {
+        end(session);
+        sessionsApi.ensure(name, session.peering);
+      } else if (remote.status?.localDocument?.payload !== previous?.status?.localDocument?.payload) {
+        session.wake();
+      }
     }
-    if (remote.status?.localDocument?.payload !== previous?.status?.localDocument?.payload) session.wake();
   });
   signal.addEventListener(
     'abort',
     () => {
       unsubscribe();
-      for (const name of sessions.keys()) end(name);
+      for (const session of sessions.values()) end(session);
     },
     { once: true },
   );
 
   const sessionsApi: Sessions = {
-    ensure(name, peering) {
-      const present = sessions.get(name);
-      // The peering that it spoke for may be gone while others to the same provider are not.
-      if (signal.aborted || (present !== undefined && (present.peering === peering || !present.state.ended)))
-        return;
-      end(name);
+    ensure(remote, peering) {
+      const key = peeringName(remote, peering);
+      if (signal.aborted || sessions.has(key)) return;
       const session: Session = {
+        remote,
         peering,
         stop: new AbortController(),
         state: { problem: undefined, ended: false },
         wake: () => {},
       };
-      sessions.set(name, session);
-      run(name, session).catch((error: unknown) => {
-        log.error('a session failed', { remote: name, error });
-        if (sessions.get(name) === session) sessions.delete(name);
-        onChange(name);
+      sessions.set(key, session);
+      run(session).catch((error: unknown) => {
+        log.error('a session failed', { remote, peering, error });
+        if (sessions.get(key) === session) sessions.delete(key);
+        onChange(remote);
       });
     },
-    end,
-    state: (name) => sessions.get(name)?.state,
+    end(remote, peering) {
+      const session = sessions.get(peeringName(remote, peering));
+      if (session !== undefined) end(session);
+    },
+    state: (remote, peering) => sessions.get(peeringName(remote, peering))?.state,
   };
   return sessionsApi;
 }

@@ -89,6 +89,22 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     return;
   }
   const namespace = world.namespaces.get(undefined, name);
+  const origin = namespace?.metadata.labels?.[labels.origin];
+  if (origin !== undefined) {
+    await report(
+      world,
+      offloading,
+      [],
+      {
+        type: 'Ready',
+        status: 'False',
+        reason: 'NamespaceNotAllowed',
+        message: `Namespace ${name} stands for one of ${origin}, whose pods are not sent on to a third cluster; delete this object.`,
+      },
+      signal,
+    );
+    return;
+  }
   const consumer = ownClusterID(world);
   if (namespace === undefined || namespace.metadata.deletionTimestamp !== undefined) return;
   if (consumer === undefined) {
@@ -120,7 +136,10 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
       later ??= outcome;
       continue;
     }
-    const wanted = desiredTwin(namespace, offloading, consumer, remote?.tenantNamespace ?? '');
+    const wanted = desiredTwin(namespace, offloading, consumer, {
+      tenantNamespace: remote?.tenantNamespace ?? '',
+      peering: peering.spec.peering,
+    });
     const before = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
     const said = findCondition(before?.conditions, 'Bound');
     const { finding, failure } = await settleTwin(world, remote, wanted, said, signal);

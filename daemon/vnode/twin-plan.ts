@@ -1,7 +1,7 @@
 /** Which twin an offloaded namespace shall have at one provider, and what to do about it. Pure. */
 import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
-import { labels, twinName } from '../../shared/names.ts';
+import { defaultPeering, labels, shorten, twinName } from '../../shared/names.ts';
 import type { Namespace } from '../kube/types.ts';
 
 /** Reasons of `Bound` as the consumer shows it. */
@@ -25,20 +25,27 @@ export function desiredTwin(
   namespace: Namespace,
   offloading: NamespaceOffloading,
   consumer: string,
-  tenantNamespace: string,
+  remote: { tenantNamespace: string; peering: string },
 ): TwinNamespace {
+  const { twinName: chosen } = offloading.spec;
   return {
     apiVersion: 'hawser.dev/v1alpha1',
     kind: 'TwinNamespace',
     metadata: {
       name: namespace.metadata.name,
-      namespace: tenantNamespace,
+      namespace: remote.tenantNamespace,
       labels: { [labels.managedBy]: 'hawser', [labels.origin]: consumer },
     },
     spec: {
       sourceNamespace: namespace.metadata.name,
       sourceUID: namespace.metadata.uid ?? '',
-      namespace: offloading.spec.twinName ?? twinName(namespace.metadata.name, consumer),
+      // Two peerings with one provider need two namespaces there, also when a person has chosen the name.
+      namespace:
+        chosen === undefined
+          ? twinName(namespace.metadata.name, consumer, remote.peering)
+          : remote.peering === defaultPeering
+            ? chosen
+            : shorten(`${chosen}-${remote.peering}`, 63),
     },
   };
 }

@@ -29,7 +29,9 @@ export const namespaceOffloading = {
     podPlacement: z.enum(['Local', 'Remote', 'LocalAndRemote']),
     twinName: label
       .optional()
-      .describe('Name of the twin on every provider; default: namespace, dash, consumer ID'),
+      .describe(
+        'Name of the twin on every provider, default: namespace, dash, consumer ID; with a second peering of one provider, dash and the peering’s name follow',
+      ),
     onDisconnect: z
       .object({ policy: z.enum(['Keep', 'StopAfter']), seconds: z.int().min(1).max(31_536_000).optional() })
       .optional(),

@@ -95,7 +95,10 @@ const offloading = {
   metadata: { name: 'offloading', namespace: 'shop' },
   spec: { podPlacement: 'Remote' as const },
 };
-const wanted = desiredTwin(namespace, offloading, 'home', 'hawser-tenant-home');
+const wanted = desiredTwin(namespace, offloading, 'home', {
+  tenantNamespace: 'hawser-tenant-home',
+  peering: 'default',
+});
 const condition = (type: string, status: 'True' | 'False', message = 'because') => ({
   type,
   status,
@@ -125,6 +128,19 @@ test('twins: made, waited for, replaced', () => {
   assert.is(planTwin({ ...wanted, spec: { ...wanted.spec, sourceUID: 'n0' } }, wanted).action, 'Delete');
   const leaving = { ...wanted, metadata: { ...wanted.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
   assert.is(planTwin(leaving, wanted).action, 'None');
+});
+test('two peerings with one provider have twins of different names', () => {
+  const second = { tenantNamespace: 'hawser-tenant-home-gpu', peering: 'gpu' };
+  const named = (twinName: string) => ({ ...offloading, spec: { ...offloading.spec, twinName } });
+  const nameOf = (each: typeof offloading, peering: string) =>
+    desiredTwin(namespace, each, 'home', { ...second, peering }).spec.namespace;
+  assert.is(nameOf(offloading, 'default'), 'shop-home');
+  assert.is(nameOf(offloading, 'gpu'), 'shop-home-gpu');
+  assert.is(nameOf(named('stall'), 'default'), 'stall');
+  assert.is(nameOf(named('stall'), 'gpu'), 'stall-gpu');
+  const long = 'a'.repeat(63);
+  assert.is(nameOf(named(long), 'gpu').length, 63);
+  assert.is.not(nameOf(named(long), 'gpu'), nameOf(named(long), 'tpu'));
 });
 test('selectors, and what is said of all twins together', () => {
   assert.ok(selects(undefined, {}));
