@@ -4,7 +4,7 @@ import type { Grant } from '../shared/api/grant.ts';
 import type { Condition } from '../shared/api/meta.ts';
 import type { FabricNode, Tunnel } from '../shared/api/network.ts';
 import type { NamespaceOffloading } from '../shared/api/offloading.ts';
-import type { IncomingPeering, OutgoingPeering } from '../shared/api/peerings.ts';
+import type { IncomingPeering, OutgoingPeering, ProviderWord } from '../shared/api/peerings.ts';
 import { findCondition } from '../shared/conditions.ts';
 
 export interface World {
@@ -15,6 +15,8 @@ export interface World {
   tunnels: readonly Tunnel[];
   fabricNodes: readonly FabricNode[];
   offloadings: readonly NamespaceOffloading[];
+  /** What could not be read, and why. */
+  unreadable?: readonly string[];
 }
 
 export interface ConditionReport {
@@ -31,6 +33,8 @@ export interface TunnelReport {
   gatewayNode?: string;
   latestHandshake?: string;
   roundTripMilliseconds?: number;
+  /** Of the last path probes. */
+  probes?: { asked: number; lost: number };
   mtu: number;
   receivedBytes?: number;
   sentBytes?: number;
@@ -59,6 +63,8 @@ export interface PeeringReport {
   createdAt?: string;
   tunnel?: TunnelReport;
   offloaded?: { namespace: string; twin?: string }[];
+  /** How the provider sees it, as it told last. */
+  provider?: ProviderWord;
   residue: string[];
 }
 
@@ -72,8 +78,10 @@ export interface StatusReport {
     externalCIDR?: string;
     conditions: ConditionReport[];
   };
-  nodes: { name: string; slot?: string; programmed: boolean; message?: string }[];
+  nodes: { name: string; slot?: string; programmed: boolean; message?: string; problems: string[] }[];
   peerings: PeeringReport[];
+  /** What could not be read, and why. */
+  unreadable: string[];
 }
 
 function conditionsOf(conditions: readonly Condition[] | undefined): ConditionReport[] {
@@ -107,6 +115,7 @@ function tunnelReport(tunnel: Tunnel, nodes: readonly FabricNode[]): TunnelRepor
     gatewayNode: status?.gatewayNode,
     latestHandshake: status?.latestHandshake,
     roundTripMilliseconds: status?.roundTripMilliseconds,
+    probes: status?.probes,
     mtu: spec.mtu,
     receivedBytes: status?.traffic?.receivedBytes,
     sentBytes: status?.traffic?.sentBytes,
@@ -153,7 +162,8 @@ function outgoingReport(peering: OutgoingPeering, world: World): PeeringReport {
     direction: 'Outgoing',
     node: spec.nodeName,
     grant: status?.grant,
-    used: undefined,
+    used: status?.provider?.state?.used,
+    provider: status?.provider,
     identity:
       status?.identity === undefined
         ? undefined
@@ -174,6 +184,7 @@ function incomingReport(peering: IncomingPeering, world: World): PeeringReport {
     direction: 'Incoming',
     grant: spec.grant,
     used: status?.used,
+    provider: undefined,
     node: undefined,
     identity: undefined,
     phases: undefined,
@@ -202,8 +213,10 @@ export function statusReport(world: World): StatusReport {
         slot: status?.heldSlot,
         programmed: programmed?.status === 'True',
         message: programmed?.status === 'True' ? undefined : (programmed?.message ?? 'nothing reported yet'),
+        problems: (status?.hostProblems ?? []).map(({ message }) => message),
       });
     }),
+    unreadable: [...(world.unreadable ?? [])],
     peerings: [
       ...world.outgoing.map((peering) => outgoingReport(peering, world)).toSorted(byName),
       ...world.incoming.map((peering) => incomingReport(peering, world)).toSorted(byName),

@@ -1,5 +1,6 @@
 /** `hawser status` for people: one line a peering at a glance, one screen a peering in depth. Pure. */
 import { ago, bytes, spanOf } from './ages.ts';
+import type { ProviderWord } from '../shared/api/peerings.ts';
 import type { ConditionReport, PeeringReport, StatusReport, TunnelReport } from './status-report.ts';
 import { table, type Style } from './terminal.ts';
 
@@ -38,6 +39,9 @@ function clusterLines(report: StatusReport, style: Styler): string[] {
     `  data path on ${nodes.length - bad.length} of ${nodes.length} nodes; gateway nodes: ${slots.join(', ') || 'none: kubectl label node NODE hawser.dev/gateway=true'}`,
   );
   for (const { name, message } of bad) lines.push(`  ${style('yellow', name)}: ${message ?? ''}`);
+  for (const { name, problems } of nodes)
+    for (const problem of problems) lines.push(`  ${style('yellow', name)}: ${problem}`);
+  for (const what of report.unreadable) lines.push(`  ${style('yellow', 'not readable')}: ${what}`);
   return lines;
 }
 
@@ -97,14 +101,15 @@ export function inDepth(peering: PeeringReport, now: number, style: Styler): str
   }
   if (peering.phases !== undefined && peering.createdAt !== undefined) {
     const start = Date.parse(peering.createdAt);
-    fact(
-      'phases',
-      peering.phases.map(({ name, at }) => `${name} ${spanOf(Date.parse(at) - start)}`).join(', '),
-    );
+    fact('phases', `begun ${clockText(peering.createdAt)}`);
+    for (const { name, at } of peering.phases.filter((phase) => Date.parse(phase.at) > start))
+      fact('', `${name.padEnd(14)} ${clockText(at)}, after ${precisely(Date.parse(at) - start)}`);
   }
   lines.push('', 'Conditions', ...conditionLines(peering.conditions, now, style));
   if (peering.tunnel === undefined) lines.push('', 'Tunnel: none yet');
   else lines.push('', 'Tunnel', ...tunnelLines(peering.tunnel, now, style));
+  if (peering.provider !== undefined)
+    lines.push('', `Provider ${peering.remoteCluster}`, ...providerLines(peering.provider, now, style));
   if (peering.residue.length > 0)
     lines.push('', 'Left behind', ...peering.residue.map((line) => `  - ${line}`));
   return lines.join('\n');
@@ -115,6 +120,41 @@ function grantText({ grant, used }: PeeringReport): string | undefined {
   const of = (name: 'cpu' | 'memory' | 'pods', unit: string) =>
     `${used === undefined ? '' : `${used[name]} of `}${grant[name]}${unit}`;
   return `${of('cpu', ' CPUs')}, ${of('memory', ' memory')}, ${of('pods', ' pods')}${used === undefined ? '' : ' used'}; pod security ${grant.podSecurity}`;
+}
+
+/** What the other side says of the peering; a problem of now before what it told last. */
+function providerLines(word: ProviderWord, now: number, style: Styler): string[] {
+  const lines: string[] = [];
+  if (word.problem !== undefined)
+    lines.push(`  ${style('red', 'no ')} told nothing ${ago(word.askedAt, now)}: ${word.problem.message}`);
+  const { state } = word;
+  if (state === undefined) return lines;
+  const { tunnel } = state;
+  const facts = [
+    `Hawser ${state.version}`,
+    `desired ${state.desired}`,
+    state.tenantReady ? 'tenant ready' : 'tenant not ready',
+    tunnel === undefined
+      ? 'no tunnel yet'
+      : `tunnel ${tunnel.established ? 'up' : 'down'}, path ${tunnel.pathVerified ? 'verified' : 'not verified'}`,
+  ];
+  if (Math.abs(word.clockOffsetSeconds ?? 0) >= 2)
+    facts.push(
+      `its clock ${(word.clockOffsetSeconds ?? 0) > 0 ? 'ahead' : 'behind'} by ${spanOf(Math.abs(word.clockOffsetSeconds ?? 0) * 1000)}`,
+    );
+  lines.push(`  said ${ago(word.toldAt, now)}: ${facts.join(', ')}`);
+  for (const problem of state.problems) lines.push(`  ${style('yellow', '-')} ${problem}`);
+  return lines;
+}
+
+/** `13:37:08Z` of today and `2026-01-01 13:37:08Z` of other days would be guessing: the whole of it. */
+function clockText(time: string): string {
+  return time.replace('T', ' ').replace(/\.\d+Z$/, 'Z');
+}
+
+/** Parts of seconds matter while it is young. */
+function precisely(milliseconds: number): string {
+  return milliseconds < 60_000 ? `${(milliseconds / 1000).toFixed(1)} s` : spanOf(milliseconds);
 }
 
 function conditionLines(conditions: readonly ConditionReport[], now: number, style: Styler): string[] {
@@ -128,6 +168,12 @@ function conditionLines(conditions: readonly ConditionReport[], now: number, sty
   });
 }
 
+function lossText(probes: TunnelReport['probes']): string | undefined {
+  if (probes === undefined || probes.asked === 0) return undefined;
+  const percent = (100 * probes.lost) / probes.asked;
+  return `loss ${percent.toFixed(percent > 0 && percent < 10 ? 1 : 0)} % of ${probes.asked} probes`;
+}
+
 function tunnelLines(tunnel: TunnelReport, now: number, style: Styler): string[] {
   const lines = conditionLines(tunnel.conditions, now, style);
   const facts = [
@@ -137,6 +183,7 @@ function tunnelLines(tunnel: TunnelReport, now: number, style: Styler): string[]
     tunnel.roundTripMilliseconds === undefined
       ? undefined
       : `round trip ${tunnel.roundTripMilliseconds.toFixed(2)} ms`,
+    lossText(tunnel.probes),
     `MTU ${tunnel.mtu}`,
     tunnel.receivedBytes === undefined
       ? undefined

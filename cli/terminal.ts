@@ -4,6 +4,7 @@ interface Stream {
   write(text: string): unknown;
   isTTY?: boolean | undefined;
   columns?: number | undefined;
+  rows?: number | undefined;
 }
 
 const styles = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39] } as const;
@@ -28,6 +29,25 @@ export class Terminal {
   /** Whether somebody watches what is going on: then lines are rewritten in place. */
   get live(): boolean {
     return this.#err.isTTY === true;
+  }
+
+  /** Whether standard output is a screen that can be drawn on again. */
+  get redraws(): boolean {
+    return this.#out.isTTY === true;
+  }
+
+  clearScreen(): void {
+    this.#out.write('\u001B[2J');
+  }
+
+  /** Draws a whole screen over the one before; what does not fit is cut, so that nothing scrolls. */
+  draw(text: string): void {
+    const lines = text.replace(/\n$/, '').split('\n');
+    const fitting = lines.slice(0, Math.max(1, (this.#out.rows ?? 50) - 1));
+    const home = '\u001B[H';
+    const toLineEnd = '\u001B[K';
+    const toScreenEnd = '\u001B[J';
+    this.#out.write(`${home}${fitting.map((line) => `${line}${toLineEnd}\n`).join('')}${toScreenEnd}`);
   }
 
   /** Styles text for standard output; unchanged when it goes to a pipe. */

@@ -16,7 +16,7 @@ import { mount, route, type Operation, type Route } from './operation.ts';
 import { identityRoute } from './routes/identities.ts';
 import { infoRoute } from './routes/info.ts';
 import { parameterRoutes } from './routes/parameters.ts';
-import { peeringRoute } from './routes/peering.ts';
+import { peeringRoutes } from './routes/peering.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 
 /** All routes, in the order in which the OpenAPI document lists them. */
@@ -26,7 +26,7 @@ export function gatewayRoutes(dependencies: Dependencies): Route[] {
     ...tokenRoutes(dependencies),
     identityRoute(dependencies),
     ...parameterRoutes(dependencies),
-    peeringRoute(dependencies),
+    ...peeringRoutes(dependencies),
   ];
   const description: Operation = {
     id: 'getOpenAPI',

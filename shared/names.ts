@@ -27,6 +27,8 @@ export const labels = {
 export const annotations = {
   /** On a twin's pods: UID of the consumer's pod. */
   originPodUID: 'hawser.dev/origin-pod-uid',
+  /** On an OutgoingPeering, any new value: the controller asks the provider how it sees the peering, at once. */
+  askProvider: 'hawser.dev/ask-provider',
 } as const;
 
 /** Virtual nodes carry it with NoSchedule; pods of offloaded namespaces tolerate it. */

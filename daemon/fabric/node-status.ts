@@ -88,6 +88,7 @@ export function readSessions(
       ...(path !== undefined && { pathMessage: path.message }),
       ...(path?.answeredAt !== undefined && { probedAt: time(path.answeredAt) }),
       ...(path?.roundTripMilliseconds !== undefined && { roundTripMilliseconds: path.roundTripMilliseconds }),
+      ...(path !== undefined && path.questions.asked > 0 && { probes: path.questions }),
       receivedBytes: peer?.receivedBytes ?? 0,
       sentBytes: peer?.sentBytes ?? 0,
       ...(Object.keys(drops).length > 0 && { drops }),

@@ -19,6 +19,8 @@ const lostAfterMilliseconds = 1_500;
 const lossesAllowed = 3;
 /** Questions on their way at once. */
 const outstandingLimit = 16;
+/** Loss is told of so many questions: of the last four minutes while the path is verified. */
+const countedQuestions = 64;
 
 export interface ProbeVerdict {
   verified: boolean;
@@ -27,7 +29,12 @@ export interface ProbeVerdict {
   roundTripMilliseconds?: number;
   /** Milliseconds since 1970, of the last answer. */
   answeredAt?: number;
+  /** Of the last questions: how many came to an end, and how many of those without an answer. */
+  questions: { asked: number; lost: number };
 }
+
+/** What a verdict says, beside what is counted. */
+type Judgement = Omit<ProbeVerdict, 'questions'>;
 
 export class PathProbe {
   #target: ProbeTarget;
@@ -37,7 +44,9 @@ export class PathProbe {
   readonly #begun: number;
   #next: number;
   #losses = 0;
-  #verdict: ProbeVerdict;
+  /** Whether each of the last questions was answered, the oldest first. */
+  readonly #ended: boolean[] = [];
+  #verdict: Judgement;
 
   constructor(target: ProbeTarget, now: number) {
     this.#target = target;
@@ -54,7 +63,8 @@ export class PathProbe {
   }
 
   get verdict(): ProbeVerdict {
-    return this.#verdict;
+    const lost = this.#ended.filter((answered) => !answered).length;
+    return { ...this.#verdict, questions: { asked: this.#ended.length, lost } };
   }
 
   /** When `poll` wants to be called next, milliseconds since 1970. */
@@ -84,6 +94,7 @@ export class PathProbe {
     if (sentAt === undefined) return;
     this.#outstanding.delete(stamp);
     this.#losses = 0;
+    this.#count(true);
     this.#seen = { source, roundTripMilliseconds: now - sentAt, at: now };
     this.#judge();
   }
@@ -111,8 +122,14 @@ export class PathProbe {
     };
   }
 
+  #count(answered: boolean): void {
+    this.#ended.push(answered);
+    if (this.#ended.length > countedQuestions) this.#ended.shift();
+  }
+
   #lose(): void {
     this.#losses++;
+    this.#count(false);
     // One loss may be chance; look closer.
     if (this.#losses === 1 && this.#verdict.verified) this.#next = 0;
     if (this.#losses < lossesAllowed) return;

@@ -80,6 +80,7 @@ export function reportTunnel(
             ...(best.session.roundTripMilliseconds !== undefined && {
               roundTripMilliseconds: best.session.roundTripMilliseconds,
             }),
+            ...(best.session.probes !== undefined && { probes: best.session.probes }),
             traffic: { receivedBytes: best.session.receivedBytes, sentBytes: best.session.sentBytes },
           },
     againAfter: path.status === 'True' ? staleMilliseconds / 2 : 60_000,

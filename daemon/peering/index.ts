@@ -7,6 +7,7 @@ import type { Informer } from '../kube/informer.ts';
 import { ensureIdentity, type LocalIdentity } from './cluster-key.ts';
 import { reconcileLocalCluster } from './local-cluster.ts';
 import { reconcileOutgoing } from './outgoing.ts';
+import { reconcileProviderWord } from './provider-word.ts';
 import { createProviders } from './providers.ts';
 import { reconcileRemoteCluster, type Delivered } from './remote-clusters.ts';
 import { createSessions } from './sessions.ts';
@@ -92,6 +93,12 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
           outgoingOfSession,
         ],
         reconcile: reconcileOutgoing(context, world, identity, providers, sessions),
+      }),
+      run({
+        name: 'provider-words',
+        concurrency: 8,
+        sources: [from(world.outgoing), from(world.remotes, (remote) => outgoingOf(remote.metadata.name))],
+        reconcile: reconcileProviderWord(context, world, providers),
       }),
     ]);
   } finally {

@@ -7,11 +7,13 @@ import {
   identityResponse,
   info,
   parameters,
+  peeringReport,
   tokenList,
   tokenResponse,
   type IdentityRequest,
   type IdentityResponse,
   type Info,
+  type PeeringReport,
   type TokenRequest,
   type TokenResponse,
 } from '../../shared/wire/gateway-api.ts';
@@ -63,6 +65,8 @@ export interface GatewayClient {
    * peering is ended there. Throws GatewayProblem when the gateway lets this cluster in no longer.
    */
   watchParameters: (options: WatchOptions) => AsyncGenerator<SignedDocument, void, undefined>;
+  /** How the provider sees a peering of this cluster. */
+  getPeering: (peering?: string, options?: CallOptions) => Promise<PeeringReport>;
   /** Ends a peering. It being gone already is success. */
   deletePeering: (peering?: string, options?: CallOptions) => Promise<void>;
   createToken: (request: TokenRequest, options?: CallOptions) => Promise<TokenResponse>;
@@ -106,6 +110,8 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
           ),
         watch,
       ),
+    getPeering: (peering, call) =>
+      requester.json(peeringReport, 'GET', `/v1/peering${query(peering)}`, 'ClusterKey', undefined, call),
     deletePeering: (peering, call) =>
       requester.nothing('DELETE', `/v1/peering${query(peering)}`, 'ClusterKey', undefined, call),
     createToken: (request, call) =>

@@ -1,6 +1,7 @@
 /** Where the gateway's objects are in the Kubernetes API. */
 import { incomingPeering, peeringToken } from '../../shared/api/peerings.ts';
 import { localCluster, remoteCluster } from '../../shared/api/clusters.ts';
+import { tunnel } from '../../shared/api/network.ts';
 import { group, version } from '../../shared/api/meta.ts';
 import { tenantServiceAccount } from '../../shared/names.ts';
 import type { ResourcePath } from './client.ts';
@@ -11,6 +12,7 @@ export const resources = {
   localClusters: `${hawser}/${localCluster.plural}`,
   remoteClusters: `${hawser}/${remoteCluster.plural}`,
   incomingPeerings: `${hawser}/${incomingPeering.plural}`,
+  tunnels: `${hawser}/${tunnel.plural}`,
   peeringTokens: (namespace: string) => `${hawser}/namespaces/${namespace}/${peeringToken.plural}`,
   /** TokenRequest of the consumer's service account. */
   tenantTokens: (namespace: string) =>

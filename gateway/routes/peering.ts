@@ -1,13 +1,16 @@
-/** `DELETE /v1/peering`: a consumer ends its peering. */
+/** `/v1/peering`: a consumer asks how its peering is here, and ends it. */
 import { z } from 'zod';
 import { label } from '../../shared/api/meta.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
 import { defaultPeering } from '../../shared/names.ts';
 import { readSignature } from '../../shared/trust/http-signatures.ts';
+import { peeringReport, type PeeringReport } from '../../shared/wire/gateway-api.ts';
 import type { Dependencies, GatewayContext } from '../context.ts';
-import { findPeering } from '../incoming-peerings.ts';
+import { findPeering, noPeering } from '../incoming-peerings.ts';
 import { resources } from '../kube/resources.ts';
 import { findRemote, verifyRequest } from '../middleware/authenticate-signature.ts';
 import { route, type Operation, type Route } from '../operation.ts';
+import { peeringStateOf } from '../peering-state.ts';
 import { invalidFields } from '../validation.ts';
 
 export const peeringParameter: NonNullable<Operation['parameters']>[number] = {
@@ -30,7 +33,41 @@ export function peeringOf(context: GatewayContext): string {
   ]);
 }
 
-export function peeringRoute(dependencies: Dependencies): Route {
+export function peeringRoutes(dependencies: Dependencies): Route[] {
+  return [getPeering(dependencies), deletePeering(dependencies)];
+}
+
+function getPeering(dependencies: Dependencies): Route {
+  return route(
+    {
+      id: 'getPeering',
+      method: 'GET',
+      path: '/v1/peering',
+      summary: 'How this cluster sees the caller’s own peering: tenant, quota, tunnel, and what is wrong',
+      authentication: { by: 'ClusterKey' },
+      parameters: [peeringParameter],
+      responses: [{ status: 200, description: 'The peering as it is here', schema: peeringReport }],
+      problems: ['invalid-field', 'signature-refused', 'no-peering'],
+    },
+    async (context) => {
+      const peering = peeringOf(context);
+      const { remote, signal } = context.var;
+      const { clusterID } = remote.spec;
+      const [found, tunnel] = await Promise.all([
+        findPeering(dependencies, clusterID, peering, signal),
+        dependencies.kube.get<Tunnel>(resources.tunnels, clusterID, signal),
+      ]);
+      if (found === undefined) throw noPeering(clusterID, peering);
+      const report: PeeringReport = {
+        ...peeringStateOf(found, tunnel),
+        at: new Date(dependencies.clock()).toISOString(),
+      };
+      return context.json(report);
+    },
+  );
+}
+
+function deletePeering(dependencies: Dependencies): Route {
   return route(
     {
       id: 'deletePeering',

@@ -26,6 +26,10 @@ const traffic = {
   sentBytes: z.int().min(0),
 };
 
+const probes = z
+  .object({ asked: z.int().min(0), lost: z.int().min(0) })
+  .describe('Of the last path probes: how many were asked, and how many got no answer');
+
 export const tunnel = {
   kind: 'Tunnel',
   plural: 'tunnels',
@@ -60,6 +64,7 @@ export const tunnel = {
     conditions,
     latestHandshake: dateTime.optional(),
     roundTripMilliseconds: z.number().optional(),
+    probes: probes.optional(),
     endpoint: hostPort.optional(),
     gatewayNode: z.string().max(253).optional(),
     traffic: z.object(traffic).optional(),
@@ -89,10 +94,18 @@ export const nodeSession = z.object({
   pathMessage: z.string().max(1024).optional(),
   probedAt: dateTime.optional(),
   roundTripMilliseconds: z.number().optional(),
+  probes: probes.optional(),
   ...traffic,
   drops: z.record(z.string().max(64), z.int().min(0)).optional(),
 });
 export type NodeSession = z.infer<typeof nodeSession>;
+
+/** Something on a node that is not Hawser’s and may be in its way. */
+export const hostProblem = z.object({
+  reason: z.enum(['ReversePathFilter', 'ForeignMasquerade', 'ForeignDrop', 'ForwardingDisabled']),
+  message: z.string().max(512).describe('What was seen, why it matters, what to do'),
+});
+export type HostProblem = z.infer<typeof hostProblem>;
 
 export const fabricNode = {
   kind: 'FabricNode',
@@ -118,6 +131,11 @@ export const fabricNode = {
     appliedRevision: z.string().max(64).optional(),
     sessions: z.array(nodeSession).max(1024).optional(),
     features: z.record(z.string().max(64), z.string().max(128)).optional(),
+    hostProblems: z
+      .array(hostProblem)
+      .max(16)
+      .optional()
+      .describe('What of this node outside Hawser may keep packets from passing'),
     version: z.string().max(64).optional(),
   }),
   columns: [

@@ -71,6 +71,44 @@ export const peeringToken = {
 } satisfies Kind;
 export type PeeringToken = HawserObject<typeof peeringToken>;
 
+const used = z.object({ cpu: quantity, memory: quantity, pods: z.int().min(0) });
+
+/** How a provider sees a peering, as it tells the consumer alone. No secrets, nothing of others. */
+export const peeringState = z.object({
+  version: z.string().max(64),
+  desired,
+  tenantReady: z.boolean(),
+  grant,
+  used: used.optional(),
+  tunnel: z
+    .object({ established: z.boolean(), pathVerified: z.boolean(), latestHandshake: dateTime.optional() })
+    .optional()
+    .describe('Absent: the provider has none yet'),
+  problems: z.array(z.string().max(512)).max(16).describe('What is not as it should be, a sentence each'),
+});
+export type PeeringState = z.infer<typeof peeringState>;
+
+/** What came of asking the provider for it. */
+export const providerWord = z.object({
+  askedAt: dateTime,
+  request: z
+    .string()
+    .max(64)
+    .optional()
+    .describe('The wish to ask (annotation hawser.dev/ask-provider) that this answers'),
+  state: peeringState.optional().describe('As it was told last'),
+  toldAt: dateTime.optional(),
+  clockOffsetSeconds: z
+    .number()
+    .optional()
+    .describe('How far the provider’s clock is ahead of this cluster’s'),
+  problem: z
+    .object({ reason: z.string().max(64), message: z.string().max(1024) })
+    .optional()
+    .describe('Why it told nothing at that time'),
+});
+export type ProviderWord = z.infer<typeof providerWord>;
+
 export const outgoingPeering = {
   kind: 'OutgoingPeering',
   plural: 'outgoingpeerings',
@@ -104,6 +142,7 @@ export const outgoingPeering = {
       .array(z.object({ name: z.string().max(64), at: dateTime }))
       .max(32)
       .optional(),
+    provider: providerWord.optional(),
     residue: z
       .array(z.string().max(512))
       .max(64)
@@ -148,7 +187,7 @@ export const incomingPeering = {
     identitySecretName: objectName
       .optional()
       .describe('Deleting it revokes every token of this peering at once'),
-    used: z.object({ cpu: quantity, memory: quantity, pods: z.int().min(0) }).optional(),
+    used: used.optional(),
     residue: z.array(z.string().max(512)).max(64).optional(),
   }),
   columns: [

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { signedDocument } from '../api/clusters.ts';
 import { grant } from '../api/grant.ts';
+import { peeringState } from '../api/peerings.ts';
 import { clusterID, dateTime, httpsURL, key32, label, sha256Hex } from '../api/meta.ts';
 
 /** Bodies of the gateway's HTTP API. Requests are strict: an unknown field is refused by name. */
@@ -90,3 +91,9 @@ export type IdentityResponse = z.infer<typeof identityResponse>;
 /** `PUT /v1/parameters/self` (consumer's document in) and `GET /v1/parameters/remote` (provider's document out). */
 export const parameters = z.strictObject({ networkDocument: signedDocument });
 export type Parameters = z.infer<typeof parameters>;
+
+/** `GET /v1/peering` — how the provider sees the caller's own peering. */
+export const peeringReport = peeringState.extend({
+  at: dateTime.describe('When this was said, by the provider’s clock'),
+});
+export type PeeringReport = z.infer<typeof peeringReport>;

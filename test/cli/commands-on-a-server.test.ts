@@ -1,6 +1,7 @@
 /** The commands against a real API server. The controller's part is played here by writing status as it does. */
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -212,6 +213,30 @@ commands('status is 0 when all is Ready and 1 when something is not', async () =
   assert.is(exitCode, 1);
   assert.match(stdout, 'message: oak-1 is silent');
   assert.match((await hawser(['status', 'fir'])).stderr, /no peering fir; there are: oak-1/);
+});
+
+commands('status --watch appends what changes to a pipe, and an interruption ends it well', async () => {
+  for (const [output, pattern] of [
+    [[], /^[-0-9T:]+Z → oak-1 Ready no: oak-1 is deaf$/m],
+    [['-o', 'json'], /^\{"cluster".*oak-1 is deaf.*\}$/m],
+  ] as const) {
+    await patchStatus('outgoingpeering', 'oak-1', {
+      conditions: [condition('Ready', 'False', 'oak-1 is silent')],
+    });
+    const stop = new AbortController();
+    const watching = hawser(['status', '--watch', ...output], { signal: stop.signal });
+    await delay(1500);
+    await patchStatus('outgoingpeering', 'oak-1', {
+      conditions: [condition('Ready', 'False', 'oak-1 is deaf')],
+    });
+    await delay(3000);
+    stop.abort();
+    const { exitCode, stdout, stderr } = await watching;
+    assert.is(exitCode, 0, stderr);
+    assert.match(stdout, 'oak-1 is silent');
+    assert.match(stdout, pattern);
+    assert.is(stdout.split('oak-1 is deaf').length, 2, 'it is said once');
+  }
 });
 
 commands('a namespace that is not there is not offloaded', async () => {

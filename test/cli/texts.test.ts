@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { ago, bytes, spanOf } from '../../cli/ages.ts';
 import { parseLife } from '../../cli/commands/token-create.ts';
 import { phasesOf } from '../../cli/peering-phases.ts';
+import { statusChanges } from '../../cli/status-changes.ts';
 import { statusReport, type World } from '../../cli/status-report.ts';
 import { inDepth, overview } from '../../cli/status-text.ts';
 import { table, Terminal } from '../../cli/terminal.ts';
@@ -108,6 +109,24 @@ const outgoing: OutgoingPeering = {
       apiServerURL: 'https://oak:6443',
       secretName: 'x',
     },
+    phases: [
+      { name: 'Requested', at: '2026-01-01T11:00:00Z' },
+      { name: 'IdentityValid', at: '2026-01-01T11:00:01.400Z' },
+    ],
+    provider: {
+      askedAt: '2026-01-01T11:59:50Z',
+      toldAt: '2026-01-01T11:59:50Z',
+      clockOffsetSeconds: -90,
+      state: {
+        version: '0.1.0',
+        desired: 'Active',
+        tenantReady: true,
+        grant: { cpu: '4', memory: '8Gi', pods: 10, podSecurity: 'baseline' },
+        used: { cpu: '1', memory: '1Gi', pods: 3 },
+        tunnel: { established: true, pathVerified: false },
+        problems: ['no answer of elm at 10.9.0.1 yet'],
+      },
+    },
   },
 };
 const tunnel: Tunnel = {
@@ -126,7 +145,11 @@ const tunnel: Tunnel = {
     mtu: 1420,
     presharedKeyRevision: '1',
   },
-  status: { conditions: [condition('Established', 'True', 'the tunnel is up')], roundTripMilliseconds: 0.42 },
+  status: {
+    conditions: [condition('Established', 'True', 'the tunnel is up')],
+    roundTripMilliseconds: 0.42,
+    probes: { asked: 64, lost: 2 },
+  },
 };
 const world: World = {
   self: {
@@ -193,6 +216,55 @@ texts('status in depth: sentences, ranges, drops, identity', () => {
   assert.match(text, 'ours 10.244.0.0/16 is known there as it is');
   assert.match(text, 'round trip 0.42 ms');
   assert.match(text, 'dropped: admission 3');
+  assert.match(text, 'loss 3.1 % of 64 probes');
+  assert.match(text, 'phases       begun 2026-01-01 11:00:00Z');
+  assert.match(text, 'IdentityValid  2026-01-01 11:00:01Z, after 1.4 s');
+});
+
+texts('status in depth: what the provider says of the peering, and when', () => {
+  const [report] = statusReport(world).peerings;
+  assert.equal(report?.used, { cpu: '1', memory: '1Gi', pods: 3 });
+  assert.ok(report);
+  const text = inDepth(report, now, plain);
+  assert.match(
+    text,
+    'said 10 s ago: Hawser 0.1.0, desired Active, tenant ready, tunnel up, path not verified',
+  );
+  assert.match(text, 'its clock behind by 2 min');
+  assert.match(text, '- no answer of elm at 10.9.0.1 yet');
+  const silent = { askedAt: '2026-01-01T11:59:50Z', problem: { reason: 'WrongPin', message: 'another key' } };
+  assert.match(inDepth({ ...report, provider: silent }, now, plain), 'told nothing 10 s ago: another key');
+});
+
+texts('status in lines: all at first, then what turned, and nothing for ages and counters', () => {
+  const first = statusReport(world);
+  const begun = statusChanges(undefined, first);
+  assert.ok(begun.includes('→ oak is there, desired Active'));
+  assert.ok(begun.includes('→ oak tunnel Established yes: the tunnel is up'));
+  const counted = structuredClone(world);
+  const [session] = counted.fabricNodes[0]?.status?.sessions ?? [];
+  if (session !== undefined) session.receivedBytes = 12_345;
+  assert.equal(statusChanges(first, statusReport(counted)), []);
+  const turned = { ...outgoing, spec: { ...outgoing.spec, desired: 'Cordoned' as const } };
+  assert.equal(statusChanges(first, statusReport({ ...world, outgoing: [turned] })), [
+    '→ oak desired Cordoned',
+  ]);
+  assert.equal(statusChanges(first, statusReport({ ...world, outgoing: [], fabricNodes: [] })), [
+    'node n1 is gone',
+    '→ oak is gone',
+  ]);
+});
+
+texts('what this user may not read is said, not failed on', () => {
+  const report = statusReport({ ...world, tunnels: [], unreadable: ['tunnels: forbidden'] });
+  assert.match(overview(report, now, plain), 'not readable: tunnels: forbidden');
+});
+
+texts('a screen is drawn over the one before, and never scrolls', () => {
+  let out = '';
+  const stream = { isTTY: true, rows: 3, write: (text: string) => (out += text) };
+  new Terminal(stream, stream, {}).draw('one\ntwo\nthree\nfour\n');
+  assert.is(out, '\u001B[Hone\u001B[K\ntwo\u001B[K\n\u001B[J');
 });
 
 texts('status of a cluster that knows nothing yet does not fail', () => {

@@ -54,6 +54,20 @@ test('asks quickly until the first answer, then seldom', () => {
   assert.ok(asked.length < 20, `${asked.length} questions in 30 s`);
 });
 
+test('counts what was lost of the last questions', () => {
+  const probe = new PathProbe(target, 0);
+  assert.equal(probe.verdict.questions, { asked: 0, lost: 0 });
+  drive(probe, 0, 20_000, () => ({ after: 40, source: '10.9.0.17' }));
+  assert.is(probe.verdict.questions.lost, 0);
+  const before = probe.verdict.questions.asked;
+  drive(probe, 20_000, 30_000, () => undefined);
+  const { asked, lost } = probe.verdict.questions;
+  assert.ok(lost >= 3, `${lost} lost`);
+  assert.is(asked - before, lost);
+  drive(probe, 30_000, 900_000, () => ({ after: 40, source: '10.9.0.17' }));
+  assert.equal(probe.verdict.questions, { asked: 64, lost: 0 });
+});
+
 test('a path that breaks is known to be broken within 8 s, and known to be back within 2', () => {
   const probe = new PathProbe(target, 0);
   const good = () => ({ after: 40, source: '10.9.0.17' });

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { GatewayProblem, isProblem } from '../../../gateway/client/index.ts';
 import { resources } from '../../../gateway/kube/resources.ts';
 import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters.ts';
+import { apiVersion } from '../../../shared/api/meta.ts';
 import type { IncomingPeering } from '../../../shared/api/peerings.ts';
 import type { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { toBase64 } from '../../../shared/trust/encoding.ts';
@@ -137,6 +138,71 @@ export const parameterStories: Stories = (test, world) => {
     again.abort();
   });
 
+  test('a consumer is told how its own peering is, and of no other', async () => {
+    const consumer = await peer(world(), 'asker', 1);
+    await peer(world(), 'other', 1);
+    const told = await consumer.client.getPeering();
+    assert.is(told.tenantReady, true);
+    assert.is(told.desired, 'Active');
+    assert.is(told.tunnel, undefined);
+    assert.ok(Math.abs(Date.parse(told.at) - Date.now()) < 60_000);
+    assert.match(told.problems.join(), 'waits for a valid network document');
+    // What its conditions say, bounded; and the tunnel to it alone.
+    const condition = (type: string, status: string, message: string) => ({
+      type,
+      status,
+      reason: 'Test',
+      message,
+      lastTransitionTime: '2026-01-01T00:00:00Z',
+    });
+    const patch = (kind: string, name: string, status: object) =>
+      world().plane.kubectl([
+        ...`patch ${kind} ${name} --subresource=status --type=merge -p`.split(' '),
+        JSON.stringify({ status }),
+      ]);
+    for (const name of ['asker', 'other']) {
+      await world().plane.kubectl(['apply', '-f', '-'], { input: JSON.stringify(tunnelTo(name)) });
+      await patch('tunnel', name, {
+        conditions: [
+          condition('Established', 'True', 'up'),
+          condition('PathVerified', 'False', `no answer of ${name}`),
+        ],
+        latestHandshake: '2026-01-01T00:00:00Z',
+      });
+    }
+    await patch('incomingpeering', 'asker', {
+      used: { cpu: '3', memory: '1Gi', pods: 7 },
+      conditions: [
+        condition('TenantReady', 'True', 'ready'),
+        condition('QuotaAvailable', 'False', 'x'.repeat(5000)),
+        condition('Revoked', 'False', 'valid'),
+      ],
+    });
+    const now = await consumer.client.getPeering();
+    assert.equal(now.used, { cpu: '3', memory: '1Gi', pods: 7 });
+    assert.equal(now.tunnel, {
+      established: true,
+      pathVerified: false,
+      latestHandshake: '2026-01-01T00:00:00Z',
+    });
+    assert.equal(now.problems, [`${'x'.repeat(511)}…`, 'no answer of asker']);
+    const refused = (call: Promise<unknown>) =>
+      call.then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+    assert.ok(isProblem(await refused(consumer.client.getPeering('second')), 'no-peering'));
+    assert.ok(
+      isProblem(await refused(world().consumer('asker').client.getPeering()), 'signature-refused'),
+      'another key',
+    );
+    const early = world().consumer('asker', consumer.key, () => Date.now() - 3_600_000);
+    const skewed = await refused(early.client.getPeering());
+    assert.ok(isProblem(skewed, 'signature-refused'));
+    assert.is(skewed.document.errors?.[0]?.detail, 'ClockSkew');
+    assert.is((await world().raw('GET', '/v1/peering')).status, 401);
+  });
+
   test('a consumer ends its own peering, as often as it asks', async () => {
     const consumer = await peer(world(), 'leaver', 1);
     await peer(world(), 'stayer', 1);
@@ -228,6 +294,26 @@ function document(
     },
     key,
   );
+}
+
+function tunnelTo(remoteCluster: string): object {
+  return {
+    apiVersion,
+    kind: 'Tunnel',
+    metadata: { name: remoteCluster },
+    spec: {
+      remoteCluster,
+      consumer: false,
+      provider: true,
+      remotePodCIDRs: ['10.244.0.0/16'],
+      remoteExternalCIDR: '100.64.0.0/20',
+      remoteSlots: [],
+      remaps: [],
+      remoteRemaps: [],
+      mtu: 1420,
+      presharedKeyRevision: '1',
+    },
+  };
 }
 
 async function peer(world: World, clusterID: string, generation: number, key = newKey()): Promise<Consumer> {

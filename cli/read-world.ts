@@ -1,0 +1,41 @@
+/** Reads all of Hawser's objects that tell how this cluster's peerings are. */
+import type { RemoteCluster } from '../shared/api/clusters.ts';
+import type { KubernetesObject } from '../shared/api/meta.ts';
+import type { FabricNode, Tunnel } from '../shared/api/network.ts';
+import type { NamespaceOffloading } from '../shared/api/offloading.ts';
+import type { IncomingPeering, OutgoingPeering } from '../shared/api/peerings.ts';
+import { localCluster } from './cluster.ts';
+import { hawser, KubeError, type Kube, type Resource } from './kube.ts';
+import type { World } from './status-report.ts';
+
+/** What may not be read is left out, and said; without LocalCluster there is nothing to tell. */
+export async function readWorld(kube: Kube): Promise<World> {
+  const unreadable: string[] = [];
+  const list = <T extends KubernetesObject>(plural: string) =>
+    listAllowed<T>(kube, hawser(plural), unreadable);
+  const [self, remotes, outgoing, incoming, tunnels, fabricNodes, offloadings] = await Promise.all([
+    localCluster(kube),
+    list<RemoteCluster>('remoteclusters'),
+    list<OutgoingPeering>('outgoingpeerings'),
+    list<IncomingPeering>('incomingpeerings'),
+    list<Tunnel>('tunnels'),
+    list<FabricNode>('fabricnodes'),
+    list<NamespaceOffloading>('namespaceoffloadings'),
+  ]);
+  return { self, remotes, outgoing, incoming, tunnels, fabricNodes, offloadings, unreadable };
+}
+
+/** The list; none, with the reason added to `unreadable`, when this user may not see it. */
+export async function listAllowed<T extends KubernetesObject>(
+  kube: Kube,
+  resource: Resource,
+  unreadable: string[],
+): Promise<T[]> {
+  try {
+    return await kube.list<T>(resource);
+  } catch (error) {
+    if (!(error instanceof KubeError) || error.status !== 403) throw error;
+    unreadable.push(`${resource.plural}: ${error.message}`);
+    return [];
+  }
+}
