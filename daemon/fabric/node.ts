@@ -1,6 +1,6 @@
 /** A node's part in the fabric: watches the API, plans, and brings tunnel device, kernel and probes to the plan. */
 import { createHash } from 'node:crypto';
-import type { NodeSession } from '../../shared/api/network.ts';
+import type { HostProblem, NodeSession } from '../../shared/api/network.ts';
 import { ports, tunDevice } from '../../shared/names.ts';
 import { addressFamily } from '../../shared/net/cidr.ts';
 import type { Host } from '../host/index.ts';
@@ -19,6 +19,7 @@ import { Bell } from './bell.ts';
 import { runDevice } from './device-loop.ts';
 import { createEndpointResolver } from './endpoints.ts';
 import { HostKeeper } from './host-keeper.ts';
+import { watchHost, type FindHostProblems } from './host-watch.ts';
 import type { NodePlan } from './node-plan.ts';
 import { NodePlanner } from './node-planner.ts';
 import { createNodeSources, type NodeSources } from './node-sources.ts';
@@ -39,6 +40,8 @@ export interface NodeOptions {
   host: Host;
   /** Calls back when the kernel's state may have changed, until the signal is aborted. */
   monitor: (onChange: () => void, signal: AbortSignal) => Promise<void>;
+  /** What of the node is not Hawser's and may be in the way. */
+  hostProblems: FindHostProblems;
   /** Of the device that holds `nodeAddress`. */
   underlayMTU: (signal: AbortSignal) => Promise<number | undefined>;
   resolve: Resolve;
@@ -92,6 +95,7 @@ class NodeRole implements FabricNodeRole {
   #appliedDevice = '';
   #revision = '';
   #verdict: Prober['verdict'] = () => undefined;
+  #hostProblems: readonly HostProblem[] = [];
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -149,8 +153,18 @@ class NodeRole implements FabricNodeRole {
       prober.run(signal),
       resolver.run(signal),
       this.#options.monitor(() => this.#keeper.suspect(), signal),
+      this.#watchHost(signal),
     ]);
     await this.#leave();
+  }
+
+  #watchHost(signal: AbortSignal): Promise<void> {
+    const { hostProblems, clock, log } = this.#options;
+    const onTurn = (problems: readonly HostProblem[]) => {
+      this.#hostProblems = problems;
+      this.#statusBell.ring();
+    };
+    return watchHost({ find: hostProblems, plan: () => this.#plan?.host, onTurn, clock, log }, signal);
   }
 
   async #leave(): Promise<void> {
@@ -234,6 +248,7 @@ class NodeRole implements FabricNodeRole {
         endpoint: `${host}:${this.#port}`,
         heldSlot: slot,
         appliedRevision: this.#revision,
+        hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,
         version,
       },
       verdict: this.#verdict,

@@ -1,4 +1,6 @@
 export { createCommandRunner, CommandError, type RunCommand } from './command.ts';
+export { findForeignProblems } from './foreign-problems.ts';
+export { readParameter, type ReadParameter } from './foreign.ts';
 export { createHost, type Host, type HostReport } from './host.ts';
 export { monitorHost } from './monitor.ts';
 export { underlayMTU } from './underlay.ts';

@@ -3,7 +3,14 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { defaultNamespace, ports, tunDevice } from '../../shared/names.ts';
 import { createFabricNode, type FabricNodeRole } from '../fabric/node.ts';
-import { createCommandRunner, createHost, monitorHost, underlayMTU } from '../host/index.ts';
+import {
+  createCommandRunner,
+  createHost,
+  findForeignProblems,
+  monitorHost,
+  readParameter,
+  underlayMTU,
+} from '../host/index.ts';
 import {
   createKubeClient,
   createLog,
@@ -64,6 +71,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     }),
     host: createHost(run),
     monitor: (onChange, until) => monitorHost({ onChange, device: tunDevice }, until),
+    hostProblems: (tunnelled, until) => findForeignProblems(run, readParameter, tunnelled, until),
     underlayMTU: (until) => underlayMTU(run, nodeAddress, until),
     leavesForGood: (until) => daemonSetIsGone(kube, namespace, log, until),
     resolve: async (hostName) => (await lookup(hostName, { all: true })).map(({ address }) => address),

@@ -18,6 +18,7 @@ import {
   tenantFinalizer,
   tenantNamespaceOf,
 } from './names.ts';
+import { dnsFinding } from './name-resolution.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
 import { excess, shortage, shownUsage, nothing, type Usage } from './usage.ts';
 import type { Ledger, World } from './world.ts';
@@ -149,7 +150,7 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
         now: clock.now(),
         events,
         fields: { tenantNamespace: tenant, identitySecretName: identitySecret, used: shownUsage(used) },
-        findings: incomingFindings(peering, { revoked, problem, used }),
+        findings: [...incomingFindings(peering, { revoked, problem, used }), dnsFinding(world.dns.list())],
       },
       signal,
     );

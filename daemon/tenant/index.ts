@@ -68,6 +68,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
           const peering = world.peeringOfTenant(twin.metadata.namespace ?? '');
           return peering === undefined ? [] : [peering.metadata.name];
         }),
+        from(world.dns, () => world.incoming.list().map((peering) => peering.metadata.name)),
         ...listed(world.outgoing, world.remotes),
       ],
       reconcile: reconcileIncoming(context, world, ledger),

@@ -5,6 +5,7 @@ import type { ControllerContext } from '../kube/context.ts';
 import { keyOf, kind } from '../kube/refs.ts';
 import type { Namespace, Pod } from '../kube/types.ts';
 import { identitySecret, tenantNamespaceOf } from './names.ts';
+import { dnsNamespace, dnsService } from './name-resolution.ts';
 import { isFinished } from './real-pod.ts';
 import { addUsage, nothing, podUsage, type Usage } from './usage.ts';
 
@@ -31,6 +32,11 @@ export function createWorld(context: ControllerContext) {
         name: 'metadata',
         apply: ({ apiVersion, kind: name, metadata }) => ({ apiVersion, kind: name, metadata }),
       },
+    }),
+    /** Where the cluster's DNS answers. */
+    dns: informer(kind.endpointSlice, {
+      namespace: dnsNamespace,
+      labelSelector: `kubernetes.io/service-name=${dnsService}`,
     }),
     /** The peering that owns a tenant namespace. */
     peeringOfTenant(tenant: string): IncomingPeering | undefined {

@@ -1,0 +1,89 @@
+/** What of a node's kernel belongs to others and may be in the way of the tunnel's packets, as it is now. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RunCommand } from './command.ts';
+import { nftTable } from './constants.ts';
+import { isRecord, numberOf, readListing, recordsOf, textOf, type JSONRecord } from './tool-output.ts';
+
+export interface ForeignHost {
+  /** Kernel parameters by name; absent ones are not there. */
+  parameters: Readonly<Record<string, string>>;
+  chains: readonly BaseChain[];
+}
+
+/** A chain that the kernel calls by itself, of a table that is not Hawser's. */
+export interface BaseChain {
+  family: string;
+  table: string;
+  name: string;
+  /** `filter`, `nat`, `route` */
+  type: string;
+  hook: string;
+  priority: number;
+  policy: string;
+  /** Expressions of each rule, as nft writes them in JSON. */
+  rules: readonly (readonly JSONRecord[])[];
+}
+
+/** Reads a kernel parameter such as `net/ipv4/ip_forward`; undefined when there is none. */
+export type ReadParameter = (path: string) => Promise<string | undefined>;
+
+export const readParameter: ReadParameter = async (path) => {
+  try {
+    return (await readFile(join('/proc/sys', path), 'utf8')).trim();
+  } catch {
+    return undefined;
+  }
+};
+
+/** Hooks that forwarded packets pass. */
+const hooks: ReadonlySet<string> = new Set(['prerouting', 'forward', 'postrouting']);
+/** More are not read: a node has a dozen. */
+const chainLimit = 64;
+
+/** Parameters that decide about the tunnel's packets. */
+export function parametersFor(device: string): string[] {
+  return ['net/ipv4/ip_forward', 'net/ipv4/conf/all/rp_filter', `net/ipv4/conf/${device}/rp_filter`];
+}
+
+/** Reads it. What cannot be read is left out: this is for people, and nothing depends on it. */
+export async function observeForeign(
+  run: RunCommand,
+  read: ReadParameter,
+  device: string,
+  signal: AbortSignal,
+): Promise<ForeignHost> {
+  const parameters: Record<string, string> = {};
+  for (const path of parametersFor(device)) {
+    const value = await read(path);
+    if (value !== undefined) parameters[path] = value;
+  }
+  const answer = await run('nft', ['-j', 'list', 'chains'], { signal });
+  if (answer.code !== 0) return { parameters, chains: [] };
+  const listed = readListing(answer.stdout)
+    .flatMap(({ chain }) => (isRecord(chain) ? [chain] : []))
+    .filter((chain) => hooks.has(textOf(chain['hook']) ?? ''))
+    .filter((chain) => !(chain['family'] === 'inet' && chain['table'] === nftTable))
+    .slice(0, chainLimit);
+  const chains: BaseChain[] = [];
+  for (const chain of listed) {
+    const [family, table, name] = [chain['family'], chain['table'], chain['name']].map(
+      (each) => textOf(each) ?? '',
+    ) as [string, string, string];
+    const content = await run('nft', ['-j', 'list', 'chain', family, table, name], { signal });
+    if (content.code !== 0) continue;
+    chains.push({
+      family,
+      table,
+      name,
+      type: textOf(chain['type']) ?? '',
+      hook: textOf(chain['hook']) ?? '',
+      priority: numberOf(chain['prio']) ?? 0,
+      policy: textOf(chain['policy']) ?? 'accept',
+      rules: readListing(content.stdout).flatMap(({ rule }) =>
+        isRecord(rule) ? [recordsOf(rule['expr'])] : [],
+      ),
+    });
+  }
+  return { parameters, chains };
+}

@@ -1,0 +1,31 @@
+/** Whether pods in twins can look up names, by what the cluster says of its DNS. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { EndpointSlice } from '../../../daemon/kube/types.ts';
+import { dnsFinding } from '../../../daemon/tenant/name-resolution.ts';
+
+const slice = (...ready: (boolean | undefined)[]): EndpointSlice => ({
+  apiVersion: 'discovery.k8s.io/v1',
+  kind: 'EndpointSlice',
+  metadata: { name: 'kube-dns-x' },
+  addressType: 'IPv4',
+  endpoints: ready.map((each) => ({
+    addresses: ['10.244.0.2'],
+    ...(each !== undefined && { conditions: { ready: each } }),
+  })),
+});
+
+test('one ready endpoint is enough, and where nothing is known nothing is claimed', () => {
+  const cases: [EndpointSlice[], string][] = [
+    [[], 'NoClusterDNS'],
+    [[slice()], 'NoReadyEndpoint'],
+    [[slice(false, false)], 'NoReadyEndpoint'],
+    [[slice(false), slice(false, true)], 'DNSReady'],
+    [[slice(undefined)], 'DNSReady'],
+    // Services without endpoints have slices in which the list is null.
+    [[{ ...slice(), endpoints: null as never }], 'NoReadyEndpoint'],
+  ];
+  for (const [slices, reason] of cases) assert.is(dnsFinding(slices).reason, reason);
+});
+
+test.run();
