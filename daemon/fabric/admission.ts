@@ -14,7 +14,7 @@ export const groups = {
   answering: 1 << 0,
   /** The remote's pods and nodes ↔ pods here that run for it. */
   providing: 1 << 1,
-  /** Own pods and nodes ↔ own pods that run there. */
+  /** Own pods, wherever they run, and own nodes ↔ own pods that run there. */
   consuming: 1 << 2,
   /** Declared ranges ↔ declared ranges. */
   open: 1 << 3,
@@ -54,17 +54,20 @@ export interface TwinPod {
   remoteCluster: string;
 }
 
-/**
- * Admission of one remote cluster.
- *
- * @param twinPods pods here that run for a remote, any remote
- * @param offloaded addresses, in this cluster's terms, of own pods that run on that remote
- */
+export interface AdmittedPods {
+  /** Pods here that run for a remote, any remote. */
+  twinPods: readonly TwinPod[];
+  /** Addresses, in this cluster's terms, of own pods that run on that remote. */
+  offloaded: readonly string[];
+  /** Addresses lent to that remote: own pods that run at others. */
+  lent: readonly string[];
+}
+
+/** Admission of one remote cluster. */
 export function planAdmission(
   world: World,
   tunnel: WorldTunnel,
-  twinPods: readonly TwinPod[],
-  offloaded: readonly string[],
+  { twinPods, offloaded, lent }: AdmittedPods,
 ): Admission {
   const local = new Side();
   const remote = new Side();
@@ -90,6 +93,7 @@ export function planAdmission(
   }
   if (tunnel.consumer) {
     for (const prefix of world.cluster.podCIDRs) local.add(prefix, groups.consuming);
+    for (const address of lent) local.add(hostRange(address), groups.consuming);
     for (const address of offloaded) {
       const real = toReal(tunnel.remaps, address);
       if (real !== undefined) remote.add(hostRange(real), groups.consuming);

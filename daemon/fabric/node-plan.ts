@@ -7,10 +7,11 @@ import { toMapped } from '../../shared/net/address-mapping.ts';
 import { probeAddress } from '../../shared/net/external-cidr.ts';
 import { ports, tunDevice } from '../../shared/names.ts';
 import type { HostAddress, HostPlan, HostRoute } from '../host/plan.ts';
+import { lentRevision } from './lent-addresses.ts';
 import { isEndpoint, isTunnelKey } from './wire-text.ts';
 import type { TwinPod } from './admission.ts';
 import type { DevicePeer, DeviceRoute } from './ports.ts';
-import { keepaliveSeconds, planRemotePeers } from './remote-peers.ts';
+import { keepaliveSeconds, offloadedPods, planRemotePeers, type PeersOfRemotes } from './remote-peers.ts';
 import { placeTunnels, type PlacedTunnel } from './remote-ranges.ts';
 import type { World, WorldNode } from './world.ts';
 
@@ -25,6 +26,8 @@ export interface NodePlan {
   probes: ProbePlan;
   /** Peer's public key → what it is; for status. */
   remotePeers: ReadonlyMap<string, { remoteCluster: string; slot: string }>;
+  /** Names the lent addresses that were asked for. */
+  lentRevision: string;
   /** What is left out, and why: one sentence each. */
   warnings: string[];
 }
@@ -118,10 +121,20 @@ export function planNode(world: World): NodePlan {
     ...readRanges(world.cluster.serviceCIDRs),
     ...tunnels.flatMap(({ mapped }) => readRanges(mapped)),
   ];
+  const ofRemotes: PeersOfRemotes = {
+    world,
+    twinPods,
+    offloaded: offloadedPods(world),
+    unreachable,
+    lanMTU,
+    peers,
+    remotePeers,
+    warnings,
+  };
   for (const { tunnel, mapped } of tunnels) {
     let targets = gateways;
     if (holdsSlot) {
-      targets = planRemotePeers(world, tunnel, twinPods, peers, remotePeers, unreachable, lanMTU, warnings);
+      targets = planRemotePeers(ofRemotes, tunnel);
       // What another gateway of this cluster took from the remote comes by way of it: it is let in, and never sent back.
       if (targets.length > 0) targets = [...targets, ...gateways];
     }
@@ -146,6 +159,7 @@ export function planNode(world: World): NodePlan {
       targets: holdsSlot ? planProbes(node, reachable) : [],
     },
     remotePeers,
+    lentRevision: lentRevision(world.lentAddresses),
     warnings,
   };
 }

@@ -86,6 +86,7 @@ export class NodePlanner {
           twinNamespaces: gateway?.twinNamespaces.list() ?? [],
           incomingPeerings: gateway?.incomingPeerings.list() ?? [],
           outgoingPeerings: gateway?.outgoingPeerings.list() ?? [],
+          lentAddresses: gateway?.lentAddresses.list() ?? [],
         },
         {
           name: nodeName,

@@ -1,6 +1,6 @@
 /** What a node watches: little, unless it holds a slot. Then it must know every pod of the cluster. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
-import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
+import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { secrets } from '../../shared/names.ts';
@@ -43,6 +43,7 @@ export interface GatewaySources {
   twinNamespaces: Informer<TwinNamespace>;
   incomingPeerings: Informer<IncomingPeering>;
   outgoingPeerings: Informer<OutgoingPeering>;
+  lentAddresses: Informer<LentAddress>;
   tunnelKeys: Informer<Secret>;
   slotKey: Informer<Secret>;
 }
@@ -128,6 +129,10 @@ export function createNodeSources(
           twinNamespaces: start(kind.twinNamespace, {}, until),
           incomingPeerings: start(kind.incomingPeering, {}, until),
           outgoingPeerings: start(kind.outgoingPeering, {}, until),
+          lentAddresses: start(kind.lentAddress, {}, until, ({ spec, metadata }) => [
+            spec,
+            metadata.deletionTimestamp,
+          ]),
           tunnelKeys: start(kind.secret, one(secrets.tunnelKeys), until, ({ data }) => data),
           slotKey: start(kind.secret, one(secrets.slot(slot)), until, ({ data }) => data),
         },
@@ -144,6 +149,7 @@ export function createNodeSources(
         gateway.sources.twinNamespaces,
         gateway.sources.incomingPeerings,
         gateway.sources.outgoingPeerings,
+        gateway.sources.lentAddresses,
         gateway.sources.tunnelKeys,
         gateway.sources.slotKey,
       ].every((informer) => informer.hasSynced),

@@ -249,6 +249,7 @@ class NodeRole implements FabricNodeRole {
         heldSlot: slot,
         appliedRevision: this.#revision,
         hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,
+        lentRevision: slot === undefined ? undefined : this.#plan.lentRevision,
         version,
       },
       verdict: this.#verdict,

@@ -1,10 +1,11 @@
 /** From the API's objects to the plain values of a node's plan. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
-import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
+import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import type { Pod } from '../kube/index.ts';
+import { usableLentAddresses } from './lent-addresses.ts';
 import { addressOf } from './wire-text.ts';
 import type { World, WorldNode, WorldPod, WorldTunnel } from './world.ts';
 
@@ -16,6 +17,7 @@ export interface WorldObjects {
   twinNamespaces: readonly TwinNamespace[];
   incomingPeerings: readonly IncomingPeering[];
   outgoingPeerings: readonly OutgoingPeering[];
+  lentAddresses: readonly LentAddress[];
 }
 
 export type EndpointOf = (slot: { publicKey: string; endpoints: readonly string[] }) => string | undefined;
@@ -69,6 +71,7 @@ export function readWorld(
         .filter((peering) => !realNodes.has(peering.spec.nodeName))
         .map((peering) => [peering.spec.nodeName, peering.spec.remoteCluster]),
     ),
+    lentAddresses: usableLentAddresses(objects.lentAddresses),
   };
 }
 

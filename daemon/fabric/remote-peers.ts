@@ -1,9 +1,10 @@
 /** The slots of a remote cluster as peers of the tunnel device: keys, translation, admission. Pure. */
-import { anyContains, type Range } from '../../shared/net/cidr.ts';
+import { anyContains, hostRange, type Range } from '../../shared/net/cidr.ts';
+import { isLentAddress } from '../../shared/net/external-cidr.ts';
 import { planAdmission, type TwinPod } from './admission.ts';
 import type { DevicePeer } from './ports.ts';
 import { addressOf, isEndpoint, isTunnelKey } from './wire-text.ts';
-import type { World, WorldTunnel } from './world.ts';
+import type { World, WorldLentAddress, WorldTunnel } from './world.ts';
 
 /**
  * A peer behind a NAT or a firewall stays reachable (WireGuard's manual, "NAT and Firewall Traversal Persistence"); and
@@ -11,24 +12,33 @@ import type { World, WorldTunnel } from './world.ts';
  */
 export const keepaliveSeconds = 25;
 
+/** What the peers of all remotes are planned from, and where they go. */
+export interface PeersOfRemotes {
+  world: World;
+  twinPods: readonly TwinPod[];
+  offloaded: OffloadedPods;
+  /** Where no endpoint can be. */
+  unreachable: readonly Range[];
+  lanMTU: number;
+  peers: Map<string, DevicePeer>;
+  remotePeers: Map<string, { remoteCluster: string; slot: string }>;
+  warnings: string[];
+}
+
 /** Adds a remote's slots as peers; returns their keys. */
 export function planRemotePeers(
-  world: World,
+  { world, twinPods, offloaded, unreachable, lanMTU, peers, remotePeers, warnings }: PeersOfRemotes,
   tunnel: WorldTunnel,
-  twinPods: readonly TwinPod[],
-  peers: Map<string, DevicePeer>,
-  remotePeers: Map<string, { remoteCluster: string; slot: string }>,
-  unreachable: readonly Range[],
-  lanMTU: number,
-  warnings: string[],
 ): string[] {
   const { presharedKey } = tunnel;
   if (presharedKey === undefined) return [];
-  const offloaded = world.pods
-    .filter((pod) => world.virtualNodes.get(pod.node) === tunnel.remoteCluster)
-    .flatMap((pod) => pod.addresses);
-  const admission = planAdmission(world, tunnel, twinPods, offloaded);
-  const translation = planTranslation(tunnel);
+  const lent = lentTo(world, tunnel, offloaded);
+  const admission = planAdmission(world, tunnel, {
+    twinPods,
+    offloaded: offloaded.at(tunnel.remoteCluster),
+    lent: lent.map(({ address }) => address),
+  });
+  const translation = planTranslation(tunnel, lent);
   const targets: string[] = [];
   for (const slot of tunnel.slots) {
     // One entry that the device refuses would make it refuse the whole configuration, everybody's.
@@ -66,16 +76,74 @@ export function planRemotePeers(
   return targets;
 }
 
-/** Leaving: the names used here → the remote's own. Entering: the remote's own → the names used here. */
-function planTranslation(tunnel: WorldTunnel): NonNullable<DevicePeer['translation']> {
+/** Own pods that run at remotes, by their addresses in this cluster's terms. */
+export interface OffloadedPods {
+  /** Those that run there. */
+  at(remoteCluster: string): readonly string[];
+  /** Where the pod of that address runs. */
+  remoteOf(address: string): string | undefined;
+}
+
+/** A remote's pod is none of this cluster's own, whatever node it has. */
+export function offloadedPods(world: World): OffloadedPods {
+  const byRemote = new Map<string, string[]>();
+  const byAddress = new Map<string, string>();
+  for (const pod of world.pods) {
+    const remote = world.virtualNodes.get(pod.node);
+    if (remote === undefined || world.twins.has(pod.namespace)) continue;
+    for (const address of pod.addresses) {
+      const there = byRemote.get(remote);
+      if (there === undefined) byRemote.set(remote, [address]);
+      else there.push(address);
+      byAddress.set(address, remote);
+    }
+  }
+  return {
+    at: (remoteCluster) => byRemote.get(remoteCluster) ?? [],
+    remoteOf: (address) => byAddress.get(address),
+  };
+}
+
+/** The lent addresses that a remote may use: each stands for a pod that runs, now, at another one. */
+function lentTo(world: World, tunnel: WorldTunnel, offloaded: OffloadedPods): WorldLentAddress[] {
+  const { externalCIDR } = world.cluster;
+  if (!tunnel.consumer || externalCIDR === undefined) return [];
+  const [addresses, targets] = [new Set<string>(), new Set<string>()];
+  return world.lentAddresses.filter(({ address, target, remoteClusters }) => {
+    if (!remoteClusters.includes(tunnel.remoteCluster)) return false;
+    const where = offloaded.remoteOf(target);
+    if (where === undefined || where === tunnel.remoteCluster) return false;
+    // What two claim belongs to the first: a mapping that is not one to one has no way back.
+    if (!isLentAddress(externalCIDR, address) || addresses.has(address) || targets.has(target)) return false;
+    addresses.add(address);
+    targets.add(target);
+    return true;
+  });
+}
+
+/**
+ * Leaving: the names used here → the remote's own; a pod that runs elsewhere → the address lent to it. Entering: the
+ * remote's own → the names used here; a lent address → whom it stands for.
+ */
+function planTranslation(
+  tunnel: WorldTunnel,
+  lent: readonly WorldLentAddress[],
+): NonNullable<DevicePeer['translation']> {
   const changed = tunnel.remaps.filter((remap) => remap.real !== remap.mapped);
+  const lending = lent.map(({ address, target }) => ({
+    lent: hostRange(address),
+    target: hostRange(target),
+  }));
   return {
     in: {
       source: changed
         .filter((remap) => remap.state === 'InUse')
         .map(({ real, mapped }) => ({ from: real, to: mapped })),
-      destination: [],
+      destination: lending.map((each) => ({ from: each.lent, to: each.target })),
     },
-    out: { source: [], destination: changed.map(({ real, mapped }) => ({ from: mapped, to: real })) },
+    out: {
+      source: lending.map((each) => ({ from: each.target, to: each.lent })),
+      destination: changed.map(({ real, mapped }) => ({ from: mapped, to: real })),
+    },
   };
 }

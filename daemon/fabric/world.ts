@@ -53,6 +53,14 @@ export interface WorldPod {
   addresses: readonly string[];
 }
 
+/** An address of the external CIDR that stands, for these remotes, for an own pod that runs at another one. */
+export interface WorldLentAddress {
+  address: string;
+  /** In this cluster's terms. */
+  target: string;
+  remoteClusters: readonly string[];
+}
+
 export interface World {
   node: WorldNode & {
     /** MTU of the path to the cluster's other nodes. */
@@ -73,4 +81,6 @@ export interface World {
   twins: ReadonlyMap<string, string>;
   /** Virtual nodes of this cluster: node name → remote cluster. */
   virtualNodes: ReadonlyMap<string, string>;
+  /** Those that are in use. */
+  lentAddresses: readonly WorldLentAddress[];
 }

@@ -1,5 +1,6 @@
 /** Addresses of endpoints in the terms of the provider that gets them. Pure. */
-import type { Tunnel } from '../../shared/api/network.ts';
+import type { LentAddress, Tunnel } from '../../shared/api/network.ts';
+import { isTrue } from '../../shared/conditions.ts';
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
 import { anyContains, tryParseRange } from '../../shared/net/cidr.ts';
 
@@ -8,19 +9,40 @@ export type Translate = (address: string) => string | undefined;
 
 /**
  * A pod offloaded to this very provider has its real address there; a pod of this cluster has the address by which the
- * provider knows it. A pod at a third cluster has none yet, and what lies outside of all ranges never will.
+ * provider knows it; a pod at a third cluster the address that is lent to it, once that works. What lies outside of all
+ * ranges cannot be reached.
  *
  * @param tunnel to the provider
  * @param others tunnels to all other remotes
  */
-export function translatorFor(tunnel: Tunnel, others: readonly Tunnel[]): Translate {
+export function translatorFor(
+  tunnel: Tunnel,
+  others: readonly Tunnel[],
+  lentAddresses: readonly LentAddress[],
+): Translate {
+  const { remoteCluster, remaps, remoteRemaps } = tunnel.spec;
   const elsewhere = others.flatMap((other) =>
     other.spec.remaps.flatMap((remap) => tryParseRange(remap.mapped) ?? []),
   );
+  const lent = new Map(
+    lentAddresses
+      .filter((each) => mayUse(each, remoteCluster))
+      .map(({ spec }) => [spec.target, spec.address] as const),
+  );
   return (address) => {
-    const there = toReal(tunnel.spec.remaps, address);
+    const there = toReal(remaps, address);
     if (there !== undefined) return there;
-    if (anyContains(elsewhere, address)) return undefined;
-    return toMapped(tunnel.spec.remoteRemaps, address);
+    const own = anyContains(elsewhere, address) ? lent.get(address) : address;
+    return own === undefined ? undefined : toMapped(remoteRemaps, own);
   };
+}
+
+/** Whether a provider can be told of it: before it works, or once its pod is gone, calls would be lost. */
+function mayUse({ metadata, spec, status }: LentAddress, remoteCluster: string): boolean {
+  return (
+    metadata.deletionTimestamp === undefined &&
+    spec.drainingSince === undefined &&
+    spec.remoteClusters.includes(remoteCluster) &&
+    isTrue(status?.conditions, 'Programmed')
+  );
 }

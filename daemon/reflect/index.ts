@@ -1,5 +1,6 @@
 /** Carries to each twin what its pods use: ConfigMaps, Secrets, Services and their endpoints. */
-import type { Tunnel } from '../../shared/api/network.ts';
+import type { LentAddress, Tunnel } from '../../shared/api/network.ts';
+import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import {
   from,
@@ -44,6 +45,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
   const pods = virtualPods(context);
   const peerings = context.informer(kind.outgoingPeering);
   const tunnels = context.informer(kind.tunnel);
+  const lentAddresses = context.informer(kind.lentAddress);
   const namespaces = context.informer(kind.namespace);
   const localClusters = context.informer(kind.localCluster);
   const changed = triggers();
@@ -106,6 +108,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
       pods.listOn(peering.spec.nodeName).filter((pod) => pod.metadata.namespace === namespace),
       tunnel,
       tunnels.list().filter((each) => each !== tunnel),
+      lentAddresses.list(),
     );
     const present = there.flatMap((informer) => informer.list());
     // Without a tunnel there is no telling how endpoints are called there: they stay as they are.
@@ -173,6 +176,15 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
       sources: [
         changed,
         fromAspect(tunnels, (tunnel) => [tunnel.spec.remaps, tunnel.spec.remoteRemaps], allKeys),
+        fromAspect(
+          lentAddresses,
+          ({ spec, status, metadata }) => [
+            spec,
+            findCondition(status?.conditions, 'Programmed')?.status,
+            metadata.deletionTimestamp,
+          ],
+          ({ spec }) => keysOf(spec.pod.namespace),
+        ),
         from(localClusters, allKeys),
         from(namespaces, (namespace: Namespace) => keysOf(namespace.metadata.name)),
         fromVirtualPods(pods, (pod) => keysOf(pod.metadata.namespace)),
@@ -210,13 +222,14 @@ function wish(
   pods: Parameters<typeof usedBy>[0],
   tunnel: Tunnel | undefined,
   others: readonly Tunnel[],
+  lentAddresses: readonly LentAddress[],
 ): Reflected[] {
   const used = usedBy(pods);
   const live = <T extends AnyObject>(informer: Informer<T>): T[] =>
     informer.listIn(target.source).filter((each) => each.metadata.deletionTimestamp === undefined);
   const services = live(here.services).flatMap((service) => reflectedService(service, target) ?? []);
   const names = new Set(services.map((service) => service.metadata.name));
-  const translate = tunnel === undefined ? undefined : translatorFor(tunnel, others);
+  const translate = tunnel === undefined ? undefined : translatorFor(tunnel, others, lentAddresses);
   return [
     ...live(here.configMaps)
       .filter((each) => used.configMaps.has(each.metadata.name))

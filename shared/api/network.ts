@@ -7,6 +7,7 @@ import {
   hostPort,
   key32,
   label,
+  objectName,
   observedGeneration,
   prefix,
   type HawserObject,
@@ -129,6 +130,7 @@ export const fabricNode = {
     endpoint: hostPort.optional().describe('Where the cluster’s other nodes reach it'),
     heldSlot: label.optional().describe('Slot that this node serves now'),
     appliedRevision: z.string().max(64).optional(),
+    lentRevision: z.string().max(64).optional().describe('Names the lent addresses that it translates'),
     sessions: z.array(nodeSession).max(1024).optional(),
     features: z.record(z.string().max(64), z.string().max(128)).optional(),
     hostProblems: z
@@ -155,19 +157,33 @@ export const lentAddress = {
   singular: 'lentaddress',
   shortNames: ['la'],
   scope: 'Cluster',
-  description: 'An address of the external CIDR that stands for something that is not a pod of this cluster.',
+  description:
+    'An address of the external CIDR that stands for a pod of this cluster which runs at a provider, for other providers.',
   spec: z.object({
     address: z.string().max(45),
     target: z.string().max(45).describe('In this cluster’s terms'),
     remoteClusters: z.array(clusterID).max(128).describe('Who may use it'),
+    pod: z
+      .object({ namespace: label, name: objectName, uid: z.string().min(1).max(64) })
+      .describe('Whose it is; it goes with the pod'),
+    drainingSince: dateTime
+      .optional()
+      .describe('The pod is gone: nobody may use the address, and for a while nobody else is given it'),
   }),
   status: z.object({ observedGeneration, conditions }),
   columns: [
     { name: 'Address', type: 'string', jsonPath: '.spec.address' },
     { name: 'Target', type: 'string', jsonPath: '.spec.target' },
+    { name: 'For', type: 'string', jsonPath: '.spec.remoteClusters[*]' },
+    { name: 'Pod', type: 'string', jsonPath: '.spec.pod.name' },
     { name: 'Programmed', type: 'string', jsonPath: '.status.conditions[?(@.type=="Programmed")].status' },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
   ],
-  validations: [],
+  validations: [
+    {
+      rule: '!has(oldSelf.spec) || self.spec.address == oldSelf.spec.address && self.spec.pod.uid == oldSelf.spec.pod.uid',
+      message: 'address and pod never change; another pod gets another LentAddress',
+    },
+  ],
 } satisfies Kind;
 export type LentAddress = HawserObject<typeof lentAddress>;

@@ -6,6 +6,7 @@ import {
   parseRange,
   rangeSize,
   tryParseRange,
+  type Range,
 } from './cidr.ts';
 import { spreadHash } from './hash.ts';
 import { externalOffsets } from '../names.ts';
@@ -44,7 +45,8 @@ export function probeAddress(externalCIDR: string): string {
 }
 
 /**
- * Gives every node an address of the external CIDR: the first free one from offset 16. A node keeps what it has.
+ * Gives every node an address of the external CIDR: the first free one from offset 16, in the half that is not lent. A
+ * node keeps what it has.
  *
  * @param nodes names of the nodes that need one, in any order
  * @param stored what was given before; an address outside the CIDR or held twice is given anew
@@ -63,11 +65,11 @@ export function allocateNodeAddresses(
     const address = stored.get(node);
     const offset = address === undefined ? undefined : offsetOf(range, address);
     if (offset === undefined || offset < BigInt(externalOffsets.firstNode) || taken.has(offset)) continue;
+    if (offset >= firstLentOffset(range)) continue;
     taken.add(offset);
     result.set(node, addressAt(range, offset));
   }
-  // The last address of an IPv4 range is left out: some systems take it for a broadcast address.
-  const end = rangeSize(range) - (range.family === 4 ? 1n : 0n);
+  const end = min(firstLentOffset(range), endOf(range));
   let next = BigInt(externalOffsets.firstNode);
   for (const node of sorted) {
     if (result.has(node)) continue;
@@ -78,3 +80,61 @@ export function allocateNodeAddresses(
   }
   return result;
 }
+
+/**
+ * Gives everything that needs one a lent address: the first free one of the external CIDR's upper half. What has one
+ * keeps it.
+ *
+ * @param wanted keys of what needs one, older ones first
+ * @param stored what was given before, also to what does not need it any more; an address outside is given anew
+ * @returns addresses by key of `wanted`; keys for which nothing is left are not in it
+ */
+export function allocateLentAddresses(
+  externalCIDR: string,
+  wanted: readonly string[],
+  stored: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const range = parseRange(externalCIDR);
+  const [first, end] = [firstLentOffset(range), endOf(range)];
+  const taken = new Set<bigint>();
+  const held = new Map<string, bigint>();
+  for (const [key, address] of stored) {
+    const offset = offsetOf(range, address);
+    if (offset === undefined || offset < first || offset >= end || taken.has(offset)) continue;
+    taken.add(offset);
+    held.set(key, offset);
+  }
+  const result = new Map<string, string>();
+  let next = first;
+  for (const key of new Set(wanted)) {
+    let offset = held.get(key);
+    if (offset === undefined) {
+      while (taken.has(next)) next++;
+      if (next >= end) continue;
+      offset = next;
+      taken.add(offset);
+    }
+    result.set(key, addressAt(range, offset));
+  }
+  return result;
+}
+
+/** Whether an address lies where addresses are lent. */
+export function isLentAddress(externalCIDR: string, address: string): boolean {
+  const range = parseRange(externalCIDR);
+  const offset = offsetOf(range, address);
+  return offset !== undefined && offset >= firstLentOffset(range) && offset < endOf(range);
+}
+
+/** The upper half is for lending; a range that is hardly large enough for nodes lends nothing. */
+function firstLentOffset(range: Range): bigint {
+  const size = rangeSize(range);
+  return size >= 64n ? size / 2n : size;
+}
+
+/** The last address of an IPv4 range is left out: some systems take it for a broadcast address. */
+function endOf(range: Range): bigint {
+  return rangeSize(range) - (range.family === 4 ? 1n : 0n);
+}
+
+const min = (one: bigint, other: bigint) => (one < other ? one : other);

@@ -128,6 +128,7 @@ const objects: WorldObjects = {
   twinNamespaces: [],
   incomingPeerings: [],
   outgoingPeerings: [],
+  lentAddresses: [],
 };
 const gateway = { name: 'n2', address: '192.0.2.2', publicKey: keyOf('slot'), underlayMTU: 1500, slot: '0' };
 const node = { name: 'n1', address: '192.0.2.1', publicKey: keyOf('n1'), underlayMTU: 1500 };

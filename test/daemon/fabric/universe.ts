@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { planNode, type NodePlan } from '../../../daemon/fabric/node-plan.ts';
-import type { World, WorldNode, WorldPod, WorldTunnel } from '../../../daemon/fabric/world.ts';
+import type {
+  World,
+  WorldLentAddress,
+  WorldNode,
+  WorldPod,
+  WorldTunnel,
+} from '../../../daemon/fabric/world.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
+import { allocateLentAddresses } from '../../../shared/net/external-cidr.ts';
 import { defaultRemapPools, planRemaps, uniqueLocalPool, type Remap } from '../../../shared/net/remapping.ts';
 import { EngineModel, type ModelDevice } from './engine-model.ts';
 
@@ -25,6 +32,8 @@ export interface Universe {
   clusters: UniverseCluster[];
   peerings: UniversePeering[];
   open?: boolean;
+  /** What a cluster lends instead of what it should. */
+  lent?: ReadonlyMap<string, WorldLentAddress[]>;
 }
 
 export interface PlannedCluster {
@@ -32,6 +41,8 @@ export interface PlannedCluster {
   plans: Map<string, NodePlan>;
   worlds: Map<string, World>;
   remaps: Map<string, Remap[]>;
+  /** What it lends, as planned from its pods. */
+  lent: WorldLentAddress[];
 }
 
 /** A well-formed public key that says whose it is. */
@@ -128,7 +139,14 @@ export function planUniverse(universe: Universe): {
         presharedKey: new Uint8Array(32).fill(7),
       };
     });
-    const planned: PlannedCluster = { description: cluster, plans: new Map(), worlds: new Map(), remaps };
+    const lent = planLent(cluster, universe, remaps);
+    const planned: PlannedCluster = {
+      description: cluster,
+      plans: new Map(),
+      worlds: new Map(),
+      remaps,
+      lent,
+    };
     for (const node of nodes) {
       const world: World = {
         node: { ...node, underlayMTU: 1500 },
@@ -143,6 +161,7 @@ export function planUniverse(universe: Universe): {
         pods: [...ownPods, ...offloaded],
         twins: new Map(universe.clusters.map(({ id }) => [`twin-${id}`, id])),
         virtualNodes: new Map(universe.clusters.map(({ id }) => [`virtual-${id}`, id])),
+        lentAddresses: universe.lent?.get(cluster.id) ?? lent,
       };
       const plan = planNode(world);
       planned.plans.set(node.name, plan);
@@ -152,4 +171,30 @@ export function planUniverse(universe: Universe): {
     clusters.set(cluster.id, planned);
   });
   return { clusters, model: new EngineModel(devices) };
+}
+
+/** Every own pod that runs at one provider has an address for all others. */
+function planLent(
+  cluster: UniverseCluster,
+  universe: Universe,
+  remaps: ReadonlyMap<string, Remap[]>,
+): WorldLentAddress[] {
+  const providers = universe.peerings
+    .filter(({ consumer }) => consumer === cluster.id)
+    .map(({ provider }) => provider);
+  const targets = universe.clusters.flatMap((remote) =>
+    remote.pods
+      .filter(({ consumer }) => consumer === cluster.id && providers.includes(remote.id))
+      .flatMap(({ addresses }) => toMapped(remaps.get(remote.id) ?? [], addresses[0] ?? '') ?? [])
+      .map((target) => ({ target, remoteClusters: providers.filter((id) => id !== remote.id) })),
+  );
+  const addresses = allocateLentAddresses(
+    cluster.externalCIDR,
+    targets.map(({ target }) => target),
+    new Map(),
+  );
+  return targets.flatMap(({ target, remoteClusters }) => {
+    const address = addresses.get(target);
+    return address === undefined || remoteClusters.length === 0 ? [] : [{ address, target, remoteClusters }];
+  });
 }

@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Tunnel } from '../../../shared/api/network.ts';
+import type { LentAddress, Tunnel } from '../../../shared/api/network.ts';
 import type { EndpointSlice, Pod, Service } from '../../../daemon/kube/index.ts';
 import { translatorFor } from '../../../daemon/reflect/addresses.ts';
 import {
@@ -100,21 +100,56 @@ test('Services lose what would open the provider', () => {
   assert.is(reflectedService(own, { ...target, source: 'default' }), undefined);
 });
 
-const tunnel = (remaps: [string, string][], remoteRemaps: [string, string][] = []) =>
+const tunnel = (remoteCluster: string, remaps: [string, string][], remoteRemaps: [string, string][] = []) =>
   ({
     spec: {
+      remoteCluster,
       remaps: remaps.map(([real, mapped]) => ({ real, mapped, state: 'InUse' })),
       remoteRemaps: remoteRemaps.map(([real, mapped]) => ({ real, mapped })),
     },
   }) as unknown as Tunnel;
-const farm = tunnel([['10.244.0.0/16', '10.128.0.0/16']], [['10.244.0.0/16', '10.200.0.0/16']]);
-const barn = tunnel([['10.244.0.0/16', '10.129.0.0/16']]);
+const farm = tunnel(
+  'farm',
+  [['10.244.0.0/16', '10.128.0.0/16']],
+  [
+    ['10.244.0.0/16', '10.200.0.0/16'],
+    ['100.64.16.0/20', '100.70.16.0/20'],
+  ],
+);
+const barn = tunnel('barn', [['10.244.0.0/16', '10.129.0.0/16']]);
 test('addresses in the provider’s terms', () => {
-  const translate = translatorFor(farm, [barn]);
+  const translate = translatorFor(farm, [barn], []);
   assert.is(translate('10.128.3.4'), '10.244.3.4', 'a pod that runs there');
   assert.is(translate('10.244.1.2'), '10.200.1.2', 'a pod of this cluster');
   assert.is(translate('10.129.1.2'), undefined, 'a pod at a third cluster');
   assert.is(translate('192.168.0.1'), undefined, 'a host');
+});
+
+test('a pod at a third cluster is called by what is lent to the provider, while that works', () => {
+  const lent = (changes: Partial<LentAddress['spec']> = {}, programmed: 'True' | 'False' = 'True') =>
+    ({
+      metadata: { name: 'lent-100-64-24-0' },
+      spec: {
+        address: '100.64.24.0',
+        target: '10.129.1.2',
+        remoteClusters: ['farm'],
+        pod: { namespace: 'shop', name: 'p', uid: 'u' },
+        ...changes,
+      },
+      status: { conditions: [{ type: 'Programmed', status: programmed }] },
+    }) as unknown as LentAddress;
+  const cases: [string, LentAddress[], string | undefined][] = [
+    ['in the provider’s terms', [lent()], '100.70.24.0'],
+    ['not before it works', [lent({}, 'False')], undefined],
+    ['not what is lent to another', [lent({ remoteClusters: ['mill'] })], undefined],
+    ['not what drains', [lent({ drainingSince: '2026-01-01T00:00:00Z' })], undefined],
+    ['not another pod’s', [lent({ target: '10.129.1.3' })], undefined],
+    ['not what the provider has no name for', [lent({ address: '100.65.0.1' })], undefined],
+  ];
+  for (const [what, list, expected] of cases) {
+    assert.is(translatorFor(farm, [barn], list)('10.129.1.2'), expected, what);
+    assert.is(translatorFor(farm, [barn], list)('10.128.3.4'), '10.244.3.4', 'others as ever');
+  }
 });
 
 const slice: EndpointSlice = {
@@ -136,7 +171,7 @@ const slice: EndpointSlice = {
   ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
 };
 test('slices keep what can be reached, and name no nodes', () => {
-  const made = reflectedSlice(slice, target, translatorFor(farm, [barn]));
+  const made = reflectedSlice(slice, target, translatorFor(farm, [barn], []));
   assert.equal(made?.endpoints, [
     {
       addresses: ['10.244.3.4'],

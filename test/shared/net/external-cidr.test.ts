@@ -2,8 +2,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { acceptRemoteRemaps, validateDeclaredRanges } from '../../../shared/net/declared-ranges.ts';
 import {
+  allocateLentAddresses,
   allocateNodeAddresses,
   chooseExternalCIDR,
+  isLentAddress,
   probeAddress,
 } from '../../../shared/net/external-cidr.ts';
 
@@ -60,6 +62,83 @@ test('a range that is full leaves nodes out', () => {
   const nodes = Array.from({ length: 20 }, (_, index) => `node-${index}`);
   assert.is(allocateNodeAddresses('100.64.16.0/27', nodes, new Map()).size, 15);
   assert.is(probeAddress('100.64.16.0/20'), '100.64.16.1');
+});
+
+test('lent addresses come after the nodes’, and are kept', () => {
+  const lend = (wanted: string[], stored: [string, string][] = [], range = '100.64.16.0/20') => [
+    ...allocateLentAddresses(range, wanted, new Map(stored)),
+  ];
+  const cases: [string, [string, string][], [string, string][]][] = [
+    [
+      'the first free ones, in order',
+      lend(['p', 'q']),
+      [
+        ['p', '100.64.24.0'],
+        ['q', '100.64.24.1'],
+      ],
+    ],
+    [
+      'what is held stays',
+      lend(['q', 'p'], [['p', '100.64.24.0']]),
+      [
+        ['q', '100.64.24.1'],
+        ['p', '100.64.24.0'],
+      ],
+    ],
+    ['what drains is given to nobody', lend(['q'], [['gone', '100.64.24.0']]), [['q', '100.64.24.1']]],
+    [
+      'held twice: the second gets another',
+      lend(
+        ['p', 'q'],
+        [
+          ['p', '100.64.24.5'],
+          ['q', '100.64.24.5'],
+        ],
+      ),
+      [
+        ['p', '100.64.24.5'],
+        ['q', '100.64.24.0'],
+      ],
+    ],
+    [
+      'a node’s, a stranger’s and no address are given anew',
+      lend(
+        ['p', 'q', 'r'],
+        [
+          ['p', '100.64.16.16'],
+          ['q', '10.0.0.1'],
+          ['r', 'x'],
+        ],
+      ),
+      [
+        ['p', '100.64.24.0'],
+        ['q', '100.64.24.1'],
+        ['r', '100.64.24.2'],
+      ],
+    ],
+    ['asked for twice, given once', lend(['p', 'p']), [['p', '100.64.24.0']]],
+    ['a range that is hardly large enough for nodes lends nothing', lend(['p'], [], '100.64.16.0/27'), []],
+    ['IPv6', lend(['p'], [], 'fd00:1::/112'), [['p', 'fd00:1::8000']]],
+  ];
+  for (const [what, found, expected] of cases) assert.equal(found, expected, what);
+});
+
+test('lent addresses are bounded, and the last one of a range is left out', () => {
+  const wanted = Array.from({ length: 5000 }, (_, index) => `p${index}`);
+  const given = allocateLentAddresses('100.64.16.0/20', wanted, new Map());
+  assert.is(given.size, 2047);
+  assert.is(new Set(given.values()).size, 2047);
+  for (const address of given.values()) assert.ok(isLentAddress('100.64.16.0/20', address), address);
+  assert.not([...given.values()].includes('100.64.31.255'));
+  // Whoever came too late gets the first one that is free again.
+  given.delete('p7');
+  assert.is(
+    allocateLentAddresses('100.64.16.0/20', [...given.keys(), 'p4999'], given).get('p4999'),
+    '100.64.24.7',
+  );
+  const nodes = allocateNodeAddresses('100.64.16.0/20', wanted, new Map());
+  assert.is(nodes.size, 2048 - 16);
+  for (const address of nodes.values()) assert.not(isLentAddress('100.64.16.0/20', address), address);
 });
 
 test('what a peer declares is checked', () => {
