@@ -5,11 +5,12 @@ import {
   isTemporary,
   type GatewayClient,
 } from '../../gateway/client/index.ts';
-import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { labels } from '../../shared/names.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
+import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import { decodePeeringToken, isExpired, PeeringTokenError } from '../../shared/trust/peering-token.ts';
 import type { IdentityResponse, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { messageOf } from '../kube/errors.ts';
@@ -52,13 +53,18 @@ export function readToken(secret: Secret, provider: string): TokenContent {
 }
 
 /** The provider's RemoteCluster as a token and the provider's own word give it. The key is the one that the token names. */
-export function remoteFromToken(token: TokenContent, publicKey: string): RemoteCluster {
+export function remoteFromToken(
+  token: TokenContent,
+  publicKey: string,
+  gateway?: SignedDocument,
+): RemoteCluster {
   if (keyFingerprint(publicKey) !== token.keyFingerprint) {
     throw new PeeringProblem(
       reasons.KeyMismatch,
       `what answers at ${token.gatewayURL} has another cluster key than the peering token names; ask for a new token`,
     );
   }
+  const stated = gateway && openGatewayStatement(gateway, { clusterID: token.clusterID, publicKey });
   return {
     apiVersion,
     kind: kind.remoteCluster.kind,
@@ -72,6 +78,8 @@ export function remoteFromToken(token: TokenContent, publicKey: string): RemoteC
       controlPlane: 'OutOfBand',
       gatewayURL: token.gatewayURL,
       gatewayPin: token.gatewayPin,
+      // From now on an older word about another certificate is none.
+      ...(stated?.pin === token.gatewayPin && { gatewayPinSince: stated.since }),
     },
   };
 }

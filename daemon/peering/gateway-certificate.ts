@@ -48,6 +48,17 @@ export function pinOf(secret: Secret | undefined): string | undefined {
   }
 }
 
+/** Since when a pin is in force: later than any that was, also when the clock was put back. */
+export function pinSince(
+  pin: string,
+  before: { gatewayPin?: string | undefined; gatewayPinSince?: string | undefined } | undefined,
+  now: number,
+): string {
+  const since = Date.parse(before?.gatewayPinSince ?? '');
+  if (before?.gatewayPin === pin && before.gatewayPinSince !== undefined) return before.gatewayPinSince;
+  return new Date(Number.isFinite(since) ? Math.max(now, since + 1) : now).toISOString();
+}
+
 /** Names by which the gateway is called: its addresses outside, and its Service. */
 export function gatewayHosts(
   namespace: string,

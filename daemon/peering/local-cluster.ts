@@ -3,6 +3,7 @@ import type { LocalCluster, Slot } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { labels, ports, slotService } from '../../shared/names.ts';
+import { signGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { isAlreadyExists, isForbidden, isNotFound } from '../kube/errors.ts';
@@ -10,7 +11,7 @@ import { kind } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { ConfigMap, EndpointSlice, Pod, Service } from '../kube/types.ts';
 import type { LocalIdentity } from './cluster-key.ts';
-import { ensureCertificate, gatewayHosts, pinOf } from './gateway-certificate.ts';
+import { ensureCertificate, gatewayHosts, pinOf, pinSince } from './gateway-certificate.ts';
 import { fieldManager, publicKeyAnnotation, reasons } from './names.ts';
 import { detectRanges, externalRange, hostPort, inconsistencies, yamlValues, type Ranges } from './ranges.ts';
 import type { World } from './world.ts';
@@ -216,6 +217,8 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
       now,
       signal,
     );
+    const pin = pinOf(certificate);
+    const gatewayPinSince = pin && pinSince(pin, status, now);
     const apiServer = apiServerURLOf(spec, seen.clusterInfo, seen.endpoints);
     const slots = slotsOf(spec, world.slotServices());
     const missing = [
@@ -248,7 +251,16 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
           nodeCIDRs: ranges.nodeCIDRs,
           externalCIDR,
           gatewayURL,
-          gatewayPin: pinOf(certificate),
+          gatewayPin: pin,
+          gatewayPinSince,
+          // Signing the same gives the same (RFC 8032): nothing is written while nothing is new.
+          gatewayStatement:
+            pin &&
+            gatewayPinSince &&
+            signGatewayStatement(
+              { clusterID: identity.clusterID, pin, since: gatewayPinSince },
+              identity.key,
+            ),
           apiServerURL: apiServer.url,
           mtu: (spec.mtu ?? defaultPathMTU) - tunnelOverhead,
           slots,

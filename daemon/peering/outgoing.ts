@@ -82,7 +82,7 @@ export function reconcileOutgoing(
   /** The last no, and when to ask again; what it was asked with, so that something new is tried at once. */
   const refusals = new Map<string, { problem: PeeringProblem; failures: number; at: number; with: string }>();
 
-  /** Identities issued a moment ago, which the cache may not show yet, and the tokens spent for them. */
+  /** Identities issued or changed a moment ago, which the cache may not show yet, and the tokens spent for them. */
   const issued = new Map<string, { stored: StoredIdentity; at: number; tokenUID: string | undefined }>();
 
   async function ensureRemote(
@@ -104,7 +104,7 @@ export function reconcileOutgoing(
         pin: token.gatewayPin,
         recipient: token.keyFingerprint,
       });
-      const { publicKey } = await client.info({ signal }).catch((error: unknown) => {
+      const { publicKey, gateway } = await client.info({ signal }).catch((error: unknown) => {
         throw new PeeringProblem(
           reasons.ProviderUnreachable,
           `${name}: ${(error as Error).message}`.slice(0, 1500),
@@ -112,7 +112,7 @@ export function reconcileOutgoing(
         );
       });
       try {
-        return await kube.create(remoteFromToken(token, publicKey), signal, { fieldManager });
+        return await kube.create(remoteFromToken(token, publicKey, gateway), signal, { fieldManager });
       } catch (error) {
         if (!isAlreadyExists(error)) throw error;
         throw new PeeringProblem(
@@ -197,6 +197,8 @@ export function reconcileOutgoing(
       ...(stated.tlsServerName !== undefined && { tlsServerName: stated.tlsServerName }),
     };
     await kube.apply(identitySecretObject(peering, namespace, moved), { fieldManager }, signal);
+    const { name } = peering.metadata;
+    issued.set(name, { stored: moved, at: clock.now(), tokenUID: issued.get(name)?.tokenUID });
     log.info('the API server of a provider has moved', { peering: peering.metadata.name, url: stated.url });
     return moved;
   }

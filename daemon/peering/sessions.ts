@@ -12,6 +12,7 @@ import type { ControllerContext } from '../kube/context.ts';
 import { isConflict, messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
 import type { LocalIdentity } from './cluster-key.ts';
+import { followGateway } from './gateway-follow.ts';
 import { fieldManager } from './names.ts';
 import type { Providers } from './providers.ts';
 import { judgeDocument, readStored, type Delivered } from './remote-clusters.ts';
@@ -38,6 +39,8 @@ interface Session {
   peering: string;
   stop: AbortController;
   state: SessionState;
+  /** Whether their gateway is being looked for. */
+  following: boolean;
   /** Wakes the one who puts our document. */
   wake: () => void;
 }
@@ -115,6 +118,20 @@ export function createSessions(
   const speaks = (session: Session) =>
     sessionsWith(session.remote).find(({ state }) => !state.ended) === session;
 
+  /** Where they are, if that may have changed. One look at a time is enough. */
+  function follow(session: Session, failing: boolean): void {
+    if (session.following || session.stop.signal.aborted) return;
+    session.following = true;
+    followGateway(context, world, session.remote, failing, session.stop.signal)
+      .catch((error: unknown) => {
+        if (!session.stop.signal.aborted)
+          log.warn('a gateway is not followed', { remote: session.remote, error });
+      })
+      .finally(() => {
+        session.following = false;
+      });
+  }
+
   /** Their document, as it comes. */
   async function receive(session: Session, client: GatewayClient): Promise<void> {
     const name = session.remote;
@@ -124,11 +141,15 @@ export function createSessions(
       peering: session.peering,
       signal: session.stop.signal,
       ...(heldGeneration !== undefined && { heldGeneration }),
-      onInterruption: (error) => say(session, { problem: messageOf(error) }),
+      onInterruption: (error) => {
+        say(session, { problem: messageOf(error) });
+        follow(session, true);
+      },
     });
     for await (const signed of documents) {
       say(session, { problem: undefined, ended: false });
       await storeDocument(context, name, signed, identity, world.remotes.byKey(name), session.stop.signal);
+      follow(session, false);
     }
     if (!session.stop.signal.aborted) say(session, { ended: true });
   }
@@ -196,6 +217,7 @@ export function createSessions(
           if (stop.aborted) break;
           say(session, { problem: messageOf(error), ended: isProblem(error, 'no-peering') });
           log.warn('negotiation was interrupted', { remote: name, peering: session.peering, error });
+          follow(session, true);
         }
       }
       await sleep(backoff(failures, { base: 500, most: 30_000 }), stop, clock);
@@ -243,6 +265,7 @@ export function createSessions(
         peering,
         stop: new AbortController(),
         state: { problem: undefined, ended: false },
+        following: false,
         wake: () => {},
       };
       sessions.set(key, session);

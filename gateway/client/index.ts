@@ -24,6 +24,7 @@ import { within } from '../within.ts';
 import { watchParameters, type WatchOptions } from './watch.ts';
 
 export { GatewayProblem, GatewayUnreachable, isProblem, isTemporary } from './errors.ts';
+export { lookAtGateway, type GatewaySight } from './look.ts';
 export { CertificatePinError, pinnedTransport, type Transport } from './pinned-transport.ts';
 export { createRequestSigner, type RequestSigner, type RequestSignerOptions } from './signer.ts';
 export type { WatchOptions } from './watch.ts';

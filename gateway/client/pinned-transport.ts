@@ -25,16 +25,26 @@ export interface Transport {
 
 /** Connections to servers that hold the key of that pin (SHA-256 of the SubjectPublicKeyInfo, hexadecimal). TLS 1.3 only. */
 export function pinnedTransport(pin: string): Transport {
-  const agent = new PinnedAgent(pin);
+  const agent = new PinnedAgent((shown) => shown === pin);
   return { fetch: httpsFetch(agent), close: () => agent.destroy() };
 }
 
-class PinnedAgent extends Agent {
-  readonly #pin: string;
+/** Connections to whoever answers, and the pin of what it showed: only to ask for what is signed by itself. */
+export function observingTransport(): Transport & { pin: () => string | undefined } {
+  let seen: string | undefined;
+  const agent = new PinnedAgent((shown) => {
+    seen = shown;
+    return true;
+  });
+  return { fetch: httpsFetch(agent), close: () => agent.destroy(), pin: () => seen };
+}
 
-  constructor(pin: string) {
+class PinnedAgent extends Agent {
+  readonly #accepts: (pin: string | undefined) => boolean;
+
+  constructor(accepts: (pin: string | undefined) => boolean) {
     super({ keepAlive: true, maxFreeSockets: IDLE_SOCKETS });
-    this.#pin = pin;
+    this.#accepts = accepts;
   }
 
   // The agent hands out the socket when the callback says so: nothing is sent before the key was seen.
@@ -66,10 +76,10 @@ class PinnedAgent extends Agent {
     };
     socket.once('error', fail);
     socket.once('secureConnect', () => {
-      if (pinOf(socket) !== this.#pin) {
+      if (!this.#accepts(pinOf(socket))) {
         fail(
           new CertificatePinError(
-            `the gateway at ${host} shows a certificate with another key than the peering token names: another server answers at that address, or the gateway's key was made anew; ask for a new token`,
+            `the gateway at ${host} shows a certificate with another key than the peering token names: another server answers at that address, or the gateway's key was made anew and its cluster has not said so in a statement that can be trusted; if this lasts, ask for a new token`,
           ),
         );
         return;

@@ -16,12 +16,14 @@ export function infoRoute(dependencies: Dependencies): Route {
       problems: ['not-ready'],
     },
     async (context) => {
-      const { clusterID, publicKey } = self(dependencies);
+      const { clusterID, publicKey, object } = self(dependencies);
+      const gateway = object.status?.gatewayStatement;
       return context.json({
         clusterID,
         publicKey,
         version,
         features: [...features],
+        ...(gateway !== undefined && { gateway }),
       } satisfies typeof info._zod.output);
     },
   );

@@ -24,10 +24,25 @@ export const slot = z.object({
 });
 export type Slot = z.infer<typeof slot>;
 
+/** A short text with its signature. */
+const signedText = z.object({
+  payload: z.string().max(1024).describe('base64url of the JSON text'),
+  signature: z.string().max(128).describe('base64url, Ed25519 over the payload text with its context'),
+});
+export type SignedText = z.infer<typeof signedText>;
+
+/** A peer that was away for more successions of a key than these has to be peered with anew. */
+export const maximumSuccessions = 8;
+const keySuccessions = z
+  .array(signedText)
+  .max(maximumSuccessions)
+  .describe('By which keys succeeded each other, oldest first; each is signed by the key that it succeeds');
+
 /** A network document in the form in which it travels and is stored: what was signed, byte for byte. */
 export const signedDocument = z.object({
   payload: z.string().max(65_536).describe('base64url of the JSON document'),
   signature: z.string().max(128).describe('base64url, Ed25519 over the payload text with its context'),
+  successions: keySuccessions.optional(),
 });
 export type SignedDocument = z.infer<typeof signedDocument>;
 
@@ -68,12 +83,17 @@ export const localCluster = {
     conditions,
     clusterID: clusterID.optional(),
     publicKey: key32.optional().describe('Ed25519 cluster key'),
+    keySuccessions: keySuccessions.optional(),
     podCIDRs: prefixes.optional(),
     serviceCIDRs: prefixes.optional(),
     nodeCIDRs: prefixes.optional(),
     externalCIDR: prefix.optional(),
     gatewayURL: httpsURL.optional(),
     gatewayPin: sha256Hex.optional().describe('SHA-256 of the gateway certificate’s SubjectPublicKeyInfo'),
+    gatewayPinSince: dateTime.optional().describe('When that pin took the place of another'),
+    gatewayStatement: signedDocument
+      .optional()
+      .describe('The pin as the cluster key signs it, for consumers that know another'),
     apiServerURL: httpsURL.optional(),
     mtu: z.int().optional().describe('Inner packets'),
     slots: z.array(slot).max(16).optional(),
@@ -108,6 +128,9 @@ export const remoteCluster = {
     controlPlane: z.enum(['OutOfBand', 'InBand']),
     gatewayURL: httpsURL.optional().describe('Where this cluster dials; only the consumer has one'),
     gatewayPin: sha256Hex.optional(),
+    gatewayPinSince: dateTime
+      .optional()
+      .describe('Of the pin, as the remote stated it; an older statement is not taken any more'),
     networkDocument: signedDocument
       .optional()
       .describe('The remote’s network document as it came, with the highest generation that was valid'),

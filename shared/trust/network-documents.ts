@@ -6,6 +6,7 @@ import type { SignedDocument } from '../api/clusters.ts';
 import { networkDocument, understood, type NetworkDocument } from '../wire/network-document.ts';
 import { verifySignature, type ClusterKey } from './cluster-key.ts';
 import { bytesOf, concatenate, fromBase64URL, textOf, toBase64URL } from './encoding.ts';
+import { followSuccessions } from './key-succession.ts';
 
 /** Keeps a signature over a document from being one over anything else that the cluster key signs. */
 const CONTEXT = bytesOf('hawser network document v1\0');
@@ -48,14 +49,18 @@ export interface DocumentExpectation {
   recipient: string;
 }
 
-/** Verifies, parses and validates a document. Its generation is the caller's to compare (`supersedes`). Throws NetworkDocumentError. */
+/**
+ * Verifies, parses and validates a document: signed by the key that is expected, or by the one to which its successions lead
+ * from there (`followSuccessions` says which). Its generation is the caller's to compare (`supersedes`). Throws NetworkDocumentError.
+ */
 export function openNetworkDocument(signed: SignedDocument, expected: DocumentExpectation): NetworkDocument {
   if (signed.payload.length > PAYLOAD_LIMIT)
     throw new NetworkDocumentError(
       'TooLarge',
       `a network document of ${signed.payload.length} characters; at most ${PAYLOAD_LIMIT} go`,
     );
-  if (!verifySignature(expected.publicKey, signedBytes(signed.payload), signatureOf(signed)))
+  const key = followSuccessions(expected.publicKey, expected.sender, signed.successions);
+  if (!verifySignature(key, signedBytes(signed.payload), signatureOf(signed)))
     throw new NetworkDocumentError(
       'BadSignature',
       `the network document is not signed by the cluster key of ${expected.sender}`,

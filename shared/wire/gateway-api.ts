@@ -12,6 +12,9 @@ export const info = z.object({
   publicKey: key32,
   version: z.string().max(64),
   features: z.array(z.string().max(64)).max(64),
+  gateway: signedDocument
+    .optional()
+    .describe('What the cluster key says of this gateway’s certificate; for who finds another than it knows'),
 });
 export type Info = z.infer<typeof info>;
 

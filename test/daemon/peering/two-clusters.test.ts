@@ -1,7 +1,7 @@
 /** Two clusters peer: real API servers, the real gateway, controllers on both sides. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { kind, isTrueOf, type KubeClient } from './helpers.ts';
+import { isTrueOf, issueToken as issueTokenOf, kind, peer as peerAt, type KubeClient } from './helpers.ts';
 import { createGatewayClient } from '../../../gateway/client/index.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { readStored } from '../../../daemon/peering/remote-clusters.ts';
@@ -14,47 +14,8 @@ const test = suite('two clusters peer');
 let consumer: Cluster;
 let provider: Cluster;
 const features = { peering: runPeering, tenant: runTenant };
-
-async function issueToken(by: Cluster = provider): Promise<string> {
-  const local = await by.kube.get({ kind: kind.localCluster, name: 'self' }, by.signal);
-  const client = createGatewayClient({
-    url: `https://127.0.0.1:${by.gatewayPort}`,
-    pin: local?.status?.gatewayPin ?? '',
-    bearer: by.plane.adminToken,
-  });
-  const { token } = await client.createToken({});
-  client.close();
-  return token;
-}
-
-/** What `hawser peer` writes. */
-async function peer(token: string, at: Cluster = consumer): Promise<OutgoingPeering> {
-  const { clusterID } = decodePeeringToken(token);
-  await at.kube.create(
-    {
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { name: `hawser-token-${clusterID}`, namespace },
-      data: { token: Buffer.from(token).toString('base64') },
-    } as never,
-    at.signal,
-  );
-  return at.kube.create<OutgoingPeering>(
-    {
-      apiVersion: 'hawser.dev/v1alpha1',
-      kind: 'OutgoingPeering',
-      metadata: { name: clusterID },
-      spec: {
-        remoteCluster: clusterID,
-        peering: 'default',
-        tokenSecretName: `hawser-token-${clusterID}`,
-        nodeName: `hawser-${clusterID}`,
-        desired: 'Active',
-      },
-    },
-    at.signal,
-  );
-}
+const issueToken = (by: Cluster = provider) => issueTokenOf(by);
+const peer = (token: string, at: Cluster = consumer) => peerAt(token, at);
 
 const localReady = (cluster: Cluster) =>
   eventually(`LocalCluster of ${cluster.plane.name} is ready`, async () => {

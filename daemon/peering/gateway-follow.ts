@@ -1,0 +1,113 @@
+/**
+ * Where a provider's gateway is and which certificate it shows, followed without a person. What the provider declares in its
+ * signed document is the occasion; what decides is a look at who answers: it is taken when it shows the certificate that is
+ * known, or one that the provider's cluster key has signed for and that is newer than the known one. So a new address never
+ * takes the place of one that works before somebody answers there, and whoever sits between can only be silent.
+ */
+import { lookAtGateway, type GatewaySight } from '../../gateway/client/index.ts';
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import { backoff, sleep } from '../kube/clock.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import { messageOf } from '../kube/errors.ts';
+import { kind } from '../kube/refs.ts';
+import { fieldManager } from './names.ts';
+import { readStored } from './remote-clusters.ts';
+import type { World } from './world.ts';
+
+/** A certificate that was replaced is shown by gateways within seconds; addresses of load balancers take longer. */
+const attempts = 12;
+
+type Known = Pick<RemoteCluster['spec'], 'clusterID' | 'publicKey' | 'gatewayPin' | 'gatewayPinSince'>;
+
+export type GatewayVerdict =
+  /** The certificate that is known. */
+  | { verdict: 'Known' }
+  /** Another, and the provider's cluster key says that it is to be trusted. */
+  | { verdict: 'Succeeds'; pin: string; since: string }
+  | { verdict: 'Refused'; message: string };
+
+/** Whether who answers is the provider's gateway. Pure but for arithmetic. */
+export function judgeGateway(known: Known, sight: GatewaySight): GatewayVerdict {
+  if (sight.pin === known.gatewayPin) return { verdict: 'Known' };
+  const refused = (message: string): GatewayVerdict => ({ verdict: 'Refused', message });
+  if (sight.info.gateway === undefined)
+    return refused('it shows another certificate than the one that is known, and no signed word about it');
+  const stated = openGatewayStatement(sight.info.gateway, known);
+  if (stated === undefined)
+    return refused(`its word about its certificate is not signed by the cluster key of ${known.clusterID}`);
+  if (stated.pin !== sight.pin)
+    return refused(`${known.clusterID} has signed for another certificate than the one that it shows`);
+  if (known.gatewayPinSince !== undefined && !(Date.parse(stated.since) > Date.parse(known.gatewayPinSince)))
+    return refused(`${known.clusterID} has signed for a newer certificate since`);
+  return { verdict: 'Succeeds', pin: stated.pin, since: stated.since };
+}
+
+/** The addresses to look at, the declared one first; none when all is as declared. */
+export function addressesToTry(
+  { controlPlane, gatewayURL, gatewayPin }: RemoteCluster['spec'],
+  declared: NetworkDocument['gateway'],
+  failing: boolean,
+): string[] {
+  // In-band, the address follows from the tunnel, and only the certificate can change.
+  const stated = controlPlane === 'InBand' ? undefined : declared?.url;
+  const settled =
+    declared === undefined || ((stated ?? gatewayURL) === gatewayURL && declared.pin === gatewayPin);
+  if (settled && !failing) return [];
+  const urls = new Set([stated, gatewayURL].flatMap((url) => (url?.startsWith('https://') ? [url] : [])));
+  return [...urls];
+}
+
+/**
+ * Looks for a provider's gateway until what is known of it is what is declared, or it answers as known, or there were
+ * attempts enough. A change is written to the RemoteCluster, which ends the session that this belongs to.
+ */
+export async function followGateway(
+  { kube, log, clock }: Pick<ControllerContext, 'kube' | 'log' | 'clock'>,
+  world: World,
+  name: string,
+  failing: boolean,
+  signal: AbortSignal,
+  look: typeof lookAtGateway = lookAtGateway,
+): Promise<void> {
+  for (let attempt = 0; attempt < attempts && !signal.aborted; attempt++) {
+    const remote = world.remotes.byKey(name);
+    const declared = readStored(remote?.spec.networkDocument)?.gateway;
+    const urls = remote === undefined ? [] : addressesToTry(remote.spec, declared, failing);
+    if (remote === undefined || urls.length === 0) return;
+    for (const url of urls) {
+      try {
+        const judged = judgeGateway(remote.spec, await look(url, signal));
+        if (judged.verdict === 'Refused') {
+          log.warn('who answers at a gateway’s address is not trusted', {
+            remote: name,
+            url,
+            why: judged.message,
+          });
+          continue;
+        }
+        const changes = {
+          ...(url !== remote.spec.gatewayURL && remote.spec.controlPlane !== 'InBand' && { gatewayURL: url }),
+          ...(judged.verdict === 'Succeeds' && { gatewayPin: judged.pin, gatewayPinSince: judged.since }),
+        };
+        if (Object.keys(changes).length > 0) {
+          await kube.patch(
+            { kind: kind.remoteCluster, name },
+            { metadata: { resourceVersion: remote.metadata.resourceVersion }, spec: changes },
+            { type: 'merge', fieldManager },
+            signal,
+          );
+          log.info('the gateway of a provider has changed', { remote: name, ...changes });
+          return;
+        }
+        if (failing) return;
+        break;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.debug('no look at a gateway', { remote: name, url, error: messageOf(error) });
+      }
+    }
+    await sleep(backoff(attempt, { base: 500, most: 10_000 }), signal, clock);
+  }
+}

@@ -1,0 +1,155 @@
+/** What changes while a peering lives reaches the other side by itself: real API servers, real gateways, no nodes. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runPeering } from '../../../daemon/peering/index.ts';
+import { runTenant } from '../../../daemon/tenant/index.ts';
+import type { RemoteCluster } from '../../../shared/api/clusters.ts';
+import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
+import { Cluster, eventually, freePort, namespace } from '../clusters.ts';
+import { isTrueOf, issueToken, kind, peer } from './helpers.ts';
+
+const test = suite('changes while a peering lives');
+const features = { peering: runPeering, tenant: runTenant };
+/** Converging takes moments; a busy machine takes longer. */
+const patience = 60_000;
+let consumer: Cluster;
+let provider: Cluster;
+
+const outgoing = async (): Promise<OutgoingPeering | undefined> =>
+  (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items[0];
+const remoteAt = async (cluster: Cluster): Promise<RemoteCluster | undefined> =>
+  (await cluster.kube.list(kind.remoteCluster, {}, cluster.signal)).items[0];
+const localAt = (cluster: Cluster) =>
+  cluster.kube.get({ kind: kind.localCluster, name: 'self' }, cluster.signal);
+const patchLocal = (cluster: Cluster, spec: object) =>
+  cluster.kube.patch({ kind: kind.localCluster, name: 'self' }, { spec }, { type: 'merge' }, cluster.signal);
+const identity = async () => {
+  const name = `hawser-identity-${(await outgoing())?.metadata.name}`;
+  const secret = await consumer.kube.get({ kind: kind.secret, namespace, name }, consumer.signal);
+  const text = Buffer.from(secret?.data?.['identity.json'] ?? '', 'base64').toString();
+  return JSON.parse(text) as { token: string; caBundle: string; apiServerURL: string };
+};
+async function measured<T>(what: string, check: () => Promise<T | undefined | false>): Promise<T> {
+  const begun = performance.now();
+  const value = await eventually(what, check, patience);
+  console.log(`  ${what}: ${Math.round(performance.now() - begun)} ms`);
+  return value;
+}
+const negotiated = () =>
+  eventually('negotiated', async () => isTrueOf(await outgoing(), 'Negotiated'), patience);
+
+test.before(async () => {
+  [consumer, provider] = await Promise.all([
+    Cluster.start({ name: 'consumer' }),
+    Cluster.start({ name: 'provider' }),
+  ]);
+  await Promise.all([consumer.startController(features), provider.startController(features)]);
+  await provider.startGateway();
+  await eventually('both are ready', async () => {
+    const locals = await Promise.all([localAt(consumer), localAt(provider)]);
+    return locals.every((local) => isTrueOf(local, 'Ready'));
+  });
+  await peer(await issueToken(provider), consumer);
+  await negotiated();
+});
+test.after(async () => {
+  await Promise.all([consumer?.stop(), provider?.stop()]);
+});
+
+test('a grant that is edited is the consumer’s at once, with the identity that it has', async () => {
+  const { token } = await identity();
+  const [incoming] = (await provider.kube.list(kind.incomingPeering, {}, provider.signal)).items;
+  for (const cpu of ['16', '1']) {
+    await provider.kube.patch(
+      { kind: kind.incomingPeering, name: incoming?.metadata.name ?? '' },
+      { spec: { grant: { cpu } } },
+      { type: 'merge' },
+      provider.signal,
+    );
+    await measured(`grant of ${cpu} cores`, async () => (await outgoing())?.status?.grant?.cpu === cpu);
+  }
+  assert.is((await identity()).token, token);
+});
+
+test('another authority and another address of the API server are followed, and the token stays', async () => {
+  const before = await identity();
+  await patchLocal(provider, { apiServerCABundle: `${provider.plane.ca}\n${consumer.plane.ca}` });
+  await measured('CA of the API server', async () =>
+    (await identity()).caBundle.includes(consumer.plane.ca.trim()),
+  );
+  const moved = provider.plane.url.replace('127.0.0.1', 'localhost');
+  await patchLocal(provider, { apiServerURL: moved });
+  await measured('address of the API server', async () => (await identity()).apiServerURL === moved);
+  assert.is((await identity()).token, before.token);
+  await patchLocal(provider, { apiServerURL: provider.plane.url, apiServerCABundle: null });
+  await eventually(
+    'all as it was',
+    async () => (await identity()).apiServerURL === provider.plane.url,
+    patience,
+  );
+});
+
+test('a certificate that a person puts in place of the gateway’s is taken by the cluster key’s word', async () => {
+  const before = (await localAt(provider))?.status;
+  const issued = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 30, now: Date.now() });
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  await provider.kube.patch(
+    { kind: kind.secret, namespace, name: 'hawser-gateway-tls' },
+    {
+      metadata: { labels: { 'app.kubernetes.io/managed-by': 'a-person' } },
+      data: { 'tls.crt': base64(issued.certificate), 'tls.key': base64(issued.privateKey) },
+    },
+    { type: 'merge' },
+    provider.signal,
+  );
+  await writeFile(join(provider.directory, 'tls.key'), issued.privateKey);
+  await writeFile(join(provider.directory, 'tls.crt'), issued.certificate);
+  await measured(
+    'pin of the gateway',
+    async () => (await remoteAt(consumer))?.spec.gatewayPin === issued.pin,
+  );
+  const remote = await remoteAt(consumer);
+  assert.ok(Date.parse(remote?.spec.gatewayPinSince ?? '') > Date.parse(before?.gatewayPinSince ?? ''));
+  await patchLocal(provider, { mtu: 1450 });
+  await negotiated();
+});
+
+test('a gateway that was away comes back with another certificate, and is known', async () => {
+  await provider.stopGateway();
+  const issued = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 30, now: Date.now() });
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  await provider.kube.patch(
+    { kind: kind.secret, namespace, name: 'hawser-gateway-tls' },
+    { data: { 'tls.crt': base64(issued.certificate), 'tls.key': base64(issued.privateKey) } },
+    { type: 'merge' },
+    provider.signal,
+  );
+  await eventually(
+    'the statement about it',
+    async () => (await localAt(provider))?.status?.gatewayPin === issued.pin,
+    patience,
+  );
+  await provider.startGateway();
+  await measured(
+    'pin after an absence',
+    async () => (await remoteAt(consumer))?.spec.gatewayPin === issued.pin,
+  );
+});
+
+test('an address at which nobody answers does not take the place of one that works', async () => {
+  const remote = await remoteAt(consumer);
+  await patchLocal(provider, { gatewayURL: `https://127.0.0.1:${await freePort()}` });
+  await negotiated();
+  await patchLocal(provider, { mtu: 1440 });
+  await negotiated();
+  assert.is((await remoteAt(consumer))?.spec.gatewayURL, remote?.spec.gatewayURL);
+  const moved = remote?.spec.gatewayURL?.replace('127.0.0.1', 'localhost') ?? '';
+  await patchLocal(provider, { gatewayURL: moved });
+  await measured('address of the gateway', async () => (await remoteAt(consumer))?.spec.gatewayURL === moved);
+  await negotiated();
+});
+
+test.run();
