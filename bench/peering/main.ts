@@ -2,14 +2,18 @@
  * `npm run bench:peering`: how long a person waits. Two real clusters of two nodes with Hawser from its image and chart;
  * in each round a token, `hawser peer`, a namespace offloaded, a Deployment on the virtual node, the first answer through
  * its Service, `hawser unpeer`. Then what Hawser's processes hold and use while one peering rests.
+ *
+ * With `--providers 1,2,4,…`: one such cluster peers with so many light providers at once, one number after the other, and
+ * what grows with them (`growth.ts`). `--rest` seconds at rest are measured for each, 0 for none.
  */
-import { readFile, readdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { hawser } from '../../test/support/installation.ts';
 import { installedPair, node, outgoingPeeringOf, peer, type Pair } from '../../test/support/peered.ts';
 import { apply, dial, eventually, netexec, readyPods, service } from '../../test/support/workload.ts';
 import { sleep } from '../../test/testbed/run.ts';
 import { short, summarize } from '../tunnel/statistics.ts';
+import { growthTable, measureGrowth } from './growth.ts';
+import { hawserProcesses, useBetween, usesOf, type ProcessRef } from './process-use.ts';
 
 const story = 'bench';
 
@@ -73,89 +77,70 @@ async function playRound(pair: Pair): Promise<Round> {
   };
 }
 
-interface ProcessUse {
-  what: string;
-  residentMiB: number;
-  proportionalMiB: number;
-  /** Thousandths of a core. */
-  processor: number;
-}
-
-/** Hawser's processes on a cluster's nodes, found by the cgroups' pods: their command is the image's entry. */
-async function processes(): Promise<{ pid: string; what: string; ticks: number }[]> {
-  const found: { pid: string; what: string; ticks: number }[] = [];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    const at = command.indexOf('/hawser/cli/main.js');
-    if (at < 0) continue;
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    found.push({
-      pid,
-      what: command
-        .slice(at + 1)
-        .join(' ')
-        .trim(),
-      // utime and stime, proc(5)
-      ticks: Number(fields[11]) + Number(fields[12]),
-    });
-  }
-  return found;
-}
-
-async function atRest(seconds: number): Promise<ProcessUse[]> {
-  const before = new Map((await processes()).map(({ pid, ticks }) => [pid, ticks]));
+/** Of Hawser's processes in both clusters. */
+async function atRest(pair: Pair, seconds: number) {
+  const refs: ProcessRef[] = [];
+  for (const cluster of [pair.consumer, pair.provider]) refs.push(...(await hawserProcesses(cluster)));
+  const before = await usesOf(refs);
   await sleep(seconds * 1000);
-  const uses: ProcessUse[] = [];
-  for (const { pid, what, ticks } of await processes()) {
-    const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '');
-    const mebibytes = (name: string) =>
-      Math.round(Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(rollup)?.[1] ?? 0) / 1024);
-    const used = ticks - (before.get(pid) ?? ticks);
-    // USER_HZ is 100 on every Linux that Node runs on.
-    uses.push({
-      what,
-      residentMiB: mebibytes('Rss'),
-      proportionalMiB: mebibytes('Pss'),
-      processor: Math.round((used * 10 * 10) / seconds) / 10,
-    });
+  return useBetween(before, await usesOf(refs), seconds);
+}
+
+async function playRounds(rounds: number, restSeconds: number, json: boolean): Promise<void> {
+  const pair = await installedPair('bench-peering', (line) => console.error(line));
+  try {
+    await pair.consumer.kubectl(['create', 'namespace', story]);
+    await apply(
+      pair.consumer,
+      story,
+      netexec('client', { nodeSelector: { 'kubernetes.io/hostname': pair.consumer.nodes[1]?.name ?? '' } }),
+    );
+    const played: Round[] = [];
+    for (let count = 0; count < rounds; count++) played.push(await playRound(pair));
+    await peer(pair);
+    await sleep(15_000);
+    report(played, await atRest(pair, restSeconds), json);
+  } finally {
+    await pair.bed.down();
   }
-  return uses.sort((a, b) => a.what.localeCompare(b.what));
+}
+
+function report(rounds: readonly Round[], uses: Awaited<ReturnType<typeof atRest>>, json: boolean): void {
+  if (json) {
+    console.log(JSON.stringify({ rounds, uses }, null, 2));
+    return;
+  }
+  for (const name of Object.keys(rounds[0] ?? {}) as (keyof Round)[]) {
+    const all = rounds.map((round) => round[name]);
+    console.log(`${name.padEnd(24)} median ${short(summarize(all).median)} s (${all.map(short).join(', ')})`);
+  }
+  for (const { what, residentMiB, proportionalMiB, processor } of uses)
+    console.log(
+      `${what.padEnd(24)} resident ${residentMiB} MiB, proportional ${proportionalMiB} MiB, ${processor} thousandths of a core`,
+    );
 }
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     rest: { type: 'string', default: '60' },
+    providers: { type: 'string' },
+    deadline: { type: 'string', default: '300' },
     json: { type: 'boolean', default: false },
   },
 });
-const pair = await installedPair('bench-peering', (line) => console.error(line));
-try {
-  await pair.consumer.kubectl(['create', 'namespace', story]);
-  await apply(
-    pair.consumer,
-    story,
-    netexec('client', { nodeSelector: { 'kubernetes.io/hostname': pair.consumer.nodes[1]?.name ?? '' } }),
-  );
-  const rounds: Round[] = [];
-  for (let count = 0; count < Number(values.rounds); count++) rounds.push(await playRound(pair));
-  await peer(pair);
-  await sleep(15_000);
-  const uses = await atRest(Number(values.rest));
-  if (values.json) console.log(JSON.stringify({ rounds, uses }, null, 2));
-  else {
-    for (const name of Object.keys(rounds[0] ?? {}) as (keyof Round)[]) {
-      const all = rounds.map((round) => round[name]);
-      console.log(
-        `${name.padEnd(24)} median ${short(summarize(all).median)} s (${all.map(short).join(', ')})`,
-      );
-    }
-    for (const { what, residentMiB, proportionalMiB, processor } of uses)
-      console.log(
-        `${what.padEnd(24)} resident ${residentMiB} MiB, proportional ${proportionalMiB} MiB, ${processor} thousandths of a core`,
-      );
-  }
-} finally {
-  await pair.bed.down();
+const restSeconds = Number(values.rest);
+if (values.providers === undefined) {
+  await playRounds(Number(values.rounds), restSeconds, values.json);
+} else {
+  const results = await measureGrowth({
+    bedName: 'bench-many',
+    counts: values.providers.split(',').map(Number),
+    restSeconds,
+    deadlineSeconds: Number(values.deadline),
+    log: (line) => console.error(line),
+    onResult: (result) => console.error(JSON.stringify(result)),
+  });
+  if (values.json) console.log(JSON.stringify(results, null, 2));
+  else for (const line of growthTable(results)) console.log(line);
 }

@@ -1,0 +1,391 @@
+/**
+ * A provider without nodes: the real gateway with its validation and signatures, real network documents and tunnel plans, a
+ * real tunnel device that answers path probes, and a tenant at a real API server that many providers share. What is not
+ * real is that server's part for Hawser's own objects, which are in memory (`light-store.ts`).
+ */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { Agent, createServer, type Server } from 'node:https';
+import { promisify } from 'node:util';
+import { getRequestListener } from '@hono/node-server';
+import { KeyStore, keyRevision } from '../../daemon/fabric/key-store.ts';
+import { planNode } from '../../daemon/fabric/node-plan.ts';
+import { createProber, type Prober } from '../../daemon/fabric/prober.ts';
+import { readWorld } from '../../daemon/fabric/read-world.ts';
+import { readDocuments } from '../../daemon/fabric/remote-documents.ts';
+import { planTunnel } from '../../daemon/fabric/tunnel-plan.ts';
+import { generateTunnelKey } from '../../daemon/fabric/tunnel-keys.ts';
+import { createKubeClient, isAlreadyExists, silentLog, type KubeClient } from '../../daemon/kube/index.ts';
+import { composeDocument } from '../../daemon/peering/compose-document.ts';
+import { offerTo } from '../../daemon/peering/offer.ts';
+import { readStored } from '../../daemon/peering/remote-clusters.ts';
+import {
+  identitySecretObject,
+  tenantNamespaceObject,
+  tenantObjects,
+} from '../../daemon/tenant/tenant-objects.ts';
+import { makeEngine } from '../../daemon/wireguard/engine-loader.ts';
+import { EngineShell } from '../../daemon/wireguard/engine-shell.ts';
+import { httpsFetch } from '../../gateway/client/https-fetch.ts';
+import { KubeClient as GatewayKubeClient, type KubeConnection } from '../../gateway/kube/client.ts';
+import { resources } from '../../gateway/kube/resources.ts';
+import { createGatewayService } from '../../gateway/service.ts';
+import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { defaultNamespace } from '../../shared/names.ts';
+import { probeAddress } from '../../shared/net/external-cidr.ts';
+import { issuePeeringToken } from '../../shared/peering-tokens.ts';
+import { ClusterKey } from '../../shared/trust/cluster-key.ts';
+import { signNetworkDocument } from '../../shared/trust/network-documents.ts';
+import {
+  issueSelfSignedCertificate,
+  type IssuedCertificate,
+} from '../../shared/trust/self-signed-certificate.ts';
+import { LightStore } from './light-store.ts';
+
+const command = promisify(execFile);
+
+/** The API server that many light providers share. */
+export interface SharedServer {
+  /** As providers and consumers reach it. */
+  url: string;
+  ca: string;
+  adminToken: string;
+}
+
+export interface LightProviderOptions {
+  /** From 0; tells its ports, addresses and names. */
+  index: number;
+  /** Of the machine or namespace in which it runs, as consumers reach it. */
+  address: string;
+  server: SharedServer;
+}
+
+/** A name that every API server's certificate holds. */
+const serverName = 'kubernetes.default.svc';
+const firstGatewayPort = 20_000;
+const firstTunnelPort = 30_000;
+/** Routing tables, one a tunnel device. */
+const firstTable = 10_000;
+const podCIDR = '10.244.0.0/16';
+const slot = '0';
+const nodeName = 'only';
+
+/** 100.64.0.0/10 holds 1,024 ranges of this size. */
+function externalRange(index: number): { cidr: string; node: string } {
+  const base = (100 * 256 + 64) * 65_536 + index * 4_096;
+  const text = (value: number) =>
+    [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join('.');
+  return { cidr: `${text(base)}/20`, node: text(base + 16) };
+}
+
+export class LightProvider {
+  readonly #index: number;
+  readonly #address: string;
+  readonly #server: SharedServer;
+  readonly #key = new ClusterKey(randomBytes(32));
+  readonly #tunnelKey = generateTunnelKey();
+  readonly #keys = new KeyStore();
+  readonly #store: LightStore;
+  readonly #kube: KubeClient;
+  readonly #stop = new AbortController();
+  readonly #prober: Prober;
+  readonly #device: string;
+  readonly #tunnels = new Map<string, Tunnel>();
+  readonly #tenants = new Set<string>();
+  #shell: EngineShell | undefined;
+  #listener: Server | undefined;
+  #local: LocalCluster | undefined;
+
+  constructor({ index, address, server }: LightProviderOptions) {
+    this.#index = index;
+    this.#address = address;
+    this.#server = server;
+    this.#device = `cni-light${index}`;
+    const fetch = httpsFetch(
+      new Agent({ ca: server.ca, servername: serverName, keepAlive: true }),
+    ) as KubeConnection['fetch'];
+    this.#store = new LightStore({
+      server: server.url,
+      fetch,
+      token: () => Promise.resolve(server.adminToken),
+    });
+    this.#kube = createKubeClient({
+      url: server.url,
+      ca: server.ca,
+      tlsServerName: serverName,
+      token: () => server.adminToken,
+    });
+    this.#prober = createProber({ onTurn: () => undefined, log: silentLog });
+  }
+
+  get clusterID(): string {
+    return `light-${String(this.#index).padStart(3, '0')}`;
+  }
+
+  /** Opens the tunnel device and serves the gateway. */
+  async start(): Promise<void> {
+    const certificate = await issueSelfSignedCertificate({
+      hosts: [this.#address],
+      days: 2,
+      now: Date.now(),
+    });
+    this.#local = this.#localCluster(certificate);
+    this.#store.put(resources.localClusters, this.#local);
+    this.#store.onChange((resource, object) => {
+      if (resource === resources.remoteClusters && object !== undefined)
+        this.#follow(object as RemoteCluster);
+      if (resource !== resources.incomingPeerings) return;
+      if (object !== undefined) void this.#makeTenant(object as IncomingPeering);
+      // What is offered follows from the peerings.
+      for (const remote of this.#store.list<RemoteCluster>(resources.remoteClusters)) this.#follow(remote);
+    });
+    await this.#openDevice();
+    void this.#prober.run(this.#stop.signal);
+    await this.#serve(certificate);
+  }
+
+  /** One string for `hawser peer`. */
+  issueToken(): string {
+    const issued = issuePeeringToken({
+      issuer: this.#local?.status ?? {},
+      namespace: defaultNamespace,
+      grant: undefined,
+      lifeSeconds: 3600,
+      issuedBy: 'bench',
+      managedBy: 'hawser-bench',
+      secret: randomBytes(32),
+      now: Date.now(),
+    });
+    if (!('token' in issued)) throw new Error(`no token: ${JSON.stringify(issued)}`);
+    this.#store.put(resources.peeringTokens(defaultNamespace), issued.object);
+    return issued.token;
+  }
+
+  close(): void {
+    this.#stop.abort(new Error('the provider ends'));
+    this.#listener?.closeAllConnections();
+    this.#listener?.close();
+    this.#shell?.close();
+    this.#kube.close();
+  }
+
+  #localCluster(certificate: IssuedCertificate): LocalCluster {
+    return {
+      apiVersion,
+      kind: 'LocalCluster',
+      metadata: { name: 'self' },
+      spec: {},
+      status: {
+        clusterID: this.clusterID,
+        publicKey: this.#key.publicKey,
+        podCIDRs: [podCIDR],
+        serviceCIDRs: ['10.96.0.0/16'],
+        nodeCIDRs: [],
+        externalCIDR: externalRange(this.#index).cidr,
+        mtu: 1420,
+        gatewayURL: `https://${this.#address}:${firstGatewayPort + this.#index}`,
+        gatewayPin: certificate.pin,
+        apiServerURL: this.#server.url,
+        slots: [
+          {
+            name: slot,
+            publicKey: this.#tunnelKey.publicKey,
+            endpoints: [`${this.#address}:${firstTunnelPort + this.#index}`],
+          },
+        ],
+      },
+    };
+  }
+
+  async #serve(certificate: IssuedCertificate): Promise<void> {
+    const service = createGatewayService({
+      kube: new GatewayKubeClient(this.#store.connection()),
+      namespace: defaultNamespace,
+      clock: Date.now,
+      random: (length) => Uint8Array.from(randomBytes(length)),
+      log: (level, message, fields) => {
+        if (level === 'error')
+          console.error(JSON.stringify({ provider: this.clusterID, message, ...fields }));
+      },
+      sourceOf: () => 'consumer',
+      rootAuthority: () => Promise.resolve(this.#server.ca),
+      stopping: this.#stop.signal,
+      waitingFor: () => undefined,
+    });
+    void service.run();
+    const answer = getRequestListener((request, bindings) => service.app.fetch(request, { ...bindings }), {
+      overrideGlobalObjects: false,
+    });
+    const { certificate: cert, privateKey: key } = certificate;
+    const listener = createServer({ cert, key, minVersion: 'TLSv1.3' }, (incoming, outgoing) => {
+      void answer(incoming, outgoing);
+    });
+    this.#listener = listener;
+    await new Promise<void>((resolve, reject) => {
+      listener.once('error', reject);
+      listener.listen(firstGatewayPort + this.#index, () => resolve());
+    });
+  }
+
+  /** The device, and rules by which what it answers leaves by it: many stand in one namespace, with the same ranges behind. */
+  async #openDevice(): Promise<void> {
+    this.#shell = new EngineShell(makeEngine, {
+      tun: { name: this.#device, mtu: 1420 },
+      port: firstTunnelPort + this.#index,
+      maximumPeers: 16,
+      relay: true,
+      log: (level, message) => {
+        if (level === 'error') console.error(JSON.stringify({ provider: this.clusterID, message }));
+      },
+    });
+    const { cidr, node } = externalRange(this.#index);
+    const table = firstTable + this.#index;
+    const lines = [
+      `link set ${this.#device} up`,
+      ...[probeAddress(cidr), node].flatMap((address) => [
+        `addr add ${address}/32 dev ${this.#device}`,
+        `rule add from ${address}/32 lookup ${table}`,
+      ]),
+      `route add default dev ${this.#device} table ${table}`,
+    ];
+    for (const line of lines) await command('ip', line.split(' '));
+  }
+
+  /** What the controller and the node role do with a remote's document: plan, declare, configure. */
+  #follow(remote: RemoteCluster): void {
+    const local = this.#local;
+    const id = remote.spec.clusterID;
+    if (local?.status === undefined) return;
+    const { remote: document } = readDocuments(remote, this.clusterID);
+    const previous = readStored(remote.status?.localDocument);
+    const present = this.#tunnels.get(id);
+    const decision =
+      document &&
+      planTunnel({
+        local,
+        remoteCluster: id,
+        document,
+        present,
+        others: [],
+        nodeAddresses: [this.#address],
+        consumer: false,
+        provider: true,
+        presharedKeyRevision: keyRevision({ clusterID: this.clusterID, key: this.#key }, remote),
+      });
+    const tunnel: Tunnel | undefined =
+      decision?.spec === undefined
+        ? present
+        : { apiVersion, kind: 'Tunnel', metadata: { name: id }, spec: decision.spec };
+    if (tunnel !== undefined) this.#tunnels.set(id, tunnel);
+    const composed = composeDocument({
+      local: local.status,
+      recipient: id,
+      previous,
+      remote: document,
+      tunnel,
+      offer: offerTo(id, this.#store.list(resources.incomingPeerings), local, this.#server.ca),
+      newSalt: () => randomBytes(32).toString('base64'),
+      now: Date.now(),
+    });
+    if ('changed' in composed && composed.changed) {
+      const localDocument = signNetworkDocument(composed.document, this.#key);
+      // This comes back here, with nothing left to declare.
+      this.#store.put(resources.remoteClusters, {
+        ...remote,
+        status: { ...remote.status, localDocument },
+      } as never);
+      return;
+    }
+    this.#configure(remote);
+  }
+
+  #configure(remote: RemoteCluster): void {
+    const local = this.#local;
+    if (local === undefined) return;
+    const { cidr, node } = externalRange(this.#index);
+    const keys = this.#keys.derive({ clusterID: this.clusterID, key: this.#key }, [remote]);
+    const self: FabricNode = {
+      apiVersion,
+      kind: 'FabricNode',
+      metadata: { name: nodeName },
+      spec: { externalAddress: node, slot },
+    };
+    const plan = planNode(
+      readWorld(
+        {
+          localCluster: local,
+          fabricNodes: [self],
+          tunnels: [...this.#tunnels.values()],
+          pods: [],
+          twinNamespaces: [],
+          incomingPeerings: [],
+          outgoingPeerings: [],
+          lentAddresses: [],
+        },
+        {
+          name: nodeName,
+          address: this.#address,
+          publicKey: this.#tunnelKey.publicKey,
+          underlayMTU: 1500,
+          slot,
+        },
+        new Map([...keys].map(([id, text]) => [id, Buffer.from(text, 'base64')])),
+        ({ endpoints }) => endpoints[0],
+      ),
+    );
+    this.#shell?.configure({
+      privateKey: this.#tunnelKey.privateKey,
+      port: firstTunnelPort + this.#index,
+      fwmark: 0,
+      ...plan.device,
+    });
+    this.#prober.update({ ...plan.probes, answerAt: probeAddress(cidr) });
+  }
+
+  /** As the tenant controller makes it; the namespace has the provider's name, since providers share a server. */
+  async #makeTenant(peering: IncomingPeering): Promise<void> {
+    const { uid = '', generation } = peering.metadata;
+    if (this.#tenants.has(uid)) return;
+    this.#tenants.add(uid);
+    const namespace = `hawser-tenant-${this.clusterID}-${uid.slice(0, 8)}`;
+    const placed = JSON.stringify([
+      tenantNamespaceObject(peering),
+      ...tenantObjects(peering, defaultNamespace),
+      identitySecretObject(peering),
+    ]).replaceAll(JSON.stringify(tenantNamespaceObject(peering).metadata.name), JSON.stringify(namespace));
+    const [first, ...others] = JSON.parse(placed) as Parameters<KubeClient['create']>[0][];
+    const create = async (object: typeof first) => {
+      try {
+        if (object !== undefined) await this.#kube.create(object, this.#stop.signal);
+      } catch (error) {
+        if (!isAlreadyExists(error)) throw error;
+      }
+    };
+    try {
+      await create(first);
+      await Promise.all(others.map(create));
+    } catch (error) {
+      console.error(JSON.stringify({ provider: this.clusterID, error: String(error) }));
+      return;
+    }
+    const ready = {
+      type: 'TenantReady',
+      status: 'True' as const,
+      reason: 'Ready',
+      message: 'the tenant is ready',
+      lastTransitionTime: new Date().toISOString(),
+    };
+    this.#store.put(resources.incomingPeerings, {
+      ...peering,
+      status: {
+        observedGeneration: generation,
+        tenantNamespace: namespace,
+        identitySecretName: identitySecretObject(peering).metadata.name,
+        conditions: [ready],
+      },
+    } as never);
+  }
+}
