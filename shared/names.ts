@@ -48,6 +48,8 @@ export const secrets = {
   slot: (name: string) => `hawser-slot-${name}`,
   /** Consumer: identity for a provider's API (`identity.json`). */
   identity: (peering: string) => `hawser-identity-${peering}`,
+  /** Consumer: the peering token of an in-band peering that is being opened. One name, so that a role can name it. */
+  inBandToken: 'hawser-in-band-token',
 } as const;
 
 /** Service of a slot's UDP endpoint. */
@@ -64,6 +66,8 @@ export const ports = {
   gatewayMetrics: 7444,
   /** UDP, path probes inside the tunnel. */
   probe: 7471,
+  /** HTTPS of the API server, inside the tunnel. */
+  apiServer: 6443,
   /** HTTPS, kubelet API of the virtual nodes. */
   kubelet: 10250,
   /** HTTPS, admission webhook of the controller. */
@@ -105,6 +109,9 @@ export function tenantNamespace(consumer: string, peering: string): string {
 
 /** The consumer's service account in its tenant namespace. */
 export const tenantServiceAccount = 'consumer';
+
+/** The controller's own service account: its pods alone may speak to a remote's control plane inside the tunnel. */
+export const controllerServiceAccount = 'hawser-controller';
 
 /** Default name of a twin; a namespace has one in each of a consumer's peerings with a provider. */
 export function twinName(sourceNamespace: string, consumer: string, peering = defaultPeering): string {

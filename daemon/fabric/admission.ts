@@ -3,9 +3,16 @@
  * passes when both its sides share a group; what is in none passes nowhere.
  */
 import type { Admission, AdmissionEntry } from '../../native/index.d.ts';
-import { contains, hostRange, parseRange, type Range } from '../../shared/net/cidr.ts';
+import {
+  anyContains,
+  contains,
+  hostRange,
+  parseRange,
+  readRanges,
+  type Range,
+} from '../../shared/net/cidr.ts';
 import { toReal } from '../../shared/net/address-mapping.ts';
-import { probeAddress } from '../../shared/net/external-cidr.ts';
+import { apiServerAddress, gatewayAddress, probeAddress } from '../../shared/net/external-cidr.ts';
 import type { World, WorldTunnel } from './world.ts';
 
 /** Bits of `AdmissionEntry.groups`. */
@@ -20,17 +27,28 @@ export const groups = {
   open: 1 << 3,
   /** Own nodes ↔ the remote's fixed addresses: the way by which this cluster asks. */
   asking: 1 << 4,
+  /** Own controller ↔ the remote's gateway and API server, in-band. */
+  reaching: 1 << 5,
+  /** The remote's pods, its controller among them ↔ own gateway and API server, in-band. */
+  serving: 1 << 6,
 } as const;
 
 /** Prefixes with groups; a longer prefix has those of the shorter ones that it lies in, unless it is told apart. */
 class Side {
   readonly #entries = new Map<string, { range: Range; groups: number }>();
+  readonly #exact = new Set<string>();
 
   add(prefix: string, bits: number): void {
     const range = parseRange(prefix);
     const present = this.#entries.get(range.text);
     if (present === undefined) this.#entries.set(range.text, { range, groups: bits });
     else present.groups |= bits;
+  }
+
+  /** An address that is in no group of the ranges around it, whatever they are. */
+  addExact(address: string, bits: number): void {
+    this.add(hostRange(address), bits);
+    this.#exact.add(hostRange(address));
   }
 
   /** The longest match alone decides in the engine, so a longer prefix must say itself what the shorter ones say. */
@@ -41,6 +59,7 @@ class Side {
       .map(({ range, groups: own }) => ({
         prefix: range.text,
         groups: wide
+          .filter(() => !this.#exact.has(range.text))
           .filter((other) => other.range.length < range.length && contains(other.range, range))
           .reduce((bits, other) => bits | (other.groups & inherited), own),
       }))
@@ -99,6 +118,7 @@ export function planAdmission(
       if (real !== undefined) remote.add(hostRange(real), groups.consuming);
     }
   }
+  addControlPlanes(world, tunnel, local, remote);
   if (tunnel.open) {
     for (const prefix of [...world.cluster.podCIDRs, ...(externalCIDR === undefined ? [] : [externalCIDR])]) {
       local.add(prefix, groups.open);
@@ -111,3 +131,33 @@ export function planAdmission(
     remote: remote.entries(groups.open),
   };
 }
+
+/**
+ * Gateway and API server of both sides, at their fixed addresses. Only who reaches a control plane in-band reaches them,
+ * also where the declared ranges are open to each other.
+ */
+function addControlPlanes(world: World, tunnel: WorldTunnel, local: Side, remote: Side): void {
+  const { externalCIDR, podCIDRs } = world.cluster;
+  for (const address of controlPlaneAddresses(tunnel.remoteExternalCIDR)) {
+    remote.addExact(address, tunnel.asksInBand ? groups.reaching : 0);
+  }
+  if (tunnel.asksInBand) {
+    const pods = readRanges(podCIDRs);
+    for (const address of world.controllers) {
+      if (!anyContains(pods, address)) continue;
+      // Its own entry says what that of the pod range says too.
+      local.add(hostRange(address), groups.reaching | (tunnel.consumer ? groups.consuming : 0));
+    }
+  }
+  if (externalCIDR !== undefined) {
+    for (const address of controlPlaneAddresses(externalCIDR)) {
+      local.addExact(address, tunnel.answersInBand ? groups.serving : 0);
+    }
+  }
+  if (tunnel.answersInBand) for (const prefix of tunnel.remotePodCIDRs) remote.add(prefix, groups.serving);
+}
+
+const controlPlaneAddresses = (externalCIDR: string) => [
+  gatewayAddress(externalCIDR),
+  apiServerAddress(externalCIDR),
+];

@@ -6,11 +6,12 @@ import { anyContains, hostRange, parseRange, readRanges, type Range } from '../.
 import { toMapped } from '../../shared/net/address-mapping.ts';
 import { probeAddress } from '../../shared/net/external-cidr.ts';
 import { ports, tunDevice } from '../../shared/names.ts';
-import type { HostAddress, HostPlan, HostRoute } from '../host/plan.ts';
+import type { HostAddress, HostPlan, HostRoute, HostService } from '../host/plan.ts';
 import { lentRevision } from './lent-addresses.ts';
 import { isEndpoint, isTunnelKey } from './wire-text.ts';
 import type { TwinPod } from './admission.ts';
-import type { DevicePeer, DeviceRoute } from './ports.ts';
+import { planInBand } from './in-band-plan.ts';
+import type { DevicePeer, DeviceRoute, InBandPlan } from './ports.ts';
 import { keepaliveSeconds, offloadedPods, planRemotePeers, type PeersOfRemotes } from './remote-peers.ts';
 import { placeTunnels, type PlacedTunnel } from './remote-ranges.ts';
 import type { World, WorldNode } from './world.ts';
@@ -24,6 +25,8 @@ export interface NodePlan {
   };
   host: HostPlan;
   probes: ProbePlan;
+  /** Where this node answers for gateway and API server, and to whom; absent: nowhere. */
+  inBand?: InBandPlan;
   /** Peer's public key → what it is; for status. */
   remotePeers: ReadonlyMap<string, { remoteCluster: string; slot: string }>;
   /** Names the lent addresses that were asked for. */
@@ -77,6 +80,12 @@ export function planNode(world: World): NodePlan {
       ? probeAddress(world.cluster.externalCIDR)
       : undefined;
   if (answerAt !== undefined) own.push({ prefix: hostRange(answerAt), scope: 'host' });
+  const inBand = holdsSlot ? planInBand(world) : undefined;
+  if (inBand !== undefined) {
+    for (const address of [inBand.gateway, inBand.apiServer]) {
+      own.push({ prefix: hostRange(address), scope: 'host' });
+    }
+  }
   const localPods = placed.filter((pod) => pod.node === node.name).map((pod) => hostRange(pod.address));
   for (const { prefix } of own) routes.set(prefix, ['local']);
   for (const prefix of localPods) routes.set(prefix, ['local']);
@@ -144,7 +153,7 @@ export function planNode(world: World): NodePlan {
   if (holdsSlot) deadPeers.push(...gateways);
 
   // The kernel sends all remote ranges into the device, reachable or not: elsewhere they would leave unencrypted.
-  const host = planHost(world, own, tunnels, lanMTU, answerAt);
+  const host = planHost(world, own, tunnels, lanMTU, planServices(answerAt, inBand));
   const reachable = tunnels.filter(({ mapped }) => mapped.some((prefix) => routes.has(prefix)));
   return {
     device: {
@@ -158,10 +167,24 @@ export function planNode(world: World): NodePlan {
       ...(answerAt !== undefined && { answerAt }),
       targets: holdsSlot ? planProbes(node, reachable) : [],
     },
+    ...(inBand !== undefined && { inBand }),
     remotePeers,
     lentRevision: lentRevision(world.lentAddresses),
     warnings,
   };
+}
+
+/** What remotes may open towards this node. */
+function planServices(answerAt: string | undefined, inBand: InBandPlan | undefined): HostService[] {
+  return [
+    ...(answerAt === undefined ? [] : [{ address: answerAt, protocol: 'udp' as const, port: ports.probe }]),
+    ...(inBand === undefined
+      ? []
+      : [
+          { address: inBand.gateway, protocol: 'tcp' as const, port: ports.gateway },
+          { address: inBand.apiServer, protocol: 'tcp' as const, port: ports.apiServer },
+        ]),
+  ];
 }
 
 interface PlacedPod {
@@ -188,7 +211,7 @@ function planHost(
   addresses: readonly HostAddress[],
   tunnels: readonly PlacedTunnel[],
   lanMTU: number,
-  answerAt: string | undefined,
+  services: readonly HostService[],
 ): HostPlan {
   const source = world.node.externalAddress;
   const family = source === undefined ? undefined : parseRange(source).family;
@@ -208,7 +231,7 @@ function planHost(
       remoteRanges: routes.map((route) => route.prefix),
       ownAddresses: addresses.map((address) => address.prefix),
       ...(source !== undefined && { hostSource: source }),
-      services: answerAt === undefined ? [] : [{ address: answerAt, protocol: 'udp', port: ports.probe }],
+      services,
     },
   };
 }

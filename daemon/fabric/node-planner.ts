@@ -13,6 +13,8 @@ import { generateTunnelKey } from './tunnel-keys.ts';
 export interface PlannerOptions {
   nodeName: string;
   nodeAddress: string;
+  /** Hawser's. */
+  namespace: string;
   sources: NodeSources;
   resolver: Pick<EndpointResolver, 'get' | 'keep'>;
   deviceStatus: () => DeviceStatus | null;
@@ -91,6 +93,7 @@ export class NodePlanner {
         {
           name: nodeName,
           address: nodeAddress,
+          namespace: this.#options.namespace,
           publicKey: key.publicKey,
           underlayMTU: this.underlayMTU,
           ...(slot !== undefined && { slot }),

@@ -25,7 +25,7 @@ import { NodePlanner } from './node-planner.ts';
 import { createNodeSources, type NodeSources } from './node-sources.ts';
 import { readSessions, type Progress } from './node-status.ts';
 import { writeNodeStatus, type NodeReport } from './node-status-writer.ts';
-import type { Resolve, TunnelDevice } from './ports.ts';
+import type { InBandService, Resolve, TunnelDevice } from './ports.ts';
 import { createProber, type Prober } from './prober.ts';
 
 export interface NodeOptions {
@@ -38,6 +38,7 @@ export interface NodeOptions {
   version: string;
   device: TunnelDevice;
   host: Host;
+  inBand: InBandService;
   /** Calls back when the kernel's state may have changed, until the signal is aborted. */
   monitor: (onChange: () => void, signal: AbortSignal) => Promise<void>;
   /** What of the node is not Hawser's and may be in the way. */
@@ -116,7 +117,7 @@ class NodeRole implements FabricNodeRole {
   };
 
   async run(signal: AbortSignal): Promise<void> {
-    const { kube, clock, log, device, nodeName, nodeAddress, version } = this.#options;
+    const { kube, clock, log, device, inBand, namespace, nodeName, nodeAddress, version } = this.#options;
     log.info('the node role begins', { node: nodeName, version });
     const onChange = () => this.#bell.ring();
     const sources = createNodeSources({ ...this.#options, onChange }, signal);
@@ -127,6 +128,7 @@ class NodeRole implements FabricNodeRole {
     const planner = new NodePlanner({
       nodeName,
       nodeAddress,
+      namespace,
       sources,
       resolver,
       deviceStatus: () => device.status(),
@@ -151,6 +153,7 @@ class NodeRole implements FabricNodeRole {
       runDevice(device, deviceEvents, clock, log, signal),
       writeNodeStatus(kube, () => this.#report(sources, planner), this.#statusBell, clock, log, signal),
       prober.run(signal),
+      inBand.run(signal),
       resolver.run(signal),
       this.#options.monitor(() => this.#keeper.suspect(), signal),
       this.#watchHost(signal),
@@ -227,6 +230,7 @@ class NodeRole implements FabricNodeRole {
     await this.#keeper.apply(plan.host, signal);
     // After the kernel: sockets are bound to addresses that are there.
     prober.update(plan.probes);
+    this.#options.inBand.update(plan.inBand);
     this.#statusBell.ring();
   }
 

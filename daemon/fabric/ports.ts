@@ -63,3 +63,18 @@ export interface TunnelDevice {
 
 /** Looks a host name up: addresses, best first. Rejects when there is none. */
 export type Resolve = (hostName: string, signal: AbortSignal) => Promise<readonly string[]>;
+
+/** What in-band consumers reach of this cluster: two ports, at addresses that this node holds. */
+export interface InBandPlan {
+  gateway: string;
+  apiServer: string;
+  /** Remote cluster → its pods' ranges as this cluster knows them. */
+  consumers: { remoteCluster: string; ranges: string[] }[];
+}
+
+/** What answers for gateway and API server at addresses of this node. The fabric owns the addresses, `inband/` answers. */
+export interface InBandService {
+  /** Where, and to whom; undefined: nowhere. Called when the kernel holds the addresses. */
+  update(plan: InBandPlan | undefined): void;
+  run(signal: AbortSignal): Promise<void>;
+}

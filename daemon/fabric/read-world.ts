@@ -4,6 +4,7 @@ import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.t
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
+import { controllerServiceAccount } from '../../shared/names.ts';
 import type { Pod } from '../kube/index.ts';
 import { usableLentAddresses } from './lent-addresses.ts';
 import { addressOf } from './wire-text.ts';
@@ -30,6 +31,8 @@ export interface Self {
   underlayMTU: number;
   /** The slot whose key it holds. */
   slot?: string;
+  /** Hawser's namespace. */
+  namespace: string;
 }
 
 /**
@@ -42,12 +45,14 @@ export function readWorld(
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
 ): World {
-  const own = objects.fabricNodes.find((node) => node.metadata.name === self.name);
+  const { namespace, ...node } = self;
+  const own = objects.fabricNodes.find(({ metadata }) => metadata.name === self.name);
   const status = objects.localCluster?.status;
+  const pods = objects.pods.filter(hasAddress).toSorted(byAge);
   const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
   return {
     node: {
-      ...self,
+      ...node,
       ...(own?.spec.externalAddress !== undefined && { externalAddress: own.spec.externalAddress }),
     },
     cluster: {
@@ -64,7 +69,13 @@ export function readWorld(
       .filter((tunnel) => tunnel.metadata.deletionTimestamp === undefined)
       .toSorted(byAge)
       .map((tunnel) => readTunnel(tunnel, presharedKeys, endpointOf)),
-    pods: objects.pods.filter(hasAddress).toSorted(byAge).map(readPod),
+    pods: pods.map(readPod),
+    controllers: pods
+      .filter(
+        ({ metadata, spec }) =>
+          metadata.namespace === namespace && spec?.serviceAccountName === controllerServiceAccount,
+      )
+      .flatMap((pod) => readPod(pod).addresses),
     twins: readTwins(objects.twinNamespaces, objects.incomingPeerings),
     virtualNodes: new Map(
       objects.outgoingPeerings
@@ -101,6 +112,8 @@ function readTunnel(
     consumer: spec.consumer,
     provider: spec.provider,
     open: spec.open ?? false,
+    asksInBand: spec.asksInBand ?? false,
+    answersInBand: spec.answersInBand ?? false,
     remotePodCIDRs: spec.remotePodCIDRs,
     remoteExternalCIDR: spec.remoteExternalCIDR,
     slots: spec.remoteSlots.map((slot) => {
@@ -176,7 +189,7 @@ function byName(one: { name: string }, other: { name: string }): number {
 /** What the fabric needs of a pod, and nothing else: a gateway node holds every pod of the cluster. */
 export function trimPod(pod: Pod): Pod {
   const { name, namespace = '', resourceVersion, creationTimestamp } = pod.metadata;
-  const { nodeName, hostNetwork } = pod.spec ?? {};
+  const { nodeName, hostNetwork, serviceAccountName } = pod.spec ?? {};
   const { phase, podIP, podIPs } = pod.status ?? {};
   return {
     apiVersion: pod.apiVersion,
@@ -191,6 +204,8 @@ export function trimPod(pod: Pod): Pod {
       containers: [],
       ...(nodeName !== undefined && { nodeName }),
       ...(hostNetwork === true && { hostNetwork }),
+      // Of others it decides nothing, and there may be many pods.
+      ...(serviceAccountName === controllerServiceAccount && { serviceAccountName }),
     },
     status: {
       ...(phase !== undefined && { phase }),

@@ -1,5 +1,5 @@
 /** What the Tunnel to a remote cluster should be: from its network document, this cluster, and what was chosen before. */
-import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import { acceptRemoteRemaps, validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
 import { addressFamily, hostRange, parseRange } from '../../shared/net/cidr.ts';
@@ -20,6 +20,8 @@ export interface TunnelInput {
   nodeAddresses: readonly string[];
   consumer: boolean;
   provider: boolean;
+  /** Of the RemoteCluster: whose control plane is reached through the tunnel, and where its tunnel ends. */
+  remote: Pick<RemoteCluster['spec'], 'controlPlane' | 'answersInBand' | 'tunnelEndpoints'>;
   /** Empty while the pre-shared key cannot be derived. */
   presharedKeyRevision: string;
 }
@@ -59,10 +61,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       `no free range of the size of ${range} is left for ${remoteCluster}: add one to LocalCluster.spec.remapPools`,
     );
   }
-  const slots = document.slots
-    .filter((slot) => isTunnelKey(slot.publicKey))
-    .slice(0, slotLimit)
-    .map(({ name, publicKey, endpoints }) => ({ name, publicKey, endpoints }));
+  const slots = slotsOf(input);
   if (slots.length === 0) problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
   return {
     spec: {
@@ -70,6 +69,8 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       consumer: input.consumer,
       provider: input.provider,
       ...(local.spec.dataPath === 'Open' && { open: true }),
+      ...(input.remote.controlPlane === 'InBand' && { asksInBand: true }),
+      ...(input.remote.answersInBand === true && { answersInBand: true }),
       remotePodCIDRs: podCIDRs,
       remoteExternalCIDR: externalCIDR,
       remoteSlots: slots,
@@ -85,8 +86,21 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   };
 }
 
+/** The remote's slots; a person's word on where they end comes before the remote's own. */
+function slotsOf({ document, remote }: TunnelInput): Tunnel['spec']['remoteSlots'] {
+  return document.slots
+    .filter((slot) => isTunnelKey(slot.publicKey))
+    .slice(0, slotLimit)
+    .map(({ name, publicKey, endpoints }) => ({
+      name,
+      publicKey,
+      endpoints: remote.tunnelEndpoints ?? endpoints,
+    }));
+}
+
 /** All that a remote range must not meet here. */
-function ownRanges({ local, nodeAddresses, document }: TunnelInput): string[] {
+function ownRanges(input: TunnelInput): string[] {
+  const { local, nodeAddresses } = input;
   const { status, spec } = local;
   return [
     ...(status?.podCIDRs ?? []),
@@ -96,7 +110,7 @@ function ownRanges({ local, nodeAddresses, document }: TunnelInput): string[] {
     ...(spec.reservedCIDRs ?? []),
     ...nodeAddresses.filter(isAddress).map(hostRange),
     // Packets of the tunnel itself must never be routed into it.
-    ...endpointRanges(document.slots),
+    ...endpointRanges(slotsOf(input)),
   ];
 }
 

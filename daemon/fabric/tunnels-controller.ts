@@ -9,12 +9,14 @@ import {
   from,
   keyOf,
   kind,
+  openingMilliseconds,
   runController,
   stableText,
   triggers,
   type ControllerContext,
   type Informer,
   type Node,
+  type Outcome,
   type Secret,
 } from '../kube/index.ts';
 import { whenChanged } from './when-changed.ts';
@@ -85,8 +87,9 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           whenChanged(world.nodes, (node) => internalAddress(node) ?? '', everyRemote),
         ],
         reconcile: async (id, limit) => {
-          await reconcileTunnel(context, world, problems, id, limit);
+          const again = await reconcileTunnel(context, world, problems, id, limit);
           judge.trigger(id);
+          return again;
         },
         ...controllerParts(context),
       },
@@ -136,33 +139,35 @@ const refersTo = (id: string) => (peering: { spec: { remoteCluster: string } }) 
   peering.spec.remoteCluster === id;
 
 async function reconcileTunnel(
-  { kube, log, events }: ControllerContext,
+  { kube, log, events, clock }: ControllerContext,
   world: World,
   problems: Map<string, string[]>,
   id: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Outcome | void> {
   // Read from the server, not the cache: what was chosen a moment ago for another remote must be seen.
   const { items } = await kube.list<Tunnel>(kind.tunnel, {}, signal);
   const present = items.find((tunnel) => tunnel.metadata.name === id);
   const consumer = world.outgoing.list().some(refersTo(id));
   const provider = world.incoming.list().some(refersTo(id));
-  if (!consumer && !provider) {
+  const remote = world.remoteClusters.byKey(id);
+  const opening = openingMilliseconds(remote, clock.now());
+  if (!consumer && !provider && opening === 0) {
     problems.delete(id);
     if (present === undefined) return;
     log.info('no peering needs the tunnel any more', { remote: id });
     await kube.delete({ kind: kind.tunnel, name: id }, uidOf(present), signal);
     return;
   }
+  const again = opening > 0 ? { requeueAfterMilliseconds: opening } : undefined;
   const local = world.localClusters.byKey('self');
-  const remote = world.remoteClusters.byKey(id);
   const localID = local?.status?.clusterID;
   // What is not known yet, or no longer, is no reason to change anything.
-  if (local === undefined || localID === undefined || remote === undefined) return;
+  if (local === undefined || localID === undefined || remote === undefined) return again;
   const { remote: document, problem } = readDocuments(remote, localID);
   if (document === undefined) {
     if (problem !== undefined) problems.set(id, [problem]);
-    return;
+    return again;
   }
   const decision = planTunnel({
     local,
@@ -173,14 +178,15 @@ async function reconcileTunnel(
     nodeAddresses: addressesOf(world.nodes),
     consumer,
     provider,
+    remote: remote.spec,
     presharedKeyRevision: keyRevision(readLocalIdentity(world.clusterKey.list()[0]), remote),
   });
   problems.set(id, decision.problems);
   if (decision.spec === undefined) {
     events.emit(remote, 'Warning', 'NetworkDocumentInvalid', decision.problems.join('; '));
-    return;
+    return again;
   }
-  if (present !== undefined && stableText(present.spec) === stableText(decision.spec)) return;
+  if (present !== undefined && stableText(present.spec) === stableText(decision.spec)) return again;
   const desired: Tunnel = {
     apiVersion,
     kind: tunnelKind.kind,
@@ -192,20 +198,26 @@ async function reconcileTunnel(
     spec: decision.spec,
   };
   await kube.apply(desired, { fieldManager }, signal);
+  return again;
 }
 
 const uidOf = (object: { metadata: { uid?: string } }) =>
   object.metadata.uid === undefined ? {} : { uid: object.metadata.uid };
 
-function makeKeyReconciler({ kube, namespace }: ControllerContext, world: World) {
+function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, world: World) {
   const store = new KeyStore();
   return async (_key: string, signal: AbortSignal): Promise<void> => {
     const identity = readLocalIdentity(world.clusterKey.list()[0]);
     if (identity === undefined) return;
     const present = world.tunnelKeys.list()[0];
-    const needed = new Set(
-      [...world.outgoing.list(), ...world.incoming.list()].map(({ spec }) => spec.remoteCluster),
-    );
+    const now = clock.now();
+    const needed = new Set([
+      ...[...world.outgoing.list(), ...world.incoming.list()].map(({ spec }) => spec.remoteCluster),
+      ...world.remoteClusters
+        .list()
+        .filter((remote) => openingMilliseconds(remote, now) > 0)
+        .map(({ spec }) => spec.clusterID),
+    ]);
     const derived = store.derive(
       identity,
       world.remoteClusters.list().filter(({ spec }) => needed.has(spec.clusterID)),

@@ -34,6 +34,10 @@ export interface WorldTunnel {
   provider: boolean;
   /** Declared ranges are admitted both ways. */
   open: boolean;
+  /** This cluster's controller reaches the remote's gateway and API server through the tunnel. */
+  asksInBand: boolean;
+  /** The remote reaches this cluster's gateway and API server through the tunnel. */
+  answersInBand: boolean;
   remotePodCIDRs: readonly string[];
   remoteExternalCIDR: string;
   slots: readonly WorldSlot[];
@@ -77,6 +81,8 @@ export interface World {
   /** Older ones first: what two claim belongs to the first. */
   tunnels: readonly WorldTunnel[];
   pods: readonly WorldPod[];
+  /** Addresses of this cluster's own Hawser controller. */
+  controllers: readonly string[];
   /** Namespaces that stand for a consumer's: namespace → remote cluster. */
   twins: ReadonlyMap<string, string>;
   /** Virtual nodes of this cluster: node name → remote cluster. */

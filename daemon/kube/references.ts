@@ -1,4 +1,5 @@
-/** Which peerings keep a RemoteCluster. Pure. */
+/** What keeps a RemoteCluster and its tunnel. Pure. */
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 
 /**
@@ -12,4 +13,10 @@ export function isUnreferenced(
   return !peerings.some(
     (peering) => peering.spec.remoteCluster === remoteCluster && peering.metadata.uid !== except,
   );
+}
+
+/** How long a tunnel is kept open for a peering that is still to come, milliseconds from now; 0: no longer, or never was. */
+export function openingMilliseconds(remote: RemoteCluster | undefined, now: number): number {
+  const until = Date.parse(remote?.spec.openUntil ?? '');
+  return until > now ? until - now : 0;
 }

@@ -1,7 +1,7 @@
 /** The node role's wiring: API server, tunnel device, kernel, probes. Nothing is decided here. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { defaultNamespace, ports, tunDevice } from '../../shared/names.ts';
+import { defaultNamespace, gatewayService, ports, tunDevice } from '../../shared/names.ts';
 import { createFabricNode, type FabricNodeRole } from '../fabric/node.ts';
 import {
   createCommandRunner,
@@ -11,6 +11,7 @@ import {
   readParameter,
   underlayMTU,
 } from '../host/index.ts';
+import { createInBand, type InBand } from '../inband/index.ts';
 import {
   createKubeClient,
   createLog,
@@ -56,6 +57,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
   if (isIP(nodeAddress) === 0) throw new Error(`POD_IP is "${nodeAddress}", not an address of this node`);
   const namespace = environment['HAWSER_NAMESPACE'] || defaultNamespace;
   const run = createCommandRunner();
+  const inBand = createInBand({ kube, namespace, gatewayService, log: log.with({ feature: 'inband' }) });
   const role = createFabricNode({
     kube,
     namespace,
@@ -70,6 +72,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
       log: (level, message, facts) => log[level](message, facts),
     }),
     host: createHost(run),
+    inBand,
     monitor: (onChange, until) => monitorHost({ onChange, device: tunDevice }, until),
     hostProblems: (tunnelled, until) => findForeignProblems(run, readParameter, tunnelled, until),
     underlayMTU: (until) => underlayMTU(run, nodeAddress, until),
@@ -91,7 +94,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
             port: options.probePort,
             host: nodeAddress,
             notReady: () => role.notReady(),
-            metrics: () => metricsText(role),
+            metrics: () => metricsText(role, inBand),
           },
           until,
         );
@@ -134,7 +137,7 @@ function required(environment: Record<string, string | undefined>, name: string)
 }
 
 /** Prometheus' text format. */
-function metricsText(role: FabricNodeRole): string {
+function metricsText(role: FabricNodeRole, inBand: InBand): string {
   const lines: string[] = [];
   const metric = (name: string, type: 'counter' | 'gauge', help: string, values: [string, number][]) => {
     lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
@@ -187,6 +190,24 @@ function metricsText(role: FabricNodeRole): string {
       count ?? 0,
     ]),
   ]);
+  const spliced = Object.entries(inBand.counters());
+  metric(
+    'hawser_inband_connections_total',
+    'counter',
+    'Connections of in-band consumers, by what became of them.',
+    spliced.flatMap(([name, { active: _now, ...outcomes }]) =>
+      Object.entries(outcomes).map(([outcome, count]): [string, number] => [
+        `{to="${name}",outcome="${snake(outcome)}"}`,
+        count,
+      ]),
+    ),
+  );
+  metric(
+    'hawser_inband_connections',
+    'gauge',
+    'Connections of in-band consumers now.',
+    spliced.map(([name, { active }]) => [`{to="${name}"}`, active]),
+  );
   metric(
     'hawser_informer_watching',
     'gauge',

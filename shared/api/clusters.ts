@@ -125,7 +125,23 @@ export const remoteCluster = {
   spec: z.object({
     clusterID,
     publicKey: key32.describe('Ed25519 cluster key; a new one is taken only when the old one signed it'),
-    controlPlane: z.enum(['OutOfBand', 'InBand']),
+    controlPlane: z
+      .enum(['OutOfBand', 'InBand'])
+      .describe('How this cluster reaches its gateway and API server: beside the tunnel, or inside'),
+    answersInBand: z
+      .boolean()
+      .optional()
+      .describe('That cluster reaches this one’s gateway and API server inside the tunnel'),
+    openUntil: dateTime
+      .optional()
+      .describe(
+        'The tunnel is kept until then though no peering needs it yet; if none does by then, this object goes',
+      ),
+    tunnelEndpoints: z
+      .array(hostPort)
+      .max(8)
+      .optional()
+      .describe('Where its tunnel is reached from here, when that is not what it declares'),
     gatewayURL: httpsURL.optional().describe('Where this cluster dials; only the consumer has one'),
     gatewayPin: sha256Hex.optional(),
     gatewayPinSince: dateTime

@@ -46,6 +46,14 @@ export const tunnel = {
       .boolean()
       .optional()
       .describe('Admit the declared ranges both ways instead of the consumer’s traffic only'),
+    asksInBand: z
+      .boolean()
+      .optional()
+      .describe('This cluster’s controller reaches the remote’s gateway and API server through the tunnel'),
+    answersInBand: z
+      .boolean()
+      .optional()
+      .describe('The remote reaches this cluster’s gateway and API server through the tunnel'),
     remotePodCIDRs: z.array(prefix).max(64).describe('As the remote declares them'),
     remoteExternalCIDR: prefix.describe('As the remote declares it'),
     remoteSlots: z.array(slot).max(16),

@@ -44,6 +44,16 @@ export function probeAddress(externalCIDR: string): string {
   return addressAt(parseRange(externalCIDR), externalOffsets.probe);
 }
 
+/** Where a cluster's gateway answers inside the tunnel. */
+export function gatewayAddress(externalCIDR: string): string {
+  return addressAt(parseRange(externalCIDR), externalOffsets.gateway);
+}
+
+/** Where a cluster's API server answers inside the tunnel. */
+export function apiServerAddress(externalCIDR: string): string {
+  return addressAt(parseRange(externalCIDR), externalOffsets.apiServer);
+}
+
 /**
  * Gives every node an address of the external CIDR: the first free one from offset 16, in the half that is not lent. A
  * node keeps what it has.

@@ -130,8 +130,14 @@ const objects: WorldObjects = {
   outgoingPeerings: [],
   lentAddresses: [],
 };
-const gateway = { name: 'n2', address: '192.0.2.2', publicKey: keyOf('slot'), underlayMTU: 1500, slot: '0' };
-const node = { name: 'n1', address: '192.0.2.1', publicKey: keyOf('n1'), underlayMTU: 1500 };
+const node = {
+  name: 'n1',
+  address: '192.0.2.1',
+  publicKey: keyOf('n1'),
+  underlayMTU: 1500,
+  namespace: 'hawser-system',
+};
+const gateway = { ...node, name: 'n2', address: '192.0.2.2', publicKey: keyOf('slot'), slot: '0' };
 const keys = new Map([
   ['east', new Uint8Array(32).fill(1)],
   ['north', new Uint8Array(32).fill(2)],
@@ -345,6 +351,25 @@ test('pods are trimmed to what the fabric needs', () => {
   const fat = { ...whole, metadata: { ...whole.metadata, annotations: { big: 'x'.repeat(10_000) } } };
   assert.ok(JSON.stringify(trimPod(fat)).length < 400);
   assert.equal(read({ pods: [trimPod(fat)] }).pods, read({ pods: [whole] }).pods);
+});
+
+test('this cluster’s controller is who runs as it in Hawser’s namespace, and nobody who says so elsewhere', () => {
+  const as = (account: string, each: Pod): Pod => ({
+    ...each,
+    spec: { ...each.spec, containers: [], serviceAccountName: account },
+  });
+  const { controllers } = read({
+    pods: [
+      as('hawser-controller', pod('controller', 'n1', '10.244.1.9', { namespace: 'hawser-system' })),
+      as('hawser-gateway', pod('gateway', 'n1', '10.244.1.10', { namespace: 'hawser-system' })),
+      as('hawser-controller', pod('impostor', 'n1', '10.244.1.11')),
+      as(
+        'hawser-controller',
+        pod('former', 'n1', '10.244.1.12', { namespace: 'hawser-system', phase: 'Failed' }),
+      ),
+    ].map(trimPod),
+  });
+  assert.equal(controllers, ['10.244.1.9']);
 });
 
 test.run();

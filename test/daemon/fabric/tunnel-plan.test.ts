@@ -42,6 +42,7 @@ const input: TunnelInput = {
   present: undefined,
   others: [],
   nodeAddresses: ['172.18.0.2'],
+  remote: { controlPlane: 'OutOfBand' },
   consumer: true,
   provider: false,
   presharedKeyRevision: 'abc',
@@ -213,6 +214,28 @@ test('status: the best of several gateways counts', () => {
   assert.is(findings.find(({ type }) => type === 'PathVerified')?.status, 'True');
   assert.is(fields.gatewayNode, 'gateway');
   assert.is(fields.roundTripMilliseconds, 12);
+});
+
+test('whose control plane is reached through the tunnel is the RemoteCluster’s word', () => {
+  const specOf = (remote: TunnelInput['remote']) => planTunnel({ ...input, remote }).spec;
+  const beside = specOf({ controlPlane: 'OutOfBand' });
+  assert.is(beside?.asksInBand, undefined);
+  assert.is(beside?.answersInBand, undefined);
+  assert.is(specOf({ controlPlane: 'InBand' })?.asksInBand, true);
+  const answering = specOf({ controlPlane: 'OutOfBand', answersInBand: true });
+  assert.is(answering?.asksInBand, undefined);
+  assert.is(answering?.answersInBand, true);
+});
+
+test('an endpoint that a person named comes before those that the remote declares', () => {
+  const { spec } = planTunnel({
+    ...input,
+    remote: { controlPlane: 'InBand', tunnelEndpoints: ['vpn.east.example:40000'] },
+  });
+  assert.equal(
+    spec?.remoteSlots.map(({ endpoints }) => endpoints),
+    [['vpn.east.example:40000']],
+  );
 });
 
 test.run();

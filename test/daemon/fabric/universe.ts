@@ -21,11 +21,14 @@ export interface UniverseCluster {
   nodes: { name: string; slot?: string }[];
   /** Own pods, and pods that run here for others (`consumer`). */
   pods: { name: string; node: string; addresses: string[]; consumer?: string }[];
+  /** Those of its own pods that are Hawser's controller: addresses. */
+  controllers?: string[];
 }
 
 export interface UniversePeering {
   consumer: string;
   provider: string;
+  inBand?: boolean;
 }
 
 export interface Universe {
@@ -120,6 +123,12 @@ export function planUniverse(universe: Universe): {
           (each) => each.provider === cluster.id && each.consumer === remote.id,
         ),
         open: universe.open ?? false,
+        asksInBand: universe.peerings.some(
+          (each) => each.consumer === cluster.id && each.provider === remote.id && each.inBand === true,
+        ),
+        answersInBand: universe.peerings.some(
+          (each) => each.provider === cluster.id && each.consumer === remote.id && each.inBand === true,
+        ),
         remotePodCIDRs: remote.podCIDRs,
         remoteExternalCIDR: remote.externalCIDR,
         slots: remote.nodes.flatMap(({ slot }, index) =>
@@ -159,6 +168,7 @@ export function planUniverse(universe: Universe): {
         nodes: nodes.filter(({ name }) => name !== node.name),
         tunnels,
         pods: [...ownPods, ...offloaded],
+        controllers: cluster.controllers ?? [],
         twins: new Map(universe.clusters.map(({ id }) => [`twin-${id}`, id])),
         virtualNodes: new Map(universe.clusters.map(({ id }) => [`virtual-${id}`, id])),
         lentAddresses: universe.lent?.get(cluster.id) ?? lent,
