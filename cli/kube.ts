@@ -120,6 +120,15 @@ export class Kube {
     return this.#ask<T>('PATCH', pathOf(resource, name), patch, 'application/merge-patch+json');
   }
 
+  /**
+   * Server-side apply: makes it or brings it to what is given. For what it makes the name is known before, so that a role
+   * may allow this one name.
+   */
+  async apply<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
+    const path = `${pathOf(resource, object.metadata.name)}?fieldManager=hawser-cli&force=true`;
+    return this.#ask<T>('PATCH', path, object, 'application/apply-patch+yaml');
+  }
+
   /** Deletes; gone already is success. */
   async remove(resource: Resource, name: string, uid?: string): Promise<void> {
     const options = { propagationPolicy: 'Background', ...(uid !== undefined && { preconditions: { uid } }) };
@@ -228,15 +237,19 @@ function read(status: number, answer: string): { body: unknown } | CommandError 
 
 /** Runs with the cluster that the command's options name, and closes the connection. */
 export async function withKube<T>(invocation: Invocation, use: (kube: Kube) => Promise<T>): Promise<T> {
+  const where = { kubeconfig: text(invocation, 'kubeconfig'), context: text(invocation, 'context') };
+  return withKubeAt(invocation, where, use);
+}
+
+/** As `withKube`, with another cluster. */
+export async function withKubeAt<T>(
+  invocation: Invocation,
+  where: { kubeconfig: string | undefined; context: string | undefined },
+  use: (kube: Kube) => Promise<T>,
+): Promise<T> {
   const { environment, signal } = invocation;
-  const find = () =>
-    findConnection({
-      kubeconfig: text(invocation, 'kubeconfig'),
-      context: text(invocation, 'context'),
-      environment,
-    });
   const namespace = text(invocation, 'namespace') ?? environment['HAWSER_NAMESPACE'] ?? defaultNamespace;
-  const kube = new Kube(find, namespace, signal);
+  const kube = new Kube(() => findConnection({ ...where, environment }), namespace, signal);
   try {
     return await use(kube);
   } finally {

@@ -3,6 +3,7 @@ import type { IdentityResponse } from '../shared/wire/gateway-api.ts';
 import type { RemoteCluster } from '../shared/api/clusters.ts';
 import { Problem } from '../shared/errors.ts';
 import { tenantServiceAccount } from '../shared/names.ts';
+import { inBandURLs } from '../shared/net/in-band.ts';
 import { self, type Dependencies } from './context.ts';
 import type { Tenant } from './incoming-peerings.ts';
 import { isConflict, isNotFound } from './kube/client.ts';
@@ -28,7 +29,11 @@ export async function issueIdentity(
   signal: AbortSignal,
 ): Promise<IdentityResponse> {
   const { clusterID, publicKey, object } = self(dependencies);
-  const apiServerURL = object.status?.apiServerURL;
+  const inBand = remote.spec.answersInBand === true;
+  const { externalCIDR } = object.status ?? {};
+  // Told in this cluster's own terms; the consumer knows them by its own.
+  const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.apiServer;
+  const apiServerURL = inBand ? inside : object.status?.apiServerURL;
   if (apiServerURL === undefined)
     throw new Problem(
       'not-ready',
@@ -36,7 +41,7 @@ export async function issueIdentity(
       { retryAfterSeconds: 5 },
     );
   const [authority, minted] = await Promise.all([
-    findAuthority(dependencies, object.spec.apiServerCABundle),
+    findAuthority(dependencies, inBand ? undefined : object.spec.apiServerCABundle),
     mintToken(dependencies, tenant, signal),
   ]);
   const { localDocument } = remote.status ?? {};

@@ -6,6 +6,7 @@ import { peeringToken, type PeeringToken } from './api/peerings.ts';
 import { toSeconds } from './conditions.ts';
 import type { FieldProblem } from './errors.ts';
 import { labels } from './names.ts';
+import { inBandURLs } from './net/in-band.ts';
 import { compareQuantities } from './quantities.ts';
 import { keyFingerprint } from './trust/cluster-key.ts';
 import { hashSecret } from './trust/digest.ts';
@@ -68,6 +69,8 @@ export interface TokenWish {
   /** Hawser's namespace. */
   namespace: string;
   grant: Partial<Record<keyof Grant, unknown>> | undefined;
+  /** The consumer reaches the gateway inside the tunnel, wherever it is outside. */
+  inBand?: boolean;
   /** Only this cluster may redeem it. */
   consumer?: string | undefined;
   lifeSeconds: number;
@@ -85,7 +88,9 @@ export type IssuedToken =
 
 /** The object to create and the string to hand over; or what is wrong with the wish; or what this cluster still waits for. */
 export function issuePeeringToken(wish: TokenWish): IssuedToken {
-  const { clusterID: id, publicKey, gatewayURL, gatewayPin } = wish.issuer;
+  const { clusterID: id, publicKey, gatewayPin, externalCIDR } = wish.issuer;
+  const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.gateway;
+  const gatewayURL = wish.inBand === true ? inside : wish.issuer.gatewayURL;
   if (id === undefined || publicKey === undefined)
     return { waitingFor: 'This cluster has no ID yet: the controller has not made it.' };
   if (gatewayURL === undefined || gatewayPin === undefined)

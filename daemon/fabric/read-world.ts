@@ -45,14 +45,14 @@ export function readWorld(
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
 ): World {
-  const { namespace, ...node } = self;
+  const { namespace, ...selfNode } = self;
   const own = objects.fabricNodes.find(({ metadata }) => metadata.name === self.name);
   const status = objects.localCluster?.status;
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
   const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
   return {
     node: {
-      ...node,
+      ...selfNode,
       ...(own?.spec.externalAddress !== undefined && { externalAddress: own.spec.externalAddress }),
     },
     cluster: {
@@ -62,8 +62,8 @@ export function readWorld(
       ...(status?.externalCIDR !== undefined && { externalCIDR: status.externalCIDR }),
     },
     nodes: objects.fabricNodes
-      .filter((node) => node.metadata.name !== self.name && node.metadata.deletionTimestamp === undefined)
-      .map((node) => readNode(node))
+      .filter(({ metadata }) => metadata.name !== self.name && metadata.deletionTimestamp === undefined)
+      .map(readNode)
       .sort(byName),
     tunnels: objects.tunnels
       .filter((tunnel) => tunnel.metadata.deletionTimestamp === undefined)

@@ -2,7 +2,7 @@
  * One TCP port of this node whose connections go on to fixed targets, byte for byte. It reads nothing of what passes: TLS
  * ends at the target.
  */
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { backoff, messageOf, sleep, systemClock, type Clock, type Log } from '../kube/index.ts';
 import type { Target } from './targets.ts';
 
@@ -79,7 +79,7 @@ export class Splice {
 
   /** The port that is listened on; undefined while none is. */
   get listeningOn(): number | undefined {
-    const address = this.#server?.address() as AddressInfo | string | null | undefined;
+    const address = this.#server?.address();
     return typeof address === 'object' ? address?.port : undefined;
   }
 

@@ -43,6 +43,8 @@ export interface ApplyOptions {
 export interface DeleteOptions {
   /** Delete only this very object; if another one has its name now, that is success. */
   uid?: string;
+  /** Delete it only as it was seen; fails with Conflict when somebody has changed it since. */
+  resourceVersion?: string;
   propagation?: 'Foreground' | 'Background' | 'Orphan';
   gracePeriodSeconds?: number;
 }
@@ -216,11 +218,15 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
         { body: JSON.stringify(object) },
         signal,
       ),
-    async delete(ref, { uid, propagation, gracePeriodSeconds }, signal) {
+    async delete(ref, { uid, resourceVersion, propagation, gracePeriodSeconds }, signal) {
+      const preconditions = {
+        ...(uid !== undefined && { uid }),
+        ...(resourceVersion !== undefined && { resourceVersion }),
+      };
       const body = JSON.stringify({
         apiVersion: 'v1',
         kind: 'DeleteOptions',
-        ...(uid !== undefined && { preconditions: { uid } }),
+        ...(Object.keys(preconditions).length > 0 && { preconditions }),
         ...(propagation !== undefined && { propagationPolicy: propagation }),
         ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
       });

@@ -88,7 +88,7 @@ export function remoteFromToken(
 export function tokenChanges(
   token: TokenContent,
   remote: RemoteCluster,
-): { gatewayURL: string; gatewayPin: string } | undefined {
+): { gatewayURL?: string; gatewayPin: string } | undefined {
   if (keyFingerprint(remote.spec.publicKey) !== token.keyFingerprint) {
     throw new PeeringProblem(
       reasons.KeyMismatch,
@@ -96,8 +96,9 @@ export function tokenChanges(
     );
   }
   const { gatewayURL, gatewayPin } = token;
-  const same = remote.spec.gatewayURL === gatewayURL && remote.spec.gatewayPin === gatewayPin;
-  return same || remote.spec.controlPlane === 'InBand' ? undefined : { gatewayURL, gatewayPin };
+  const inBand = remote.spec.controlPlane === 'InBand';
+  const same = (inBand || remote.spec.gatewayURL === gatewayURL) && remote.spec.gatewayPin === gatewayPin;
+  return same ? undefined : { gatewayPin, ...(!inBand && { gatewayURL }) };
 }
 
 /** Asks. Throws PeeringProblem for every kind of no. */

@@ -19,7 +19,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
   const identity = await waitForIdentity(context, world, signal);
   if (identity === undefined) return;
   const delivered: Delivered = new Map();
-  const providers = createProviders(identity);
+  const providers = createProviders(identity, world.gatewayOf);
   const sessionChanges = triggers();
   const sessions = createSessions(
     context,
@@ -88,6 +88,8 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
         sources: [
           from(world.outgoing),
           from(world.remotes, (remote) => outgoingOf(remote.metadata.name)),
+          // Where an in-band provider is, and whether it can be reached.
+          from(world.tunnels, (tunnel) => outgoingOf(tunnel.metadata.name)),
           from(world.local, () => world.outgoing.list().map((peering) => peering.metadata.name)),
           from(world.ownSecrets, (secret) => peeringsOfSecret(world, secret.metadata.name)),
           outgoingOfSession,

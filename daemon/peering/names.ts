@@ -32,6 +32,8 @@ export const reasons = {
   /** OutgoingPeering */
   WaitingForLocalCluster: 'WaitingForLocalCluster',
   WaitingForRemoteCluster: 'WaitingForRemoteCluster',
+  /** In-band: nothing can be asked before the tunnel is open. */
+  WaitingForTunnel: 'WaitingForTunnel',
   TokenMissing: 'TokenMissing',
   TokenInvalid: 'TokenInvalid',
   TokenRefused: 'TokenRefused',

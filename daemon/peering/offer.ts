@@ -1,10 +1,11 @@
 /** What a provider declares beside its network: where a consumer finds it, and what the consumer may use. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { inBandURLs } from '../../shared/net/in-band.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 
 /** A name that every API server's certificate holds, whatever its address outside is. */
-const apiServerName = 'kubernetes.default.svc';
+export const apiServerName = 'kubernetes.default.svc';
 /** The limit of the schema. */
 const maximumGrants = 64;
 
@@ -14,17 +15,23 @@ export type Offer = Pick<NetworkDocument, 'apiServer' | 'gateway' | 'grants'>;
  * The offer to one remote; empty for a remote that doesn't offload to this cluster.
  *
  * @param rootAuthority PEM of `kube-root-ca.crt`
+ * @param inBand the remote reaches this cluster inside the tunnel: it is told the addresses there, and the authority of the
+ *   API server itself, whatever else stands in front of it outside
  */
 export function offerTo(
   remote: string,
   incoming: readonly IncomingPeering[],
   local: LocalCluster | undefined,
   rootAuthority: string | undefined,
+  inBand = false,
 ): Offer {
   const peerings = incoming.filter(({ spec }) => spec.remoteCluster === remote);
   if (peerings.length === 0) return {};
-  const { apiServerURL: url, gatewayURL, gatewayPin } = local?.status ?? {};
-  const configured = local?.spec.apiServerCABundle;
+  const { apiServerURL, gatewayURL, gatewayPin, externalCIDR } = local?.status ?? {};
+  const inside = inBand && externalCIDR !== undefined ? inBandURLs(externalCIDR) : undefined;
+  const url = inBand ? inside?.apiServer : apiServerURL;
+  const gateway = inBand ? inside?.gateway : gatewayURL;
+  const configured = inBand ? undefined : local?.spec.apiServerCABundle;
   const authority =
     configured !== undefined
       ? { caBundle: configured }
@@ -38,8 +45,7 @@ export function offerTo(
     .slice(0, maximumGrants);
   return {
     ...(url !== undefined && authority !== undefined && { apiServer: { url, ...authority } }),
-    ...(gatewayURL !== undefined &&
-      gatewayPin !== undefined && { gateway: { url: gatewayURL, pin: gatewayPin } }),
+    ...(gateway !== undefined && gatewayPin !== undefined && { gateway: { url: gateway, pin: gatewayPin } }),
     ...(grants.length > 0 && { grants }),
   };
 }

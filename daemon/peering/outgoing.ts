@@ -13,6 +13,7 @@ import { applyStatus } from '../kube/status.ts';
 import type { Secret } from '../kube/types.ts';
 import { askIdentity, PeeringProblem, readToken, remoteFromToken, tokenChanges } from './ask-identity.ts';
 import type { LocalIdentity } from './cluster-key.ts';
+import { locateAPIServer, tunnelWait } from './control-plane.ts';
 import { fieldManager, identityKey, peeringFinalizer, reasons } from './names.ts';
 import {
   identityFinding,
@@ -147,18 +148,22 @@ export function reconcileOutgoing(
     }
     const token = tokenSecret && readToken(tokenSecret, remoteCluster);
     const remote = await ensureRemote(peering, token, signal);
-    if (remote.spec.gatewayURL === undefined) {
+    const tunnel = world.tunnels.byKey(remoteCluster);
+    if (remote.spec.controlPlane === 'OutOfBand' && remote.spec.gatewayURL === undefined) {
       throw new PeeringProblem(
         reasons.WaitingForRemoteCluster,
         `RemoteCluster ${remoteCluster} has no gatewayURL; run hawser peer with a token of ${remoteCluster}`,
       );
     }
+    // What is sent before the tunnel is there would leave by another way, and keep to it.
+    const wait = held === undefined ? tunnelWait(remote, tunnel) : undefined;
+    if (wait !== undefined) throw new PeeringProblem(reasons.WaitingForTunnel, wait, true);
     // Sent along, so that both sides can begin at once. It is composed within moments, and its coming wakes this again.
     if (remote.status?.localDocument === undefined) return held;
     const client = providers.of(remote);
     if (client === undefined) return held;
     const response = await askIdentity(client, peering, remote, token, identity, version, signal);
-    const stored = storedIdentity(response, clock.now());
+    const stored = located(peering, storedIdentity(response, clock.now()));
     await kube.apply(identitySecretObject(peering, namespace, stored), { fieldManager }, signal);
     issued.set(peering.metadata.name, { stored, at: clock.now(), tokenUID: tokenSecret?.metadata.uid });
     // A peering that had ended lives again: the session that heard of the end is of the former one.
@@ -177,29 +182,27 @@ export function reconcileOutgoing(
     return stored;
   }
 
-  /** The provider's API server has moved, by its own signed word. */
+  /** The identity as it is to be used: where the provider's API server is now. */
+  function located(peering: OutgoingPeering, held: StoredIdentity): StoredIdentity {
+    const { remoteCluster } = peering.spec;
+    const remote = world.remotes.byKey(remoteCluster);
+    if (remote === undefined) return held;
+    const stated = readStored(remote.spec.networkDocument)?.apiServer;
+    return locateAPIServer(held, remote, world.tunnels.byKey(remoteCluster), stated);
+  }
+
+  /** The provider's API server has moved. */
   async function follow(
     peering: OutgoingPeering,
     held: StoredIdentity,
     signal: AbortSignal,
   ): Promise<StoredIdentity> {
-    const remote = world.remotes.byKey(peering.spec.remoteCluster);
-    const stated = readStored(remote?.spec.networkDocument)?.apiServer;
-    const same =
-      stated === undefined ||
-      (stated.url === held.apiServerURL && stated.caBundle.trim() === held.caBundle.trim());
-    if (same || remote?.spec.controlPlane === 'InBand' || !stated.url.startsWith('https://')) return held;
-    const { tlsServerName: _old, ...rest } = held;
-    const moved: StoredIdentity = {
-      ...rest,
-      apiServerURL: stated.url,
-      caBundle: stated.caBundle,
-      ...(stated.tlsServerName !== undefined && { tlsServerName: stated.tlsServerName }),
-    };
+    const moved = located(peering, held);
+    if (moved === held) return held;
     await kube.apply(identitySecretObject(peering, namespace, moved), { fieldManager }, signal);
     const { name } = peering.metadata;
     issued.set(name, { stored: moved, at: clock.now(), tokenUID: issued.get(name)?.tokenUID });
-    log.info('the API server of a provider has moved', { peering: peering.metadata.name, url: stated.url });
+    log.info('the API server of a provider has moved', { peering: name, url: moved.apiServerURL });
     return moved;
   }
 
@@ -208,13 +211,11 @@ export function reconcileOutgoing(
     const { tokenSecretName, remoteCluster } = peering.spec;
     const secret =
       tokenSecretName === undefined ? undefined : world.ownSecrets.get(namespace, tokenSecretName);
-    const { gatewayURL, gatewayPin, publicKey } = world.remotes.byKey(remoteCluster)?.spec ?? {};
+    const remote = world.remotes.byKey(remoteCluster);
     return JSON.stringify([
       secret?.metadata.uid,
       secret?.metadata.resourceVersion,
-      gatewayURL,
-      gatewayPin,
-      publicKey,
+      remote && [world.gatewayOf(remote), tunnelWait(remote, world.tunnels.byKey(remoteCluster))],
     ]);
   }
 

@@ -1,28 +1,24 @@
 /** Clients of providers' gateways, one a remote: signed by this cluster's key, trusting one pin alone. */
 import { createGatewayClient, createRequestSigner, type GatewayClient } from '../../gateway/client/index.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
-import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
 import type { LocalIdentity } from './cluster-key.ts';
-
-export interface Address {
-  url: string;
-  pin: string;
-  /** Fingerprint of the provider's cluster key: whom requests are signed for. */
-  recipient: string;
-}
+import type { GatewayAddress } from './control-plane.ts';
 
 export interface Providers {
   /** The client for an address; the same one while the address stays the same. */
-  at(remote: string, address: Address): GatewayClient;
-  /** For a RemoteCluster that has an address; undefined for one that dials us. */
+  at(remote: string, address: GatewayAddress): GatewayClient;
+  /** For a RemoteCluster that has an address now; undefined for one that dials us. */
   of(remote: RemoteCluster): GatewayClient | undefined;
   /** Closes the connections to a remote. */
   forget(remote: string): void;
   close(): void;
 }
 
-/** No clients yet. */
-export function createProviders(identity: LocalIdentity): Providers {
+/** No clients yet. `addressOf`: where a remote's gateway is dialled now. */
+export function createProviders(
+  identity: LocalIdentity,
+  addressOf: (remote: RemoteCluster) => GatewayAddress | undefined,
+): Providers {
   const clients = new Map<string, { key: string; client: GatewayClient }>();
   const providers: Providers = {
     at(remote, address) {
@@ -43,13 +39,8 @@ export function createProviders(identity: LocalIdentity): Providers {
       return client;
     },
     of(remote) {
-      const { clusterID, gatewayURL, gatewayPin, publicKey } = remote.spec;
-      if (gatewayURL === undefined || gatewayPin === undefined) return undefined;
-      return providers.at(clusterID, {
-        url: gatewayURL,
-        pin: gatewayPin,
-        recipient: keyFingerprint(publicKey),
-      });
+      const address = addressOf(remote);
+      return address && providers.at(remote.spec.clusterID, address);
     },
     forget(remote) {
       clients.get(remote)?.client.close();

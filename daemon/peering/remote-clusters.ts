@@ -11,6 +11,9 @@ import {
 } from '../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { isUnreferenced, openingMilliseconds } from '../kube/references.ts';
+import { kind } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { LocalIdentity } from './cluster-key.ts';
 import { composeDocument, holdsOurs } from './compose-document.ts';
@@ -138,7 +141,7 @@ export function reconcileRemoteCluster(
   identity: LocalIdentity,
   delivered: Delivered,
 ) {
-  const { kube, clock, events } = context;
+  const { kube, clock, events, log } = context;
   /** Verifying costs a scalar multiplication; the same text need not be verified twice. */
   const judged = new Map<string, { signature: string; publicKey: string; judgement: Judgement }>();
 
@@ -152,7 +155,19 @@ export function reconcileRemoteCluster(
     return judgement;
   }
 
-  return async (key: string, signal: AbortSignal): Promise<void> => {
+  /** An attempt to peer in-band that was given up takes what it made with it. */
+  async function isAbandoned(remote: RemoteCluster, signal: AbortSignal): Promise<boolean> {
+    const { openUntil, clusterID } = remote.spec;
+    if (openUntil === undefined || openingMilliseconds(remote, clock.now()) > 0) return false;
+    if (!isUnreferenced(clusterID, [...world.outgoing.list(), ...world.incoming.list()], undefined))
+      return false;
+    const { name, uid = '', resourceVersion = '' } = remote.metadata;
+    log.info('nobody went on with an in-band peering', { remote: name, openUntil });
+    await kube.delete({ kind: kind.remoteCluster, name }, { uid, resourceVersion }, signal);
+    return true;
+  }
+
+  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
     const remote = world.remotes.byKey(key);
     if (remote === undefined) {
       judged.delete(key);
@@ -161,6 +176,7 @@ export function reconcileRemoteCluster(
     }
     const local = world.local.byKey('self')?.status;
     if (remote.metadata.deletionTimestamp !== undefined || local === undefined) return;
+    if (await isAbandoned(remote, signal)) return;
     const judgement = judge(remote);
     const theirs = judgement.verdict === 'Valid' ? judgement.document : undefined;
     const held = remote.status?.localDocument;
@@ -171,7 +187,13 @@ export function reconcileRemoteCluster(
       previous: readStored(held),
       remote: theirs,
       tunnel: world.tunnels.byKey(key),
-      offer: offerTo(key, world.incoming.list(), world.local.byKey('self'), world.rootAuthority()),
+      offer: offerTo(
+        key,
+        world.incoming.list(),
+        world.local.byKey('self'),
+        world.rootAuthority(),
+        remote.spec.answersInBand === true,
+      ),
       newSalt: () => randomBytes(32).toString('base64'),
       now: clock.now(),
     });
@@ -199,6 +221,8 @@ export function reconcileRemoteCluster(
       },
       signal,
     );
+    const opening = openingMilliseconds(remote, clock.now());
+    return opening > 0 ? { requeueAfterMilliseconds: opening } : undefined;
   };
 }
 

@@ -41,6 +41,8 @@ interface Session {
   state: SessionState;
   /** Whether their gateway is being looked for. */
   following: boolean;
+  /** Where the provider is dialled; undefined: not known yet. */
+  address: string | undefined;
   /** Wakes the one who puts our document. */
   wake: () => void;
 }
@@ -234,15 +236,29 @@ export function createSessions(
   };
 
   // A change of our document is sent at once; a change of address begins anew.
-  const addressOf = (remote: RemoteCluster | undefined) =>
-    JSON.stringify([remote?.spec.gatewayURL, remote?.spec.gatewayPin, remote?.spec.publicKey]);
+  const moved = (session: Session): boolean => {
+    const remote = world.remotes.byKey(session.remote);
+    const address = remote && world.gatewayOf(remote);
+    const text = address && JSON.stringify(address);
+    // One that cannot be told for a moment is no other one.
+    if (text === undefined || text === session.address) return false;
+    const before = session.address;
+    session.address = text;
+    if (before === undefined) return false;
+    end(session);
+    sessionsApi.ensure(session.remote, session.peering);
+    return true;
+  };
+  const unfollow = world.tunnels.onChange((name) => {
+    for (const session of sessionsWith(name)) moved(session);
+  });
   const unsubscribe = world.remotes.onChange((name, remote, previous) => {
     for (const session of sessionsWith(name)) {
       if (remote === undefined) end(session);
-      else if (previous !== undefined && addressOf(previous) !== addressOf(remote)) {
-        end(session);
-        sessionsApi.ensure(name, session.peering);
-      } else if (remote.status?.localDocument?.payload !== previous?.status?.localDocument?.payload) {
+      else if (
+        !moved(session) &&
+        remote.status?.localDocument?.payload !== previous?.status?.localDocument?.payload
+      ) {
         session.wake();
       }
     }
@@ -251,6 +267,7 @@ export function createSessions(
     'abort',
     () => {
       unsubscribe();
+      unfollow();
       for (const session of sessions.values()) end(session);
     },
     { once: true },
@@ -266,9 +283,11 @@ export function createSessions(
         stop: new AbortController(),
         state: { problem: undefined, ended: false },
         following: false,
+        address: undefined,
         wake: () => {},
       };
       sessions.set(key, session);
+      moved(session);
       run(session).catch((error: unknown) => {
         log.error('a session failed', { remote, peering, error });
         if (sessions.get(key) === session) sessions.delete(key);

@@ -1,7 +1,9 @@
 /** The caches that peering/ reads. */
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { gatewayService, labels, secrets, slotService } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { kind } from '../kube/refs.ts';
+import { gatewayOf } from './control-plane.ts';
 
 /** Asking for a cache starts its watch. */
 export function createWorld(context: ControllerContext) {
@@ -12,12 +14,13 @@ export function createWorld(context: ControllerContext) {
   const named = (name: string) => `metadata.name=${name}`;
   /** Kubernetes puts its root authority into every namespace. */
   const authorities = informer(kind.configMap, { namespace, fieldSelector: named('kube-root-ca.crt') });
+  const tunnels = informer(kind.tunnel);
   return {
     local: informer(kind.localCluster),
     remotes: informer(kind.remoteCluster),
     outgoing: informer(kind.outgoingPeering),
     incoming: informer(kind.incomingPeering),
-    tunnels: informer(kind.tunnel),
+    tunnels,
     nodes: informer(kind.node),
     serviceCIDRs: informer(kind.serviceCIDR),
     services,
@@ -33,6 +36,8 @@ export function createWorld(context: ControllerContext) {
     gatewayServiceObject: () => services.get(namespace, gatewayService),
     slotServices: () =>
       services.list().filter((service) => service.metadata.name.startsWith(slotService(''))),
+    /** Where a remote's gateway is dialled now. */
+    gatewayOf: (remote: RemoteCluster) => gatewayOf(remote, tunnels.byKey(remote.metadata.name)),
     identitySecret: (peering: string) => ownSecrets.get(namespace, secrets.identity(peering)),
     isOurs: (labelled: Record<string, string> | undefined) => labelled?.[labels.managedBy] === 'hawser',
   };

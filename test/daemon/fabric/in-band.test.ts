@@ -175,7 +175,7 @@ test('the node with the slot holds the two addresses while somebody may reach th
   for (const [universe, id, node] of [
     [inBand, 'east', 'n1'],
     [inBand, 'west', 'n2'],
-    [{ ...inBand, peerings: inBand.peerings.map(({ inBand: _, ...each }) => each) }, 'east', 'n2'],
+    [{ ...inBand, peerings: inBand.peerings.map((each) => ({ ...each, inBand: false })) }, 'east', 'n2'],
   ] as const) {
     const plan = planOf(universe, id, node);
     assert.is(plan?.inBand, undefined);

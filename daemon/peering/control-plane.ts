@@ -1,0 +1,71 @@
+/** Where a provider's gateway and API server are dialled: beside the tunnel as they say, or inside at fixed addresses. Pure. */
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import { findCondition, isTrue } from '../../shared/conditions.ts';
+import { inBandURLs, type InBandURLs } from '../../shared/net/in-band.ts';
+import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import { apiServerName } from './offer.ts';
+import type { StoredIdentity } from './outgoing-plan.ts';
+
+export interface GatewayAddress {
+  url: string;
+  pin: string;
+  /** Fingerprint of the provider's cluster key: whom requests are signed for. */
+  recipient: string;
+}
+
+/** Undefined while there is no tunnel. */
+function inside(tunnel: Tunnel | undefined): InBandURLs | undefined {
+  return tunnel && inBandURLs(tunnel.spec.remoteExternalCIDR, tunnel.spec.remaps);
+}
+
+/** Undefined for a remote that dials us, and for one whose tunnel is not there yet. */
+export function gatewayOf(remote: RemoteCluster, tunnel: Tunnel | undefined): GatewayAddress | undefined {
+  const { controlPlane, gatewayURL, gatewayPin, publicKey } = remote.spec;
+  const url = controlPlane === 'InBand' ? inside(tunnel)?.gateway : gatewayURL;
+  if (url === undefined || gatewayPin === undefined) return undefined;
+  return { url, pin: gatewayPin, recipient: keyFingerprint(publicKey) };
+}
+
+/**
+ * The identity with where the API server is now: by the provider's signed word, or by the tunnel's own addresses. The same
+ * object when it has not moved.
+ */
+export function locateAPIServer(
+  held: StoredIdentity,
+  remote: RemoteCluster,
+  tunnel: Tunnel | undefined,
+  stated: NetworkDocument['apiServer'] | undefined,
+): StoredIdentity {
+  const inBand = remote.spec.controlPlane === 'InBand';
+  const url = inBand ? inside(tunnel)?.apiServer : stated?.url;
+  const caBundle = stated?.caBundle ?? held.caBundle;
+  const tlsServerName = inBand
+    ? apiServerName
+    : stated === undefined
+      ? held.tlsServerName
+      : stated.tlsServerName;
+  if (url === undefined || !url.startsWith('https://')) return held;
+  if (
+    url === held.apiServerURL &&
+    caBundle.trim() === held.caBundle.trim() &&
+    (!inBand || tlsServerName === held.tlsServerName)
+  ) {
+    return held;
+  }
+  const { tlsServerName: _old, ...rest } = held;
+  return { ...rest, apiServerURL: url, caBundle, ...(tlsServerName !== undefined && { tlsServerName }) };
+}
+
+/** Why a control plane that lies in the tunnel cannot be dialled yet; undefined: it can. */
+export function tunnelWait(remote: RemoteCluster, tunnel: Tunnel | undefined): string | undefined {
+  if (remote.spec.controlPlane !== 'InBand') return undefined;
+  const conditions = tunnel?.status?.conditions;
+  if (isTrue(conditions, 'PathVerified')) return undefined;
+  const why =
+    findCondition(conditions, 'Established')?.status === 'True'
+      ? findCondition(conditions, 'PathVerified')?.message
+      : findCondition(conditions, 'Established')?.message;
+  return `waiting for the tunnel to ${remote.spec.clusterID}, in which its gateway is: ${why ?? 'it is being opened'}`;
+}

@@ -1,0 +1,25 @@
+/** Where a cluster's gateway and API server are reached inside the tunnel. */
+import { externalOffsets, ports } from '../names.ts';
+import { toMapped, type RangeMapping } from './address-mapping.ts';
+import { addressAt, addressFamily, parseRange } from './cidr.ts';
+
+export interface InBandURLs {
+  gateway: string;
+  apiServer: string;
+}
+
+/**
+ * By the cluster's own external CIDR; with `remaps`, as the cluster that chose them knows it. Undefined when they don't
+ * cover it.
+ */
+export function inBandURLs(externalCIDR: string, remaps?: readonly RangeMapping[]): InBandURLs | undefined {
+  const urlOf = (offset: number, port: number): string | undefined => {
+    const real = addressAt(parseRange(externalCIDR), offset);
+    const address = remaps === undefined ? real : toMapped(remaps, real);
+    if (address === undefined) return undefined;
+    return `https://${addressFamily(address) === 6 ? `[${address}]` : address}:${port}`;
+  };
+  const gateway = urlOf(externalOffsets.gateway, ports.gateway);
+  const apiServer = urlOf(externalOffsets.apiServer, ports.apiServer);
+  return gateway === undefined || apiServer === undefined ? undefined : { gateway, apiServer };
+}
