@@ -273,6 +273,7 @@ export class LightProvider {
         nodeAddresses: [this.#address],
         consumer: false,
         provider: true,
+        remote: remote.spec,
         presharedKeyRevision: keyRevision({ clusterID: this.clusterID, key: this.#key }, remote),
       });
     const tunnel: Tunnel | undefined =
@@ -328,6 +329,7 @@ export class LightProvider {
         {
           name: nodeName,
           address: this.#address,
+          namespace: 'hawser-system',
           publicKey: this.#tunnelKey.publicKey,
           underlayMTU: 1500,
           slot,

@@ -140,8 +140,9 @@ export class Splice {
   }
 
   #end(connection: Connection): void {
-    connection.client.destroy();
-    connection.upstream?.destroy();
+    // A reset: nobody is to take what was cut for what was ended.
+    connection.client.resetAndDestroy();
+    connection.upstream?.resetAndDestroy();
   }
 
   async #accept(client: Socket): Promise<void> {
@@ -210,7 +211,7 @@ export class Splice {
       side.once('end', () => {
         for (const each of sides) {
           each.setTimeout(this.#limits.halfClosedMilliseconds, () => {
-            for (const one of sides) one.destroy();
+            for (const one of sides) one.resetAndDestroy();
           });
         }
       });

@@ -44,23 +44,18 @@ export function judgeGateway(known: Known, sight: GatewaySight): GatewayVerdict 
   return { verdict: 'Succeeds', pin: stated.pin, since: stated.since };
 }
 
-/**
- * The addresses to look at, the declared one first; none when all is as declared.
- *
- * @param dialled where it is dialled now
- */
+/** The addresses to look at, the declared one first; none when all is as declared. */
 export function addressesToTry(
-  { controlPlane, gatewayPin }: Pick<RemoteCluster['spec'], 'controlPlane' | 'gatewayPin'>,
-  dialled: string | undefined,
+  { controlPlane, gatewayURL, gatewayPin }: RemoteCluster['spec'],
   declared: NetworkDocument['gateway'],
   failing: boolean,
 ): string[] {
   // In-band, the address follows from the tunnel, and only the certificate can change.
   const stated = controlPlane === 'InBand' ? undefined : declared?.url;
   const settled =
-    declared === undefined || ((stated ?? dialled) === dialled && declared.pin === gatewayPin);
+    declared === undefined || ((stated ?? gatewayURL) === gatewayURL && declared.pin === gatewayPin);
   if (settled && !failing) return [];
-  const urls = new Set([stated, dialled].flatMap((url) => (url?.startsWith('https://') ? [url] : [])));
+  const urls = new Set([stated, gatewayURL].flatMap((url) => (url?.startsWith('https://') ? [url] : [])));
   return [...urls];
 }
 
@@ -79,7 +74,11 @@ export async function followGateway(
   for (let attempt = 0; attempt < attempts && !signal.aborted; attempt++) {
     const remote = world.remotes.byKey(name);
     const declared = readStored(remote?.spec.networkDocument)?.gateway;
-    const urls = remote === undefined ? [] : addressesToTry(remote.spec, world.gatewayOf(remote)?.url, declared, failing);
+    const dialled = remote && world.gatewayOf(remote)?.url;
+    const urls =
+      remote === undefined
+        ? []
+        : addressesToTry({ ...remote.spec, ...(dialled && { gatewayURL: dialled }) }, declared, failing);
     if (remote === undefined || urls.length === 0) return;
     for (const url of urls) {
       try {
