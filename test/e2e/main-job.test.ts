@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { rangeContains } from '../support/ranges.ts';
 import { hawser, namespace } from '../support/installation.ts';
+import { portForward } from '../support/port-forward.ts';
 import { told } from '../support/told.ts';
 import { installedPair, node, outgoingPeeringOf, peer, tunnelOf, type Pair } from '../support/peered.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
@@ -262,6 +263,16 @@ test('logs, exec and port-forward work on the offloaded pod', async () => {
     (await pair.consumer.kubectl(['exec', ...on, '--', '/bin/busybox', 'hostname'])).trim(),
     pod?.name,
   );
+  await using forwarded = await portForward(pair.bed.programs.kubectl, pair.consumer, {
+    namespace: story,
+    name: pod?.name ?? '',
+    port: 8080,
+  });
+  const answer = await eventually('an answer by port-forward', 20, async () => {
+    const response = await fetch(`${forwarded.url}/hostname`, { signal: AbortSignal.timeout(5000) });
+    return response.text();
+  });
+  assert.is(answer.trim(), pod?.name);
 });
 
 test('what the pod uses goes with it, and what nothing uses stays at home', async () => {
