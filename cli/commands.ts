@@ -17,6 +17,7 @@ export const entries: readonly Entry[] = [
   entry('token revoke', () => import('./commands/token-revoke.ts')),
   entry('peer', () => import('./commands/peer.ts')),
   entry('status', () => import('./commands/status.ts')),
+  entry('doctor', () => import('./commands/doctor.ts')),
   entry('offload namespace', () => import('./commands/offload-namespace.ts')),
   entry('unoffload namespace', () => import('./commands/unoffload-namespace.ts')),
   entry('unpeer', () => import('./commands/unpeer.ts')),

@@ -17,6 +17,7 @@ The way of a peering:
   consumer$  hawser peer TOKEN                  the provider becomes a node here
   consumer$  hawser offload namespace shop      pods of shop may run there
   consumer$  hawser status                      how all of it is
+  consumer$  hawser doctor                      what keeps it from working, and what to do
 
 Commands:
 `;

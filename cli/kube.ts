@@ -157,6 +157,29 @@ export class Kube {
   }
 
   async #askOnce<T>(method: string, path: string, body?: object, type = 'application/json'): Promise<T> {
+    const { status, text: said } = await this.#send(method, path, requestMilliseconds, body, type);
+    const answer = read(status, said);
+    if (answer instanceof Error) throw answer;
+    return answer.body as T;
+  }
+
+  /** What the API server answers to a GET, whatever it is; status 0: nothing, and why. Throws only when interrupted. */
+  async probe(path: string, milliseconds: number): Promise<{ status: number; text: string }> {
+    try {
+      return await this.#send('GET', path, milliseconds);
+    } catch (error) {
+      if (this.#signal.aborted) throw error;
+      return { status: 0, text: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    milliseconds: number,
+    body?: object,
+    type = 'application/json',
+  ): Promise<{ status: number; text: string }> {
     this.#line ??= this.#open();
     const { connection, agent } = await this.#line;
     const { server, context, token } = connection;
@@ -169,7 +192,7 @@ export class Kube {
           method,
           agent,
           signal: this.#signal,
-          timeout: requestMilliseconds,
+          timeout: milliseconds,
           headers: {
             accept: 'application/json',
             'user-agent': 'hawser-cli',
@@ -187,16 +210,12 @@ export class Kube {
             else chunks.push(chunk);
           });
           response.once('error', reject);
-          response.once('end', () => {
-            const answer = read(response.statusCode ?? 0, Buffer.concat(chunks).toString());
-            if (answer instanceof Error) reject(answer);
-            else resolve(answer.body as T);
-          });
+          response.once('end', () =>
+            resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+          );
         },
       );
-      outgoing.once('timeout', () =>
-        outgoing.destroy(new Error(`no answer in ${requestMilliseconds / 1000} s`)),
-      );
+      outgoing.once('timeout', () => outgoing.destroy(new Error(`no answer in ${milliseconds / 1000} s`)));
       outgoing.once('error', (error) => {
         const why = this.#signal.aborted ? 'interrupted' : error.message || String(error);
         reject(

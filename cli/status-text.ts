@@ -143,7 +143,7 @@ function providerLines(word: ProviderWord, now: number, style: Styler): string[]
       `its clock ${(word.clockOffsetSeconds ?? 0) > 0 ? 'ahead' : 'behind'} by ${spanOf(Math.abs(word.clockOffsetSeconds ?? 0) * 1000)}`,
     );
   lines.push(`  said ${ago(word.toldAt, now)}: ${facts.join(', ')}`);
-  for (const problem of state.problems) lines.push(`  ${style('yellow', '-')} ${problem}`);
+  for (const { message } of state.problems) lines.push(`  ${style('yellow', '-')} ${message}`);
   return lines;
 }
 

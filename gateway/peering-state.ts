@@ -8,17 +8,25 @@ import { version } from './version.ts';
 /** Bounds of the schema: nothing that a condition says makes the answer invalid. */
 const problemsTold = 16;
 const problemLength = 512;
+const typeLength = 64;
+type Problems = PeeringState['problems'];
 /** True when something is wrong. */
 const negative: ReadonlySet<string> = new Set(['Revoked']);
 
 /** What its consumer may know of a peering. `tunnel` is the one to that consumer's cluster. */
 export function peeringStateOf(peering: IncomingPeering, tunnel: Tunnel | undefined): PeeringState {
   const { spec, status } = peering;
-  const sentences = [
-    ...(status === undefined ? ['the provider’s controller has not begun with this peering'] : []),
+  const say = (type: string, message: string): Problems => [{ type, message }];
+  const problems = [
+    ...(status === undefined
+      ? say('Ready', 'the provider’s controller has not begun with this peering')
+      : []),
     ...problemsOf(status?.conditions),
     ...(tunnel === undefined
-      ? ['the provider has no tunnel to this consumer yet: it waits for a valid network document of it']
+      ? say(
+          'Tunnel',
+          'the provider has no tunnel to this consumer yet: it waits for a valid network document of it',
+        )
       : problemsOf(tunnel.status?.conditions)),
   ];
   const handshake = tunnel?.status?.latestHandshake;
@@ -35,19 +43,28 @@ export function peeringStateOf(peering: IncomingPeering, tunnel: Tunnel | undefi
         ...(handshake !== undefined && { latestHandshake: handshake }),
       },
     }),
-    problems: [...new Set(sentences)].slice(0, problemsTold),
+    problems: dedupe(problems).slice(0, problemsTold),
   };
 }
 
-/** The messages of what is wrong; that of Ready only when no other says more. */
-function problemsOf(conditions: readonly Condition[] | undefined): string[] {
+/** What is wrong; what Ready sums up only when nothing else says more. */
+function problemsOf(conditions: readonly Condition[] | undefined): Problems {
   const wrong = (conditions ?? []).filter(isProblem);
   const parts = wrong.filter(({ type }) => type !== 'Ready');
   return (parts.length > 0 ? parts : wrong)
-    .map(({ message }) =>
-      message.length <= problemLength ? message : `${message.slice(0, problemLength - 1)}…`,
-    )
-    .filter((message) => message !== '');
+    .filter(({ message }) => message !== '')
+    .map(({ type, message }) => ({ type: cut(type, typeLength), message: cut(message, problemLength) }));
+}
+
+/** One condition often says why another is not true. */
+function dedupe(problems: Problems): Problems {
+  return problems.filter(
+    ({ message }, index) => problems.findIndex((each) => each.message === message) === index,
+  );
+}
+
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }
 
 function isProblem({ type, status }: Condition): boolean {

@@ -84,7 +84,10 @@ export const peeringState = z.object({
     .object({ established: z.boolean(), pathVerified: z.boolean(), latestHandshake: dateTime.optional() })
     .optional()
     .describe('Absent: the provider has none yet'),
-  problems: z.array(z.string().max(512)).max(16).describe('What is not as it should be, a sentence each'),
+  problems: z
+    .array(z.object({ type: z.string().max(64).describe('Of the condition'), message: z.string().max(512) }))
+    .max(16)
+    .describe('What is not as it should be, a sentence each'),
 });
 export type PeeringState = z.infer<typeof peeringState>;
 

@@ -124,7 +124,7 @@ const outgoing: OutgoingPeering = {
         grant: { cpu: '4', memory: '8Gi', pods: 10, podSecurity: 'baseline' },
         used: { cpu: '1', memory: '1Gi', pods: 3 },
         tunnel: { established: true, pathVerified: false },
-        problems: ['no answer of elm at 10.9.0.1 yet'],
+        problems: [{ type: 'PathVerified', message: 'no answer of elm at 10.9.0.1 yet' }],
       },
     },
   },

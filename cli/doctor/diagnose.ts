@@ -1,0 +1,52 @@
+/** All checks, in the order in which a person reads them: first what everything else rests on. Pure. */
+import * as cluster from './checks-cluster.ts';
+import * as control from './checks-control-plane.ts';
+import * as offloading from './checks-offloading.ts';
+import * as tunnel from './checks-tunnel.ts';
+import type { Facts } from './facts.ts';
+import { groups, severity, type Check, type Finding, type Verdict } from './finding.ts';
+
+const checks: readonly Check[] = [
+  cluster.ranges,
+  cluster.reservedRanges,
+  cluster.workloads,
+  cluster.rights,
+  cluster.versions,
+  cluster.gatewayNodes,
+  cluster.nodes,
+  cluster.hosts,
+  control.identity,
+  control.gateway,
+  control.clocks,
+  control.compatibility,
+  control.tokens,
+  control.tenants,
+  tunnel.missing,
+  tunnel.handshake,
+  tunnel.path,
+  tunnel.mtu,
+  tunnel.loss,
+  tunnel.remappings,
+  offloading.virtualNodes,
+  offloading.kubelets,
+  offloading.quota,
+  offloading.names,
+  offloading.providersWord,
+  offloading.namespaces,
+];
+
+/** Every finding, by group, the worst first within each. */
+export function diagnose(facts: Facts): Finding[] {
+  const found = checks.flatMap((check) => check(facts));
+  return groups.flatMap((group) =>
+    found
+      .filter((finding) => finding.group === group)
+      .toSorted((one, other) => severity[one.verdict] - severity[other.verdict]),
+  );
+}
+
+export function countVerdicts(findings: readonly Finding[]): Record<Verdict, number> {
+  const counts: Record<Verdict, number> = { Good: 0, Warning: 0, Bad: 0, Unknown: 0 };
+  for (const { verdict } of findings) counts[verdict] += 1;
+  return counts;
+}
