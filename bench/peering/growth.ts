@@ -67,6 +67,7 @@ export function growthTable(results: readonly ManyResult[]): string[] {
     ['seconds until half are Ready', (result) => result.halfSeconds],
     ['seconds until all are Ready', (result) => result.readySeconds],
     ['seconds until all are gone', (result) => result.unpeerSeconds],
+    ['restarts of Hawser’s containers', (result) => result.restarts],
     ['requests to the API server', (result) => result.requests],
     ['kB between clusters', (result) => result.bytes / 1000],
     ...names.flatMap((what): typeof rows => [

@@ -4,7 +4,8 @@
  * its Service, `hawser unpeer`. Then what Hawser's processes hold and use while one peering rests.
  *
  * With `--providers 1,2,4,…`: one such cluster peers with so many light providers at once, one number after the other, and
- * what grows with them (`growth.ts`). `--rest` seconds at rest are measured for each, 0 for none.
+ * what grows with them (`growth.ts`). With `--real 8`: with so many real clusters of one node (`real.ts`). `--rest` seconds at
+ * rest are measured for each number, 0 for none.
  */
 import { parseArgs } from 'node:util';
 import { hawser } from '../../test/support/installation.ts';
@@ -13,6 +14,7 @@ import { apply, dial, eventually, netexec, readyPods, service } from '../../test
 import { sleep } from '../../test/testbed/run.ts';
 import { short, summarize } from '../tunnel/statistics.ts';
 import { growthTable, measureGrowth } from './growth.ts';
+import { measureReal } from './real.ts';
 import { hawserProcesses, useBetween, usesOf, type ProcessRef } from './process-use.ts';
 
 const story = 'bench';
@@ -125,22 +127,27 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     rest: { type: 'string', default: '60' },
     providers: { type: 'string' },
+    real: { type: 'string' },
     deadline: { type: 'string', default: '300' },
     json: { type: 'boolean', default: false },
   },
 });
 const restSeconds = Number(values.rest);
-if (values.providers === undefined) {
+const log = (line: string) => console.error(line);
+const deadlineSeconds = Number(values.deadline);
+if (values.providers === undefined && values.real === undefined) {
   await playRounds(Number(values.rounds), restSeconds, values.json);
 } else {
-  const results = await measureGrowth({
-    bedName: 'bench-many',
-    counts: values.providers.split(',').map(Number),
-    restSeconds,
-    deadlineSeconds: Number(values.deadline),
-    log: (line) => console.error(line),
-    onResult: (result) => console.error(JSON.stringify(result)),
-  });
+  const common = { restSeconds, deadlineSeconds, log };
+  const results =
+    values.real === undefined
+      ? await measureGrowth({
+          ...common,
+          bedName: 'bench-many',
+          counts: (values.providers ?? '').split(',').map(Number),
+          onResult: (result) => log(JSON.stringify(result)),
+        })
+      : [await measureReal({ ...common, bedName: 'bench-real', count: Number(values.real) })];
   if (values.json) console.log(JSON.stringify(results, null, 2));
   else for (const line of growthTable(results)) console.log(line);
 }

@@ -56,6 +56,8 @@ export interface ManyResult {
     requestsBy: Record<string, number>;
     processes: (ProcessUse & { processor: number })[];
   };
+  /** Restarts of Hawser's containers in the consumer meanwhile. */
+  restarts: number;
   /** From the deletion of all peerings until none is left. */
   unpeerSeconds: number;
 }
@@ -79,6 +81,7 @@ export async function peerWithMany(options: ManyOptions): Promise<ManyResult> {
       uses: await usesOf(processes),
       requests: await requestCounts(consumer),
       bytes: await edgeBytes(bed, consumer),
+      restarts: await restartsOf(consumer),
     });
     const before = await look();
     const begun = performance.now();
@@ -97,8 +100,10 @@ export async function peerWithMany(options: ManyOptions): Promise<ManyResult> {
       requestsBy: by,
       bytes: after.bytes - before.bytes,
       processes: useBetween(before.uses, after.uses, (after.at - before.at) / 1000),
+      restarts: 0,
       unpeerSeconds: 0,
     };
+
     if (restSeconds > 0) {
       await sleep(settleMilliseconds);
       const first = await look();
@@ -115,6 +120,7 @@ export async function peerWithMany(options: ManyOptions): Promise<ManyResult> {
       };
     }
     result.unpeerSeconds = await unpeerAll(kube, options.deadlineSeconds, stop.signal);
+    result.restarts = (await restartsOf(consumer)) - before.restarts;
     return result;
   } finally {
     stop.abort();
@@ -260,4 +266,10 @@ async function edgeBytes(bed: Bed, cluster: BedCluster): Promise<number> {
     ]),
   ) as { stats64: { rx: { bytes: number }; tx: { bytes: number } } }[];
   return links.reduce((sum, { stats64 }) => sum + stats64.rx.bytes + stats64.tx.bytes, 0);
+}
+
+async function restartsOf(cluster: BedCluster): Promise<number> {
+  const path = '{.items[*].status.containerStatuses[*].restartCount}';
+  const text = await cluster.kubectl(['get', 'pods', '-n', namespace, '-o', `jsonpath=${path}`]);
+  return text.split(/\s+/).reduce((sum, count) => sum + Number(count), 0);
 }
