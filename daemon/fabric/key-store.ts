@@ -43,21 +43,29 @@ function sidesOf(identity: LocalIdentity, remote: RemoteCluster) {
 
 /** Derives keys, each once: a derivation is a scalar multiplication, and documents change seldom. */
 export class KeyStore {
-  readonly #derived = new Map<string, { revision: string; text: string }>();
+  readonly #derived = new Map<
+    string,
+    { remote: RemoteCluster; ownKey: string; revision: string; text: string }
+  >();
 
   /** Remote cluster → 32 bytes in base64, for those whose salts are both known. */
   derive(identity: LocalIdentity, remotes: readonly RemoteCluster[]): Map<string, string> {
     const result = new Map<string, string>();
+    const ownKey = identity.key.publicKey;
     for (const remote of remotes) {
-      const sides = sidesOf(identity, remote);
-      if (sides === undefined) continue;
       const id = remote.spec.clusterID;
-      const revision = keyRevision(identity, remote);
       let entry = this.#derived.get(id);
-      if (entry?.revision !== revision) {
-        const key = derivePresharedKey(identity.key, sides.local, sides.other);
-        entry = { revision, text: Buffer.from(key).toString('base64') };
-        key.fill(0);
+      if (entry?.remote !== remote || entry.ownKey !== ownKey) {
+        const sides = sidesOf(identity, remote);
+        if (sides === undefined) continue;
+        const revision = keyRevision(identity, remote);
+        let text = entry?.revision === revision ? entry.text : undefined;
+        if (text === undefined) {
+          const key = derivePresharedKey(identity.key, sides.local, sides.other);
+          text = Buffer.from(key).toString('base64');
+          key.fill(0);
+        }
+        entry = { remote, ownKey, revision, text };
         this.#derived.set(id, entry);
       }
       result.set(id, entry.text);

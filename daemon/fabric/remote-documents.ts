@@ -16,8 +16,19 @@ export interface Documents {
   ownSalt?: string;
 }
 
-/** Reads both; never throws for what they contain. */
+/** A signature is verified once for an object as it was read: it is asked for at every change of anything. */
+const known = new WeakMap<RemoteCluster, { localID: string; documents: Documents }>();
+
+/** Reads both; never throws for what they contain. The object must not change afterwards. */
 export function readDocuments(remote: RemoteCluster, localID: string): Documents {
+  const before = known.get(remote);
+  if (before?.localID === localID) return before.documents;
+  const documents = read(remote, localID);
+  known.set(remote, { localID, documents });
+  return documents;
+}
+
+function read(remote: RemoteCluster, localID: string): Documents {
   const result: Documents = {};
   const { networkDocument, publicKey, clusterID } = remote.spec;
   const own = remote.status?.localDocument;

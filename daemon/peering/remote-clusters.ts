@@ -56,13 +56,25 @@ export function judgeDocument(
   }
 }
 
+/** Objects of the caches are read again and again, and never change. */
+const parsed = new WeakMap<SignedDocument, NetworkDocument | null>();
+
 /** As stored in this cluster's own API; undefined when there is none or it cannot be read. */
 export function readStored(signed: SignedDocument | undefined): NetworkDocument | undefined {
   if (signed === undefined) return undefined;
+  let document = parsed.get(signed);
+  if (document === undefined) {
+    document = parseStored(signed);
+    parsed.set(signed, document);
+  }
+  return document ?? undefined;
+}
+
+function parseStored(signed: SignedDocument): NetworkDocument | null {
   try {
     return readStoredDocument(signed);
   } catch {
-    return undefined;
+    return null;
   }
 }
 
