@@ -25,6 +25,7 @@ import { readDocuments } from './remote-documents.ts';
 import { fabricMembers, internalAddress } from './slot-assignment.ts';
 import { planTunnel } from './tunnel-plan.ts';
 import { reportTunnel } from './tunnel-status.ts';
+import { WrittenTunnels } from './written-tunnels.ts';
 
 const fieldManager = 'hawser-fabric';
 /** Numbers in a tunnel's status may be so old. */
@@ -59,6 +60,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
   };
   /** What is wrong with remotes' documents, for their Tunnels' status. */
   const problems = new Map<string, string[]>();
+  const written = new WrittenTunnels(world.tunnels, context.clock);
   const judge = triggers();
   const everyRemote = () => [
     ...new Set([
@@ -87,7 +89,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           whenChanged(world.nodes, (node) => internalAddress(node) ?? '', everyRemote),
         ],
         reconcile: async (id, limit) => {
-          const again = await reconcileTunnel(context, world, problems, id, limit);
+          const again = await reconcileTunnel(context, world, written, problems, id, limit);
           judge.trigger(id);
           return again;
         },
@@ -141,12 +143,12 @@ const refersTo = (id: string) => (peering: { spec: { remoteCluster: string } }) 
 async function reconcileTunnel(
   { kube, log, events, clock }: ControllerContext,
   world: World,
+  written: WrittenTunnels,
   problems: Map<string, string[]>,
   id: string,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
-  // Read from the server, not the cache: what was chosen a moment ago for another remote must be seen.
-  const { items } = await kube.list<Tunnel>(kind.tunnel, {}, signal);
+  const items = written.list();
   const present = items.find((tunnel) => tunnel.metadata.name === id);
   const consumer = world.outgoing.list().some(refersTo(id));
   const provider = world.incoming.list().some(refersTo(id));
@@ -197,7 +199,7 @@ async function reconcileTunnel(
     },
     spec: decision.spec,
   };
-  await kube.apply(desired, { fieldManager }, signal);
+  written.note(await kube.apply(desired, { fieldManager }, signal));
   return again;
 }
 
