@@ -30,8 +30,12 @@ const fieldManager = 'hawser-fabric-node';
 const countersMilliseconds = 10_000;
 /** The device's status is looked at so often. */
 const tickMilliseconds = 1_000;
-/** Turns that come close together are one write. */
+/**
+ * Turns that come close together are one write. A write is as long as there are sessions, so many remotes that come up at
+ * once shall not make as many writes.
+ */
 const gapMilliseconds = 100;
+const gapOfSessionMilliseconds = 8;
 
 /** @param read undefined while there is nothing to say */
 export async function writeNodeStatus(
@@ -74,7 +78,7 @@ export async function writeNodeStatus(
       );
       written = { urgent, counted, at: clock.now() };
       failed = '';
-      await sleep(gapMilliseconds, signal, clock);
+      await sleep(gapMilliseconds + gapOfSessionMilliseconds * sessions.length, signal, clock);
     } catch (error) {
       const message = messageOf(error);
       if (!signal.aborted && message !== failed)

@@ -10,6 +10,7 @@ import {
   keyOf,
   kind,
   openingMilliseconds,
+  Patience,
   runController,
   stableText,
   triggers,
@@ -258,10 +259,12 @@ function makeStatusReconciler(
   problems: ReadonlyMap<string, string[]>,
 ) {
   const written = new Map<string, { fields: Record<string, unknown>; at: number }>();
+  const patience = new Patience();
   return async (id: string, signal: AbortSignal): Promise<{ requeueAfterMilliseconds: number } | void> => {
     const tunnel = world.tunnels.byKey(id);
     if (tunnel === undefined || tunnel.metadata.deletionTimestamp !== undefined) {
       written.delete(id);
+      patience.forget(id);
       return;
     }
     const now = clock.now();
@@ -272,6 +275,8 @@ function makeStatusReconciler(
     const moved =
       report.fields.endpoint !== tunnel.status?.endpoint ||
       report.fields.gatewayNode !== tunnel.status?.gatewayNode;
+    const later = moved ? 0 : patience.left(id, tunnel.status?.conditions, report.findings, now);
+    if (later > 0) return { requeueAfterMilliseconds: later };
     const fields: Record<string, unknown> = {
       ...(fresh && !moved ? last.fields : report.fields),
       observedGeneration: tunnel.metadata.generation,

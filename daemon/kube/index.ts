@@ -12,6 +12,7 @@ export * from './informer.ts';
 export * from './informers.ts';
 export * from './leader.ts';
 export * from './log.ts';
+export * from './patience.ts';
 export * from './queue.ts';
 export * from './references.ts';
 export * from './refs.ts';

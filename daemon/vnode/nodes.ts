@@ -8,6 +8,7 @@ import {
   isConflict,
   keyOf,
   kind,
+  Patience,
   readBody,
   runController,
   type Outcome,
@@ -37,6 +38,7 @@ const drainRetryMilliseconds = 5_000;
 export async function runNodes(world: World, kubeletPort: number, signal: AbortSignal): Promise<void> {
   const { context } = world;
   const facts = await nodeFacts(world, kubeletPort, signal);
+  const patience = new Patience();
   const forRemote = (remoteCluster: string) =>
     world.peerings
       .list()
@@ -61,7 +63,7 @@ export async function runNodes(world: World, kubeletPort: number, signal: AbortS
         fromRemotes(world.remotes, (peering) => [peering]),
         fromVirtualPods(world.pods, (pod) => forNode(pod.spec?.nodeName)),
       ],
-      reconcile: (key, limited) => reconcileNode(world, facts, key, limited),
+      reconcile: (key, limited) => reconcileNode(world, facts, patience, key, limited),
       log: context.log,
       clock: context.clock,
       ...(context.metrics && { metrics: context.metrics }),
@@ -73,19 +75,24 @@ export async function runNodes(world: World, kubeletPort: number, signal: AbortS
 async function reconcileNode(
   world: World,
   facts: NodeFacts,
+  patience: Patience,
   name: string,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
   const { kube, clock, events } = world.context;
   const peering = world.peerings.byKey(name);
-  if (peering === undefined) return;
+  if (peering === undefined) return patience.forget(name);
+  const wait = (finding: Finding) => patience.left(name, peering.status?.conditions, [finding], clock.now());
   if (peering.metadata.deletionTimestamp !== undefined) {
     if (!(peering.metadata.finalizers ?? []).includes(vnodeFinalizer)) return;
     return removeNode(world, peering, signal);
   }
   const present = world.nodes.get(undefined, peering.spec.nodeName);
   if (present === undefined && !isTrue(peering.status?.conditions, 'IdentityValid')) {
-    await report(world, peering, waitingForIdentity(peering), signal);
+    const waiting = waitingForIdentity(peering);
+    const later = wait(waiting);
+    if (later > 0) return { requeueAfterMilliseconds: later };
+    await report(world, peering, waiting, signal);
     return;
   }
   if (present !== undefined && !isOurs(present, peering)) {
@@ -112,6 +119,10 @@ async function reconcileNode(
   );
   if (present === undefined) await renewLease(kube, node, clock.now(), signal);
   await settleSpec(world, peering, facts, node, readiness, signal);
+  const finding = nodeReadyFinding(peering, readiness);
+  const said = node.status?.conditions?.find((each) => each.type === 'Ready')?.status;
+  const later = said === readiness.status ? wait(finding) : 0;
+  if (later > 0 && peering.spec.desired !== 'Drained') return { requeueAfterMilliseconds: later };
   const status = nodeStatus(peering, readiness, facts, node, clock.now());
   if (statusDiffers(node, status)) {
     await kube.apply<Node>(
@@ -119,9 +130,7 @@ async function reconcileNode(
       { fieldManager, subresource: 'status' },
       signal,
     );
-    const turned =
-      node.status?.conditions?.find((each) => each.type === 'Ready')?.status !== readiness.status;
-    if (turned) {
+    if (said !== readiness.status) {
       const ready = readiness.status === 'True';
       events.emit(
         node,
@@ -131,7 +140,7 @@ async function reconcileNode(
       );
     }
   }
-  await report(world, peering, nodeReadyFinding(peering, readiness), signal);
+  await report(world, peering, finding, signal);
   if (peering.spec.desired === 'Drained') return drain(world, peering, signal);
 }
 

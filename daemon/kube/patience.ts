@@ -1,0 +1,41 @@
+/**
+ * While something settles, what is said of it changes several times a second, and each write of it is one more for everybody
+ * who watches. A status that turns is written at once; other words for the same status wait a moment for the last of them.
+ */
+import type { Condition } from '../../shared/api/meta.ts';
+import { findCondition, type Finding } from '../../shared/conditions.ts';
+
+const waitMilliseconds = 1_000;
+
+export class Patience {
+  /** Since when there are other words than those that are written. */
+  readonly #since = new Map<string, number>();
+
+  /** How long to wait before the findings of this object are written, milliseconds; 0: now, or there is nothing new. */
+  left(
+    key: string,
+    present: readonly Condition[] | undefined,
+    findings: readonly Finding[],
+    now: number,
+  ): number {
+    const before = findings.map(({ type }) => findCondition(present, type));
+    const turned = findings.some(({ status }, index) => before[index]?.status !== status);
+    const same = findings.every(
+      ({ reason, message }, index) => before[index]?.reason === reason && before[index]?.message === message,
+    );
+    if (turned || same) {
+      this.#since.delete(key);
+      return 0;
+    }
+    const since = this.#since.get(key) ?? now;
+    const left = since + waitMilliseconds - now;
+    if (left > 0) this.#since.set(key, since);
+    else this.#since.delete(key);
+    return Math.max(0, left);
+  }
+
+  /** The object is gone. */
+  forget(key: string): void {
+    this.#since.delete(key);
+  }
+}
