@@ -1,14 +1,13 @@
 /** Which lent addresses this cluster needs, and which of them a gateway translates. Pure. */
 import { createHash } from 'node:crypto';
-import { apiVersion } from '../../shared/api/meta.ts';
-import { lentAddress, type FabricNode, type LentAddress } from '../../shared/api/network.ts';
+import type { FabricNode, LentAddress } from '../../shared/api/network.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, toSeconds, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import { addressFamily, parseRange } from '../../shared/net/cidr.ts';
 import { allocateLentAddresses, isLentAddress } from '../../shared/net/external-cidr.ts';
-import { stableText, type Pod } from '../kube/index.ts';
+import { kind, stableText, type Pod } from '../kube/index.ts';
 import type { WorldLentAddress } from './world.ts';
 
 /** An address whose pod is gone is given to nobody for so long: endpoints and connections elsewhere still name it. */
@@ -132,8 +131,8 @@ export function planLentAddresses(
 /** Named by its address, so that nobody can make two of one. */
 function newLentAddress(spec: LentAddress['spec']): LentAddress {
   return {
-    apiVersion,
-    kind: lentAddress.kind,
+    apiVersion: kind.lentAddress.apiVersion,
+    kind: kind.lentAddress.kind,
     metadata: { name: lentAddressName(spec.address), labels: { [labels.managedBy]: 'hawser-fabric' } },
     spec,
   };

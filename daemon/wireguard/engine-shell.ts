@@ -12,6 +12,7 @@ import type { ProtocolTimes } from './constants-of-protocol.ts';
 import { CounterReader } from './counters.ts';
 import { Device } from './device.ts';
 import type { DeviceEffect, Moment } from './device-events.ts';
+import { EngineFailure } from './engine-failure.ts';
 import { encodeKey } from './keys.ts';
 import { erase } from './primitives.ts';
 import type { RandomBytes } from './primitives.ts';
@@ -41,18 +42,6 @@ export interface EngineShellOptions {
   /** Milliseconds since 1970. */
   wallClock?: () => number;
   log: Log;
-}
-
-/** Why a shell came to its end by itself. */
-export class EngineFailure extends Error {
-  override name = 'EngineFailure';
-  /** `tun-closed`: the interface was deleted, which is how users end a device. */
-  readonly reason: 'tun-closed' | 'udp-failed' | 'internal';
-
-  constructor(reason: EngineFailure['reason'], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.reason = reason;
-  }
 }
 
 export class EngineShell {

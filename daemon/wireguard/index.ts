@@ -8,14 +8,14 @@ import { checkConfiguration, ConfigurationError } from './configuration.ts';
 import type { DeviceConfiguration } from './configuration.ts';
 import { DEFAULT_MAXIMUM_PEERS } from './constants-of-implementation.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
-import { EngineFailure } from './engine-shell.ts';
+import { EngineFailure } from './engine-failure.ts';
 import type { Log } from './engine-shell.ts';
 import type { DeviceStatus } from './status.ts';
 import type { Answer, Request, WorkerOptions } from './worker-protocol.ts';
 
 export { ConfigurationError } from './configuration.ts';
 export type { DeviceConfiguration, PeerConfiguration, RouteConfiguration } from './configuration.ts';
-export { EngineFailure } from './engine-shell.ts';
+export { EngineFailure } from './engine-failure.ts';
 export type { Log, LogLevel } from './engine-shell.ts';
 export { decodeKey, encodeKey } from './keys.ts';
 export type { DeviceStatus, Drops, PeerStatus } from './status.ts';

@@ -1,7 +1,8 @@
 /** What the daemon's loop and a device's worker say to each other. All of it survives a structured clone. */
 import type { DeviceConfiguration } from './configuration.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
-import type { EngineFailure, LogLevel } from './engine-shell.ts';
+import type { EngineFailure } from './engine-failure.ts';
+import type { LogLevel } from './engine-shell.ts';
 import type { DeviceStatus } from './status.ts';
 
 export interface WorkerOptions {
