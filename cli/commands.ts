@@ -21,6 +21,7 @@ export const entries: readonly Entry[] = [
   entry('offload namespace', () => import('./commands/offload-namespace.ts')),
   entry('unoffload namespace', () => import('./commands/unoffload-namespace.ts')),
   entry('unpeer', () => import('./commands/unpeer.ts')),
+  entry('revoke', () => import('./commands/revoke.ts')),
   entry('install', () => import('./commands/install.ts')),
   entry('version', () => import('./commands/version.ts')),
   entry('completion', () => import('./commands/completion.ts')),

@@ -16,6 +16,8 @@ export interface PeeringWish {
   peering: string;
   grant: Grant;
   tokenName: string;
+  /** Throws when the token is no more: asked right before a peering is made of it. */
+  confirm: (signal: AbortSignal) => Promise<void>;
 }
 
 /** What an identity is made of. */
@@ -39,8 +41,11 @@ export async function ensureIncomingPeering(
   for (let attempt = 1; ; attempt++) {
     try {
       const found = await kube.get<IncomingPeering>(resources.incomingPeerings, name, signal);
-      if (found === undefined)
+      if (found === undefined) {
+        // A peering that was revoked while its consumer waited here took its token with it, and must not come back by it.
+        await wish.confirm(signal);
         return await kube.create(resources.incomingPeerings, newIncomingPeering(name, wish), signal);
+      }
       if (found.metadata.deletionTimestamp !== undefined) {
         await waitUntilGone(dependencies, name, found.metadata.uid, signal);
       } else if (found.spec.tokenName === wish.tokenName) {

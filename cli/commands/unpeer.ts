@@ -8,7 +8,7 @@ import { CommandError, UsageError } from '../exit.ts';
 import { core, hawser, withKube, type Kube } from '../kube.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 
-const defaultSeconds = 120;
+export const defaultSeconds = 120;
 /** What is on its way out when the peering's object is gone has this long to be gone too. */
 const afterwardsMilliseconds = 10_000;
 type Peering = OutgoingPeering | IncomingPeering;
@@ -45,7 +45,8 @@ async function leftovers(kube: Kube, peering: Peering): Promise<string[]> {
   return left;
 }
 
-async function unpeer(invocation: Invocation, kube: Kube, incoming: boolean): Promise<void> {
+/** Marks for removal, waits, and says what is left. */
+export async function unpeer(invocation: Invocation, kube: Kube, incoming: boolean): Promise<void> {
   const [wanted, ...more] = invocation.arguments;
   if (wanted === undefined || more.length > 0)
     throw new UsageError('one remote cluster or peering is wanted');

@@ -4,6 +4,7 @@ import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.t
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
+import { isLetIn } from '../../shared/incoming-peerings.ts';
 import { controllerServiceAccount } from '../../shared/names.ts';
 import type { Pod } from '../kube/index.ts';
 import { usableLentAddresses } from './lent-addresses.ts';
@@ -50,6 +51,9 @@ export function readWorld(
   const status = objects.localCluster?.status;
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
   const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
+  // Read here and not from the Tunnel alone: a consumer that is put out is out before the controller has said it anew.
+  const letIn = objects.incomingPeerings.filter(isLetIn);
+  const consumers = new Set(letIn.map((peering) => peering.spec.remoteCluster));
   return {
     node: {
       ...selfNode,
@@ -68,7 +72,7 @@ export function readWorld(
     tunnels: objects.tunnels
       .filter((tunnel) => tunnel.metadata.deletionTimestamp === undefined)
       .toSorted(byAge)
-      .map((tunnel) => readTunnel(tunnel, presharedKeys, endpointOf)),
+      .map((tunnel) => readTunnel(tunnel, consumers, presharedKeys, endpointOf)),
     pods: pods.map(readPod),
     controllers: pods
       .filter(
@@ -76,7 +80,7 @@ export function readWorld(
           metadata.namespace === namespace && spec?.serviceAccountName === controllerServiceAccount,
       )
       .flatMap((pod) => readPod(pod).addresses),
-    twins: readTwins(objects.twinNamespaces, objects.incomingPeerings),
+    twins: readTwins(objects.twinNamespaces, letIn),
     virtualNodes: new Map(
       objects.outgoingPeerings
         .filter((peering) => !realNodes.has(peering.spec.nodeName))
@@ -102,16 +106,18 @@ function readNode(node: FabricNode): WorldNode {
 
 function readTunnel(
   tunnel: Tunnel,
+  consumers: ReadonlySet<string>,
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
 ): WorldTunnel {
   const { spec } = tunnel;
   const presharedKey = presharedKeys.get(spec.remoteCluster);
+  const provider = spec.provider && consumers.has(spec.remoteCluster);
   return {
     remoteCluster: spec.remoteCluster,
     consumer: spec.consumer,
-    provider: spec.provider,
-    open: spec.open ?? false,
+    provider,
+    open: spec.open === true && (spec.consumer || provider),
     asksInBand: spec.asksInBand ?? false,
     answersInBand: spec.answersInBand ?? false,
     remotePodCIDRs: spec.remotePodCIDRs,

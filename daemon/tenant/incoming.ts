@@ -1,8 +1,8 @@
 /** IncomingPeering → everything that its consumer needs here, and its end. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
-import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
+import { isTrue, type Finding } from '../../shared/conditions.ts';
+import { isRevoked } from '../../shared/incoming-peerings.ts';
 import { createApplied } from '../kube/applied.ts';
-import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { isAlreadyExists } from '../kube/errors.ts';
@@ -19,6 +19,7 @@ import {
   tenantNamespaceOf,
 } from './names.ts';
 import { dnsFinding } from './name-resolution.ts';
+import { namespacesOf, putOut } from './revocation.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
 import { excess, shortage, shownUsage, nothing, type Usage } from './usage.ts';
 import type { Ledger, World } from './world.ts';
@@ -27,11 +28,9 @@ import type { Ledger, World } from './world.ts';
 export const deletionMilliseconds = 30_000;
 
 /** Has this peering's identity been taken away by deleting its Secret? Then it stays away until a new token. */
-export function isRevoked(peering: IncomingPeering, secretExists: boolean): boolean {
+export function isPutOut(peering: IncomingPeering, secretExists: boolean): boolean {
   const conditions = peering.status?.conditions;
-  const revoked = findCondition(conditions, 'Revoked');
-  // A redemption of another token changes the spec, and with it begins anew.
-  if (revoked?.status === 'True') return revoked.observedGeneration === peering.metadata.generation;
+  if (isTrue(conditions, 'Revoked')) return isRevoked(peering);
   return !secretExists && isTrue(conditions, 'TenantReady');
 }
 
@@ -105,6 +104,8 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
   const { kube, clock, events, namespace: hawserNamespace } = context;
 
   const applied = createApplied(kube, fieldManager, clock);
+  /** UIDs of peerings that are being removed and whose consumers have no rights any more. */
+  const outAlready = new Set<string>();
 
   async function prepare(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
     const tenant = tenantNamespaceOf(peering);
@@ -123,22 +124,29 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
       }
     }
     const secretKnown = world.identities.byKey(`${tenant}/${identitySecret}`) !== undefined;
-    let revoked = isRevoked(peering, secretKnown);
+    let revoked = isPutOut(peering, secretKnown);
     if (problem === undefined) {
       const scope = `${peering.metadata.uid}/${present?.metadata.uid ?? 'new'}`;
       if (present === undefined) await kube.apply(tenantNamespaceObject(peering), { fieldManager }, signal);
       const ensureSecret = async () => {
         // The cache may be behind; only the API server knows.
         const secret = await kube.get(refOf(identitySecretObject(peering)), signal);
-        revoked = isRevoked(peering, secret !== undefined);
+        revoked = isPutOut(peering, secret !== undefined);
         if (secret !== undefined || revoked) return;
         await kube.create(identitySecretObject(peering), signal, { fieldManager }).catch((error: unknown) => {
           if (!isAlreadyExists(error)) throw error;
         });
       };
+      // Whether it was revoked must be known before rights are given; the first time it was not.
+      const beginning = !isTrue(peering.status?.conditions, 'TenantReady') && !revoked;
+      if (!secretKnown && !beginning) await ensureSecret();
+      if (revoked && !isRevoked(peering)) {
+        await putOut(kube, peering, namespacesOf(world, peering), signal);
+        applied.forget(scope);
+      }
       await Promise.all([
-        applied.apply(scope, tenantObjects(peering, hawserNamespace), signal),
-        ...(secretKnown ? [] : [ensureSecret()]),
+        applied.apply(scope, tenantObjects(peering, hawserNamespace, !revoked), signal),
+        ...(!secretKnown && beginning ? [ensureSecret()] : []),
       ]);
     }
     const used = ledger.used(peering.metadata.name);
@@ -149,7 +157,12 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
         object: peering,
         now: clock.now(),
         events,
-        fields: { tenantNamespace: tenant, identitySecretName: identitySecret, used: shownUsage(used) },
+        fields: {
+          tenantNamespace: tenant,
+          identitySecretName: identitySecret,
+          used: shownUsage(used),
+          revokedToken: revoked ? (peering.spec.tokenName ?? '') : undefined,
+        },
         findings: [...incomingFindings(peering, { revoked, problem, used }), dnsFinding(world.dns.list())],
       },
       signal,
@@ -161,20 +174,26 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
     if (!hasFinalizer(peering, tenantFinalizer)) return;
     const tenant = tenantNamespaceOf(peering);
     const twins = world.twins.listIn(tenant);
-    const namespaces = world.namespaces
-      .list()
-      .filter((each) => each.metadata.labels?.[labels.peering] === peering.metadata.name.slice(0, 63))
-      .map((each) => each.metadata.name)
-      .filter((name) => name !== tenant);
+    const namespaces = namespacesOf(world, peering).filter((name) => name !== tenant);
     const deadlineAt = Date.parse(peering.metadata.deletionTimestamp ?? '') + deletionMilliseconds;
     const namespaceRef = { kind: kind.namespace, name: tenant };
     const present = await kube.get(namespaceRef, signal);
     const ours = present?.metadata.annotations?.[ownerAnnotation] === peering.metadata.uid;
     const over = clock.now() >= deadlineAt;
     const left = [...namespaces, ...(ours ? [tenant] : [])].sort();
+    // First of all nobody can act for the consumer any more. Its spent token goes as well: whoever redeemed it could ask
+    // for the same answer again.
+    const { tokenName } = peering.spec;
+    if (!outAlready.has(peering.metadata.uid ?? '')) {
+      await Promise.all([
+        ...(ours ? [putOut(kube, peering, namespaces, signal)] : []),
+        ...(tokenName === undefined
+          ? []
+          : [kube.delete({ kind: kind.peeringToken, namespace: hawserNamespace, name: tokenName }, {}, signal)]),
+      ]);
+      outAlready.add(peering.metadata.uid ?? '');
+    }
     if (ours) {
-      // First of all nobody can act for the consumer any more.
-      await kube.delete({ kind: kind.secret, namespace: tenant, name: identitySecret }, {}, signal);
       await Promise.all(
         twins
           .filter((twin) => twin.metadata.deletionTimestamp === undefined)
@@ -213,17 +232,13 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
       const message = `removed, but still being deleted: ${left.join(', ').slice(0, 900)}`;
       events.emit(peering, 'Warning', 'Residue', message);
     }
-    // It is spent; were it left, whoever redeemed it could ask for the same answer again.
-    const { tokenName } = peering.spec;
-    if (tokenName !== undefined) {
-      await kube.delete({ kind: kind.peeringToken, namespace: hawserNamespace, name: tokenName }, {}, signal);
-    }
     const remote = peering.spec.remoteCluster;
     const others = [...world.incoming.list(), ...world.outgoing.list()];
     if (isUnreferenced(remote, others, peering.metadata.uid)) {
       await kube.delete({ kind: kind.remoteCluster, name: remote }, {}, signal);
     }
     await removeFinalizer(kube, peering, tenantFinalizer, signal);
+    outAlready.delete(peering.metadata.uid ?? '');
   }
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {

@@ -73,6 +73,19 @@ export function roleWithBinding(
   ];
 }
 
+/** What the consumer may in a namespace, bound to it only while it is let in. */
+export function consumerRights(
+  namespace: string,
+  labels: Record<string, string>,
+  rules: readonly PolicyRule[],
+  tenant: string,
+  letIn: boolean,
+): AnyObject[] {
+  const subject = { name: tenantServiceAccount, namespace: tenant };
+  const [role, binding] = roleWithBinding(consumerRole, namespace, labels, rules, subject);
+  return letIn ? [role, binding] : [role];
+}
+
 /** The tenant namespace itself. Nothing runs in it. */
 export function tenantNamespaceObject(peering: IncomingPeering): Namespace {
   return {
@@ -89,8 +102,16 @@ export function tenantNamespaceObject(peering: IncomingPeering): Namespace {
   };
 }
 
-/** Everything in the tenant namespace but the identity Secret, which is made once and never again by itself. */
-export function tenantObjects(peering: IncomingPeering, hawserNamespace: string): AnyObject[] {
+/**
+ * Everything in the tenant namespace but the identity Secret, which is made once and never again by itself.
+ *
+ * @param letIn whether the consumer may act here: its rights are bound then, and only then
+ */
+export function tenantObjects(
+  peering: IncomingPeering,
+  hawserNamespace: string,
+  letIn: boolean,
+): AnyObject[] {
   const namespace = tenantNamespaceOf(peering);
   const labels = peeringLabels(peering);
   const account: ServiceAccount = {
@@ -101,10 +122,7 @@ export function tenantObjects(peering: IncomingPeering, hawserNamespace: string)
   };
   return [
     account,
-    ...roleWithBinding(consumerRole, namespace, labels, tenantRules, {
-      name: tenantServiceAccount,
-      namespace,
-    }),
+    ...consumerRights(namespace, labels, tenantRules, namespace, letIn),
     ...roleWithBinding(gatewayRole, namespace, labels, gatewayRules, {
       name: gatewayServiceAccount,
       namespace: hawserNamespace,

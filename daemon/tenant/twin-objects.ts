@@ -3,12 +3,12 @@ import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
-import { labels as known, tenantServiceAccount } from '../../shared/names.ts';
+import { isLetIn } from '../../shared/incoming-peerings.ts';
+import { labels as known } from '../../shared/names.ts';
 import type { AnyObject } from '../kube/refs.ts';
 import { kind } from '../kube/refs.ts';
 import type { LimitRange, Namespace, NetworkPolicy, ResourceQuota, ServiceAccount } from '../kube/types.ts';
 import {
-  consumerRole,
   limitRangeName,
   networkPolicyName,
   ownerAnnotation,
@@ -16,7 +16,7 @@ import {
   quotaName,
   tenantNamespaceOf,
 } from './names.ts';
-import { roleWithBinding, twinRules } from './tenant-objects.ts';
+import { consumerRights, twinRules } from './tenant-objects.ts';
 import { containerDefaults } from './usage.ts';
 
 /** Names that a consumer cannot have here, though nobody has them yet. */
@@ -125,10 +125,7 @@ export function twinObjects(
     quota,
     limits,
     networkPolicy(twin, peering, network),
-    ...roleWithBinding(consumerRole, namespace, labels, twinRules, {
-      name: tenantServiceAccount,
-      namespace: tenantNamespaceOf(peering),
-    }),
+    ...consumerRights(namespace, labels, twinRules, tenantNamespaceOf(peering), isLetIn(peering)),
   ];
 }
 

@@ -1,6 +1,7 @@
 /** TwinNamespace → the namespace that stands for the consumer's, and its end. */
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { Finding } from '../../shared/conditions.ts';
+import { isLetIn } from '../../shared/incoming-peerings.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
@@ -8,6 +9,7 @@ import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalize
 import { keyOf, kind, refOf, splitKey } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, ownerAnnotation, reasons, tenantFinalizer } from './names.ts';
+import { takeRights } from './revocation.ts';
 import { nameProblem, twinNamespaceObject, twinObjects } from './twin-objects.ts';
 import type { World } from './world.ts';
 
@@ -34,6 +36,8 @@ export function reconcileTwin(context: ControllerContext, world: World) {
   const { kube, clock, events } = context;
 
   const applied = createApplied(kube, fieldManager, clock);
+  /** Scopes of twins in which a revoked consumer has no rights any more. */
+  const withoutRights = new Set<string>();
 
   const report = (twin: TwinNamespace, finding: Omit<Finding, 'type'>, signal: AbortSignal) =>
     applyStatus(
@@ -94,6 +98,13 @@ export function reconcileTwin(context: ControllerContext, world: World) {
       local: world.local.byKey('self'),
       tunnel: world.tunnels.byKey(peering.spec.remoteCluster),
     };
+    if (!isLetIn(peering) && !withoutRights.has(scope)) {
+      // What was being applied while the consumer was put out.
+      await takeRights(kube, [name], signal);
+      applied.forget(scope);
+      withoutRights.add(scope);
+    }
+    if (isLetIn(peering)) withoutRights.delete(scope);
     await applied.apply(scope, twinObjects(twin, peering, network), signal);
     await report(
       twin,

@@ -105,6 +105,15 @@ async function redeem(
     peering: request.peering,
     grant: token.spec.grant,
     tokenName: token.metadata.name,
+    confirm: async (signal: AbortSignal) => {
+      const held = await dependencies.kube.get<PeeringToken>(
+        resources.peeringTokens(dependencies.namespace),
+        token.metadata.name,
+        signal,
+      );
+      const gone = held === undefined || held.metadata.uid !== token.metadata.uid || held.spec.revoked === true;
+      if (gone) throw await refusal(dependencies, context, 'Revoked');
+    },
   };
   const peering = await ensureIncomingPeering(dependencies, wish, tenantDeadline);
   // A former peering that was still on its way out took the RemoteCluster with it; now that this one stands, nobody does.

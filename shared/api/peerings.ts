@@ -191,6 +191,11 @@ export const incomingPeering = {
       .optional()
       .describe('Deleting it revokes every token of this peering at once'),
     used: used.optional(),
+    revokedToken: z
+      .string()
+      .max(253)
+      .optional()
+      .describe('tokenName of the peering when its identity was revoked: only another one lets the consumer in again'),
     residue: z.array(z.string().max(512)).max(64).optional(),
   }),
   columns: [

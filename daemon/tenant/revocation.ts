@@ -1,0 +1,49 @@
+/**
+ * Puts a consumer out. Deleting the identity Secret ends its tokens, but an API server believes a token that it has seen
+ * for some seconds more (its token cache); without role bindings, which it reads from a watch, nothing is allowed at once.
+ */
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { labels } from '../../shared/names.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { kind } from '../kube/refs.ts';
+import { consumerRole, identitySecret, ownerAnnotation, tenantNamespaceOf } from './names.ts';
+import type { World } from './world.ts';
+
+/** Namespaces in which the consumer of a peering has rights, by what only this controller writes on them. */
+export function namespacesOf(world: Pick<World, 'namespaces'>, peering: IncomingPeering): string[] {
+  return world.namespaces
+    .list()
+    .filter(
+      ({ metadata }) =>
+        metadata.labels?.[labels.peering] === peering.metadata.name.slice(0, 63) &&
+        metadata.annotations?.[ownerAnnotation] !== undefined,
+    )
+    .map(({ metadata }) => metadata.name);
+}
+
+/** Takes away tokens and rights, in all of its namespaces side by side. What is gone already is success. */
+export async function putOut(
+  kube: Pick<KubeClient, 'delete'>,
+  peering: IncomingPeering,
+  namespaces: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const tenant = tenantNamespaceOf(peering);
+  await Promise.all([
+    kube.delete({ kind: kind.secret, namespace: tenant, name: identitySecret }, {}, signal),
+    takeRights(kube, [...new Set([tenant, ...namespaces])], signal),
+  ]);
+}
+
+/** Takes away the consumer's rights in these namespaces. */
+export async function takeRights(
+  kube: Pick<KubeClient, 'delete'>,
+  namespaces: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  await Promise.all(
+    namespaces.map((namespace) =>
+      kube.delete({ kind: kind.roleBinding, namespace, name: consumerRole }, {}, signal),
+    ),
+  );
+}

@@ -1,0 +1,13 @@
+/** Questions about incoming peerings that several processes must answer alike. Pure. */
+import type { IncomingPeering } from './api/peerings.ts';
+import { findCondition } from './conditions.ts';
+
+/** Was the consumer's identity taken away, and no other token redeemed since? Another grant alone lets nobody in again. */
+export function isRevoked({ spec, status }: IncomingPeering): boolean {
+  const revoked = findCondition(status?.conditions, 'Revoked');
+  return revoked?.status === 'True' && status?.revokedToken === (spec.tokenName ?? '');
+}
+
+/** May the consumer act here, and its packets pass? Not while the peering is being removed, nor after a revocation. */
+export const isLetIn = (peering: IncomingPeering): boolean =>
+  peering.metadata.deletionTimestamp === undefined && !isRevoked(peering);
