@@ -42,6 +42,8 @@ export interface ControllerOptions {
 export interface ControllerMetrics {
   reconciled(name: string, outcome: 'succeeded' | 'failed', seconds: number): void;
   queued(name: string, waiting: number): void;
+  /** Something that a remote cluster asked for or said was refused; `what` is one of a few words. */
+  refused(remoteCluster: string, what: string): void;
 }
 
 /**

@@ -11,6 +11,9 @@ export interface Metrics extends ControllerMetrics {
 /** Upper bounds in seconds: a reconcile is a few requests of some milliseconds. */
 const bounds = [0.005, 0.025, 0.1, 0.5, 2.5, 10];
 
+/** Remote clusters times kinds of refusals. */
+const mostRefusals = 4096;
+
 interface Series {
   succeeded: number;
   failed: number;
@@ -22,6 +25,7 @@ interface Series {
 /** Counters, empty. */
 export function createMetrics(): Metrics {
   const controllers = new Map<string, Series>();
+  const refusals = new Map<string, number>();
   const of = (name: string): Series => {
     let series = controllers.get(name);
     if (series === undefined) {
@@ -41,6 +45,11 @@ export function createMetrics(): Metrics {
     },
     queued(name, waiting) {
       of(name).waiting = waiting;
+    },
+    refused(remoteCluster, what) {
+      const labels = `{remote_cluster="${remoteCluster}",what="${what}"}`;
+      if (refusals.size < mostRefusals || refusals.has(labels))
+        refusals.set(labels, (refusals.get(labels) ?? 0) + 1);
     },
     text(informers, leading) {
       const lines: string[] = [];
@@ -80,6 +89,12 @@ export function createMetrics(): Metrics {
         'gauge',
         'Keys that wait for a reconcile.',
         each.map(([name, series]) => [`{controller="${name}"}`, series.waiting]),
+      );
+      metric(
+        'hawser_refusals_total',
+        'counter',
+        'What remote clusters asked for or said and was refused, by remote cluster and kind.',
+        [...refusals],
       );
       metric(
         'hawser_informer_contact_seconds',

@@ -19,6 +19,7 @@ import {
   tenantNamespaceOf,
 } from './names.ts';
 import { dnsFinding } from './name-resolution.ts';
+import type { Refusals } from './refusals.ts';
 import { namespacesOf, putOut } from './revocation.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
 import { excess, shortage, shownUsage, nothing, type Usage } from './usage.ts';
@@ -100,7 +101,12 @@ export function incomingFindings(
 }
 
 /** The reconciler. Keys are names of IncomingPeerings. */
-export function reconcileIncoming(context: ControllerContext, world: World, ledger: Ledger) {
+export function reconcileIncoming(
+  context: ControllerContext,
+  world: World,
+  ledger: Ledger,
+  refusals: Refusals,
+) {
   const { kube, clock, events, namespace: hawserNamespace } = context;
 
   const applied = createApplied(kube, fieldManager, clock);
@@ -150,6 +156,7 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
       ]);
     }
     const used = ledger.used(peering.metadata.name);
+    const { finding: refused, againAfterMilliseconds } = refusals.finding(peering);
     await applyStatus(
       {
         kube,
@@ -163,11 +170,20 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
           used: shownUsage(used),
           revokedToken: revoked ? (peering.spec.tokenName ?? '') : undefined,
         },
-        findings: [...incomingFindings(peering, { revoked, problem, used }), dnsFinding(world.dns.list())],
+        findings: [
+          ...incomingFindings(peering, { revoked, problem, used }),
+          dnsFinding(world.dns.list()),
+          refused,
+        ],
       },
       signal,
     );
-    return retry;
+    return (
+      retry ??
+      (againAfterMilliseconds === undefined
+        ? undefined
+        : { requeueAfterMilliseconds: againAfterMilliseconds })
+    );
   }
 
   async function remove(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
@@ -189,7 +205,13 @@ export function reconcileIncoming(context: ControllerContext, world: World, ledg
         ...(ours ? [putOut(kube, peering, namespaces, signal)] : []),
         ...(tokenName === undefined
           ? []
-          : [kube.delete({ kind: kind.peeringToken, namespace: hawserNamespace, name: tokenName }, {}, signal)]),
+          : [
+              kube.delete(
+                { kind: kind.peeringToken, namespace: hawserNamespace, name: tokenName },
+                {},
+                signal,
+              ),
+            ]),
       ]);
       outAlready.add(peering.metadata.uid ?? '');
     }

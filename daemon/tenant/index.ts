@@ -4,8 +4,11 @@ import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { from, runController, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { keyOf } from '../kube/refs.ts';
+import { fromAspect } from '../kube/relevant-changes.ts';
+import { reconcileEndpoints } from './endpoints.ts';
 import { reconcileIncoming } from './incoming.ts';
 import { tenantNamespaceOf } from './names.ts';
+import { createRefusals } from './refusals.ts';
 import { reconcileShadowPod } from './shadow-pods.ts';
 import { reconcileToken } from './tokens.ts';
 import { reconcileTwin, twinsOfNamespace, twinsOfTenant } from './twins.ts';
@@ -15,6 +18,7 @@ import { createLedger, createWorld } from './world.ts';
 export async function runTenant(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const world = createWorld(context);
   const ledger = createLedger(world, () => context.clock.now());
+  const refusals = createRefusals(context.clock, context.metrics);
   const common = {
     log: context.log,
     clock: context.clock,
@@ -69,9 +73,10 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
           return peering === undefined ? [] : [peering.metadata.name];
         }),
         from(world.dns, () => world.incoming.list().map((peering) => peering.metadata.name)),
+        refusals.source,
         ...listed(world.outgoing, world.remotes),
       ],
-      reconcile: reconcileIncoming(context, world, ledger),
+      reconcile: reconcileIncoming(context, world, ledger, refusals),
     }),
     run({
       name: 'tenant-twins',
@@ -98,7 +103,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         ),
         ...listed(world.local),
       ],
-      reconcile: reconcileTwin(context, world),
+      reconcile: reconcileTwin(context, world, refusals),
     }),
     run({
       name: 'tenant-shadow-pods',
@@ -120,7 +125,29 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
           world.shadows.listIn(namespace.metadata.name).map((shadow) => keyOf(shadow)),
         ),
       ],
-      reconcile: reconcileShadowPod(context, world, ledger),
+      reconcile: reconcileShadowPod(context, world, ledger, refusals),
+    }),
+    run({
+      name: 'tenant-endpoints',
+      sources: [
+        from(world.slices),
+        // Its ranges decide which of its endpoints are its own.
+        fromAspect(
+          world.tunnels,
+          (tunnel) => tunnel.spec.remaps,
+          (tunnel) =>
+            world.slices
+              .list()
+              .filter(
+                (slice) =>
+                  world.namespaces.byKey(slice.metadata.namespace ?? '')?.metadata.labels?.[labels.origin] ===
+                  tunnel.spec.remoteCluster,
+              )
+              .map((slice) => keyOf(slice)),
+        ),
+        ...listed(world.namespaces, world.incoming, world.pods, world.local),
+      ],
+      reconcile: reconcileEndpoints(context, world, refusals),
     }),
     run({
       name: 'tenant-tokens',

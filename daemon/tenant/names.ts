@@ -55,6 +55,10 @@ export const reasons = {
   /** The identity Secret was deleted: nobody can act for the consumer. */
   IdentityDeleted: 'IdentityDeleted',
   NotRevoked: 'NotRevoked',
+  /** Nothing beyond the grant was asked for lately. */
+  NothingRefused: 'NothingRefused',
+  /** Something was, and was refused; the message says what. */
+  SomethingRefused: 'SomethingRefused',
   QuotaAvailable: 'QuotaAvailable',
   QuotaExhausted: 'QuotaExhausted',
   /** The grant was lowered below what is used. */

@@ -21,6 +21,7 @@ import {
   runningFinding,
   shownStatus,
 } from './real-pod.ts';
+import type { Refusals } from './refusals.ts';
 import type { Ledger, World } from './world.ts';
 
 /** What is refused for want of room or by another admission is tried again, though nothing here changes. */
@@ -45,7 +46,12 @@ const isQuotaUnknown = (error: unknown): boolean =>
   isForbidden(error) && error.message.includes('status unknown for quota');
 
 /** The reconciler. Keys are `twin/name`. */
-export function reconcileShadowPod(context: ControllerContext, world: World, ledger: Ledger) {
+export function reconcileShadowPod(
+  context: ControllerContext,
+  world: World,
+  ledger: Ledger,
+  refusals: Refusals,
+) {
   const { kube, clock, events } = context;
 
   const report = (
@@ -183,6 +189,9 @@ export function reconcileShadowPod(context: ControllerContext, world: World, led
       return refuse(reasons.Cordoned, message);
     }
     if (!admission.admitted) {
+      const room = admission.reason === 'QuotaExceeded';
+      const once = `${shadow.metadata.uid}/${room ? '' : shadow.metadata.generation}`;
+      refusals.note(peering, room ? 'Room' : 'Pod', once, `pod ${key}: ${admission.message}`);
       const retry =
         admission.reason === 'QuotaExceeded' ? { requeueAfterMilliseconds: againMilliseconds } : undefined;
       return refuse(admission.reason, admission.message, retry);
@@ -216,6 +225,9 @@ export function reconcileShadowPod(context: ControllerContext, world: World, led
         ledger.release(key);
         throw error;
       } else if (isForbidden(error) || isInvalid(error)) {
+        const room = isForbidden(error) && error.message.includes('exceeded quota');
+        const once = `${shadow.metadata.uid}/${room ? '' : shadow.metadata.generation}`;
+        refusals.note(peering, room ? 'Room' : 'Pod', once, `pod ${key}: ${messageOf(error)}`);
         return refuse(reasons.NotAdmitted, `the provider’s API server says no: ${messageOf(error)}`, {
           requeueAfterMilliseconds: againMilliseconds,
         });

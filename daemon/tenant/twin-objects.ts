@@ -129,8 +129,14 @@ export function twinObjects(
   ];
 }
 
-/** Cloud metadata services answer there: RFC 3927 link-local addresses. */
-const linkLocal = '169.254.0.0/16';
+/**
+ * Cloud metadata services answer at link-local addresses (RFC 3927, RFC 4291), and at some that are not: Azure's
+ * 168.63.129.16, Oracle's 192.0.0.192, Alibaba's 100.100.100.200, AWS's fd00:ec2::/32.
+ */
+export const metadataRanges: Readonly<Record<4 | 6, readonly string[]>> = {
+  4: ['169.254.0.0/16', '168.63.129.16/32', '192.0.0.192/32', '100.100.100.200/32'],
+  6: ['fe80::/10', 'fd00:ec2::/32'],
+};
 
 /**
  * Consumer's pods ↔ this consumer's pods here and at home; out: DNS and the world, but nothing of this cluster. Behind
@@ -150,7 +156,7 @@ export function networkPolicy(
   const world = (family: 4 | 6) => {
     const any = family === 4 ? '0.0.0.0/0' : '::/0';
     const except = [...new Set(own)].filter((cidr) => cidr.includes(':') === (family === 6));
-    if (family === 4) except.push(linkLocal);
+    except.push(...metadataRanges[family]);
     return { ipBlock: { cidr: any, ...(except.length > 0 && { except }) } };
   };
   const dnsPorts = [

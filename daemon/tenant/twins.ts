@@ -9,6 +9,7 @@ import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalize
 import { keyOf, kind, refOf, splitKey } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, ownerAnnotation, reasons, tenantFinalizer } from './names.ts';
+import type { Refusals } from './refusals.ts';
 import { takeRights } from './revocation.ts';
 import { nameProblem, twinNamespaceObject, twinObjects } from './twin-objects.ts';
 import type { World } from './world.ts';
@@ -32,7 +33,7 @@ export function isBeyondLimit(
 }
 
 /** The reconciler. Keys are `tenant namespace/name` of TwinNamespaces. */
-export function reconcileTwin(context: ControllerContext, world: World) {
+export function reconcileTwin(context: ControllerContext, world: World, refusals: Refusals) {
   const { kube, clock, events } = context;
 
   const applied = createApplied(kube, fieldManager, clock);
@@ -77,12 +78,14 @@ export function reconcileTwin(context: ControllerContext, world: World) {
     const name = twin.spec.namespace;
     if (isBeyondLimit(twin, world.twins.listIn(twin.metadata.namespace ?? ''))) {
       const message = `a consumer can have ${mostTwins} twins here; take offloading from another namespace first`;
+      refusals.note(peering, 'Twin', twin.metadata.uid ?? '', `namespace ${name}: ${message}`);
       await report(twin, { status: 'False', reason: reasons.TooMany, message }, signal);
       return { requeueAfterMilliseconds: 60_000 };
     }
     const present = await kube.get({ kind: kind.namespace, name }, signal);
     const problem = nameProblem(twin, present);
     if (problem !== undefined) {
+      refusals.note(peering, 'Twin', twin.metadata.uid ?? '', problem.message);
       await report(twin, { status: 'False', ...problem }, signal);
       // The other namespace is not watched; somebody may remove it.
       return { requeueAfterMilliseconds: present?.metadata.deletionTimestamp === undefined ? 30_000 : 500 };

@@ -24,6 +24,8 @@ export function createWorld(context: ControllerContext) {
     namespaces: informer(kind.namespace, { labelSelector: `${labels.managedBy}=hawser` }),
     /** Pods of consumers. */
     pods: informer(kind.pod, { labelSelector: labels.origin }),
+    /** Endpoints that consumers name. The label is theirs to set, and without it they may write none. */
+    slices: informer(kind.endpointSlice, { labelSelector: `${labels.reflected}=true` }),
     /** Identity Secrets, and nothing of what is in them or other Secrets. */
     identities: informer(kind.secret, {
       labelSelector: `${labels.managedBy}=hawser,${labels.origin}`,

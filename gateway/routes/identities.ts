@@ -111,7 +111,8 @@ async function redeem(
         token.metadata.name,
         signal,
       );
-      const gone = held === undefined || held.metadata.uid !== token.metadata.uid || held.spec.revoked === true;
+      const gone =
+        held === undefined || held.metadata.uid !== token.metadata.uid || held.spec.revoked === true;
       if (gone) throw await refusal(dependencies, context, 'Revoked');
     },
   };

@@ -195,7 +195,9 @@ export const incomingPeering = {
       .string()
       .max(253)
       .optional()
-      .describe('tokenName of the peering when its identity was revoked: only another one lets the consumer in again'),
+      .describe(
+        'tokenName of the peering when its identity was revoked: only another one lets the consumer in again',
+      ),
     residue: z.array(z.string().max(512)).max(64).optional(),
   }),
   columns: [

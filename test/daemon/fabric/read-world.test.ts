@@ -372,4 +372,48 @@ test('this cluster’s controller is who runs as it in Hawser’s namespace, and
   assert.equal(controllers, ['10.244.1.9']);
 });
 
+test('a consumer that is being put out is out, whatever the Tunnel still says', () => {
+  const west = tunnel('east', { consumer: false, open: true });
+  const letIn = incoming('east', 'hawser-tenant-east');
+  const revoked: IncomingPeering = {
+    ...letIn,
+    spec: { ...letIn.spec, tokenName: 'one' },
+    status: {
+      ...letIn.status,
+      revokedToken: 'one',
+      conditions: [
+        {
+          type: 'Revoked',
+          status: 'True',
+          reason: 'R',
+          message: '',
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+        },
+      ],
+    },
+  };
+  const leaving = {
+    ...letIn,
+    metadata: { ...letIn.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' },
+  };
+  const again = { ...revoked, spec: { ...revoked.spec, tokenName: 'two' } };
+  const cases: [what: string, peerings: IncomingPeering[], inside: boolean][] = [
+    ['let in', [letIn], true],
+    ['none', [], false],
+    ['revoked', [revoked], false],
+    ['being removed', [leaving], false],
+    ['revoked, and let in by another token', [again], true],
+    ['one of two removed', [leaving, { ...letIn, metadata: { name: 'east.second' } }], true],
+  ];
+  for (const [what, incomingPeerings, inside] of cases) {
+    const world = read({
+      tunnels: [west],
+      incomingPeerings,
+      twinNamespaces: [twin('hawser-tenant-east', 'shop-east', 'True')],
+    });
+    const [seen] = world.tunnels;
+    assert.equal([seen?.provider, seen?.open, world.twins.size], [inside, inside, inside ? 1 : 0], what);
+  }
+});
+
 test.run();
