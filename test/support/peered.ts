@@ -1,24 +1,47 @@
-/** Two clusters with Hawser in both, and what the stories ask of them. */
+/** Clusters with Hawser in all of them, and what the stories ask of them. */
 import { up, type Bed, type BedCluster, type BedNode } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 import { hawser, install, makeImage, namespace } from './installation.ts';
 
-export interface Pair {
-  bed: Bed;
+/** Who peers with whom. */
+export interface Peers {
   consumer: BedCluster;
   provider: BedCluster;
 }
 
-/** Two clusters of two nodes with the same ranges, Hawser installed in both. */
-export async function installedPair(name: string, log: (line: string) => void): Promise<Pair> {
-  const [bed, archive] = await Promise.all([
-    up({ name, clusters: ['rome', 'milan'], nodes: 2, log }),
-    makeImage(log),
-  ]);
+export interface Pair extends Peers {
+  bed: Bed;
+}
+
+/** Clusters of two nodes with the same ranges, Hawser installed in each. */
+export async function installedClusters(
+  name: string,
+  clusters: readonly string[],
+  log: (line: string) => void,
+): Promise<Bed> {
+  const [bed, archive] = await Promise.all([up({ name, clusters, nodes: 2, log }), makeImage(log)]);
   await bed.loadImage(archive);
-  const [consumer, provider] = [bed.cluster('rome'), bed.cluster('milan')];
-  await Promise.all([install(bed, consumer), install(bed, provider)]);
-  return { bed, consumer, provider };
+  await Promise.all(bed.clusters.map((cluster) => install(bed, cluster)));
+  return bed;
+}
+
+/** Two of them: rome is to be the consumer, milan the provider. */
+export async function installedPair(name: string, log: (line: string) => void): Promise<Pair> {
+  const bed = await installedClusters(name, ['rome', 'milan'], log);
+  return { bed, consumer: bed.cluster('rome'), provider: bed.cluster('milan') };
+}
+
+/** The ID that a cluster has given itself. */
+export async function clusterIDOf(cluster: BedCluster): Promise<string> {
+  const id = await cluster.kubectl([
+    'get',
+    'localclusters.hawser.dev',
+    'self',
+    '-o',
+    'jsonpath={.status.clusterID}',
+  ]);
+  if (id === '') throw new Error(`${cluster.name} has no ID yet`);
+  return id;
 }
 
 /** A bearer token of somebody who may administer peering tokens and nothing else. */
@@ -82,20 +105,31 @@ export async function curl(
   return { status: Number(output.slice(cut + 1)), body: output.slice(0, cut) };
 }
 
-/** Issues a token by curl at the provider, and peers with it. Returns what `hawser peer` printed. */
-export async function peer({ consumer, provider }: Pair, request: object = {}): Promise<string> {
+/** A peering token, issued by curl at the provider. */
+export async function tokenOf(provider: BedCluster, request: object = {}): Promise<string> {
   const bearer = await tokenAdministrator(provider);
   const answer = await curl(`${await gatewayURL(provider)}/v1/tokens`, bearer, {
     method: 'POST',
     body: JSON.stringify(request),
   });
   if (answer.status !== 201) throw new Error(`no token: ${answer.status} ${answer.body}`);
-  const { token } = JSON.parse(answer.body) as { token: string };
-  return hawser(consumer, ['peer', '-'], { input: token });
+  return (JSON.parse(answer.body) as { token: string }).token;
+}
+
+/** Issues a token at the provider, and peers with it. Returns what `hawser peer` printed. */
+export async function peer(
+  { consumer, provider }: Peers,
+  request: object = {},
+  options: readonly string[] = [],
+): Promise<string> {
+  return hawser(consumer, ['peer', '-', ...options], { input: await tokenOf(provider, request) });
 }
 
 export interface TunnelFacts {
   spec: {
+    remoteCluster: string;
+    consumer: boolean;
+    provider: boolean;
     remaps: { real: string; mapped: string; state: string }[];
     remotePodCIDRs: string[];
     remoteExternalCIDR: string;
@@ -104,13 +138,19 @@ export interface TunnelFacts {
   status?: { conditions?: { type: string; status: string; message: string }[] };
 }
 
-/** The only Tunnel of a cluster. */
-export async function tunnelOf(cluster: BedCluster): Promise<TunnelFacts> {
+/** All Tunnels of a cluster. */
+export async function tunnelsOf(cluster: BedCluster): Promise<TunnelFacts[]> {
   const list = JSON.parse(await cluster.kubectl(['get', 'tunnels.hawser.dev', '-o', 'json'])) as {
     items: TunnelFacts[];
   };
-  const [first, second] = list.items;
-  if (first === undefined || second !== undefined) throw new Error(`${list.items.length} tunnels, not one`);
+  return list.items;
+}
+
+/** The only Tunnel of a cluster. */
+export async function tunnelOf(cluster: BedCluster): Promise<TunnelFacts> {
+  const tunnels = await tunnelsOf(cluster);
+  const [first, second] = tunnels;
+  if (first === undefined || second !== undefined) throw new Error(`${tunnels.length} tunnels, not one`);
   return first;
 }
 

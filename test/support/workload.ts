@@ -21,6 +21,8 @@ export function netexec(
     nodeSelector?: Record<string, string>;
     hostNetwork?: boolean;
     port?: number;
+    /** Of its pods, besides `app`. */
+    labels?: Record<string, string>;
   } = {},
 ): object {
   const port = options.port ?? 8080;
@@ -32,7 +34,7 @@ export function netexec(
       replicas: options.replicas ?? 1,
       selector: { matchLabels: { app: name } },
       template: {
-        metadata: { labels: { app: name } },
+        metadata: { labels: { ...options.labels, app: name } },
         spec: {
           terminationGracePeriodSeconds: 1,
           ...(options.nodeSelector && { nodeSelector: options.nodeSelector }),
@@ -57,14 +59,17 @@ export function netexec(
   };
 }
 
-export function service(name: string, options: { type?: string; app?: string } = {}): object {
+export function service(
+  name: string,
+  options: { type?: string; app?: string; selector?: Record<string, string> } = {},
+): object {
   return {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name },
     spec: {
       type: options.type ?? 'ClusterIP',
-      selector: { app: options.app ?? name },
+      selector: options.selector ?? { app: options.app ?? name },
       ports: [
         { name: 'http', port: 80, targetPort: 8080, protocol: 'TCP' },
         { name: 'udp', port: 80, targetPort: 8080, protocol: 'UDP' },

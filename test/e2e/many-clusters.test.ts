@@ -1,0 +1,422 @@
+/** Three clusters with the same ranges, each consumer of the two others and provider to them; and one more peering. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { LentAddress } from '../../shared/api/network.ts';
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { hawser, namespace } from '../support/installation.ts';
+import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
+import { clusterIDOf, installedClusters, node, peer, tunnelsOf } from '../support/peered.ts';
+import { told } from '../support/told.ts';
+import { startTraffic, type TrafficCounts } from '../support/traffic.ts';
+import {
+  addressOf,
+  apply,
+  dial,
+  eventually,
+  netexec,
+  pods,
+  readyPods,
+  service,
+  type PodFacts,
+} from '../support/workload.ts';
+import type { Bed, BedCluster } from '../testbed/index.ts';
+
+const test = suite('many clusters');
+const story = 'shop';
+const log = (line: string) => console.log(`  ${line}`);
+const everybody = { tier: story };
+const names = ['amber', 'birch', 'cedar'] as const;
+type Name = (typeof names)[number];
+
+let bed: Bed;
+let before: Inventory[];
+const ids = new Map<string, string>();
+const idOf = (name: string) => ids.get(name) ?? '';
+const twinOf = (consumer: string, peering = '') => `${story}-${idOf(consumer)}${peering}`;
+const others = (name: string) => names.filter((each) => each !== name);
+
+/** A pod of a cluster, where it really runs. */
+interface Member {
+  name: string;
+  at: BedCluster;
+  namespace: string;
+  facts: PodFacts;
+}
+
+/** All pods of a cluster behind its one Service. */
+async function membersOf(consumer: Name): Promise<Member[]> {
+  const home = await pods(bed.cluster(consumer), story, `tier=${story}`);
+  const places = [
+    { at: bed.cluster(consumer), namespace: story },
+    ...others(consumer).map((each) => ({ at: bed.cluster(each), namespace: twinOf(consumer) })),
+  ];
+  const there = await Promise.all(
+    places.map(async ({ at, namespace: where }) =>
+      (await pods(at, where, `tier=${story}`))
+        .filter(({ node: holder }) => at.nodes.some(({ name }) => name === holder))
+        .map((facts): Member => ({ name: facts.name, at, namespace: where, facts })),
+    ),
+  );
+  const members = there.flat();
+  assert.equal(
+    members.map(({ name }) => name).sort(),
+    home.map(({ name }) => name).sort(),
+    `${consumer}: each pod has its real one`,
+  );
+  return members;
+}
+
+const ask = (from: Member, host: string, request: string, protocol: 'http' | 'udp' = 'http', port = 8080) =>
+  dial({ from: { node: node(from.at, from.facts.node), ip: from.facts.ip }, host, port, protocol, request });
+
+interface Slices {
+  items: { endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[] }[];
+}
+
+/** How the pods behind the Service are called where a member runs: what the slices there say, asked one by one. */
+async function addressesFor(reader: Member, count: number): Promise<Map<string, string>> {
+  const heard = await eventually(
+    `${count} endpoints in ${reader.namespace} of ${reader.at.name}`,
+    60,
+    async () => {
+      const text = await reader.at.kubectl([
+        'get',
+        'endpointslices',
+        '-n',
+        reader.namespace,
+        '-l',
+        `kubernetes.io/service-name=${story}`,
+        '-o',
+        'json',
+      ]);
+      const found = (JSON.parse(text) as Slices).items
+        .flatMap(({ endpoints = [] }) => endpoints)
+        .filter(({ conditions }) => conditions?.ready !== false)
+        .flatMap(({ addresses }) => addresses);
+      return found.length === count && found;
+    },
+  );
+  const entries = await Promise.all(
+    heard.map(async (address) => {
+      const name = await eventually(`an answer of ${address} at ${reader.at.name}`, 30, () =>
+        ask(reader, address, 'hostname'),
+      );
+      return [name, address] as const;
+    }),
+  );
+  return new Map(entries);
+}
+
+/** Every pod of a cluster asks every other one, by the names that it was told, and is seen by the name told there. */
+async function everyPair(consumer: Name): Promise<number> {
+  const members = await membersOf(consumer);
+  const known = new Map<string, Map<string, string>>();
+  for (const member of members) {
+    if (known.has(member.at.name)) continue;
+    const addresses = await addressesFor(member, members.length);
+    assert.equal([...addresses.keys()].sort(), members.map(({ name }) => name).sort());
+    known.set(member.at.name, addresses);
+  }
+  let asked = 0;
+  for (const protocol of ['http', 'udp'] as const) {
+    for (const from of members) {
+      for (const to of members) {
+        if (from === to) continue;
+        const what = `${consumer}: ${from.name} at ${from.at.name} → ${to.name} at ${to.at.name} by ${protocol}`;
+        const address = known.get(from.at.name)?.get(to.name) ?? '';
+        const seen = await ask(from, address, 'clientip', protocol);
+        assert.is(addressOf(seen), known.get(to.at.name)?.get(from.name), what);
+        asked++;
+      }
+    }
+  }
+  return asked;
+}
+
+const remoteDeployment = (provider: string, replicas: number) =>
+  netexec(`at-${provider}`, {
+    replicas,
+    labels: everybody,
+    nodeSelector: { 'hawser.dev/remote-cluster': idOf(provider) },
+  });
+
+const lentAddressesOf = async (cluster: BedCluster): Promise<LentAddress[]> =>
+  (
+    JSON.parse(await cluster.kubectl(['get', 'lentaddresses.hawser.dev', '-o', 'json'])) as {
+      items: LentAddress[];
+    }
+  ).items;
+
+function assertUnbroken(counts: TrafficCounts, what: string): void {
+  log(`${what}: ${counts.sent} datagrams and ${counts.requests} requests, ${counts.lost.length} lost`);
+  assert.equal(counts.lost, [], what);
+  assert.equal(counts.failures, [], what);
+  assert.is(counts.connections, 1, what);
+  assert.ok(counts.sent > 10 && counts.requests > 5, what);
+}
+
+async function remotePod(consumer: Name, provider: Name): Promise<PodFacts> {
+  const [pod] = await readyPods(
+    bed.cluster(consumer),
+    story,
+    `at-${provider}`,
+    consumer === 'amber' ? 2 : 1,
+    120,
+  );
+  if (pod === undefined) throw new Error(`${consumer} has no pod at ${provider}`);
+  return pod;
+}
+
+test.before(
+  told(async () => {
+    bed = await installedClusters('many-clusters', names, log);
+    before = await Promise.all(bed.clusters.map((cluster) => inventory(cluster)));
+    for (const cluster of bed.clusters) ids.set(cluster.name, await clusterIDOf(cluster));
+  }),
+);
+
+test.after(async () => {
+  if (process.env['HAWSER_KEEP'] === undefined) await bed?.down();
+});
+
+test('six peerings, and one tunnel for both directions of each pair', async () => {
+  const begun = performance.now();
+  await Promise.all(
+    names.map(async (consumer) => {
+      for (const provider of others(consumer)) {
+        const peers = { consumer: bed.cluster(consumer), provider: bed.cluster(provider) };
+        const grant = { cpu: '2', memory: '1Gi', pods: 20 };
+        assert.match(await peer(peers, { grant }, ['--timeout', '120']), /Ready/);
+      }
+    }),
+  );
+  log(`six peerings: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  for (const cluster of bed.clusters) {
+    await eventually(`both tunnels of ${cluster.name}`, 30, async () => {
+      const tunnels = await tunnelsOf(cluster);
+      assert.equal(
+        tunnels.map(({ spec }) => spec.remoteCluster).sort(),
+        others(cluster.name).map(idOf).sort(),
+      );
+      return tunnels.every(
+        ({ spec, status }) =>
+          spec.consumer &&
+          spec.provider &&
+          status?.conditions?.some(({ type, status: value }) => type === 'PathVerified' && value === 'True'),
+      );
+    });
+  }
+});
+
+test('each cluster spreads a namespace over all three, behind one Service', async () => {
+  await Promise.all(
+    names.map(async (consumer) => {
+      const cluster = bed.cluster(consumer);
+      await cluster.kubectl(['create', 'namespace', story]);
+      await hawser(cluster, ['offload', 'namespace', story]);
+      const replicas = consumer === 'amber' ? 2 : 1;
+      await apply(
+        cluster,
+        story,
+        netexec('home', {
+          labels: everybody,
+          nodeSelector: { 'kubernetes.io/hostname': cluster.nodes[1]?.name ?? '' },
+        }),
+        ...others(consumer).map((provider) => remoteDeployment(provider, replicas)),
+        service(story, { selector: everybody }),
+      );
+    }),
+  );
+  for (const consumer of names) {
+    await readyPods(bed.cluster(consumer), story, 'home', 1, 120);
+    for (const provider of others(consumer)) await remotePod(consumer, provider);
+  }
+});
+
+test('every offloaded pod has a lent address, and nobody else has', async () => {
+  for (const consumer of names) {
+    const cluster = bed.cluster(consumer);
+    const lent = await eventually(`the lent addresses of ${consumer}`, 30, async () => {
+      const found = await lentAddressesOf(cluster);
+      return (
+        found.length === (consumer === 'amber' ? 4 : 2) &&
+        found.every(({ status }) =>
+          status?.conditions?.some(({ type, status: value }) => type === 'Programmed' && value === 'True'),
+        ) &&
+        found
+      );
+    });
+    for (const provider of others(consumer)) {
+      for (const pod of await pods(cluster, story, `app=at-${provider}`)) {
+        const own = lent.find(({ spec }) => spec.pod.uid === pod.uid);
+        assert.is(own?.spec.target, pod.ip);
+        assert.equal(
+          own?.spec.remoteClusters,
+          others(consumer)
+            .filter((each) => each !== provider)
+            .map(idOf),
+        );
+      }
+    }
+  }
+});
+
+test('every pod of a cluster answers every other one, at home, at one provider or at two', async () => {
+  const asked = await Promise.all(names.map(everyPair));
+  log(`${asked.reduce((sum, each) => sum + each, 0)} pairs asked, each seen by the name that is known there`);
+});
+
+test('the Service’s name finds pods at home and at a third cluster', async () => {
+  const members = await membersOf('amber');
+  for (const provider of others('amber')) {
+    const from = members.find(({ at }) => at.name === provider);
+    assert.ok(from);
+    const answered = new Set<string>();
+    await eventually(`all pods behind the Service to answer at ${provider}`, 90, async () => {
+      if (from !== undefined) answered.add(await ask(from, story, 'hostname', 'http', 80));
+      return answered.size === members.length;
+    });
+  }
+});
+
+test('a pod of one cluster does not reach another cluster’s pods through a tunnel', async () => {
+  const [amber] = (await membersOf('amber')).filter(({ at }) => at.name === 'birch');
+  const birch = bed.cluster('birch');
+  // As birch itself knows its pod at cedar; and the address that birch lends for it.
+  const pod = await remotePod('birch', 'cedar');
+  const lent = (await lentAddressesOf(birch)).find(({ spec }) => spec.pod.uid === pod.uid);
+  for (const address of [pod.ip, lent?.spec.address ?? '']) {
+    const answer = await dial({
+      from: { node: node(birch, amber?.facts.node ?? ''), ip: amber?.facts.ip ?? '' },
+      host: address,
+      port: 8080,
+      protocol: 'udp',
+      request: 'hostname',
+    }).catch(() => undefined);
+    assert.is(answer, undefined, `${address} answers a stranger`);
+  }
+});
+
+test('a real pod made anew keeps the address that is lent to it', async () => {
+  const cluster = bed.cluster('amber');
+  const pod = await remotePod('amber', 'cedar');
+  const lentTo = async () => (await lentAddressesOf(cluster)).find(({ spec }) => spec.pod.uid === pod.uid);
+  const first = await lentTo();
+  const cedar = bed.cluster('cedar');
+  const real = (await pods(cedar, twinOf('amber'))).find(({ name }) => name === pod.name);
+  await cedar.kubectl(['delete', 'pod', '-n', twinOf('amber'), pod.name, '--grace-period=1']);
+  await eventually('another real pod', 60, async () =>
+    (await pods(cedar, twinOf('amber'))).some(
+      ({ name, uid, ready }) => name === pod.name && uid !== real?.uid && ready,
+    ),
+  );
+  await readyPods(cluster, story, 'at-cedar', 2);
+  const again = await eventually('the lent address to follow', 30, async () => {
+    const [lent, now] = [await lentTo(), (await pods(cluster, story)).find(({ uid }) => uid === pod.uid)];
+    return lent?.spec.target === now?.ip && now?.ip !== pod.ip && lent;
+  });
+  assert.is(again.spec.address, first?.spec.address);
+  const from = (await membersOf('amber')).find(({ at }) => at.name === 'birch');
+  assert.ok(from);
+  if (from)
+    await eventually('an answer of it at birch', 30, async () => (await addressesFor(from, 5)).has(pod.name));
+});
+
+test('two virtual nodes of one provider, each with a grant of its own; one ends alone', async () => {
+  const [consumer, provider] = [bed.cluster('amber'), bed.cluster('cedar')];
+  const grant = { cpu: '1', memory: '512Mi', pods: 3 };
+  await peer({ consumer, provider }, { grant }, ['--name', 'gpu', '--node', 'cedar-gpu', '--timeout', '120']);
+  const capacity = await consumer.kubectl([
+    'get',
+    'node',
+    'cedar-gpu',
+    '-o',
+    'jsonpath={.status.capacity.pods}',
+  ]);
+  assert.is(capacity, '3');
+  await apply(
+    consumer,
+    story,
+    netexec('on-gpu', { nodeSelector: { 'kubernetes.io/hostname': 'cedar-gpu' } }),
+  );
+  const [pod] = await readyPods(consumer, story, 'on-gpu', 1, 120);
+  assert.is(pod?.node, 'cedar-gpu');
+  assert.is((await pods(provider, twinOf('amber', '-gpu'))).length, 1);
+  const used = await eventually('the use of each grant', 30, async () => {
+    const list = JSON.parse(await provider.kubectl(['get', 'incomingpeerings.hawser.dev', '-o', 'json'])) as {
+      items: IncomingPeering[];
+    };
+    const of = (name: string) =>
+      list.items.find(({ metadata }) => metadata.name === name)?.status?.used?.pods;
+    const both = [of(idOf('amber')), of(`${idOf('amber')}.gpu`)];
+    return both[0] === 2 && both[1] === 1 && both;
+  });
+  assert.equal(used, [2, 1]);
+  assert.is((await tunnelsOf(consumer)).length, 2, 'one tunnel serves both');
+
+  const neighbour = await remotePod('amber', 'cedar');
+  const traffic = startTraffic(node(consumer, consumer.nodes[1]?.name ?? ''), neighbour);
+  await hawser(consumer, ['unpeer', `${idOf('cedar')}.gpu`]);
+  assertUnbroken(await traffic.stop(), 'while the second peering with cedar ended');
+  const left = await consumer.kubectl(['get', 'nodes', '-l', 'hawser.dev/virtual-node=true', '-o', 'name']);
+  assert.is(left.trim().split('\n').length, 2);
+  assert.is((await remotePod('amber', 'cedar')).uid, neighbour.uid);
+  await consumer.kubectl(['delete', 'deployment', '-n', story, 'on-gpu', '--wait=true']);
+});
+
+for (const [ending, staying] of [
+  ['amber', 'birch'],
+  ['birch', 'amber'],
+] as const) {
+  test(`${ending} → ${staying} ends alone, and ${staying} → ${ending} loses nothing`, async () => {
+    const [cluster, other] = [bed.cluster(ending), bed.cluster(staying)];
+    const traffic = startTraffic(node(other, other.nodes[1]?.name ?? ''), await remotePod(staying, ending));
+    await hawser(cluster, ['unpeer', idOf(staying)]);
+    assertUnbroken(await traffic.stop(), `while ${ending} → ${staying} ended`);
+    const tunnel = (await tunnelsOf(cluster)).find(({ spec }) => spec.remoteCluster === idOf(staying));
+    assert.equal([tunnel?.spec.consumer, tunnel?.spec.provider], [false, true]);
+    if (ending === 'amber') {
+      // And again: what was there before is there again, and the pods of the namespace find each other anew.
+      await peer({ consumer: cluster, provider: other }, {}, ['--timeout', '120']);
+      await remotePod(ending, staying);
+      await eventually('every pair again', 90, () => everyPair(ending));
+    }
+  });
+}
+
+test('everything ends, and nothing is left', async () => {
+  await Promise.all(
+    bed.clusters.map(async (cluster) => {
+      await hawser(cluster, ['unoffload', 'namespace', story]);
+      await cluster.kubectl(['delete', 'namespace', story, '--timeout=90s'], {
+        timeoutMilliseconds: 100_000,
+      });
+    }),
+  );
+  await Promise.all(
+    names.map(async (consumer) => {
+      for (const provider of others(consumer)) {
+        if (consumer === 'birch' && provider === 'amber') continue;
+        await hawser(bed.cluster(consumer), ['unpeer', idOf(provider)]);
+      }
+    }),
+  );
+  for (const [index, cluster] of bed.clusters.entries()) {
+    await cluster.kubectl([
+      'delete',
+      '-n',
+      namespace,
+      'serviceaccount,role,rolebinding',
+      'token-administrator',
+    ]);
+    const was = before[index];
+    if (was === undefined) throw new Error('no inventory was taken');
+    await eventually(`nothing of the peerings to be left in ${cluster.name}`, 60, async () => {
+      const difference = inventoryDifference(was, await inventory(cluster));
+      if (difference.length > 0) throw new Error(difference.join(', '));
+      return true;
+    });
+  }
+});
+
+test.run();

@@ -1,0 +1,48 @@
+/** Traffic that runs while something is done, so that not one packet of it may be missed. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import type { BedNode } from '../testbed/index.ts';
+
+export interface TrafficCounts {
+  /** Datagrams, and those that were never answered. */
+  sent: number;
+  lost: string[];
+  /** Requests on so many TCP connections; one, if it never broke. */
+  requests: number;
+  connections: number;
+  failures: string[];
+}
+
+export interface Traffic {
+  /** Ends it, and says what came of it. */
+  stop(): Promise<TrafficCounts>;
+}
+
+const program = join(import.meta.dirname, 'traffic-process.ts');
+/** A process that does not end by itself is ended. */
+const stopMilliseconds = 60_000;
+
+/** From a node's own network to a netexec pod. */
+export function startTraffic(from: BedNode, to: { ip: string; port?: number }): Traffic {
+  const child = spawn(
+    'ip',
+    ['netns', 'exec', from.netns, process.execPath, program, to.ip, String(to.port ?? 8080)],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  );
+  let output = '';
+  let complaint = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text));
+  child.stdin.on('error', () => undefined);
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  return {
+    async stop() {
+      child.stdin.end();
+      const timer = setTimeout(() => child.kill('SIGKILL'), stopMilliseconds);
+      await ended;
+      clearTimeout(timer);
+      if (output === '') throw new Error(`the traffic from ${from.name} to ${to.ip} failed: ${complaint}`);
+      return JSON.parse(output) as TrafficCounts;
+    },
+  };
+}
