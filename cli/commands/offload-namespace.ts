@@ -139,6 +139,8 @@ scheduled to the virtual nodes like to any other node. Pods that run already sta
       for (const { peering, twin } of ready.status?.remotes ?? []) {
         invocation.terminal.step('done', `twin ${twin ?? '?'} at ${peering}`, invocation.now() - begun);
       }
+      const policies = findCondition(ready.status?.conditions, 'NetworkPoliciesHold');
+      if (policies?.status === 'False') invocation.terminal.say(`Network policies: ${policies.message}`);
       const facts = {
         namespace: name,
         podPlacement: spec.podPlacement,

@@ -1,5 +1,6 @@
 /** The provider's side of a peering: who is let in, with what rights, and the pods that are run for them. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { from, runController, type ControllerOptions, type Source } from '../kube/controller.ts';
@@ -8,6 +9,7 @@ import { fromAspect } from '../kube/relevant-changes.ts';
 import { reconcileEndpoints } from './endpoints.ts';
 import { reconcileIncoming } from './incoming.ts';
 import { tenantNamespaceOf } from './names.ts';
+import { runPolicyTrials } from './policy-trial.ts';
 import { createRefusals } from './refusals.ts';
 import { reconcileShadowPod } from './shadow-pods.ts';
 import { reconcileToken } from './tokens.ts';
@@ -61,6 +63,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
           .map((shadow) => keyOf(shadow));
 
   await Promise.all([
+    runPolicyTrials(context, signal),
     run({
       name: 'tenant-incoming',
       sources: [
@@ -101,7 +104,11 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
             ? []
             : twinsOfNamespace(world, pod.metadata.namespace ?? ''),
         ),
-        ...listed(world.local),
+        fromAspect(
+          world.local,
+          ({ status }) => findCondition(status?.conditions, 'NetworkPoliciesEnforced')?.message,
+          () => world.twins.list().map((twin) => keyOf(twin)),
+        ),
       ],
       reconcile: reconcileTwin(context, world, refusals),
     }),

@@ -1,6 +1,6 @@
 /** TwinNamespace → the namespace that stands for the consumer's, and its end. */
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
-import type { Finding } from '../../shared/conditions.ts';
+import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { isLetIn } from '../../shared/incoming-peerings.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -60,10 +60,19 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
             reason: finding.reason,
             message: finding.message,
           },
+          ...enforcement(),
         ],
       },
       signal,
     );
+
+  /** What is known of this cluster's CNI, for the consumer. */
+  const enforcement = (): Finding[] => {
+    const known = findCondition(world.local.byKey('self')?.status?.conditions, 'NetworkPoliciesEnforced');
+    return known === undefined
+      ? []
+      : [{ type: known.type, status: known.status, reason: known.reason, message: known.message }];
+  };
 
   async function bind(twin: TwinNamespace, signal: AbortSignal): Promise<Outcome | void> {
     const peering = world.peeringOfTenant(twin.metadata.namespace ?? '');

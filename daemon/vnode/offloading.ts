@@ -13,10 +13,12 @@ import {
   runController,
   type Outcome,
 } from '../kube/index.ts';
+import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
+import { enforcedType, policiesFinding } from './network-policies.ts';
 import { desiredTwin, planTwin, selects, summarise, twinReasons } from './twin-plan.ts';
 import { removeTwin, unoffload } from './unoffload.ts';
 import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type World } from './world.ts';
@@ -30,6 +32,8 @@ export async function runOffloading(world: World, signal: AbortSignal): Promise<
   const all = () => world.offloadings.list().map((each) => each.metadata.namespace ?? '');
   const inNamespace = (object: { metadata: { namespace?: string } }) =>
     object.metadata.namespace === undefined ? [] : [object.metadata.namespace];
+  const inNamespaceOffloaded = (object: { metadata: { namespace?: string } }) =>
+    inNamespace(object).filter((name) => world.offloadings.get(name, offloadingName) !== undefined);
   await runController(
     {
       name: 'namespace-offloading',
@@ -44,6 +48,7 @@ export async function runOffloading(world: World, signal: AbortSignal): Promise<
         ),
         from(world.peerings, all),
         from(world.nodes, (node) => (node.metadata.labels?.[labels.virtualNode] === 'true' ? all() : [])),
+        fromAspect(world.policies, () => '', inNamespaceOffloaded),
         from(world.localClusters, all),
         fromRemotes(world.remotes, all),
         fromRemoteObjects(world.remotes, kind.twinNamespace, (_remote, twin) => [twin.spec.sourceNamespace]),
@@ -142,11 +147,19 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     });
     const before = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
     const said = findCondition(before?.conditions, 'Bound');
-    const { finding, failure } = await settleTwin(world, remote, wanted, said, signal);
-    twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding });
+    const { finding, enforced, failure } = await settleTwin(world, remote, wanted, said, signal);
+    twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding, enforced });
     if (failure !== undefined) failures.push(failure);
   }
-  await report(world, offloading, twins, summarise(twins), signal);
+  const policies = policiesFinding(
+    world.policies
+      .listIn(name)
+      .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+      .map(({ metadata }) => metadata.name),
+    findCondition(world.localClusters.get(undefined, 'self')?.status?.conditions, enforcedType),
+    twins,
+  );
+  await report(world, offloading, twins, summarise(twins), signal, [policies]);
   // Said first, then tried again.
   if (failures.length > 0) throw failures[0];
   return later;
@@ -156,6 +169,8 @@ interface TwinReport {
   peering: string;
   twin: string;
   finding: Finding;
+  /** What the provider says of its CNI. */
+  enforced?: Condition | undefined;
 }
 
 /** Makes the twin as it should be; says how it is. A provider that fails does not keep others from theirs. */
@@ -165,7 +180,7 @@ async function settleTwin(
   wanted: TwinNamespace,
   before: Condition | undefined,
   signal: AbortSignal,
-): Promise<{ finding: Finding; failure?: unknown }> {
+): Promise<{ finding: Finding; enforced?: Condition | undefined; failure?: unknown }> {
   // Right after a start the provider has not been read: what was found before still holds.
   const unread = (message: string): { finding: Finding } => ({
     finding: before ?? { type: 'Bound', status: 'False', reason: twinReasons.providerUnread, message },
@@ -197,7 +212,7 @@ async function settleTwin(
   const bound = boundNamespace(present, wanted.spec.sourceUID);
   // Watched from the moment it is there, so that the first pod's status finds the watch open.
   if (bound !== undefined) remote.informer(kind.shadowPod, { namespace: bound });
-  return { finding: step.finding };
+  return { finding: step.finding, enforced: findCondition(present?.status?.conditions, enforcedType) };
 }
 
 /** A provider that the selector no longer names loses the twin, after its pods have left. */
@@ -237,6 +252,7 @@ async function report(
   twins: readonly TwinReport[],
   ready: Finding,
   signal: AbortSignal,
+  more: readonly Finding[] = [],
 ): Promise<void> {
   const { kube, clock, events } = world.context;
   const before = new Map((offloading.status?.remotes ?? []).map((each) => [each.peering, each.conditions]));
@@ -245,7 +261,7 @@ async function report(
       kube,
       fieldManager,
       object: offloading,
-      findings: [ready],
+      findings: [ready, ...more],
       fields: {
         observedGeneration: offloading.metadata.generation,
         remotes: twins.map((each) => ({

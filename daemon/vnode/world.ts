@@ -5,7 +5,7 @@ import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { kind, type ControllerContext, type Informer } from '../kube/index.ts';
 import { remoteClients, type RemoteClients } from '../kube/remote.ts';
-import type { Namespace, Node } from '../kube/types.ts';
+import type { Namespace, NetworkPolicy, Node } from '../kube/types.ts';
 import { virtualPods, type VirtualPods } from '../kube/virtual-pods.ts';
 
 /** Owner of what vnode/ applies, here and at providers. */
@@ -21,6 +21,7 @@ export interface World {
   namespaces: Informer<Namespace>;
   offloadings: Informer<NamespaceOffloading>;
   localClusters: Informer<LocalCluster>;
+  policies: Informer<NetworkPolicy>;
   pods: VirtualPods;
   remotes: RemoteClients;
   /** Milliseconds since 1970. Time that passed before this process was there is nobody's delay. */
@@ -37,10 +38,17 @@ export function createWorld(context: ControllerContext, signal: AbortSignal): Wo
     namespaces: context.informer(kind.namespace),
     offloadings: context.informer(kind.namespaceOffloading),
     localClusters: context.informer(kind.localCluster),
+    policies: context.informer(kind.networkPolicy, { transform: { name: 'metadata', apply: named } }),
     pods: virtualPods(context),
     remotes: remoteClients(context, signal),
     startedAt: context.clock.now(),
   };
+}
+
+/** That a policy is there and what it is called is all that is asked of it. */
+function named({ apiVersion, kind: name, metadata }: NetworkPolicy): NetworkPolicy {
+  const { managedFields: _fields, annotations: _annotations, ...rest } = metadata;
+  return { apiVersion, kind: name, metadata: rest };
 }
 
 /** Since when this process has been waiting for the end of an object that is being deleted. */

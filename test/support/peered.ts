@@ -2,6 +2,7 @@
 import { up, type Bed, type BedCluster, type BedNode } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 import { hawser, install, makeImage, namespace } from './installation.ts';
+import { eventually } from './workload.ts';
 
 /** Who peers with whom. */
 export interface Peers {
@@ -75,14 +76,17 @@ export async function tokenAdministrator(provider: BedCluster): Promise<string> 
   return token.trim();
 }
 
-/** The address of the gateway's Service on the wide area. */
+/** The address of the gateway's Service on the wide area, once the load balancer has given it one. */
 export async function gatewayURL(provider: BedCluster): Promise<string> {
-  const text = await provider.kubectl(['get', 'service', '-n', namespace, 'hawser-gateway', '-o', 'json']);
-  const service = JSON.parse(text) as {
-    spec: { ports: { port: number }[] };
-    status: { loadBalancer: { ingress?: { ip?: string }[] } };
-  };
-  return `https://${service.status.loadBalancer.ingress?.[0]?.ip}:${service.spec.ports[0]?.port}`;
+  return eventually(`an address for the gateway of ${provider.name}`, 60, async () => {
+    const text = await provider.kubectl(['get', 'service', '-n', namespace, 'hawser-gateway', '-o', 'json']);
+    const service = JSON.parse(text) as {
+      spec: { ports: { port: number }[] };
+      status: { loadBalancer: { ingress?: { ip?: string }[] } };
+    };
+    const ip = service.status.loadBalancer.ingress?.[0]?.ip;
+    return ip !== undefined && `https://${ip}:${service.spec.ports[0]?.port}`;
+  });
 }
 
 /** Asks the gateway by curl, the bearer token on standard input so that no process list shows it. */
