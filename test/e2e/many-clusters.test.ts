@@ -5,7 +5,14 @@ import type { LentAddress } from '../../shared/api/network.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { hawser, namespace } from '../support/installation.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
-import { clusterIDOf, installedClusters, node, peer, tunnelsOf } from '../support/peered.ts';
+import {
+  clusterIDOf,
+  installedClusters,
+  node,
+  peer,
+  tokenAdministrator,
+  tunnelsOf,
+} from '../support/peered.ts';
 import { told } from '../support/told.ts';
 import { startTraffic, type TrafficCounts } from '../support/traffic.ts';
 import {
@@ -147,7 +154,21 @@ const lentAddressesOf = async (cluster: BedCluster): Promise<LentAddress[]> =>
     }
   ).items;
 
-function assertUnbroken(counts: TrafficCounts, what: string): void {
+/** Traffic of which nothing may be lost while `step` is done. */
+async function unbroken(
+  from: BedCluster,
+  to: PodFacts,
+  what: string,
+  step: () => Promise<unknown>,
+): Promise<void> {
+  // From the node that is no gateway.
+  const traffic = startTraffic(node(from, from.nodes[1]?.name ?? ''), to);
+  let counts: TrafficCounts;
+  try {
+    await step();
+  } finally {
+    counts = await traffic.stop();
+  }
   log(`${what}: ${counts.sent} datagrams and ${counts.requests} requests, ${counts.lost.length} lost`);
   assert.equal(counts.lost, [], what);
   assert.equal(counts.failures, [], what);
@@ -171,12 +192,31 @@ test.before(
   told(async () => {
     bed = await installedClusters('many-clusters', names, log);
     before = await Promise.all(bed.clusters.map((cluster) => inventory(cluster)));
-    for (const cluster of bed.clusters) ids.set(cluster.name, await clusterIDOf(cluster));
+    for (const cluster of bed.clusters) {
+      ids.set(cluster.name, await clusterIDOf(cluster));
+      // Two consumers ask for tokens at once later.
+      await tokenAdministrator(cluster);
+    }
   }),
 );
 
 test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await bed?.down();
+});
+
+test('it is told that the CNI here enforces no network policies', async () => {
+  for (const cluster of bed.clusters) {
+    await eventually(`what is known of the CNI of ${cluster.name}`, 90, async () => {
+      const message = await cluster.kubectl([
+        'get',
+        'localclusters.hawser.dev',
+        'self',
+        '-o',
+        'jsonpath={.status.conditions[?(@.type=="NetworkPoliciesEnforced")].reason}',
+      ]);
+      return message === 'NotEnforced';
+    });
+  }
 });
 
 test('six peerings, and one tunnel for both directions of each pair', async () => {
@@ -297,6 +337,32 @@ test('a pod of one cluster does not reach another cluster’s pods through a tun
   }
 });
 
+test('network policies that do not hold are not passed over in silence', async () => {
+  const cluster = bed.cluster('amber');
+  const said = () =>
+    cluster.kubectl([
+      'get',
+      'namespaceoffloadings.hawser.dev',
+      'offloading',
+      '-n',
+      story,
+      '-o',
+      'jsonpath={.status.conditions[?(@.type=="NetworkPoliciesHold")].message}',
+    ]);
+  assert.match(await said(), /has no network policies/);
+  await apply(cluster, story, {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'closed' },
+    spec: { podSelector: { matchLabels: everybody }, policyTypes: ['Ingress'] },
+  });
+  await eventually('what holds of the policy', 30, async () => {
+    const message = await said();
+    return /^closed does not hold for pods at providers, nor for any here/.test(message) && message;
+  });
+  await cluster.kubectl(['delete', 'networkpolicy', '-n', story, 'closed']);
+});
+
 test('a real pod made anew keeps the address that is lent to it', async () => {
   const cluster = bed.cluster('amber');
   const pod = await remotePod('amber', 'cedar');
@@ -355,13 +421,13 @@ test('two virtual nodes of one provider, each with a grant of its own; one ends 
   assert.is((await tunnelsOf(consumer)).length, 2, 'one tunnel serves both');
 
   const neighbour = await remotePod('amber', 'cedar');
-  const traffic = startTraffic(node(consumer, consumer.nodes[1]?.name ?? ''), neighbour);
-  await hawser(consumer, ['unpeer', `${idOf('cedar')}.gpu`]);
-  assertUnbroken(await traffic.stop(), 'while the second peering with cedar ended');
+  await consumer.kubectl(['delete', 'deployment', '-n', story, 'on-gpu', '--wait=true']);
+  await unbroken(consumer, neighbour, 'while the second peering with cedar ended', () =>
+    hawser(consumer, ['unpeer', `${idOf('cedar')}.gpu`]),
+  );
   const left = await consumer.kubectl(['get', 'nodes', '-l', 'hawser.dev/virtual-node=true', '-o', 'name']);
   assert.is(left.trim().split('\n').length, 2);
   assert.is((await remotePod('amber', 'cedar')).uid, neighbour.uid);
-  await consumer.kubectl(['delete', 'deployment', '-n', story, 'on-gpu', '--wait=true']);
 });
 
 for (const [ending, staying] of [
@@ -370,14 +436,16 @@ for (const [ending, staying] of [
 ] as const) {
   test(`${ending} → ${staying} ends alone, and ${staying} → ${ending} loses nothing`, async () => {
     const [cluster, other] = [bed.cluster(ending), bed.cluster(staying)];
-    const traffic = startTraffic(node(other, other.nodes[1]?.name ?? ''), await remotePod(staying, ending));
-    await hawser(cluster, ['unpeer', idOf(staying)]);
-    assertUnbroken(await traffic.stop(), `while ${ending} → ${staying} ended`);
+    await cluster.kubectl(['delete', 'deployment', '-n', story, `at-${staying}`, '--wait=true']);
+    await unbroken(other, await remotePod(staying, ending), `while ${ending} → ${staying} ended`, () =>
+      hawser(cluster, ['unpeer', idOf(staying)]),
+    );
     const tunnel = (await tunnelsOf(cluster)).find(({ spec }) => spec.remoteCluster === idOf(staying));
     assert.equal([tunnel?.spec.consumer, tunnel?.spec.provider], [false, true]);
     if (ending === 'amber') {
       // And again: what was there before is there again, and the pods of the namespace find each other anew.
       await peer({ consumer: cluster, provider: other }, {}, ['--timeout', '120']);
+      await apply(cluster, story, remoteDeployment(staying, 2));
       await remotePod(ending, staying);
       await eventually('every pair again', 90, () => everyPair(ending));
     }
