@@ -29,6 +29,8 @@ import {
 } from './lent-addresses.ts';
 
 const fieldManager = 'hawser-fabric';
+/** So many pods are told that there is no address for them; the number of all is in the log. */
+const mostEvents = 16;
 
 export async function runLentAddresses(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const { informer, log, clock, metrics } = context;
@@ -41,6 +43,8 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
   const all = () => ['all'];
   const everyOne = () => lentAddresses.list().map(keyOf);
   const parts = { log, clock, ...(metrics && { metrics }) };
+
+  let lacking = 0;
 
   async function reconcile(_key: string, limit: AbortSignal): Promise<Outcome | void> {
     const externalCIDR = localClusters.byKey('self')?.status?.externalCIDR;
@@ -64,12 +68,19 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
     for (const lent of plan.remove) {
       await context.kube.delete(refOf(lent), { uid: lent.metadata.uid ?? '' }, limit);
     }
-    if (plan.without.length > 0) {
-      log.warn('no lent address is left', {
-        externalCIDR,
-        pods: plan.without.length,
-        first: `${plan.without[0]?.pod.namespace}/${plan.without[0]?.pod.name}`,
-      });
+    if (plan.without.length !== lacking) {
+      lacking = plan.without.length;
+      log.warn('pods at providers have no lent address', { externalCIDR, pods: lacking });
+    }
+    for (const { pod, remoteClusters } of plan.without.slice(0, mostEvents)) {
+      const object = pods.get(pod.namespace, pod.name);
+      if (object === undefined) continue;
+      context.events.emit(
+        object,
+        'Warning',
+        'NoLentAddress',
+        `pods at ${remoteClusters.join(', ')} cannot reach it: all addresses that ${externalCIDR} has to lend are taken; offload the namespace to fewer providers, or set LocalCluster.spec.externalCIDR to a larger range`,
+      );
     }
     if (plan.againAfter !== undefined) return { requeueAfterMilliseconds: Math.max(50, plan.againAfter) };
   }
