@@ -1,6 +1,7 @@
 /** How a tunnel is, from what the nodes report. Pure. */
 import type { FabricNode, NodeSession, Tunnel } from '../../shared/api/network.ts';
 import type { Finding } from '../../shared/conditions.ts';
+import { stableText } from '../kube/index.ts';
 
 /** Reasons of a Tunnel's conditions. */
 export const tunnelReasons = {
@@ -27,6 +28,43 @@ export const tunnelReasons = {
 const handshakeMilliseconds = 180_000 + 30_000;
 /** Nodes report on a living path at least every 10 s. */
 export const staleMilliseconds = 30_000;
+
+/**
+ * Remotes whose tunnels may be judged otherwise after a node's report; undefined: all. Every node reports again and again
+ * on every remote, and what is new of most is a counter.
+ */
+export function remotesConcerned(
+  node: FabricNode | undefined,
+  previous: FabricNode | undefined,
+): string[] | undefined {
+  if (node === undefined || previous === undefined) return undefined;
+  if (node.spec.slot !== previous.spec.slot || node.status?.heldSlot !== previous.status?.heldSlot)
+    return undefined;
+  const before = Map.groupBy(previous.status?.sessions ?? [], ({ remoteCluster }) => remoteCluster);
+  const after = Map.groupBy(node.status?.sessions ?? [], ({ remoteCluster }) => remoteCluster);
+  return [...new Set([...before.keys(), ...after.keys()])].filter((remote) => {
+    const [was, is] = [before.get(remote) ?? [], after.get(remote) ?? []];
+    if (stableText(was.map(tellingPart)) !== stableText(is.map(tellingPart))) return true;
+    // The report was, or soon would have been, too old to be believed.
+    const latest = (sessions: readonly NodeSession[]) =>
+      Math.max(0, ...sessions.map(({ probedAt }) => Date.parse(probedAt ?? '') || 0));
+    return latest(is) - latest(was) > staleMilliseconds / 2;
+  });
+}
+
+/** Of a session, all that is no counter. */
+function tellingPart(session: NodeSession): unknown {
+  const {
+    probedAt: _probedAt,
+    roundTripMilliseconds: _roundTrip,
+    probes: _probes,
+    receivedBytes: _received,
+    sentBytes: _sent,
+    drops: _drops,
+    ...telling
+  } = session;
+  return telling;
+}
 
 export interface TunnelReport {
   findings: Finding[];

@@ -19,13 +19,14 @@ import {
   type Node,
   type Outcome,
   type Secret,
+  type Source,
 } from '../kube/index.ts';
 import { whenChanged } from './when-changed.ts';
 import { KeyStore, keyRevision, readLocalIdentity } from './key-store.ts';
 import { readDocuments } from './remote-documents.ts';
 import { fabricMembers, internalAddress } from './slot-assignment.ts';
 import { planTunnel } from './tunnel-plan.ts';
-import { reportTunnel } from './tunnel-status.ts';
+import { remotesConcerned, reportTunnel } from './tunnel-status.ts';
 import { WrittenTunnels } from './written-tunnels.ts';
 
 const fieldManager = 'hawser-fabric';
@@ -117,17 +118,25 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
     runController(
       {
         name: 'tunnel-status',
-        sources: [
-          from(world.tunnels),
-          judge,
-          from(world.fabricNodes, () => world.tunnels.list().map((each) => each.metadata.name)),
-        ],
+        sources: [from(world.tunnels), judge, fromReports(world)],
         reconcile: makeStatusReconciler(context, world, problems),
         ...controllerParts(context),
       },
       signal,
     ),
   ]);
+}
+
+/** Tunnels that a node's report tells something new of. */
+function fromReports({ fabricNodes, tunnels }: World): Source {
+  return {
+    subscribe: (enqueue) =>
+      fabricNodes.onChange((_key, node, previous) => {
+        const all = () => tunnels.list().map(({ metadata }) => metadata.name);
+        for (const remote of remotesConcerned(node, previous) ?? all()) enqueue(remote);
+      }),
+    synced: (signal) => fabricNodes.synced(signal),
+  };
 }
 
 function controllerParts({ log, clock, metrics }: ControllerContext) {

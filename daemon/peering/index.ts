@@ -3,6 +3,7 @@ import type { ControllerContext } from '../kube/context.ts';
 import { backoff, sleep } from '../kube/clock.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { messageOf } from '../kube/errors.ts';
+import { fromAspect } from '../kube/relevant-changes.ts';
 import type { Informer } from '../kube/informer.ts';
 import { ensureIdentity, type LocalIdentity } from './cluster-key.ts';
 import { reconcileLocalCluster } from './local-cluster.ts';
@@ -76,7 +77,11 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
           from(world.remotes),
           from(world.local, everyRemote),
           from(world.authorities, everyRemote),
-          from(world.tunnels, (tunnel) => [tunnel.metadata.name]),
+          fromAspect(
+            world.tunnels,
+            ({ spec }) => spec,
+            (tunnel) => [tunnel.metadata.name],
+          ),
           from(world.incoming, (peering) => [peering.spec.remoteCluster]),
           sessionChanges,
         ],
@@ -89,7 +94,11 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
           from(world.outgoing),
           from(world.remotes, (remote) => outgoingOf(remote.metadata.name)),
           // Where an in-band provider is, and whether it can be reached.
-          from(world.tunnels, (tunnel) => outgoingOf(tunnel.metadata.name)),
+          fromAspect(
+            world.tunnels,
+            ({ spec, status }) => [spec, status?.conditions],
+            (tunnel) => outgoingOf(tunnel.metadata.name),
+          ),
           from(world.local, () => world.outgoing.list().map((peering) => peering.metadata.name)),
           from(world.ownSecrets, (secret) => peeringsOfSecret(world, secret.metadata.name)),
           outgoingOfSession,

@@ -13,6 +13,7 @@ import {
   runController,
   type Outcome,
 } from '../kube/index.ts';
+import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemotes } from '../kube/remote.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
 import type { Node } from '../kube/types.ts';
@@ -55,7 +56,11 @@ export async function runNodes(world: World, kubeletPort: number, signal: AbortS
       name: 'virtual-nodes',
       sources: [
         from(world.peerings),
-        from(world.tunnels, (tunnel) => forRemote(tunnel.spec.remoteCluster)),
+        fromAspect(
+          world.tunnels,
+          ({ status }) => status?.conditions,
+          (tunnel) => forRemote(tunnel.spec.remoteCluster),
+        ),
         from(world.nodes, (node) => {
           const peering = peeringOfNode(world, node.metadata.name);
           return peering === undefined ? [] : [keyOf(peering)];
