@@ -16,6 +16,7 @@ export const entries: readonly Entry[] = [
   entry('token list', () => import('./commands/token-list.ts')),
   entry('token revoke', () => import('./commands/token-revoke.ts')),
   entry('peer', () => import('./commands/peer.ts')),
+  entry('peer repair', () => import('./commands/peer-repair.ts')),
   entry('status', () => import('./commands/status.ts')),
   entry('doctor', () => import('./commands/doctor.ts')),
   entry('offload namespace', () => import('./commands/offload-namespace.ts')),

@@ -1,4 +1,3 @@
-import type { Tunnel } from '../../shared/api/network.ts';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
@@ -15,9 +14,11 @@ import {
   type Invocation,
 } from '../command.ts';
 import { CommandError, UsageError } from '../exit.ts';
+import { remoteOptions } from '../in-band/sides.ts';
+import { grantOptions } from '../issue-token.ts';
 import { core, hawser, withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
-import { phasesOf } from '../peering-phases.ts';
+import { followPeering } from '../peering-progress.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 
 const defaultSeconds = 60;
@@ -98,50 +99,19 @@ async function writeObjects(
   });
 }
 
-/** Follows the peering until it is Ready, and says each step once. */
-async function follow(
-  invocation: Invocation,
-  kube: Kube,
-  name: string,
-  begun: number,
-): Promise<OutgoingPeering> {
-  const said = new Set<string>();
-  const { terminal } = invocation;
-  return waitUntil(
-    invocation,
-    {
-      seconds: timeoutOf(invocation, defaultSeconds),
-      advice: `The controller goes on by itself. See hawser status ${name}; give up with hawser unpeer ${name}.`,
-    },
-    async () => {
-      const peering = await kube.get<OutgoingPeering>(hawser('outgoingpeerings'), name);
-      if (peering === undefined) throw new CommandError(`${name} was deleted meanwhile`);
-      const tunnel = await kube.get<Tunnel>(hawser('tunnels'), peering.spec.remoteCluster);
-      const phases = phasesOf(peering, tunnel);
-      for (const phase of phases) {
-        if (!phase.done || said.has(phase.name)) continue;
-        said.add(phase.name);
-        terminal.step('done', phase.name, invocation.now() - begun);
-      }
-      const refused = peering.status?.conditions?.find(({ reason }) => permanent.has(reason));
-      if (refused !== undefined)
-        throw new CommandError(`${refused.message}\nUndo with hawser unpeer ${name}.`);
-      const missing = phases.find(({ done }) => !done);
-      return missing === undefined ? { done: peering } : { waitingFor: missing.waitingFor };
-    },
-  );
-}
-
-/** Reasons of conditions that no waiting changes. */
-const permanent = new Set(['TokenRefused', 'TokenInvalid', 'KeyMismatch', 'Incompatible']);
-
 export const command: Command = {
   name: 'peer',
-  summary: 'peer with the provider that a token is from',
-  arguments: 'TOKEN',
+  summary: 'peer with a provider: by its token, or in-band',
+  arguments: '[TOKEN]',
   description: `Makes this cluster (the current context) a consumer of the cluster that issued the token: that one appears here as
 one more node. The command writes the token and an OutgoingPeering and then follows what the controller does, step by step;
-interrupting it changes nothing. TOKEN may be -, to be read from standard input, so that it is in no shell history.`,
+interrupting it changes nothing. TOKEN may be -, to be read from standard input, so that it is in no shell history.
+
+In-band is for a provider of which only the tunnel endpoint is reachable (or for one that reaches yours): --in-band takes no
+token, but access to the provider as well. The command tells each cluster of the other until the tunnel is open, and has the
+provider issue a token, for what --cpu, --memory and --pods say; gateway and API server are reached inside the tunnel from then
+on. The ClusterRoles hawser-peer-consumer and hawser-peer-provider are all that it needs. It may be interrupted and run again;
+what nobody goes on with removes itself on both sides in a quarter of an hour.`,
   options: {
     name: {
       type: 'string',
@@ -149,6 +119,9 @@ interrupting it changes nothing. TOKEN may be -, to be read from standard input,
       help: 'tells apart several peerings with one provider (default: "default")',
     },
     node: { type: 'string', value: 'NAME', help: 'name of the virtual node (default: hawser-PROVIDER)' },
+    'in-band': { type: 'boolean', help: 'reach the provider’s control plane inside the tunnel' },
+    ...remoteOptions,
+    ...grantOptions,
     ...timeoutOption(defaultSeconds),
     ...outputOption,
     ...clusterOptions,
@@ -156,6 +129,7 @@ interrupting it changes nothing. TOKEN may be -, to be read from standard input,
   examples: [
     ['Peer with the provider that gave you a token', 'hawser peer hawser1.…'],
     ['The token from a file', 'hawser peer - < token'],
+    ['Only the tunnel is reachable', 'hawser peer --in-band --remote-context provider --cpu 4 --memory 8Gi'],
     ['What you may do next', 'hawser offload namespace shop'],
   ],
   run: async (invocation) => {
@@ -165,6 +139,15 @@ interrupting it changes nothing. TOKEN may be -, to be read from standard input,
     if (!/^[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?$/.test(peering)) {
       throw new UsageError(`--name ${peering}: at most 20 lower-case letters, digits and dashes`);
     }
+    if (invocation.options['in-band'] === true) {
+      const { peerInBand } = await import('../in-band/peer.ts');
+      await peerInBand(invocation, peering);
+      return;
+    }
+    const needsInBand = Object.keys({ ...remoteOptions, ...grantOptions }).find(
+      (option) => invocation.options[option] !== undefined,
+    );
+    if (needsInBand !== undefined) throw new UsageError(`--${needsInBand} goes with --in-band`);
     const token = await readToken(invocation);
     await withKube(invocation, async (kube) => {
       const self = await localCluster(kube);
@@ -183,7 +166,10 @@ interrupting it changes nothing. TOKEN may be -, to be read from standard input,
         terminal.say(`Not waiting; see hawser status ${name}.`);
         return;
       }
-      const ready = await follow(invocation, kube, name, begun);
+      const ready = await followPeering(invocation, kube, name, {
+        begun,
+        seconds: timeoutOf(invocation, defaultSeconds),
+      });
       const facts = {
         peering: name,
         provider: token.clusterID,

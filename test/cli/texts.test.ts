@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ago, bytes, spanOf } from '../../cli/ages.ts';
-import { parseLife } from '../../cli/commands/token-create.ts';
+import { parseLife } from '../../cli/issue-token.ts';
 import { phasesOf } from '../../cli/peering-phases.ts';
 import { statusChanges } from '../../cli/status-changes.ts';
 import { statusReport, type World } from '../../cli/status-report.ts';

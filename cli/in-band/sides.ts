@@ -1,0 +1,97 @@
+/** Both clusters of an in-band peering, as the command reaches them: each with rights of its own. */
+import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
+import { localCluster } from '../cluster.ts';
+import { text, type Invocation, type Option } from '../command.ts';
+import { CommandError, UsageError } from '../exit.ts';
+import { hawser, withKube, withKubeAt, type Kube } from '../kube.ts';
+
+/** Options that name the provider's cluster; the consumer's are those of every command. */
+export const remoteOptions = {
+  'remote-context': { type: 'string', value: 'NAME', help: 'in-band: context of the provider' },
+  'remote-kubeconfig': {
+    type: 'string',
+    value: 'FILE',
+    help: 'in-band: kubeconfig of the provider (default: the same as of the consumer)',
+  },
+  endpoint: {
+    type: 'string',
+    value: 'HOST:PORT',
+    help: 'in-band: where the consumer reaches the provider’s tunnel (default: as the provider declares)',
+  },
+  'consumer-endpoint': {
+    type: 'string',
+    value: 'HOST:PORT',
+    help: 'in-band: where the provider reaches the consumer’s tunnel, if only that way is open',
+  },
+} as const satisfies Record<string, Option>;
+
+export interface Side {
+  name: 'consumer' | 'provider';
+  kube: Kube;
+  clusterID: string;
+  publicKey: string;
+  status: NonNullable<LocalCluster['status']>;
+}
+
+export interface Sides {
+  consumer: Side;
+  provider: Side;
+}
+
+/** Runs with both clusters. Throws CommandError that names the side and what it lacks. */
+export async function withSides<T>(invocation: Invocation, use: (sides: Sides) => Promise<T>): Promise<T> {
+  const context = text(invocation, 'remote-context');
+  const kubeconfig = text(invocation, 'remote-kubeconfig') ?? text(invocation, 'kubeconfig');
+  if (context === undefined && text(invocation, 'remote-kubeconfig') === undefined) {
+    throw new UsageError(
+      'in-band needs access to the provider too: --remote-context (or --remote-kubeconfig)',
+    );
+  }
+  return withKube(invocation, (kubeOfConsumer) =>
+    withKubeAt(invocation, { kubeconfig, context }, async (kubeOfProvider) => {
+      const [consumer, provider] = await Promise.all([
+        readSide('consumer', kubeOfConsumer),
+        readSide('provider', kubeOfProvider),
+      ]);
+      if (consumer.clusterID === provider.clusterID) {
+        throw new UsageError(
+          `both contexts are the same cluster (${consumer.clusterID}); --remote-context names the provider`,
+        );
+      }
+      return use({ consumer, provider });
+    }),
+  );
+}
+
+async function readSide(name: Side['name'], kube: Kube): Promise<Side> {
+  const { status = {} } = await localCluster(kube);
+  const { clusterID, publicKey, podCIDRs = [], externalCIDR, slots = [], gatewayPin } = status;
+  const lacks = (what: string) =>
+    new CommandError(
+      `the ${name} (context "${kube.context}") has no ${what} yet: kubectl describe localcluster self tells why`,
+    );
+  if (clusterID === undefined || publicKey === undefined) throw lacks('ID and key');
+  if (podCIDRs.length === 0 || externalCIDR === undefined) throw lacks('ranges');
+  if (slots.length === 0) throw lacks('gateway node (label one with hawser.dev/gateway=true)');
+  if (name === 'provider' && gatewayPin === undefined) throw lacks('certificate of its gateway');
+  return { name, kube, clusterID, publicKey, status };
+}
+
+/** What a side knows of the other. */
+export async function remoteOf(side: Side, other: Side): Promise<RemoteCluster | undefined> {
+  return side.kube.get<RemoteCluster>(hawser('remoteclusters'), other.clusterID);
+}
+
+/** `host:port` of an option. Throws UsageError. */
+export function endpointOf(invocation: Invocation, option: string): string | undefined {
+  const value = text(invocation, option);
+  if (value === undefined) return undefined;
+  const match = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[-A-Za-z0-9.]*[A-Za-z0-9])?):([0-9]{1,5})$/.exec(value);
+  const port = Number(match?.[1]);
+  if (!(port >= 1 && port <= 65_535)) {
+    throw new UsageError(
+      `--${option} ${value}: an address or name and a port are wanted, as vpn.example:7470`,
+    );
+  }
+  return value;
+}

@@ -1,0 +1,131 @@
+/** What each side of an in-band peering is to know of the other, and what differs from it. Pure. */
+import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import { toSeconds } from '../../shared/conditions.ts';
+import { labels } from '../../shared/names.ts';
+import { readStoredDocument } from '../../shared/trust/network-documents.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import type { Side, Sides } from './sides.ts';
+
+/** How long an attempt that nobody goes on with stays: as long as a token lives. */
+const openSeconds = 15 * 60;
+
+/** Fields of the RemoteCluster that the command writes. */
+export type Wish = Pick<
+  RemoteCluster['spec'],
+  | 'clusterID'
+  | 'publicKey'
+  | 'controlPlane'
+  | 'gatewayPin'
+  | 'gatewayPinSince'
+  | 'answersInBand'
+  | 'openUntil'
+  | 'tunnelEndpoints'
+>;
+
+export interface Wishes {
+  /** On the consumer, of the provider. */
+  consumer: Wish;
+  /** On the provider, of the consumer. */
+  provider: Wish;
+}
+
+export function wishesOf(
+  { consumer, provider }: Sides,
+  endpoints: { provider: string | undefined; consumer: string | undefined },
+  /** Absent: what is there stays as long as a peering needs it. */
+  now: number | undefined,
+): Wishes {
+  const opening = now === undefined ? {} : { openUntil: toSeconds(now + openSeconds * 1000) };
+  const at = (endpoint: string | undefined) => endpoint !== undefined && { tunnelEndpoints: [endpoint] };
+  return {
+    consumer: {
+      ...identityOf(provider),
+      controlPlane: 'InBand',
+      gatewayPin: provider.status.gatewayPin,
+      // From now on an older word about another certificate is none.
+      gatewayPinSince: provider.status.gatewayPinSince,
+      ...opening,
+      ...at(endpoints.provider),
+    },
+    provider: {
+      ...identityOf(consumer),
+      // How the provider would dial the consumer is another peering's matter.
+      controlPlane: 'OutOfBand',
+      answersInBand: true,
+      ...opening,
+      ...at(endpoints.consumer),
+    },
+  };
+}
+
+const identityOf = ({ clusterID, publicKey }: Side) => ({ clusterID, publicKey });
+
+export function newRemote(wish: Wish): RemoteCluster {
+  return {
+    apiVersion,
+    kind: 'RemoteCluster',
+    metadata: {
+      name: wish.clusterID,
+      labels: { [labels.managedBy]: 'hawser-cli', [labels.remoteCluster]: wish.clusterID },
+    },
+    spec: wish,
+  };
+}
+
+/** What of a RemoteCluster is to be changed; undefined: nothing. How the provider dials the consumer is left alone. */
+export function changesOf(wish: Wish, remote: RemoteCluster): Partial<Wish> | undefined {
+  const { clusterID: _id, publicKey: _key, controlPlane, ...rest } = wish;
+  const wanted: Partial<Wish> = { ...rest, ...(controlPlane === 'InBand' && { controlPlane }) };
+  const changes = Object.fromEntries(
+    Object.entries(wanted).filter(
+      ([field, value]) =>
+        JSON.stringify(remote.spec[field as keyof RemoteCluster['spec']]) !== JSON.stringify(value),
+    ),
+  );
+  return Object.keys(changes).length === 0 ? undefined : changes;
+}
+
+/** A document that this side's own API holds; undefined when there is none that can be read. */
+export function readDocument(signed: SignedDocument | undefined): NetworkDocument | undefined {
+  try {
+    return signed && readStoredDocument(signed);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a document is to take the place of the one that is held. */
+export function isNewer(offered: SignedDocument | undefined, held: SignedDocument | undefined): boolean {
+  const document = readDocument(offered);
+  return document !== undefined && document.generation > (readDocument(held)?.generation ?? 0);
+}
+
+/** Whether each holds what the other declares now, and both have said so. */
+export function isSettled(consumer: RemoteCluster, provider: RemoteCluster): boolean {
+  return holds(consumer, provider) && holds(provider, consumer);
+}
+
+function holds(one: RemoteCluster, other: RemoteCluster): boolean {
+  const declared = readDocument(other.status?.localDocument);
+  const held = readDocument(one.spec.networkDocument);
+  return (
+    declared !== undefined &&
+    held !== undefined &&
+    // What the tunnel's plan adds is part of it.
+    declared.remaps.length > 0 &&
+    held.generation === declared.generation &&
+    one.status?.remoteDocumentGeneration === held.generation
+  );
+}
+
+/** Why a side refuses what it was given; undefined: it doesn't. */
+export function refusalOf(remote: RemoteCluster): string | undefined {
+  const bad = remote.status?.conditions?.find(
+    ({ type, status, observedGeneration }) =>
+      (type === 'Authenticated' || type === 'Compatible') &&
+      status === 'False' &&
+      observedGeneration === remote.metadata.generation,
+  );
+  return bad?.message;
+}

@@ -1,0 +1,277 @@
+/** What the in-band commands write and what they find out of date, as tables. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { differencesOf, documentDifferences } from '../../cli/in-band/differences.ts';
+import { endpointOf, type Side, type Sides } from '../../cli/in-band/sides.ts';
+import { changesOf, isNewer, isSettled, newRemote, refusalOf, wishesOf } from '../../cli/in-band/wishes.ts';
+import type { Invocation } from '../../cli/command.ts';
+import type { Kube } from '../../cli/kube.ts';
+import { remoteCluster, type RemoteCluster, type SignedDocument } from '../../shared/api/clusters.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import { hawser } from './run-cli.ts';
+
+const key = (letter: string) => `${letter.repeat(43)}=`;
+const side = (name: Side['name'], clusterID: string, publicKey: string): Side => ({
+  name,
+  kube: {} as Kube,
+  clusterID,
+  publicKey,
+  status: { gatewayPin: 'ab'.repeat(32), gatewayPinSince: '2026-01-01T00:00:00.000Z' },
+});
+const sides: Sides = {
+  consumer: side('consumer', 'west', key('w')),
+  provider: side('provider', 'east', key('e')),
+};
+const now = Date.parse('2026-01-01T00:00:00Z');
+const none = { provider: undefined, consumer: undefined };
+
+const document = (from: string, to: string, more: Partial<NetworkDocument> = {}): NetworkDocument => ({
+  version: 1,
+  clusterID: from,
+  recipient: to,
+  generation: 7,
+  requires: [],
+  podCIDRs: ['10.244.0.0/16'],
+  externalCIDR: '100.64.16.0/20',
+  mtu: 1420,
+  slots: [{ name: '0', publicKey: key('s'), endpoints: ['198.51.100.7:7470'] }],
+  remaps: [{ real: '10.244.0.0/16', mapped: '10.128.0.0/16' }],
+  salt: key('S'),
+  acknowledges: 1,
+  ...more,
+});
+const signed = (content: NetworkDocument): SignedDocument => ({
+  payload: Buffer.from(JSON.stringify(content)).toString('base64url'),
+  signature: 'not looked at here',
+});
+const known = (
+  of: Side,
+  held: NetworkDocument | undefined,
+  declares: NetworkDocument | undefined,
+  spec: Partial<RemoteCluster['spec']> = {},
+): RemoteCluster => ({
+  apiVersion: 'hawser.dev/v1alpha1',
+  kind: 'RemoteCluster',
+  metadata: { name: of.clusterID, generation: 3 },
+  spec: {
+    clusterID: of.clusterID,
+    publicKey: of.publicKey,
+    controlPlane: 'OutOfBand',
+    ...(held && { networkDocument: signed(held) }),
+    ...spec,
+  },
+  status: {
+    ...(declares && { localDocument: signed(declares) }),
+    ...(held && { remoteDocumentGeneration: held.generation }),
+  },
+});
+
+const wishes = suite('what each side is to know');
+
+wishes('the consumer dials inside, the provider answers, and both only for a while', () => {
+  const made = wishesOf(sides, none, now);
+  assert.equal(made.consumer, {
+    clusterID: 'east',
+    publicKey: key('e'),
+    controlPlane: 'InBand',
+    gatewayPin: 'ab'.repeat(32),
+    gatewayPinSince: '2026-01-01T00:00:00.000Z',
+    openUntil: '2026-01-01T00:15:00Z',
+  });
+  assert.equal(made.provider, {
+    clusterID: 'west',
+    publicKey: key('w'),
+    controlPlane: 'OutOfBand',
+    answersInBand: true,
+    openUntil: '2026-01-01T00:15:00Z',
+  });
+  for (const wish of [made.consumer, made.provider]) {
+    assert.ok(remoteCluster.spec.safeParse(newRemote(wish).spec).success);
+  }
+  const named = wishesOf(sides, { provider: 'vpn.east.example:7470', consumer: undefined }, undefined);
+  assert.equal(named.consumer.tunnelEndpoints, ['vpn.east.example:7470']);
+  assert.is(named.provider.tunnelEndpoints, undefined);
+  assert.is(named.consumer.openUntil, undefined);
+});
+
+wishes('what is as wished is not written again; how the provider dials the consumer is left alone', () => {
+  const { provider, consumer } = wishesOf(sides, none, now);
+  assert.is(changesOf(consumer, newRemote(consumer)), undefined);
+  const dialled = known(sides.consumer, undefined, undefined, {
+    gatewayURL: 'https://198.51.100.1:7443',
+    controlPlane: 'InBand',
+  });
+  assert.equal(changesOf(provider, dialled), { answersInBand: true, openUntil: provider.openUntil });
+  const later = wishesOf(sides, none, now + 60_000);
+  assert.equal(changesOf(later.consumer, newRemote(consumer)), { openUntil: '2026-01-01T00:16:00Z' });
+});
+
+wishes('documents are settled when each holds what the other declares, remaps and all', () => {
+  const [west, east] = [document('west', 'east'), document('east', 'west')];
+  const both = (atConsumer: RemoteCluster, atProvider: RemoteCluster) => isSettled(atConsumer, atProvider);
+  assert.ok(both(known(sides.provider, east, west), known(sides.consumer, west, east)));
+  assert.not(both(known(sides.provider, undefined, west), known(sides.consumer, west, east)));
+  const newer = { ...east, generation: 8 };
+  assert.not(both(known(sides.provider, east, west), known(sides.consumer, west, newer)));
+  const bare = { ...east, remaps: [] };
+  assert.not(both(known(sides.provider, bare, west), known(sides.consumer, west, bare)), 'no tunnel yet');
+  const unseen = known(sides.provider, east, west);
+  unseen.status = { ...unseen.status, remoteDocumentGeneration: 6 };
+  assert.not(both(unseen, known(sides.consumer, west, east)), 'its controller has not seen it');
+});
+
+wishes('only a newer document takes the place of another', () => {
+  const [old, young] = [
+    signed(document('east', 'west')),
+    signed(document('east', 'west', { generation: 8 })),
+  ];
+  assert.ok(isNewer(young, old));
+  assert.ok(isNewer(old, undefined));
+  assert.not(isNewer(old, young));
+  assert.not(isNewer(old, old));
+  assert.not(isNewer(undefined, old));
+  assert.not(isNewer({ payload: 'bm90IGpzb24', signature: '' }, old));
+});
+
+wishes('a refusal of what was given is one, an older one is not', () => {
+  const remote = known(sides.provider, undefined, undefined);
+  const condition = {
+    type: 'Authenticated',
+    status: 'False' as const,
+    reason: 'KeyMismatch',
+    message: 'not signed by its key',
+    lastTransitionTime: '2026-01-01T00:00:00Z',
+  };
+  remote.status = { conditions: [{ ...condition, observedGeneration: 3 }] };
+  assert.is(refusalOf(remote), 'not signed by its key');
+  remote.status = { conditions: [{ ...condition, observedGeneration: 2 }] };
+  assert.is(refusalOf(remote), undefined);
+});
+
+const differences = suite('what is out of date');
+
+differences('each thing by its name, with what was known and what is', () => {
+  const held = document('east', 'west');
+  const table: [change: Partial<NetworkDocument>, what: string, known: string, actual: string][] = [
+    [
+      { slots: [{ name: '0', publicKey: key('s'), endpoints: ['203.0.113.9:7470'] }] },
+      'endpoint',
+      '198.51.100.7:7470',
+      '203.0.113.9:7470',
+    ],
+    [
+      { slots: [{ name: '0', publicKey: key('t'), endpoints: ['198.51.100.7:7470'] }] },
+      'tunnel key',
+      key('s'),
+      key('t'),
+    ],
+    [
+      { podCIDRs: ['10.244.0.0/16', '10.245.0.0/16'] },
+      'ranges',
+      '10.244.0.0/16, 100.64.16.0/20',
+      '10.244.0.0/16, 10.245.0.0/16, 100.64.16.0/20',
+    ],
+    [
+      { remaps: [{ real: '10.244.0.0/16', mapped: '10.130.0.0/16' }] },
+      'remaps',
+      '10.244.0.0/16 → 10.128.0.0/16',
+      '10.244.0.0/16 → 10.130.0.0/16',
+    ],
+    [{ mtu: 1380 }, 'MTU', '1420', '1380'],
+    [{ salt: key('T') }, 'salt of the pre-shared key', 'SSSSSS…', 'TTTTTT…'],
+    [
+      { apiServer: { url: 'https://100.64.16.3:6443', caBundle: 'x' } },
+      'API server',
+      'nothing',
+      'https://100.64.16.3:6443',
+    ],
+  ];
+  for (const [change, ...expected] of table) {
+    const found = documentDifferences(held, { ...held, ...change, generation: 8 });
+    assert.equal(found[0], expected, expected[0]);
+  }
+  assert.equal(documentDifferences(held, held), []);
+  assert.equal(documentDifferences(held, undefined), []);
+  assert.equal(documentDifferences(undefined, held), [['network document', 'none', 'generation 7']]);
+  assert.equal(documentDifferences(held, { ...held, generation: 9 }), [
+    ['network document', 'generation 7', 'generation 9'],
+  ]);
+});
+
+differences('both sides are compared, and the pin, and who is not known at all', () => {
+  const [west, east] = [document('west', 'east'), document('east', 'west')];
+  const wished = wishesOf(sides, none, undefined);
+  const good = {
+    consumer: known(sides.provider, east, west, { ...wished.consumer }),
+    provider: known(sides.consumer, west, east, { ...wished.provider }),
+  };
+  assert.equal(differencesOf(sides, good, wished), []);
+  const moved = { ...west, generation: 8, mtu: 1300 };
+  assert.equal(
+    differencesOf(
+      sides,
+      {
+        ...good,
+        consumer: known(sides.provider, east, moved, { ...wished.consumer, gatewayPin: 'cd'.repeat(32) }),
+      },
+      wished,
+    ).map(({ side: of, what }) => `${of}: ${what}`),
+    ['consumer: pin of the gateway’s certificate', 'provider: MTU'],
+  );
+  assert.equal(
+    differencesOf(sides, { ...good, provider: undefined }, wished).map(({ what }) => what),
+    ['the other cluster'],
+  );
+  const rekeyed = { ...sides, provider: { ...sides.provider, publicKey: key('f') } };
+  assert.equal(
+    differencesOf(rekeyed, good, wishesOf(rekeyed, none, undefined)).map(({ what }) => what),
+    ['cluster key'],
+  );
+});
+
+const words = suite('words');
+
+words('an endpoint is a name or address and a port', () => {
+  const of = (value: string) =>
+    endpointOf({ options: { endpoint: value } } as unknown as Invocation, 'endpoint');
+  for (const good of ['vpn.example:7470', '198.51.100.7:40000', '[2001:db8::1]:7470'])
+    assert.is(of(good), good);
+  for (const bad of [
+    'vpn.example',
+    'vpn.example:0',
+    'vpn.example:70000',
+    ':7470',
+    '2001:db8::1:7470',
+    'a b:1',
+  ])
+    assert.throws(() => of(bad), /a port are wanted/, bad);
+});
+
+words('options that belong to in-band alone say so, and in-band says what it wants', async () => {
+  const refused = async (...line: string[]) => {
+    const { exitCode, stderr } = await hawser(line, { environment: { HOME: '/nonexistent' } });
+    assert.is(exitCode, 2, line.join(' '));
+    return stderr;
+  };
+  assert.match(await refused('peer', 'hawser1.x', '--endpoint', 'a:1'), /--endpoint goes with --in-band/);
+  assert.match(await refused('peer', 'hawser1.x', '--cpu', '4'), /--cpu goes with --in-band/);
+  assert.match(await refused('peer', '--in-band'), /--remote-context/);
+  assert.match(
+    await refused('peer', '--in-band', 'hawser1.x', '--remote-context', 'a'),
+    /no token is wanted/,
+  );
+  assert.match(
+    await refused('peer', '--in-band', '--remote-context', 'a', '--endpoint', 'a'),
+    /a port are wanted/,
+  );
+  assert.match(
+    await refused('peer', '--in-band', '--remote-context', 'a', '--timeout', '0'),
+    /itself carries/,
+  );
+  assert.match(await refused('peer', 'repair'), /one provider is wanted/);
+  assert.match(await refused('peer', 'repair', 'east'), /--remote-context/);
+});
+
+wishes.run();
+differences.run();
+words.run();
