@@ -125,6 +125,8 @@ export type EngineEvent =
   | { type: 'session-confirmed'; peer: number; localIndex: number }
   /** An authenticated packet came from another address. */
   | { type: 'endpoint-changed'; peer: number; endpoint: Endpoint }
+  /** The peer received the path probe of this token as big as it was sent; once for each `sendPathProbe` at most. */
+  | { type: 'probe-answered'; peer: number; token: number }
   /** The TUN device was removed or its descriptor failed; the engine has stopped moving packets. */
   | { type: 'tun-closed'; message: string }
   /** The UDP socket failed for good. */
@@ -231,6 +233,12 @@ export class Engine {
   endpoint(peer: number): Endpoint | undefined;
   /** Sends an empty transport message, or flushes what is staged; wants a handshake when there is no session. */
   sendKeepalive(peer: number): void;
+
+  /**
+   * Sends a probe of `size` bytes (as an inner packet counts them) that no router may fragment; a peer of this make answers it.
+   * `too-big`: this machine's own interface refuses it. An earlier one that is still unanswered is forgotten.
+   */
+  sendPathProbe(peer: number, token: number, size: number): 'sent' | 'too-big' | 'no-session';
 
   /** At most 256 events; call again while it returns that many. */
   drain(): EngineEvent[];

@@ -102,7 +102,13 @@ export function planNode(world: World): NodePlan {
       continue;
     }
     keys.set(other.name, publicKey);
-    peers.set(publicKey, { publicKey, endpoint, persistentKeepaliveSeconds: keepaliveSeconds, mtu: lanMTU });
+    peers.set(publicKey, {
+      publicKey,
+      endpoint,
+      persistentKeepaliveSeconds: keepaliveSeconds,
+      mtu: lanMTU,
+      discoverPathMTU: true,
+    });
   }
   if (holdsSlot) {
     for (const pod of placed) {

@@ -89,6 +89,7 @@ export function readSessions(
       ...(path?.answeredAt !== undefined && { probedAt: time(path.answeredAt) }),
       ...(path?.roundTripMilliseconds !== undefined && { roundTripMilliseconds: path.roundTripMilliseconds }),
       ...(path !== undefined && path.questions.asked > 0 && { probes: path.questions }),
+      ...(peer?.pathMTU !== undefined && { pathMTU: peer.pathMTU }),
       receivedBytes: peer?.receivedBytes ?? 0,
       sentBytes: peer?.sentBytes ?? 0,
       ...(Object.keys(drops).length > 0 && { drops }),
@@ -98,13 +99,16 @@ export function readSessions(
 
 /** Of a session, what others wait for; all else is counters, and may be some time old. */
 export function urgentPart(sessions: readonly NodeSession[]): unknown {
-  return sessions.map(({ remoteCluster, slot, endpoint, latestHandshake, pathVerified, pathMessage }) => [
-    remoteCluster,
-    slot,
-    endpoint,
-    latestHandshake === undefined,
-    pathVerified,
-    // "no answer since" and the like change with the verdict only.
-    pathVerified ? undefined : pathMessage,
-  ]);
+  return sessions.map(
+    ({ remoteCluster, slot, endpoint, latestHandshake, pathVerified, pathMessage, pathMTU }) => [
+      remoteCluster,
+      slot,
+      endpoint,
+      latestHandshake === undefined,
+      pathVerified,
+      pathMTU,
+      // "no answer since" and the like change with the verdict only.
+      pathVerified ? undefined : pathMessage,
+    ],
+  );
 }

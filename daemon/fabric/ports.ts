@@ -13,6 +13,8 @@ export interface DevicePeer {
   persistentKeepaliveSeconds: number;
   /** Largest inner packet towards it, bytes. */
   mtu: number;
+  /** Probes whether the path takes that much, and uses what it takes. */
+  discoverPathMTU?: boolean;
   /** Absent: nothing is translated (own nodes). */
   translation?: { in: Translation; out: Translation };
   /** Absent: all that the routes allow (own nodes). */
@@ -41,6 +43,8 @@ export interface DevicePeerStatus {
   /** Milliseconds since 1970; 0: never. */
   latestHandshake: number;
   established: boolean;
+  /** Largest inner packet that probes found to pass. */
+  pathMTU?: number;
   receivedBytes: number;
   sentBytes: number;
   drops: Partial<Record<string, number>>;

@@ -67,6 +67,7 @@ export function planRemotePeers(
       ...(endpoint !== undefined && { endpoint }),
       persistentKeepaliveSeconds: keepaliveSeconds,
       mtu: Math.min(tunnel.mtu, lanMTU),
+      discoverPathMTU: true,
       translation,
       admission,
     });

@@ -119,6 +119,7 @@ export function reportTunnel(
               roundTripMilliseconds: best.session.roundTripMilliseconds,
             }),
             ...(best.session.probes !== undefined && { probes: best.session.probes }),
+            ...(best.session.pathMTU !== undefined && { pathMTU: best.session.pathMTU }),
             traffic: { receivedBytes: best.session.receivedBytes, sentBytes: best.session.sentBytes },
           },
     againAfter: path.status === 'True' ? staleMilliseconds / 2 : 60_000,

@@ -17,6 +17,11 @@ export interface PeerConfiguration {
   persistentKeepaliveSeconds: number;
   /** Largest inner packet towards this peer, bytes; 0: the TUN device's. */
   mtu: number;
+  /**
+   * Finds out by probes whether the path takes as much as `mtu` says, and uses less where it doesn't. Peers of another make don't
+   * answer them, so they change nothing there; they keep a session alive as a persistent keepalive does.
+   */
+  discoverPathMTU?: boolean;
   translation?: { in: Translation; out: Translation };
   admission?: Admission;
 }

@@ -23,7 +23,10 @@ export type DeviceInput =
   | { type: 'handshake'; source: string; destination: string; bytes: Uint8Array; backlog: number }
   | { type: 'handshake-wanted'; peer: number }
   | { type: 'session-confirmed'; peer: number; localIndex: number }
-  | { type: 'endpoint-changed'; peer: number; endpoint: string };
+  | { type: 'endpoint-changed'; peer: number; endpoint: string }
+  | { type: 'probe-answered'; peer: number; token: number }
+  /** This machine's own interface is too small for the probe. */
+  | { type: 'probe-refused'; peer: number; token: number };
 
 export type DeviceEffect =
   | { type: 'set-public-key'; publicKey: Uint8Array | null }
@@ -36,6 +39,8 @@ export type DeviceEffect =
   /** Without `source` the kernel chooses the address to send from anew. */
   | { type: 'set-endpoint'; peer: number; endpoint: string; source?: string }
   | { type: 'send-keepalive'; peer: number }
+  /** Whether it was refused comes back as an input. */
+  | { type: 'send-probe'; peer: number; token: number; size: number }
   | { type: 'log'; level: 'debug' | 'info'; peer: string; message: string };
 
 /** Handshake messages that led to nothing, by reason, and cookies sent. */

@@ -24,13 +24,15 @@ import type {
   HandshakeCounter,
   Moment,
 } from './device-events.ts';
-import { allocateNumbers, difference } from './difference.ts';
+import { allocateNumbers, difference, enginePeer } from './difference.ts';
 import { openPeerInitiation } from './handshake.ts';
 import type { SessionKeys } from './handshake.ts';
 import { decodeKey, encodeKey } from './keys.ts';
 import { parseHandshakeMessage } from './messages.ts';
 import type { HandshakeMessage } from './messages.ts';
 import type { StaticKeys } from './noise.ts';
+import { PATH_MTU_TIMES } from './path-mtu.ts';
+import type { PathMTUTimes } from './path-mtu.ts';
 import { Peer } from './peer.ts';
 import { clamped, equal, erase, publicKeyOf } from './primitives.ts';
 import { SourceLimiter } from './rate-limiter.ts';
@@ -41,6 +43,7 @@ const NANOSECONDS_PER_MILLISECOND = 1e6;
 export class Device {
   readonly #environment: DeviceEnvironment;
   readonly #times: ProtocolTimes;
+  readonly #pathTimes: PathMTUTimes;
   readonly #maximumPeers: number;
   readonly #timestamps = new TimestampSource();
   readonly #limiter = new SourceLimiter();
@@ -56,10 +59,11 @@ export class Device {
 
   constructor(
     environment: DeviceEnvironment,
-    options: { times?: ProtocolTimes; maximumPeers?: number } = {},
+    options: { times?: ProtocolTimes; pathTimes?: PathMTUTimes; maximumPeers?: number } = {},
   ) {
     this.#environment = environment;
     this.#times = options.times ?? PROTOCOL_TIMES;
+    this.#pathTimes = options.pathTimes ?? PATH_MTU_TIMES;
     this.#maximumPeers = options.maximumPeers ?? DEFAULT_MAXIMUM_PEERS;
     this.counters = Object.fromEntries(HANDSHAKE_COUNTERS.map((name) => [name, 0])) as Record<
       HandshakeCounter,
@@ -120,6 +124,7 @@ export class Device {
       { configuration: this.#configuration, numbers: this.#numbers },
       { configuration, numbers },
       override,
+      (peer) => this.peerByPublicKey(peer.publicKey)?.mtuUnder(peer) ?? peer.mtu,
     );
     return { difference: change, commit: () => this.#commit(configuration, numbers, override) };
   }
@@ -144,6 +149,7 @@ export class Device {
         peer.handshake.setLocal(this.#local);
         this.#peers.set(number, peer);
       }
+      peer.configure(wanted, this.#pathTimes);
       peer.handshake.setPresharedKey(wanted.presharedKey ?? null);
       peer.timers.setPersistentInterval(wanted.persistentKeepaliveSeconds * 1_000);
       const told = previous.get(wanted.publicKey)?.endpoint;
@@ -172,7 +178,14 @@ export class Device {
       }
       case 'endpoint-changed':
         peer.endpoint = input.endpoint;
-        return [];
+        peer.path?.moved(now.monotonic);
+        return this.#lookAtPath(peer, now);
+      case 'probe-answered':
+        peer.path?.answered(input.token, now.monotonic);
+        return this.#lookAtPath(peer, now);
+      case 'probe-refused':
+        peer.path?.refused(input.token, now.monotonic);
+        return this.#lookAtPath(peer, now);
       default:
         return input satisfies never;
     }
@@ -206,6 +219,7 @@ export class Device {
             break;
         }
       }
+      effects.push(...this.#lookAtPath(peer, now));
     }
     return effects;
   }
@@ -217,6 +231,8 @@ export class Device {
     for (const peer of this.#peers.values()) {
       const deadline = peer.timers.nextDeadline(this.#environment.observe(peer.id));
       if (deadline !== null && (next === null || deadline < next)) next = deadline;
+      const probe = peer.path?.nextDeadline ?? null;
+      if (probe !== null && (next === null || probe < next)) next = probe;
       if (peer.timers.needsObservation && (next === null || next > now.monotonic + OBSERVATION_INTERVAL))
         next = now.monotonic + OBSERVATION_INTERVAL;
     }
@@ -368,6 +384,23 @@ export class Device {
     peer.latestHandshake = now.wall;
     const role = current.initiator ? 'initiator' : 'responder';
     return [{ type: 'log', level: 'debug', peer: peer.publicKey, message: `handshake complete as ${role}` }];
+  }
+
+  /** Sends the probe that is due, and tells the engine when another size is known to pass. */
+  #lookAtPath(peer: Peer, now: Moment): DeviceEffect[] {
+    const { path, configuration } = peer;
+    if (path === null || configuration === null) return [];
+    const probe = path.advance(this.hasSession(peer, now), now.monotonic);
+    const effects: DeviceEffect[] = [];
+    if (path.mtu !== peer.mtu) {
+      const message = `the path takes inner packets of ${path.mtu} bytes, of ${configuration.mtu} configured; before: ${peer.mtu}`;
+      peer.mtu = path.mtu;
+      const upsertPeers = [enginePeer(configuration, peer.id, path.mtu, false)];
+      effects.push({ type: 'apply', difference: { upsertPeers } });
+      effects.push({ type: 'log', level: 'debug', peer: peer.publicKey, message });
+    }
+    if (probe !== null) effects.push({ type: 'send-probe', peer: peer.id, ...probe });
+    return effects;
   }
 
   #abandonHandshake(peer: Peer): void {

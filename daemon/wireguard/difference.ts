@@ -41,12 +41,13 @@ export function allocateNumbers(
 
 /**
  * What changed, in the engine's terms; `null` when nothing did. A peer's endpoint is told only when it is new or another
- * than before, or named in `override`: telling it again would undo what roaming found out.
+ * than before, or named in `override`: telling it again would undo what roaming found out. `mtuOf`: what is known of its path.
  */
 export function difference(
   previous: { configuration: DeviceConfiguration; numbers: PeerNumbers },
   next: { configuration: DeviceConfiguration; numbers: PeerNumbers },
   override: ReadonlySet<string> = new Set(),
+  mtuOf: (peer: PeerConfiguration) => number = (peer) => peer.mtu,
 ): EngineDifference | null {
   const result: EngineDifference = {};
 
@@ -60,7 +61,7 @@ export function difference(
     const moved =
       peer.endpoint !== undefined && (known?.endpoint !== peer.endpoint || override.has(peer.publicKey));
     if (known !== undefined && !moved && samePeer(known, peer)) continue;
-    upserts.push(enginePeer(peer, numberOf(next.numbers, peer.publicKey), moved));
+    upserts.push(enginePeer(peer, numberOf(next.numbers, peer.publicKey), mtuOf(peer), moved));
   }
   if (upserts.length > 0) result.upsertPeers = upserts;
 
@@ -97,10 +98,16 @@ function engineTargets(route: RouteConfiguration, numbers: PeerNumbers): (number
   return route.targets.map((target) => (target === 'local' ? target : numberOf(numbers, target)));
 }
 
-function enginePeer(peer: PeerConfiguration, id: number, withEndpoint: boolean): EnginePeer {
+/** A peer as the engine is told of it. */
+export function enginePeer(
+  peer: PeerConfiguration,
+  id: number,
+  mtu: number,
+  withEndpoint: boolean,
+): EnginePeer {
   return {
     id,
-    mtu: peer.mtu,
+    mtu,
     ...(withEndpoint && peer.endpoint !== undefined ? { endpoint: peer.endpoint } : {}),
     ...(peer.translation === undefined ? {} : { translation: peer.translation }),
     ...(peer.admission === undefined ? {} : { admission: peer.admission }),

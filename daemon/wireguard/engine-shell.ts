@@ -14,6 +14,7 @@ import { Device } from './device.ts';
 import type { DeviceEffect, Moment } from './device-events.ts';
 import { EngineFailure } from './engine-failure.ts';
 import { encodeKey } from './keys.ts';
+import type { PathMTUTimes } from './path-mtu.ts';
 import { erase } from './primitives.ts';
 import type { RandomBytes } from './primitives.ts';
 import { selfTest } from './self-test.ts';
@@ -38,6 +39,7 @@ export interface EngineShellOptions {
   relay: boolean;
   /** Other than the protocol's only in tests. */
   times?: ProtocolTimes;
+  pathTimes?: PathMTUTimes;
   random?: RandomBytes;
   /** Milliseconds since 1970. */
   wallClock?: () => number;
@@ -85,7 +87,11 @@ export class EngineShell {
         indexTaken: (index) => this.#engine.hasIndex(index),
         observe: (peer) => this.#counters.observation(peer),
       },
-      { maximumPeers, ...(options.times === undefined ? {} : { times: options.times }) },
+      {
+        maximumPeers,
+        ...(options.times === undefined ? {} : { times: options.times }),
+        ...(options.pathTimes === undefined ? {} : { pathTimes: options.pathTimes }),
+      },
     );
   }
 
@@ -147,6 +153,7 @@ export class EngineShell {
         ...(peer.endpoint === undefined ? {} : { endpoint: peer.endpoint }),
         latestHandshake: peer.latestHandshake,
         established: this.#device.hasSession(peer, now),
+        ...(peer.path?.measured === undefined ? {} : { pathMTU: peer.path.measured }),
         receivedBytes: this.#counters.peer(peer.id, 'receivedBytes') + peer.handshakeBytesReceived,
         sentBytes: this.#counters.peer(peer.id, 'sentBytes'),
         receivedPackets: this.#counters.peer(peer.id, 'receivedPackets'),
@@ -204,6 +211,7 @@ export class EngineShell {
       case 'handshake-wanted':
       case 'session-confirmed':
       case 'endpoint-changed':
+      case 'probe-answered':
         this.#perform(this.#device.handle(event, this.#now()));
         break;
       case 'tun-closed':
@@ -245,11 +253,20 @@ export class EngineShell {
         case 'send-keepalive':
           engine.sendKeepalive(effect.peer);
           break;
+        case 'send-probe':
+          this.#sendProbe(effect);
+          break;
         case 'log':
           this.#log(effect.level, effect.message, { peer: effect.peer });
           break;
       }
     }
+  }
+
+  /** What is refused at once is followed by the next size at once; a search has an end. */
+  #sendProbe({ peer, token, size }: { peer: number; token: number; size: number }): void {
+    if (this.#engine.sendPathProbe(peer, token, size) !== 'too-big') return;
+    this.#perform(this.#device.handle({ type: 'probe-refused', peer, token }, this.#now()));
   }
 
   #arm(): void {

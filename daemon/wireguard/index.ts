@@ -10,6 +10,7 @@ import { DEFAULT_MAXIMUM_PEERS } from './constants-of-implementation.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import { EngineFailure } from './engine-failure.ts';
 import type { Log } from './engine-shell.ts';
+import type { PathMTUTimes } from './path-mtu.ts';
 import type { DeviceStatus } from './status.ts';
 import type { Answer, Request, WorkerOptions } from './worker-protocol.ts';
 
@@ -43,6 +44,7 @@ export interface TunnelDeviceOptions {
   log?: Log;
   /** Other than the protocol's only in tests. */
   times?: ProtocolTimes;
+  pathTimes?: PathMTUTimes;
 }
 
 export interface TunnelDevice {
@@ -134,7 +136,7 @@ class WorkerTunnelDevice implements TunnelDevice {
   }
 
   async #runWorker(signal: AbortSignal): Promise<void> {
-    const { name, mtu, port, fwmark = 0, threadPairs = 1, controlSocket, times } = this.#options;
+    const { name, mtu, port, fwmark = 0, threadPairs = 1, controlSocket, times, pathTimes } = this.#options;
     const workerData: WorkerOptions = {
       name,
       mtu,
@@ -144,6 +146,7 @@ class WorkerTunnelDevice implements TunnelDevice {
       maximumPeers: this.#maximumPeers,
       ...(controlSocket === undefined ? {} : { controlSocket }),
       ...(times === undefined ? {} : { times }),
+      ...(pathTimes === undefined ? {} : { pathTimes }),
     };
     // The same extension as this file: .ts in the source tree, .js when built.
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));

@@ -1,7 +1,10 @@
 /** One remote peer: its keys, its handshake, its timers, and which sessions the engine holds for it. */
+import type { PeerConfiguration } from './configuration.ts';
 import { CookieGenerator } from './cookie.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import { PeerHandshake } from './handshake.ts';
+import { PathMTU } from './path-mtu.ts';
+import type { PathMTUTimes } from './path-mtu.ts';
 import { PeerTimers } from './timers.ts';
 
 /** A session as far as it is known outside the engine: no keys. Times: monotonic milliseconds. */
@@ -73,6 +76,11 @@ export class Peer {
   readonly cookies: CookieGenerator;
   readonly timers: PeerTimers;
   readonly slots = new SessionSlots();
+  /** `null`: its path's MTU isn't looked for. */
+  path: PathMTU | null = null;
+  /** What the engine was told last, of the peer and of its MTU. */
+  configuration: PeerConfiguration | null = null;
+  mtu = 0;
   /** Where it was last, by configuration or by an authenticated packet. */
   endpoint: string | undefined;
   /** Milliseconds since 1970; 0: never. */
@@ -92,5 +100,20 @@ export class Peer {
     this.handshake = new PeerHandshake(publicKeyBytes);
     this.cookies = new CookieGenerator(publicKeyBytes);
     this.timers = new PeerTimers(times, jitter);
+  }
+
+  /** Its MTU as configured, and whether more is to be found out about it. */
+  configure(configuration: PeerConfiguration, times: PathMTUTimes): void {
+    this.configuration = configuration;
+    const { mtu, discoverPathMTU = false } = configuration;
+    if (!discoverPathMTU || mtu === 0) this.path = null;
+    else if (this.path === null) this.path = new PathMTU(times, mtu);
+    else this.path.setCeiling(mtu);
+    this.mtu = this.path?.mtu ?? mtu;
+  }
+
+  /** What `mtu` will be once it is configured so. */
+  mtuUnder({ mtu, discoverPathMTU = false }: PeerConfiguration): number {
+    return discoverPathMTU && mtu > 0 ? (this.path?.under(mtu) ?? mtu) : mtu;
   }
 }

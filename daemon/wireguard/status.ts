@@ -14,6 +14,8 @@ export interface PeerStatus {
   latestHandshake: number;
   /** Whether there is a session that can seal now. */
   established: boolean;
+  /** Largest inner packet that probes found to pass; absent: not found out. */
+  pathMTU?: number;
   /** Outer UDP payload of authentic messages, handshakes included. */
   receivedBytes: number;
   sentBytes: number;

@@ -3,6 +3,7 @@ import type { DeviceConfiguration } from './configuration.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import type { EngineFailure } from './engine-failure.ts';
 import type { LogLevel } from './engine-shell.ts';
+import type { PathMTUTimes } from './path-mtu.ts';
 import type { DeviceStatus } from './status.ts';
 
 export interface WorkerOptions {
@@ -16,6 +17,7 @@ export interface WorkerOptions {
   /** Path of the control socket to serve, if any. */
   controlSocket?: string;
   times?: ProtocolTimes;
+  pathTimes?: PathMTUTimes;
 }
 
 export type Request =

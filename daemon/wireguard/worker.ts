@@ -35,6 +35,7 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
     maximumPeers: options.maximumPeers,
     relay: true,
     ...(options.times === undefined ? {} : { times: options.times }),
+    ...(options.pathTimes === undefined ? {} : { pathTimes: options.pathTimes }),
     log: (level, message, facts = {}) => say({ type: 'log', level, message, facts }),
   });
   const ticker = setInterval(

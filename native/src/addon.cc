@@ -24,6 +24,7 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
                         InstanceMethod<&EngineObject::setEndpoint>("setEndpoint"),
                         InstanceMethod<&EngineObject::endpoint>("endpoint"),
                         InstanceMethod<&EngineObject::sendKeepalive>("sendKeepalive"),
+                        InstanceMethod<&EngineObject::sendPathProbe>("sendPathProbe"),
                         InstanceMethod<&EngineObject::drain>("drain"),
                         InstanceMethod<&EngineObject::setPort>("setPort"),
                         InstanceMethod<&EngineObject::setFwmark>("setFwmark"),
@@ -209,6 +210,20 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
     const uint32_t peer = reader.number(info[0], "peer", 0xffffffff);
     if (reader.failed()) return raise(reader.error());
     engine_->sendKeepalive(peer);
+  }
+
+  Napi::Value sendPathProbe(const Napi::CallbackInfo& info) {
+    ValueReader reader;
+    const uint32_t peer = reader.number(info[0], "peer", 0xffffffff);
+    const uint32_t token = reader.number(info[1], "token", 0xffffffff);
+    const uint32_t size = reader.number(info[2], "size", 65'000);
+    if (!reader.failed() && size < PATH_PROBE_HEADER) reader.fail("a path probe has at least 16 bytes");
+    if (reader.failed()) {
+      raise(reader.error());
+      return info.Env().Undefined();
+    }
+    static constexpr const char* RESULTS[] = {"sent", "too-big", "no-session"};
+    return Napi::String::New(info.Env(), RESULTS[static_cast<size_t>(engine_->sendPathProbe(peer, token, size))]);
   }
 
   Napi::Value drain(const Napi::CallbackInfo& info) {

@@ -232,7 +232,8 @@ void ValueReader::options(const Napi::Value& value, EngineOptions& options) {
 Napi::Value eventValue(Napi::Env env, const Event& event, Engine& engine) {
   Napi::Object object = Napi::Object::New(env);
   static constexpr const char* TYPES[] = {"handshake",        "handshake-wanted", "session-confirmed",
-                                          "endpoint-changed", "tun-closed",       "udp-failed"};
+                                          "endpoint-changed", "probe-answered",   "tun-closed",
+                                          "udp-failed"};
   static constexpr const char* REASONS[] = {"no-session", "rekey-messages", "rekey-time"};
   object.Set("type", TYPES[static_cast<size_t>(event.type)]);
   switch (event.type) {
@@ -260,6 +261,10 @@ Napi::Value eventValue(Napi::Env env, const Event& event, Engine& engine) {
       object.Set("endpoint", formatEndpoint(*endpoint));
       break;
     }
+    case EventType::PROBE_ANSWERED:
+      object.Set("peer", event.peer);
+      object.Set("token", event.token);
+      break;
     case EventType::TUN_CLOSED:
       object.Set("message", std::string("the TUN device is gone: ") + strerror(event.error));
       break;

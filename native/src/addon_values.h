@@ -21,11 +21,12 @@ class ValueReader {
   /** A Uint8Array of `length` bytes (0: any). nullptr: it isn't. */
   const uint8_t* bytes(const Napi::Value& value, const char* what, size_t length, size_t& found);
   uint32_t number(const Napi::Value& value, const char* what, uint32_t limit);
-
- private:
+  /** The first mistake counts. */
   void fail(const std::string& text) {
     if (error_.empty()) error_ = text;
   }
+
+ private:
   Napi::Array array(const Napi::Value& value, const char* what);
   Prefix prefix(const Napi::Value& value, const char* what);
   std::vector<Prefix> prefixes(const Napi::Value& value, const char* what);

@@ -301,6 +301,14 @@ void Engine::sendKeepalive(uint32_t id) {
   own_->flush();
 }
 
+ProbeSent Engine::sendPathProbe(uint32_t id, uint32_t token, uint32_t size) {
+  Peer* const to = peer(id);
+  if (to == nullptr) return ProbeSent::NO_SESSION;
+  own_->tick();
+  own_->flush();
+  return own_->sendPathProbe(*to, token, size);
+}
+
 size_t Engine::drain(std::vector<Event>& events, size_t limit) {
   if (!closed_) collect();
   core_->events.drain(events, limit);

@@ -12,7 +12,7 @@
 
 namespace hawser {
 
-enum class EventType : uint8_t { HANDSHAKE, HANDSHAKE_WANTED, SESSION_CONFIRMED, ENDPOINT_CHANGED, TUN_CLOSED, UDP_FAILED };
+enum class EventType : uint8_t { HANDSHAKE, HANDSHAKE_WANTED, SESSION_CONFIRMED, ENDPOINT_CHANGED, PROBE_ANSWERED, TUN_CLOSED, UDP_FAILED };
 
 /** The longest handshake message, an initiation (WireGuard paper, section 5.4.2). */
 constexpr size_t MAXIMUM_HANDSHAKE = 148;
@@ -22,6 +22,8 @@ struct Event {
   Wanted reason = Wanted::NO_SESSION;
   uint32_t peer = 0;
   uint32_t localIndex = 0;
+  /** Of a path probe. */
+  uint32_t token = 0;
   /** Source of a handshake message, with the local address that was asked. */
   Endpoint source;
   int error = 0;

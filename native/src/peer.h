@@ -71,6 +71,8 @@ struct Peer {
   std::atomic<uint64_t> wantedAt{0};
   /** An event waits that says so: further ones would say the same. */
   std::atomic<bool> endpointEvent{false};
+  /** Token and size of the path probe under way, which one answer ends; 0: none. */
+  std::atomic<uint64_t> pathProbe{0};
   /** Its path refuses segmenting sends (outer fragmentation is needed): packets are sent one by one. */
   std::atomic<bool> sendSingly{false};
 

@@ -48,6 +48,8 @@ class SendBatch {
   /** The packet in the reserved room is complete. */
   void commit(size_t size);
   void flush();
+  /** Sends the one packet that was collected so that no router may fragment it. False: it is too big for the way out. */
+  bool flushWhole();
   bool empty() const { return count_ == 0; }
   size_t bytes() const { return used_; }
   size_t messages() const { return count_; }

@@ -181,6 +181,30 @@ void SendBatch::sendFamily(int socket, uint8_t version) {
   }
 }
 
+bool SendBatch::flushWhole() {
+  if (count_ == 0) return true;
+  Message& message = messages_[0];
+  const bool four = message.endpoint.version == 4;
+  const int socket = four ? sockets_.four.get() : sockets_.six.get();
+  const auto discover = [&](int how) {
+    if (four)
+      setsockopt(socket, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof how);
+    else
+      setsockopt(socket, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &how, sizeof how);
+  };
+  // There is no such option for a single message of IPv4. What other threads send in these few microseconds can't be
+  // fragmented either, which matters only to what is too big for this machine's own interface.
+  static_assert(IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE && IP_PMTUDISC_DONT == IPV6_PMTUDISC_DONT);
+  discover(IP_PMTUDISC_PROBE);
+  const int error = socket < 0 ? 0 : sendOne(socket, message, 0, message.length);
+  discover(IP_PMTUDISC_DONT);
+  count_ = 0;
+  used_ = 0;
+  continued_ = false;
+  // Any other failure is no different from a packet that is lost on its way.
+  return error != EMSGSIZE;
+}
+
 void SendBatch::flush() {
   if (count_ == 0) return;
   sendFamily(sockets_.four.get(), 4);

@@ -6,8 +6,12 @@
 #include "core.h"
 #include "icmp.h"
 #include "mac1.h"
+#include "path_probe.h"
 
 namespace hawser {
+
+/** `TOO_BIG`: this machine's own interface doesn't take it. */
+enum class ProbeSent : uint8_t { SENT, TOO_BIG, NO_SESSION };
 
 class Worker {
  public:
@@ -25,6 +29,8 @@ class Worker {
 
   /** An empty message; false: there is no session to send it in, or no endpoint. */
   bool sendKeepalive(Peer& peer);
+  /** Sends a path probe that must not be fragmented on its way. */
+  ProbeSent sendPathProbe(Peer& peer, uint32_t token, uint32_t size);
   /** Sends what waited for a session. */
   void sendStaged(Peer& peer);
   /** Asks JavaScript for a handshake, at most once a second. */
@@ -51,6 +57,8 @@ class Worker {
   void sent(Peer& peer, Session& session, uint64_t packets, uint64_t bytes);
   void transport(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source);
   void handshake(const uint8_t* data, size_t length, const Endpoint& source);
+  bool sendControl(Peer& peer, const uint8_t* content, size_t length, size_t size);
+  bool takePathProbe(Peer& peer, const uint8_t* inner, size_t length);
   void confirm(Peer& peer, Session& session);
   bool takeToken(uint64_t& tokens, uint64_t& filledAt, uint64_t rate, uint64_t burst) const;
 

@@ -73,6 +73,7 @@ void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, c
   if (peer.next.load(std::memory_order_acquire) == session) confirm(peer, *session);
   if (session->initiator && session->age(now_) >= REKEY_AFTER_TIME_RECEIVING) want(peer, Wanted::REKEY_TIME);
   if (padded == 0) return peer.counters.add(KEEPALIVES_RECEIVED, 1);
+  if (mayBePathProbe(inner) && takePathProbe(peer, inner, padded)) return;
 
   peer.counters.add(RECEIVED_PACKETS, 1);
   peer.counters.set(LAST_DATA_RECEIVED, now_);
@@ -107,6 +108,28 @@ void Worker::enter(const Snapshot& snapshot, const PeerPlan& plan, uint8_t* data
     return answer(snapshot, IcmpError::TIME_EXCEEDED, packet, 0, &plan);
   }
   leave(snapshot, *to, packet, &plan);
+}
+
+/** False: it is none. An answer goes through the peer's session, wherever the question came from. */
+bool Worker::takePathProbe(Peer& peer, const uint8_t* inner, size_t length) {
+  PathProbe probe;
+  if (!readPathProbe(inner, length, probe)) return false;
+  if (probe.kind == PathProbe::QUESTION) {
+    probe.kind = PathProbe::ANSWER;
+    uint8_t answer[PATH_PROBE_HEADER];
+    writePathProbe(answer, probe);
+    sendControl(peer, answer, sizeof answer, sizeof answer);
+    return true;
+  }
+  // One event for each question of ours at most, whatever a peer sends.
+  uint64_t asked = uint64_t{probe.token} << 32 | probe.size;
+  if (asked == 0 || !peer.pathProbe.compare_exchange_strong(asked, 0, std::memory_order_acq_rel)) return true;
+  Event event;
+  event.type = EventType::PROBE_ANSWERED;
+  event.peer = peer.id;
+  event.token = probe.token;
+  core_.tell(event);
+  return true;
 }
 
 void Worker::roam(Peer& peer, const Endpoint& source) {

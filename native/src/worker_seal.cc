@@ -217,6 +217,31 @@ void Worker::sendStaged(Peer& peer) {
   if (packets != 0) sent(peer, *session, packets, bytes);
 }
 
+/** Seals what is no data packet, with zeros up to `size`. False: there is no session, or nowhere to send. */
+bool Worker::sendControl(Peer& peer, const uint8_t* content, size_t length, size_t size) {
+  Session* const session = peer.current.load(std::memory_order_acquire);
+  if (session == nullptr || !session->maySend(now_)) return false;
+  const Endpoint endpoint = peer.endpoint.load();
+  if (endpoint.version == 0) return false;
+  const uint64_t counter = session->sendCounter.fetch_add(1, std::memory_order_relaxed);
+  if (counter >= REJECT_AFTER_MESSAGES) return false;
+  batch_.to(&peer, endpoint);
+  uint8_t* const message = batch_.reserve(size + OVERHEAD + 16);
+  if (length != 0) std::memcpy(message + TRANSPORT_HEADER, content, length);
+  std::memset(message + TRANSPORT_HEADER + length, 0, size - length);
+  sealOne(*session, counter, message, size, static_cast<unsigned>(size));
+  sent(peer, *session, 0, size + OVERHEAD);
+  return true;
+}
+
+ProbeSent Worker::sendPathProbe(Peer& peer, uint32_t token, uint32_t size) {
+  uint8_t question[PATH_PROBE_HEADER];
+  writePathProbe(question, {PathProbe::QUESTION, token, size});
+  peer.pathProbe.store(uint64_t{token} << 32 | size, std::memory_order_release);
+  if (!sendControl(peer, question, sizeof question, size)) return ProbeSent::NO_SESSION;
+  return batch_.flushWhole() ? ProbeSent::SENT : ProbeSent::TOO_BIG;
+}
+
 bool Worker::sendKeepalive(Peer& peer) {
   Session* const session = peer.current.load(std::memory_order_acquire);
   if (session == nullptr || !session->maySend(now_)) {
@@ -227,14 +252,7 @@ bool Worker::sendKeepalive(Peer& peer) {
     sendStaged(peer);
     return true;
   }
-  const Endpoint endpoint = peer.endpoint.load();
-  if (endpoint.version == 0) return false;
-  const uint64_t counter = session->sendCounter.fetch_add(1, std::memory_order_relaxed);
-  if (counter >= REJECT_AFTER_MESSAGES) return false;
-  batch_.to(&peer, endpoint);
-  sealOne(*session, counter, batch_.reserve(OVERHEAD), 0, 0);
-  sent(peer, *session, 0, OVERHEAD);
-  return true;
+  return sendControl(peer, nullptr, 0, 0);
 }
 
 void Worker::want(Peer& peer, Wanted reason) {

@@ -76,6 +76,7 @@ export const tunnel = {
     probes: probes.optional(),
     endpoint: hostPort.optional(),
     gatewayNode: z.string().max(253).optional(),
+    pathMTU: z.int().min(0).max(65_535).optional().describe('Largest inner packet that probes found to pass'),
     traffic: z.object(traffic).optional(),
   }),
   columns: [
@@ -85,6 +86,7 @@ export const tunnel = {
     { name: 'Endpoint', type: 'string', jsonPath: '.status.endpoint' },
     { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
     { name: 'MTU', type: 'integer', jsonPath: '.spec.mtu', priority: 1 },
+    { name: 'Path MTU', type: 'integer', jsonPath: '.status.pathMTU', priority: 1 },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
   ],
   validations: [
@@ -104,6 +106,7 @@ export const nodeSession = z.object({
   probedAt: dateTime.optional(),
   roundTripMilliseconds: z.number().optional(),
   probes: probes.optional(),
+  pathMTU: z.int().min(0).max(65_535).optional().describe('Largest inner packet that probes found to pass'),
   ...traffic,
   drops: z.record(z.string().max(64), z.int().min(0)).optional(),
 });

@@ -113,6 +113,11 @@ export class Bed {
     return `hawser-interop-${this.id}-${side}`;
   }
 
+  /** Private and public key of a side's device, in base64. */
+  keys(side: Side): readonly [privateKey: string, publicKey: string] {
+    return this.#keys.get(side) ?? ['', ''];
+  }
+
   /** Command line that runs something in the namespace of a side. */
   inside(side: Side): string[] {
     return ['nsenter', `--net=/run/netns/${this.namespace(side)}`, '--'];

@@ -1,10 +1,11 @@
 /** A process with a tunnel device as the daemon has it, in a worker; its parent tells it what to do over the IPC channel. */
 import { createTunnelDevice, EngineFailure } from '../../daemon/wireguard/index.ts';
+import type { PathMTUTimes } from '../../daemon/wireguard/path-mtu.ts';
 import { SOCKET_DIRECTORY } from '../../daemon/wireguard/uapi-socket.ts';
 import type { DeviceConfiguration, TunnelDevice } from '../../daemon/wireguard/index.ts';
 
 export type Order =
-  | { id: number; order: 'start'; name: string; port: number }
+  | { id: number; order: 'start'; name: string; port: number; pathTimes?: PathMTUTimes }
   | { id: number; order: 'configure'; configuration: DeviceConfiguration }
   | { id: number; order: 'status' }
   | { id: number; order: 'kept-status' }
@@ -27,6 +28,7 @@ async function carryOut(order: Order): Promise<unknown> {
       name: order.name,
       mtu: 1_420,
       port: order.port,
+      ...(order.pathTimes === undefined ? {} : { pathTimes: order.pathTimes }),
       controlSocket: `${SOCKET_DIRECTORY}/${order.name}.sock`,
     });
     const ended = device.run(new AbortController().signal);

@@ -1,8 +1,5 @@
 /** The device as the daemon uses it, in a worker thread, with wireguard-go at the other end. */
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -12,55 +9,10 @@ import type { DeviceConfiguration, DeviceStatus } from '../../daemon/wireguard/i
 import { sleep, waitFor } from '../testbed/run.ts';
 import { inner, ours, outer, withBed } from './bed.ts';
 import type { Bed, Tunnel } from './bed.ts';
-import type { Order, Reply } from './device-process.ts';
+import { DeviceProcess } from './device-control.ts';
 import { wireguardGo } from './peers.ts';
 
 const test = suite('tunnel device');
-
-type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
-
-class DeviceProcess {
-  readonly child: ChildProcess;
-  readonly #waiting = new Map<number, (reply: Reply) => void>();
-  readonly ended: Promise<unknown>;
-  #next = 1;
-
-  constructor(bed: Bed) {
-    const [program = '', ...parameters] = bed.inside('left');
-    this.child = spawn(
-      program,
-      [...parameters, process.execPath, join(import.meta.dirname, 'device-process.ts')],
-      {
-        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-        serialization: 'advanced',
-      },
-    );
-    const ended = Promise.withResolvers<unknown>();
-    this.ended = ended.promise;
-    this.child.on('message', (reply: Reply) => {
-      if (reply.id === 0) ended.resolve(reply.result);
-      this.#waiting.get(reply.id)?.(reply);
-      this.#waiting.delete(reply.id);
-    });
-    this.child.on('exit', () => ended.resolve('the process ended'));
-  }
-
-  async tell(order: WithoutId<Order>): Promise<unknown> {
-    const id = this.#next++;
-    const { promise, resolve } = Promise.withResolvers<Reply>();
-    const deadline = setTimeout(() => resolve({ id, error: 'no reply in 20 s' }), 20_000);
-    this.#waiting.set(id, resolve);
-    this.child.send({ id, ...order });
-    const reply = await promise;
-    clearTimeout(deadline);
-    if (reply.error !== undefined) throw new Error(reply.error);
-    return reply.result;
-  }
-
-  async status(): Promise<DeviceStatus> {
-    return (await this.tell({ order: 'status' })) as DeviceStatus;
-  }
-}
 
 const withDevice = (
   body: (bed: Bed, device: DeviceProcess, right: Tunnel, configuration: DeviceConfiguration) => Promise<void>,
@@ -71,7 +23,7 @@ const withDevice = (
     const left = await bed.start('left', ours());
     await left.stop();
     await bed.configure(right);
-    const device = new DeviceProcess(bed);
+    const device = new DeviceProcess(bed, 'left');
     try {
       await device.tell({ order: 'start', name: left.name, port: left.port });
       await bed.in('left', 'ip', 'addr', 'add', `${inner.left.four}/24`, 'dev', left.name);

@@ -327,6 +327,9 @@ export class Host {
         case 'send-to':
           this.world.transmit(this.address, effect.destination, effect.bytes);
           break;
+        // This wire takes everything, and says nothing of sizes.
+        case 'send-probe':
+          break;
         case 'send-keepalive':
           this.#flush(effect.peer, true);
           break;
