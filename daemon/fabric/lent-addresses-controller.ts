@@ -85,10 +85,16 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
     if (plan.againAfter !== undefined) return { requeueAfterMilliseconds: Math.max(50, plan.againAfter) };
   }
 
+  /** Of all that there are; computed again after one of them changed, and not for each. */
+  let revision: string | undefined;
+  lentAddresses.onChange(() => {
+    revision = undefined;
+  });
+
   async function report(key: string, limit: AbortSignal): Promise<void> {
     const lent = lentAddresses.byKey(key);
     if (lent === undefined || lent.metadata.deletionTimestamp !== undefined) return;
-    const revision = lentRevision(usableLentAddresses(lentAddresses.list()));
+    revision ??= lentRevision(usableLentAddresses(lentAddresses.list()));
     await applyStatus(
       {
         kube: context.kube,

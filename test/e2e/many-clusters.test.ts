@@ -147,6 +147,14 @@ const remoteDeployment = (provider: string, replicas: number) =>
     nodeSelector: { 'hawser.dev/remote-cluster': idOf(provider) },
   });
 
+/** With its pods: what is still leaving would be in the way of what comes next. */
+async function removeDeployment(cluster: BedCluster, name: string): Promise<void> {
+  await cluster.kubectl(['delete', 'deployment', '-n', story, name]);
+  await cluster.kubectl(['wait', '--for=delete', 'pod', '-n', story, '-l', `app=${name}`, '--timeout=90s'], {
+    timeoutMilliseconds: 100_000,
+  });
+}
+
 const lentAddressesOf = async (cluster: BedCluster): Promise<LentAddress[]> =>
   (
     JSON.parse(await cluster.kubectl(['get', 'lentaddresses.hawser.dev', '-o', 'json'])) as {
@@ -421,7 +429,7 @@ test('two virtual nodes of one provider, each with a grant of its own; one ends 
   assert.is((await tunnelsOf(consumer)).length, 2, 'one tunnel serves both');
 
   const neighbour = await remotePod('amber', 'cedar');
-  await consumer.kubectl(['delete', 'deployment', '-n', story, 'on-gpu', '--wait=true']);
+  await removeDeployment(consumer, 'on-gpu');
   await unbroken(consumer, neighbour, 'while the second peering with cedar ended', () =>
     hawser(consumer, ['unpeer', `${idOf('cedar')}.gpu`]),
   );
@@ -436,7 +444,7 @@ for (const [ending, staying] of [
 ] as const) {
   test(`${ending} → ${staying} ends alone, and ${staying} → ${ending} loses nothing`, async () => {
     const [cluster, other] = [bed.cluster(ending), bed.cluster(staying)];
-    await cluster.kubectl(['delete', 'deployment', '-n', story, `at-${staying}`, '--wait=true']);
+    await removeDeployment(cluster, `at-${staying}`);
     await unbroken(other, await remotePod(staying, ending), `while ${ending} → ${staying} ended`, () =>
       hawser(cluster, ['unpeer', idOf(staying)]),
     );

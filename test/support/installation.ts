@@ -83,6 +83,7 @@ export async function hawser(
 ): Promise<string> {
   return run(
     [process.execPath, join(root, 'cli', 'main.ts'), ...args, '--kubeconfig', cluster.kubeconfig],
-    options,
+    // Longer than the command itself waits: it says for what.
+    { timeoutMilliseconds: 150_000, ...options },
   );
 }
