@@ -399,6 +399,7 @@ test('a real pod made anew keeps the address that is lent to it', async () => {
 test('two virtual nodes of one provider, each with a grant of its own; one ends alone', async () => {
   const [consumer, provider] = [bed.cluster('amber'), bed.cluster('cedar')];
   const grant = { cpu: '1', memory: '512Mi', pods: 3 };
+  const members = await membersOf('amber');
   await peer({ consumer, provider }, { grant }, ['--name', 'gpu', '--node', 'cedar-gpu', '--timeout', '120']);
   const capacity = await consumer.kubectl([
     'get',
@@ -411,7 +412,7 @@ test('two virtual nodes of one provider, each with a grant of its own; one ends 
   await apply(
     consumer,
     story,
-    netexec('on-gpu', { nodeSelector: { 'kubernetes.io/hostname': 'cedar-gpu' } }),
+    netexec('on-gpu', { labels: everybody, nodeSelector: { 'kubernetes.io/hostname': 'cedar-gpu' } }),
   );
   const [pod] = await readyPods(consumer, story, 'on-gpu', 1, 120);
   assert.is(pod?.node, 'cedar-gpu');
@@ -427,6 +428,12 @@ test('two virtual nodes of one provider, each with a grant of its own; one ends 
   });
   assert.equal(used, [2, 1]);
   assert.is((await tunnelsOf(consumer)).length, 2, 'one tunnel serves both');
+  // At home, in the other twin beside it, and at the third cluster.
+  for (const place of names) {
+    const reader = members.find(({ at }) => at.name === place);
+    assert.ok(reader);
+    if (reader) assert.ok((await addressesFor(reader, members.length + 1)).has(pod?.name ?? ''), place);
+  }
 
   const neighbour = await remotePod('amber', 'cedar');
   await removeDeployment(consumer, 'on-gpu');
