@@ -186,3 +186,22 @@ export const namespaces: Check = ({ world, only }) =>
           })),
       ),
   );
+
+/** Policies that a person wrote and that hold for less than what was meant. */
+export const networkPolicies: Check = ({ world, only }) =>
+  world.offloadings.flatMap(({ metadata, status }): Finding[] => {
+    const condition = findCondition(status?.conditions, 'NetworkPoliciesHold');
+    const about = (status?.remotes ?? []).some(({ peering }) => only === undefined || peering === only);
+    if (condition?.status !== 'False' || !about) return [];
+    return [
+      {
+        group,
+        check: 'network-policies',
+        subject: metadata.namespace ?? '',
+        verdict: 'Warning',
+        seen: condition.message,
+        why: 'what the policies of this namespace forbid is not forbidden everywhere',
+        hint: `kubectl get networkpolicies -n ${metadata.namespace}; keep what must be closed at home: kubectl edit namespaceoffloading offloading -n ${metadata.namespace}`,
+      },
+    ];
+  });

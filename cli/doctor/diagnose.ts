@@ -33,6 +33,7 @@ const checks: readonly Check[] = [
   offloading.names,
   offloading.providersWord,
   offloading.namespaces,
+  offloading.networkPolicies,
 ];
 
 /** Every finding, by group, the worst first within each. */

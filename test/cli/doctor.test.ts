@@ -195,6 +195,18 @@ test('a cluster that is well: everything was looked at, and nothing is said agai
 
 const planted: [what: string, check: string, seen: RegExp, spoil: Parameters<typeof plant>[0]][] = [
   [
+    'network policies that do not hold',
+    'network-policies',
+    /closed does not hold/,
+    ({ facts }) => {
+      const said = condition('NetworkPoliciesHold', 'False', 'closed does not hold for pods at providers.');
+      const offloading = object('NamespaceOffloading', 'offloading', {
+        status: { conditions: [said], remotes: [{ peering: 'oak' }] },
+      });
+      return { world: { ...facts.world, offloadings: [offloading] } };
+    },
+  ],
+  [
     'wrong pin',
     'certificate-pin',
     /another key than the peering token names/,
