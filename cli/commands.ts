@@ -19,6 +19,7 @@ export const entries: readonly Entry[] = [
   entry('peer repair', () => import('./commands/peer-repair.ts')),
   entry('status', () => import('./commands/status.ts')),
   entry('doctor', () => import('./commands/doctor.ts')),
+  entry('trace', () => import('./commands/trace.ts')),
   entry('offload namespace', () => import('./commands/offload-namespace.ts')),
   entry('unoffload namespace', () => import('./commands/unoffload-namespace.ts')),
   entry('unpeer', () => import('./commands/unpeer.ts')),

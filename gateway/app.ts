@@ -17,6 +17,7 @@ import { identityRoute } from './routes/identities.ts';
 import { infoRoute } from './routes/info.ts';
 import { parameterRoutes } from './routes/parameters.ts';
 import { peeringRoutes } from './routes/peering.ts';
+import { previewRoute } from './routes/previews.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 
 /** All routes, in the order in which the OpenAPI document lists them. */
@@ -24,6 +25,7 @@ export function gatewayRoutes(dependencies: Dependencies): Route[] {
   const routes = [
     infoRoute(dependencies),
     ...tokenRoutes(dependencies),
+    previewRoute(dependencies),
     identityRoute(dependencies),
     ...parameterRoutes(dependencies),
     ...peeringRoutes(dependencies),

@@ -64,7 +64,8 @@ function describe(operation: Operation): JSONValue {
     operationId: id,
     summary,
     security:
-      authentication.by === 'Nobody'
+      // A secret in the body is no security scheme of OpenAPI; its schema says what it is.
+      authentication.by === 'Nobody' || authentication.by === 'TokenSecret'
         ? []
         : [{ [authentication.by === 'Kubernetes' ? 'kubernetes' : 'clusterKey']: [] }],
     ...(parameters !== undefined && {

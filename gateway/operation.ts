@@ -13,11 +13,13 @@ import { parseBody } from './validation.ts';
 
 /**
  * Who may call. `Kubernetes`: a bearer token of this cluster with that permission. `ClusterKey`: a signature of a cluster
- * that this one knows. `OwnSignature`: the route itself finds the key that has signed. `Nobody`: anybody.
+ * that this one knows. `OwnSignature`: the route itself finds the key that has signed. `TokenSecret`: the secret of a peering token
+ * in the body. `Nobody`: anybody.
  */
 export type Authentication =
   | { by: 'Nobody' }
   | { by: 'OwnSignature' }
+  | { by: 'TokenSecret' }
   | { by: 'ClusterKey' }
   | { by: 'Kubernetes'; permission: Permission };
 

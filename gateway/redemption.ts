@@ -44,6 +44,26 @@ export function judgeRedemption(
     : refuse('SpentByAnother');
 }
 
+/**
+ * Why a token is not shown to whoever has its secret; undefined: it is. Without a proof of a key, one that is spent is
+ * nobody's any more.
+ */
+export function judgePreview(
+  token: PeeringToken | undefined,
+  secretHash: string,
+  clusterID: string,
+  now: number,
+): RefusalReason | undefined {
+  const judged = judgeRedemption(
+    token,
+    secretHash,
+    { clusterID, publicKey: '', peering: '' },
+    undefined,
+    now,
+  );
+  return judged.verdict === 'Refuse' ? judged.reason : undefined;
+}
+
 /** When a refusal that is ready `elapsed` milliseconds after the request is sent: at the next multiple of `step`. */
 export function refusalTime(elapsed: number, step: number): number {
   return Math.max(1, Math.ceil(elapsed / step)) * step;

@@ -29,6 +29,8 @@ export const annotations = {
   originPodUID: 'hawser.dev/origin-pod-uid',
   /** On an OutgoingPeering, any new value: the controller asks the provider how it sees the peering, at once. */
   askProvider: 'hawser.dev/ask-provider',
+  /** On a FabricNode, `{"id", "address"?}`: the node asks that address and counts what passes it meanwhile. */
+  trace: 'hawser.dev/trace',
 } as const;
 
 /** Virtual nodes carry it with NoSchedule; pods of offloaded namespaces tolerate it. */

@@ -122,11 +122,16 @@ what nobody goes on with removes itself on both sides in a quarter of an hour.`,
     'in-band': { type: 'boolean', help: 'reach the provider’s control plane inside the tunnel' },
     ...remoteOptions,
     ...grantOptions,
+    plan: {
+      type: 'boolean',
+      help: 'show what it would lead to: remappings, rights, quota, addresses; change nothing',
+    },
     ...timeoutOption(defaultSeconds),
     ...outputOption,
     ...clusterOptions,
   },
   examples: [
+    ['What it would lead to, before anything is done', 'hawser peer --plan hawser1.…'],
     ['Peer with the provider that gave you a token', 'hawser peer hawser1.…'],
     ['The token from a file', 'hawser peer - < token'],
     ['Only the tunnel is reachable', 'hawser peer --in-band --remote-context provider --cpu 4 --memory 8Gi'],
@@ -140,6 +145,10 @@ what nobody goes on with removes itself on both sides in a quarter of an hour.`,
       throw new UsageError(`--name ${peering}: at most 20 lower-case letters, digits and dashes`);
     }
     if (invocation.options['in-band'] === true) {
+      if (invocation.options['plan'] === true)
+        throw new UsageError(
+          '--plan goes with a token: it is the provider’s gateway that tells what will be',
+        );
       const { peerInBand } = await import('../in-band/peer.ts');
       await peerInBand(invocation, peering);
       return;
@@ -155,6 +164,13 @@ what nobody goes on with removes itself on both sides in a quarter of an hour.`,
         throw new UsageError(
           `this token was issued by this very cluster (${token.clusterID}); use it in the consumer: --context`,
         );
+      }
+      if (invocation.options['plan'] === true) {
+        const name = peeringName(token.clusterID, peering);
+        const node = text(invocation, 'node') ?? nodeName(token.clusterID, peering);
+        // Loaded for this alone: a client of the gateway is most of what it needs.
+        const { showPlan } = await import('../peer-plan/show.ts');
+        return showPlan(invocation, kube, { token, self, name, nodeName: node });
       }
       const begun = invocation.now();
       const { terminal } = invocation;

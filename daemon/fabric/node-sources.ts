@@ -3,7 +3,7 @@ import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
-import { secrets } from '../../shared/names.ts';
+import { annotations, secrets } from '../../shared/names.ts';
 import {
   createInformer,
   kind,
@@ -105,6 +105,7 @@ export function createNodeSources(
       status?.endpoint,
       status?.heldSlot,
       metadata.deletionTimestamp,
+      metadata.name === nodeName && metadata.annotations?.[annotations.trace],
     ]),
     tunnels: start(kind.tunnel, {}, signal, ({ spec, metadata }) => [spec, metadata.deletionTimestamp]),
     pods() {

@@ -1,7 +1,7 @@
 /** A node's part in the fabric: watches the API, plans, and brings tunnel device, kernel and probes to the plan. */
 import { createHash } from 'node:crypto';
-import type { HostProblem, NodeSession } from '../../shared/api/network.ts';
-import { ports, tunDevice } from '../../shared/names.ts';
+import type { HostProblem, NodeSession, NodeTrace } from '../../shared/api/network.ts';
+import { annotations, ports, tunDevice } from '../../shared/names.ts';
 import { addressFamily } from '../../shared/net/cidr.ts';
 import type { Host } from '../host/index.ts';
 import {
@@ -17,6 +17,7 @@ import {
 } from '../kube/index.ts';
 import { Bell } from './bell.ts';
 import { runDevice } from './device-loop.ts';
+import { echo } from './echo.ts';
 import { createEndpointResolver } from './endpoints.ts';
 import { HostKeeper } from './host-keeper.ts';
 import { watchHost, type FindHostProblems } from './host-watch.ts';
@@ -27,6 +28,7 @@ import { readSessions, type Progress } from './node-status.ts';
 import { writeNodeStatus, type NodeReport } from './node-status-writer.ts';
 import type { InBandService, Resolve, TunnelDevice } from './ports.ts';
 import { createProber, type Prober } from './prober.ts';
+import { Tracer } from './tracer.ts';
 
 export interface NodeOptions {
   kube: KubeClient;
@@ -97,6 +99,8 @@ class NodeRole implements FabricNodeRole {
   #revision = '';
   #verdict: Prober['verdict'] = () => undefined;
   #hostProblems: readonly HostProblem[] = [];
+  #tracer: Tracer | undefined;
+  #trace: NodeTrace | undefined;
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -122,6 +126,7 @@ class NodeRole implements FabricNodeRole {
     const onChange = () => this.#bell.ring();
     const sources = createNodeSources({ ...this.#options, onChange }, signal);
     this.#sources = sources;
+    this.#tracer = this.#createTracer(sources);
     const prober = createProber({ onTurn: () => this.#statusBell.ring(), log, clock });
     this.#verdict = (remoteCluster) => prober.verdict(remoteCluster);
     const resolver = createEndpointResolver({ resolve: this.#options.resolve, onChange, log, clock });
@@ -168,6 +173,27 @@ class NodeRole implements FabricNodeRole {
       this.#statusBell.ring();
     };
     return watchHost({ find: hostProblems, plan: () => this.#plan?.host, onTurn, clock, log }, signal);
+  }
+
+  /** `hawser trace` asks by an annotation on this node's object. */
+  #createTracer(sources: NodeSources): Tracer {
+    const { clock, log, device, nodeName } = this.#options;
+    const nodes = sources.fabricNodes;
+    return new Tracer({
+      plan: () => this.#plan,
+      deviceStatus: () => device.status(),
+      nameOf: (publicKey) =>
+        this.#plan?.remotePeers.get(publicKey)?.remoteCluster ??
+        nodes.list().find(({ status }) => status?.publicKey === publicKey)?.metadata.name,
+      source: () => nodes.byKey(nodeName)?.spec.externalAddress,
+      echo,
+      onDone: (trace) => {
+        this.#trace = trace;
+        this.#statusBell.ring();
+      },
+      clock,
+      log,
+    });
   }
 
   async #leave(): Promise<void> {
@@ -231,6 +257,8 @@ class NodeRole implements FabricNodeRole {
     // After the kernel: sockets are bound to addresses that are there.
     prober.update(plan.probes);
     this.#options.inBand.update(plan.inBand);
+    const own = this.#sources?.fabricNodes.byKey(this.#options.nodeName);
+    this.#tracer?.look(own?.metadata.annotations?.[annotations.trace], own?.status?.trace?.id, signal);
     this.#statusBell.ring();
   }
 
@@ -252,6 +280,7 @@ class NodeRole implements FabricNodeRole {
         endpoint: `${host}:${this.#port}`,
         heldSlot: slot,
         appliedRevision: this.#revision,
+        trace: this.#trace,
         hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,
         lentRevision: slot === undefined ? undefined : this.#plan.lentRevision,
         version,

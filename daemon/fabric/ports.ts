@@ -47,6 +47,9 @@ export interface DevicePeerStatus {
   pathMTU?: number;
   receivedBytes: number;
   sentBytes: number;
+  /** Inner data packets. */
+  receivedPackets?: number;
+  sentPackets?: number;
   drops: Partial<Record<string, number>>;
 }
 

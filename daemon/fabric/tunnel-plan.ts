@@ -2,10 +2,11 @@
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import { acceptRemoteRemaps, validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
-import { addressFamily, hostRange, parseRange } from '../../shared/net/cidr.ts';
-import { defaultRemapPools, planRemaps, uniqueLocalPool } from '../../shared/net/remapping.ts';
+import { parseRange } from '../../shared/net/cidr.ts';
+import { planRemaps } from '../../shared/net/remapping.ts';
+import { remapSurroundings } from '../../shared/remap-surroundings.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
-import { addressOf, isTunnelKey } from './wire-text.ts';
+import { isTunnelKey } from './wire-text.ts';
 
 export interface TunnelInput {
   local: LocalCluster;
@@ -47,14 +48,12 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   const { remaps, unplaced } = planRemaps({
     declared: [...podCIDRs, externalCIDR],
     stored: present?.spec.remaps ?? [],
-    ownRanges: ownRanges(input),
-    otherRanges: input.others.flatMap(({ spec }) => [
-      ...spec.remaps.map((remap) => remap.mapped),
-      ...endpointRanges(spec.remoteSlots),
-    ]),
-    pools: local.spec.remapPools?.length
-      ? local.spec.remapPools
-      : [...defaultRemapPools, uniqueLocalPool(local.status?.clusterID ?? '')],
+    ...remapSurroundings({
+      local,
+      nodeAddresses: input.nodeAddresses,
+      endpoints: slotsOf(input).flatMap(({ endpoints }) => endpoints),
+      others: input.others,
+    }),
   });
   for (const range of unplaced) {
     problems.push(
@@ -96,26 +95,4 @@ function slotsOf({ document, remote }: TunnelInput): Tunnel['spec']['remoteSlots
       publicKey,
       endpoints: remote.tunnelEndpoints ?? endpoints,
     }));
-}
-
-/** All that a remote range must not meet here. */
-function ownRanges(input: TunnelInput): string[] {
-  const { local, nodeAddresses } = input;
-  const { status, spec } = local;
-  return [
-    ...(status?.podCIDRs ?? []),
-    ...(status?.serviceCIDRs ?? []),
-    ...(status?.nodeCIDRs ?? []),
-    ...(status?.externalCIDR === undefined ? [] : [status.externalCIDR]),
-    ...(spec.reservedCIDRs ?? []),
-    ...nodeAddresses.filter(isAddress).map(hostRange),
-    // Packets of the tunnel itself must never be routed into it.
-    ...endpointRanges(slotsOf(input)),
-  ];
-}
-
-const isAddress = (text: string) => addressFamily(text) !== undefined;
-
-function endpointRanges(slots: readonly { endpoints: readonly string[] }[]): string[] {
-  return slots.flatMap(({ endpoints }) => endpoints.map(addressOf).filter(isAddress).map(hostRange));
 }

@@ -8,12 +8,15 @@ import {
   info,
   parameters,
   peeringReport,
+  preview,
   tokenList,
   tokenResponse,
   type IdentityRequest,
   type IdentityResponse,
   type Info,
   type PeeringReport,
+  type Preview,
+  type PreviewRequest,
   type TokenRequest,
   type TokenResponse,
 } from '../../shared/wire/gateway-api.ts';
@@ -55,6 +58,8 @@ export type TokenSummary = z.infer<typeof tokenList>['items'][number];
 /** All of them reject with GatewayProblem (it said no), GatewayUnreachable (it said nothing) or CertificatePinError. */
 export interface GatewayClient {
   info: (options?: CallOptions) => Promise<Info>;
+  /** What a peering token would give; it stays unspent. */
+  preview: (request: PreviewRequest, options?: CallOptions) => Promise<Preview>;
   /** Redeems a token (with `secret`), or renews an identity (without). */
   requestIdentity: (request: IdentityRequest, options?: CallOptions) => Promise<IdentityResponse>;
   /** Puts this cluster's network document. A held newer one is a GatewayProblem `stale-generation`. */
@@ -85,6 +90,7 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
     `?${new URLSearchParams({ peering: peering ?? defaultPeering }).toString()}`;
   return {
     info: (call) => requester.json(info, 'GET', '/v1/info', 'Nobody', undefined, call),
+    preview: (request, call) => requester.json(preview, 'POST', '/v1/previews', 'Nobody', request, call),
     requestIdentity: (request, call) =>
       requester.json(identityResponse, 'POST', '/v1/identities', 'ClusterKey', request, call),
     putParameters: (networkDocument, call) =>

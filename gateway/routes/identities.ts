@@ -20,9 +20,9 @@ import { isConflict } from '../kube/client.ts';
 import { resources } from '../kube/resources.ts';
 import { verifyRequest } from '../middleware/authenticate-signature.ts';
 import { route, type Route } from '../operation.ts';
-import { judgeRedemption, refusalTime, type RefusalReason } from '../redemption.ts';
+import { judgeRedemption } from '../redemption.ts';
+import { refusal } from '../refusal.ts';
 import { ensureRemoteCluster, verifyDocument } from '../remote-clusters.ts';
-import { sleep } from '../sleep.ts';
 import { within } from '../within.ts';
 import { invalidFields } from '../validation.ts';
 
@@ -203,22 +203,4 @@ async function finish(
   // The document may have been composed while the tenant was made.
   const latest = dependencies.remoteClusters.get(remote.metadata.name) ?? remote;
   return issueIdentity(dependencies, tenant, latest, context.var.signal);
-}
-
-/** One answer for every token that isn't redeemable, at a time that says nothing of the reason. */
-async function refusal(
-  { limits, clock, log, metrics }: Dependencies,
-  context: GatewayContext,
-  reason: RefusalReason,
-): Promise<Problem> {
-  const { startedAt, signal, requestID } = context.var;
-  log('info', 'redemption refused', { requestID, reason });
-  metrics.count('hawser_gateway_redemptions_refused_total', 'Peering tokens refused, by reason.', { reason });
-  const elapsed = clock() - startedAt;
-  await sleep(refusalTime(elapsed, limits.refusalMilliseconds) - elapsed, signal);
-  return new Problem(
-    'token-not-redeemable',
-    'This peering token can not be redeemed by this cluster: it may be expired, revoked, spent, meant for another cluster, or never issued; or this cluster’s ID is known here with another key. Ask the provider’s administrator for a new token.',
-    { errors: [{ field: 'secret', detail: 'is not redeemable' }] },
-  );
 }

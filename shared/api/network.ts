@@ -119,6 +119,29 @@ export const hostProblem = z.object({
 });
 export type HostProblem = z.infer<typeof hostProblem>;
 
+/** What a node saw of one trace: probes that it sent itself, and how its counters moved meanwhile. */
+export const nodeTrace = z.object({
+  id: z.string().max(64),
+  at: dateTime,
+  address: z.string().max(45).optional().describe('Asked from here; absent: only counted'),
+  source: z.string().max(45).optional(),
+  asked: z.int().min(0),
+  answered: z.int().min(0),
+  roundTripMilliseconds: z.number().optional(),
+  problem: z.string().max(512).optional(),
+  peers: z
+    .array(
+      z.object({
+        peer: z.string().max(253).describe('Node of this cluster, or remote cluster'),
+        sentPackets: z.int().min(0),
+        receivedPackets: z.int().min(0),
+        drops: z.record(z.string().max(64), z.int().min(0)).optional(),
+      }),
+    )
+    .max(64),
+});
+export type NodeTrace = z.infer<typeof nodeTrace>;
+
 export const fabricNode = {
   kind: 'FabricNode',
   plural: 'fabricnodes',
@@ -149,6 +172,7 @@ export const fabricNode = {
       .max(16)
       .optional()
       .describe('What of this node outside Hawser may keep packets from passing'),
+    trace: nodeTrace.optional().describe('The last one that the annotation hawser.dev/trace asked for'),
     version: z.string().max(64).optional(),
   }),
   columns: [

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { signedDocument } from '../api/clusters.ts';
 import { grant } from '../api/grant.ts';
 import { peeringState } from '../api/peerings.ts';
-import { clusterID, dateTime, httpsURL, key32, label, sha256Hex } from '../api/meta.ts';
+import { clusterID, dateTime, hostPort, httpsURL, key32, label, prefix, sha256Hex } from '../api/meta.ts';
 
 /** Bodies of the gateway's HTTP API. Requests are strict: an unknown field is refused by name. */
 
@@ -100,3 +100,25 @@ export const peeringReport = peeringState.extend({
   at: dateTime.describe('When this was said, by the provider’s clock'),
 });
 export type PeeringReport = z.infer<typeof peeringReport>;
+
+/** `POST /v1/previews` — what a peering token would give; it stays unspent. The secret alone lets in. */
+export const previewRequest = z.strictObject({
+  secret: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  clusterID: clusterID.describe('The consumer that asks: a token may be meant for one alone'),
+});
+export type PreviewRequest = z.infer<typeof previewRequest>;
+
+export const preview = z.object({
+  clusterID,
+  publicKey: key32,
+  expiresAt: dateTime.describe('Of the token'),
+  grant,
+  podCIDRs: z.array(prefix).max(64),
+  externalCIDR: prefix.optional(),
+  mtu: z.int().min(576).max(65_535).optional(),
+  tunnelEndpoints: z.array(hostPort).max(128),
+  apiServerURL: httpsURL.optional(),
+  version: z.string().max(64),
+  features: z.array(z.string().max(64)).max(64),
+});
+export type Preview = z.infer<typeof preview>;

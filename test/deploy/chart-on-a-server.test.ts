@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { dump, load } from 'js-yaml';
+import { essentialRights, rightReview, rightText } from '../../cli/doctor/rights.ts';
 import { ensurePrograms, upControlPlane, type ControlPlane } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 
@@ -122,6 +123,18 @@ server('each process may what it must, and no more', async () => {
     if (answer !== allowed) wrong.push(`${who} ${allowed ? 'may not' : 'may'} ${args.join(' ')}`);
   }
   assert.equal(wrong, []);
+});
+
+server('the rights that hawser doctor looks for are all given', async () => {
+  const missing: string[] = [];
+  for (const right of essentialRights) {
+    const answer = await plane.kubectl(['create', '-f', '-', '-o', 'json'], {
+      input: JSON.stringify(rightReview(right, namespace)),
+    });
+    const { status } = JSON.parse(answer) as { status: { allowed: boolean } };
+    if (!status.allowed) missing.push(`${right.account}: ${rightText(right)}`);
+  }
+  assert.equal(missing, []);
 });
 
 server('a node daemon reports its own node alone', async () => {

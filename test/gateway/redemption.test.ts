@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { completeGrant, tokenName, tokenState } from '../../shared/peering-tokens.ts';
-import { judgeRedemption, refusalTime } from '../../gateway/redemption.ts';
+import { judgePreview, judgeRedemption, refusalTime } from '../../gateway/redemption.ts';
 import { defaultGrant } from '../../shared/api/grant.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { PeeringToken } from '../../shared/api/peerings.ts';
@@ -49,6 +49,19 @@ for (const [what, given, registeredKey, expected] of [
     const verdict = judgeRedemption(given, secretHash, redeemer, registeredKey, now);
     assert.is(verdict.verdict === 'Refuse' ? verdict.reason : verdict.verdict, expected);
   });
+
+test('a preview is for whoever could still redeem the token', () => {
+  for (const [given, expected] of [
+    [token(), undefined],
+    [token({ expectedCluster: 'consumer' }), undefined],
+    [token({}, spentBy({})), 'SpentByAnother'],
+    [token({ expectedCluster: 'other' }), 'ForAnotherCluster'],
+    [token({ revoked: true }), 'Revoked'],
+    [token({ expiresAt: at }), 'Expired'],
+    [undefined, 'Unknown'],
+  ] as const)
+    assert.is(judgePreview(given, secretHash, 'consumer', now), expected);
+});
 
 test('refusals are sent on a grid of times', () => {
   for (const [elapsed, time] of [

@@ -182,6 +182,42 @@ export const tokenStories: Stories = (test, world) => {
     }
   });
 
+  test('a token is shown to whoever has its secret, is not spent by it, and is refused as at redemption', async () => {
+    const { token, name, grant } = await world()
+      .administrator()
+      .createToken({ consumer: 'looker', grant: { pods: 3 } });
+    const { secret } = decodePeeringToken(token);
+    const consumer = world().consumer('looker');
+    const shown = await consumer.client.preview({ secret, clusterID: 'looker' });
+    assert.is(shown.clusterID, providerID);
+    assert.is(shown.publicKey, world().providerKey.publicKey);
+    assert.equal(shown.grant, grant);
+    assert.is(shown.apiServerURL, world().plane.url);
+    assert.not(JSON.stringify(shown).includes(secret));
+    const stored = await world().kube.get<PeeringToken>(resources.peeringTokens(namespace), name, signal());
+    assert.is(stored?.status?.redeemedBy, undefined);
+    const refusalOf = (request: { secret: string; clusterID: string }) =>
+      consumer.client.preview(request).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    const other = await refusalOf({ secret, clusterID: 'another' });
+    const unknown = await refusalOf({ secret: 'x'.repeat(43), clusterID: 'looker' });
+    // Nobody can tell from it whether there is such a token.
+    for (const error of [other, unknown]) {
+      assert.ok(isProblem(error, 'token-not-redeemable'), String(error));
+      assert.is(error.status, 401);
+      assert.equal(
+        { ...error.document, instance: '' },
+        { ...(unknown as typeof error).document, instance: '' },
+      );
+    }
+    assert.is((await world().raw('POST', '/v1/previews', { body: '{}' })).status, 422);
+    // It is as good as before; and once it is spent it is shown to nobody.
+    await consumer.client.requestIdentity({ ...consumer.request, secret });
+    assert.ok(isProblem(await refusalOf({ secret, clusterID: 'looker' }), 'token-not-redeemable'));
+  });
+
   test('without an address of its own the gateway issues nothing, and says what is missing', async () => {
     const { gatewayURL: _, ...without } = { gatewayURL: '', gatewayPin: world().certificate.pin };
     const found = await world().kube.get<{

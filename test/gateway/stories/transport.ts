@@ -32,6 +32,7 @@ export const transportStories: Stories = (test, world) => {
         '/v1/parameters/remote',
         '/v1/parameters/self',
         '/v1/peering',
+        '/v1/previews',
         '/v1/tokens',
         '/v1/tokens/{name}',
       ].sort(),

@@ -1,0 +1,112 @@
+/** `hawser peer --plan`: asks the provider what the token would give, looks around here, and writes nothing anywhere. */
+import {
+  CertificatePinError,
+  createGatewayClient,
+  GatewayUnreachable,
+  isProblem,
+} from '../../gateway/client/index.ts';
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { KubernetesObject } from '../../shared/api/meta.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { labels } from '../../shared/names.ts';
+import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
+import type { Preview, TokenContent } from '../../shared/wire/gateway-api.ts';
+import type { Invocation } from '../command.ts';
+import { CommandError } from '../exit.ts';
+import { core, hawser, type Kube } from '../kube.ts';
+import { printFacts } from '../output.ts';
+import { listAllowed } from '../read-world.ts';
+import { planPeering, type PlanInput } from './plan.ts';
+import { planText } from './text.ts';
+
+const askMilliseconds = 15_000;
+
+export interface PlanWish {
+  token: TokenContent;
+  self: LocalCluster;
+  /** Names that the peering would have. */
+  name: string;
+  nodeName: string;
+}
+
+export async function showPlan(invocation: Invocation, kube: Kube, wish: PlanWish): Promise<void> {
+  const { token, self, name, nodeName } = wish;
+  const clusterID = self.status?.clusterID;
+  if (clusterID === undefined)
+    throw new CommandError('this cluster has no ID yet: its controller makes one at its first start');
+  const unreadable: string[] = [];
+  const [preview, tunnels, outgoing, nodes] = await Promise.all([
+    askPreview(token, clusterID, invocation.signal),
+    listAllowed<Tunnel>(kube, hawser('tunnels'), unreadable),
+    listAllowed<OutgoingPeering>(kube, hawser('outgoingpeerings'), unreadable),
+    readNodes(kube, unreadable),
+  ]);
+  for (const what of unreadable) invocation.terminal.say(`not readable, and so not in the plan: ${what}`);
+  const plan = planPeering({
+    token,
+    preview,
+    self,
+    tunnels,
+    outgoing,
+    nodes,
+    name,
+    nodeName,
+    namespace: kube.namespace,
+  });
+  const { terminal } = invocation;
+  await printFacts(invocation, plan, (facts) =>
+    planText(facts, invocation.now(), terminal.style.bind(terminal)),
+  );
+}
+
+/** Only who shows the token's certificate and has its key is asked, and is believed. */
+async function askPreview(token: TokenContent, clusterID: string, signal: AbortSignal): Promise<Preview> {
+  const client = createGatewayClient({ url: token.gatewayURL, pin: token.gatewayPin });
+  try {
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(askMilliseconds)]);
+    const preview = await client.preview({ secret: token.secret, clusterID }, { signal: limited });
+    if (preview.clusterID !== token.clusterID || keyFingerprint(preview.publicKey) !== token.keyFingerprint)
+      throw new CommandError(
+        `what answers at ${token.gatewayURL} has another cluster key than the token names; ask for a new token`,
+      );
+    return preview;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw explained(error, token);
+  } finally {
+    client.close();
+  }
+}
+
+function explained(error: unknown, { clusterID, gatewayURL }: TokenContent): unknown {
+  if (isProblem(error, 'token-not-redeemable'))
+    return new CommandError(
+      `${clusterID} does not know the token as one that can be redeemed by this cluster: it is spent, revoked, expired, or meant for another; ask for a new one`,
+    );
+  if (isProblem(error, 'not-found'))
+    return new CommandError(
+      `${clusterID} is of a version that shows no plan; hawser peer without --plan works`,
+    );
+  if (error instanceof CertificatePinError || error instanceof GatewayUnreachable)
+    return new CommandError(
+      `${error.message}\nThe plan is asked for from this machine, which has to reach ${gatewayURL} as the cluster has.`,
+    );
+  if (error instanceof Error && error.name === 'TimeoutError')
+    return new CommandError(`no answer from ${gatewayURL} within ${askMilliseconds / 1000} s`);
+  return error instanceof Error ? new CommandError(error.message, undefined, { cause: error }) : error;
+}
+
+interface KubernetesNode extends KubernetesObject {
+  status?: { addresses?: { address: string }[] };
+}
+
+async function readNodes(kube: Kube, unreadable: string[]): Promise<PlanInput['nodes']> {
+  const nodes = await listAllowed<KubernetesNode>(kube, core('nodes'), unreadable);
+  return nodes.map(({ metadata, status }) => ({
+    name: metadata.name,
+    virtual: metadata.labels?.[labels.virtualNode] === 'true',
+    gateway: metadata.labels?.[labels.gatewayNode] === 'true',
+    addresses: (status?.addresses ?? []).map(({ address }) => address),
+  }));
+}

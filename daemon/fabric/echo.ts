@@ -1,0 +1,88 @@
+/**
+ * Whether an address answers at all: a datagram to a port that nobody listens at, which a living host answers by ICMP (RFC
+ * 1122, section 3.2.2.1), and which comes back through both translations like the packet that it quotes.
+ */
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { encodeProbe } from './probe-messages.ts';
+
+export interface EchoResult {
+  asked: number;
+  answered: number;
+  /** Of the quickest answer. */
+  roundTripMilliseconds?: number;
+}
+
+/** Where traceroute asks: nobody listens there. */
+const firstPort = 33_434;
+/** Hosts send six such answers at once and one a second from then on (icmp_ratelimit). */
+const questions = 4;
+const gapMilliseconds = 50;
+const answerMilliseconds = 1_500;
+
+/** @param source own address to ask from; absent: the kernel's choice */
+export async function echo(
+  address: string,
+  source: string | undefined,
+  signal: AbortSignal,
+): Promise<EchoResult> {
+  const times = await Promise.all(
+    Array.from({ length: questions }, (_, index) =>
+      ask(address, source, firstPort + index, index * gapMilliseconds, signal),
+    ),
+  );
+  const answered = times.filter((time) => time !== undefined);
+  return {
+    asked: questions,
+    answered: answered.length,
+    ...(answered.length > 0 && { roundTripMilliseconds: Math.round(Math.min(...answered) * 100) / 100 }),
+  };
+}
+
+/** Milliseconds until the answer; undefined: none came. */
+function ask(
+  address: string,
+  source: string | undefined,
+  port: number,
+  after: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4' });
+    let sentAt: number | undefined;
+    const end = (answered: boolean) => {
+      clearTimeout(delay);
+      clearTimeout(deadline);
+      signal.removeEventListener('abort', onAbort);
+      socket.removeAllListeners();
+      socket.on('error', () => undefined);
+      try {
+        socket.close();
+      } catch {
+        // closed already
+      }
+      resolve(answered && sentAt !== undefined ? performance.now() - sentAt : undefined);
+    };
+    const onAbort = () => end(false);
+    const deadline = setTimeout(() => end(false), after + answerMilliseconds);
+    const delay = setTimeout(() => {
+      socket.connect(port, address, () => {
+        sentAt = performance.now();
+        const stamp = randomBytes(16).toString('hex');
+        socket.send(encodeProbe({ type: 'question', stamp }), (error) => {
+          if (error !== null) end(isRefusal(error));
+        });
+      });
+    }, after);
+    signal.addEventListener('abort', onAbort, { once: true });
+    socket.on('error', (error) => end(isRefusal(error)));
+    socket.on('message', () => end(true));
+    if (source !== undefined) socket.bind(0, source);
+  });
+}
+
+/** Port unreachable: the host itself has said it. */
+function isRefusal(error: Error): boolean {
+  return 'code' in error && error.code === 'ECONNREFUSED';
+}

@@ -1,0 +1,58 @@
+/** `POST /v1/previews`: what a peering token would give its holder, before anything is made of it. */
+import type { PeeringToken } from '../../shared/api/peerings.ts';
+import { tokenName } from '../../shared/peering-tokens.ts';
+import { hashSecret } from '../../shared/trust/digest.ts';
+import { preview, previewRequest, type Preview } from '../../shared/wire/gateway-api.ts';
+import { self, type Dependencies } from '../context.ts';
+import { resources } from '../kube/resources.ts';
+import { route, type Route } from '../operation.ts';
+import { judgePreview } from '../redemption.ts';
+import { refusal } from '../refusal.ts';
+import { features, version } from '../version.ts';
+
+/**
+ * The secret is the whole proof: it would also open all the rest. Nothing is written, and a token that can't be redeemed is
+ * refused in the same words and after the same time as at its redemption.
+ */
+export function previewRoute(dependencies: Dependencies): Route {
+  return route(
+    {
+      id: 'createPreview',
+      method: 'POST',
+      path: '/v1/previews',
+      summary: 'What a peering token would give: grant, ranges, addresses. It stays unspent',
+      authentication: { by: 'TokenSecret' },
+      body: { schema: previewRequest },
+      responses: [{ status: 200, description: 'What its redemption would lead to', schema: preview }],
+      problems: ['invalid-field', 'token-not-redeemable', 'not-ready'],
+    },
+    async (context, { secret, clusterID }) => {
+      const { kube, namespace, clock } = dependencies;
+      const secretHash = hashSecret(secret);
+      const resource = resources.peeringTokens(namespace);
+      const token = await kube.get<PeeringToken>(resource, tokenName(secretHash), context.var.signal);
+      const reason = judgePreview(token, secretHash, clusterID, clock());
+      if (reason !== undefined || token === undefined)
+        throw await refusal(dependencies, context, reason ?? 'Unknown');
+      return context.json(previewOf(dependencies, token));
+    },
+  );
+}
+
+function previewOf(dependencies: Dependencies, { spec }: PeeringToken): Preview {
+  const { clusterID, publicKey, object } = self(dependencies);
+  const { podCIDRs, externalCIDR, mtu, slots, apiServerURL } = object.status ?? {};
+  return {
+    clusterID,
+    publicKey,
+    expiresAt: spec.expiresAt,
+    grant: spec.grant,
+    podCIDRs: podCIDRs ?? [],
+    ...(externalCIDR !== undefined && { externalCIDR }),
+    ...(mtu !== undefined && { mtu }),
+    tunnelEndpoints: (slots ?? []).flatMap(({ endpoints }) => endpoints),
+    ...(apiServerURL !== undefined && { apiServerURL }),
+    version,
+    features: [...features],
+  };
+}

@@ -1,0 +1,165 @@
+/** What `hawser peer --plan` foretells, from what the token would give and what is here. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { planPeering, type PlanInput } from '../../cli/peer-plan/plan.ts';
+import { planText } from '../../cli/peer-plan/text.ts';
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import { defaultGrant } from '../../shared/api/grant.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+
+const key = `${'A'.repeat(43)}=`;
+const now = Date.parse('2026-01-01T12:00:00Z');
+
+function tunnel(remoteCluster: string, mapped: string, mtu = 1420): Tunnel {
+  return {
+    apiVersion,
+    kind: 'Tunnel',
+    metadata: { name: remoteCluster },
+    spec: {
+      remoteCluster,
+      consumer: false,
+      provider: true,
+      remotePodCIDRs: ['10.244.0.0/16'],
+      remoteExternalCIDR: '100.64.32.0/20',
+      remoteSlots: [],
+      remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
+      remoteRemaps: [],
+      mtu,
+      presharedKeyRevision: '1',
+    },
+  };
+}
+
+const self = (spec: LocalCluster['spec'] = {}): LocalCluster => ({
+  apiVersion,
+  kind: 'LocalCluster',
+  metadata: { name: 'self' },
+  spec,
+  status: {
+    clusterID: 'elm',
+    version: '0.9.0',
+    podCIDRs: ['10.244.0.0/16'],
+    serviceCIDRs: ['10.96.0.0/16'],
+    externalCIDR: '100.64.0.0/20',
+    mtu: 1420,
+    slots: [{ name: '0', publicKey: key, endpoints: ['198.51.100.1:7470'] }],
+  },
+});
+
+const input = (changes: Partial<PlanInput> = {}): PlanInput => ({
+  token: {
+    gatewayURL: 'https://192.0.2.1:7443',
+    gatewayPin: 'a'.repeat(64),
+    clusterID: 'oak',
+    keyFingerprint: 'b'.repeat(64),
+    expiresAt: '2026-01-01T12:15:00Z',
+  },
+  preview: {
+    clusterID: 'oak',
+    publicKey: key,
+    expiresAt: '2026-01-01T12:15:00Z',
+    grant: defaultGrant,
+    podCIDRs: ['10.244.0.0/16'],
+    externalCIDR: '100.64.16.0/20',
+    mtu: 1420,
+    tunnelEndpoints: ['192.0.2.2:7470'],
+    apiServerURL: 'https://192.0.2.3:6443',
+    version: '0.9.0',
+    features: [],
+  },
+  self: self(),
+  tunnels: [],
+  outgoing: [],
+  nodes: [{ name: 'n1', virtual: false, gateway: true, addresses: ['203.0.113.1'] }],
+  name: 'oak',
+  nodeName: 'hawser-oak',
+  namespace: 'hawser-system',
+  ...changes,
+});
+
+const outgoing: OutgoingPeering = {
+  apiVersion,
+  kind: 'OutgoingPeering',
+  metadata: { name: 'oak' },
+  spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
+};
+
+test('overlapping pods get another range, what is free stays, and nothing is in the way', () => {
+  const plan = planPeering(input());
+  assert.equal(plan.remappings, [
+    { real: '10.244.0.0/16', mapped: '10.128.0.0/16', new: true },
+    { real: '100.64.16.0/20', mapped: '100.64.16.0/20', new: true },
+  ]);
+  assert.equal(plan.problems, []);
+  assert.equal(plan.disturbed, ['nothing: remappings of other peerings stay, and no connection ends']);
+  assert.equal(plan.endpoints.dialled, [
+    'gateway https://192.0.2.1:7443',
+    'API server https://192.0.2.3:6443',
+    'tunnel 192.0.2.2:7470/udp',
+  ]);
+  assert.match(plan.endpoints.exposed.join(), 'tunnel 198.51.100.1:7470/udp');
+  assert.equal(plan.writes, [
+    'Secret hawser-token-oak in hawser-system, until it is spent',
+    'OutgoingPeering oak',
+  ]);
+  const text = planText(plan, now, (_style, plainText) => plainText);
+  assert.match(text, 'Nothing was changed.');
+  assert.match(text, 'theirs 10.244.0.0/16 would be known here as 10.128.0.0/16');
+  assert.match(text, '4 CPUs, 8Gi memory, 110 pods; pod security baseline');
+  assert.match(text, 'by a token that expires in 15 min');
+  assert.not.match(text, 'In the way');
+});
+
+test('what is taken or reserved is kept away from, and what is there already stays', () => {
+  const mapped = (changes: Partial<PlanInput>) => planPeering(input(changes)).remappings[0]?.mapped;
+  assert.is(mapped({ tunnels: [tunnel('fir', '10.128.0.0/16')] }), '10.129.0.0/16');
+  assert.is(mapped({ self: self({ reservedCIDRs: ['10.128.0.0/9'] }) }), '172.16.0.0/16');
+  assert.is(mapped({ tunnels: [tunnel('oak', '10.200.0.0/16')] }), '10.200.0.0/16');
+  assert.is(planPeering(input({ tunnels: [tunnel('oak', '10.200.0.0/16')] })).remappings[0]?.new, false);
+});
+
+test('what would be otherwise than today', () => {
+  const disturbed = (changes: Partial<PlanInput>) => planPeering(input(changes)).disturbed.join('; ');
+  assert.match(disturbed({ outgoing: [outgoing] }), 'would take up this token');
+  assert.match(
+    disturbed({ tunnels: [tunnel('oak', '10.200.0.0/16')] }),
+    'it is a consumer of this cluster) and would be shared',
+  );
+  const small = { ...input().preview, mtu: 1300 };
+  assert.match(
+    disturbed({ tunnels: [tunnel('fir', '10.200.0.0/16')], preview: small }),
+    'from 1420 to 1300 bytes',
+  );
+  assert.match(disturbed({ tunnels: [tunnel('fir', '10.200.0.0/16')] }), /^nothing/);
+});
+
+test('what would keep it from working', () => {
+  const { preview } = input();
+  const node = (name: string, gateway: boolean) => ({ name, virtual: false, gateway, addresses: [] });
+  const { externalCIDR: _, ...unknown } = preview;
+  const { apiServerURL: _url, ...silent } = preview;
+  const cases: [Partial<PlanInput>, RegExp][] = [
+    [{ preview: { ...preview, version: '0.5.0' } }, /0\.5\.0 there and 0\.9\.0 here do not work together/],
+    [{ nodes: [node('n1', false)] }, /no node is labelled/],
+    [{ nodes: [node('n1', true), node('hawser-oak', false)] }, /a node hawser-oak is there already/],
+    [{ preview: { ...preview, tunnelEndpoints: [] } }, /no tunnel endpoint yet/],
+    [{ preview: silent }, /how its API server is reached/],
+    [{ preview: unknown }, /does not know its own ranges/],
+    [{ preview: { ...preview, podCIDRs: ['127.0.0.0/16'] } }, /which is not for pods/],
+    [{ self: self({ remapPools: ['10.96.0.0/16'] }) }, /no free range of the size of 10\.244\.0\.0\/16/],
+  ];
+  for (const [changes, expected] of cases) {
+    const { problems } = planPeering(input(changes));
+    assert.is(problems.length, 1, problems.join('; '));
+    assert.match(problems[0] ?? '', expected);
+  }
+  assert.equal(
+    planPeering(input({ outgoing: [outgoing], nodes: [node('n1', true), node('hawser-oak', false)] }))
+      .problems,
+    [],
+  );
+});
+
+test.run();

@@ -1,0 +1,279 @@
+/** The way of a packet, hop by hop: addresses in whose terms, where it stops, and what was measured of it. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { traceReport } from '../../cli/trace/measured.ts';
+import { traceRoute, type TracedPod, type TraceFacts } from '../../cli/trace/route.ts';
+import { traceText } from '../../cli/trace/text.ts';
+import { apiVersion, type Condition } from '../../shared/api/meta.ts';
+import type { FabricNode, NodeTrace, Tunnel } from '../../shared/api/network.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+
+const condition = (type: string, status: Condition['status'], message = 'so it is'): Condition => ({
+  type,
+  status,
+  reason: 'R',
+  message,
+  lastTransitionTime: '2026-01-01T00:00:00Z',
+});
+
+const node = (name: string, slot?: string): FabricNode => ({
+  apiVersion,
+  kind: 'FabricNode',
+  metadata: { name },
+  spec: slot === undefined ? {} : { slot },
+  status: {
+    conditions: [condition('Programmed', 'True')],
+    ...(slot !== undefined && { heldSlot: slot }),
+  },
+});
+
+const tunnel = (remoteCluster: string, mapped: string): Tunnel => ({
+  apiVersion,
+  kind: 'Tunnel',
+  metadata: { name: remoteCluster },
+  spec: {
+    remoteCluster,
+    consumer: true,
+    provider: false,
+    remotePodCIDRs: ['10.244.0.0/16'],
+    remoteExternalCIDR: '100.64.16.0/20',
+    remoteSlots: [],
+    remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
+    remoteRemaps: [
+      { real: '10.244.0.0/16', mapped: '10.200.0.0/16' },
+      { real: '100.64.0.0/20', mapped: '100.64.0.0/20' },
+    ],
+    mtu: 1420,
+    presharedKeyRevision: '1',
+  },
+  status: {
+    conditions: [condition('Established', 'True'), condition('PathVerified', 'True')],
+    gatewayNode: 'g1',
+    endpoint: '192.0.2.7:7470',
+    roundTripMilliseconds: 3.25,
+  },
+});
+
+const outgoing = (remoteCluster: string): OutgoingPeering => ({
+  apiVersion,
+  kind: 'OutgoingPeering',
+  metadata: { name: remoteCluster },
+  spec: { remoteCluster, peering: 'default', nodeName: `hawser-${remoteCluster}`, desired: 'Active' },
+});
+
+const pod = (name: string, where: string, address: string | undefined): TracedPod => ({
+  name,
+  node: where,
+  address,
+  phase: 'Running',
+});
+const here = pod('shop/web', 'n1', '10.244.1.5');
+const away = pod('shop/db', 'hawser-oak', '10.128.2.6');
+const elsewhere = pod('shop/cache', 'hawser-fir', '10.129.3.7');
+
+function facts(from: TracedPod, to: TracedPod): TraceFacts {
+  return {
+    from,
+    to,
+    lent: [],
+    world: {
+      self: { apiVersion, kind: 'LocalCluster', metadata: { name: 'self' }, spec: {} },
+      remotes: [],
+      outgoing: [outgoing('oak'), outgoing('fir')],
+      incoming: [],
+      tunnels: [tunnel('oak', '10.128.0.0/16'), tunnel('fir', '10.129.0.0/16')],
+      fabricNodes: [node('n1'), node('g1', '0')],
+      offloadings: [],
+    },
+  };
+}
+
+const nothing = { asker: undefined, gateway: undefined };
+const trace = (answered: number, peers: NodeTrace['peers']): NodeTrace => ({
+  id: 'x',
+  at: '2026-01-01T00:00:00Z',
+  address: '10.128.2.6',
+  source: '100.64.0.17',
+  asked: 4,
+  answered,
+  ...(answered > 0 && { roundTripMilliseconds: 5 }),
+  peers,
+});
+const counts = (
+  peer: string,
+  sentPackets: number,
+  receivedPackets: number,
+  drops?: Record<string, number>,
+) => ({
+  peer,
+  sentPackets,
+  receivedPackets,
+  ...(drops !== undefined && { drops }),
+});
+
+test('to an offloaded pod: each hop, with the addresses as they are there', () => {
+  const { hops, asker, gateway, asked } = traceRoute(facts(here, away));
+  assert.equal(
+    hops.map(({ at, source, destination, terms, verdict }) => [at, source, destination, terms, verdict]),
+    [
+      ['pod shop/web', '10.244.1.5', '10.128.2.6', 'this cluster', 'Passes'],
+      ['node n1', '10.244.1.5', '10.128.2.6', 'this cluster', 'Passes'],
+      ['gateway node g1', '10.244.1.5', '10.128.2.6', 'this cluster', 'Passes'],
+      ['translation and admission at g1', '10.244.1.5', '10.244.2.6', 'the wire (real addresses)', 'Passes'],
+      ['tunnel to oak', '10.244.1.5', '10.244.2.6', 'the wire (real addresses)', 'Passes'],
+      ['gateway of oak', '10.200.1.5', '10.244.2.6', 'oak', 'Passes'],
+      ['pod shop/db at oak', '10.200.1.5', '10.244.2.6', 'oak', 'Unknown'],
+    ],
+  );
+  assert.equal([asker, gateway, asked], ['n1', 'g1', '10.128.2.6']);
+  // The other way it is the same hops, from the other end, and nobody here can ask on its behalf.
+  const back = traceRoute(facts(away, here));
+  assert.equal(
+    back.hops.map(({ at }) => at),
+    hops.map(({ at }) => at).toReversed(),
+  );
+  assert.is(back.hops[0]?.source, '10.244.2.6');
+  assert.is(back.asked, undefined);
+});
+
+test('a pod on the gateway node saves a hop', () => {
+  const { hops } = traceRoute(facts({ ...here, node: 'g1' }, away));
+  assert.equal(
+    hops.slice(0, 3).map(({ at }) => at),
+    ['pod shop/web', 'node g1', 'translation and admission at g1'],
+  );
+});
+
+test('where it stops, by what is known', () => {
+  const cases: [string, (all: TraceFacts) => TraceFacts, string | undefined, RegExp][] = [
+    [
+      'not scheduled',
+      (all) => ({ ...all, to: { ...away, node: '', address: undefined } }),
+      'pod shop/db',
+      /not scheduled/,
+    ],
+    [
+      'no address',
+      (all) => ({ ...all, from: { ...here, address: undefined } }),
+      'pod shop/web',
+      /no address yet/,
+    ],
+    [
+      'the node is not programmed',
+      (all) => ({
+        ...all,
+        world: { ...all.world, fabricNodes: [{ ...node('n1'), status: {} }, node('g1', '0')] },
+      }),
+      'node n1',
+      /has reported nothing/,
+    ],
+    [
+      'an address outside the remapped ranges',
+      (all) => ({ ...all, to: { ...away, address: '10.9.9.9' } }),
+      'translation and admission at g1',
+      /lies in no remapped range of oak: 10\.128\.0\.0\/16/,
+    ],
+    [
+      'no session',
+      (all) => {
+        const down = tunnel('oak', '10.128.0.0/16');
+        if (down.status)
+          down.status.conditions = [condition('Established', 'False', 'no handshake with oak yet')];
+        return { ...all, world: { ...all.world, tunnels: [down] } };
+      },
+      'tunnel to oak',
+      /no handshake with oak yet/,
+    ],
+    [
+      'no tunnel',
+      (all) => ({ ...all, world: { ...all.world, tunnels: [] } }),
+      'translation and admission at g1',
+      /there is no tunnel/,
+    ],
+  ];
+  for (const [name, change, at, why] of cases) {
+    const report = traceReport(traceRoute(change(facts(here, away))), nothing);
+    assert.is(report.outcome, 'Stops', name);
+    assert.is(report.stopsAt, at, name);
+    assert.match(report.hops.find(({ verdict }) => verdict === 'Stops')?.why ?? '', why, name);
+  }
+});
+
+test('measured: what was answered, and what each node counted meanwhile', () => {
+  const route = traceRoute(facts(here, away));
+  const report = traceReport(route, {
+    asker: trace(4, [counts('g1', 4, 4)]),
+    gateway: trace(0, [counts('n1', 4, 4), counts('oak', 5, 4)]),
+  });
+  assert.is(report.outcome, 'Arrives');
+  assert.is(report.stopsAt, undefined);
+  const text = traceText(report, (_style, plain) => plain);
+  assert.match(text, '4 packets sent and 4 received to and from g1 while 4 were asked');
+  assert.match(text, '5 packets sent and 4 received to and from oak while 4 were asked');
+  assert.match(text, 'answered 4 of 4 probes, in 5.0 ms');
+  assert.match(text, 'path probe answered in 3.3 ms');
+  assert.match(text, 'It arrives, and the answer comes back.');
+  assert.match(text, 'stamped datagrams from node n1 (100.64.0.17) to 10.128.2.6, a closed port');
+});
+
+test('measured: where it ends when nothing comes back', () => {
+  const route = traceRoute(facts(here, away));
+  const asker = trace(0, [counts('g1', 4, 0)]);
+  const stopsAt = (gateway: NodeTrace) => traceReport(route, { asker, gateway }).stopsAt;
+  assert.is(stopsAt(trace(0, [counts('oak', 4, 0)])), 'pod shop/db at oak');
+  assert.is(stopsAt(trace(0, [counts('oak', 0, 0, { notAdmitted: 4 })])), 'translation and admission at g1');
+  assert.is(stopsAt(trace(0, [])), 'translation and admission at g1');
+});
+
+test('a rule of others on the node: its probes arrive, and pods may fare otherwise', () => {
+  const all = facts(here, away);
+  const [first, second] = all.world.fabricNodes;
+  if (first?.status) first.status.hostProblems = [{ reason: 'ForeignDrop', message: 'a rule drops' }];
+  assert.ok(second);
+  const report = traceReport(traceRoute(all), { asker: trace(4, []), gateway: trace(0, []) });
+  assert.is(report.outcome, 'Doubtful');
+  assert.is(report.hops[1]?.verdict, 'Unknown');
+});
+
+test('nothing measured is said, and not taken for an answer', () => {
+  const silent = traceReport(traceRoute(facts(here, away)), nothing);
+  assert.is(silent.outcome, 'Unknown');
+  assert.match(silent.how, 'Nothing was measured: node n1 did not answer');
+  const back = traceReport(traceRoute(facts(away, here)), nothing);
+  assert.match(back.how, 'only a node here can ask');
+});
+
+test('both here, both at one provider, and at two by lent addresses', () => {
+  assert.match(
+    traceRoute(facts(here, { ...here, name: 'shop/other', node: 'g1' })).hops[0]?.why ?? '',
+    'the CNI alone',
+  );
+  assert.match(
+    traceRoute(facts(away, { ...away, name: 'shop/other' })).hops[0]?.why ?? '',
+    'both run at oak',
+  );
+  const relayed = facts(away, elsewhere);
+  assert.is(traceReport(traceRoute(relayed), nothing).stopsAt, 'gateway node g1');
+  const lend = (address: string, target: string) => ({
+    apiVersion,
+    kind: 'LentAddress',
+    metadata: { name: address },
+    spec: { address, target, remoteClusters: [], pod: { namespace: 'shop', name: 'x', uid: 'u' } },
+  });
+  const { hops } = traceRoute({
+    ...relayed,
+    lent: [lend('100.64.4.1', '10.128.2.6'), lend('100.64.4.2', '10.129.3.7')],
+  });
+  assert.equal(
+    hops.map(({ source, destination, terms }) => `${source} ${destination} ${terms}`),
+    [
+      '10.244.2.6 100.64.4.2 oak',
+      '10.244.2.6 100.64.4.2 oak',
+      '100.64.4.1 10.129.3.7 this cluster',
+      '100.64.4.1 10.244.3.7 fir',
+      '100.64.4.1 10.244.3.7 fir',
+    ],
+  );
+});
+
+test.run();
