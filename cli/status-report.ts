@@ -36,6 +36,8 @@ export interface TunnelReport {
   /** Of the last path probes. */
   probes?: { asked: number; lost: number };
   mtu: number;
+  /** Measured: the largest that passes. */
+  pathMTU?: number;
   receivedBytes?: number;
   sentBytes?: number;
   /** How this cluster knows the remote's ranges, and the remote this one's. */
@@ -117,6 +119,7 @@ function tunnelReport(tunnel: Tunnel, nodes: readonly FabricNode[]): TunnelRepor
     roundTripMilliseconds: status?.roundTripMilliseconds,
     probes: status?.probes,
     mtu: spec.mtu,
+    pathMTU: status?.pathMTU,
     receivedBytes: status?.traffic?.receivedBytes,
     sentBytes: status?.traffic?.sentBytes,
     remaps: spec.remaps,

@@ -184,7 +184,9 @@ function tunnelLines(tunnel: TunnelReport, now: number, style: Styler): string[]
       ? undefined
       : `round trip ${tunnel.roundTripMilliseconds.toFixed(2)} ms`,
     lossText(tunnel.probes),
-    `MTU ${tunnel.mtu}`,
+    tunnel.pathMTU === undefined
+      ? `MTU ${tunnel.mtu}`
+      : `MTU ${tunnel.mtu}, the path takes ${tunnel.pathMTU}`,
     tunnel.receivedBytes === undefined
       ? undefined
       : `${bytes(tunnel.receivedBytes)} in, ${bytes(tunnel.sentBytes ?? 0)} out`,

@@ -124,7 +124,7 @@ export const path: Check = (facts) =>
 export const mtu: Check = (facts) =>
   tunnelsOf(facts).flatMap((tunnel): Finding[] => {
     const { remoteCluster: id, mtu: planned } = tunnel.spec;
-    const measured = pathMTU(tunnel);
+    const measured = tunnel.status?.pathMTU;
     if (measured === undefined) return [];
     if (measured >= planned - mtuSlack)
       return [
@@ -148,12 +148,6 @@ export const mtu: Check = (facts) =>
       },
     ];
   });
-
-/** What the gateway node measured. */
-export function pathMTU(tunnel: Tunnel): number | undefined {
-  const value = (tunnel.status as Record<string, unknown> | undefined)?.['pathMTU'];
-  return typeof value === 'number' && value > 0 ? value : undefined;
-}
 
 export const loss: Check = (facts) =>
   tunnelsOf(facts).flatMap((tunnel): Finding[] => {

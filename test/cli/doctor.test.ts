@@ -296,7 +296,7 @@ const planted: [what: string, check: string, seen: RegExp, spoil: Parameters<typ
     'mtu-black-hole',
     /takes packets of 1200 bytes, and 1420 were planned/,
     ({ tunnel }) => {
-      Object.assign(tunnel.status ?? {}, { pathMTU: 1200 });
+      if (tunnel.status) tunnel.status.pathMTU = 1200;
     },
   ],
   [

@@ -149,6 +149,7 @@ const tunnel: Tunnel = {
     conditions: [condition('Established', 'True', 'the tunnel is up')],
     roundTripMilliseconds: 0.42,
     probes: { asked: 64, lost: 2 },
+    pathMTU: 1280,
   },
 };
 const world: World = {
@@ -217,6 +218,7 @@ texts('status in depth: sentences, ranges, drops, identity', () => {
   assert.match(text, 'round trip 0.42 ms');
   assert.match(text, 'dropped: admission 3');
   assert.match(text, 'loss 3.1 % of 64 probes');
+  assert.match(text, 'MTU 1420, the path takes 1280');
   assert.match(text, 'phases       begun 2026-01-01 11:00:00Z');
   assert.match(text, 'IdentityValid  2026-01-01 11:00:01Z, after 1.4 s');
 });
