@@ -131,7 +131,7 @@ async function everyPair(consumer: Name): Promise<number> {
         if (from === to) continue;
         const what = `${consumer}: ${from.name} at ${from.at.name} → ${to.name} at ${to.at.name} by ${protocol}`;
         const address = known.get(from.at.name)?.get(to.name) ?? '';
-        const seen = await ask(from, address, 'clientip', protocol);
+        const seen = await eventually(what, 30, () => ask(from, address, 'clientip', protocol));
         assert.is(addressOf(seen), known.get(to.at.name)?.get(from.name), what);
         asked++;
       }
