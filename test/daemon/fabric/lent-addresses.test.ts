@@ -233,14 +233,16 @@ interface Place {
   address: string;
   consumer: string;
 }
-const places = clusters.flatMap(({ id, pods }) =>
-  pods.map(({ node, addresses, consumer }): Place => ({
-    cluster: id,
-    node,
-    address: addresses[0] ?? '',
-    consumer: consumer ?? id,
-  })),
-);
+const placesOf = (all: readonly UniverseCluster[]) =>
+  all.flatMap(({ id, pods }) =>
+    pods.map(({ node, addresses, consumer }): Place => ({
+      cluster: id,
+      node,
+      address: addresses[0] ?? '',
+      consumer: consumer ?? id,
+    })),
+  );
+const places = placesOf(clusters);
 
 /** What a pod's owner tells a pod elsewhere of another pod of its own, as reflected endpoints do. */
 function nameFor(planned: Map<string, PlannedCluster>, reader: Place, named: Place): string | undefined {
@@ -262,12 +264,15 @@ function nameFor(planned: Map<string, PlannedCluster>, reader: Place, named: Pla
     : toMapped(planned.get(reader.cluster)?.remaps.get(owner) ?? [], lent);
 }
 
-test('six peerings: every pod of a cluster reaches every other one of it, wherever both run', () => {
-  const { clusters: planned, model } = planUniverse(sixPeerings);
-  let throughHome = 0;
-  for (const from of places) {
-    for (const to of places) {
+/** Asks from every pod of a cluster every other one of it that runs elsewhere, and back. */
+function walk(universe: Universe): { ways: number; throughHome: number } {
+  const { clusters: planned, model } = planUniverse(universe);
+  const all = placesOf(universe.clusters);
+  let [ways, throughHome] = [0, 0];
+  for (const from of all) {
+    for (const to of all) {
       if (from.consumer !== to.consumer || from.cluster === to.cluster) continue;
+      ways++;
       const what = JSON.stringify({ from, to });
       const destination = nameFor(planned, from, to);
       assert.ok(destination, what);
@@ -295,7 +300,39 @@ test('six peerings: every pod of a cluster reaches every other one of it, wherev
       }
     }
   }
-  assert.is(throughHome, 3 * 2 * 2 * 2);
+  return { ways, throughHome };
+}
+
+test('six peerings: every pod of a cluster reaches every other one of it, wherever both run', () => {
+  assert.is(walk(sixPeerings).throughHome, 3 * 2 * 2 * 2);
+});
+
+test('the same with whatever ranges, and with external CIDRs that meet', () => {
+  let seed = 5;
+  const pick = <T>(list: readonly T[]): T => {
+    seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+    return list[(seed >>> 8) % list.length] as T;
+  };
+  let ways = 0;
+  for (let round = 0; round < 40; round++) {
+    ways += walk({
+      ...sixPeerings,
+      clusters: clusters.map((cluster) => {
+        const range = pick(['10.244.0.0/16', '10.128.0.0/16', '10.9.0.0/16', '172.20.0.0/16']);
+        const start = range.slice(0, -'.0.0/16'.length);
+        return {
+          ...cluster,
+          podCIDRs: [range],
+          externalCIDR: pick(['100.64.16.0/20', '100.64.32.0/20', '10.200.16.0/20']),
+          pods: cluster.pods.map((pod) => ({
+            ...pod,
+            addresses: pod.addresses.map((address) => address.replace('10.244', start)),
+          })),
+        };
+      }),
+    }).ways;
+  }
+  assert.is(ways, 40 * 72);
 });
 
 test('six peerings: pods of different clusters are strangers, by whatever name', () => {
