@@ -324,9 +324,9 @@ test('the same with whatever ranges, and with external CIDRs that meet', () => {
           ...cluster,
           podCIDRs: [range],
           externalCIDR: pick(['100.64.16.0/20', '100.64.32.0/20', '10.200.16.0/20']),
-          pods: cluster.pods.map((pod) => ({
-            ...pod,
-            addresses: pod.addresses.map((address) => address.replace('10.244', start)),
+          pods: cluster.pods.map((each) => ({
+            ...each,
+            addresses: each.addresses.map((address) => address.replace('10.244', start)),
           })),
         };
       }),
