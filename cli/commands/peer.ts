@@ -145,13 +145,12 @@ what nobody goes on with removes itself on both sides in a quarter of an hour.`,
       throw new UsageError(`--name ${peering}: at most 20 lower-case letters, digits and dashes`);
     }
     if (invocation.options['in-band'] === true) {
-      if (invocation.options['plan'] === true)
-        throw new UsageError(
-          '--plan goes with a token: it is the provider’s gateway that tells what will be',
-        );
+      if (invocation.options['plan'] === true) {
+        const { showInBandPlan } = await import('../peer-plan/show.ts');
+        return showInBandPlan(invocation, peering);
+      }
       const { peerInBand } = await import('../in-band/peer.ts');
-      await peerInBand(invocation, peering);
-      return;
+      return peerInBand(invocation, peering);
     }
     const needsInBand = Object.keys({ ...remoteOptions, ...grantOptions }).find(
       (option) => invocation.options[option] !== undefined,

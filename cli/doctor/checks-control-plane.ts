@@ -205,10 +205,14 @@ export const compatibility: Check = (facts) => {
   });
 };
 
+/** Whoever still waits for it asks within that time. */
+const wonderedAtMilliseconds = 2 * 3_600_000;
+
 /** Tokens that this cluster issued and nobody took in time. */
 export const tokens: Check = ({ tokens: all, now, only }) =>
   (only === undefined ? (all ?? []) : [])
     .filter((token) => tokenState(token, now) === 'Expired')
+    .filter(({ spec }) => now - Date.parse(spec.expiresAt) < wonderedAtMilliseconds)
     .map((token) => ({
       group,
       check: 'token-expired',

@@ -10,7 +10,9 @@ import type { Preview, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { compareVersions } from '../doctor/versions.ts';
 
 export interface PlanInput {
-  token: Omit<TokenContent, 'secret'>;
+  token: Pick<TokenContent, 'clusterID' | 'gatewayURL'>;
+  /** Gateway and API server are reached inside the tunnel. */
+  inBand?: boolean;
   preview: Preview;
   self: LocalCluster;
   tunnels: readonly Tunnel[];
@@ -68,14 +70,21 @@ export function planPeering(input: PlanInput): PeeringPlan {
     writes: [
       `Secret hawser-token-${name} in ${namespace}, until it is spent`,
       existing === undefined ? `OutgoingPeering ${name}` : `OutgoingPeering ${name}, which is there already`,
+      ...(input.inBand
+        ? [`RemoteCluster ${id}, and one of this cluster at the provider: what each needs to open the tunnel`]
+        : []),
     ],
     grant: preview.grant,
     remappings: ranges.remappings,
     rights: { held, given },
     endpoints: {
       dialled: [
-        `gateway ${token.gatewayURL}`,
-        ...(preview.apiServerURL === undefined ? [] : [`API server ${preview.apiServerURL}`]),
+        ...(input.inBand
+          ? ['gateway and API server inside the tunnel, at two ports of the provider’s external CIDR']
+          : [
+              `gateway ${token.gatewayURL}`,
+              ...(preview.apiServerURL === undefined ? [] : [`API server ${preview.apiServerURL}`]),
+            ]),
         ...preview.tunnelEndpoints.map((endpoint) => `tunnel ${endpoint}/udp`),
       ],
       exposed: exposedBy(self),
@@ -154,7 +163,7 @@ function disturbances(
   return lines.length > 0 ? lines : ['nothing: remappings of other peerings stay, and no connection ends'];
 }
 
-function problemsOf({ preview, self, nodes, nodeName, outgoing, name }: PlanInput): string[] {
+function problemsOf({ preview, self, nodes, nodeName, outgoing, name, inBand }: PlanInput): string[] {
   const problems: string[] = [];
   const own = self.status?.version;
   if (own !== undefined && compareVersions(own, preview.version).distance === 'TooFar')
@@ -171,7 +180,7 @@ function problemsOf({ preview, self, nodes, nodeName, outgoing, name }: PlanInpu
     problems.push('no node is labelled to be a gateway: kubectl label node NODE hawser.dev/gateway=true');
   if (preview.tunnelEndpoints.length === 0)
     problems.push('the provider has no tunnel endpoint yet: its Service hawser-tunnel-0 has no address');
-  if (preview.apiServerURL === undefined)
+  if (preview.apiServerURL === undefined && inBand !== true)
     problems.push(
       'the provider does not know how its API server is reached (its LocalCluster.spec.apiServerURL)',
     );

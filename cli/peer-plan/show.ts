@@ -9,11 +9,15 @@ import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
-import { labels } from '../../shared/names.ts';
+import { labels, nodeName as nodeNameOf, peeringName } from '../../shared/names.ts';
+import { completeGrant, defaultLifeSeconds } from '../../shared/peering-tokens.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
 import type { Preview, TokenContent } from '../../shared/wire/gateway-api.ts';
-import type { Invocation } from '../command.ts';
-import { CommandError } from '../exit.ts';
+import { localCluster } from '../cluster.ts';
+import { text, type Invocation } from '../command.ts';
+import { CommandError, UsageError } from '../exit.ts';
+import { withSides } from '../in-band/sides.ts';
+import { grantOf } from '../issue-token.ts';
 import { core, hawser, type Kube } from '../kube.ts';
 import { printFacts } from '../output.ts';
 import { listAllowed } from '../read-world.ts';
@@ -35,25 +39,54 @@ export async function showPlan(invocation: Invocation, kube: Kube, wish: PlanWis
   const clusterID = self.status?.clusterID;
   if (clusterID === undefined)
     throw new CommandError('this cluster has no ID yet: its controller makes one at its first start');
+  const preview = await askPreview(token, clusterID, invocation.signal);
+  await show(invocation, kube, { token, preview, self, name, nodeName });
+}
+
+/** The same before an in-band start: there is no token yet, and the provider is read by its own context. */
+export async function showInBandPlan(invocation: Invocation, peering: string): Promise<void> {
+  await withSides(invocation, async ({ consumer, provider }) => {
+    const { grant, errors } = completeGrant(grantOf(invocation));
+    const [wrong] = errors;
+    if (wrong !== undefined) throw new UsageError(`${wrong.field}: ${wrong.detail}`);
+    const self = await localCluster(consumer.kube);
+    const { clusterID, publicKey, status } = provider;
+    const { podCIDRs = [], externalCIDR, mtu, slots = [], apiServerURL, gatewayURL } = status;
+    const endpoint = text(invocation, 'endpoint');
+    await show(invocation, consumer.kube, {
+      token: { clusterID, gatewayURL: gatewayURL ?? 'its tunnel' },
+      preview: {
+        clusterID,
+        publicKey,
+        expiresAt: new Date(invocation.now() + defaultLifeSeconds * 1000).toISOString(),
+        grant,
+        podCIDRs,
+        ...(externalCIDR !== undefined && { externalCIDR }),
+        ...(mtu !== undefined && { mtu }),
+        tunnelEndpoints: endpoint === undefined ? slots.flatMap((slot) => slot.endpoints) : [endpoint],
+        ...(apiServerURL !== undefined && { apiServerURL }),
+        version: status.version ?? '',
+        features: [],
+      },
+      self,
+      name: peeringName(clusterID, peering),
+      nodeName: text(invocation, 'node') ?? nodeNameOf(clusterID, peering),
+      inBand: true,
+    });
+  });
+}
+
+type Known = Omit<PlanInput, 'tunnels' | 'outgoing' | 'nodes' | 'namespace'>;
+
+async function show(invocation: Invocation, kube: Kube, known: Known): Promise<void> {
   const unreadable: string[] = [];
-  const [preview, tunnels, outgoing, nodes] = await Promise.all([
-    askPreview(token, clusterID, invocation.signal),
+  const [tunnels, outgoing, nodes] = await Promise.all([
     listAllowed<Tunnel>(kube, hawser('tunnels'), unreadable),
     listAllowed<OutgoingPeering>(kube, hawser('outgoingpeerings'), unreadable),
     readNodes(kube, unreadable),
   ]);
   for (const what of unreadable) invocation.terminal.say(`not readable, and so not in the plan: ${what}`);
-  const plan = planPeering({
-    token,
-    preview,
-    self,
-    tunnels,
-    outgoing,
-    nodes,
-    name,
-    nodeName,
-    namespace: kube.namespace,
-  });
+  const plan = planPeering({ ...known, tunnels, outgoing, nodes, namespace: kube.namespace });
   const { terminal } = invocation;
   await printFacts(invocation, plan, (facts) =>
     planText(facts, invocation.now(), terminal.style.bind(terminal)),

@@ -94,6 +94,11 @@ export class PathProbe {
     if (sentAt === undefined) return;
     this.#outstanding.delete(stamp);
     this.#losses = 0;
+    // What was asked before there was a way is no loss of it.
+    if (this.#seen === undefined) {
+      this.#ended.length = 0;
+      this.#outstanding.clear();
+    }
     this.#count(true);
     this.#seen = { source, roundTripMilliseconds: now - sentAt, at: now };
     this.#judge();

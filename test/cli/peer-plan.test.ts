@@ -51,10 +51,7 @@ const self = (spec: LocalCluster['spec'] = {}): LocalCluster => ({
 const input = (changes: Partial<PlanInput> = {}): PlanInput => ({
   token: {
     gatewayURL: 'https://192.0.2.1:7443',
-    gatewayPin: 'a'.repeat(64),
     clusterID: 'oak',
-    keyFingerprint: 'b'.repeat(64),
-    expiresAt: '2026-01-01T12:15:00Z',
   },
   preview: {
     clusterID: 'oak',
@@ -110,6 +107,17 @@ test('overlapping pods get another range, what is free stays, and nothing is in 
   assert.match(text, '4 CPUs, 8Gi memory, 110 pods; pod security baseline');
   assert.match(text, 'by a token that expires in 15 min');
   assert.not.match(text, 'In the way');
+});
+
+test('in-band only the tunnel is dialled, and what the command writes on both sides is said', () => {
+  const { apiServerURL: _, ...preview } = input().preview;
+  const plan = planPeering(input({ inBand: true, preview }));
+  assert.equal(plan.problems, []);
+  assert.equal(plan.endpoints.dialled, [
+    'gateway and API server inside the tunnel, at two ports of the provider’s external CIDR',
+    'tunnel 192.0.2.2:7470/udp',
+  ]);
+  assert.match(plan.writes.join('; '), 'RemoteCluster oak, and one of this cluster at the provider');
 });
 
 test('what is taken or reserved is kept away from, and what is there already stays', () => {

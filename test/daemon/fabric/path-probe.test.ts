@@ -55,8 +55,11 @@ test('asks quickly until the first answer, then seldom', () => {
 });
 
 test('counts what was lost of the last questions', () => {
-  const probe = new PathProbe(target, 0);
+  const probe = new PathProbe(target, -10_000);
   assert.equal(probe.verdict.questions, { asked: 0, lost: 0 });
+  // Until there is a way, all are lost; from then on it is the way that loses them.
+  drive(probe, -10_000, 0, () => undefined);
+  assert.ok(probe.verdict.questions.lost > 3);
   drive(probe, 0, 20_000, () => ({ after: 40, source: '10.9.0.17' }));
   assert.is(probe.verdict.questions.lost, 0);
   const before = probe.verdict.questions.asked;
