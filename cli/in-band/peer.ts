@@ -1,23 +1,25 @@
 /** `hawser peer --in-band`: the start of a peering of which only a tunnel endpoint is reachable. */
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
-import { isTrue } from '../../shared/conditions.ts';
+import { findCondition } from '../../shared/conditions.ts';
 import { labels, nodeName, peeringName, secrets } from '../../shared/names.ts';
 import { text, type Invocation } from '../command.ts';
 import { CommandError, UsageError } from '../exit.ts';
 import { issueToken } from '../issue-token.ts';
-import { core, hawser } from '../kube.ts';
+import { core, hawser, withKubeAt } from '../kube.ts';
 import { followPeering } from '../peering-progress.ts';
 import { printFacts } from '../output.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
-import { endpointOf, remoteOf, withSides, type Sides } from './sides.ts';
+import { endpointOf, providerOf, remoteOf, withSides, type Sides } from './sides.ts';
 import { openTunnel } from './tunnel.ts';
 import { wishesOf } from './wishes.ts';
 
 export const inBandSeconds = 120;
 /** A former peering that is on its way out. */
 const previousSeconds = 45;
+const takeBackMilliseconds = 5000;
 
 interface TokenSecret extends KubernetesObject {
   type: string;
@@ -53,9 +55,7 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
       begun,
       advice: `One side must reach the other’s tunnel endpoint by UDP (--endpoint, --consumer-endpoint). Run the command again to go on; what it made goes by itself in a quarter of an hour.`,
     });
-    if (!isTrue(existing?.status?.conditions, 'IdentityValid')) {
-      await handOver(invocation, sides, peering, existing);
-    }
+    if (needsToken(existing)) await handOver(invocation, sides, peering, existing);
     terminal.step('done', `OutgoingPeering ${name} written`, invocation.now() - begun);
     const ready = await followPeering(invocation, consumer.kube, name, {
       begun,
@@ -75,6 +75,16 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
       (each) => `Ready: ${each.provider} is the node ${each.node}. Next: hawser offload namespace NAME`,
     );
   });
+}
+
+/** Reasons of IdentityValid after which only another token helps. */
+const spent = new Set(['TokenRefused', 'TokenInvalid', 'TokenMissing', 'PeeringEnded', 'KeyMismatch']);
+
+/** One that an earlier run handed over is still on its way, or has done its work. */
+function needsToken(existing: OutgoingPeering | undefined): boolean {
+  if (existing === undefined) return true;
+  const identity = findCondition(existing.status?.conditions, 'IdentityValid');
+  return identity?.status === 'False' && spent.has(identity.reason);
 }
 
 async function refuseOutOfBand({ consumer, provider }: Sides): Promise<void> {
@@ -118,18 +128,42 @@ async function handOver(
   existing: OutgoingPeering | undefined,
 ): Promise<void> {
   const { consumer, provider } = sides;
-  const name = peeringName(provider.clusterID, peering);
   const remote = await remoteOf(consumer, provider);
   if (remote?.metadata.uid === undefined) {
     throw new CommandError(
       `RemoteCluster ${provider.clusterID} was deleted meanwhile; run the command again`,
     );
   }
-  const { token } = await issueToken(invocation, provider.kube, provider.status, {
+  const { object, token } = await issueToken(invocation, provider.kube, provider.status, {
     consumer: consumer.clusterID,
     inBand: true,
     issuedBy: `hawser peer --in-band, context ${provider.kube.context}`,
   });
+  try {
+    await writeToken(invocation, sides, peering, existing, remote, token);
+  } catch (error) {
+    await takeBack(invocation, object.metadata.name);
+    throw error;
+  }
+}
+
+/** A token that reached nobody is worth nothing to anybody. If this fails too, it expires. */
+async function takeBack(invocation: Invocation, name: string): Promise<void> {
+  const signal = AbortSignal.timeout(takeBackMilliseconds);
+  await withKubeAt({ ...invocation, signal }, providerOf(invocation), (kube) =>
+    kube.remove(hawser('peeringtokens', kube.namespace), name),
+  ).catch(() => undefined);
+}
+
+async function writeToken(
+  invocation: Invocation,
+  { consumer, provider }: Sides,
+  peering: string,
+  existing: OutgoingPeering | undefined,
+  remote: RemoteCluster,
+  token: string,
+): Promise<void> {
+  const name = peeringName(provider.clusterID, peering);
   const belongs = { [labels.managedBy]: 'hawser-cli', [labels.remoteCluster]: provider.clusterID };
   const { namespace } = consumer.kube;
   await consumer.kube.apply<TokenSecret>(core('secrets', namespace), {
@@ -141,7 +175,7 @@ async function handOver(
       labels: { ...belongs, [labels.peering]: name },
       // Whatever becomes of the attempt, it goes with what it is for.
       ownerReferences: [
-        { apiVersion, kind: 'RemoteCluster', name: remote.metadata.name, uid: remote.metadata.uid },
+        { apiVersion, kind: 'RemoteCluster', name: remote.metadata.name, uid: remote.metadata.uid ?? '' },
       ],
     },
     type: 'Opaque',

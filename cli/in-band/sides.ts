@@ -38,17 +38,24 @@ export interface Sides {
   provider: Side;
 }
 
+/** Where the options say that the provider is. */
+export function providerOf(invocation: Invocation) {
+  return {
+    kubeconfig: text(invocation, 'remote-kubeconfig') ?? text(invocation, 'kubeconfig'),
+    context: text(invocation, 'remote-context'),
+  };
+}
+
 /** Runs with both clusters. Throws CommandError that names the side and what it lacks. */
 export async function withSides<T>(invocation: Invocation, use: (sides: Sides) => Promise<T>): Promise<T> {
-  const context = text(invocation, 'remote-context');
-  const kubeconfig = text(invocation, 'remote-kubeconfig') ?? text(invocation, 'kubeconfig');
-  if (context === undefined && text(invocation, 'remote-kubeconfig') === undefined) {
+  const where = providerOf(invocation);
+  if (where.context === undefined && text(invocation, 'remote-kubeconfig') === undefined) {
     throw new UsageError(
       'in-band needs access to the provider too: --remote-context (or --remote-kubeconfig)',
     );
   }
   return withKube(invocation, (kubeOfConsumer) =>
-    withKubeAt(invocation, { kubeconfig, context }, async (kubeOfProvider) => {
+    withKubeAt(invocation, where, async (kubeOfProvider) => {
       const [consumer, provider] = await Promise.all([
         readSide('consumer', kubeOfConsumer),
         readSide('provider', kubeOfProvider),

@@ -121,7 +121,10 @@ export class Splice {
   #listen(): Promise<Server> {
     const { address, port } = this.#options;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-      void this.#accept(client);
+      this.#accept(client).catch((error: unknown) => {
+        this.#options.log.error('a connection in-band failed', { for: this.#options.name, error });
+        client.destroy();
+      });
     });
     this.#server = server;
     return new Promise((resolve, reject) => {

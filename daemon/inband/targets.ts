@@ -12,10 +12,13 @@ const portName = 'https';
 /** Those that are ready; if none is, those that still serve. */
 export function targetsOf(slices: readonly EndpointSlice[]): Target[] {
   const pick = (accepts: (conditions: { ready?: boolean; serving?: boolean }) => boolean): Target[] =>
-    slices.flatMap(({ addressType, endpoints, ports = [] }) => {
-      const port = ports.find(({ name, protocol = 'TCP' }) => name === portName && protocol === 'TCP')?.port;
+    slices.flatMap(({ addressType, endpoints, ports }) => {
+      // The API server writes null where there is nothing.
+      const port = (ports ?? []).find(
+        ({ name, protocol = 'TCP' }) => name === portName && protocol === 'TCP',
+      )?.port;
       if (port === undefined || addressType === 'FQDN') return [];
-      return endpoints
+      return (endpoints ?? [])
         .filter(({ conditions }) => accepts(conditions ?? {}))
         .flatMap(({ addresses }) => addresses.slice(0, 1).map((host) => ({ host, port })));
     });
@@ -26,5 +29,5 @@ export function targetsOf(slices: readonly EndpointSlice[]): Target[] {
 
 /** All that are named at all: connections to others lead nowhere any more. */
 export function knownHosts(slices: readonly EndpointSlice[]): Set<string> {
-  return new Set(slices.flatMap(({ endpoints }) => endpoints.flatMap(({ addresses }) => addresses)));
+  return new Set(slices.flatMap(({ endpoints }) => (endpoints ?? []).flatMap(({ addresses }) => addresses)));
 }

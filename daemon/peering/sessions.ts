@@ -151,7 +151,6 @@ export function createSessions(
     for await (const signed of documents) {
       say(session, { problem: undefined, ended: false });
       await storeDocument(context, name, signed, identity, world.remotes.byKey(name), session.stop.signal);
-      follow(session, false);
     }
     if (!session.stop.signal.aborted) say(session, { ended: true });
   }
@@ -254,12 +253,15 @@ export function createSessions(
   });
   const unsubscribe = world.remotes.onChange((name, remote, previous) => {
     for (const session of sessionsWith(name)) {
-      if (remote === undefined) end(session);
-      else if (
-        !moved(session) &&
-        remote.status?.localDocument?.payload !== previous?.status?.localDocument?.payload
-      ) {
-        session.wake();
+      if (remote === undefined) {
+        end(session);
+        continue;
+      }
+      if (moved(session)) continue;
+      if (remote.status?.localDocument?.payload !== previous?.status?.localDocument?.payload) session.wake();
+      // Not when it was stored: the cache, which says where to look, may be behind.
+      if (remote.spec.networkDocument?.payload !== previous?.spec.networkDocument?.payload) {
+        follow(session, false);
       }
     }
   });

@@ -32,6 +32,10 @@ test('every ready address with the port that is named https, and no other port',
   );
   assert.equal(targetsOf([slice([at('api.example')], { addressType: 'FQDN' })]), []);
   assert.equal(targetsOf([]), []);
+  // As the API server writes a slice whose pod is gone.
+  const empty = slice([], { endpoints: null, ports: null } as unknown as Partial<EndpointSlice>);
+  assert.equal(targetsOf([empty, slice([at('172.18.0.2')])]), [{ host: '172.18.0.2', port: 6443 }]);
+  assert.equal([...knownHosts([empty])], []);
 });
 
 test('one that is ending serves only while no other is ready', () => {
