@@ -70,7 +70,7 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
     }
     if (plan.without.length !== lacking) {
       lacking = plan.without.length;
-      log.warn('pods at providers have no lent address', { externalCIDR, pods: lacking });
+      if (lacking > 0) log.warn('pods at providers have no lent address', { externalCIDR, pods: lacking });
     }
     for (const { pod, remoteClusters } of plan.without.slice(0, mostEvents)) {
       const object = pods.get(pod.namespace, pod.name);

@@ -92,8 +92,12 @@ export async function runPolicyTrials(context: ControllerContext, signal: AbortS
     return policyFinding({ policy: true, pod: true, allowed, forbidden });
   }
 
-  await localClusters.synced(signal);
-  await pods.synced(signal);
+  try {
+    await Promise.all([localClusters.synced(signal), pods.synced(signal)]);
+  } catch (error) {
+    if (signal.aborted) return;
+    throw error;
+  }
   let before: string | undefined;
   for (let looks = 0; !signal.aborted; looks++) {
     let settled = false;
