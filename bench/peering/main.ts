@@ -14,6 +14,7 @@ import { apply, dial, eventually, netexec, readyPods, service } from '../../test
 import { sleep } from '../../test/testbed/run.ts';
 import { short, summarize } from '../tunnel/statistics.ts';
 import { growthTable, measureGrowth } from './growth.ts';
+import type { ManyResult } from './many.ts';
 import { measureReal } from './real.ts';
 import { hawserProcesses, useBetween, usesOf, type ProcessRef } from './process-use.ts';
 
@@ -139,15 +140,21 @@ if (values.providers === undefined && values.real === undefined) {
   await playRounds(Number(values.rounds), restSeconds, values.json);
 } else {
   const common = { restSeconds, deadlineSeconds, log };
-  const results =
-    values.real === undefined
-      ? await measureGrowth({
-          ...common,
-          bedName: 'bench-many',
-          counts: (values.providers ?? '').split(',').map(Number),
-          onResult: (result) => log(JSON.stringify(result)),
-        })
-      : [await measureReal({ ...common, bedName: 'bench-real', count: Number(values.real) })];
-  if (values.json) console.log(JSON.stringify(results, null, 2));
-  else for (const line of growthTable(results)) console.log(line);
+  const results: ManyResult[] = [];
+  const onResult = (result: ManyResult) => {
+    results.push(result);
+    log(JSON.stringify(result));
+  };
+  try {
+    if (values.real === undefined) {
+      const counts = (values.providers ?? '').split(',').map(Number);
+      await measureGrowth({ ...common, bedName: 'bench-many', counts, onResult });
+    } else {
+      onResult(await measureReal({ ...common, bedName: 'bench-real', count: Number(values.real) }));
+    }
+  } finally {
+    // What was measured before something failed is worth its minutes.
+    if (values.json) console.log(JSON.stringify(results, null, 2));
+    else for (const line of growthTable(results)) console.log(line);
+  }
 }
