@@ -10,6 +10,7 @@ import {
 } from 'node:http';
 import { Agent, request as tlsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { KubeError, UnreachableError, type StatusBody } from './errors.ts';
 
 /** How to reach an API server and as whom. Secrets stay in memory. */
@@ -61,6 +62,9 @@ const keepAliveMilliseconds = 15_000;
 /** Shorter than Go's idle timeout of servers, so that we close first. */
 const idleMilliseconds = 45_000;
 
+/** As many as controllers work at a time: what is closed between two bursts is dialled, and its TLS done, in the next one. */
+const idleConnections = 32;
+
 /** Makes the transport of one API server. Nothing is dialled before the first request. */
 export function createTransport(connection: KubeConnection): Transport {
   const base = new URL(connection.url);
@@ -69,30 +73,36 @@ export function createTransport(connection: KubeConnection): Transport {
   const common = {
     keepAlive: true,
     keepAliveMsecs: keepAliveMilliseconds,
-    maxFreeSockets: 4,
+    maxFreeSockets: idleConnections,
     scheduling: 'lifo' as const,
     timeout: idleMilliseconds,
   };
   const agent = secure
     ? new Agent({
         ...common,
-        ...(connection.ca !== undefined && { ca: connection.ca }),
         ...(connection.tlsServerName !== undefined && { servername: connection.tlsServerName }),
-        ...(connection.clientCertificate && {
-          cert: connection.clientCertificate.certificate,
-          key: connection.clientCertificate.key,
-        }),
         rejectUnauthorized: connection.skipTLSVerify !== true,
-        minVersion: 'TLSv1.2' as const,
         maxCachedSessions: 8,
       })
     : new PlainAgent(common);
+  let context: SecureContext | undefined;
+  /** Made once: certificates are parsed for it, and there are many connections. Throws for what is no certificate. */
+  const secureContext = () =>
+    (context ??= createSecureContext({
+      minVersion: 'TLSv1.2',
+      ...(connection.ca !== undefined && { ca: connection.ca }),
+      ...(connection.clientCertificate && {
+        cert: connection.clientCertificate.certificate,
+        key: connection.clientCertificate.key,
+      }),
+    }));
 
   async function start(method: string, path: string, headers: Record<string, string>, signal: AbortSignal) {
     signal.throwIfAborted();
     const token = await connection.token?.();
     const request = (secure ? tlsRequest : plainRequest)({
       agent,
+      ...(secure && { secureContext: secureContext() }),
       method,
       host: base.hostname.replace(/^\[|\]$/g, ''),
       port: base.port || (secure ? 443 : 80),

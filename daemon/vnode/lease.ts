@@ -7,6 +7,8 @@ import { fieldManager, type World } from './world.ts';
 /** A kubelet's own: a lease of 40 s, renewed every quarter of it (KubeletConfiguration, nodeLeaseDurationSeconds). */
 const leaseSeconds = 40;
 const renewMilliseconds = 10_000;
+/** So many at a time: all at once would be as many connections, every ten seconds. */
+const leasesAtOnce = 4;
 const leaseNamespace = 'kube-node-lease';
 
 /** The Lease as it is applied. Pure. */
@@ -49,12 +51,15 @@ export async function runLeases(world: World, signal: AbortSignal): Promise<void
   const { kube, clock, log } = world.context;
   while (!signal.aborted) {
     const mine = world.nodes.list().filter((node) => node.metadata.labels?.[labels.virtualNode] === 'true');
-    const wanted = mine.filter((node) =>
-      world.peerings.list().some((peering) => peering.spec.nodeName === node.metadata.name),
-    );
-    const results = await Promise.allSettled(
-      wanted.map((node) => renewLease(kube, node, clock.now(), signal)),
-    );
+    const named = new Set(world.peerings.list().map((peering) => peering.spec.nodeName));
+    const wanted = mine.filter((node) => named.has(node.metadata.name));
+    const results: PromiseSettledResult<void>[] = [];
+    for (let first = 0; first < wanted.length; first += leasesAtOnce) {
+      const some = wanted.slice(first, first + leasesAtOnce);
+      results.push(
+        ...(await Promise.allSettled(some.map((node) => renewLease(kube, node, clock.now(), signal)))),
+      );
+    }
     for (const result of results) {
       if (result.status === 'rejected' && !signal.aborted) {
         log.warn('a lease of a virtual node could not be renewed', { error: messageOf(result.reason) });
