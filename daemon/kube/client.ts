@@ -111,6 +111,8 @@ export interface ClientOptions {
   timeoutMilliseconds?: number;
   /** Largest answer, and largest event of a watch. Default 64 MiB. */
   maximumBytes?: number;
+  /** Largest list, all pages together. Default: no limit, for an API server of one's own. */
+  maximumListBytes?: number;
 }
 
 const pageSize = 500;
@@ -130,7 +132,7 @@ function query(parameters: Record<string, string | undefined>): string {
 
 /** Makes a client. Nothing is dialled before the first request. */
 export function createKubeClient(connection: KubeConnection, options: ClientOptions = {}): KubeClient {
-  const { timeoutMilliseconds = 30_000, maximumBytes = 64 << 20 } = options;
+  const { timeoutMilliseconds = 30_000, maximumBytes = 64 << 20, maximumListBytes = Infinity } = options;
   const transport = createTransport(connection);
 
   async function json<R>(
@@ -138,6 +140,7 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
     path: string,
     more: RequestOptions,
     signal: AbortSignal,
+    onLength?: (length: number) => void,
   ): Promise<R> {
     const what = `${method} ${path.split('?')[0]}`;
     const answer = await transport.request(method, path, { timeoutMilliseconds, ...more }, signal);
@@ -148,6 +151,7 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
     );
     try {
       const text = await readBody(answer, maximumBytes, what);
+      onLength?.(text.length);
       const status = answer.statusCode ?? 0;
       if (status < 200 || status > 299) throw statusError(what, answer, text);
       return (text === '' ? undefined : JSON.parse(text)) as R;
@@ -172,6 +176,7 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
       signal: AbortSignal,
     ) {
       const items: T[] = [];
+      let bytes = 0;
       const collection = collectionPath(kind, namespace);
       for (let token: string | undefined; ;) {
         const parameters = { ...selectors, limit: String(pageSize), continue: token };
@@ -180,6 +185,16 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
           collection + query(parameters),
           {},
           signal,
+          (length) => {
+            bytes += length;
+            // Each page is bounded, and so must be how many there are.
+            if (bytes > maximumListBytes)
+              throw new UnreachableError(
+                `LIST ${collection}`,
+                'TOO_LARGE',
+                `a list of more than ${maximumListBytes} bytes`,
+              );
+          },
         );
         for (const item of page.items ?? []) {
           item.apiVersion = kind.apiVersion;

@@ -1,7 +1,7 @@
 /** A cache of one kind that follows the API server: list, then watch, for as long as it runs. */
 import type { KubeClient, ListOptions } from './client.ts';
 import { backoff, sleep, systemClock, type Clock } from './clock.ts';
-import { isAborted, isForbidden, isGone, isNotFound, messageOf } from './errors.ts';
+import { UnreachableError, isAborted, isForbidden, isGone, isNotFound, messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 import { keyOf, type AnyObject, type KindRef } from './refs.ts';
 import { trimObject } from './trim.ts';
@@ -38,6 +38,8 @@ export interface InformerOptions<T extends AnyObject> extends ListOptions {
   transform?: (object: T) => T;
   /** Bounds of how long one watch lasts, in seconds; a random value between. Default 300 to 600. */
   watchSeconds?: readonly [number, number];
+  /** Most objects; beyond them nothing more is taken, and all is read again. Default: no limit. */
+  maximumObjects?: number;
   /** A watch silent for longer is dialled anew. Default 150 s: the server sends a bookmark every minute or so. */
   idleTimeoutMilliseconds?: number;
   log?: Log;
@@ -55,6 +57,7 @@ export function createInformer<T extends AnyObject>(
     transform = (object: T) => object,
     watchSeconds = [300, 600],
     idleTimeoutMilliseconds = 150_000,
+    maximumObjects = Infinity,
     log,
     clock = systemClock,
     random = Math.random,
@@ -87,6 +90,8 @@ export function createInformer<T extends AnyObject>(
     const previous = store.get(key);
     if (previous?.metadata.resourceVersion === object.metadata.resourceVersion && previous !== undefined)
       return;
+    if (previous === undefined && store.size >= maximumObjects)
+      throw new UnreachableError(`WATCH ${kind.plural}`, 'TOO_LARGE', `more than ${maximumObjects} objects`);
     store.set(key, object);
     tell(key, object, previous);
   };

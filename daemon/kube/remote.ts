@@ -51,6 +51,8 @@ export interface RemoteClients {
 
 /** Five kinds in four hundred namespaces. Beyond it a provider's twins are not watched, and that is logged. */
 const mostInformers = 2_000;
+/** Of one kind in one namespace: more than any twin has. */
+const mostObjects = 20_000;
 
 const shared = new WeakMap<ControllerContext, RemoteClients>();
 
@@ -126,7 +128,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
         token: () => entry.identity.token,
       }),
       // A peer's answers are bounded more tightly than one's own API server's.
-      { timeoutMilliseconds: 15_000, maximumBytes: 16 << 20 },
+      { timeoutMilliseconds: 15_000, maximumBytes: 16 << 20, maximumListBytes: 64 << 20 },
     );
     const informers: Held['informers'] = new Map();
     const remote: Held['remote'] = {
@@ -148,6 +150,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
         }
         const informer = createInformer<T>(client, kindRef, {
           ...selection,
+          maximumObjects: mostObjects,
           log: log.with({ peering }),
           clock,
         });

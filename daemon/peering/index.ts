@@ -10,7 +10,7 @@ import { reconcileLocalCluster } from './local-cluster.ts';
 import { reconcileOutgoing } from './outgoing.ts';
 import { reconcileProviderWord } from './provider-word.ts';
 import { createProviders } from './providers.ts';
-import { reconcileRemoteCluster, type Delivered } from './remote-clusters.ts';
+import { reconcileRemoteCluster, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
 import { createSessions } from './sessions.ts';
 import { createWorld, type World } from './world.ts';
 
@@ -20,6 +20,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
   const identity = await waitForIdentity(context, world, signal);
   if (identity === undefined) return;
   const delivered: Delivered = new Map();
+  const refused: RefusedDocuments = new Map();
   const providers = createProviders(identity, world.gatewayOf);
   const sessionChanges = triggers();
   const sessions = createSessions(
@@ -28,6 +29,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
     identity,
     providers,
     delivered,
+    refused,
     (remote) => sessionChanges.trigger(remote),
     signal,
   );
@@ -85,7 +87,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
           from(world.incoming, (peering) => [peering.spec.remoteCluster]),
           sessionChanges,
         ],
-        reconcile: reconcileRemoteCluster(context, world, identity, delivered),
+        reconcile: reconcileRemoteCluster(context, world, identity, delivered, refused),
       }),
       run({
         name: 'outgoing-peerings',

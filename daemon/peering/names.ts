@@ -29,6 +29,8 @@ export const reasons = {
   DocumentInvalid: 'DocumentInvalid',
   NotUnderstood: 'NotUnderstood',
   Compatible: 'Compatible',
+  Accepted: 'Accepted',
+  DocumentRefused: 'DocumentRefused',
   /** OutgoingPeering */
   WaitingForLocalCluster: 'WaitingForLocalCluster',
   WaitingForRemoteCluster: 'WaitingForRemoteCluster',

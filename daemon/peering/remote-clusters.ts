@@ -1,7 +1,7 @@
 /** RemoteClusters, on both sides: is its document valid, and what do we declare to it. */
 import { randomBytes } from 'node:crypto';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
-import type { Finding } from '../../shared/conditions.ts';
+import { toSeconds, type Finding } from '../../shared/conditions.ts';
 import { validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
 import {
   NetworkDocumentError,
@@ -143,8 +143,32 @@ export function remoteFindings(
   ];
 }
 
+/** The condition DocumentsAccepted: whether what a remote sends can be taken. What is held stays in force meanwhile. */
+export function documentsFinding(
+  name: string,
+  refused: { count: number; at: number; message: string } | undefined,
+): Finding {
+  const type = 'DocumentsAccepted';
+  return refused === undefined
+    ? {
+        type,
+        status: 'True',
+        reason: reasons.Accepted,
+        message: `no network document of ${name} had to be refused`,
+      }
+    : {
+        type,
+        status: 'False',
+        reason: reasons.DocumentRefused,
+        message: `refused from ${name}, ${refused.count} in all, the last at ${toSeconds(refused.at)}: ${refused.message}; the document that is held stays in force`,
+      };
+}
+
 /** Generations that a remote's gateway took from our own hand, by remote; lost at a restart, and then learnt anew. */
 export type Delivered = Map<string, number>;
+
+/** What remotes sent since their last good document and was not taken, by remote; lost at a restart. */
+export type RefusedDocuments = Map<string, { count: number; at: number; message: string }>;
 
 /** The reconciler. Keys are names of RemoteClusters. */
 export function reconcileRemoteCluster(
@@ -152,6 +176,7 @@ export function reconcileRemoteCluster(
   world: World,
   identity: LocalIdentity,
   delivered: Delivered,
+  refused: ReadonlyMap<string, { count: number; at: number; message: string }>,
 ) {
   const { kube, clock, events, log } = context;
   /** Verifying costs a scalar multiplication; the same text need not be verified twice. */
@@ -229,7 +254,7 @@ export function reconcileRemoteCluster(
           remoteDocumentGeneration: theirs?.generation,
           acknowledgedGeneration: acknowledged > 0 ? acknowledged : undefined,
         },
-        findings: remoteFindings(remote, judgement, waitingFor),
+        findings: [...remoteFindings(remote, judgement, waitingFor), documentsFinding(key, refused.get(key))],
       },
       signal,
     );

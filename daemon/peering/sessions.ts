@@ -3,7 +3,13 @@
  * and hear of the peering's end; by one of a provider's peerings, put our document when it changed. Event-driven both
  * ways; nothing is polled.
  */
-import { GatewayProblem, isProblem, isTemporary, type GatewayClient } from '../../gateway/client/index.ts';
+import {
+  GatewayProblem,
+  isProblem,
+  isTemporary,
+  type GatewayClient,
+  MeaninglessAnswer,
+} from '../../gateway/client/index.ts';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { peeringName } from '../../shared/names.ts';
 import { supersedes } from '../../shared/trust/network-documents.ts';
@@ -15,7 +21,8 @@ import type { LocalIdentity } from './cluster-key.ts';
 import { followGateway } from './gateway-follow.ts';
 import { fieldManager } from './names.ts';
 import type { Providers } from './providers.ts';
-import { judgeDocument, readStored, type Delivered } from './remote-clusters.ts';
+import { createPace } from './pace.ts';
+import { judgeDocument, readStored, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
 import type { World } from './world.ts';
 
 /** What a session last heard, for conditions. */
@@ -49,7 +56,11 @@ interface Session {
 
 const attempts = 6;
 
-/** Stores a verified document in RemoteCluster.spec if it is newer than what is there. Says whether it is held now. */
+/** Documents that a remote may send at once, and then how far apart they are taken: each is a write here. */
+const documentsAtOnce = 16;
+const documentMilliseconds = 1000;
+
+/** Stores a verified document in RemoteCluster.spec if it is newer than what is there. Says why it is not taken, if it isn't. */
 export async function storeDocument(
   { kube, log }: Pick<ControllerContext, 'kube' | 'log'>,
   remoteName: string,
@@ -57,10 +68,10 @@ export async function storeDocument(
   identity: LocalIdentity,
   cached: RemoteCluster | undefined,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<{ refused: string } | undefined> {
   let remote = cached ?? (await kube.get({ kind: kind.remoteCluster, name: remoteName }, signal));
   for (let attempt = 1; ; attempt++) {
-    if (remote === undefined) return false;
+    if (remote === undefined) return undefined;
     const { clusterID, publicKey } = remote.spec;
     const judgement = judgeDocument(signed, { clusterID, publicKey }, identity.clusterID);
     if (
@@ -73,12 +84,18 @@ export async function storeDocument(
         verdict: judgement.verdict,
         error: 'message' in judgement ? judgement.message : undefined,
       });
-      return false;
+      return { refused: 'message' in judgement ? judgement.message : 'an empty document' };
     }
-    const heldGeneration = readStored(remote.spec.networkDocument)?.generation;
+    const held = remote.spec.networkDocument;
+    const heldGeneration = readStored(held)?.generation;
     const offered = readStored(signed);
-    if (offered === undefined) return false;
-    if (!supersedes(offered, heldGeneration)) return heldGeneration === offered.generation;
+    if (offered === undefined) return { refused: 'the network document cannot be read' };
+    if (!supersedes(offered, heldGeneration)) {
+      if (held?.payload === signed.payload) return undefined;
+      const message = `generation ${offered.generation} of the network document came though generation ${heldGeneration} is held: generations only grow`;
+      log.warn('a network document is refused', { remote: remoteName, verdict: 'Stale', error: message });
+      return { refused: message };
+    }
     try {
       await kube.patch(
         { kind: kind.remoteCluster, name: remoteName },
@@ -86,7 +103,7 @@ export async function storeDocument(
         { type: 'merge', fieldManager },
         signal,
       );
-      return true;
+      return undefined;
     } catch (error) {
       if (!isConflict(error) || attempt >= attempts) throw error;
       remote = await kube.get({ kind: kind.remoteCluster, name: remoteName }, signal);
@@ -101,11 +118,21 @@ export function createSessions(
   identity: LocalIdentity,
   providers: Providers,
   delivered: Delivered,
+  refusedDocuments: RefusedDocuments,
   onChange: (remote: string) => void,
   signal: AbortSignal,
 ): Sessions {
   const { log, clock } = context;
   const sessions = new Map<string, Session>();
+  const refuse = (remote: string, message: string) => {
+    context.metrics?.refused(remote, 'Document');
+    const count = (refusedDocuments.get(remote)?.count ?? 0) + 1;
+    refusedDocuments.set(remote, { count, at: clock.now(), message: message.slice(0, 600) });
+    onChange(remote);
+  };
+  const accept = (remote: string) => {
+    if (refusedDocuments.delete(remote)) onChange(remote);
+  };
   const sessionsWith = (remote: string) => [...sessions.values()].filter((each) => each.remote === remote);
 
   const say = (session: Session, change: Partial<SessionState>) => {
@@ -144,13 +171,21 @@ export function createSessions(
       signal: session.stop.signal,
       ...(heldGeneration !== undefined && { heldGeneration }),
       onInterruption: (error) => {
+        if (error instanceof MeaninglessAnswer) refuse(name, messageOf(error));
         say(session, { problem: messageOf(error) });
         follow(session, true);
       },
     });
+    const pace = createPace(clock, documentsAtOnce, documentMilliseconds);
     for await (const signed of documents) {
+      // Not read faster than this, so that whoever sends without end waits.
+      await pace.wait(session.stop.signal);
       say(session, { problem: undefined, ended: false });
-      await storeDocument(context, name, signed, identity, world.remotes.byKey(name), session.stop.signal);
+      const cached = world.remotes.byKey(name);
+      const { signal: stop } = session.stop;
+      const outcome = await storeDocument(context, name, signed, identity, cached, stop);
+      if (outcome === undefined) accept(name);
+      else refuse(name, outcome.refused);
     }
     if (!session.stop.signal.aborted) say(session, { ended: true });
   }

@@ -12,6 +12,7 @@ import {
   messageOf,
   runAsLeader,
   systemClock,
+  type Clock,
   type ControllerContext,
   type Feature,
   type Informers,
@@ -35,6 +36,8 @@ export interface ControllerOptions {
   features: Readonly<Record<string, Feature>>;
   /** 0: no probes. */
   probePort: number;
+  /** Default: the machine's. */
+  clock?: Clock;
 }
 
 const leaseName = 'hawser-controller';
@@ -95,7 +98,7 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
         nodeName: environment['NODE_NAME'] ?? '',
         clusterName: environment['HAWSER_CLUSTER_NAME'] || undefined,
         version: packageVersion(),
-        clock: systemClock,
+        clock: options.clock ?? systemClock,
         log,
         informer: (kind, informerOptions) => made.informer(kind, informerOptions),
         events: createEvents({ kube, component: 'hawser-controller', instance: podName, log }),

@@ -176,6 +176,8 @@ async function settlePod(
   const worse = condition?.status === 'False' && condition.reason !== offloadedReasons.waiting;
   if (condition?.reason !== before?.reason && worse) {
     events.emit(pod, 'Warning', condition.reason ?? '', condition.message ?? '');
+    if (condition.reason === offloadedReasons.badAddress)
+      world.context.metrics?.refused(peering.spec.remoteCluster, 'PodAddress');
   } else if (condition?.status === 'True' && before?.status !== 'True') {
     events.emit(pod, 'Normal', 'Offloaded', condition.message ?? '');
   }

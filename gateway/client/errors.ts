@@ -35,7 +35,12 @@ export class GatewayProblem extends Error {
 
 /** No answer, or none that a gateway gives. */
 export class GatewayUnreachable extends Error {
-  override readonly name = 'GatewayUnreachable';
+  override readonly name: string = 'GatewayUnreachable';
+}
+
+/** It did answer, but with what no gateway says: something that is no document, too much, or without end. */
+export class MeaninglessAnswer extends GatewayUnreachable {
+  override readonly name = 'MeaninglessAnswer';
 }
 
 /** Whether an error is the gateway's no of that kind. */

@@ -7,7 +7,7 @@ export interface ServerSentEvent {
 }
 
 export interface EventStreamOptions {
-  /** Longest event. */
+  /** Longest event, and most that is read between two of them. */
   characters: number;
   /** Called whenever anything arrives, comments included. */
   onActivity: () => void;
@@ -21,20 +21,27 @@ export async function* readEvents(
   const decoder = new TextDecoder();
   const reader = stream.getReader();
   let rest = '';
+  let sinceEvent = 0;
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       options.onActivity();
+      sinceEvent += value.length;
       rest = (rest + decoder.decode(value, { stream: true })).replace(/\r\n?/g, '\n');
       const blocks = rest.split('\n\n');
       rest = blocks.pop() ?? '';
       for (const block of blocks) {
         const event = parseEvent(block);
-        if (event !== undefined) yield event;
+        if (event === undefined) continue;
+        sinceEvent = 0;
+        yield event;
       }
       if (rest.length > options.characters)
         throw new RangeError(`an event of more than ${options.characters} characters`);
+      // Heartbeats fill this in days.
+      if (sinceEvent > options.characters)
+        throw new RangeError(`more than ${options.characters} bytes without an event`);
     }
   } finally {
     await reader.cancel().catch(() => {});

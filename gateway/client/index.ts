@@ -20,13 +20,20 @@ import {
   type TokenRequest,
   type TokenResponse,
 } from '../../shared/wire/gateway-api.ts';
-import { GatewayProblem, GatewayUnreachable, isProblem, parseJSON, problemOf } from './errors.ts';
+import {
+  GatewayProblem,
+  GatewayUnreachable,
+  isProblem,
+  MeaninglessAnswer,
+  parseJSON,
+  problemOf,
+} from './errors.ts';
 import { CertificatePinError, pinnedTransport, type Transport } from './pinned-transport.ts';
 import type { RequestSigner } from './signer.ts';
 import { within } from '../within.ts';
 import { watchParameters, type WatchOptions } from './watch.ts';
 
-export { GatewayProblem, GatewayUnreachable, isProblem, isTemporary } from './errors.ts';
+export { GatewayProblem, GatewayUnreachable, isProblem, isTemporary, MeaninglessAnswer } from './errors.ts';
 export { lookAtGateway, type GatewaySight } from './look.ts';
 export { CertificatePinError, pinnedTransport, type Transport } from './pinned-transport.ts';
 export { createRequestSigner, type RequestSigner, type RequestSignerOptions } from './signer.ts';
@@ -154,7 +161,7 @@ class Requester {
     const parsed = schema.safeParse(parseJSON(text));
     if (parsed.success) return parsed.data;
     const field = parsed.error.issues[0]?.path.map(String).join('.');
-    throw new GatewayUnreachable(
+    throw new MeaninglessAnswer(
       `the gateway at ${this.#options.url} answered ${method} ${path.split('?')[0]} with something else than it should (at "${field ?? ''}"): its version does not fit this one`,
     );
   }
@@ -255,9 +262,8 @@ class Requester {
     if (signal.aborted && !(signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'))
       return signal.reason;
     const why = error instanceof Error ? error.message : 'unknown error';
-    return new GatewayUnreachable(`no answer from the gateway at ${this.#options.url}: ${why}`, {
-      cause: error,
-    });
+    const Kind = error instanceof RangeError ? MeaninglessAnswer : GatewayUnreachable;
+    return new Kind(`no answer from the gateway at ${this.#options.url}: ${why}`, { cause: error });
   }
 }
 

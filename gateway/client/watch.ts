@@ -3,7 +3,7 @@ import type { SignedDocument } from '../../shared/api/clusters.ts';
 import { parameters } from '../../shared/wire/gateway-api.ts';
 import { sleep } from '../sleep.ts';
 import { within } from '../within.ts';
-import { GatewayUnreachable, isTemporary, parseJSON } from './errors.ts';
+import { GatewayUnreachable, isTemporary, MeaninglessAnswer, parseJSON } from './errors.ts';
 import { readEvents } from './event-stream.ts';
 
 const FIRST_BACKOFF_MILLISECONDS = 500;
@@ -12,6 +12,8 @@ const LAST_BACKOFF_MILLISECONDS = 30_000;
 const SILENCE_MILLISECONDS = 45_000;
 const HEAD_MILLISECONDS = 30_000;
 const EVENT_CHARACTERS = 256 * 1024;
+/** Events of kinds that this version doesn't know, between two documents. */
+const MEANINGLESS_EVENTS = 1000;
 
 export interface WatchOptions {
   peering?: string;
@@ -48,13 +50,20 @@ export async function* watchParameters(
         characters: EVENT_CHARACTERS,
         onActivity: () => silence.restart(SILENCE_MILLISECONDS),
       });
+      let meaningless = 0;
       for await (const event of events) {
-        backoff = FIRST_BACKOFF_MILLISECONDS;
         if (event.event === 'ended') return;
-        if (event.event !== 'parameters') continue;
+        if (event.event !== 'parameters') {
+          meaningless += 1;
+          if (meaningless > MEANINGLESS_EVENTS)
+            throw new MeaninglessAnswer('the gateway sends events without end, and no network document');
+          continue;
+        }
+        meaningless = 0;
+        backoff = FIRST_BACKOFF_MILLISECONDS;
         const parsed = parameters.safeParse(parseJSON(event.data));
         if (!parsed.success)
-          throw new GatewayUnreachable('the gateway sent an event that is no network document');
+          throw new MeaninglessAnswer('the gateway sent an event that is no network document');
         // The reader may take its time; that is no silence of the gateway.
         silence.pause();
         yield parsed.data.networkDocument;
@@ -65,7 +74,11 @@ export async function* watchParameters(
     } catch (error) {
       if (signal.aborted) return;
       if (!(isTemporary(error) || !isAnswer(error))) throw error;
-      options.onInterruption?.(error);
+      options.onInterruption?.(
+        error instanceof RangeError
+          ? new MeaninglessAnswer(`the gateway sent ${error.message}`, { cause: error })
+          : error,
+      );
     } finally {
       silence[Symbol.dispose]();
     }
