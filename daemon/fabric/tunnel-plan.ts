@@ -23,6 +23,8 @@ export interface TunnelInput {
   provider: boolean;
   /** Of the RemoteCluster: whose control plane is reached through the tunnel, and where its tunnel ends. */
   remote: Pick<RemoteCluster['spec'], 'controlPlane' | 'answersInBand' | 'tunnelEndpoints'>;
+  /** A peering is still to come, one way or the other. */
+  opening?: boolean;
   /** Empty while the pre-shared key cannot be derived. */
   presharedKeyRevision: string;
 }
@@ -39,7 +41,7 @@ const slotLimit = 16;
 
 /** Pure. Problems are sentences for a person; a spec may come with some. */
 export function planTunnel(input: TunnelInput): TunnelDecision {
-  const { local, document, present, remoteCluster } = input;
+  const { local, document, present, remoteCluster, opening = false } = input;
   const problems = validateDeclaredRanges(document);
   if (problems.length > 0) return { spec: undefined, problems };
 
@@ -68,8 +70,9 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       consumer: input.consumer,
       provider: input.provider,
       ...(local.spec.dataPath === 'Open' && { open: true }),
-      ...(input.remote.controlPlane === 'InBand' && { asksInBand: true }),
-      ...(input.remote.answersInBand === true && { answersInBand: true }),
+      // A way that no peering needs any more is closed, also while one the other way lives on.
+      ...(input.remote.controlPlane === 'InBand' && (input.consumer || opening) && { asksInBand: true }),
+      ...(input.remote.answersInBand === true && (input.provider || opening) && { answersInBand: true }),
       remotePodCIDRs: podCIDRs,
       remoteExternalCIDR: externalCIDR,
       remoteSlots: slots,

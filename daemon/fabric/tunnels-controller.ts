@@ -191,6 +191,7 @@ async function reconcileTunnel(
     consumer,
     provider,
     remote: remote.spec,
+    opening: opening > 0,
     presharedKeyRevision: keyRevision(readLocalIdentity(world.clusterKey.list()[0]), remote),
   });
   problems.set(id, decision.problems);

@@ -217,14 +217,26 @@ test('status: the best of several gateways counts', () => {
 });
 
 test('whose control plane is reached through the tunnel is the RemoteCluster’s word', () => {
-  const specOf = (remote: TunnelInput['remote']) => planTunnel({ ...input, remote }).spec;
+  const specOf = (remote: TunnelInput['remote'], more: Partial<TunnelInput> = {}) =>
+    planTunnel({ ...input, remote, ...more }).spec;
   const beside = specOf({ controlPlane: 'OutOfBand' });
   assert.is(beside?.asksInBand, undefined);
   assert.is(beside?.answersInBand, undefined);
   assert.is(specOf({ controlPlane: 'InBand' })?.asksInBand, true);
-  const answering = specOf({ controlPlane: 'OutOfBand', answersInBand: true });
+  const answering = specOf({ controlPlane: 'OutOfBand', answersInBand: true }, { provider: true });
   assert.is(answering?.asksInBand, undefined);
   assert.is(answering?.answersInBand, true);
+  // Each way is open while a peering needs it, or one is to come.
+  const both = { controlPlane: 'InBand', answersInBand: true } as const;
+  for (const [more, asks, answers] of [
+    [{ consumer: true, provider: false }, true, undefined],
+    [{ consumer: false, provider: true }, undefined, true],
+    [{ consumer: false, provider: false, opening: true }, true, true],
+    [{ consumer: true, provider: false, opening: true }, true, true],
+  ] as const) {
+    const spec = specOf(both, more);
+    assert.equal([spec?.asksInBand, spec?.answersInBand], [asks, answers], JSON.stringify(more));
+  }
 });
 
 test('an endpoint that a person named comes before those that the remote declares', () => {
