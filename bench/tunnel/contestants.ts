@@ -24,15 +24,27 @@ export interface Contestant {
   run(command: string, parameters: readonly string[], seconds: number): Promise<string>;
   /** Both sides forget their session and key again when needed. */
   forget?(): Promise<void>;
+  /** Whom a stranger's handshakes reach, and what makes peers of them. Absent: it shakes no hands. */
+  handshakes?: Handshakes;
   close(): Promise<void>;
+}
+
+export interface Handshakes {
+  /** Of the far end, in base64, and where it listens. */
+  publicKey: string;
+  endpoint: { address: string; port: number };
+  addPeers(publicKeys: readonly string[]): Promise<void>;
+  removePeers(publicKeys: readonly string[]): Promise<void>;
 }
 
 const PORT = '51820';
 const FAR = '10.2.0.1';
 const program = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 
-/** `hawser tunnel` as anyone starts it. */
-const hawser: Implementation = (name) => ({ command: [process.execPath, program, 'tunnel', '-f', name] });
+/** `hawser tunnel` as the image starts it. */
+const hawser: Implementation = (name) => ({
+  command: [process.execPath, '--max-semi-space-size=1', program, 'tunnel', '-f', name],
+});
 
 async function serve(lab: Lab, address: string): Promise<ChildProcess> {
   const server = lab.spawnIn('b', 'iperf3', ['-s', '-B', address]);
@@ -88,9 +100,9 @@ async function device(name: string, implementation: Implementation): Promise<Con
           () => true,
           () => false,
         ),
-      20,
+      60,
     );
-    if (!up) throw new Error(`${name} didn't make its device within 20 s`);
+    if (!up) throw new Error(`${name} didn't make its device within 60 s`);
     const address = side === 'a' ? '10.1.0.1/16' : `${FAR}/16`;
     const route = side === 'a' ? '10.2.0.0/16' : '10.1.0.0/16';
     await run('wg', ['set', link, 'listen-port', PORT, 'private-key', file]);
@@ -106,11 +118,22 @@ async function device(name: string, implementation: Implementation): Promise<Con
       await run('wg', ['set', link, 'peer', other, ...endpoint, 'allowed-ips', '10.0.0.0/8']);
     }
   };
+  const far = sides.find(({ side }) => side === 'b');
+  const setPeers = async (publicKeys: readonly string[], change: readonly string[]): Promise<void> => {
+    const all = publicKeys.flatMap((publicKey) => ['peer', publicKey, ...change]);
+    await run('wg', ['set', far?.link ?? '', ...all]);
+  };
   await peers();
   await serve(lab, FAR);
   return {
     ...contestant(name, lab, FAR, pids),
     forget: peers,
+    handshakes: {
+      publicKey: far?.publicKey ?? '',
+      endpoint: { address: '192.0.2.2', port: Number(PORT) },
+      addPeers: (publicKeys) => setPeers(publicKeys, []),
+      removePeers: (publicKeys) => setPeers(publicKeys, ['remove']),
+    },
     close: async () => {
       for (const child of children) child.kill();
       await lab.close();

@@ -1,5 +1,5 @@
 /**
- * The tunnel's benchmark: `npm run bench:tunnel -- [--rounds 5] [--seconds 3] [--only a,b] [--figures tcp,udp,ping,cold]
+ * The tunnel's benchmark: `npm run bench:tunnel -- [--rounds 5] [--seconds 3] [--only a,b] [--figures tcp,udp,ping,cold,handshakes]
  * [--json FILE]`. Contestants take turns within a round, so that a busy moment of the machine hits all; medians, ranges and
  * ratios are said. Needs root, iperf3, wireguard-tools, busybox.
  */
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 
 import { measureAead } from '../../native/index.js';
 import { type Contestant, contestants } from './contestants.ts';
+import { handshakes } from './handshakes.ts';
 import { type Figures, coldStart, latency, packets, resident, stream } from './measure.ts';
 import { short, summarize, table } from './statistics.ts';
 
@@ -17,7 +18,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     only: { type: 'string' },
-    figures: { type: 'string', default: 'tcp,udp,ping,cold' },
+    figures: { type: 'string', default: 'tcp,udp,ping,cold,handshakes' },
     json: { type: 'string' },
   },
 });
@@ -40,6 +41,7 @@ const kinds: readonly [kind: string, measure: (contestant: Contestant) => Promis
   ['udp', (contestant) => packets(contestant, 64)],
   ['udp', (contestant) => packets(contestant, 1372)],
   ['ping', latency],
+  ['handshakes', handshakes],
 ];
 
 /** Contestant → figure → its value in each round. */

@@ -17,7 +17,7 @@ import { encodeKey } from './keys.ts';
 import type { PathMTUTimes } from './path-mtu.ts';
 import { erase } from './primitives.ts';
 import type { RandomBytes } from './primitives.ts';
-import { selfTest } from './self-test.ts';
+import { selfTest, warmUp } from './self-test.ts';
 import type { DeviceStatus } from './status.ts';
 
 /** At most so many events come of one `drain()`; that many means that more may wait. */
@@ -76,6 +76,7 @@ export class EngineShell {
       ...(options.threadPairs === undefined ? {} : { threadPairs: options.threadPairs }),
       onEvents: () => this.#guarded(() => this.#drain()),
     });
+    warmUp(random, () => this.#closed);
     if (!options.relay) this.#engine.apply({ switching: false });
     this.#port = this.#engine.port;
     this.#wantedPort = options.port;

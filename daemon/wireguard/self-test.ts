@@ -1,6 +1,7 @@
 /**
- * Whole handshakes between two throwaway devices in memory. Run once at start it proves that the cryptography works on this
- * machine before anything depends on it, and leaves the code compiled, so that the first real handshake isn't the slowest.
+ * Whole handshakes between two throwaway devices in memory. At start they prove that the cryptography works on this machine
+ * before anything depends on it; more of them, when there is nothing else to do, leave the code compiled, so that the first
+ * real handshake isn't the slowest.
  */
 import type { DeviceConfiguration } from './configuration.ts';
 import { Device } from './device.ts';
@@ -10,8 +11,13 @@ import { equal, publicKeyOf } from './primitives.ts';
 import type { RandomBytes } from './primitives.ts';
 
 const QUIET = { lastDataReceived: 0, lastDataSent: 0, lastReceived: 0, lastSent: 0 };
-/** Enough that the first real handshake takes about as long as the thousandth. */
-const ROUNDS = 16;
+/** What proves that it works: a first handshake, and one that renews it. */
+const PROOF_ROUNDS = 2;
+/** Turns of the loop and handshakes in each, after which the next one takes about as long as the thousandth. */
+const WARM_TURNS = 50;
+const WARM_ROUNDS = 4;
+/** Milliseconds between two turns. */
+const WARM_PAUSE = 5;
 /** Between rounds, on the simulated clock: more than any limit on how often a peer may call. Milliseconds. */
 const ROUND_INTERVAL = 10_000;
 
@@ -46,13 +52,24 @@ function keypairIn(effects: readonly DeviceEffect[]) {
   throw new Error('the self-test of the handshake failed: no session came about');
 }
 
-/** Throws when a handshake doesn't work, or the two sides come to different keys. Takes some tens of milliseconds. */
-export function selfTest(random: RandomBytes): void {
+/** Practises handshakes for about half a second beside everything else, or until `ended()`. */
+export function warmUp(random: RandomBytes, ended: () => boolean): void {
+  let turns = 0;
+  const turn = (): void => {
+    if (ended()) return;
+    selfTest(random, WARM_ROUNDS);
+    if (++turns < WARM_TURNS) setTimeout(turn, WARM_PAUSE).unref();
+  };
+  setTimeout(turn, WARM_PAUSE).unref();
+}
+
+/** Throws when a handshake doesn't work, or the two sides come to different keys. */
+export function selfTest(random: RandomBytes, rounds = PROOF_ROUNDS): void {
   const keys = [random(32), random(32)] as const;
   const initiator = deviceOf(keys[0], keys[1], random);
   const responder = deviceOf(keys[1], keys[0], random);
   const address = { source: '192.0.2.1:1', destination: '192.0.2.2', backlog: 0 };
-  for (let round = 1; round <= ROUNDS; round++) {
+  for (let round = 1; round <= rounds; round++) {
     const now: Moment = { monotonic: round * ROUND_INTERVAL, wall: round * ROUND_INTERVAL };
     const initiation = messageIn(initiator.handle({ type: 'handshake-wanted', peer: 0 }, now));
     const answered = responder.handle({ type: 'handshake', ...address, bytes: initiation }, now);

@@ -1,35 +1,45 @@
 /**
  * Fuzzing: `npm run fuzz -- --minutes N [NAME …]` builds the libFuzzer harnesses of `test/fuzz/native` and runs each for
- * its share of the time on a copy of its corpus. `--keep` brings back into the corpus what reached something new.
+ * its share of the time on a copy of its corpus. `--keep` brings back into the corpus what reached something new. What
+ * parses foreign bytes in TypeScript has its harnesses in `test/fuzz/script`, guided by the coverage that V8 counts.
  */
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build, fuzzVariant } from '../../native/build.ts';
+import type { RunnerReport } from './script/runner.ts';
 
 const directory = fileURLToPath(new URL('native/', import.meta.url));
+const scripts = fileURLToPath(new URL('script/', import.meta.url));
 
 export interface FuzzResult {
   name: string;
   /** Nothing was found. */
   clean: boolean;
   executions: number;
-  /** Edges of the code that were reached. */
+  /** Edges of the code that were reached; of TypeScript: blocks. */
   coverage: number;
   output: string;
 }
 
-export const harnesses: readonly string[] = readdirSync(directory)
-  .filter((name) => name.endsWith('_fuzz.cc'))
-  .map((name) => name.replace('_fuzz.cc', ''))
-  .toSorted();
+function namesIn(folder: string, ending: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(ending))
+    .map((name) => name.slice(0, -ending.length))
+    .toSorted();
+}
+
+export const nativeHarnesses: readonly string[] = namesIn(directory, '_fuzz.cc');
+export const scriptHarnesses: readonly string[] = namesIn(scripts, '_fuzz.ts');
+const harnesses: readonly string[] = [...nativeHarnesses, ...scriptHarnesses];
 
 export interface FuzzOptions {
   seconds: number;
-  /** A planted bug to wake, see native/src/plant.h. */
+  /** A planted bug to wake, see native/src/plant.h and script/plant.ts. */
   plantedBug?: number;
   /** Adds what reached something new to the corpus. */
   keep?: boolean;
@@ -37,6 +47,7 @@ export interface FuzzOptions {
 
 /** Builds and runs one harness; rejects when it can't be built. */
 export async function fuzz(name: string, options: FuzzOptions): Promise<FuzzResult> {
+  if (scriptHarnesses.includes(name)) return fuzzScript(name, options);
   const program = await build(fuzzVariant(`${name}_fuzz`, join(directory, `${name}_fuzz.cc`)));
   const corpus = join(directory, 'corpus', name);
   const work = mkdtempSync(join(tmpdir(), `hawser-fuzz-${name}-`));
@@ -74,6 +85,26 @@ export async function fuzz(name: string, options: FuzzOptions): Promise<FuzzResu
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+async function fuzzScript(name: string, options: FuzzOptions): Promise<FuzzResult> {
+  // Another seed each time; it is said with what was found, which is said whole.
+  const seed = randomInt(2 ** 31);
+  const parameters = [join(scripts, 'runner.ts'), name, String(options.seconds), String(seed)];
+  const { code, output } = await run(process.execPath, parameters, scripts, {
+    ...process.env,
+    HAWSER_PLANT_BUG: String(options.plantedBug ?? 0),
+  });
+  const line = output.split('\n').find((text) => text.startsWith('{'));
+  const report = line === undefined ? undefined : (JSON.parse(line) as RunnerReport);
+  const { finding } = report ?? {};
+  return {
+    name,
+    clean: code === 0 && report !== undefined,
+    executions: report?.executions ?? 0,
+    coverage: report?.coverage ?? 0,
+    output: finding === undefined ? output : `${finding.error}\ninput ${finding.input}, seed ${seed}`,
+  };
 }
 
 function run(

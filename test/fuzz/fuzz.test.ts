@@ -1,0 +1,64 @@
+/** A minute of fuzzing each, and proof that the harnesses would see a bug: each planted one is found. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { fuzz, nativeHarnesses, scriptHarnesses } from './main.ts';
+import type { FuzzResult } from './main.ts';
+
+/** Each harness's share; what the project asks of itself is a minute. */
+const SECONDS = Number(process.env['HAWSER_FUZZ_SECONDS'] ?? 60);
+
+/** It ends when it finds the bug, which takes some seconds; a busy machine gets more. */
+const PLANTED_SECONDS = 60;
+
+const PLANTED: readonly [bug: number, harness: string][] = [
+  [1, 'translate'],
+  [2, 'translate'],
+  [3, 'translate'],
+  [4, 'split'],
+  [5, 'split'],
+  [6, 'transport'],
+  [7, 'transport'],
+  [8, 'merge'],
+  [9, 'handshake'],
+  [10, 'handshake'],
+  [11, 'uapi'],
+  [12, 'uapi'],
+];
+
+function report(result: FuzzResult): void {
+  assert.ok(result.clean, result.output);
+  assert.ok(result.executions > 0, 'it ran');
+  console.log(`${result.name}: ${result.executions} executions, ${result.coverage} edges`);
+}
+
+/** TypeScript needs no compiler and one processor: its harnesses take their minutes beside the others. */
+const beside = new Map<string, Promise<FuzzResult>>();
+test.before(() => {
+  let last: Promise<unknown> = Promise.resolve();
+  for (const name of scriptHarnesses) {
+    const result = last.then(() => fuzz(name, { seconds: SECONDS }));
+    // Whoever waits for it hears of a failure.
+    last = result.catch(() => undefined);
+    beside.set(name, result);
+  }
+});
+
+for (const name of nativeHarnesses)
+  test(`${name} finds nothing`, async () => report(await fuzz(name, { seconds: SECONDS })));
+
+for (const name of scriptHarnesses)
+  test(`${name} finds nothing`, async () => {
+    const result = await beside.get(name);
+    assert.ok(result);
+    report(result);
+  });
+
+for (const [bug, harness] of PLANTED)
+  test(`${harness} finds planted bug ${bug}`, async () => {
+    const begun = Date.now();
+    const result = await fuzz(harness, { seconds: PLANTED_SECONDS, plantedBug: bug });
+    assert.not.ok(result.clean, `bug ${bug} was not found in ${result.executions} executions`);
+    console.log(`bug ${bug} found after ${Date.now() - begun} ms`);
+  });
+
+test.run();
