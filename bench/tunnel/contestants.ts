@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import type { PeerConfiguration } from '../../native/index.js';
 import { type Implementation } from '../../test/interop/bed.ts';
 import { boringTun, wireguardGo } from '../../test/interop/peers.ts';
+import { FLOOD_PORT, udpFlood } from './udp-flood.ts';
 import { Lab, connect, eventually, run } from '../../test/native/lab.ts';
 
 export interface Contestant {
@@ -47,6 +48,7 @@ const hawser: Implementation = (name) => ({
 });
 
 async function serve(lab: Lab, address: string): Promise<ChildProcess> {
+  lab.spawnIn('b', await udpFlood(), ['receive', address, FLOOD_PORT]);
   const server = lab.spawnIn('b', 'iperf3', ['-s', '-B', address]);
   await eventually(async () => (await lab.in('b', 'ss', ['-ltn'])).includes(':5201'));
   return server;

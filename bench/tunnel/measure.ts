@@ -1,7 +1,8 @@
-/** What is measured, by iperf3 and ping from one namespace to another. */
+/** What is measured, by iperf3, ping and a sender of packets from one namespace to another. */
 import { readFile } from 'node:fs/promises';
 
 import type { Contestant } from './contestants.ts';
+import { FLOOD_PORT, udpFlood } from './udp-flood.ts';
 import { quantile } from './statistics.ts';
 
 /** Clock ticks a second that the kernel counts processor time in (USER_HZ, the same on every Linux of today). */
@@ -34,7 +35,6 @@ interface IperfResult {
   end?: {
     sum_received?: { bits_per_second: number; bytes: number };
     sum_received_bidir_reverse?: { bits_per_second: number; bytes: number };
-    sum?: { packets: number; lost_percent: number; seconds: number };
   };
 }
 
@@ -81,31 +81,34 @@ export async function stream(
   };
 }
 
+interface Flood {
+  sent: number;
+  lost: number;
+  seconds: number;
+}
+
+async function flood(contestant: Contestant, size: number, rate: number): Promise<Flood> {
+  const program = await udpFlood();
+  const parameters = ['send', contestant.address, FLOOD_PORT, String(size), String(Math.round(rate)), '600'];
+  const output = await contestant.run(program, parameters, 30);
+  const [sent = 0, received = 0, seconds = 1] = output.trim().split(' ').map(Number);
+  return { sent, lost: sent === 0 ? 1 : Math.max(0, 1 - received / sent), seconds };
+}
+
 /**
  * Most packets a second that arrive with less than 0.5 % lost. What arrives when more is sent than anyone can take says where
  * to look; then by halving.
  */
 export async function packets(contestant: Contestant, size: number): Promise<Figures> {
-  const lossAt = async (rate: number): Promise<{ lost: number; rate: number }> => {
-    const { end } = await iperf(
-      contestant,
-      ['-u', '-l', String(size), '-b', String(rate * size * 8), '-w', '2M'],
-      1,
-    );
-    const sum = end?.sum;
-    return { lost: sum?.lost_percent ?? 100, rate: (sum?.packets ?? 0) / (sum?.seconds ?? 1) };
-  };
-  const flood = await lossAt(640_000);
-  const arrived = flood.rate * (1 - flood.lost / 100);
-  let [low, high, best] = [arrived * 0.25, Math.min(arrived * 1.25, flood.rate), 0];
-  for (let step = 0; step < 4; step++) {
-    const rate = Math.round((low + high) / 2);
-    const { lost, rate: reached } = await lossAt(rate);
-    if (lost < 0.5) {
-      best = Math.max(best, reached);
+  const most = await flood(contestant, size, 1_500_000);
+  const arrived = (most.sent * (1 - most.lost)) / most.seconds;
+  let [low, high, best] = [arrived * 0.2, Math.min(arrived * 1.2, most.sent / most.seconds), 0];
+  for (let step = 0; step < 6; step++) {
+    const rate = (low + high) / 2;
+    const { sent, lost, seconds } = await flood(contestant, size, rate);
+    if (lost < 0.005) {
+      best = Math.max(best, sent / seconds);
       low = rate;
-      // The sender itself can't do more.
-      if (reached < rate * 0.95) break;
     } else high = rate;
   }
   return { [`UDP ${size} packets/s`]: best };

@@ -3,8 +3,8 @@ import * as assert from 'uvu/assert';
 
 import { inner, other, ours, outer, withBed } from './bed.ts';
 import type { Implementation } from './bed.ts';
-import { boringTun } from './peers.ts';
-import { matrix, pair, assertNoneLost, throughRenewals } from './scenarios.ts';
+import { boringTun, hurriedBoringTun } from './peers.ts';
+import { assertNoneLost, hardships, matrix, pair, throughRenewals } from './scenarios.ts';
 
 const test = suite('BoringTun');
 
@@ -24,6 +24,33 @@ test(
     const { renewals, lost, packets } = await throughRenewals(bed, 'left', tunnels.left, tunnels.right);
     assert.ok(renewals >= 4, `${renewals} renewals`);
     assertNoneLost(lost, packets);
+  }),
+);
+
+test(
+  'four and more renewals that theirs begins (its clock runs ahead): no packet is lost',
+  withBed(async (bed) => {
+    const tunnels = await pair(bed, { initiator: 'right', right: await hurriedBoringTun() });
+    const { renewals, lost, packets } = await throughRenewals(bed, 'right', tunnels.left, tunnels.right, 30);
+    assert.ok(renewals >= 4, `${renewals} renewals`);
+    assertNoneLost(lost, packets);
+  }),
+);
+
+hardships(test, () => theirs);
+
+test(
+  'roaming: theirs changes its address and port',
+  withBed(async (bed) => {
+    const { left, right } = await pair(bed, { initiator: 'left', right: theirs });
+    assert.is(await bed.ping('left', inner.right.four), 1);
+    await right.wg('set', 'listen-port', '40404');
+    await bed.in('right', 'ip', 'addr', 'add', '192.0.2.102/24', 'dev', 'wan');
+    await bed.in('right', 'ip', 'addr', 'del', '192.0.2.2/24', 'dev', 'wan');
+    await bed.in('right', 'ip', 'addr', 'replace', '192.0.2.102/24', 'dev', 'wan');
+    assert.is(await bed.ping('right', inner.left.four, { count: 2 }), 2);
+    assert.is(await left.ofPeer('endpoints'), '192.0.2.102:40404');
+    assert.is(await bed.ping('left', inner.right.four, { count: 2 }), 2);
   }),
 );
 

@@ -1,4 +1,5 @@
 /** Other people's WireGuard programs, as peers. */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -33,6 +34,27 @@ export async function boringTun(): Promise<Implementation> {
   return (name) => ({
     command: [program, '--foreground', '--disable-drop-privileges', '--verbosity', 'info', name],
   });
+}
+
+/** How much faster time passes for the hurried BoringTun: its 120 s are 6. */
+const HURRY = 20;
+
+/** The same program with a monotonic clock that runs ahead, so that many renewals which it begins fit into a test. */
+export async function hurriedBoringTun(): Promise<Implementation> {
+  const plain = await boringTun();
+  const source = join(import.meta.dirname, 'hurry.c');
+  const mark = createHash('sha256')
+    .update(await readFile(source))
+    .digest('hex')
+    .slice(0, 16);
+  const library = join(cacheDirectory(), 'programs', `hurry-${mark}.so`);
+  if (!existsSync(library)) {
+    await mkdir(join(cacheDirectory(), 'programs'), { recursive: true });
+    const unfinished = `${library}.${process.pid}`;
+    await run([process.env['CC'] ?? 'gcc', '-shared', '-fPIC', '-O2', '-o', unfinished, source]);
+    await rename(unfinished, library);
+  }
+  return (name) => ({ ...plain(name), env: { LD_PRELOAD: library, HURRY: String(HURRY) } });
 }
 
 /** What REKEY_AFTER_TIME is in the hurried wireguard-go, seconds. */

@@ -85,7 +85,7 @@ export function assertNoneLost(lost: number, packets: number): void {
 }
 
 /** Sends 1 Mb/s for a while, and says what came of it and how often the handshake was renewed on the left. */
-export async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right: Tunnel) {
+export async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right: Tunnel, seconds = 24) {
   assert.is(await bed.ping(from, inner[other(from)].four), 1);
   const times = new Set<number>();
   const done = new AbortController();
@@ -95,7 +95,7 @@ export async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right:
       await sleep(400);
     }
   })();
-  const report = await bed.iperf(from, '-u', '-b', '1M', '-l', '200', '-t', '24');
+  const report = await bed.iperf(from, '-u', '-b', '1M', '-l', '200', '-t', `${seconds}`);
   done.abort();
   await watching;
   const difference = Math.abs((await left.latestHandshake()) - (await right.latestHandshake()));
@@ -105,4 +105,55 @@ export async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right:
     packets: report.end.sum?.packets ?? 0,
     difference,
   };
+}
+
+/** Datagrams that are lost, come twice, come late. */
+export function hardships(test: Test, theirs: () => Implementation): void {
+  test(
+    '2 % of the datagrams lost at random: the session comes about and TCP gets through',
+    withBed(async (bed) => {
+      for (const side of ['left', 'right'] as const)
+        await run([...bed.inside(side), 'nft', '-f', '-'], {
+          input:
+            'table inet lossy { chain in { type filter hook input priority 0; iifname "wan" meta l4proto udp numgen random mod 100 < 2 drop\n}\n}\n',
+        });
+      await pair(bed, {
+        initiator: 'left',
+        left: ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 }),
+        right: theirs(),
+      });
+      assert.ok((await bed.ping('left', inner.right.four, { count: 3 })) >= 1);
+      const report = await bed.iperf('left', '-t', '8');
+      assert.ok((report.end.sum_received?.bytes ?? 0) > 1_000_000, JSON.stringify(report.end.sum_received));
+    }),
+  );
+
+  test(
+    'loss, duplicates and reordering at once: nothing is delivered twice, nor is a handshake upset',
+    withBed(async (bed) => {
+      const relay = bed.spawn('right', [
+        process.execPath,
+        new URL('relay.ts', import.meta.url).pathname,
+        '7000',
+        '192.0.2.2',
+        '51821',
+        '1',
+        '0.02',
+        '0.1',
+        '0.1',
+      ]);
+      await new Promise((resolve) => relay.stdout?.once('data', resolve));
+      const left = await bed.start('left', ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 }));
+      const right = await bed.start('right', theirs());
+      await bed.configure(right);
+      await bed.configure(left, { endpoint: '192.0.2.2:7000' });
+      assert.ok((await bed.ping('left', inner.right.four, { count: 3 })) >= 1);
+      const report = await bed.iperf('left', '-u', '-b', '1M', '-l', '200', '-t', '12');
+      const { packets = 0, lost_packets: lost = 0 } = report.end.sum ?? {};
+      assert.ok(lost >= 0 && lost < packets * 0.06, `${lost} of ${packets} lost`);
+      const back = await bed.iperf('right', '-u', '-b', '1M', '-l', '200', '-t', '4');
+      const { packets: backPackets = 0, lost_packets: backLost = 0 } = back.end.sum ?? {};
+      assert.ok(backLost < backPackets * 0.06, `${backLost} of ${backPackets} lost on the way back`);
+    }),
+  );
 }

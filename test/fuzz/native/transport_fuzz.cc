@@ -101,6 +101,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Endpoint source = world.snapshot->peer(0)->peer->endpoint.load();
   // The session stays young, however long the fuzzer runs.
   world.sessions[0]->createdAt = world.sessions[1]->createdAt = engineNow();
+  // A question of ours is open, which one answer ends.
+  world.snapshot->peer(0)->peer->pathProbe = uint64_t{7} << 32 | 64;
   world.worker->tick();
   if ((mode & 1) == 0) {
     Bytes datagram = input.rest();
@@ -132,6 +134,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   std::vector<Event> events;
   world.core.events.drain(events, 64);
+  CHECK(std::count_if(events.begin(), events.end(),
+                      [](const Event& event) { return event.type == EventType::PROBE_ANSWERED; }) ==
+        (world.snapshot->peer(0)->peer->pathProbe == 0 ? 1 : 0));
   for (uint32_t id = 0; id < 3; id++) world.core.staging->drop(*world.snapshot->peer(id)->peer);
   return 0;
 }
