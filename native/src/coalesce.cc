@@ -133,8 +133,8 @@ VirtioHeader finishMerge(Merge& merge) {
   return virtio;
 }
 
-TunWriter::TunWriter(int descriptor, const TunFeatures& features)
-    : descriptor_(descriptor),
+TunWriter::TunWriter(std::vector<int> queues, const TunFeatures& features)
+    : queues_(std::move(queues)),
       virtio_(features.virtioHeader),
       tcp_(features.tcpSegmentation),
       udp_(features.udpSegmentation),
@@ -142,7 +142,7 @@ TunWriter::TunWriter(int descriptor, const TunFeatures& features)
 
 void TunWriter::add(uint8_t* packet, const PacketInfo& info, const CounterRow& counters) {
   const bool mergeable = info.protocol == PROTOCOL_TCP ? tcp_ : info.protocol == PROTOCOL_UDP;
-  if (!mergeable) return write(packet, info.length, counters);
+  if (!mergeable) return writeTo(queueOf(packet, info), packet, info.length, counters);
   unsigned at = 0;
   while (at < open_ && !sameFlow(merges_[at], packet, info)) at++;
   if (at < open_) {
@@ -154,25 +154,39 @@ void TunWriter::add(uint8_t* packet, const PacketInfo& info, const CounterRow& c
       return;
     }
     if (at != --open_) std::swap(merges_[at], merges_[open_]);
-    return write(packet, info.length, counters);
+    return writeTo(queueOf(packet, info), packet, info.length, counters);
   }
   if (open_ == FLOWS) flush();
-  if (!beginMerge(merges_[open_], packet, info, udp_)) return write(packet, info.length, counters);
+  if (!beginMerge(merges_[open_], packet, info, udp_))
+    return writeTo(queueOf(packet, info), packet, info.length, counters);
   merges_[open_++].counters = counters;
 }
 
+/**
+ * The kernel gives a flow's packets to the queue that the other direction was last written to. What all comes from one peer by
+ * one thread is spread out here, so that what goes to that peer isn't all one thread's.
+ */
+int TunWriter::queueOf(const uint8_t* packet, const PacketInfo& info) const {
+  return queues_.size() == 1 ? queues_[0] : queues_[flowHash(packet, info) % queues_.size()];
+}
+
 void TunWriter::write(uint8_t* packet, size_t length, const CounterRow& counters) {
+  writeTo(queues_[0], packet, length, counters);
+}
+
+void TunWriter::writeTo(int queue, uint8_t* packet, size_t length, const CounterRow& counters) {
   VirtioHeader virtio{};
   iovec vectors[2] = {{&virtio, sizeof virtio}, {packet, length}};
-  const ssize_t written = virtio_ ? writev(descriptor_, vectors, 2) : ::write(descriptor_, packet, length);
+  const ssize_t written = virtio_ ? writev(queue, vectors, 2) : ::write(queue, packet, length);
   if (written < 0) counters.drop(Drop::TUN_WRITE_FAILED);
 }
 
 void TunWriter::writeMerge(Merge& merge) {
-  if (!virtio_) return write(merge.first, merge.info.length, merge.counters);
+  const int queue = queueOf(merge.first, merge.info);
+  if (!virtio_) return writeTo(queue, merge.first, merge.info.length, merge.counters);
   VirtioHeader virtio = finishMerge(merge);
   merge.vectors[0] = {&virtio, sizeof virtio};
-  if (writev(descriptor_, merge.vectors, static_cast<int>(merge.parts + 1)) >= 0) return;
+  if (writev(queue, merge.vectors, static_cast<int>(merge.parts + 1)) >= 0) return;
   merge.counters.drop(Drop::TUN_WRITE_FAILED, merge.parts);
   // A kernel that refuses the form: not again.
   if (errno == EINVAL && merge.info.protocol == PROTOCOL_UDP && merge.parts > 1) udp_ = false;

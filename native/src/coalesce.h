@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <memory>
+#include <vector>
 
 #include "counters.h"
 #include "segment.h"
@@ -40,7 +41,8 @@ VirtioHeader finishMerge(Merge& merge);
 
 class TunWriter {
  public:
-  TunWriter(int descriptor, const TunFeatures& features);
+  /** One descriptor for each queue of the device. */
+  TunWriter(std::vector<int> queues, const TunFeatures& features);
   TunWriter(const TunWriter&) = delete;
 
   /** Writes a packet now or at the next flush; until then its bytes must stay. Failures are counted to `counters`. */
@@ -53,8 +55,10 @@ class TunWriter {
   static constexpr unsigned FLOWS = 8;
 
   void writeMerge(Merge& merge);
+  void writeTo(int queue, uint8_t* packet, size_t length, const CounterRow& counters);
+  int queueOf(const uint8_t* packet, const PacketInfo& info) const;
 
-  const int descriptor_;
+  const std::vector<int> queues_;
   const bool virtio_;
   const bool tcp_;
   bool udp_;

@@ -35,6 +35,11 @@ class Tun {
   unsigned mtu() const { return mtu_; }
   unsigned queues() const { return static_cast<unsigned>(queues_.size()); }
   int descriptor(unsigned queue) const { return queues_[queue].get(); }
+  std::vector<int> descriptors() const {
+    std::vector<int> all;
+    for (const Descriptor& queue : queues_) all.push_back(queue.get());
+    return all;
+  }
   /** Asks the kernel for the device's MTU again; what it was when that can't be known. */
   unsigned readMtu();
   void close() { queues_.clear(); }

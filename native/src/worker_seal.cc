@@ -32,7 +32,7 @@ Worker::Worker(Core& core, const AeadLibrary& aead, unsigned pair, int stop)
       aead_(aead.make()),
       mac1_(Mac1::make()),
       batch_(core.sockets[pair], core.udp, stop),
-      writer_(core.tun.descriptor(pair), core.tun.features()),
+      writer_(core.tun.descriptors(), core.tun.features()),
       scratch_(new uint8_t[65536]),
       fragment_(new uint8_t[65536]) {}
 

@@ -1,4 +1,5 @@
 /** The engine between real network namespaces: what passes, what doesn't, and what is counted and told. */
+import { readFile, readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -32,10 +33,12 @@ async function start(
     peerOfA?: Partial<PeerConfiguration>;
     peerOfB?: Partial<PeerConfiguration>;
     rangeOfB?: string;
+    threadPairs?: number;
   } = {},
 ): Promise<void> {
-  await a.start({ tun, port: 51820 });
-  await b.start({ tun, port: 51820 });
+  const { threadPairs = 1 } = more;
+  await a.start({ tun, port: 51820, threadPairs });
+  await b.start({ tun, port: 51820, threadPairs });
   await lab.in('a', 'ip', ['addr', 'add', '10.1.0.1/16', 'dev', tun.name]);
   await lab.in('a', 'ip', ['addr', 'add', 'fd00:1::1/64', 'dev', tun.name, 'nodad']);
   await lab.in('a', 'ip', ['route', 'add', '10.2.0.0/16', 'dev', tun.name]);
@@ -320,6 +323,43 @@ test('runs in a worker thread, and goes with it', async ({ lab }) => {
   const program = fileURLToPath(new URL('engine-worker.ts', import.meta.url));
   const output = await lab.in('a', process.execPath, [program]);
   assert.is(output, 'true true false 0\n'.repeat(3));
+});
+
+/** Of each thread that reads the TUN device: how often it went to sleep, as it does after each batch of packets. */
+async function sleepsOfTunThreads(pid: number): Promise<number[]> {
+  const sleeps: number[] = [];
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const status = await readFile(`/proc/${pid}/task/${thread}/status`, 'utf8');
+    if (!/^Name:\s+hawser-tun-/m.test(status)) continue;
+    sleeps.push(Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)?.[1] ?? 0));
+  }
+  return sleeps;
+}
+
+test('shares flows out to several pairs of threads, and keeps the order within each', async (context) => {
+  const { lab, a } = context;
+  await start(context, { threadPairs: 3 });
+  await both(context);
+  const server = lab.spawnIn('b', 'iperf3', ['-s', '-1']);
+  assert.ok(await eventually(async () => (await lab.in('b', 'ss', ['-ltn'])).includes(':5201')));
+  const before = await sleepsOfTunThreads(a.pid);
+  assert.is(before.length, 3);
+  const parameters = ['-c', '10.2.0.1', '-J', '-u', '-P', '12', '-l', '400', '-b', '2M', '-t', '3'];
+  const { end } = JSON.parse(await lab.in('a', 'iperf3', parameters, 60)) as {
+    end: { streams: { udp: { packets: number; out_of_order: number } }[] };
+  };
+  server.kill();
+  const after = await sleepsOfTunThreads(a.pid);
+  const busy = after.filter((count, index) => count - (before[index] ?? 0) > 50);
+  assert.ok(
+    busy.length >= 2,
+    `threads that worked: ${after.map((count, index) => count - (before[index] ?? 0))}`,
+  );
+  const packets = end.streams.reduce((sum, { udp }) => sum + udp.packets, 0);
+  const late = end.streams.reduce((sum, { udp }) => sum + udp.out_of_order, 0);
+  // The kernel may move a thread to another processor between two sends; a flow that several threads took turns in
+  // would be out of order all the time.
+  assert.ok(packets > 1_000 && late <= packets / 100, `${late} of ${packets} out of order`);
 });
 
 test('uses no processor while nothing happens', async (context) => {
