@@ -1,0 +1,203 @@
+/** A ping and a TCP stream between two pods that go on while things change: how much was lost, and whether the stream lives. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Bed, BedCluster } from '../testbed/index.ts';
+import { sleep } from '../testbed/run.ts';
+
+/** A server that says everything back to whoever connects, for as long as they like. */
+export function echoServer(name: string, nodeSelector: Record<string, string>, image: string): object {
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: { app: name } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          nodeSelector,
+          containers: [
+            {
+              name: 'echo',
+              image,
+              imagePullPolicy: 'IfNotPresent',
+              command: ['/bin/busybox', 'nc', '-ll', '-p', String(echoPort), '-e', '/bin/busybox', 'cat'],
+              readinessProbe: { tcpSocket: { port: echoPort }, periodSeconds: 1 },
+              resources: {
+                requests: { cpu: '100m', memory: '16Mi' },
+                limits: { cpu: '200m', memory: '64Mi' },
+              },
+            },
+          ],
+        },
+      },
+    },
+  };
+}
+
+const echoPort = 9000;
+const intervalMilliseconds = 50;
+
+export interface TrafficEnds {
+  bed: Bed;
+  cluster: BedCluster;
+  namespace: string;
+  /** The pod that asks. */
+  from: string;
+  /** Address that answers, as the asking cluster knows it. */
+  to: string;
+}
+
+/** Sequence numbers of answers in the order in which they came, with the time. */
+interface Answer {
+  sequence: number;
+  at: number;
+}
+
+export class PassingTraffic {
+  readonly #children: ChildProcess[] = [];
+  readonly #pings: Answer[] = [];
+  readonly #echoes: Answer[] = [];
+  readonly #ends: TrafficEnds;
+  #said = 0;
+  #ended: string | undefined;
+  #talking: NodeJS.Timeout | undefined;
+
+  constructor(ends: TrafficEnds) {
+    this.#ends = ends;
+  }
+
+  /** Begins; resolves when both have had an answer. */
+  async begin(): Promise<void> {
+    const { to } = this.#ends;
+    const seconds = String(intervalMilliseconds / 1000);
+    const ping = this.#inPod(['ping', '-i', seconds, to]);
+    onLines(ping, (line) => {
+      const sequence = /seq=(\d+)/.exec(line)?.[1];
+      if (sequence !== undefined) this.#pings.push({ sequence: Number(sequence), at: performance.now() });
+    });
+    this.#connect();
+    await this.#until(
+      'a first answer to ping and stream',
+      30,
+      () => this.#pings.length > 0 && this.streamLives(),
+    );
+  }
+
+  /** Another stream, after one that had to break. */
+  async again(): Promise<void> {
+    this.#ended = 'being replaced';
+    clearInterval(this.#talking);
+    this.#children.pop()?.kill('SIGKILL');
+    this.#echoes.length = 0;
+    this.#said = 0;
+    this.#connect();
+    await this.#until('the stream to begin again', 30, () => this.streamLives());
+  }
+
+  #connect(): void {
+    const { to } = this.#ends;
+    const stream = this.#inPod(['nc', to, String(echoPort)]);
+    this.#ended = undefined;
+    stream.once('exit', (code) => {
+      if (this.#children.includes(stream)) this.#ended ??= `its client ended with ${code}`;
+    });
+    stream.stdin?.on('error', () => undefined);
+    onLines(stream, (line) => this.#echoes.push({ sequence: Number(line), at: performance.now() }));
+    this.#talking = setInterval(() => {
+      // What is not answered is kept by TCP; more than a second's worth need not be.
+      if (this.#said - (this.#echoes.at(-1)?.sequence ?? 0) < 40) stream.stdin?.write(`${++this.#said}\n`);
+    }, intervalMilliseconds);
+  }
+
+  /** Why the stream is over; undefined while it is not. */
+  get streamEnded(): string | undefined {
+    return this.#ended;
+  }
+
+  /** Whether the stream has had an answer since `since` and is not over. */
+  streamLives(since = 0): boolean {
+    const last = this.#echoes.at(-1);
+    return this.#ended === undefined && last !== undefined && last.at >= since;
+  }
+
+  /** Waits until both are answered again that were sent after now. */
+  async passes(seconds: number, withStream: boolean): Promise<void> {
+    const now = performance.now();
+    await this.#until(
+      'an answer to a ping',
+      seconds,
+      () => (this.#pings.at(-1)?.at ?? 0) > now + 2 * intervalMilliseconds,
+    );
+    if (!withStream) return;
+    const said = this.#said;
+    await this.#until(
+      `the stream to go on${this.#ended === undefined ? '' : ` (${this.#ended})`}`,
+      seconds,
+      () => {
+        if (this.#ended !== undefined) throw new Error(`the stream is over: ${this.#ended}`);
+        return (this.#echoes.at(-1)?.sequence ?? 0) > said;
+      },
+    );
+  }
+
+  /** Pings without an answer between two moments, and the time from the first until the answers were back. */
+  lost(from: number, until: number): { packets: number; milliseconds: number } {
+    const before = this.#pings.findLast(({ at }) => at <= from);
+    const after = this.#pings.find(({ at }) => at >= until) ?? this.#pings.at(-1);
+    if (before === undefined || after === undefined) return { packets: 0, milliseconds: 0 };
+    const answered = this.#pings.filter(
+      ({ sequence }) => sequence > before.sequence && sequence <= after.sequence,
+    );
+    const packets = after.sequence - before.sequence - answered.length;
+    let gap = 0;
+    let last = before;
+    for (const answer of answered) {
+      if (answer.sequence > last.sequence + 1) gap = Math.max(gap, answer.at - from);
+      last = answer;
+    }
+    return { packets, milliseconds: gap };
+  }
+
+  async end(): Promise<void> {
+    clearInterval(this.#talking);
+    for (const child of this.#children.splice(0)) child.kill('SIGKILL');
+    await sleep(50);
+  }
+
+  #inPod(command: readonly string[]): ChildProcess {
+    const { bed, cluster, namespace, from } = this.#ends;
+    const args = [
+      '--kubeconfig',
+      cluster.kubeconfig,
+      'exec',
+      '-i',
+      '-n',
+      namespace,
+      from,
+      '--',
+      '/bin/busybox',
+    ];
+    const child = spawn(bed.programs.kubectl, [...args, ...command], { stdio: ['pipe', 'pipe', 'ignore'] });
+    child.on('error', (error) => {
+      this.#ended ??= error.message;
+    });
+    this.#children.push(child);
+    return child;
+  }
+
+  async #until(what: string, seconds: number, check: () => boolean): Promise<void> {
+    for (const end = performance.now() + seconds * 1000; !check(); await sleep(20))
+      if (performance.now() > end) throw new Error(`waited ${seconds} s in vain for ${what}`);
+  }
+}
+
+function onLines(child: ChildProcess, take: (line: string) => void): void {
+  let rest = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') take(line);
+  });
+}

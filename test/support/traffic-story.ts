@@ -1,0 +1,44 @@
+/** Two peered clusters with an echo server on the virtual node, and traffic to it from a pod at home. */
+import { agnhostImage } from '../testbed/index.ts';
+import { hawser } from './installation.ts';
+import { echoServer, PassingTraffic } from './passing-traffic.ts';
+import { installedPair, peer, type Pair } from './peered.ts';
+import { apply, netexec, readyPods } from './workload.ts';
+
+export interface TrafficStory {
+  pair: Pair;
+  traffic: PassingTraffic;
+}
+
+/** Brings all of it up; `keep` is told of the pair as soon as there is one, so that it can be taken down after a failure. */
+export async function trafficStory(
+  name: string,
+  log: (line: string) => void,
+  keep: (pair: Pair) => void,
+): Promise<TrafficStory> {
+  const namespace = 'lasting';
+  const pair = await installedPair(name, log);
+  keep(pair);
+  await peer(pair, { grant: { cpu: '4', memory: '4Gi', pods: 20 } });
+  await pair.consumer.kubectl(['create', 'namespace', namespace]);
+  await hawser(pair.consumer, ['offload', 'namespace', namespace]);
+  await apply(
+    pair.consumer,
+    namespace,
+    echoServer('echo', { 'hawser.dev/virtual-node': 'true' }, agnhostImage),
+    netexec('asking', { nodeSelector: { 'kubernetes.io/hostname': pair.consumer.nodes[1]?.name ?? '' } }),
+  );
+  const [[echo], [asking]] = await Promise.all([
+    readyPods(pair.consumer, namespace, 'echo', 1, 120),
+    readyPods(pair.consumer, namespace, 'asking', 1, 120),
+  ]);
+  const traffic = new PassingTraffic({
+    bed: pair.bed,
+    cluster: pair.consumer,
+    namespace,
+    from: asking?.name ?? '',
+    to: echo?.ip ?? '',
+  });
+  await traffic.begin();
+  return { pair, traffic };
+}
