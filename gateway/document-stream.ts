@@ -77,8 +77,9 @@ export function documentStream(
     wake();
   };
   const onRemote = (object: RemoteCluster | undefined) => {
-    if (object === undefined || object.spec.publicKey !== publicKey)
-      end('The provider does not know this cluster any more.');
+    // A succession of its key: it connects again with the new one.
+    if (object !== undefined && object.spec.publicKey !== publicKey) state.over = true;
+    if (object === undefined) end('The provider does not know this cluster any more.');
     document = object?.status?.localDocument;
     wake();
   };

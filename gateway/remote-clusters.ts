@@ -3,6 +3,7 @@ import { remoteCluster, type RemoteCluster, type SignedDocument } from '../share
 import { apiVersion } from '../shared/api/meta.ts';
 import { Problem } from '../shared/errors.ts';
 import { labels } from '../shared/names.ts';
+import { followSuccessions } from '../shared/trust/key-succession.ts';
 import {
   NetworkDocumentError,
   openNetworkDocument,
@@ -59,15 +60,23 @@ export async function ensureRemoteCluster(
       const found = await kube.get<RemoteCluster>(resources.remoteClusters, consumer.clusterID, signal);
       if (found === undefined)
         return await kube.create(resources.remoteClusters, newRemoteCluster(consumer, facts), signal);
-      if (found.spec.publicKey !== consumer.publicKey) return undefined;
-      const spec = mergeFacts(found.spec, facts);
-      if (spec === found.spec) return found;
+      if (keyWith(found, facts.networkDocument) !== consumer.publicKey) return undefined;
+      const spec = mergeFacts(withKey(found.spec, consumer.publicKey), facts);
+      if (JSON.stringify(spec) === JSON.stringify(found.spec)) return found;
       return await kube.replace(resources.remoteClusters, { ...found, spec }, signal);
     } catch (error) {
       if (!(isConflict(error) || isAlreadyExists(error)) || attempt >= ATTEMPTS) throw error;
     }
   }
 }
+
+/** The key of a known cluster, followed by what its document brings with it. */
+export function keyWith({ spec }: RemoteCluster, document: SignedDocument | undefined): string {
+  return followSuccessions(spec.publicKey, spec.clusterID, document?.successions);
+}
+
+const withKey = (spec: RemoteCluster['spec'], publicKey: string): RemoteCluster['spec'] =>
+  spec.publicKey === publicKey ? spec : { ...spec, publicKey };
 
 function newRemoteCluster(
   consumer: { clusterID: string; publicKey: string },
@@ -127,10 +136,11 @@ export function generationOf(signed: SignedDocument): number | undefined {
   }
 }
 
-/** Stores a verified document if it is newer, by compare-and-swap. Throws Problem for an older one. */
+/** Stores a verified document, and the key that signed it, if it is newer, by compare-and-swap. Throws Problem for an older one. */
 export async function storeDocument(
   { kube }: Dependencies,
   remote: RemoteCluster,
+  publicKey: string,
   document: SignedDocument,
   signal: AbortSignal,
 ): Promise<void> {
@@ -138,7 +148,7 @@ export async function storeDocument(
   for (let attempt = 1; ; attempt++) {
     const held = current.spec.networkDocument;
     const verdict = judgeDocument(held, document);
-    if (verdict === 'Same') return;
+    if (verdict === 'Same' && current.spec.publicKey === publicKey) return;
     if (verdict === 'Stale') {
       const heldGeneration = held === undefined ? undefined : generationOf(held);
       throw new Problem(
@@ -159,7 +169,7 @@ export async function storeDocument(
     try {
       await kube.replace(
         resources.remoteClusters,
-        { ...current, spec: { ...current.spec, networkDocument: document } },
+        { ...current, spec: { ...current.spec, publicKey, networkDocument: document } },
         signal,
       );
       return;
@@ -168,7 +178,7 @@ export async function storeDocument(
     }
     const again = await kube.get<RemoteCluster>(resources.remoteClusters, remote.metadata.name, signal);
     // Made anew with another key in the meantime: the signature that let this request in is none any more.
-    if (again === undefined || again.spec.publicKey !== remote.spec.publicKey)
+    if (again === undefined || ![remote.spec.publicKey, publicKey].includes(again.spec.publicKey))
       throw new Problem('no-peering', 'The peering has ended.');
     current = again;
   }

@@ -283,6 +283,7 @@ export class LightProvider {
     if (tunnel !== undefined) this.#tunnels.set(id, tunnel);
     const composed = composeDocument({
       local: local.status,
+      publicKey: this.#key.publicKey,
       recipient: id,
       previous,
       remote: document,

@@ -1,7 +1,10 @@
 /** The pre-shared keys of all tunnels, derived anew from the cluster key and both sides' salts. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { ClusterKey } from '../../shared/trust/cluster-key.ts';
+import { followSuccessions } from '../../shared/trust/key-succession.ts';
+import { readStoredDocument } from '../../shared/trust/network-documents.ts';
 import { derivePresharedKey, presharedKeyRevision } from '../../shared/trust/preshared-key.ts';
+import { contentGeneration } from '../../shared/wire/network-document.ts';
 import type { Secret } from '../kube/index.ts';
 import { secretText } from './node-key.ts';
 import { readDocuments } from './remote-documents.ts';
@@ -32,12 +35,35 @@ export function keyRevision(identity: LocalIdentity | undefined, remote: RemoteC
   return presharedKeyRevision({ ...local, publicKey: identity.key.publicKey }, other);
 }
 
+/** The remote's key by the successions that come with its document, which was verified. */
+function keyInForce({ spec }: RemoteCluster): string {
+  return followSuccessions(spec.publicKey, spec.clusterID, spec.networkDocument?.successions);
+}
+
+/**
+ * Whether the remote is known to have what our half of a new key is made of: our salt and our cluster key. Until then a
+ * key in use stays: handshakes under keys that differ fail, and the session in place would end for want of another.
+ */
+export function holdsOurHalf(identity: LocalIdentity, remote: RemoteCluster): boolean {
+  const signed = remote.status?.localDocument;
+  if (signed === undefined) return false;
+  try {
+    const document = readStoredDocument(signed);
+    return (
+      document.publicKey === identity.key.publicKey &&
+      (remote.status?.acknowledgedGeneration ?? 0) >= contentGeneration(document)
+    );
+  } catch {
+    return false;
+  }
+}
+
 function sidesOf(identity: LocalIdentity, remote: RemoteCluster) {
   const { remote: document, ownSalt } = readDocuments(remote, identity.clusterID);
   if (document === undefined || ownSalt === undefined) return undefined;
   return {
     local: { clusterID: identity.clusterID, salt: ownSalt },
-    other: { clusterID: remote.spec.clusterID, publicKey: remote.spec.publicKey, salt: document.salt },
+    other: { clusterID: remote.spec.clusterID, publicKey: keyInForce(remote), salt: document.salt },
   };
 }
 

@@ -26,7 +26,8 @@ export function newSlotSecret(namespace: string, slot: string): Secret {
 }
 
 /**
- * @param present the Service as it is: its type stays as somebody chose it (NodePort where there is no load balancer)
+ * @param present the Service as it is: its type and its port stay as somebody chose them (NodePort where there is no load
+ *   balancer, 443 where nothing else passes)
  */
 export function slotServiceObject(
   namespace: string,
@@ -45,9 +46,15 @@ export function slotServiceObject(
     },
     spec: {
       type: present?.spec?.type ?? 'LoadBalancer',
-      ports: [{ name: 'tunnel', port: ports.tunnel, targetPort: ports.tunnel, protocol: 'UDP' }],
+      ports: [{ name: 'tunnel', port: tunnelPort(present), targetPort: ports.tunnel, protocol: 'UDP' }],
     },
   };
+}
+
+/** To server-side apply a port's number is what it is known by: with another one it would be a second port of that name. */
+function tunnelPort(present: Service | undefined): number {
+  const named = present?.spec?.ports?.find(({ name, protocol }) => name === 'tunnel' && protocol === 'UDP');
+  return named?.port ?? ports.tunnel;
 }
 
 /** Without a selector, Kubernetes leaves the endpoints to whoever names them: the node that holds the slot. */

@@ -22,7 +22,7 @@ import {
   type Source,
 } from '../kube/index.ts';
 import { whenChanged } from './when-changed.ts';
-import { KeyStore, keyRevision, readLocalIdentity } from './key-store.ts';
+import { holdsOurHalf, KeyStore, keyRevision, readLocalIdentity } from './key-store.ts';
 import { readDocuments } from './remote-documents.ts';
 import { fabricMembers, internalAddress } from './slot-assignment.ts';
 import { planTunnel } from './tunnel-plan.ts';
@@ -239,7 +239,10 @@ function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, world:
     for (const id of needed) {
       const text = derived.get(id);
       // A document that cannot be read any more is no reason to cut a tunnel that works.
-      const value = text === undefined ? present?.data?.[id] : Buffer.from(text).toString('base64');
+      const inUse = present?.data?.[id];
+      const remote = world.remoteClusters.byKey(id);
+      const early = inUse !== undefined && remote !== undefined && !holdsOurHalf(identity, remote);
+      const value = text === undefined || early ? inUse : Buffer.from(text).toString('base64');
       if (value !== undefined) data[id] = value;
     }
     if (needed.size === 0) {

@@ -11,6 +11,7 @@ import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { labels } from '../../shared/names.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
 import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
+import { followSuccessions, succeededKeys } from '../../shared/trust/key-succession.ts';
 import { decodePeeringToken, isExpired, PeeringTokenError } from '../../shared/trust/peering-token.ts';
 import type { IdentityResponse, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { messageOf } from '../kube/errors.ts';
@@ -52,13 +53,22 @@ export function readToken(secret: Secret, provider: string): TokenContent {
   return content;
 }
 
+/** The key that the token names, if it was succeeded since by `publicKey`; `publicKey` itself otherwise. */
+function namedKey(token: TokenContent, publicKey: string, gateway: SignedDocument | undefined): string {
+  const successions = gateway?.successions;
+  const named = succeededKeys(successions).find((key) => keyFingerprint(key) === token.keyFingerprint);
+  return named !== undefined && followSuccessions(named, token.clusterID, successions) === publicKey
+    ? named
+    : publicKey;
+}
+
 /** The provider's RemoteCluster as a token and the provider's own word give it. The key is the one that the token names. */
 export function remoteFromToken(
   token: TokenContent,
   publicKey: string,
   gateway?: SignedDocument,
 ): RemoteCluster {
-  if (keyFingerprint(publicKey) !== token.keyFingerprint) {
+  if (keyFingerprint(namedKey(token, publicKey, gateway)) !== token.keyFingerprint) {
     throw new PeeringProblem(
       reasons.KeyMismatch,
       `what answers at ${token.gatewayURL} has another cluster key than the peering token names; ask for a new token`,
@@ -131,7 +141,8 @@ export async function askIdentity(
     if (signal.aborted) throw error;
     throw asProblem(error, provider, token);
   }
-  if (response.clusterID !== provider || response.publicKey !== remote.spec.publicKey) {
+  const key = followSuccessions(remote.spec.publicKey, provider, response.networkDocument?.successions);
+  if (response.clusterID !== provider || ![key, remote.spec.publicKey].includes(response.publicKey)) {
     throw new PeeringProblem(
       reasons.KeyMismatch,
       `what answers for ${provider} is another cluster (${response.clusterID})`,

@@ -1,8 +1,10 @@
 /** The cluster's key and ID: made once, at the first start, and read ever after. */
 import { randomBytes } from 'node:crypto';
+import { keySuccessions, type SignedText } from '../../shared/api/clusters.ts';
 import { clusterID as clusterIDSchema } from '../../shared/api/meta.ts';
 import { labels, secrets } from '../../shared/names.ts';
 import { ClusterKey } from '../../shared/trust/cluster-key.ts';
+import { signSuccession, withSuccession } from '../../shared/trust/key-succession.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isAlreadyExists } from '../kube/errors.ts';
 import { kind, type Ref } from '../kube/refs.ts';
@@ -11,8 +13,13 @@ import { fieldManager } from './names.ts';
 
 /** Who this cluster is. */
 export interface LocalIdentity {
-  clusterID: string;
+  readonly clusterID: string;
+  /** The key in force: another one after a succession. */
   key: ClusterKey;
+  /** By which keys came to this one. */
+  successions: readonly SignedText[];
+  /** Grows with each succession that somebody asked for; 1 at first. */
+  generation: number;
 }
 
 /** RFC 4648, section 6, in lower case: what a DNS label may hold, without letters that look alike (0, 1, 8, 9). */
@@ -43,7 +50,82 @@ export function readIdentity(secret: Secret): LocalIdentity {
   if (value('publicKey') !== '' && value('publicKey').trim() !== key.publicKey) {
     throw new Error(`${where}: publicKey does not belong to privateKey; restore the Secret from a backup`);
   }
-  return { clusterID: parsed.data, key };
+  return {
+    clusterID: parsed.data,
+    key,
+    successions: readSuccessions(value('successions')),
+    generation: Math.max(1, Math.floor(Number(value('generation'))) || 1),
+  };
+}
+
+/** Lost statements are no reason to have no key: peers that know it still do. */
+function readSuccessions(text: string): SignedText[] {
+  try {
+    const parsed = keySuccessions.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : [];
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Puts a new key in the place of the one in force, with a statement signed by the old one, in one write. `identity` is
+ * changed once that is stored.
+ */
+export async function succeedKey(
+  kube: Pick<KubeClient, 'get' | 'replace'>,
+  namespace: string,
+  identity: LocalIdentity,
+  generation: number,
+  now: number,
+  signal: AbortSignal,
+  random: (length: number) => Uint8Array = randomBytes,
+): Promise<void> {
+  const present = await kube.get({ kind: kind.secret, namespace, name: secrets.clusterKey }, signal);
+  if (present === undefined) throw new Error(`Secret ${namespace}/${secrets.clusterKey} is gone`);
+  const stored = readIdentity(present);
+  let next = stored;
+  if (stored.generation < generation) {
+    const key = ClusterKey.generate(random);
+    const statement = signSuccession(
+      {
+        clusterID: stored.clusterID,
+        oldKey: stored.key.publicKey,
+        newKey: key.publicKey,
+        at: new Date(now).toISOString(),
+      },
+      stored.key,
+    );
+    const successions = withSuccession(stored.successions, statement);
+    next = { clusterID: stored.clusterID, key, successions, generation };
+    const encode = (text: string) => Buffer.from(text).toString('base64');
+    // Under the resource version that was read: of two who do it at once, one starts again from what the other made.
+    await kube.replace(
+      {
+        ...present,
+        data: {
+          ...present.data,
+          privateKey: encode(key.exportPrivateKey()),
+          publicKey: encode(key.publicKey),
+          successions: encode(JSON.stringify(successions)),
+          generation: encode(String(generation)),
+        },
+      },
+      { fieldManager },
+      signal,
+    );
+  }
+  identity.key = next.key;
+  identity.successions = next.successions;
+  identity.generation = next.generation;
+}
+
+/** A signed text as it goes to peers, which may know an older key. */
+export function withSuccessions<T extends object>(
+  signed: T,
+  { successions }: Pick<LocalIdentity, 'successions'>,
+): T & { successions?: SignedText[] } {
+  return successions.length === 0 ? signed : { ...signed, successions: [...successions] };
 }
 
 /**
@@ -66,7 +148,6 @@ export async function ensureIdentity(
     kind: 'Secret',
     metadata: { name: secrets.clusterKey, namespace, labels: { [labels.managedBy]: 'hawser' } },
     type: 'Opaque',
-    immutable: true,
     stringData: {
       privateKey: key.exportPrivateKey(),
       publicKey: key.publicKey,

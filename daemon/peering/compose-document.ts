@@ -7,12 +7,14 @@
  */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
-import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import { contentGeneration, type NetworkDocument } from '../../shared/wire/network-document.ts';
 import { stableText } from '../kube/status.ts';
 import type { Offer } from './offer.ts';
 
 export interface ComposeInput {
   local: NonNullable<LocalCluster['status']>;
+  /** Cluster key that will sign it. */
+  publicKey: string;
   recipient: string;
   /** What was composed last, if it can be read. */
   previous: NetworkDocument | undefined;
@@ -32,15 +34,9 @@ export type ComposeResult =
   /** What is not known yet, as part of a sentence. */
   | { waitingFor: string };
 
-/** The generation since which a document's content is the same. */
-export function contentGeneration(document: NetworkDocument): number {
-  const stated = document.contentGeneration ?? document.generation;
-  return Math.min(stated, document.generation);
-}
-
 /** Composes, or gives the previous document back when nothing is new. */
 export function composeDocument(input: ComposeInput): ComposeResult {
-  const { local, recipient, previous, remote, tunnel, offer, newSalt, now } = input;
+  const { local, publicKey, recipient, previous, remote, tunnel, offer, newSalt, now } = input;
   if (local.clusterID === undefined) return { waitingFor: 'this cluster’s ID' };
   if (!local.podCIDRs?.length)
     return { waitingFor: 'this cluster’s pod ranges (LocalCluster self, spec.podCIDRs)' };
@@ -48,6 +44,7 @@ export function composeDocument(input: ComposeInput): ComposeResult {
   const content = {
     version: 1 as const,
     clusterID: local.clusterID,
+    publicKey,
     recipient,
     requires: [],
     podCIDRs: local.podCIDRs.slice(0, 16),

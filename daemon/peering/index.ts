@@ -10,7 +10,12 @@ import { reconcileLocalCluster } from './local-cluster.ts';
 import { reconcileOutgoing } from './outgoing.ts';
 import { reconcileProviderWord } from './provider-word.ts';
 import { createProviders } from './providers.ts';
-import { reconcileRemoteCluster, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
+import {
+  readStored,
+  reconcileRemoteCluster,
+  type Delivered,
+  type RefusedDocuments,
+} from './remote-clusters.ts';
 import { createSessions } from './sessions.ts';
 import { createWorld, type World } from './world.ts';
 
@@ -21,7 +26,11 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
   if (identity === undefined) return;
   const delivered: Delivered = new Map();
   const refused: RefusedDocuments = new Map();
-  const providers = createProviders(identity, world.gatewayOf);
+  const providers = createProviders(identity, world.gatewayOf, (remote) => {
+    const document = world.remotes.byKey(remote)?.status?.localDocument;
+    // One of the former key introduces nobody.
+    return readStored(document)?.publicKey === identity.key.publicKey ? document : undefined;
+  });
   const sessionChanges = triggers();
   const sessions = createSessions(
     context,

@@ -1,5 +1,5 @@
 /** LocalCluster `self`: what this cluster is to others. */
-import type { LocalCluster, Slot } from '../../shared/api/clusters.ts';
+import type { LocalCluster, SignedDocument, Slot } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { labels, ports, slotService } from '../../shared/names.ts';
@@ -10,7 +10,7 @@ import { isAlreadyExists, isForbidden, isNotFound } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { ConfigMap, EndpointSlice, Pod, Service } from '../kube/types.ts';
-import type { LocalIdentity } from './cluster-key.ts';
+import { succeedKey, withSuccessions, type LocalIdentity } from './cluster-key.ts';
 import { ensureCertificate, gatewayHosts, pinOf, pinSince } from './gateway-certificate.ts';
 import { fieldManager, publicKeyAnnotation, reasons } from './names.ts';
 import { detectRanges, externalRange, hostPort, inconsistencies, yamlValues, type Ranges } from './ranges.ts';
@@ -113,6 +113,11 @@ export function localFindings(
   ];
 }
 
+function stateGateway(identity: LocalIdentity, pin: string, since: string): SignedDocument {
+  const { clusterID, key } = identity;
+  return withSuccessions(signGatewayStatement({ clusterID, pin, since }, key), identity);
+}
+
 /** The reconciler; the key is always `self`. */
 export function reconcileLocalCluster(context: ControllerContext, world: World, identity: LocalIdentity) {
   const { kube, clock, log, namespace, events } = context;
@@ -192,6 +197,17 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
         slow = undefined;
       });
     }
+    const wantedKey = local.spec.clusterKeyGeneration ?? 1;
+    if (wantedKey > identity.generation) {
+      await succeedKey(kube, namespace, identity, wantedKey, now, signal);
+      log.info('the cluster has a new key', { generation: identity.generation });
+      events.emit(
+        local,
+        'Normal',
+        reasons.ClusterKeySucceeded,
+        'the cluster key was succeeded by a new one; peers learn it by the old one’s signature',
+      );
+    }
     const seen = await slow;
     const { spec, status } = local;
     const ranges = detectRanges(
@@ -246,6 +262,8 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
         fields: {
           clusterID: identity.clusterID,
           publicKey: identity.key.publicKey,
+          keySuccessions: identity.successions.length > 0 ? identity.successions : undefined,
+          clusterKeyGeneration: identity.generation,
           podCIDRs: ranges.podCIDRs,
           serviceCIDRs: ranges.serviceCIDRs,
           nodeCIDRs: ranges.nodeCIDRs,
@@ -254,13 +272,7 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
           gatewayPin: pin,
           gatewayPinSince,
           // Signing the same gives the same (RFC 8032): nothing is written while nothing is new.
-          gatewayStatement:
-            pin &&
-            gatewayPinSince &&
-            signGatewayStatement(
-              { clusterID: identity.clusterID, pin, since: gatewayPinSince },
-              identity.key,
-            ),
+          gatewayStatement: pin && gatewayPinSince && stateGateway(identity, pin, gatewayPinSince),
           apiServerURL: apiServer.url,
           mtu: (spec.mtu ?? defaultPathMTU) - tunnelOverhead,
           slots,

@@ -18,6 +18,8 @@ export const reasons = {
   Ready: 'Ready',
   /** LocalCluster: something of this cluster is not known yet. */
   Incomplete: 'Incomplete',
+  /** The old cluster key signed a new one: this cluster's own, or a remote's. */
+  ClusterKeySucceeded: 'ClusterKeySucceeded',
   CIDRsDetected: 'CIDRsDetected',
   CIDRsUnknown: 'CIDRsUnknown',
   CIDRsOverlap: 'CIDRsOverlap',

@@ -159,7 +159,7 @@ export function reconcileOutgoing(
     const wait = held === undefined ? tunnelWait(remote, tunnel) : undefined;
     if (wait !== undefined) throw new PeeringProblem(reasons.WaitingForTunnel, wait, true);
     // Sent along, so that both sides can begin at once. It is composed within moments, and its coming wakes this again.
-    if (remote.status?.localDocument === undefined) return held;
+    if (readStored(remote.status?.localDocument)?.publicKey !== identity.key.publicKey) return held;
     const client = providers.of(remote);
     if (client === undefined) return held;
     const response = await askIdentity(client, peering, remote, token, identity, version, signal);

@@ -1,6 +1,6 @@
 /** Clients of providers' gateways, one a remote: signed by this cluster's key, trusting one pin alone. */
 import { createGatewayClient, createRequestSigner, type GatewayClient } from '../../gateway/client/index.ts';
-import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import type { LocalIdentity } from './cluster-key.ts';
 import type { GatewayAddress } from './control-plane.ts';
 
@@ -14,10 +14,16 @@ export interface Providers {
   close(): void;
 }
 
-/** No clients yet. `addressOf`: where a remote's gateway is dialled now. */
+/**
+ * No clients yet.
+ *
+ * @param addressOf where a remote's gateway is dialled now
+ * @param introduction this cluster's document for a remote, which brings the successions of its key with it
+ */
 export function createProviders(
   identity: LocalIdentity,
   addressOf: (remote: RemoteCluster) => GatewayAddress | undefined,
+  introduction: (remote: string) => SignedDocument | undefined,
 ): Providers {
   const clients = new Map<string, { key: string; client: GatewayClient }>();
   const providers: Providers = {
@@ -29,11 +35,14 @@ export function createProviders(
       const client = createGatewayClient({
         url: address.url,
         pin: address.pin,
-        sign: createRequestSigner({
-          key: identity.key,
-          clusterID: identity.clusterID,
-          recipient: address.recipient,
-        }),
+        introduction: () => introduction(remote),
+        // The key of the moment: it may be succeeded while a client lives.
+        sign: (message) =>
+          createRequestSigner({
+            key: identity.key,
+            clusterID: identity.clusterID,
+            recipient: address.recipient,
+          })(message),
       });
       clients.set(remote, { key, client });
       return client;

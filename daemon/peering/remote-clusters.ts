@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { toSeconds, type Finding } from '../../shared/conditions.ts';
 import { validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
+import { followSuccessions } from '../../shared/trust/key-succession.ts';
 import {
   NetworkDocumentError,
   openNetworkDocument,
@@ -15,7 +16,7 @@ import type { Outcome } from '../kube/controller.ts';
 import { isUnreferenced, openingMilliseconds } from '../kube/references.ts';
 import { kind } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
-import type { LocalIdentity } from './cluster-key.ts';
+import { withSuccessions, type LocalIdentity } from './cluster-key.ts';
 import { composeDocument, holdsOurs } from './compose-document.ts';
 import { fieldManager, reasons } from './names.ts';
 import { offerTo } from './offer.ts';
@@ -54,6 +55,11 @@ export function judgeDocument(
           : 'Invalid';
     return { verdict, message: error.message };
   }
+}
+
+/** The remote's key by what its document brings with it; only of a document that holds. */
+function keyInForce({ spec }: RemoteCluster): string {
+  return followSuccessions(spec.publicKey, spec.clusterID, spec.networkDocument?.successions);
 }
 
 /** Objects of the caches are read again and again, and never change. */
@@ -215,11 +221,24 @@ export function reconcileRemoteCluster(
     if (remote.metadata.deletionTimestamp !== undefined || local === undefined) return;
     if (await isAbandoned(remote, signal)) return;
     const judgement = judge(remote);
+    const theirKey = judgement.verdict === 'Valid' ? keyInForce(remote) : remote.spec.publicKey;
+    if (theirKey !== remote.spec.publicKey) {
+      await kube.patch(
+        { kind: kind.remoteCluster, name: key },
+        { metadata: { resourceVersion: remote.metadata.resourceVersion }, spec: { publicKey: theirKey } },
+        { type: 'merge', fieldManager },
+        signal,
+      );
+      const message = `${key} has a new cluster key, which the one that was known here has signed`;
+      events.emit(remote, 'Normal', reasons.ClusterKeySucceeded, message);
+      return;
+    }
     const theirs = judgement.verdict === 'Valid' ? judgement.document : undefined;
     const held = remote.status?.localDocument;
     const composed = composeDocument({
       // The ID is the key's, whatever a status says.
       local: { ...local, clusterID: identity.clusterID },
+      publicKey: identity.key.publicKey,
       recipient: key,
       previous: readStored(held),
       remote: theirs,
@@ -239,7 +258,7 @@ export function reconcileRemoteCluster(
     const localDocument =
       ours === undefined || !('changed' in composed && composed.changed)
         ? held
-        : signNetworkDocument(ours, identity.key);
+        : withSuccessions(signNetworkDocument(ours, identity.key), identity);
     const acknowledged = Math.max(theirs?.acknowledges ?? 0, delivered.get(key) ?? 0);
     await applyStatus(
       {

@@ -46,8 +46,8 @@ interface Session {
   peering: string;
   stop: AbortController;
   state: SessionState;
-  /** Whether their gateway is being looked for. */
-  following: boolean;
+  /** Their gateway is being looked for; and has to be again, if something was said meanwhile. */
+  following: { again: 'failing' | 'changed' | undefined } | undefined;
   /** Where the provider is dialled; undefined: not known yet. */
   address: string | undefined;
   /** Wakes the one who puts our document. */
@@ -55,6 +55,7 @@ interface Session {
 }
 
 const attempts = 6;
+const lastingMilliseconds = 60_000;
 
 /** Documents that a remote may send at once, and then how far apart they are taken: each is a write here. */
 const documentsAtOnce = 16;
@@ -149,15 +150,21 @@ export function createSessions(
 
   /** Where they are, if that may have changed. One look at a time is enough. */
   function follow(session: Session, failing: boolean): void {
-    if (session.following || session.stop.signal.aborted) return;
-    session.following = true;
+    if (session.stop.signal.aborted) return;
+    if (session.following !== undefined) {
+      session.following.again ||= failing ? 'failing' : 'changed';
+      return;
+    }
+    const following: NonNullable<Session['following']> = { again: undefined };
+    session.following = following;
     followGateway(context, world, session.remote, failing, session.stop.signal)
       .catch((error: unknown) => {
         if (!session.stop.signal.aborted)
           log.warn('a gateway is not followed', { remote: session.remote, error });
       })
       .finally(() => {
-        session.following = false;
+        session.following = undefined;
+        if (following.again !== undefined) follow(session, following.again === 'failing');
       });
   }
 
@@ -231,7 +238,7 @@ export function createSessions(
         await Promise.race([
           sleep(backoff(failures++, { base: 250, most: 30_000 }), stop, clock),
           // What changed meanwhile may be what was wrong.
-          ...(error instanceof GatewayProblem && error.status === 422 ? [changed] : []),
+          ...(error instanceof GatewayProblem && error.status < 500 ? [changed] : []),
         ]);
       }
     }
@@ -241,12 +248,14 @@ export function createSessions(
     const name = session.remote;
     const { signal: stop } = session.stop;
     let sending: Promise<void> | undefined;
+    follow(session, false);
     for (let failures = 0; !stop.aborted; failures++) {
       const remote = world.remotes.byKey(name);
       const client = remote && providers.of(remote);
       if (client !== undefined) {
         // Another address ends the session, so that the client stays the same for as long as this one lasts.
         sending ??= send(session, client);
+        const begun = clock.now();
         try {
           await receive(session, client);
         } catch (error) {
@@ -255,6 +264,8 @@ export function createSessions(
           log.warn('negotiation was interrupted', { remote: name, peering: session.peering, error });
           follow(session, true);
         }
+        // One that lasted is no failure of those that come.
+        if (clock.now() - begun > lastingMilliseconds) failures = 0;
       }
       await sleep(backoff(failures, { base: 500, most: 30_000 }), stop, clock);
     }
@@ -319,7 +330,7 @@ export function createSessions(
         peering,
         stop: new AbortController(),
         state: { problem: undefined, ended: false },
-        following: false,
+        following: undefined,
         address: undefined,
         wake: () => {},
       };

@@ -40,6 +40,7 @@ export { createRequestSigner, type RequestSigner, type RequestSignerOptions } fr
 export type { WatchOptions } from './watch.ts';
 
 const REQUEST_MILLISECONDS = 30_000;
+const OWN_PARAMETERS = '/v1/parameters/self';
 /** A CA bundle of 64 KiB and a document of 64 KiB fit, and their JSON. */
 const ANSWER_BYTES = 512 * 1024;
 
@@ -50,6 +51,11 @@ export interface GatewayClientOptions {
   pin: string;
   /** For everything that a consumer does. */
   sign?: RequestSigner;
+  /**
+   * This cluster's document with the successions of its key, for a gateway that still knows an older one: it is put when the
+   * gateway doesn't take the signature, and what was asked is asked again.
+   */
+  introduction?: () => SignedDocument | undefined;
   /** A Kubernetes bearer token of the gateway's cluster, for peering tokens. */
   bearer?: string;
   /** Default: HTTPS that trusts the pin alone. */
@@ -101,7 +107,7 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
     requestIdentity: (request, call) =>
       requester.json(identityResponse, 'POST', '/v1/identities', 'ClusterKey', request, call),
     putParameters: (networkDocument, call) =>
-      requester.nothing('PUT', '/v1/parameters/self', 'ClusterKey', { networkDocument }, call),
+      requester.nothing('PUT', OWN_PARAMETERS, 'ClusterKey', { networkDocument }, call),
     getParameters: async (peering, call) => {
       const path = `/v1/parameters/remote${query(peering)}`;
       try {
@@ -212,7 +218,22 @@ class Requester {
       throw this.#unreachable(error, signal);
     }
     if (response.ok) return response;
-    throw problemOf(response, await this.#read(response, signal));
+    const problem = problemOf(response, await this.#read(response, signal));
+    const document = this.#options.introduction?.();
+    if (
+      credentials === 'ClusterKey' &&
+      isProblem(problem, 'signature-refused') &&
+      path !== OWN_PARAMETERS &&
+      document?.successions !== undefined
+    ) {
+      await this.#text('PUT', OWN_PARAMETERS, 'ClusterKey', { networkDocument: document }, { signal });
+      const again = await send().catch((error: unknown) => {
+        throw this.#unreachable(error, signal);
+      });
+      if (again.ok) return again;
+      throw problemOf(again, await this.#read(again, signal));
+    }
+    throw problem;
   }
 
   async #text(

@@ -7,7 +7,8 @@ import {
   type SignatureClaim,
 } from '../../shared/trust/http-signatures.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
-import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import { followSuccessions, succeededKeys } from '../../shared/trust/key-succession.ts';
+import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { self, type Dependencies, type GatewayContext, type GatewayEnvironment } from '../context.ts';
 import { resources } from '../kube/resources.ts';
 
@@ -35,12 +36,14 @@ export function verifyRequest(
   publicKey: string,
 ): void {
   const request = context.req.raw;
+  const { publicKey: own, object } = self(dependencies);
   verifyMessage(
     { method: request.method, url: request.url, headers: request.headers, body: context.var.body },
     claim,
     {
       publicKey,
-      recipient: keyFingerprint(self(dependencies).publicKey),
+      // Who was away while this cluster's key was succeeded signs for the one that it knows.
+      recipients: [own, ...succeededKeys(object.status?.keySuccessions)].map(keyFingerprint),
       now: dependencies.clock(),
       replays: dependencies.replays,
     },
@@ -56,6 +59,24 @@ export async function findRemote(
   if (!clusterID.safeParse(claim.clusterID).success)
     throw new SignatureError('Malformed', 'signature-input', 'the signature’s keyid is no cluster ID');
   return kube.get<RemoteCluster>(resources.remoteClusters, claim.clusterID, signal);
+}
+
+/**
+ * The RemoteCluster and key of whoever sends a document of its own: the key may succeed the known one by statements that come
+ * with the document. Throws SignatureError unless that key signed the request.
+ */
+export async function authenticateSender(
+  dependencies: Dependencies,
+  context: GatewayContext,
+  { successions }: SignedDocument,
+): Promise<{ remote: RemoteCluster; publicKey: string }> {
+  const claim = readSignature(context.req.raw.headers);
+  const remote = await findRemote(dependencies, claim, context.var.signal);
+  if (remote === undefined) throw unknownCluster();
+  const publicKey = followSuccessions(remote.spec.publicKey, remote.spec.clusterID, successions);
+  verifyRequest(dependencies, context, claim, publicKey);
+  context.set('caller', remote.spec.clusterID);
+  return { remote, publicKey };
 }
 
 // The same words as for a wrong signature: who isn't known learns nothing of who is.

@@ -22,7 +22,7 @@ import { verifyRequest } from '../middleware/authenticate-signature.ts';
 import { route, type Route } from '../operation.ts';
 import { judgeRedemption } from '../redemption.ts';
 import { refusal } from '../refusal.ts';
-import { ensureRemoteCluster, verifyDocument } from '../remote-clusters.ts';
+import { ensureRemoteCluster, keyWith, verifyDocument } from '../remote-clusters.ts';
 import { within } from '../within.ts';
 import { invalidFields } from '../validation.ts';
 
@@ -138,7 +138,13 @@ async function spend(
       kube.get<PeeringToken>(resource, tokenName(secretHash), signal),
       kube.get<RemoteCluster>(resources.remoteClusters, request.clusterID, signal),
     ]);
-    const judged = judgeRedemption(token, secretHash, request, remote?.spec.publicKey, clock());
+    const judged = judgeRedemption(
+      token,
+      secretHash,
+      request,
+      remote && keyWith(remote, request.networkDocument),
+      clock(),
+    );
     if (judged.verdict === 'Refuse' || token === undefined)
       throw await refusal(dependencies, context, judged.verdict === 'Refuse' ? judged.reason : 'Unknown');
     if (judged.verdict === 'Again') return token;
@@ -174,8 +180,9 @@ async function renew(
     dependencies.kube.get<RemoteCluster>(resources.remoteClusters, clusterID, signal),
     findPeering(dependencies, clusterID, peering, signal),
   ]);
-  // Proof of a key is worth something only if it is the key that was registered.
-  if (known?.spec.publicKey !== request.publicKey) throw await refusal(dependencies, context, 'KeyDiffers');
+  // Proof of a key is worth something only if it is the key that was registered, or one that succeeds it.
+  const key = known && keyWith(known, request.networkDocument);
+  if (key !== request.publicKey) throw await refusal(dependencies, context, 'KeyDiffers');
   if (found === undefined) throw noPeering(clusterID, peering);
   const remote = await ensureCaller(dependencies, context, request);
   return finish(dependencies, context, found, remote, tenantDeadline);

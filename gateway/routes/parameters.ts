@@ -5,6 +5,7 @@ import { parameters } from '../../shared/wire/gateway-api.ts';
 import type { Dependencies } from '../context.ts';
 import { documentStream, StreamLedger } from '../document-stream.ts';
 import { findPeering, noPeering } from '../incoming-peerings.ts';
+import { authenticateSender } from '../middleware/authenticate-signature.ts';
 import { route, type Route } from '../operation.ts';
 import { storeDocument, verifyDocument } from '../remote-clusters.ts';
 import { peeringOf, peeringParameter } from './peering.ts';
@@ -21,16 +22,18 @@ function putSelf(dependencies: Dependencies): Route {
       id: 'putParameters',
       method: 'PUT',
       path: '/v1/parameters/self',
-      summary: 'Declare the consumer’s network; a lower generation is refused',
-      authentication: { by: 'ClusterKey' },
+      summary:
+        'Declare the consumer’s network; a lower generation is refused. The document may bring the successions of the key with it',
+      authentication: { by: 'OwnSignature' },
       body: { schema: parameters },
       responses: [{ status: 204, description: 'It is held, or was held already' }],
       problems: ['invalid-field', 'invalid-document', 'signature-refused', 'stale-generation'],
     },
     async (context, body) => {
-      const { remote, signal } = context.var;
-      verifyDocument(dependencies, body.networkDocument, remote.spec);
-      await storeDocument(dependencies, remote, body.networkDocument, signal);
+      const { networkDocument } = body;
+      const { remote, publicKey } = await authenticateSender(dependencies, context, networkDocument);
+      verifyDocument(dependencies, networkDocument, { ...remote.spec, publicKey });
+      await storeDocument(dependencies, remote, publicKey, networkDocument, context.var.signal);
       return context.body(null, 204);
     },
   );

@@ -33,7 +33,7 @@ export type SignedText = z.infer<typeof signedText>;
 
 /** A peer that was away for more successions of a key than these has to be peered with anew. */
 export const maximumSuccessions = 8;
-const keySuccessions = z
+export const keySuccessions = z
   .array(signedText)
   .max(maximumSuccessions)
   .describe('By which keys succeeded each other, oldest first; each is signed by the key that it succeeds');
@@ -73,6 +73,11 @@ export const localCluster = {
       .optional()
       .describe('Overrides the addresses of the tunnel Services'),
     mtu: z.int().min(1280).max(65_535).optional().describe('Of the path between clusters; default 1500'),
+    clusterKeyGeneration: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('Raise it to have the cluster key succeeded by a new one, which the old one signs'),
     dataPath: z
       .enum(['Isolated', 'Open'])
       .optional()
@@ -84,6 +89,7 @@ export const localCluster = {
     clusterID: clusterID.optional(),
     publicKey: key32.optional().describe('Ed25519 cluster key'),
     keySuccessions: keySuccessions.optional(),
+    clusterKeyGeneration: z.int().optional().describe('Of the key in force'),
     podCIDRs: prefixes.optional(),
     serviceCIDRs: prefixes.optional(),
     nodeCIDRs: prefixes.optional(),

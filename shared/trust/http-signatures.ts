@@ -150,8 +150,8 @@ export function readSignature(headers: Headers): SignatureClaim {
 export interface VerificationOptions {
   /** Cluster key of the one who says to have signed, base64. */
   publicKey: string;
-  /** Fingerprint of the receiver's own cluster key. */
-  recipient: string;
+  /** Fingerprints of the receiver's own cluster key, and of those that it succeeded: whoever was away knows one of them. */
+  recipients: readonly string[];
   /** Milliseconds since 1970. */
   now: number;
   replays: ReplayCache;
@@ -175,7 +175,7 @@ export function verifyMessage(
       `the signature does not cover ${notCovered.join(', ')}`,
     );
   if (message.headers.get('content-digest') === null) throw missing('content-digest');
-  if (message.headers.get(recipientHeader) !== options.recipient)
+  if (!options.recipients.includes(message.headers.get(recipientHeader) ?? ''))
     throw new SignatureError(
       'OtherRecipient',
       recipientHeader,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { slot } from '../api/clusters.ts';
 import { grant } from '../api/grant.ts';
-import { clusterID, label, prefix, sha256Hex } from '../api/meta.ts';
+import { clusterID, key32, label, prefix, sha256Hex } from '../api/meta.ts';
 
 /** Words of `requires` that this version understands; a document that requires another is refused as incompatible. */
 export const understood: readonly string[] = [];
@@ -13,6 +13,9 @@ export const understood: readonly string[] = [];
 export const networkDocument = z.looseObject({
   version: z.literal(1),
   clusterID,
+  publicKey: key32
+    .optional()
+    .describe('Cluster key that signs it: with another key, a document is another one'),
   recipient: clusterID.describe('Whom it is for: a document for one remote is no document for another'),
   generation: z.int().min(1).max(Number.MAX_SAFE_INTEGER),
   contentGeneration: z
@@ -54,3 +57,9 @@ export const networkDocument = z.looseObject({
   acknowledges: z.int().min(0).describe('Highest generation of the recipient that the sender holds'),
 });
 export type NetworkDocument = z.infer<typeof networkDocument>;
+
+/** The generation since which a document's content is the same. */
+export function contentGeneration(document: NetworkDocument): number {
+  const stated = document.contentGeneration ?? document.generation;
+  return Math.min(stated, document.generation);
+}

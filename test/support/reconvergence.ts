@@ -6,7 +6,7 @@ import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certi
 import type { BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 import { listed, only, patch, patchLocal, secretValue } from './api-objects.ts';
-import { namespace } from './installation.ts';
+import { hawser, namespace } from './installation.ts';
 import type { PassingTraffic } from './passing-traffic.ts';
 import type { Pair } from './peered.ts';
 import { eventually } from './workload.ts';
@@ -224,6 +224,21 @@ export const tunnelKey: Change = {
   },
 };
 
+/** The new tunnel key that comes after it in order proves the pre-shared key: without handshakes nothing of it would be seen. */
+export const clusterKey: Change = {
+  name: 'cluster key',
+  sides: ['consumer', 'provider'],
+  apply: async (pair, side) => {
+    const before = (await only(own(pair, side), 'localclusters')).status?.publicKey;
+    await hawser(own(pair, side), ['key', 'rotate']);
+    return async () => {
+      const key = (await only(own(pair, side), 'localclusters')).status?.publicKey;
+      const known = (await only(other(pair, side), 'remoteclusters')).spec.publicKey;
+      return key !== before && key === known && negotiated(pair.consumer);
+    };
+  },
+};
+
 let mtu = 1440;
 export const pathMTU: Change = {
   name: 'MTU of the path',
@@ -274,6 +289,7 @@ export const changes: readonly Change[] = [
   apiServer,
   endpointPort,
   loadBalancerAddress,
+  clusterKey,
   tunnelKey,
   pathMTU,
   secondPodRange,

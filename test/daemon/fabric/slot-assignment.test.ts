@@ -93,6 +93,9 @@ test('the slot’s objects', () => {
     spec: { type: 'NodePort' },
   });
   assert.is(nodePort.spec?.type, 'NodePort');
+  const moved = [{ name: 'tunnel', port: 443, targetPort: 7470, protocol: 'UDP' }];
+  const kept = slotServiceObject('hawser-system', '0', publicKey, { ...service, spec: { ports: moved } });
+  assert.equal(kept.spec?.ports, moved, 'the port that a person chose stays');
   assert.equal(
     slotEndpointSlice('hawser-system', '0', { node: 'a', address: 'fd00::1' }).addressType,
     'IPv6',

@@ -3,10 +3,13 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readStored } from '../../../daemon/peering/remote-clusters.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { ClusterKey, keyFingerprint } from '../../../shared/trust/cluster-key.ts';
+import { createGatewayClient, createRequestSigner, isProblem } from '../../../gateway/client/index.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
 import { Cluster, eventually, freePort, namespace } from '../clusters.ts';
 import { isTrueOf, issueToken, kind, peer } from './helpers.ts';
@@ -150,6 +153,89 @@ test('an address at which nobody answers does not take the place of one that wor
   await patchLocal(provider, { gatewayURL: moved });
   await measured('address of the gateway', async () => (await remoteAt(consumer))?.spec.gatewayURL === moved);
   await negotiated();
+});
+
+const rotate = async (cluster: Cluster): Promise<string | undefined> => {
+  const local = await localAt(cluster);
+  await patchLocal(cluster, { clusterKeyGeneration: (local?.status?.clusterKeyGeneration ?? 1) + 1 });
+  return local?.status?.publicKey;
+};
+/** Both know each other by the keys in force, and each holds a document that the other signed with its own. */
+const keysAgree = async (): Promise<boolean> => {
+  const [here, there] = await Promise.all([localAt(consumer), localAt(provider)]);
+  const [provided, consumed] = await Promise.all([remoteAt(consumer), remoteAt(provider)]);
+  return (
+    provided?.spec.publicKey === there?.status?.publicKey &&
+    consumed?.spec.publicKey === here?.status?.publicKey &&
+    readStored(provided?.spec.networkDocument)?.publicKey === there?.status?.publicKey &&
+    readStored(consumed?.spec.networkDocument)?.publicKey === here?.status?.publicKey &&
+    isTrueOf(provided, 'Authenticated') &&
+    isTrueOf(consumed, 'Authenticated') &&
+    isTrueOf(await outgoing(), 'Negotiated')
+  );
+};
+
+for (const sides of [['consumer'], ['provider'], ['consumer', 'provider']] as const) {
+  test(`the cluster key of ${sides.join(' and ')} is succeeded, and the other knows by the old key’s signature`, async () => {
+    const clusters = sides.map((side) => (side === 'consumer' ? consumer : provider));
+    const before = await Promise.all(clusters.map(rotate));
+    for (const [index, cluster] of clusters.entries())
+      await eventually(
+        'another key',
+        async () => (await localAt(cluster))?.status?.publicKey !== before[index],
+        patience,
+      );
+    await measured(`cluster key of ${sides.join(' and ')}`, keysAgree);
+    const local = await localAt(provider);
+    await patchLocal(provider, { mtu: local?.spec.mtu === 1430 ? 1420 : 1430 });
+    await negotiated();
+  });
+}
+
+test('a consumer that was away for several successions of both keys finds its way back, and renews its identity', async () => {
+  await consumer.stopController();
+  for (let count = 0; count < 3; count++) {
+    const before = await rotate(provider);
+    await eventually(
+      'another key',
+      async () => (await localAt(provider))?.status?.publicKey !== before,
+      patience,
+    );
+  }
+  const name = `hawser-identity-${(await outgoing())?.metadata.name}`;
+  await consumer.kube.delete({ kind: kind.secret, namespace, name }, {}, consumer.signal);
+  await rotate(consumer);
+  await consumer.startController(features);
+  await measured('keys after an absence', keysAgree);
+  assert.ok((await identity()).token);
+  assert.is((await localAt(provider))?.status?.keySuccessions?.length, 5);
+});
+
+test('a request that the former key signs is refused', async () => {
+  const secret = { kind: kind.secret, namespace, name: 'hawser-cluster-key' };
+  const held = (await consumer.kube.get(secret, consumer.signal))?.data?.['privateKey'] ?? '';
+  const formerKey = ClusterKey.fromPrivateKey(Buffer.from(held, 'base64').toString());
+  await rotate(consumer);
+  await eventually('the succession to be known', async () => {
+    const known = (await remoteAt(provider))?.spec.publicKey;
+    return known !== formerKey.publicKey && keysAgree();
+  });
+  const remote = await remoteAt(consumer);
+  const client = createGatewayClient({
+    url: remote?.spec.gatewayURL ?? '',
+    pin: remote?.spec.gatewayPin ?? '',
+    sign: createRequestSigner({
+      key: formerKey,
+      clusterID: (await localAt(consumer))?.status?.clusterID ?? '',
+      recipient: keyFingerprint(remote?.spec.publicKey ?? ''),
+    }),
+  });
+  const refused = await client.getParameters('default').then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  client.close();
+  assert.ok(isProblem(refused, 'signature-refused'), String(refused));
 });
 
 test.run();

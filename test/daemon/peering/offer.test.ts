@@ -90,6 +90,7 @@ offers('a changed grant is a new document, and the consumer reads its own', () =
     changed.spec = { ...changed.spec, grant: given };
     const result = composeDocument({
       local: { ...local().status, clusterID: 'milan' },
+      publicKey: Buffer.alloc(32, 1).toString('base64'),
       recipient: 'rome',
       previous,
       remote: undefined,

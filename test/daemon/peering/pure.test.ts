@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { newClusterID } from '../../../daemon/peering/cluster-key.ts';
-import { composeDocument, contentGeneration, holdsOurs } from '../../../daemon/peering/compose-document.ts';
+import { composeDocument, holdsOurs } from '../../../daemon/peering/compose-document.ts';
 import { certificateNeed, gatewayHosts } from '../../../daemon/peering/gateway-certificate.ts';
 import { apiServerURLOf, gatewayURLOf, slotsOf } from '../../../daemon/peering/local-cluster.ts';
 import {
@@ -26,7 +26,11 @@ import { judgeToken, keptMilliseconds } from '../../../daemon/tenant/tokens.ts';
 import type { Tunnel } from '../../../shared/api/network.ts';
 import type { OutgoingPeering, PeeringToken } from '../../../shared/api/peerings.ts';
 import { clusterID } from '../../../shared/api/meta.ts';
-import { networkDocument, type NetworkDocument } from '../../../shared/wire/network-document.ts';
+import {
+  contentGeneration,
+  networkDocument,
+  type NetworkDocument,
+} from '../../../shared/wire/network-document.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
 
 const ranges = suite('ranges');
@@ -271,6 +275,7 @@ interface Side {
 function step(side: Side, recipient: string, now: number): boolean {
   const result = composeDocument({
     local: status(side.id),
+    publicKey: Buffer.alloc(32, 1).toString('base64'),
     recipient,
     previous: side.own,
     remote: side.theirs,
@@ -332,6 +337,7 @@ documents('a peer without contentGeneration, or with a wrong one, is taken at it
 });
 documents('what is missing is named', () => {
   const base = {
+    publicKey: Buffer.alloc(32, 1).toString('base64'),
     recipient: 'b',
     previous: undefined,
     remote: undefined,

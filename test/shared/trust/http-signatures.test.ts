@@ -51,7 +51,7 @@ function check(
   try {
     verifyMessage({ ...message, ...changes, headers }, readSignature(headers), {
       publicKey: changes.publicKey ?? signer.publicKey,
-      recipient,
+      recipients: [keyOf(7).fingerprint, recipient],
       now: changes.now ?? now,
       replays: changes.replays ?? cache(),
     });
