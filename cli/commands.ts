@@ -24,6 +24,7 @@ export const entries: readonly Entry[] = [
   entry('unoffload namespace', () => import('./commands/unoffload-namespace.ts')),
   entry('unpeer', () => import('./commands/unpeer.ts')),
   entry('revoke', () => import('./commands/revoke.ts')),
+  entry('remap approve', () => import('./commands/remap-approve.ts')),
   entry('key rotate', () => import('./commands/key-rotate.ts')),
   entry('install', () => import('./commands/install.ts')),
   entry('version', () => import('./commands/version.ts')),

@@ -31,6 +31,8 @@ export const annotations = {
   askProvider: 'hawser.dev/ask-provider',
   /** On a FabricNode, `{"id", "address"?}`: the node asks that address and counts what passes it meanwhile. */
   trace: 'hawser.dev/trace',
+  /** On a Tunnel, comma-separated: mapped ranges that may move, since something of this cluster's own lies on them. */
+  approvedRemaps: 'hawser.dev/approved-remaps',
 } as const;
 
 /** Virtual nodes carry it with NoSchedule; pods of offloaded namespaces tolerate it. */

@@ -274,6 +274,8 @@ export class LightProvider {
         consumer: false,
         provider: true,
         remote: remote.spec,
+        offloaded: [],
+        remapsKnown: true,
         presharedKeyRevision: keyRevision({ clusterID: this.clusterID, key: this.#key }, remote),
       });
     const tunnel: Tunnel | undefined =

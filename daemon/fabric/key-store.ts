@@ -4,7 +4,7 @@ import { ClusterKey } from '../../shared/trust/cluster-key.ts';
 import { followSuccessions } from '../../shared/trust/key-succession.ts';
 import { readStoredDocument } from '../../shared/trust/network-documents.ts';
 import { derivePresharedKey, presharedKeyRevision } from '../../shared/trust/preshared-key.ts';
-import { contentGeneration } from '../../shared/wire/network-document.ts';
+import { contentGeneration, type NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { Secret } from '../kube/index.ts';
 import { secretText } from './node-key.ts';
 import { readDocuments } from './remote-documents.ts';
@@ -45,16 +45,23 @@ function keyInForce({ spec }: RemoteCluster): string {
  * key in use stays: handshakes under keys that differ fail, and the session in place would end for want of another.
  */
 export function holdsOurHalf(identity: LocalIdentity, remote: RemoteCluster): boolean {
-  const signed = remote.status?.localDocument;
-  if (signed === undefined) return false;
+  const document = ownDocument(remote);
+  return document?.publicKey === identity.key.publicKey && ourDocumentHeld(remote);
+}
+
+/** Whether the remote has confirmed what this cluster declares to it now. */
+export function ourDocumentHeld(remote: RemoteCluster): boolean {
+  const document = ownDocument(remote);
+  return (
+    document !== undefined && (remote.status?.acknowledgedGeneration ?? 0) >= contentGeneration(document)
+  );
+}
+
+function ownDocument({ status }: RemoteCluster): NetworkDocument | undefined {
   try {
-    const document = readStoredDocument(signed);
-    return (
-      document.publicKey === identity.key.publicKey &&
-      (remote.status?.acknowledgedGeneration ?? 0) >= contentGeneration(document)
-    );
+    return status?.localDocument && readStoredDocument(status.localDocument);
   } catch {
-    return false;
+    return undefined;
   }
 }
 

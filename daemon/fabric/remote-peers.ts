@@ -1,4 +1,6 @@
 /** The slots of a remote cluster as peers of the tunnel device: keys, translation, admission. Pure. */
+import type { PrefixMapping } from '../../native/index.d.ts';
+import { toReal } from '../../shared/net/address-mapping.ts';
 import { anyContains, hostRange, type Range } from '../../shared/net/cidr.ts';
 import { isLentAddress } from '../../shared/net/external-cidr.ts';
 import { planAdmission, type TwinPod } from './admission.ts';
@@ -38,7 +40,7 @@ export function planRemotePeers(
     offloaded: offloaded.at(tunnel.remoteCluster),
     lent: lent.map(({ address }) => address),
   });
-  const translation = planTranslation(tunnel, lent);
+  const translation = planTranslation(tunnel, lent, offloaded.at(tunnel.remoteCluster));
   const targets: string[] = [];
   for (const slot of tunnel.slots) {
     // One entry that the device refuses would make it refuse the whole configuration, everybody's.
@@ -129,6 +131,7 @@ function lentTo(world: World, tunnel: WorldTunnel, offloaded: OffloadedPods): Wo
 function planTranslation(
   tunnel: WorldTunnel,
   lent: readonly WorldLentAddress[],
+  offloaded: readonly string[],
 ): NonNullable<DevicePeer['translation']> {
   const changed = tunnel.remaps.filter((remap) => remap.real !== remap.mapped);
   const lending = lent.map(({ address, target }) => ({
@@ -137,9 +140,12 @@ function planTranslation(
   }));
   return {
     in: {
-      source: changed
-        .filter((remap) => remap.state === 'InUse')
-        .map(({ real, mapped }) => ({ from: real, to: mapped })),
+      source: [
+        ...changed
+          .filter((remap) => remap.state === 'InUse')
+          .map(({ real, mapped }) => ({ from: real, to: mapped })),
+        ...drainingPods(tunnel, offloaded),
+      ],
       destination: lending.map((each) => ({ from: each.lent, to: each.target })),
     },
     out: {
@@ -147,4 +153,19 @@ function planTranslation(
       destination: changed.map(({ real, mapped }) => ({ from: mapped, to: real })),
     },
   };
+}
+
+/**
+ * Pods that have their address still from a range that drains: they keep it for as long as they live, one by one, while the
+ * range as a whole has another name already. So no connection of theirs sees its other end change.
+ */
+function drainingPods({ remaps }: WorldTunnel, offloaded: readonly string[]): PrefixMapping[] {
+  const draining = remaps.filter(
+    ({ real, state }) =>
+      state === 'Draining' && remaps.some((other) => other.real === real && other.state === 'InUse'),
+  );
+  return offloaded.flatMap((address) => {
+    const real = toReal(draining, address);
+    return real === undefined ? [] : [{ from: hostRange(real), to: hostRange(address) }];
+  });
 }

@@ -1,5 +1,12 @@
 /** Which ranges of remotes are routed here. Pure. */
-import { overlaps, parseRange, readRanges, tryParseRange, type Range } from '../../shared/net/cidr.ts';
+import {
+  anyContains,
+  overlaps,
+  parseRange,
+  readRanges,
+  tryParseRange,
+  type Range,
+} from '../../shared/net/cidr.ts';
 import type { World, WorldTunnel } from './world.ts';
 
 export interface PlacedTunnel {
@@ -8,11 +15,19 @@ export interface PlacedTunnel {
   mapped: string[];
 }
 
-/** A remote range that meets what this cluster uses would cut it off from itself: it is never routed. */
+/**
+ * A remote range that meets what this cluster uses would cut it off from itself, and is not routed. One that was chosen
+ * before its own pods or Services came to be declared on it goes on until somebody lets it move, as long as no pod of
+ * this cluster that is known here really has an address in it.
+ */
 export function placeTunnels(world: World, podRanges: readonly Range[], warnings: string[]): PlacedTunnel[] {
-  const taken: { range: Range; what: string }[] = [
-    ...podRanges.map((range) => ({ range, what: 'this cluster’s pods' })),
-    ...readRanges(world.cluster.serviceCIDRs).map((range) => ({ range, what: 'this cluster’s Services' })),
+  const taken: { range: Range; what: string; declared?: boolean }[] = [
+    ...podRanges.map((range) => ({ range, what: 'this cluster’s pods', declared: true })),
+    ...readRanges(world.cluster.serviceCIDRs).map((range) => ({
+      range,
+      what: 'this cluster’s Services',
+      declared: true,
+    })),
     ...readRanges(world.cluster.nodeCIDRs).map((range) => ({ range, what: 'this cluster’s nodes' })),
     ...readRanges(world.cluster.externalCIDR === undefined ? [] : [world.cluster.externalCIDR]).map(
       (range) => ({
@@ -27,13 +42,21 @@ export function placeTunnels(world: World, podRanges: readonly Range[], warnings
       })),
     ),
   ];
+  const ownPods = world.pods
+    .filter(({ node }) => !world.virtualNodes.has(node))
+    .flatMap(({ addresses }) => addresses);
   return world.tunnels.map((tunnel) => {
     const mapped: string[] = [];
     for (const remap of tunnel.remaps) {
       const range = tryParseRange(remap.mapped);
       if (range === undefined) continue;
-      const conflict = taken.find((other) => overlaps(other.range, range));
-      if (conflict !== undefined) {
+      const met = taken.filter((other) => overlaps(other.range, range));
+      const conflict = met.find(({ declared }) => declared !== true) ?? met[0];
+      const free =
+        remap.held === true &&
+        conflict?.declared === true &&
+        !ownPods.some((address) => anyContains([range], address));
+      if (conflict !== undefined && !free) {
         if (remap.state === 'InUse') {
           warnings.push(
             `range ${range.text} of ${tunnel.remoteCluster} is not routed: it meets ${conflict.what}`,

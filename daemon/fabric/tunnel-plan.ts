@@ -1,9 +1,10 @@
 /** What the Tunnel to a remote cluster should be: from its network document, this cluster, and what was chosen before. */
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
-import type { Tunnel } from '../../shared/api/network.ts';
+import type { Remap, Tunnel } from '../../shared/api/network.ts';
 import { acceptRemoteRemaps, validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
-import { parseRange } from '../../shared/net/cidr.ts';
-import { planRemaps } from '../../shared/net/remapping.ts';
+import { annotations } from '../../shared/names.ts';
+import { anyContains, parseRange, readRanges } from '../../shared/net/cidr.ts';
+import { maximumRemaps, planRemaps, type RemapCollision } from '../../shared/net/remapping.ts';
 import { remapSurroundings } from '../../shared/remap-surroundings.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { isTunnelKey } from './wire-text.ts';
@@ -27,12 +28,19 @@ export interface TunnelInput {
   opening?: boolean;
   /** Empty while the pre-shared key cannot be derived. */
   presharedKeyRevision: string;
+  /** Addresses, in this cluster's terms, of own pods that run at the remote. */
+  offloaded: readonly string[];
+  /** The remote has confirmed the document that tells it by what remaps it is known here. */
+  remapsKnown: boolean;
 }
 
-export type TunnelDecision =
-  | { spec: Tunnel['spec']; problems: string[] }
-  /** Nothing can be made of the document; what is there stays. */
-  | { spec: undefined; problems: string[] };
+export interface TunnelDecision {
+  /** Undefined: nothing can be made of the document; what is there stays. */
+  spec: Tunnel['spec'] | undefined;
+  problems: string[];
+  /** Remaps in use that wait for somebody's word, since something of this cluster's own lies on them. */
+  collisions: RemapCollision[];
+}
 
 /** Inner packets of the usual path: 1,500 bytes less WireGuard over IPv6. */
 export const defaultMTU = 1420;
@@ -43,11 +51,11 @@ const slotLimit = 16;
 export function planTunnel(input: TunnelInput): TunnelDecision {
   const { local, document, present, remoteCluster, opening = false } = input;
   const problems = validateDeclaredRanges(document);
-  if (problems.length > 0) return { spec: undefined, problems };
+  if (problems.length > 0) return { spec: undefined, problems, collisions: [] };
 
   const podCIDRs = document.podCIDRs.map((text) => parseRange(text).text);
   const externalCIDR = parseRange(document.externalCIDR).text;
-  const { remaps, unplaced } = planRemaps({
+  const { remaps, collisions, unplaced } = planRemaps({
     declared: [...podCIDRs, externalCIDR],
     stored: present?.spec.remaps ?? [],
     ...remapSurroundings({
@@ -56,6 +64,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       endpoints: slotsOf(input).flatMap(({ endpoints }) => endpoints),
       others: input.others,
     }),
+    approved: approvedRemaps(present),
   });
   for (const range of unplaced) {
     problems.push(
@@ -76,7 +85,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       remotePodCIDRs: podCIDRs,
       remoteExternalCIDR: externalCIDR,
       remoteSlots: slots,
-      remaps,
+      remaps: withoutDrained(remaps, input),
       remoteRemaps: acceptRemoteRemaps(document.remaps, [
         ...(local.status?.podCIDRs ?? []),
         ...(local.status?.externalCIDR === undefined ? [] : [local.status.externalCIDR]),
@@ -85,7 +94,32 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       presharedKeyRevision: input.presharedKeyRevision,
     },
     problems,
+    collisions,
   };
+}
+
+/** What somebody allowed to move, by the Tunnel's annotation. */
+function approvedRemaps(tunnel: Tunnel | undefined): string[] {
+  const text = tunnel?.metadata.annotations?.[annotations.approvedRemaps] ?? '';
+  return text
+    .split(',')
+    .map((each) => each.trim())
+    .slice(0, maximumRemaps);
+}
+
+/**
+ * A name that another took the place of goes once nothing has it: no pod of this cluster over there, and the remote knows
+ * the new one. What drains because the remote no longer declares it stays, to come back under its old name.
+ */
+function withoutDrained(remaps: readonly Remap[], { offloaded, remapsKnown }: TunnelInput): Remap[] {
+  const inUse = remaps.filter(({ state }) => state === 'InUse');
+  return remaps.filter(
+    ({ real, mapped, state }) =>
+      state === 'InUse' ||
+      !inUse.some((other) => other.real === real) ||
+      !remapsKnown ||
+      offloaded.some((address) => anyContains(readRanges([mapped]), address)),
+  );
 }
 
 /** The remote's slots; a person's word on where they end comes before the remote's own. */

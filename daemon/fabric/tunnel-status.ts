@@ -1,6 +1,7 @@
 /** How a tunnel is, from what the nodes report. Pure. */
 import type { FabricNode, NodeSession, Tunnel } from '../../shared/api/network.ts';
 import type { Finding } from '../../shared/conditions.ts';
+import type { RemapCollision } from '../../shared/net/remapping.ts';
 import { stableText } from '../kube/index.ts';
 
 /** Reasons of a Tunnel's conditions. */
@@ -22,6 +23,9 @@ export const tunnelReasons = {
   documentInvalid: 'RemoteDocumentInvalid',
   /** Some of the remote's ranges have no free range here. */
   rangeUnplaced: 'RangeUnplaced',
+  remapsFree: 'RemapsFree',
+  /** Something of this cluster's own has come to lie on a remap in use. */
+  remapCollides: 'RemapCollides',
 } as const;
 
 /** A session is dead after 180 s (REJECT_AFTER_TIME of WireGuard) and reported within the time of a report. */
@@ -73,11 +77,11 @@ export interface TunnelReport {
   againAfter: number;
 }
 
-/** @param problems what is wrong with the remote's document, if anything */
+/** @param judgement what is wrong with the remote's document, if anything, and what this cluster's own ranges meet */
 export function reportTunnel(
   tunnel: Tunnel,
   nodes: readonly FabricNode[],
-  problems: readonly string[],
+  { problems, collisions }: { problems: readonly string[]; collisions: readonly RemapCollision[] },
   now: number,
 ): TunnelReport {
   const id = tunnel.spec.remoteCluster;
@@ -105,7 +109,7 @@ export function reportTunnel(
           }
         : no('Ready', path.reason, path.message);
   return {
-    findings: [established, path, ready],
+    findings: [established, path, findCollisions(id, collisions), ready],
     fields:
       best === undefined
         ? {}
@@ -124,6 +128,25 @@ export function reportTunnel(
           },
     againAfter: path.status === 'True' ? staleMilliseconds / 2 : 60_000,
   };
+}
+
+function findCollisions(id: string, collisions: readonly RemapCollision[]): Finding {
+  const type = 'RemapsFree';
+  if (collisions.length === 0) {
+    const message = 'the ranges by which the remote is known here meet nothing of this cluster’s own';
+    return { type, status: 'True', reason: tunnelReasons.remapsFree, message };
+  }
+  const met = collisions
+    .slice(0, 5)
+    .map(
+      ({ real, mapped, own }) =>
+        `${mapped}, by which ${real} of ${id} is known here, meets ${own} of this cluster’s own`,
+    );
+  return no(
+    type,
+    tunnelReasons.remapCollides,
+    `${met.join('; ')}; it stays in use until somebody lets it move: hawser remap approve ${id}`,
+  );
 }
 
 const age = (time: string | undefined, now: number): number =>

@@ -3,7 +3,7 @@ import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import { tunnel as tunnelKind, type FabricNode, type Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
-import { labels, secrets } from '../../shared/names.ts';
+import { annotations, labels, secrets } from '../../shared/names.ts';
 import {
   applyStatus,
   from,
@@ -17,15 +17,17 @@ import {
   type ControllerContext,
   type Informer,
   type Node,
+  type Pod,
   type Outcome,
   type Secret,
   type Source,
 } from '../kube/index.ts';
 import { whenChanged } from './when-changed.ts';
-import { holdsOurHalf, KeyStore, keyRevision, readLocalIdentity } from './key-store.ts';
+import { fromVirtualPods, virtualPods, type VirtualPods } from '../kube/virtual-pods.ts';
+import { holdsOurHalf, KeyStore, keyRevision, ourDocumentHeld, readLocalIdentity } from './key-store.ts';
 import { readDocuments } from './remote-documents.ts';
 import { fabricMembers, internalAddress } from './slot-assignment.ts';
-import { planTunnel } from './tunnel-plan.ts';
+import { planTunnel, type TunnelDecision } from './tunnel-plan.ts';
 import { remotesConcerned, reportTunnel } from './tunnel-status.ts';
 import { WrittenTunnels } from './written-tunnels.ts';
 
@@ -43,7 +45,12 @@ interface World {
   nodes: Informer<Node>;
   clusterKey: Informer<Secret>;
   tunnelKeys: Informer<Secret>;
+  pods: VirtualPods;
 }
+
+/** What was made of a remote's document, for its Tunnel's status. */
+type Judgement = Pick<TunnelDecision, 'problems' | 'collisions'>;
+type Judgements = Map<string, Judgement>;
 
 export async function runTunnels(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const { informer, namespace } = context;
@@ -59,9 +66,9 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
     nodes: informer(kind.node),
     clusterKey: secret(secrets.clusterKey),
     tunnelKeys: secret(secrets.tunnelKeys),
+    pods: virtualPods(context),
   };
-  /** What is wrong with remotes' documents, for their Tunnels' status. */
-  const problems = new Map<string, string[]>();
+  const judgements: Judgements = new Map();
   const written = new WrittenTunnels(world.tunnels, context.clock);
   const judge = triggers();
   const everyRemote = () => [
@@ -81,9 +88,22 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           from(world.remoteClusters),
           whenChanged(
             world.tunnels,
-            (tunnel) => stableText([tunnel.spec, tunnel.metadata.deletionTimestamp]),
+            (tunnel) =>
+              stableText([
+                tunnel.spec,
+                tunnel.metadata.deletionTimestamp,
+                tunnel.metadata.annotations?.[annotations.approvedRemaps],
+              ]),
             keyOf,
           ),
+          // The last pod with an address of a range that drains lets the range go.
+          fromVirtualPods(world.pods, (pod) => {
+            const id = remoteOf(world, pod);
+            const draining = world.tunnels
+              .byKey(id ?? '')
+              ?.spec.remaps.some(({ state }) => state === 'Draining');
+            return id !== undefined && draining === true ? [id] : [];
+          }),
           from(world.outgoing, ofRemote),
           from(world.incoming, ofRemote),
           from(world.localClusters, everyRemote),
@@ -91,7 +111,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           whenChanged(world.nodes, (node) => internalAddress(node) ?? '', everyRemote),
         ],
         reconcile: async (id, limit) => {
-          const again = await reconcileTunnel(context, world, written, problems, id, limit);
+          const again = await reconcileTunnel(context, world, written, judgements, id, limit);
           judge.trigger(id);
           return again;
         },
@@ -119,7 +139,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
       {
         name: 'tunnel-status',
         sources: [from(world.tunnels), judge, fromReports(world)],
-        reconcile: makeStatusReconciler(context, world, problems),
+        reconcile: makeStatusReconciler(context, world, judgements),
         ...controllerParts(context),
       },
       signal,
@@ -147,6 +167,13 @@ function addressesOf(nodes: Informer<Node>): string[] {
   return fabricMembers(nodes.list()).flatMap((node) => internalAddress(node) ?? []);
 }
 
+/** The remote at which a pod of a virtual node runs. */
+function remoteOf(world: World, pod: Pod): string | undefined {
+  return world.outgoing.list().find(({ spec }) => spec.nodeName === pod.spec?.nodeName)?.spec.remoteCluster;
+}
+
+const addressesOfPod = (pod: Pod): string[] => (pod.status?.podIPs ?? []).map(({ ip }) => ip);
+
 const refersTo = (id: string) => (peering: { spec: { remoteCluster: string } }) =>
   peering.spec.remoteCluster === id;
 
@@ -154,7 +181,7 @@ async function reconcileTunnel(
   { kube, log, events, clock }: ControllerContext,
   world: World,
   written: WrittenTunnels,
-  problems: Map<string, string[]>,
+  judgements: Judgements,
   id: string,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
@@ -165,7 +192,7 @@ async function reconcileTunnel(
   const remote = world.remoteClusters.byKey(id);
   const opening = openingMilliseconds(remote, clock.now());
   if (!consumer && !provider && opening === 0) {
-    problems.delete(id);
+    judgements.delete(id);
     if (present === undefined) return;
     log.info('no peering needs the tunnel any more', { remote: id });
     await kube.delete({ kind: kind.tunnel, name: id }, uidOf(present), signal);
@@ -178,7 +205,7 @@ async function reconcileTunnel(
   if (local === undefined || localID === undefined || remote === undefined) return again;
   const { remote: document, problem } = readDocuments(remote, localID);
   if (document === undefined) {
-    if (problem !== undefined) problems.set(id, [problem]);
+    if (problem !== undefined) judgements.set(id, { problems: [problem], collisions: [] });
     return again;
   }
   const decision = planTunnel({
@@ -192,9 +219,11 @@ async function reconcileTunnel(
     provider,
     remote: remote.spec,
     opening: opening > 0,
+    offloaded: world.pods.list().flatMap((pod) => (remoteOf(world, pod) === id ? addressesOfPod(pod) : [])),
+    remapsKnown: ourDocumentHeld(remote),
     presharedKeyRevision: keyRevision(readLocalIdentity(world.clusterKey.list()[0]), remote),
   });
-  problems.set(id, decision.problems);
+  judgements.set(id, decision);
   if (decision.spec === undefined) {
     events.emit(remote, 'Warning', 'NetworkDocumentInvalid', decision.problems.join('; '));
     return again;
@@ -269,7 +298,7 @@ function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, world:
 function makeStatusReconciler(
   { kube, clock, events }: ControllerContext,
   world: World,
-  problems: ReadonlyMap<string, string[]>,
+  judgements: ReadonlyMap<string, Judgement>,
 ) {
   const written = new Map<string, { fields: Record<string, unknown>; at: number }>();
   const patience = new Patience();
@@ -281,7 +310,8 @@ function makeStatusReconciler(
       return;
     }
     const now = clock.now();
-    const report = reportTunnel(tunnel, world.fabricNodes.list(), problems.get(id) ?? [], now);
+    const judgement = judgements.get(id) ?? { problems: [], collisions: [] };
+    const report = reportTunnel(tunnel, world.fabricNodes.list(), judgement, now);
     // Round trips and counters change all the time; they are written with something else, or now and then.
     const last = written.get(id);
     const fresh = last !== undefined && now - last.at < numbersMilliseconds;
@@ -292,6 +322,10 @@ function makeStatusReconciler(
     if (later > 0) return { requeueAfterMilliseconds: later };
     const fields: Record<string, unknown> = {
       ...(fresh && !moved ? last.fields : report.fields),
+      collisions:
+        judgement.collisions.length > 0
+          ? judgement.collisions.map(({ mapped, own }) => ({ mapped, own }))
+          : undefined,
       observedGeneration: tunnel.metadata.generation,
     };
     const wrote = await applyStatus(

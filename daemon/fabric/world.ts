@@ -41,7 +41,12 @@ export interface WorldTunnel {
   remotePodCIDRs: readonly string[];
   remoteExternalCIDR: string;
   slots: readonly WorldSlot[];
-  remaps: readonly { real: string; mapped: string; state: 'InUse' | 'Draining' }[];
+  remaps: readonly {
+    real: string;
+    mapped: string;
+    state: 'InUse' | 'Draining';
+    held?: boolean | undefined;
+  }[];
   /** This cluster's ranges as the remote knows them. */
   remoteRemaps: readonly { real: string; mapped: string }[];
   mtu: number;

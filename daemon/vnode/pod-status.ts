@@ -6,7 +6,7 @@ import type { ShadowPod } from '../../shared/api/offloading.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import { findCondition, toSeconds } from '../../shared/conditions.ts';
 import { anyContains, normalizeAddress, tryParseRange } from '../../shared/net/cidr.ts';
-import { toMapped } from '../../shared/net/address-mapping.ts';
+import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
 import type { Pod, PodCondition, PodStatus } from '../kube/types.ts';
 import { containerStatuses } from './container-status.ts';
 import { list, longestMessage, longestReason, record, text, time } from './provider-word.ts';
@@ -205,7 +205,7 @@ function acceptedAddresses(
   ].filter((address) => address !== undefined);
   const accepted: string[] = [];
   for (const address of new Set(reported)) {
-    const mapped = input.tunnel === undefined ? undefined : mappedPod(input.tunnel, address);
+    const mapped = input.tunnel && (keptName(input, address) ?? mappedPod(input.tunnel, address));
     if (mapped === undefined) {
       return {
         list: [],
@@ -222,6 +222,19 @@ function acceptedAddresses(
     if (!accepted.includes(canonical)) accepted.push(canonical);
   }
   return { list: accepted, problem: undefined };
+}
+
+/**
+ * The address that the pod has already, if it still stands for what the provider reports: while a range gets another name,
+ * those that live in it keep theirs.
+ */
+function keptName({ pod, tunnel }: StatusInput, address: string): string | undefined {
+  if (tunnel === undefined || mappedPod(tunnel, address) === undefined) return undefined;
+  const held = (pod.status?.podIPs ?? []).map(({ ip }) => ip);
+  return held.find((ip) => {
+    const real = toReal(tunnel.remaps, ip);
+    return real !== undefined && normalizeAddress(real) === normalizeAddress(address);
+  });
 }
 
 /** The address as this cluster knows it, if it lies in a pod range that the provider declares. */

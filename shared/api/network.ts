@@ -19,6 +19,12 @@ export const remap = z.object({
   real: prefix,
   mapped: prefix,
   state: z.enum(['InUse', 'Draining']),
+  held: z
+    .boolean()
+    .optional()
+    .describe(
+      'Something of this cluster’s own has come to lie on it since it was chosen; it goes on all the same',
+    ),
 });
 export type Remap = z.infer<typeof remap>;
 
@@ -78,6 +84,13 @@ export const tunnel = {
     gatewayNode: z.string().max(253).optional(),
     pathMTU: z.int().min(0).max(65_535).optional().describe('Largest inner packet that probes found to pass'),
     traffic: z.object(traffic).optional(),
+    collisions: z
+      .array(z.object({ mapped: prefix, own: prefix }))
+      .max(64)
+      .optional()
+      .describe(
+        'Remaps in use that meet something of this cluster’s own; hawser remap approve lets them move',
+      ),
   }),
   columns: [
     { name: 'Established', type: 'string', jsonPath: '.status.conditions[?(@.type=="Established")].status' },

@@ -6,6 +6,8 @@ export interface Remap {
   real: string;
   mapped: string;
   state: 'InUse' | 'Draining';
+  /** Something of this cluster's own has come to lie on it since it was chosen, and it goes on all the same. */
+  held?: boolean | undefined;
 }
 
 export interface RemapInput {
@@ -13,8 +15,10 @@ export interface RemapInput {
   declared: readonly string[];
   /** What was chosen before for this remote, in the order of choice. */
   stored: readonly Remap[];
-  /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. A choice that meets it is made anew. */
+  /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. A choice never meets it. */
   ownRanges: readonly string[];
+  /** Mapped ranges that may be given up, if something of this cluster's own has come to lie on them. */
+  approved?: readonly string[];
   /**
    * What a new choice avoids: the other tunnels' remaps, draining ones too, and their endpoints. A choice that was made
    * stays, or any remote could push the others from their ranges by what it declares.
@@ -24,9 +28,18 @@ export interface RemapInput {
   pools: readonly string[];
 }
 
+export interface RemapCollision {
+  real: string;
+  mapped: string;
+  /** What it meets. */
+  own: string;
+}
+
 export interface RemapDecision {
   /** Append-only: every stored record is there, in its order; new ones follow. */
   remaps: Remap[];
+  /** Choices in use on which something of this cluster's own has come to lie, and which nobody has approved to give up. */
+  collisions: RemapCollision[];
   /** Declared ranges for which no free range was found: they cannot be reached until a pool is added. */
   unplaced: string[];
 }
@@ -67,8 +80,8 @@ export const maximumRemaps = 64;
  *
  * A private range that is free here is used as it is; a public one never, since it may be somebody's whom this cluster's
  * pods talk to, and a remote could draw that traffic to itself by declaring it. A stored choice stays while it meets nothing of this cluster's own, so
- * that addresses never change under running connections. What is no longer declared, or has come to lie on something
- * of this cluster's own, drains. A range that is declared again gets its old name back.
+ * that addresses never change under running connections. One on which something of this cluster's own has come to lie
+ * stays as well until somebody approves that it moves. What is no longer declared, or was given up, drains. A range that is declared again gets its old name back.
  */
 export function planRemaps(input: RemapInput): RemapDecision {
   const own = parseAll(input.ownRanges);
@@ -78,12 +91,25 @@ export function planRemaps(input: RemapInput): RemapDecision {
   const declared = [...new Set(input.declared.map((text) => parseRange(text).text))];
 
   // A record's place is kept even while it drains: connections may still use it, so nobody else gets it.
-  const remaps = input.stored.map((record) => ({ ...record, state: 'Draining' as Remap['state'] }));
+  const remaps = input.stored.map((record): Remap => {
+    const { held: _held, ...rest } = record;
+    const mapped = tryParseRange(record.mapped);
+    const meets = mapped !== undefined && own.some((range) => overlaps(range, mapped));
+    const held = meets && (record.state === 'InUse' || record.held === true);
+    return { ...rest, state: 'Draining', ...(held && { held }) };
+  });
+  const wasInUse = new Set(input.stored.filter(({ state }) => state === 'InUse').map(({ mapped }) => mapped));
   const placed = new Set<string>();
+  const approved = new Set(parseAll(input.approved ?? []).map(({ text }) => text));
+  const collisions: RemapCollision[] = [];
   for (const record of remaps) {
     const mapped = tryParseRange(record.mapped);
     if (mapped === undefined || placed.has(record.real) || !declared.includes(record.real)) continue;
-    if (own.some((range) => overlaps(range, mapped))) continue;
+    const met = own.find((range) => overlaps(range, mapped));
+    if (met !== undefined) {
+      if (!wasInUse.has(record.mapped) || approved.has(mapped.text)) continue;
+      collisions.push({ real: record.real, mapped: mapped.text, own: met.text });
+    }
     record.state = 'InUse';
     placed.add(record.real);
   }
@@ -103,7 +129,7 @@ export function planRemaps(input: RemapInput): RemapDecision {
       remaps.push({ real, mapped: mapped.text, state: 'InUse' });
     }
   }
-  return { remaps, unplaced };
+  return { remaps, collisions, unplaced };
 }
 
 /** What cannot be read is skipped: one bad entry of a person's must not stop the tunnels of everybody. */

@@ -265,6 +265,40 @@ export const secondPodRange: Change = {
   },
 };
 
+/** A range that is reserved now is the one by which the other cluster is known: only with approval it moves, and drains. */
+export const collidingRange: Change = {
+  name: 'a local range that meets a remap in use',
+  sides: ['consumer'],
+  apply: async (pair, side) => {
+    const cluster = own(pair, side);
+    const { metadata, spec } = await only(cluster, 'tunnels');
+    const real = other(pair, side).podCIDR;
+    const mapped = spec.remaps.find((remap) => remap.real === real && remap.state === 'InUse')?.mapped ?? '';
+    await patchLocal(cluster, { reservedCIDRs: [mapped] });
+    await eventually('the collision to be told', 60, async () => {
+      const { status } = await only(cluster, 'tunnels');
+      const told = status?.conditions?.find(({ type }) => type === 'RemapsFree');
+      return told?.status === 'False' && told.message.includes(mapped);
+    });
+    const unmoved = (await only(cluster, 'tunnels')).spec.remaps.find((remap) => remap.mapped === mapped);
+    if (unmoved?.state !== 'InUse') throw new Error(`${mapped} moved without approval`);
+    await hawser(cluster, ['remap', 'approve', metadata.name]);
+    return async () => {
+      const { remaps } = (await only(cluster, 'tunnels')).spec;
+      const known = (await only(other(pair, side), 'tunnels')).spec.remoteRemaps;
+      const next = remaps.find((remap) => remap.real === real && remap.state === 'InUse');
+      // The echo server keeps its address, so the old range drains for as long as it lives.
+      const drains = remaps.some((remap) => remap.mapped === mapped && remap.state === 'Draining');
+      return (
+        drains &&
+        next !== undefined &&
+        next.mapped !== mapped &&
+        known.some((remap) => remap.real === real && remap.mapped === next.mapped)
+      );
+    };
+  },
+};
+
 /** The slot goes to the cluster's other node. */
 export const gatewayNode: Change = {
   name: 'gateway node',
@@ -293,6 +327,7 @@ export const changes: readonly Change[] = [
   tunnelKey,
   pathMTU,
   secondPodRange,
+  collidingRange,
   gatewayNode,
 ];
 

@@ -260,6 +260,22 @@ test('what one remote declares takes nothing from another, nor from this cluster
     );
     assert.match(made.warnings.join(), /is not routed/);
   }
+  // What was in use before this cluster came to declare a range there goes on, but never over an address of its own.
+  for (const [mapped, routed] of [
+    ['10.244.77.0/24', true],
+    ['10.96.0.0/16', true],
+    ['10.244.0.0/16', false],
+    ['192.0.2.0/24', false],
+  ] as const) {
+    const made = plan({
+      tunnels: evil({ remaps: [{ real: '10.9.0.0/16', mapped, state: 'InUse', held: true }] }),
+    });
+    assert.is(
+      made.host.routes.some(({ prefix }) => prefix === mapped),
+      routed,
+      mapped,
+    );
+  }
   for (const endpoint of ['10.128.0.9:7470', '10.244.1.5:53', '10.96.0.10:53']) {
     const made = plan({
       tunnels: evil({

@@ -46,6 +46,8 @@ const input: TunnelInput = {
   consumer: true,
   provider: false,
   presharedKeyRevision: 'abc',
+  offloaded: [],
+  remapsKnown: true,
 };
 
 const tunnel = (spec: Tunnel['spec']): Tunnel => ({
@@ -200,7 +202,7 @@ test('status: each way of not being ready has its reason and a cure', () => {
     ],
   ];
   for (const [name, object, nodes, problems, reason, message] of table) {
-    const { findings } = reportTunnel(object, nodes, problems, now);
+    const { findings } = reportTunnel(object, nodes, { problems, collisions: [] }, now);
     const ready = findings.find(({ type }) => type === 'Ready');
     assert.is(ready?.reason, reason, name);
     assert.is(ready?.status, name === 'good' ? 'True' : 'False', name);
@@ -210,7 +212,12 @@ test('status: each way of not being ready has its reason and a cure', () => {
 
 test('status: the best of several gateways counts', () => {
   const dead = { ...gateway([{ ...session, pathVerified: false }], '0'), metadata: { name: 'dead' } };
-  const { findings, fields } = reportTunnel(good, [dead, gateway([session])], [], now);
+  const { findings, fields } = reportTunnel(
+    good,
+    [dead, gateway([session])],
+    { problems: [], collisions: [] },
+    now,
+  );
   assert.is(findings.find(({ type }) => type === 'PathVerified')?.status, 'True');
   assert.is(fields.gatewayNode, 'gateway');
   assert.is(fields.roundTripMilliseconds, 12);
@@ -248,6 +255,44 @@ test('an endpoint that a person named comes before those that the remote declare
     spec?.remoteSlots.map(({ endpoints }) => endpoints),
     [['vpn.east.example:40000']],
   );
+});
+
+test('a remap in use that comes to lie on an own range waits for a word, moves, drains, and goes', () => {
+  const first = planTunnel(input).spec;
+  const pods = first?.remaps.find(({ real }) => real === '10.244.0.0/16');
+  if (first === undefined || pods === undefined) throw new Error('nothing was planned');
+  const colliding: TunnelInput = {
+    ...input,
+    local: { ...input.local, spec: { reservedCIDRs: [pods.mapped] } },
+    present: tunnel(first),
+    offloaded: [pods.mapped.replace('.0.0/16', '.3.4')],
+  };
+  const asked = planTunnel(colliding);
+  assert.equal(
+    asked.spec?.remaps.map(({ mapped, state }) => [mapped, state]),
+    first.remaps.map(({ mapped, state }) => [mapped, state]),
+    'nothing moves by itself',
+  );
+  assert.equal(asked.collisions, [{ real: pods.real, mapped: pods.mapped, own: pods.mapped }]);
+  const { findings } = reportTunnel(tunnel(first), [], asked, 0);
+  const told = findings.find(({ type }) => type === 'RemapsFree');
+  assert.is(told?.status, 'False');
+  assert.match(told?.message ?? '', /stays in use until somebody lets it move: hawser remap approve east/);
+
+  const approved = tunnel(first);
+  approved.metadata.annotations = { 'hawser.dev/approved-remaps': `10.99.0.0/16, ${pods.mapped}` };
+  const moved = planTunnel({ ...colliding, present: approved });
+  assert.equal(moved.collisions, []);
+  const states = (spec: Tunnel['spec'] | undefined) =>
+    spec?.remaps.filter(({ real }) => real === pods.real).map(({ state }) => state);
+  assert.equal(states(moved.spec), ['Draining', 'InUse']);
+  if (moved.spec === undefined) throw new Error('nothing was planned');
+  const present = { ...tunnel(moved.spec), metadata: approved.metadata };
+  assert.equal(states(planTunnel({ ...colliding, present }).spec), ['Draining', 'InUse'], 'a pod has it');
+  const unknown = { ...colliding, present, offloaded: [], remapsKnown: false };
+  assert.equal(states(planTunnel(unknown).spec), ['Draining', 'InUse'], 'the remote does not know');
+  const last = planTunnel({ ...colliding, present, offloaded: [] }).spec;
+  assert.equal(states(last), ['InUse'], 'nobody has it any more');
 });
 
 test.run();

@@ -70,17 +70,29 @@ test('records are append-only: what is no longer declared drains, and comes back
   );
 });
 
-test('a choice that has come to lie on an own range is made anew', () => {
-  const { remaps } = planRemaps({
+test('a choice that has come to lie on an own range stays until somebody approves that it moves', () => {
+  const input: RemapInput = {
     ...base,
     declared: ['10.42.0.0/16'],
     stored: [{ real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'InUse' }],
     ownRanges: [...base.ownRanges, '10.42.128.0/20'],
-  });
-  assert.equal(remaps, [
-    { real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'Draining' },
+  };
+  const asked = planRemaps(input);
+  assert.equal(
+    asked.remaps,
+    input.stored.map((record) => ({ ...record, held: true })),
+  );
+  assert.equal(asked.collisions, [{ real: '10.42.0.0/16', mapped: '10.42.0.0/16', own: '10.42.128.0/20' }]);
+  const approved = { ...input, approved: ['10.42.0.0/16'] };
+  const moved = planRemaps(approved);
+  assert.equal(moved.collisions, []);
+  assert.equal(moved.remaps, [
+    { real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'Draining', held: true },
     { real: '10.42.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
   ]);
+  assert.equal(planRemaps({ ...approved, stored: moved.remaps }), moved, 'and is chosen once');
+  const later = planRemaps({ ...input, stored: moved.remaps, approved: [] });
+  assert.equal(later, moved, 'also when the approval is taken back');
 });
 
 test('a public range is never used as it is: its owner may be somebody else', () => {
