@@ -24,7 +24,8 @@ import {
 } from '../kube/index.ts';
 import { whenChanged } from './when-changed.ts';
 import { fromVirtualPods, virtualPods, type VirtualPods } from '../kube/virtual-pods.ts';
-import { holdsOurHalf, KeyStore, keyRevision, ourDocumentHeld, readLocalIdentity } from './key-store.ts';
+import { keyRevision, ourDocumentHeld, readLocalIdentity } from './key-store.ts';
+import { makeKeyReconciler } from './preshared-keys.ts';
 import { readDocuments } from './remote-documents.ts';
 import { fabricMembers, internalAddress } from './slot-assignment.ts';
 import { planTunnel, type TunnelDecision } from './tunnel-plan.ts';
@@ -245,55 +246,6 @@ async function reconcileTunnel(
 
 const uidOf = (object: { metadata: { uid?: string } }) =>
   object.metadata.uid === undefined ? {} : { uid: object.metadata.uid };
-
-function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, world: World) {
-  const store = new KeyStore();
-  return async (_key: string, signal: AbortSignal): Promise<void> => {
-    const identity = readLocalIdentity(world.clusterKey.list()[0]);
-    if (identity === undefined) return;
-    const present = world.tunnelKeys.list()[0];
-    const now = clock.now();
-    const needed = new Set([
-      ...[...world.outgoing.list(), ...world.incoming.list()].map(({ spec }) => spec.remoteCluster),
-      ...world.remoteClusters
-        .list()
-        .filter((remote) => openingMilliseconds(remote, now) > 0)
-        .map(({ spec }) => spec.clusterID),
-    ]);
-    const derived = store.derive(
-      identity,
-      world.remoteClusters.list().filter(({ spec }) => needed.has(spec.clusterID)),
-    );
-    const data: Record<string, string> = {};
-    for (const id of needed) {
-      const text = derived.get(id);
-      // A document that cannot be read any more is no reason to cut a tunnel that works.
-      const inUse = present?.data?.[id];
-      const remote = world.remoteClusters.byKey(id);
-      const early = inUse !== undefined && remote !== undefined && !holdsOurHalf(identity, remote);
-      const value = text === undefined || early ? inUse : Buffer.from(text).toString('base64');
-      if (value !== undefined) data[id] = value;
-    }
-    if (needed.size === 0) {
-      if (present !== undefined) {
-        await kube.delete({ kind: kind.secret, namespace, name: secrets.tunnelKeys }, uidOf(present), signal);
-      }
-      return;
-    }
-    if (stableText(present?.data ?? {}) === stableText(data)) return;
-    await kube.apply<Secret>(
-      {
-        apiVersion: 'v1',
-        kind: 'Secret',
-        metadata: { name: secrets.tunnelKeys, namespace, labels: { [labels.managedBy]: fieldManager } },
-        type: 'Opaque',
-        data,
-      },
-      { fieldManager },
-      signal,
-    );
-  };
-}
 
 function makeStatusReconciler(
   { kube, clock, events }: ControllerContext,
