@@ -281,4 +281,26 @@ test('what is there already is not written again', () => {
   assert.ok(podStatusDiffers({ ...seen, conditions: [] }, status));
 });
 
+test('while a range gets another name, a pod keeps the address that it has, and a new one gets the new name', () => {
+  const tunnel = {
+    remotePodCIDRs: ['10.244.0.0/16'],
+    remaps: [
+      { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'Draining' as const },
+      { real: '10.244.0.0/16', mapped: '10.129.0.0/16', state: 'InUse' as const },
+    ],
+  };
+  const podIPOf = (podIP?: string) =>
+    localPodStatus(
+      input({
+        tunnel,
+        shadow: shadow(running()),
+        pod: pod(podIP === undefined ? {} : { status: { podIP, podIPs: [{ ip: podIP }] } }),
+      }),
+    )?.podIP;
+  assert.is(podIPOf('10.128.3.4'), '10.128.3.4');
+  assert.is(podIPOf(), '10.129.3.4');
+  assert.is(podIPOf('10.128.3.5'), '10.129.3.4', 'it was made again, with another address there');
+  assert.is(podIPOf('10.99.3.4'), '10.129.3.4', 'an address of a range that is no more');
+});
+
 test.run();
