@@ -13,7 +13,7 @@ export const command: Command = {
   description: `Looks at this cluster, the control plane, the tunnels and what is offloaded, and says of each what was seen, why it matters
 and what to do. Both sides are looked at with this cluster's kubeconfig alone: the controller asks each provider how it sees
 the peering (the provider answers that to nobody else), and node daemons report what of others on their nodes is in the way.
-Nothing is changed. Exit code 1 if there is a problem; warnings alone are 0.`,
+Nothing is changed but an annotation that tells the controller to ask. Exit code 1 if there is a problem; warnings alone are 0.`,
   options: {
     stored: { type: 'boolean', help: 'judge by what the providers said last, without asking them now' },
     ...outputOption,

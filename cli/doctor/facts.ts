@@ -20,9 +20,7 @@ export interface Facts {
   rights: readonly RightFacts[] | undefined;
   /** By name of the virtual node. */
   kubelets: Readonly<Record<string, KubeletFacts>>;
-  /** Outgoing peerings whose provider was asked just now, and the controller had the answer written. */
-  asked: readonly string[];
-  /** Outgoing peerings for which that was wished, and nothing came. */
+  /** Outgoing peerings whose provider the controller was told to ask just now, and did not. */
   unanswered: readonly string[];
 }
 

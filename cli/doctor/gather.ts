@@ -49,7 +49,7 @@ export async function gatherFacts(
     workloads,
     rights,
     kubelets,
-    ...answers,
+    unanswered: answers.unanswered,
   };
 }
 
@@ -61,7 +61,7 @@ async function askProviders(
   invocation: Invocation,
   kube: Kube,
   peerings: readonly OutgoingPeering[],
-): Promise<Pick<Facts, 'asked' | 'unanswered'>> {
+): Promise<{ asked: string[]; unanswered: string[] }> {
   const resource = hawser('outgoingpeerings');
   const request = `doctor-${invocation.now()}`;
   const waiting = new Set<string>();

@@ -150,7 +150,6 @@ function healthy() {
       allowed: true,
     })),
     kubelets: { 'hawser-oak': { status: 200, message: 'ok' } },
-    asked: ['oak'],
     unanswered: [],
   };
   return { facts, self, outgoing, incoming, fabricNode, tunnel: facts.world.tunnels[0] as Tunnel };
@@ -515,7 +514,6 @@ test('a cluster without peerings, where little may be read, is no error', () => 
     workloads: undefined,
     rights: undefined,
     kubelets: {},
-    asked: [],
   });
   assert.is(countVerdicts(findings).Bad, 0);
   assert.is(countVerdicts(findings).Unknown, 1);
