@@ -119,6 +119,24 @@ export const rights: Check = ({ rights: all }) => {
   }));
 };
 
+/** Only a provider's consumers are kept from others by them. */
+export const networkPolicies: Check = ({ world }) => {
+  const enforced = findCondition(world.self.status?.conditions, 'NetworkPoliciesEnforced');
+  if (enforced === undefined || world.incoming.length === 0) return [];
+  if (enforced.status === 'True')
+    return [{ group, check: 'network-policies', verdict: 'Good', seen: enforced.message }];
+  return [
+    {
+      group,
+      check: 'network-policies',
+      verdict: enforced.status === 'False' ? 'Warning' : 'Unknown',
+      seen: enforced.message,
+      why: 'pods of consumers may reach other pods of this cluster, and those may reach them',
+      hint: 'use a CNI that enforces NetworkPolicies where strangers’ pods run',
+    },
+  ];
+};
+
 export const versions: Check = ({ version, world }) => {
   const installed = world.self.status?.version;
   if (installed === undefined) return [];

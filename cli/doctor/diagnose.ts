@@ -11,6 +11,7 @@ const checks: readonly Check[] = [
   cluster.reservedRanges,
   cluster.workloads,
   cluster.rights,
+  cluster.networkPolicies,
   cluster.versions,
   cluster.gatewayNodes,
   cluster.nodes,

@@ -455,6 +455,14 @@ const planted: [what: string, check: string, seen: RegExp, spoil: Parameters<typ
     },
   ],
   [
+    'network policies that nobody enforces',
+    'network-policies',
+    /the CNI enforces none/,
+    ({ self }) => {
+      self.status?.conditions?.push(condition('NetworkPoliciesEnforced', 'False', 'the CNI enforces none'));
+    },
+  ],
+  [
     'loss',
     'loss',
     /8 of the last 64 probes to oak were lost/,
