@@ -81,6 +81,9 @@ export function triggers(): Source & { trigger(key: string): void } {
   };
 }
 
+/** Timers run on while a machine sleeps or its clock is moved; so soon is seen what is due by the new time. */
+const longestNap = 60_000;
+
 /** Runs a controller until the signal is aborted; returns when the work at hand has ended. */
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
   const {
@@ -137,11 +140,15 @@ export async function runController(options: ControllerOptions, signal: AbortSig
     }
     metrics?.queued(name, queue.waiting);
     if (working.size >= concurrency) return;
-    const next = queue.nextDue() ?? Infinity;
-    if (next >= timerAt) return;
+    const due = queue.nextDue();
+    if (due === undefined) return;
+    const now = clock.now();
+    const next = Math.min(due, now + longestNap);
+    // One that should have rung already was set before the clock was moved, and rings by the time of then.
+    if (next >= timerAt && timerAt > now) return;
     cancelTimer();
     timerAt = next;
-    cancelTimer = clock.after(next - clock.now(), () => {
+    cancelTimer = clock.after(next - now, () => {
       timerAt = Infinity;
       pump();
     });

@@ -34,6 +34,9 @@ export type ComposeResult =
   /** What is not known yet, as part of a sentence. */
   | { waitingFor: string };
 
+/** A clock that is further ahead than ten years is none that anybody had. */
+const furthestAheadSeconds = 315_360_000;
+
 /** Composes, or gives the previous document back when nothing is new. */
 export function composeDocument(input: ComposeInput): ComposeResult {
   const { local, publicKey, recipient, previous, remote, tunnel, offer, newSalt, now } = input;
@@ -69,10 +72,13 @@ export function composeDocument(input: ComposeInput): ComposeResult {
   }
   // Seconds of the clock, so that a generation is new even if what was composed before is lost; and more than the remote
   // says to have, if its clock was ahead.
+  const seconds = Math.floor(now / 1000);
+  const claimed = remote?.acknowledges ?? 0;
   const generation = Math.max(
     (previous?.generation ?? 0) + 1,
-    (remote?.acknowledges ?? 0) + 1,
-    Math.floor(now / 1000),
+    // A remote that claims the highest number there is would leave none for what comes after.
+    claimed > seconds + furthestAheadSeconds ? 0 : claimed + 1,
+    seconds,
   );
   return {
     changed: true,

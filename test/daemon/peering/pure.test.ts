@@ -351,6 +351,20 @@ documents('what is missing is named', () => {
     /spec\.podCIDRs/,
   );
 });
+documents(
+  'a remote that claims to hold the last generation there is keeps nobody from making another',
+  () => {
+    const claims = (acknowledges: number) => {
+      const theirs = { acknowledges, generation: 1 } as NetworkDocument;
+      const side: Side = { id: 'a', own: undefined, theirs, tunnel: undefined, composed: 0 };
+      assert.ok(step(side, 'remote', 1_800_000_000_000));
+      return side.own?.generation;
+    };
+    assert.is(claims(Number.MAX_SAFE_INTEGER), 1_800_000_000);
+    assert.is(claims(1_900_000_000), 1_900_000_001);
+    assert.is(claims(7), 1_800_000_000);
+  },
+);
 documents.run();
 
 const identities = suite('identities');
