@@ -40,7 +40,11 @@ export function offerTo(
         : undefined;
   const grants = peerings
     .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-    .map(({ spec }) => ({ peering: spec.peering, grant: spec.grant }))
+    .map(({ spec: { peering, grant, desired } }) => ({
+      peering,
+      grant,
+      ...(desired !== 'Active' && { desired }),
+    }))
     .toSorted((a, b) => (a.peering < b.peering ? -1 : 1))
     .slice(0, maximumGrants);
   return {

@@ -26,6 +26,15 @@ export function statedGrant(
   return document?.grants?.find((each) => each.peering === peering)?.grant;
 }
 
+/** What the provider wants of a peering, by its document. */
+export const statedDesire = (
+  document: Pick<NetworkDocument, 'grants'> | undefined,
+  peering: string,
+): OutgoingPeering['spec']['desired'] | undefined => {
+  const stated = document?.grants?.find((each) => each.peering === peering);
+  return stated && (stated.desired ?? 'Active');
+};
+
 /** A token with less life than this left is as good as expired: requests take time, and clocks differ. */
 const marginMilliseconds = 30_000;
 

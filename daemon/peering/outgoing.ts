@@ -21,6 +21,7 @@ import {
   lookAgainAfter,
   outgoingFindings,
   phasesOf,
+  statedDesire,
   statedGrant,
   storedIdentity,
   type IdentityState,
@@ -270,6 +271,7 @@ export function reconcileOutgoing(
     const negotiated = isNegotiated(world.remotes.byKey(provider));
     const ended = session?.ended === true;
     const finding = identityFinding(provider, state, now);
+    const document = readStored(world.remotes.byKey(provider)?.spec.networkDocument);
     const findings = outgoingFindings(
       peering,
       ended
@@ -296,13 +298,9 @@ export function reconcileOutgoing(
         events,
         fields: {
           tenantNamespace: state.held?.tenantNamespace ?? peering.status?.tenantNamespace,
-          grant:
-            statedGrant(
-              readStored(world.remotes.byKey(provider)?.spec.networkDocument),
-              peering.spec.peering,
-            ) ??
-            state.held?.grant ??
-            peering.status?.grant,
+          grant: statedGrant(document, peering.spec.peering) ?? state.held?.grant ?? peering.status?.grant,
+          // What was said last holds until something else is said.
+          providerDesired: statedDesire(document, peering.spec.peering) ?? peering.status?.providerDesired,
           identity:
             state.held === undefined
               ? undefined

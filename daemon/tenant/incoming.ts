@@ -58,13 +58,40 @@ function quotaFinding(grant: IncomingPeering['spec']['grant'], used: Usage): Fin
       };
 }
 
+/** Whether the consumer's pods may come. It is the consumer that moves them, by its own disruption budgets. Pure. */
+export function schedulableFinding(peering: IncomingPeering, pods: number): Finding {
+  const { desired, remoteCluster } = peering.spec;
+  const finding = (reason: string, message: string): Finding => ({
+    type: 'Schedulable',
+    status: desired === 'Active' ? 'True' : 'False',
+    reason,
+    message,
+  });
+  if (desired === 'Active') return finding(reasons.Active, `new pods of ${remoteCluster} may come`);
+  if (desired === 'Cordoned') {
+    return finding(
+      reasons.Cordoned,
+      `cordoned by this cluster: no new pods of ${remoteCluster} are admitted; those that run go on`,
+    );
+  }
+  return pods === 0
+    ? finding(
+        reasons.Drained,
+        `drained by this cluster: no pods of ${remoteCluster} are left, and no new ones are admitted`,
+      )
+    : finding(
+        reasons.Draining,
+        `being drained by this cluster: ${pods} pods of ${remoteCluster} are still here; ${remoteCluster} moves them, keeping its disruption budgets (to end them at once: hawser revoke ${peering.metadata.name})`,
+      );
+}
+
 /** Conditions of a peering whose tenant namespace is as it should be. Pure. */
 export function incomingFindings(
   peering: IncomingPeering,
   state: { revoked: boolean; problem: string | undefined; used: Usage },
 ): Finding[] {
   const { revoked, problem, used } = state;
-  const { grant, desired, remoteCluster } = peering.spec;
+  const { grant, remoteCluster } = peering.spec;
   const ready = problem === undefined && !revoked;
   const tenant: Finding = {
     type: 'TenantReady',
@@ -83,20 +110,8 @@ export function incomingFindings(
       reason: revoked ? reasons.IdentityDeleted : reasons.NotRevoked,
       message: revoked ? tenant.message : 'the consumer’s identity is valid',
     },
-    {
-      type: 'Ready',
-      status: tenant.status,
-      reason:
-        ready && desired !== 'Active'
-          ? desired === 'Drained'
-            ? reasons.Drained
-            : reasons.Cordoned
-          : tenant.reason,
-      message:
-        ready && desired !== 'Active'
-          ? `${desired}: no new pods of ${remoteCluster} are admitted`
-          : tenant.message,
-    },
+    schedulableFinding(peering, used.pods),
+    { ...tenant, type: 'Ready' },
   ];
 }
 

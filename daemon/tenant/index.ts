@@ -49,9 +49,9 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
       })
       .map((shadow) => keyOf(shadow));
 
-  /** All of them when the peering is to be drained or goes, otherwise those that wait for more. */
+  /** All of them when the peering goes, otherwise those that wait for more. */
   const shadowsToSee = (peering: IncomingPeering): string[] =>
-    peering.spec.desired !== 'Drained' && peering.metadata.deletionTimestamp === undefined
+    peering.metadata.deletionTimestamp === undefined
       ? refusedOf(peering.metadata.name)
       : world.shadows
           .list()

@@ -63,7 +63,9 @@ export const reasons = {
   QuotaExhausted: 'QuotaExhausted',
   /** The grant was lowered below what is used. */
   QuotaExceeded: 'QuotaExceeded',
+  Active: 'Active',
   Cordoned: 'Cordoned',
+  Draining: 'Draining',
   Drained: 'Drained',
   Admitted: 'Admitted',
   PodRunning: 'PodRunning',

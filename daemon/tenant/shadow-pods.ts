@@ -4,7 +4,7 @@ import type { Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { isAlreadyExists, isForbidden, isInvalid, isNotFound, messageOf } from '../kube/errors.ts';
+import { isAlreadyExists, isForbidden, isInvalid, messageOf } from '../kube/errors.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { kind, refOf } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
@@ -13,7 +13,6 @@ import { admit, type Admission } from './admit.ts';
 import { deletionGraceAnnotation, fieldManager, reasons, tenantFinalizer } from './names.ts';
 import {
   hasEnded,
-  isFinished,
   imageChanges,
   isPodOf,
   realPod,
@@ -78,18 +77,6 @@ export function reconcileShadowPod(
       },
       signal,
     );
-
-  /** Asks a pod to leave; a disruption budget that says "not now" is asked again with the next look. */
-  async function evict(pod: Pod, signal: AbortSignal): Promise<void> {
-    if (pod.metadata.deletionTimestamp !== undefined || isFinished(pod)) return;
-    const { name, namespace } = pod.metadata;
-    const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace } };
-    try {
-      await kube.createSubresource(refOf(pod), 'eviction', body, signal);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
-  }
 
   /** The grace that the pod gets: asked for, or its own. */
   async function end(shadow: ShadowPod, signal: AbortSignal): Promise<Outcome | void> {
@@ -158,7 +145,6 @@ export function reconcileShadowPod(
       if (changes !== undefined && pod.metadata.deletionTimestamp === undefined) {
         await kube.patch(refOf(pod), { spec: changes }, { type: 'strategic', fieldManager }, signal);
       }
-      if (peering.spec.desired === 'Drained') await evict(pod, signal);
       // It was admitted when it was made; a grant that shrinks takes nothing away.
       const finding: Finding = {
         type: 'Admitted',

@@ -5,12 +5,14 @@ import type { Pod } from '../kube/types.ts';
 /** What became of an eviction. */
 export type Eviction = { pod: Pod; outcome: 'Evicted' } | { pod: Pod; outcome: 'Blocked'; message: string };
 
-/** Asks at most for so many at a time; the next look goes on. */
+/** So many leave at a time; the next look goes on. */
 const mostAtOnce = 20;
+/** So many are asked for at a time: those that a budget holds back keep the others from nothing. */
+const mostAsked = 200;
 
 /**
- * Evicts pods by the eviction API, which keeps disruption budgets. Pods that are being deleted already, or that no
- * controller would make again elsewhere because they are finished, are left to themselves.
+ * Evicts pods by the eviction API, which keeps disruption budgets. Pods that are being deleted already are left to
+ * themselves.
  */
 export async function evictPods(
   kube: KubeClient,
@@ -18,9 +20,11 @@ export async function evictPods(
   signal: AbortSignal,
 ): Promise<Eviction[]> {
   const results: Eviction[] = [];
+  let evicted = 0;
   for (const pod of pods
     .filter((each) => each.metadata.deletionTimestamp === undefined)
-    .slice(0, mostAtOnce)) {
+    .slice(0, mostAsked)) {
+    if (evicted >= mostAtOnce) break;
     const { name, namespace, uid } = pod.metadata;
     try {
       await kube.createSubresource(
@@ -34,6 +38,7 @@ export async function evictPods(
         },
         signal,
       );
+      evicted += 1;
       results.push({ pod, outcome: 'Evicted' });
     } catch (error) {
       if (isNotFound(error)) continue;

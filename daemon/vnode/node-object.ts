@@ -4,6 +4,7 @@ import { toSeconds } from '../../shared/conditions.ts';
 import { labels, virtualNodeTaint } from '../../shared/names.ts';
 import type { Node, PodCondition } from '../kube/types.ts';
 import { capacityOf } from './capacity.ts';
+import { desireOf } from './desire.ts';
 import type { Readiness } from './readiness.ts';
 
 export type Taint = NonNullable<NonNullable<Node['spec']>['taints']>[number];
@@ -60,7 +61,7 @@ export function appliedNode(peering: OutgoingPeering, facts: NodeFacts): Node {
     kind: 'Node',
     metadata: { name: peering.spec.nodeName, labels: nodeLabels(peering, facts) },
     // Left out when Active: a person's own `kubectl cordon` stays.
-    spec: peering.spec.desired === 'Active' ? {} : { unschedulable: true },
+    spec: desireOf(peering).desired === 'Active' ? {} : { unschedulable: true },
   };
 }
 

@@ -16,7 +16,8 @@ import {
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemotes } from '../kube/remote.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
-import type { Node } from '../kube/types.ts';
+import type { Node, Pod } from '../kube/types.ts';
+import { desireOf, podsToLeave, schedulableFinding } from './desire.ts';
 import { evictPods } from './eviction.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
 import { renewLease } from './lease.ts';
@@ -34,6 +35,8 @@ import { fieldManager, peeringOfNode, vnodeFinalizer, type World } from './world
 
 /** A pod that a disruption budget holds back is asked for again so often. */
 const drainRetryMilliseconds = 5_000;
+/** The pods of a node that was made a moment ago are being read. */
+const readAgainMilliseconds = 250;
 
 /** Runs until the signal is aborted. */
 export async function runNodes(world: World, kubeletPort: number, signal: AbortSignal): Promise<void> {
@@ -48,8 +51,10 @@ export async function runNodes(world: World, kubeletPort: number, signal: AbortS
   const forNode = (nodeName: string | undefined) => {
     const peering = peeringOfNode(world, nodeName);
     // Pods matter to a node only while they have to leave it.
-    const leaving = peering?.metadata.deletionTimestamp !== undefined || peering?.spec.desired === 'Drained';
-    return peering !== undefined && leaving ? [peering.metadata.name] : [];
+    if (peering === undefined) return [];
+    const leaving =
+      peering.metadata.deletionTimestamp !== undefined || desireOf(peering).desired === 'Drained';
+    return leaving ? [peering.metadata.name] : [];
   };
   await runController(
     {
@@ -97,19 +102,21 @@ async function reconcileNode(
     const waiting = waitingForIdentity(peering);
     const later = wait(waiting);
     if (later > 0) return { requeueAfterMilliseconds: later };
-    await report(world, peering, waiting, signal);
+    await report(world, peering, [waiting], signal);
     return;
   }
   if (present !== undefined && !isOurs(present, peering)) {
     await report(
       world,
       peering,
-      {
-        type: 'NodeReady',
-        status: 'False',
-        reason: 'NodeNameTaken',
-        message: `A node named ${peering.spec.nodeName} exists and is not this peering's; unpeer and peer again with another node name.`,
-      },
+      [
+        {
+          type: 'NodeReady',
+          status: 'False',
+          reason: 'NodeNameTaken',
+          message: `A node named ${peering.spec.nodeName} exists and is not this peering's; unpeer and peer again with another node name.`,
+        },
+      ],
       signal,
     );
     return;
@@ -126,8 +133,14 @@ async function reconcileNode(
   await settleSpec(world, peering, facts, node, readiness, signal);
   const finding = nodeReadyFinding(peering, readiness);
   const said = node.status?.conditions?.find((each) => each.type === 'Ready')?.status;
-  const later = said === readiness.status ? wait(finding) : 0;
-  if (later > 0 && peering.spec.desired !== 'Drained') return { requeueAfterMilliseconds: later };
+  const draining = desireOf(peering).desired === 'Drained';
+  if (draining && !world.pods.hasSynced(peering.spec.nodeName)) {
+    return { requeueAfterMilliseconds: readAgainMilliseconds };
+  }
+  const leaving = draining ? podsToLeave(world.pods.listOn(peering.spec.nodeName)) : [];
+  const schedulable = schedulableFinding(peering, leaving, await drain(world, peering, leaving, signal));
+  const later = said === readiness.status && isTold(peering, schedulable) ? wait(finding) : 0;
+  if (later > 0) return { requeueAfterMilliseconds: later };
   const status = nodeStatus(peering, readiness, facts, node, clock.now());
   if (statusDiffers(node, status)) {
     await kube.apply<Node>(
@@ -145,8 +158,8 @@ async function reconcileNode(
       );
     }
   }
-  await report(world, peering, finding, signal);
-  if (peering.spec.desired === 'Drained') return drain(world, peering, signal);
+  await report(world, peering, [finding, schedulable], signal);
+  if (leaving.length > 0) return { requeueAfterMilliseconds: drainRetryMilliseconds };
 }
 
 /** Labels, unschedulable and taints, each only if it differs. */
@@ -163,7 +176,7 @@ async function settleSpec(
   const labelled = Object.entries(applied.metadata.labels ?? {}).every(
     ([label, value]) => node.metadata.labels?.[label] === value,
   );
-  const cordon = peering.spec.desired !== 'Active';
+  const cordon = desireOf(peering).desired !== 'Active';
   const cordonedByUs = node.metadata.annotations?.[cordonedAnnotation] === 'true';
   if (!labelled || cordon !== cordonedByUs || (cordon && node.spec?.unschedulable !== true)) {
     await kube.apply<Node>(
@@ -229,22 +242,35 @@ function waitingForIdentity(peering: OutgoingPeering): Finding {
 async function report(
   world: World,
   peering: OutgoingPeering,
-  finding: Finding,
+  findings: readonly Finding[],
   signal: AbortSignal,
 ): Promise<void> {
   const { kube, clock, events } = world.context;
-  await applyStatus(
-    { kube, fieldManager, object: peering, findings: [finding], now: clock.now(), events },
-    signal,
+  await applyStatus({ kube, fieldManager, object: peering, findings, now: clock.now(), events }, signal);
+}
+
+/** Is what is to be said of the wish said already? Somebody waits for it, so it waits for nothing else. */
+function isTold(peering: OutgoingPeering, finding: Finding): boolean {
+  const told = findCondition(peering.status?.conditions, finding.type);
+  return (
+    told?.reason === finding.reason &&
+    told.message === finding.message &&
+    told.observedGeneration === peering.metadata.generation
   );
 }
 
-async function drain(world: World, peering: OutgoingPeering, signal: AbortSignal): Promise<Outcome | void> {
+/** Asks the pods to leave. Returns the keys of those that have to wait. */
+async function drain(
+  world: World,
+  peering: OutgoingPeering,
+  leaving: readonly Pod[],
+  signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
   const { kube, events } = world.context;
-  const pods = world.pods.listOn(peering.spec.nodeName);
-  const evictions = await evictPods(kube, pods, signal);
-  for (const eviction of evictions) {
+  const heldBack = new Set<string>();
+  for (const eviction of await evictPods(kube, leaving, signal)) {
     if (eviction.outcome === 'Blocked') {
+      heldBack.add(keyOf(eviction.pod));
       events.emit(
         eviction.pod,
         'Warning',
@@ -253,7 +279,7 @@ async function drain(world: World, peering: OutgoingPeering, signal: AbortSignal
       );
     }
   }
-  if (pods.length > 0) return { requeueAfterMilliseconds: drainRetryMilliseconds };
+  return heldBack;
 }
 
 /** The kubelet version that nodes show: the API server's own, so that tools that compare the two are content. */

@@ -137,6 +137,7 @@ export const outgoingPeering = {
     conditions,
     tenantNamespace: label.optional(),
     grant: grant.optional(),
+    providerDesired: desired.optional().describe('What the provider wants of it, by its signed document'),
     identity: z
       .object({ expiresAt: dateTime, renewAfter: dateTime, apiServerURL: httpsURL, secretName: objectName })
       .optional(),

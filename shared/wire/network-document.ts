@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { slot } from '../api/clusters.ts';
 import { grant } from '../api/grant.ts';
 import { clusterID, key32, label, prefix, sha256Hex } from '../api/meta.ts';
+import { desired } from '../api/peerings.ts';
 
 /** Words of `requires` that this version understands; a document that requires another is refused as incompatible. */
 export const understood: readonly string[] = [];
@@ -50,10 +51,18 @@ export const networkDocument = z.looseObject({
     .optional()
     .describe('Provider: where its gateway is now, and the pin of the certificate that it shows'),
   grants: z
-    .array(z.object({ peering: label.max(20), grant }))
+    .array(
+      z.object({
+        peering: label.max(20),
+        grant,
+        desired: desired.optional().describe('Absent: Active'),
+      }),
+    )
     .max(64)
     .optional()
-    .describe('Provider: what each of the recipient’s peerings may use now'),
+    .describe(
+      'Provider: what each of the recipient’s peerings may use now, and whether pods may come or have to leave',
+    ),
   acknowledges: z.int().min(0).describe('Highest generation of the recipient that the sender holds'),
 });
 export type NetworkDocument = z.infer<typeof networkDocument>;

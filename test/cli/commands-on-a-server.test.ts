@@ -285,6 +285,45 @@ commands('unoffload waits until it is gone', async () => {
   assert.match((await hawser(['unoffload', 'namespace', 'shop'])).stdout, 'shop is not offloaded.');
 });
 
+commands(
+  'drain waits until no pod is left, and activate says when the provider does not want it',
+  async () => {
+    const say = async (status: 'True' | 'False', reason: string, message: string) => {
+      const { metadata } = (await get('op', 'oak-1')) as { metadata: { generation?: number } };
+      await patchStatus('op', 'oak-1', {
+        conditions: [
+          { ...condition('Schedulable', status, message, reason), observedGeneration: metadata.generation },
+        ],
+      });
+    };
+    await say('True', 'Active', 'new pods may be placed on node hawser-oak-1');
+    const late = await hawser(['drain', 'oak-1', '--timeout', '1']);
+    assert.is(late.exitCode, 3, 'what was said before the wish is no answer to it');
+    assert.match(late.stderr, 'waiting for: the controller to take notice');
+    assert.is((await get('op', 'oak-1')).spec['desired'], 'Drained');
+    const draining = hawser(['drain', 'oak-1', '--timeout', '60']);
+    await say('False', 'Draining', 'being drained by this cluster: 1 pods are still on node hawser-oak-1');
+    await delay(500);
+    await say('False', 'Drained', 'drained by this cluster: no pods are left');
+    const drained = await draining;
+    assert.is(drained.exitCode, 0, drained.stderr);
+    assert.match(drained.stdout, 'Drained: oak-1.');
+    assert.is((await hawser(['activate', 'oak-1', '--timeout', '0'])).exitCode, 0);
+    await say(
+      'False',
+      'Cordoned',
+      'cordoned by the provider oak-1: no new pods are placed on node hawser-oak-1',
+    );
+    const refused = await hawser(['activate', 'oak-1']);
+    assert.is(refused.exitCode, 1);
+    assert.match(refused.stderr, /activated here, but cordoned by the provider oak-1/);
+    assert.is((await hawser(['cordon', 'oak-1', '--timeout', '0'])).exitCode, 0);
+    await say('False', 'Cordoned', 'cordoned by this cluster');
+    assert.match((await hawser(['cordon', 'oak-1'])).stdout, 'Cordoned: oak-1.');
+    assert.match((await hawser(['drain', 'oak-1', '--incoming'])).stderr, /leave out --incoming/);
+  },
+);
+
 commands('unpeer says "Removed" when it is true, and lists what is left when it is not', async () => {
   await plane.kubectl(
     'patch op oak-1 --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(' '),

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { composeDocument } from '../../../daemon/peering/compose-document.ts';
 import { offerTo } from '../../../daemon/peering/offer.ts';
-import { statedGrant } from '../../../daemon/peering/outgoing-plan.ts';
+import { statedDesire, statedGrant } from '../../../daemon/peering/outgoing-plan.ts';
 import { incomingFindings } from '../../../daemon/tenant/incoming.ts';
 import { excess, nothing } from '../../../daemon/tenant/usage.ts';
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
@@ -69,6 +69,26 @@ const table: [string, Parameters<typeof offerTo>, ReturnType<typeof offerTo>][] 
     },
   ],
   [
+    'that pods have to leave, and nothing of it while they may come',
+    [
+      'rome',
+      [
+        { ...incoming('rome', 'first'), spec: { ...incoming('rome', 'first').spec, desired: 'Drained' } },
+        incoming('rome', 'second'),
+      ],
+      local(),
+      'root',
+    ],
+    {
+      apiServer,
+      gateway,
+      grants: [
+        { peering: 'first', grant, desired: 'Drained' },
+        { peering: 'second', grant },
+      ],
+    },
+  ],
+  [
     'the authority that a person gives, with the name of the address',
     ['rome', [incoming('rome', 'default')], local({ apiServerCABundle: 'own' }), 'root'],
     { apiServer: { url: apiServer.url, caBundle: 'own' }, gateway, grants: [{ peering: 'default', grant }] },
@@ -109,6 +129,13 @@ offers('a changed grant is a new document, and the consumer reads its own', () =
   assert.is(statedGrant(second, 'default')?.cpu, '8');
   assert.is(statedGrant(second, 'another'), undefined);
   assert.is(statedGrant(undefined, 'default'), undefined);
+  assert.is(statedDesire(second, 'default'), 'Active');
+  assert.is(statedDesire(second, 'another'), undefined, 'nothing is said of it');
+  const { grants = [] } = second;
+  assert.is(
+    statedDesire({ grants: grants.map((each) => ({ ...each, desired: 'Drained' as const })) }, 'default'),
+    'Drained',
+  );
 });
 offers.run();
 

@@ -220,23 +220,42 @@ test('a shadow that is deleted stays until its pod is gone', async () => {
   assert.is(await getPod('one'), undefined);
 });
 
-test('a drained peering lets pods go and lets none in', async () => {
+test('a drained peering lets no pods in, leaves it to the consumer to move them, and says how far that is', async () => {
   const ref = { kind: kind.incomingPeering, name: 'consumer-abc123' };
   const desire = (desired: string) =>
     cluster.kube.patch(ref, { spec: { desired } }, { type: 'merge' }, cluster.signal);
   const pods = async () => (await cluster.kube.list(kind.pod, { namespace: twin }, cluster.signal)).items;
-  assert.ok((await pods()).length > 0);
+  const schedulable = async (reason: string) => {
+    const condition = findCondition(
+      (await cluster.kube.get(ref, cluster.signal))?.status?.conditions,
+      'Schedulable',
+    );
+    return condition?.reason === reason && condition;
+  };
+  const uids = async () => new Set((await pods()).map(({ metadata }) => metadata.uid));
+  const before = await uids();
+  assert.ok(before.size > 0);
   await desire('Drained');
-  await eventually('no pod is left', async () => (await pods()).length === 0);
-  const said = await eventually('it is said', async () => {
-    const shadows = (await cluster.kube.list(kind.shadowPod, { namespace: twin }, cluster.signal)).items;
-    return shadows
-      .map((each) => findCondition(each.status?.conditions, 'Admitted'))
-      .find((each) => each?.reason === 'Cordoned');
+  const draining = await eventually('it is said', () => schedulable('Draining'));
+  assert.match(draining.message, new RegExp(`${before.size} pods of consumer-abc123 are still here`));
+  // Its disruption budgets are with the consumer: nothing is ended over its head.
+  assert.equal(await uids(), before);
+  const shadows = (await cluster.kube.list(kind.shadowPod, { namespace: twin }, cluster.signal)).items;
+  for (const each of shadows)
+    await cluster.kube.delete(
+      { kind: kind.shadowPod, namespace: twin, name: each.metadata.name },
+      {},
+      cluster.signal,
+    );
+  await eventually('it is drained', () => schedulable('Drained'));
+  await cluster.kube.create(shadow('late'), cluster.signal);
+  const refused = await eventually('a new one is refused', async () => {
+    const condition = await admitted('late');
+    return condition?.reason === 'Cordoned' && condition;
   });
-  assert.match(said.message, /Drained/);
+  assert.match(refused.message, /Drained/);
   await desire('Active');
-  await eventually('they come back', async () => (await pods()).length === 3);
+  await eventually('it comes in', async () => (await getPod('late')) !== undefined);
 });
 
 test('a deleted identity Secret revokes, and stays away', async () => {

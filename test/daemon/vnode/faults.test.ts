@@ -230,22 +230,31 @@ test('drained: pods leave, but not below their disruption budget', async () => {
     ).split(' ');
     return allowed === '1' && healthy === '1';
   });
-  const desire = (desired: string) =>
+  // As peering/ reads it in the provider's document.
+  const desire = (providerDesired: string) =>
     planes.consumer.kube.patch(
       { kind: kind.outgoingPeering, name: providerID },
-      { spec: { desired } },
-      { type: 'merge' },
+      { status: { providerDesired } },
+      { type: 'merge', subresource: 'status' },
       planes.signal,
     );
+  const schedulable = async () => findCondition((await peering())?.status?.conditions, 'Schedulable');
   await desire('Drained');
   await eventually('the free one leaves', async () => (await localPod('late')) === undefined);
   await eventually('the other is held, and told why', async () =>
     /EvictionBlocked/.test(await planes.consumer.kubectl(['get', 'events', '-n', 'shop'])),
   );
   assert.is((await localPod('web'))?.metadata.deletionTimestamp, undefined);
+  await eventually('the peering says it', async () =>
+    /drained by the provider .*: 1 pods .*\(shop\/web\); held back by disruption budgets .*\(shop\/web\)/.test(
+      (await schedulable())?.message ?? '',
+    ),
+  );
   await planes.consumer.kubectl(['delete', 'pdb', 'web', '-n', 'shop']);
   await eventually('then it leaves too', async () => (await localPod('web')) === undefined, 20_000);
+  await eventually('it is drained', async () => (await schedulable())?.reason === 'Drained');
   await desire('Active');
+  await eventually('it is active', async () => (await schedulable())?.status === 'True');
 });
 
 test('unpeering from a provider that is dead ends within its deadline, and names what it left', async () => {

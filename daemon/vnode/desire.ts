@@ -1,0 +1,100 @@
+/** What both sides want of a peering while it lives, and how far its pods are with leaving. Pure. */
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import type { Finding } from '../../shared/conditions.ts';
+import { keyOf } from '../kube/refs.ts';
+import type { Pod } from '../kube/types.ts';
+import { isFinished } from './pod-status.ts';
+
+type Desired = OutgoingPeering['spec']['desired'];
+
+/** Reasons of `Schedulable` on the OutgoingPeering. */
+export const schedulableReasons = {
+  active: 'Active',
+  cordoned: 'Cordoned',
+  /** Pods are leaving. */
+  draining: 'Draining',
+  drained: 'Drained',
+} as const;
+
+const strictness: Readonly<Record<Desired, number>> = { Active: 0, Cordoned: 1, Drained: 2 };
+
+/** What holds: the stricter of this cluster's wish and the provider's. `by` says whose that is. */
+export function desireOf(peering: OutgoingPeering): { desired: Desired; by: 'Consumer' | 'Provider' } {
+  const own = peering.spec.desired;
+  const theirs = peering.status?.providerDesired ?? 'Active';
+  return strictness[theirs] > strictness[own]
+    ? { desired: theirs, by: 'Provider' }
+    : { desired: own, by: 'Consumer' };
+}
+
+/**
+ * The pods that a drain moves, as `kubectl drain` understands it: not those that are finished, and not those of a
+ * DaemonSet, which would be made again on the same node at once.
+ */
+export function podsToLeave(pods: readonly Pod[]): Pod[] {
+  return pods.filter(
+    (pod) =>
+      !isFinished(pod) &&
+      !(pod.metadata.ownerReferences ?? []).some(
+        (owner) => owner.kind === 'DaemonSet' && owner.controller === true,
+      ),
+  );
+}
+
+/** Named in a message; more are counted. */
+const mostNamed = 3;
+
+const named = (keys: readonly string[]): string =>
+  `${keys.slice(0, mostNamed).join(', ')}${keys.length > mostNamed ? ', …' : ''}`;
+
+/**
+ * `Schedulable` of the OutgoingPeering.
+ *
+ * @param leaving pods that are still on the node, of those that have to leave
+ * @param heldBack those of them that a disruption budget keeps for now
+ */
+export function schedulableFinding(
+  peering: OutgoingPeering,
+  leaving: readonly Pod[],
+  heldBack: ReadonlySet<string>,
+): Finding {
+  const type = 'Schedulable';
+  const { nodeName, remoteCluster } = peering.spec;
+  const { desired, by } = desireOf(peering);
+  const who = by === 'Provider' ? `the provider ${remoteCluster}` : 'this cluster';
+  if (desired === 'Active') {
+    return {
+      type,
+      status: 'True',
+      reason: schedulableReasons.active,
+      message: `new pods may be placed on node ${nodeName}`,
+    };
+  }
+  if (desired === 'Cordoned') {
+    return {
+      type,
+      status: 'False',
+      reason: schedulableReasons.cordoned,
+      message: `cordoned by ${who}: no new pods are placed on node ${nodeName}; those that run there go on`,
+    };
+  }
+  if (leaving.length === 0) {
+    return {
+      type,
+      status: 'False',
+      reason: schedulableReasons.drained,
+      message: `drained by ${who}: no pods are left on node ${nodeName}, and no new ones are placed there`,
+    };
+  }
+  const kept = leaving.map((pod) => keyOf(pod)).filter((key) => heldBack.has(key));
+  return {
+    type,
+    status: 'False',
+    reason: schedulableReasons.draining,
+    message:
+      `being drained by ${who}: ${leaving.length} pods are still on node ${nodeName} (${named(leaving.map((pod) => keyOf(pod)))})` +
+      (kept.length === 0
+        ? ''
+        : `; held back by disruption budgets (kubectl get pdb -A): ${kept.length} (${named(kept)})`),
+  };
+}
