@@ -2,6 +2,7 @@ import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
+import { residueConfigMap, residueOf } from '../../shared/residue.ts';
 import { choosePeering, localCluster } from '../cluster.ts';
 import { clusterOptions, timeoutOption, type Command, type Invocation } from '../command.ts';
 import { CommandError, UsageError } from '../exit.ts';
@@ -12,6 +13,7 @@ export const defaultSeconds = 120;
 /** What is on its way out when the peering's object is gone has this long to be gone too. */
 const afterwardsMilliseconds = 10_000;
 type Peering = OutgoingPeering | IncomingPeering;
+type ResidueMap = KubernetesObject & { data?: Record<string, string> };
 
 /** What is still here of a peering whose object is gone. Empty when it is true that it was removed. */
 async function leftovers(kube: Kube, peering: Peering): Promise<string[]> {
@@ -45,6 +47,19 @@ async function leftovers(kube: Kube, peering: Peering): Promise<string[]> {
   return left;
 }
 
+/** A `hawser peer` that was interrupted in its first moment has left a token and no peering. */
+async function removeInterrupted(invocation: Invocation, kube: Kube, wanted: string): Promise<boolean> {
+  const secrets = core('secrets', kube.namespace);
+  const mine = await kube.list<KubernetesObject>(secrets, `${labels.managedBy}=hawser-cli`);
+  const left = mine.filter(({ metadata }) =>
+    [labels.peering, labels.remoteCluster].some((label) => metadata.labels?.[label] === wanted),
+  );
+  for (const { metadata } of left) await kube.remove(secrets, metadata.name, metadata.uid);
+  if (left.length === 0) return false;
+  invocation.terminal.print(`Removed: the token of a peering with ${wanted} that was never begun.`);
+  return true;
+}
+
 /** Marks for removal, waits, and says what is left. */
 export async function unpeer(invocation: Invocation, kube: Kube, incoming: boolean): Promise<void> {
   const [wanted, ...more] = invocation.arguments;
@@ -58,6 +73,7 @@ export async function unpeer(invocation: Invocation, kube: Kube, incoming: boole
   const peerings: Peering[] = incoming ? incomingPeerings : outgoingPeerings;
   const peering = choosePeering<Peering>(peerings, wanted);
   if (peering === undefined) {
+    if (!incoming && (await removeInterrupted(invocation, kube, wanted))) return;
     const other = choosePeering<Peering>(incoming ? outgoingPeerings : incomingPeerings, wanted);
     const hint =
       other === undefined
@@ -91,7 +107,8 @@ export async function unpeer(invocation: Invocation, kube: Kube, incoming: boole
       return { done: here };
     },
   );
-  const residue = [...(last.status?.residue ?? []), ...left.map((each) => `${each} is still here`)];
+  const kept = await kube.get<ResidueMap>(core('configmaps', kube.namespace), residueConfigMap);
+  const residue = [...residueOf(kept?.data, uid ?? ''), ...left.map((each) => `${each} is still here`)];
   if (residue.length === 0) {
     terminal.step('done', 'everything of it is gone', invocation.now() - begun);
     terminal.print(`Removed: ${name}.`);

@@ -16,6 +16,7 @@ export * from './patience.ts';
 export * from './queue.ts';
 export * from './references.ts';
 export * from './refs.ts';
+export * from './residue.ts';
 export * from './status.ts';
 export type { Answer, KubeConnection, RequestOptions } from './transport.ts';
 export { createTransport, readBody } from './transport.ts';

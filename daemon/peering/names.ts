@@ -7,8 +7,6 @@ export const peeringFinalizer = 'hawser.dev/peering';
 export const nodeFinalizer = 'hawser.dev/vnode';
 /** On a slot's Service, by fabric/: the slot's tunnel key. */
 export const publicKeyAnnotation = 'hawser.dev/public-key';
-/** ConfigMap in Hawser's namespace: what unpeering had to leave, by peering. */
-export const residueConfigMap = 'hawser-residue';
 /** Key of the Secret that OutgoingPeering.spec.tokenSecretName names. */
 export const tokenKey = 'token';
 /** Key of the identity Secret; the content is JSON. */

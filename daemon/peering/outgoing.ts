@@ -35,6 +35,8 @@ import type { World } from './world.ts';
 
 /** After a no that only a person can change: another token or spec is seen at once, this is for all else. */
 const refusedMilliseconds = 60_000;
+/** A provider that is being asked for an identity when the peering is removed has so long to answer. */
+const answerMilliseconds = 3_000;
 /** A cache is never so far behind. */
 const cacheMilliseconds = 5000;
 
@@ -83,6 +85,9 @@ export function reconcileOutgoing(
   const { kube, clock, events, namespace, version, log } = context;
   /** The last no, and when to ask again; what it was asked with, so that something new is tried at once. */
   const refusals = new Map<string, { problem: PeeringProblem; failures: number; at: number; with: string }>();
+
+  /** Peerings that were given up while the provider was being asked. */
+  const unanswered = new Set<string>();
 
   /** Identities issued or changed a moment ago, which the cache may not show yet, and the tokens spent for them. */
   const issued = new Map<string, { stored: StoredIdentity; at: number; tokenUID: string | undefined }>();
@@ -230,10 +235,11 @@ export function reconcileOutgoing(
     const last = refusals.get(name);
     if (last !== undefined && last.with === asked && last.at > clock.now())
       return { held, problem: last.problem };
+    const wanted = whileWanted(name, signal);
     try {
-      const next = await authenticate(peering, held, signal);
+      const next = await authenticate(peering, held, wanted.signal);
       refusals.delete(name);
-      return { held: next && (await follow(peering, next, signal)), problem: undefined };
+      return { held: next && (await follow(peering, next, wanted.signal)), problem: undefined };
     } catch (error) {
       if (!(error instanceof PeeringProblem)) throw error;
       const failures = last?.with === asked ? last.failures + 1 : 0;
@@ -242,7 +248,35 @@ export function reconcileOutgoing(
       refusals.set(name, { problem: error, failures, at: clock.now() + pause, with: askedWith(peering) });
       log.warn('no identity yet', { peering: name, reason: error.reason, error: error.message });
       return { held, problem: error };
+    } finally {
+      wanted.release();
     }
+  }
+
+  /**
+   * A signal that is also aborted some time after the peering is to be removed: a provider that never answers doesn't hold
+   * that up. One that does is heard out, or it would make what it was asked for after it was told of the end.
+   */
+  function whileWanted(name: string, signal: AbortSignal): { signal: AbortSignal; release: () => void } {
+    const ending = new AbortController();
+    const end = () => ending.abort(signal.reason);
+    signal.addEventListener('abort', end, { once: true });
+    if (signal.aborted) end();
+    let cancel = () => {};
+    const stop = world.outgoing.onChange((key, peering) => {
+      if (key !== name || peering?.metadata.deletionTimestamp === undefined) return;
+      cancel();
+      cancel = clock.after(answerMilliseconds, () => {
+        unanswered.add(name);
+        ending.abort(new Error('the peering is being removed'));
+      });
+    });
+    const release = () => {
+      stop();
+      cancel();
+      signal.removeEventListener('abort', end);
+    };
+    return { signal: ending.signal, release };
   }
 
   async function keep(peering: OutgoingPeering, signal: AbortSignal): Promise<Outcome | void> {
@@ -328,10 +362,15 @@ export function reconcileOutgoing(
     if (peering === undefined) {
       refusals.delete(key);
       issued.delete(key);
+      unanswered.delete(key);
       return;
     }
     if (peering.metadata.deletionTimestamp !== undefined) {
-      return removeOutgoing({ context, world, providers, sessions }, peering, signal);
+      return removeOutgoing(
+        { context, world, providers, sessions, unanswered: unanswered.has(key) },
+        peering,
+        signal,
+      );
     }
     const kept = await ensureFinalizer(kube, peering, peeringFinalizer, signal);
     return kept && keep(kept, signal);

@@ -1,15 +1,17 @@
 /** The end of an OutgoingPeering: in order, in bounded time, saying what had to be left. */
 import { isProblem, isTemporary } from '../../gateway/client/index.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
-import { labels, peeringName, secrets } from '../../shared/names.ts';
+import { findCondition } from '../../shared/conditions.ts';
+import { peeringName, secrets } from '../../shared/names.ts';
 import { deadline } from '../kube/clock.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { isNotFound, messageOf } from '../kube/errors.ts';
+import { messageOf } from '../kube/errors.ts';
 import { hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { isUnreferenced } from '../kube/references.ts';
 import { kind } from '../kube/refs.ts';
-import { fieldManager, nodeFinalizer, peeringFinalizer, reasons, residueConfigMap } from './names.ts';
+import { recordResidue } from '../kube/residue.ts';
+import { fieldManager, nodeFinalizer, peeringFinalizer, reasons } from './names.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { Providers } from './providers.ts';
 import type { Sessions } from './sessions.ts';
@@ -25,17 +27,27 @@ export interface RemovalDependencies {
   world: World;
   providers: Providers;
   sessions: Sessions;
+  /** The provider was being asked for an identity, and had not answered. */
+  unanswered: boolean;
 }
 
 /** What to do next for a peering that is being deleted. Pure. */
 export function removalStep(
   peering: OutgoingPeering,
   now: number,
-): { step: 'None' } | { step: 'WaitForNode'; milliseconds: number } | { step: 'Remove'; nodeLeft: boolean } {
+): { step: 'None' } | { step: 'WaitForNode'; milliseconds: number } | { step: 'Remove' } {
   if (!hasFinalizer(peering, peeringFinalizer)) return { step: 'None' };
-  const nodeLeft = hasFinalizer(peering, nodeFinalizer);
   const left = Date.parse(peering.metadata.deletionTimestamp ?? '') + nodeMilliseconds - now;
-  return nodeLeft && left > 0 ? { step: 'WaitForNode', milliseconds: left } : { step: 'Remove', nodeLeft };
+  // Without an identity vnode/ waits for nothing more at the provider: it goes on alone, and takes the node away.
+  return hasFinalizer(peering, nodeFinalizer) && left > 0
+    ? { step: 'WaitForNode', milliseconds: left }
+    : { step: 'Remove' };
+}
+
+/** Was the provider asked for an identity at least once? Its answer may have been lost, and what it made is there. */
+export function mayKnowUs(peering: OutgoingPeering): boolean {
+  const identity = findCondition(peering.status?.conditions, 'IdentityValid');
+  return identity !== undefined && !identity.reason.startsWith('Waiting');
 }
 
 /** Takes the next step. */
@@ -44,7 +56,7 @@ export async function removeOutgoing(
   peering: OutgoingPeering,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
-  const { context, world, providers, sessions } = dependencies;
+  const { context, world, providers, sessions, unanswered } = dependencies;
   const { kube, clock, namespace, events, log } = context;
   const next = removalStep(peering, clock.now());
   if (next.step === 'None') return;
@@ -52,14 +64,13 @@ export async function removeOutgoing(
   const { name, uid } = peering.metadata;
   const provider = peering.spec.remoteCluster;
   const residue: string[] = [];
-  if (next.nodeLeft)
-    residue.push(`node ${peering.spec.nodeName} and what was offloaded by it: it was not drained in time`);
   sessions.end(provider, peering.spec.peering);
   const told = await tellProvider(dependencies, peering, signal);
-  if (told !== undefined && world.identitySecret(name) !== undefined) {
+  const held = world.identitySecret(name) !== undefined;
+  if (told !== undefined && (held || unanswered || mayKnowUs(peering))) {
     const there = peeringName(world.local.byKey('self')?.status?.clusterID ?? '', peering.spec.peering);
     residue.push(
-      `at the provider ${provider}: what it made for this peering; remove it there with kubectl delete incomingpeering ${there} (${told})`,
+      `at the provider ${provider}: what it ${held ? 'made' : 'may have made'} for this peering, with the twin namespaces and their pods; remove it there with hawser unpeer ${there} --incoming (${told})`,
     );
   }
   await kube.delete({ kind: kind.secret, namespace, name: secrets.identity(name) }, {}, signal);
@@ -87,7 +98,7 @@ export async function removeOutgoing(
       signal,
     );
     events.emit(peering, 'Warning', 'Residue', `removed here, but left: ${residue.join('; ')}`);
-    await record(dependencies, name, residue, signal);
+    await recordResidue(kube, namespace, peering, residue, clock.now(), signal);
     log.warn('unpeered, with residue', { peering: name, residue });
   }
   if (isUnreferenced(provider, [...world.outgoing.list(), ...world.incoming.list()], uid)) {
@@ -121,32 +132,5 @@ async function tellProvider(
     }
   } finally {
     limit.release();
-  }
-}
-
-/** Keeps what was left where it can be read after the object is gone. */
-async function record(
-  { context }: RemovalDependencies,
-  name: string,
-  residue: readonly string[],
-  signal: AbortSignal,
-): Promise<void> {
-  const { kube, namespace, clock } = context;
-  const data = { [name]: JSON.stringify({ at: new Date(clock.now()).toISOString(), residue }) };
-  const ref = { kind: kind.configMap, namespace, name: residueConfigMap };
-  try {
-    await kube.patch(ref, { data }, { type: 'merge', fieldManager }, signal);
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    await kube.create(
-      {
-        apiVersion: 'v1',
-        kind: 'ConfigMap',
-        metadata: { name: residueConfigMap, namespace, labels: { [labels.managedBy]: 'hawser' } },
-        data,
-      } as Parameters<typeof kube.create>[0],
-      signal,
-      { fieldManager },
-    );
   }
 }

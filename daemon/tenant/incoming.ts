@@ -9,6 +9,7 @@ import { isAlreadyExists } from '../kube/errors.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { isUnreferenced } from '../kube/references.ts';
 import { kind, refOf } from '../kube/refs.ts';
+import { recordResidue } from '../kube/residue.ts';
 import { applyStatus } from '../kube/status.ts';
 import {
   fieldManager,
@@ -250,7 +251,6 @@ export function reconcileIncoming(
           fields: {
             tenantNamespace: tenant,
             identitySecretName: identitySecret,
-            residue: left.map((name) => `namespace ${name}`).slice(0, 64),
           },
           findings: [
             {
@@ -266,8 +266,19 @@ export function reconcileIncoming(
       return { requeueAfterMilliseconds: Math.min(1000, Math.max(50, deadlineAt - clock.now())) };
     }
     if (left.length > 0) {
-      const message = `removed, but still being deleted: ${left.join(', ').slice(0, 900)}`;
-      events.emit(peering, 'Warning', 'Residue', message);
+      const residue = left
+        .slice(0, 64)
+        .map(
+          (name) =>
+            `namespace ${name} is still being deleted; kubectl get namespace ${name} -o yaml says what it waits for`,
+        );
+      await recordResidue(kube, hawserNamespace, peering, residue, clock.now(), signal);
+      events.emit(
+        peering,
+        'Warning',
+        'Residue',
+        `removed, but still being deleted: ${left.join(', ').slice(0, 900)}`,
+      );
     }
     const remote = peering.spec.remoteCluster;
     const others = [...world.incoming.list(), ...world.outgoing.list()];

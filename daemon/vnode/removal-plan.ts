@@ -6,6 +6,8 @@ export interface RemovalState {
   now: number;
   /** NoIdentity: there is nothing to reach the provider with. */
   provider: 'Reachable' | 'Unreachable' | 'Unknown' | 'NoIdentity';
+  /** Milliseconds since 1970: since when it is so. */
+  providerSince: number;
   /** Pods on the virtual node. */
   pods: readonly { key: string; deleting: boolean }[];
   /** TwinNamespaces at the provider; undefined when they cannot be seen. */
@@ -27,6 +29,8 @@ export interface RemovalPlan {
 
 /** How long a provider that does not answer is waited for. */
 export const unreachableDeadlineMilliseconds = 10_000;
+/** How long one that has not answered for longer than that already gets once more. */
+const knownLostMilliseconds = 1_000;
 /** How long pods and twins may take at a provider that answers. */
 export const reachableDeadlineMilliseconds = 60_000;
 
@@ -40,7 +44,10 @@ export function planRemoval(state: RemovalState): RemovalPlan {
   const lost = state.provider === 'Unreachable' || state.provider === 'NoIdentity';
   const givenUp =
     (state.provider === 'Reachable' && waited >= reachableDeadlineMilliseconds) ||
-    (state.provider === 'Unreachable' && waited >= unreachableDeadlineMilliseconds) ||
+    (state.provider === 'Unreachable' &&
+      (waited >= unreachableDeadlineMilliseconds ||
+        (waited >= knownLostMilliseconds &&
+          state.now - state.providerSince >= unreachableDeadlineMilliseconds))) ||
     // Without an identity nothing can be done there, now or later.
     state.provider === 'NoIdentity';
   const deletePods = state.pods.filter((pod) => !pod.deleting).map((pod) => pod.key);

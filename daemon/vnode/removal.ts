@@ -1,9 +1,10 @@
 /**
  * Takes a virtual node down: its pods, its twins at the provider, the Node, the Lease. A provider that is gone holds
- * nothing up: after a deadline, what it may still have is named and left.
+ * nothing up: after a deadline, what it may still have is named and left. What is left for good is for peering/ to say, which
+ * tells the provider in the end.
  */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
-import { applyStatus, kind, keyOf, messageOf, type Outcome } from '../kube/index.ts';
+import { applyStatus, deadline, kind, keyOf, messageOf, type Outcome } from '../kube/index.ts';
 import { twinsOf } from '../kube/twins.ts';
 import { labels } from '../../shared/names.ts';
 import { fieldManager, ownClusterID, vnodeFinalizer, waitingSince, type World } from './world.ts';
@@ -12,6 +13,8 @@ import { deleteLease } from './lease.ts';
 import { planRemoval } from './removal-plan.ts';
 
 const lookAgainMilliseconds = 1_000;
+/** A provider that takes a request and never answers holds the pods and the node here up no longer than this. */
+const askMilliseconds = 2_000;
 
 /** One step of the removal; called again until the finalizer is off. */
 export async function removeNode(
@@ -37,6 +40,7 @@ export async function removeNode(
     waitingSince: waitingSince(world, peering),
     now: clock.now(),
     provider: remote === undefined ? 'NoIdentity' : remote.reachability.state,
+    providerSince: remote?.reachability.since ?? clock.now(),
     pods: pods.map((pod) => ({ key: keyOf(pod), deleting: pod.metadata.deletionTimestamp !== undefined })),
     twins: twins?.map((twin) => ({
       name: twin.metadata.name,
@@ -51,18 +55,24 @@ export async function removeNode(
     const grace = plan.forcePods.includes(key) ? { gracePeriodSeconds: 0 } : {};
     await kube.delete({ kind: kind.pod, name: podName, namespace }, { uid, ...grace }, signal);
   }
-  for (const twinName of plan.deleteTwins) {
-    const twin = twins?.find((each) => each.metadata.name === twinName);
-    if (remote === undefined || twin?.metadata.uid === undefined) continue;
-    try {
-      await remote.client.delete(
-        { kind: kind.twinNamespace, name: twinName, namespace: remote.tenantNamespace },
-        { uid: twin.metadata.uid },
-        signal,
-      );
-    } catch (error) {
-      log.warn('a twin could not be removed yet', { peering: name, twin: twinName, error: messageOf(error) });
-    }
+  const limit = deadline(signal, askMilliseconds, 'removing the twins', clock);
+  try {
+    await Promise.all(
+      plan.deleteTwins.map(async (twinName) => {
+        const twin = twins?.find((each) => each.metadata.name === twinName);
+        if (remote === undefined || twin?.metadata.uid === undefined) return;
+        await remote.client.delete(
+          { kind: kind.twinNamespace, name: twinName, namespace: remote.tenantNamespace },
+          { uid: twin.metadata.uid },
+          limit.signal,
+        );
+      }),
+    );
+  } catch (error) {
+    if (signal.aborted) throw error;
+    log.warn('twins could not be removed yet', { peering: name, error: messageOf(error) });
+  } finally {
+    limit.release();
   }
   await applyStatus(
     {
@@ -70,7 +80,6 @@ export async function removeNode(
       fieldManager,
       object: peering,
       findings: [{ type: 'NodeReady', status: 'False', reason: 'Removing', message: plan.message }],
-      fields: { residue: plan.residue.length === 0 ? undefined : plan.residue },
       now: clock.now(),
     },
     signal,

@@ -7,6 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { crdManifests } from '../../deploy/crds.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
+import { residueConfigMap, withResidue } from '../../shared/residue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
 import { decodePeeringToken } from '../../shared/trust/peering-token.ts';
 import { upControlPlane, type ControlPlane } from '../testbed/index.ts';
@@ -328,8 +329,17 @@ commands('unpeer says "Removed" when it is true, and lists what is left when it 
   await plane.kubectl(
     'patch op oak-1 --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(' '),
   );
-  await patchStatus('op', 'oak-1', {
-    residue: ['namespace shop-elm-1 at oak-1: kubectl delete namespace shop-elm-1'],
+  const { metadata } = (await get('op', 'oak-1')) as { metadata: { uid?: string } };
+  await apply({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: residueConfigMap, namespace: 'hawser-system' },
+    data: withResidue({}, metadata.uid ?? '', {
+      kind: 'OutgoingPeering',
+      name: 'oak-1',
+      at: '2026-01-01T00:00:00Z',
+      residue: ['namespace shop-elm-1 at oak-1: kubectl delete namespace shop-elm-1'],
+    }),
   });
   assert.match(
     (await hawser(['unpeer', 'oak-1', '--incoming'])).stderr,
@@ -348,7 +358,8 @@ commands('unpeer says "Removed" when it is true, and lists what is left when it 
   assert.match(stderr, 'kubectl delete namespace shop-elm-1');
   assert.match(stderr, 'tunnel oak-1 is still here');
   await plane.kubectl(['delete', 'tunnel', 'oak-1']);
-  await plane.kubectl('delete secret hawser-token-oak-1 -n hawser-system'.split(' '));
+  const interrupted = await hawser(['unpeer', 'oak-1']);
+  assert.match(interrupted.stdout, 'Removed: the token of a peering with oak-1 that was never begun.');
   await apply({
     kind: 'OutgoingPeering',
     metadata: { name: 'oak-1' },

@@ -7,6 +7,7 @@ import { runPeering } from '../../../daemon/peering/index.ts';
 import { readStored } from '../../../daemon/peering/remote-clusters.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { residueOf } from '../../../shared/residue.ts';
 import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
 import { Cluster, eventually, namespace } from '../clusters.ts';
 
@@ -313,7 +314,7 @@ test('peering again works, and ends in bounded time with a dead provider', async
     { kind: kind.configMap, namespace, name: 'hawser-residue' },
     consumer.signal,
   );
-  assert.match(residue?.data?.[metadata.name] ?? '', /kubectl delete incomingpeering consumer-/);
+  assert.match(residueOf(residue?.data, metadata.uid ?? '').join(), /hawser unpeer consumer-\S+ --incoming/);
 });
 
 test.run();

@@ -142,7 +142,15 @@ test('another grace than the pod’s own goes along', () => {
 });
 
 const removal = (more: Partial<RemovalState>) =>
-  planRemoval({ waitingSince: 0, now: 1000, provider: 'Reachable', pods: [], twins: [], ...more });
+  planRemoval({
+    waitingSince: 0,
+    now: 1000,
+    provider: 'Reachable',
+    providerSince: 0,
+    pods: [],
+    twins: [],
+    ...more,
+  });
 test('removal: pods and twins at once, then the node', () => {
   const begun = removal({ pods: [{ key: 'a', deleting: false }], twins: [{ name: 't', deleting: false }] });
   assert.equal(begun.deletePods, ['a']);
@@ -160,6 +168,12 @@ test('removal: a provider that is gone is waited for ten seconds, and what is le
   assert.ok(ended.done);
   assert.is(ended.residue.length, 1);
   assert.not(removal({ provider: 'Unreachable', twins: undefined }).done);
+});
+test('removal: a provider that has been gone for long is not waited for again', () => {
+  const lost = { provider: 'Unreachable' as const, twins: undefined, waitingSince: 60_000 };
+  assert.ok(removal({ ...lost, now: 61_000 }).done);
+  assert.not(removal({ ...lost, now: 60_500 }).done, 'once more it is asked');
+  assert.not(removal({ ...lost, now: 61_000, providerSince: 55_000 }).done);
 });
 test('removal: what is not known yet is no reason to give up', () => {
   assert.not(removal({ provider: 'Unknown', twins: undefined, now: 100_000 }).done);
