@@ -33,6 +33,8 @@ export const annotations = {
   trace: 'hawser.dev/trace',
   /** On a Tunnel, comma-separated: mapped ranges that may move, since something of this cluster's own lies on them. */
   approvedRemaps: 'hawser.dev/approved-remaps',
+  /** On a ShadowPod, by the consumer: `status.stoppedAt` of the stop after which its pod shall run again. */
+  resume: 'hawser.dev/resume-stopped-at',
 } as const;
 
 /** Virtual nodes carry it with NoSchedule; pods of offloaded namespaces tolerate it. */
@@ -113,6 +115,9 @@ export function tenantNamespace(consumer: string, peering: string): string {
 
 /** The consumer's service account in its tenant namespace. */
 export const tenantServiceAccount = 'consumer';
+
+/** Lease in the tenant namespace by which the consumer shows that it is there. */
+export const consumerLease = 'hawser-consumer';
 
 /** The controller's own service account: its pods alone may speak to a remote's control plane inside the tunnel. */
 export const controllerServiceAccount = 'hawser-controller';

@@ -36,10 +36,16 @@ function specOf(invocation: Invocation): NamespaceOffloading['spec'] {
     matchLabels[key] = value;
   }
   const twinName = text(invocation, 'twin-name');
+  const stopAfter = text(invocation, 'stop-after');
+  const seconds = Number((stopAfter ?? '1').replace(/s$/, ''));
+  if (!(Number.isInteger(seconds) && seconds >= 1 && seconds <= 31_536_000)) {
+    throw new UsageError(`--stop-after ${stopAfter ?? ''}: seconds are wanted, 1 to 31536000`);
+  }
   return {
     podPlacement,
     ...(Object.keys(matchLabels).length > 0 && { clusterSelector: { matchLabels } }),
     ...(twinName !== undefined && { twinName }),
+    ...(stopAfter !== undefined && { onDisconnect: { policy: 'StopAfter' as const, seconds } }),
   };
 }
 
@@ -57,7 +63,9 @@ async function write(kube: Kube, namespace: string, spec: NamespaceOffloading['s
       spec,
     });
   } else
-    await kube.patch(resource, offloadingName, { spec: { clusterSelector: null, twinName: null, ...spec } });
+    await kube.patch(resource, offloadingName, {
+      spec: { clusterSelector: null, twinName: null, onDisconnect: null, ...spec },
+    });
 }
 
 /** The namespace that the arguments name: `namespace NAME` was taken as the command, NAME is left. */
@@ -91,6 +99,11 @@ scheduled to the virtual nodes like to any other node. Pods that run already sta
       type: 'string',
       value: 'NAME',
       help: 'name of the twin at the provider (default: NAME-CONSUMER)',
+    },
+    'stop-after': {
+      type: 'string',
+      value: 'SECONDS',
+      help: 'let providers stop the pods when this cluster has been away for so long (default: they go on)',
     },
     ...timeoutOption(defaultSeconds),
     ...outputOption,

@@ -10,6 +10,7 @@ import { reconcileEndpoints } from './endpoints.ts';
 import { reconcileIncoming } from './incoming.ts';
 import { tenantNamespaceOf } from './names.ts';
 import { runPolicyTrials } from './policy-trial.ts';
+import { reconcilePresence } from './presence.ts';
 import { createRefusals } from './refusals.ts';
 import { reconcileShadowPod } from './shadow-pods.ts';
 import { reconcileToken } from './tokens.ts';
@@ -36,7 +37,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
   const listed = (...informers: { synced(signal: AbortSignal): Promise<void> }[]): Source[] =>
     informers.map((informer) => ({ subscribe: () => () => {}, synced: (until) => informer.synced(until) }));
 
-  /** Shadows that were refused for want of room, when room may have come. */
+  /** Shadows that were refused for want of room, when room may have come, and those that depend on the consumer's presence. */
   const refusedOf = (peering: string): string[] =>
     world.shadows
       .list()
@@ -44,7 +45,9 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         const twin = world.namespaces.byKey(shadow.metadata.namespace ?? '');
         return (
           twin?.metadata.labels?.[labels.peering] === peering &&
-          shadow.status?.conditions?.some((each) => each.type === 'Admitted' && each.status === 'False')
+          (shadow.status?.stoppedAt !== undefined ||
+            shadow.spec.onDisconnect?.policy === 'StopAfter' ||
+            shadow.status?.conditions?.some((each) => each.type === 'Admitted' && each.status === 'False'))
         );
       })
       .map((shadow) => keyOf(shadow));
@@ -80,6 +83,17 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         ...listed(world.outgoing, world.remotes),
       ],
       reconcile: reconcileIncoming(context, world, ledger, refusals),
+    }),
+    run({
+      name: 'tenant-presence',
+      sources: [
+        from(world.incoming),
+        from(world.leases, (lease) => {
+          const peering = world.peeringOfTenant(lease.metadata.namespace ?? '');
+          return peering === undefined ? [] : [peering.metadata.name];
+        }),
+      ],
+      reconcile: reconcilePresence(context, world),
     }),
     run({
       name: 'tenant-twins',

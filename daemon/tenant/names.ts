@@ -67,11 +67,17 @@ export const reasons = {
   Cordoned: 'Cordoned',
   Draining: 'Draining',
   Drained: 'Drained',
+  ConsumerPresent: 'ConsumerPresent',
+  ConsumerAway: 'ConsumerAway',
+  /** The consumer has not asked for anything that depends on it. */
+  PresenceNotShown: 'PresenceNotShown',
   Admitted: 'Admitted',
   PodRunning: 'PodRunning',
   PodPending: 'PodPending',
   PodFinished: 'PodFinished',
   PodMissing: 'PodMissing',
+  /** Its consumer was away for as long as it had said. */
+  StoppedOnDisconnect: 'StoppedOnDisconnect',
   NotAdmitted: 'NotAdmitted',
   Redeemable: 'Redeemable',
   Redeemed: 'Redeemed',

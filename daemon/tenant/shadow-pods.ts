@@ -1,6 +1,6 @@
 /** ShadowPod ↔ the real pod: made, kept alive, mirrored, ended. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
-import type { Finding } from '../../shared/conditions.ts';
+import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
@@ -10,6 +10,7 @@ import { kind, refOf } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { Pod } from '../kube/types.ts';
 import { admit, type Admission } from './admit.ts';
+import { planDisconnect, presenceType } from './disconnect.ts';
 import { deletionGraceAnnotation, fieldManager, reasons, tenantFinalizer } from './names.ts';
 import {
   hasEnded,
@@ -40,6 +41,20 @@ export function askedGrace(shadow: ShadowPod): number | undefined {
   return Math.min(Number(text), 3600);
 }
 
+/** The condition Running of a pod that was stopped since its consumer was away. */
+export const stoppedFinding = (stoppedAt: string): Finding => ({
+  type: 'Running',
+  status: 'False',
+  reason: reasons.StoppedOnDisconnect,
+  message: `stopped at ${stoppedAt}, as its consumer had asked for the case that it is away for long; it runs again when the consumer is back and still has the pod`,
+});
+
+/** The record of a pod that runs again. */
+const withoutStop = (shadow: ShadowPod): ShadowPod => {
+  const { stoppedAt: _stoppedAt, ...status } = shadow.status ?? {};
+  return { ...shadow, status };
+};
+
 /** A quota that was made a moment ago forbids everything until Kubernetes has counted: no refusal, but soon over. */
 const isQuotaUnknown = (error: unknown): boolean =>
   isForbidden(error) && error.message.includes('status unknown for quota');
@@ -59,6 +74,7 @@ export function reconcileShadowPod(
     pod: Pod | undefined,
     restarts: number,
     signal: AbortSignal,
+    stoppedAt: string | undefined = shadow.status?.stoppedAt,
   ) =>
     applyStatus(
       {
@@ -72,8 +88,9 @@ export function reconcileShadowPod(
           restarts,
           // What was last known stays, also while a pod is being made again.
           pod: (pod && shownStatus(pod)) ?? shadow.status?.pod,
+          stoppedAt,
         },
-        findings: [admitted, runningFinding(pod)],
+        findings: [admitted, stoppedAt === undefined ? runningFinding(pod) : stoppedFinding(stoppedAt)],
       },
       signal,
     );
@@ -119,6 +136,7 @@ export function reconcileShadowPod(
     const twin = world.namespaces.byKey(shadow.metadata.namespace ?? '');
     const peering = world.peeringOfTwin(twin);
     let pod = world.pods.byKey(key);
+    let resumed = false;
     // The pod itself says how often it was made: the cache may not show yet what was written of it.
     const restarts = Math.max(shadow.status?.restarts ?? 0, restartsOf(pod));
     const refuse = async (reason: Finding['reason'], message: string, retry?: Outcome) => {
@@ -139,6 +157,36 @@ export function reconcileShadowPod(
       await refuse(reasons.Preparing, 'an earlier pod of the same name is still being ended');
       return;
     }
+    const presence = findCondition(peering.status?.conditions, presenceType);
+    const disconnect = planDisconnect(shadow, presence, clock.now());
+    if (disconnect.action !== 'Run') {
+      ledger.release(key);
+      // Noted before anything is ended: whoever goes on after a crash here knows that it was.
+      const stoppedAt = shadow.status?.stoppedAt ?? new Date(clock.now()).toISOString();
+      const admitted: Finding = {
+        type: 'Admitted',
+        status: 'True',
+        reason: reasons.StoppedOnDisconnect,
+        message: 'the pod was admitted, and is stopped while its consumer is away',
+      };
+      await report(shadow, admitted, pod, restarts, signal, stoppedAt);
+      if (disconnect.action === 'Stop') {
+        events.emit(shadow, 'Normal', reasons.StoppedOnDisconnect, stoppedFinding(stoppedAt).message);
+      }
+      if (pod !== undefined && pod.metadata.deletionTimestamp === undefined) {
+        await kube.delete(refOf(pod), { uid: pod.metadata.uid ?? '' }, signal);
+      }
+      return;
+    }
+    if (shadow.status?.stoppedAt !== undefined) {
+      // The pod of before the stop may still be in its grace: one at a time.
+      if (pod !== undefined) return;
+      resumed = true;
+    }
+    const stopAfter: Outcome | void =
+      disconnect.againAfterMilliseconds === undefined
+        ? undefined
+        : { requeueAfterMilliseconds: disconnect.againAfterMilliseconds + 50 };
     const admission = admit(shadow.spec.pod, peering.spec.grant, ledger.used(peering.metadata.name, key));
     if (pod !== undefined) {
       const changes = admission.admitted ? imageChanges(admission.spec, pod) : undefined;
@@ -153,7 +201,7 @@ export function reconcileShadowPod(
         message: 'the provider admits the pod',
       };
       await report(shadow, finding, pod, restarts, signal);
-      return;
+      return stopAfter;
     }
     if (hasEnded(shadow)) {
       await report(
@@ -222,7 +270,8 @@ export function reconcileShadowPod(
         throw error;
       }
     }
-    await report(shadow, admittedFinding(admission), pod, again, signal);
+    await report(resumed ? withoutStop(shadow) : shadow, admittedFinding(admission), pod, again, signal);
+    return stopAfter;
   }
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {

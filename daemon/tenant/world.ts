@@ -1,6 +1,6 @@
 /** The caches that tenant/ reads, and the ledger. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
-import { labels } from '../../shared/names.ts';
+import { consumerLease, labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { keyOf, kind } from '../kube/refs.ts';
 import type { Namespace, Pod } from '../kube/types.ts';
@@ -35,6 +35,8 @@ export function createWorld(context: ControllerContext) {
         apply: ({ apiVersion, kind: name, metadata }) => ({ apiVersion, kind: name, metadata }),
       },
     }),
+    /** By which consumers show that they are there. */
+    leases: informer(kind.lease, { fieldSelector: `metadata.name=${consumerLease}` }),
     /** Where the cluster's DNS answers. */
     dns: informer(kind.endpointSlice, {
       namespace: dnsNamespace,

@@ -5,6 +5,7 @@ import { runLeases } from './lease.ts';
 import { runNodes } from './nodes.ts';
 import { runOffloading } from './offloading.ts';
 import { runPods } from './pods.ts';
+import { runPresence } from './presence.ts';
 import { createWorld } from './world.ts';
 
 export interface VirtualNodesOptions {
@@ -22,6 +23,7 @@ export async function runVirtualNodes(
   await Promise.all([
     runNodes(world, options.kubeletPort ?? ports.kubelet, signal),
     runLeases(world, signal),
+    runPresence(world, signal),
     runOffloading(world, signal),
     runPods(world, signal),
   ]);

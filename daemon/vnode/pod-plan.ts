@@ -1,5 +1,6 @@
 /** What to do about one pod of a virtual node and its record at the provider. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
+import { annotations } from '../../shared/names.ts';
 import type { Pod } from '../kube/types.ts';
 import { isFinished, type Hindrance } from './pod-status.ts';
 import { shadowPodDiffers } from './shadow-pod.ts';
@@ -23,6 +24,8 @@ export type PodAction =
   | 'None'
   | 'CreateShadow'
   | 'UpdateShadow'
+  /** The provider stopped the pod while this cluster was away, and it is still wanted. */
+  | 'ResumeShadow'
   /** The record is of another pod, or of none, or of one that is being deleted. */
   | 'DeleteShadow'
   /** The provider has nothing left of it: the pod here may go. */
@@ -43,7 +46,12 @@ export function planPod(state: PodState): PodAction {
   if (shadow === undefined) return isFinished(pod) ? 'None' : 'CreateShadow';
   if (isLeaving(shadow)) return 'None';
   if (shadow.spec.podUID !== pod.metadata.uid) return 'DeleteShadow';
-  return !isFinished(pod) && shadowPodDiffers(shadow, wanted) ? 'UpdateShadow' : 'None';
+  if (isFinished(pod)) return 'None';
+  if (shadowPodDiffers(shadow, wanted)) return 'UpdateShadow';
+  const { stoppedAt } = shadow.status ?? {};
+  return stoppedAt !== undefined && shadow.metadata.annotations?.[annotations.resume] !== stoppedAt
+    ? 'ResumeShadow'
+    : 'None';
 }
 
 const isLeaving = (shadow: ShadowPod) => shadow.metadata.deletionTimestamp !== undefined;

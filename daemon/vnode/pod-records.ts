@@ -1,6 +1,6 @@
 /** The records of offloaded pods at a provider: made, ended, cleared away. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
-import { labels } from '../../shared/names.ts';
+import { annotations, labels } from '../../shared/names.ts';
 import { isAlreadyExists, isInvalid, isNotFound, kind, messageOf, refOf } from '../kube/index.ts';
 import type { Remote } from '../kube/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
@@ -52,6 +52,13 @@ export async function deleteShadow(
   }
   const { uid } = shadow.metadata;
   await remote.client.delete(ref, uid === undefined ? {} : { uid }, signal);
+}
+
+/** Vouches for a pod that the provider stopped while this cluster was away: it exists, and is to run again. */
+export async function resumeShadow(remote: Remote, shadow: ShadowPod, signal: AbortSignal): Promise<void> {
+  const { uid } = shadow.metadata;
+  const patch = { metadata: { uid, annotations: { [annotations.resume]: shadow.status?.stoppedAt } } };
+  await remote.client.patch(refOf(shadow), patch, { type: 'merge', fieldManager }, signal);
 }
 
 /** The provider has nothing left of it: ask once more, past the cache, then let the pod go. */

@@ -148,11 +148,18 @@ const notReady = {
   // What the cluster's own controllers say of pods on a node that is not ready.
   path: { reason: 'NodeNotReady', message: 'No packets pass to the provider and back.' },
   missing: { reason: 'PodMissing', message: 'The pod is being made again at the provider.' },
+  stopped: {
+    reason: 'StoppedOnDisconnect',
+    message: 'The provider stopped the pod while this cluster was away; it is being made again there.',
+  },
 } as const;
 
 /** The provider keeps the last status that it knew while the real pod is not there; it is not ready then. */
-function missing(shadow: ShadowPod | undefined): (typeof notReady)['missing'] | undefined {
+function missing(
+  shadow: ShadowPod | undefined,
+): (typeof notReady)['missing'] | (typeof notReady)['stopped'] | undefined {
   const running = findCondition(shadow?.status?.conditions, 'Running');
+  if (running?.status === 'False' && running.reason === notReady.stopped.reason) return notReady.stopped;
   return running?.status === 'False' && running.reason === 'PodMissing' ? notReady.missing : undefined;
 }
 

@@ -12,7 +12,7 @@ import { offloadingName } from './offloading.ts';
 import { planPod } from './pod-plan.ts';
 import { localPodStatus, offloadedCondition, offloadedReasons, type Hindrance } from './pod-status.ts';
 import { podStatusDiffers } from './pod-status-difference.ts';
-import { createShadow, deleteShadow, finishDeletion, removeOrphan } from './pod-records.ts';
+import { createShadow, deleteShadow, finishDeletion, removeOrphan, resumeShadow } from './pod-records.ts';
 import { deletionGrace, desiredShadowPod } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, peeringOfNode, type World } from './world.ts';
 
@@ -137,6 +137,9 @@ async function settlePod(
     case 'UpdateShadow':
       if (remote !== undefined && wanted !== undefined)
         await remote.client.apply(wanted, { fieldManager }, signal);
+      break;
+    case 'ResumeShadow':
+      if (remote !== undefined && shadow !== undefined) await resumeShadow(remote, shadow, signal);
       break;
     case 'DeleteShadow':
       if (remote !== undefined && shadow !== undefined)

@@ -34,7 +34,10 @@ export const namespaceOffloading = {
       ),
     onDisconnect: z
       .object({ policy: z.enum(['Keep', 'StopAfter']), seconds: z.int().min(1).max(31_536_000).optional() })
-      .optional(),
+      .optional()
+      .describe(
+        'What providers do with the pods while this cluster is away: Keep (default), or StopAfter so many seconds (default 300)',
+      ),
   }),
   status: z.object({
     observedGeneration,
@@ -121,6 +124,13 @@ export const shadowPod = {
     podName: objectName.optional(),
     podUID: z.string().max(64).optional().describe('UID of the real pod'),
     restarts: z.int().min(0).optional().describe('How often the real pod was made again'),
+    stoppedAt: z
+      .string()
+      .max(40)
+      .optional()
+      .describe(
+        'The pod was stopped then, since its consumer was away; it runs again when the consumer asks',
+      ),
     pod: opaque.optional().describe('PodStatus of the real pod, in the provider’s addresses'),
     lastChange: dateTime.optional(),
   }),

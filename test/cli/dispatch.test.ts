@@ -59,6 +59,7 @@ const wrong: [words: string[], said: RegExp][] = [
   [['offload', 'namespace'], /one namespace is wanted/],
   [['offload', 'namespace', 'a', '--placement', 'Moon'], /LocalAndRemote/],
   [['offload', 'namespace', 'a', '-l', 'x'], /LABEL=VALUE/],
+  [['offload', 'namespace', 'a', '--stop-after', 'never'], /--stop-after never/],
   [['drain'], /one remote cluster or peering/],
   [['cordon', 'a', 'b'], /one remote cluster or peering/],
   [['activate', 'a', '--timeout', 'soon'], /--timeout soon/],
