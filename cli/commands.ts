@@ -29,6 +29,7 @@ export const entries: readonly Entry[] = [
   entry('revoke', () => import('./commands/revoke.ts')),
   entry('remap approve', () => import('./commands/remap-approve.ts')),
   entry('key rotate', () => import('./commands/key-rotate.ts')),
+  entry('clear', () => import('./commands/clear.ts')),
   entry('install', () => import('./commands/install.ts')),
   entry('version', () => import('./commands/version.ts')),
   entry('completion', () => import('./commands/completion.ts')),

@@ -371,6 +371,31 @@ commands('unpeer says "Removed" when it is true, and lists what is left when it 
   assert.match((await hawser(['unpeer', 'oak-1'])).stderr, /no outgoing peering oak-1; there are: none/);
 });
 
+commands('clear waits for the controller, and with --force does without one', async () => {
+  await apply({
+    kind: 'OutgoingPeering',
+    metadata: { name: 'oak-1', finalizers: ['hawser.dev/peering', 'hawser.dev/vnode'] },
+    spec: { remoteCluster: 'oak-1', peering: 'default', nodeName: 'hawser-oak-1', desired: 'Active' },
+  });
+  await apply({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'hawser-oak-1', labels: { 'hawser.dev/virtual-node': 'true' } },
+  });
+  const late = await hawser(['clear', '--timeout', '1']);
+  assert.is(late.exitCode, 3, late.stderr);
+  assert.match(late.stderr, /waiting for: outgoingpeering oak-1[^]*hawser clear --force/);
+  assert.is(JSON.stringify(await get('op', 'oak-1')).includes('deletionTimestamp'), true);
+  const forced = await hawser(['clear', '--timeout', '1', '--force']);
+  assert.is(forced.exitCode, 0, forced.stderr);
+  assert.match(forced.stdout, /at the provider oak-1: .* hawser unpeer --incoming/);
+  assert.is((await get('op')).items.length, 0);
+  assert.is((await get('nodes')).items.length, 0);
+  const nothing = await hawser(['clear']);
+  assert.is(nothing.exitCode, 0, nothing.stderr);
+  assert.not.match(nothing.stdout, 'Left elsewhere');
+});
+
 commands('an API server that does not answer is named, with its context', async () => {
   const kubeconfig = join(await mkdtemp(join(tmpdir(), 'hawser-cli-')), 'config');
   await copyFile(plane.kubeconfig, kubeconfig);
