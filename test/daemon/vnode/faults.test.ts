@@ -196,10 +196,10 @@ test('an API server that is not there keeps new pods away; what runs stays', asy
   await setIdentity({ apiServerURL: 'https://127.0.0.1:1' });
   await eventually('the taint', tainted, 20_000);
   assert.is(await ready(), 'True');
-  const found = await peering();
-  assert.match(
-    findCondition(found?.status?.conditions, 'NodeReady')?.message ?? '',
-    /has not answered since .* new ones wait/,
+  await eventually('the peering says it', async () =>
+    /has not answered since .* new ones wait/.test(
+      findCondition((await peering())?.status?.conditions, 'NodeReady')?.message ?? '',
+    ),
   );
   assert.is((await localPod('web'))?.metadata.deletionTimestamp, undefined);
   await setIdentity({ apiServerURL: planes.provider.url });
