@@ -54,6 +54,11 @@ test(
       await bed.in(side, 'ip', 'link', 'set', `hw${bed.id}${side[0]}`, 'mtu', '1280');
     assert.is(await bed.ping('left', inner.right.four, { size: 4_000 }), 1);
     assert.is(await bed.ping('right', inner.left.six, { size: 4_000 }), 1);
+    // Less than IPv6 needs, which leaves the interface then: IPv4 goes on.
+    for (const side of ['left', 'right'] as const)
+      await bed.in(side, 'ip', 'link', 'set', `hw${bed.id}${side[0]}`, 'mtu', '576');
+    assert.is(await bed.ping('left', inner.right.four, { size: 4_000 }), 1);
+    assert.is(await bed.ping('right', inner.left.four, { size: 65_507 }), 1);
   }),
 );
 
