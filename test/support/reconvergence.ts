@@ -29,6 +29,9 @@ export interface Outcome {
   streamLives: boolean;
 }
 
+/** TCP sends again after longer and longer pauses; one that waited through an outage waits once more before it goes on. */
+const streamSeconds = 90;
+
 const own = (pair: Pair, side: Side): BedCluster => pair[side];
 const other = (pair: Pair, side: Side): BedCluster => pair[side === 'consumer' ? 'provider' : 'consumer'];
 const slotService = 'hawser-tunnel-0';
@@ -42,7 +45,7 @@ export async function play(
   traffic: PassingTraffic,
   change: Change,
   sides: readonly Side[],
-  seconds = 120,
+  seconds = 180,
 ): Promise<Outcome> {
   const begun = performance.now();
   const checks = await Promise.all(sides.map((side) => change.apply(pair, side)));
@@ -57,7 +60,7 @@ export async function play(
     sides: sides.length > 1 ? 'both' : (sides[0] ?? ''),
     seconds: Math.round(Math.max(agreed - begun, milliseconds) / 10) / 100,
     packetsLost: packets,
-    streamLives: await traffic.passes(30, true).then(
+    streamLives: await traffic.passes(streamSeconds, true).then(
       () => true,
       () => false,
     ),
