@@ -1,0 +1,153 @@
+/** An in-band peering that is being opened, on the side of one cluster: real API server, no nodes. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { runFabricController } from '../../../daemon/fabric/controller.ts';
+import { runPeering } from '../../../daemon/peering/index.ts';
+import type { RemoteCluster } from '../../../shared/api/clusters.ts';
+import { ClusterKey } from '../../../shared/trust/cluster-key.ts';
+import { signNetworkDocument } from '../../../shared/trust/network-documents.ts';
+import { Cluster, eventually, namespace } from '../clusters.ts';
+import { isTrueOf, kind } from './helpers.ts';
+
+const test = suite('an in-band opening');
+const patience = 60_000;
+const id = 'east-7d3k9a';
+const remoteKey = ClusterKey.generate((length) => randomBytes(length));
+let cluster: Cluster;
+
+const remoteCluster = () => cluster.kube.get({ kind: kind.remoteCluster, name: id }, cluster.signal);
+const tunnelTo = () => cluster.kube.get({ kind: kind.tunnel, name: id }, cluster.signal);
+const keys = () =>
+  cluster.kube.get({ kind: kind.secret, namespace, name: 'hawser-tunnel-keys' }, cluster.signal);
+
+test.before(async () => {
+  cluster = await Cluster.start({ name: 'west' });
+  await cluster.startController({ peering: runPeering, fabric: runFabricController });
+  await eventually('the cluster knows itself', async () => {
+    const self = await cluster.kube.get({ kind: kind.localCluster, name: 'self' }, cluster.signal);
+    return isTrueOf(self, 'CIDRsConsistent') && self?.status?.externalCIDR !== undefined;
+  });
+});
+test.after(() => cluster?.stop());
+
+/** What the command writes of the other cluster. */
+async function open(seconds: number): Promise<RemoteCluster> {
+  const self = await cluster.kube.get({ kind: kind.localCluster, name: 'self' }, cluster.signal);
+  const networkDocument = signNetworkDocument(
+    {
+      version: 1,
+      clusterID: id,
+      recipient: self?.status?.clusterID ?? '',
+      generation: Math.floor(Date.now() / 1000),
+      requires: [],
+      podCIDRs: ['10.244.0.0/16'],
+      externalCIDR: '100.64.32.0/20',
+      mtu: 1420,
+      slots: [{ name: '0', publicKey: randomBytes(32).toString('base64'), endpoints: ['198.51.100.7:7470'] }],
+      remaps: [],
+      salt: randomBytes(32).toString('base64'),
+      acknowledges: 0,
+    },
+    remoteKey,
+  );
+  return cluster.kube.create<RemoteCluster>(
+    {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'RemoteCluster',
+      metadata: { name: id },
+      spec: {
+        clusterID: id,
+        publicKey: remoteKey.publicKey,
+        controlPlane: 'InBand',
+        answersInBand: true,
+        openUntil: new Date(Date.now() + seconds * 1000).toISOString(),
+        networkDocument,
+      },
+    },
+    cluster.signal,
+  );
+}
+
+test('has a tunnel and its key, and says who asks and who answers inside', async () => {
+  const remote = await open(600);
+  const tunnel = await eventually('the tunnel', tunnelTo, patience);
+  assert.is(tunnel.spec.asksInBand, true);
+  assert.is(tunnel.spec.answersInBand, true);
+  assert.not(tunnel.spec.consumer || tunnel.spec.provider, 'no peering needs it yet');
+  await eventually('its key', async () => (await keys())?.data?.[id], patience);
+  await cluster.apply([
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: {
+        name: 'hawser-in-band-token',
+        namespace,
+        ownerReferences: [
+          {
+            apiVersion: remote.apiVersion,
+            kind: remote.kind,
+            name: id,
+            uid: remote.metadata.uid ?? '',
+          },
+        ],
+      },
+    },
+  ]);
+});
+
+test('that nobody goes on with goes by itself, with all that it made', async () => {
+  await cluster.kube.patch(
+    { kind: kind.remoteCluster, name: id },
+    { spec: { openUntil: new Date(Date.now() + 1000).toISOString() } },
+    { type: 'merge' },
+    cluster.signal,
+  );
+  await eventually('no RemoteCluster', async () => (await remoteCluster()) === undefined, patience);
+  await eventually('no Tunnel', async () => (await tunnelTo()) === undefined, patience);
+  await eventually('no key', async () => (await keys()) === undefined, patience);
+  const token = { kind: kind.secret, namespace, name: 'hawser-in-band-token' };
+  await eventually(
+    'no token',
+    async () => (await cluster.kube.get(token, cluster.signal)) === undefined,
+    patience,
+  );
+});
+
+test('that became a peering stays as long as that needs it', async () => {
+  await open(600);
+  await cluster.kube.create(
+    {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'OutgoingPeering',
+      metadata: { name: id },
+      spec: { remoteCluster: id, peering: 'default', nodeName: `hawser-${id}`, desired: 'Active' },
+    } as never,
+    cluster.signal,
+  );
+  await eventually('a tunnel of a consumer', async () => (await tunnelTo())?.spec.consumer, patience);
+  const peering = await eventually(
+    'what it waits for',
+    async () => {
+      const found = await cluster.kube.get({ kind: kind.outgoingPeering, name: id }, cluster.signal);
+      return found?.status?.conditions?.find(({ type }) => type === 'IdentityValid');
+    },
+    patience,
+  );
+  assert.is(peering.reason, 'WaitingForTunnel', peering.message);
+  await cluster.kube.patch(
+    { kind: kind.remoteCluster, name: id },
+    { spec: { openUntil: new Date(Date.now() - 1000).toISOString() } },
+    { type: 'merge' },
+    cluster.signal,
+  );
+  await delay(2000);
+  assert.ok(await remoteCluster());
+  assert.ok(await tunnelTo());
+  await cluster.kube.delete({ kind: kind.outgoingPeering, name: id }, {}, cluster.signal);
+  await eventually('no RemoteCluster', async () => (await remoteCluster()) === undefined, patience);
+  await eventually('no Tunnel', async () => (await tunnelTo()) === undefined, patience);
+});
+
+test.run();
