@@ -41,6 +41,8 @@ export const annotations = {
 export const virtualNodeTaint = 'hawser.dev/virtual-node';
 
 export const finalizer = 'hawser.dev/cleanup';
+/** On OutgoingPeerings, from their first moment: the provider is told, and what was made here goes first. */
+export const peeringFinalizer = 'hawser.dev/peering';
 
 /** Secrets and ConfigMaps in Hawser's namespace. */
 export const secrets = {

@@ -1,7 +1,7 @@
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
-import { defaultPeering, labels, nodeName, peeringName } from '../../shared/names.ts';
+import { defaultPeering, labels, nodeName, peeringFinalizer, peeringName } from '../../shared/names.ts';
 import type { TokenContent } from '../../shared/wire/gateway-api.ts';
 import { ago } from '../ages.ts';
 import { localCluster } from '../cluster.ts';
@@ -88,7 +88,7 @@ async function writeObjects(
   return kube.create<OutgoingPeering>(peerings, {
     apiVersion,
     kind: 'OutgoingPeering',
-    metadata: { name, labels: belongs },
+    metadata: { name, labels: belongs, finalizers: [peeringFinalizer] },
     spec: {
       remoteCluster: token.clusterID,
       peering,

@@ -1,8 +1,7 @@
 /** Names that peering/ gives, and reasons that it says. */
 
 export const fieldManager = 'hawser-peering';
-/** On OutgoingPeerings: the provider is told, and what was made here goes first. */
-export const peeringFinalizer = 'hawser.dev/peering';
+export { peeringFinalizer } from '../../shared/names.ts';
 /** vnode/'s own on the same object: its node is drained and removed before the provider is told. */
 export const nodeFinalizer = 'hawser.dev/vnode';
 /** On a slot's Service, by fabric/: the slot's tunnel key. */
