@@ -30,6 +30,7 @@ struct Side {
     options.tunName = name;
     options.port = port;
     options.maximumPeers = PEERS;
+    options.threadPairs = 2;
     options.counters = counters.data();
     options.notify = [this] { notified++; };
     std::string error;
@@ -130,6 +131,10 @@ int main(int count, char** parameters) {
     if (random.chance(20)) change.deadPeers = std::vector<uint32_t>{1 + static_cast<uint32_t>(random.below(3))};
     change.upsertPeers.push_back(peerAt(2, 7002, random.chance(50) ? 0 : 1300));
     CHECK(a->engine->apply(change).empty());
+    if (random.chance(30)) {
+      const auto token = static_cast<uint32_t>(random.below(1000));
+      a->engine->sendPathProbe(1, token, 64 + static_cast<uint32_t>(random.below(1400)));
+    }
     uint8_t key[32] = {static_cast<uint8_t>(random.next())};
     b->engine->setPublicKey(random.chance(50) ? key : nullptr);
     if (random.chance(3)) CHECK(b->engine->setPort(7002).empty() || true);
