@@ -4,7 +4,7 @@
  * tells the provider in the end.
  */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
-import { applyStatus, deadline, kind, keyOf, messageOf, type Outcome } from '../kube/index.ts';
+import { applyStatus, deadline, kind, keyOf, messageOf, refOf, type Outcome } from '../kube/index.ts';
 import { twinsOf } from '../kube/twins.ts';
 import { labels } from '../../shared/names.ts';
 import { fieldManager, ownClusterID, vnodeFinalizer, waitingSince, type World } from './world.ts';
@@ -47,6 +47,11 @@ export async function removeNode(
       deleting: twin.metadata.deletionTimestamp !== undefined,
     })),
   });
+  const node = world.nodes.get(undefined, peering.spec.nodeName);
+  if (node !== undefined && node.spec?.unschedulable !== true) {
+    // Otherwise the scheduler sends new pods here as fast as the old ones are deleted.
+    await kube.patch(refOf(node), { spec: { unschedulable: true } }, { type: 'merge', fieldManager }, signal);
+  }
   const byKey = new Map(pods.map((pod) => [keyOf(pod), pod]));
   for (const key of [...plan.deletePods, ...plan.forcePods]) {
     const pod = byKey.get(key);

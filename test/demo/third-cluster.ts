@@ -89,6 +89,7 @@ export async function growIntoThird(demo: Demo): Promise<void> {
         true,
       );
       await show(demo, home, ['activate', provider], { quiet: true });
+      await show(demo, home, ['offload', 'namespace', app, '--placement', 'Local'], { quiet: true });
     },
   );
 }

@@ -264,6 +264,7 @@ test('unpeering from a provider that is dead ends within its deadline, and names
   await eventually('the taint', tainted, 20_000);
   const begun = Date.now();
   await planes.consumer.kube.delete({ kind: kind.outgoingPeering, name: providerID }, {}, planes.signal);
+  await eventually('no new pods meanwhile', async () => (await node())?.spec?.unschedulable === true);
   await eventually('gone', async () => (await peering()) === undefined, 30_000);
   assert.ok(Date.now() - begun < 20_000, `${Date.now() - begun} ms`);
   assert.is(await localPod('last'), undefined);
