@@ -54,7 +54,7 @@ export function storedIdentity(response: IdentityResponse, now: number): StoredI
   };
 }
 
-export type IdentityNeed = 'Missing' | 'Expired' | 'RenewalDue';
+export type IdentityNeed = 'Missing' | 'Expired' | 'RenewalDue' | 'Doubted';
 
 /** Why an identity has to be asked for; undefined: the one that is held is good. */
 export function identityNeed(held: StoredIdentity | undefined, now: number): IdentityNeed | undefined {

@@ -142,7 +142,8 @@ export function reconcileOutgoing(
     const { tokenSecretName, remoteCluster } = peering.spec;
     const tokenSecret =
       tokenSecretName === undefined ? undefined : world.ownSecrets.get(namespace, tokenSecretName);
-    const need = identityNeed(held, clock.now());
+    const before = sessions.state(remoteCluster, peering.spec.peering);
+    const need = identityNeed(held, clock.now()) ?? (before?.doubted === true ? 'Doubted' : undefined);
     const spent =
       tokenSecret !== undefined && issued.get(peering.metadata.name)?.tokenUID === tokenSecret.metadata.uid;
     if (need === undefined && (tokenSecret === undefined || spent)) return held;
@@ -173,8 +174,7 @@ export function reconcileOutgoing(
     await kube.apply(identitySecretObject(peering, namespace, stored), { fieldManager }, signal);
     issued.set(peering.metadata.name, { stored, at: clock.now(), tokenUID: tokenSecret?.metadata.uid });
     // A peering that had ended lives again: the session that heard of the end is of the former one.
-    if (sessions.state(remoteCluster, peering.spec.peering)?.ended === true)
-      sessions.end(remoteCluster, peering.spec.peering);
+    if (before?.ended === true || before?.doubted === true) sessions.end(remoteCluster, peering.spec.peering);
     log.info('identity issued', {
       peering: peering.metadata.name,
       why: need ?? 'NewToken',
@@ -303,7 +303,7 @@ export function reconcileOutgoing(
     if (state.held !== undefined) sessions.ensure(provider, peering.spec.peering);
     const session = sessions.state(provider, peering.spec.peering);
     const negotiated = isNegotiated(world.remotes.byKey(provider));
-    const ended = session?.ended === true;
+    const ended = session?.ended === true || state.problem?.reason === reasons.PeeringEnded;
     const finding = identityFinding(provider, state, now);
     const document = readStored(world.remotes.byKey(provider)?.spec.networkDocument);
     const findings = outgoingFindings(
@@ -313,7 +313,10 @@ export function reconcileOutgoing(
             type: 'IdentityValid',
             status: 'False',
             reason: reasons.PeeringEnded,
-            message: `${provider} has ended the peering; unpeer, or peer again with a new token`,
+            message:
+              state.problem?.reason === reasons.PeeringEnded
+                ? state.problem.message
+                : `${provider} has ended the peering; unpeer, or peer again with a new token`,
           }
         : finding,
       {

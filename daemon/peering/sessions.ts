@@ -31,6 +31,8 @@ export interface SessionState {
   problem: string | undefined;
   /** The provider says that the peering is no more. */
   ended: boolean;
+  /** It takes no signature of this cluster: whether the peering is still there is to be asked by renewing the identity. */
+  doubted: boolean;
 }
 
 export interface Sessions {
@@ -138,7 +140,8 @@ export function createSessions(
 
   const say = (session: Session, change: Partial<SessionState>) => {
     const next = { ...session.state, ...change };
-    if (next.problem === session.state.problem && next.ended === session.state.ended) return;
+    const { problem, ended, doubted } = session.state;
+    if (next.problem === problem && next.ended === ended && next.doubted === doubted) return;
     session.state = next;
     onChange(session.remote);
     // Another one may have to speak for this cluster now.
@@ -187,7 +190,7 @@ export function createSessions(
     for await (const signed of documents) {
       // Not read faster than this, so that whoever sends without end waits.
       await pace.wait(session.stop.signal);
-      say(session, { problem: undefined, ended: false });
+      say(session, { problem: undefined, ended: false, doubted: false });
       const cached = world.remotes.byKey(name);
       const { signal: stop } = session.stop;
       const outcome = await storeDocument(context, name, signed, identity, cached, stop);
@@ -260,7 +263,11 @@ export function createSessions(
           await receive(session, client);
         } catch (error) {
           if (stop.aborted) break;
-          say(session, { problem: messageOf(error), ended: isProblem(error, 'no-peering') });
+          say(session, {
+            problem: messageOf(error),
+            ended: isProblem(error, 'no-peering'),
+            doubted: isProblem(error, 'signature-refused'),
+          });
           log.warn('negotiation was interrupted', { remote: name, peering: session.peering, error });
           follow(session, true);
         }
@@ -329,7 +336,7 @@ export function createSessions(
         remote,
         peering,
         stop: new AbortController(),
-        state: { problem: undefined, ended: false },
+        state: { problem: undefined, ended: false, doubted: false },
         following: undefined,
         address: undefined,
         wake: () => {},
