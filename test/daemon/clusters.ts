@@ -145,7 +145,7 @@ export class Cluster {
     const log = process.env['TEST_LOG']
       ? createLog('debug', { fields: { cluster: this.plane.name } })
       : silentLog;
-    const environment = { HAWSER_NAMESPACE: namespace, POD_NAME: podName };
+    const environment = { HAWSER_NAMESPACE: namespace, POD_NAME: podName, POD_IP: '127.0.0.1' };
     const ended = runControllerWith({ kube, log, environment, features, probePort: 0 }, stop.signal);
     ended.catch(() => {});
     this.#controller = { stop, ended };

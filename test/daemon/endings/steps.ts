@@ -1,0 +1,199 @@
+/** What the tests of endings do: peer as `hawser peer` writes it, reach a step, end, and look at what is left. */
+import { createGatewayClient } from '../../../gateway/client/index.ts';
+import { kind } from '../../../daemon/kube/index.ts';
+import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { peeringFinalizer, peeringName } from '../../../shared/names.ts';
+import { residueConfigMap, residueOf } from '../../../shared/residue.ts';
+import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import { eventually, namespace } from '../clusters.ts';
+import { isTrueOf } from '../peering/helpers.ts';
+import { apiInventory, differenceOf, EndingsWorld, patience } from './world.ts';
+
+/** The other side is dead or frozen: so long it may take at most, on a busy machine. */
+export const deadline = 40_000;
+export let world: EndingsWorld;
+export let consumerID = '';
+let before: { consumer: Set<string>; provider: Set<string> };
+
+export const say = (line: string) => console.log(`  ${line}`);
+export const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
+
+/** A token of the provider; the provider's own way to its gateway is always open. */
+export async function issueToken(): Promise<string> {
+  const { provider } = world;
+  const local = await provider.kube.get({ kind: kind.localCluster, name: 'self' }, provider.signal);
+  const client = createGatewayClient({
+    url: `https://127.0.0.1:${provider.gatewayPort}`,
+    pin: local?.status?.gatewayPin ?? '',
+    bearer: provider.plane.adminToken,
+  });
+  const { token } = await client.createToken({});
+  client.close();
+  return token;
+}
+
+/** What `hawser peer` writes. */
+export async function peer(token: string, peering = 'default'): Promise<OutgoingPeering> {
+  const { consumer } = world;
+  const { clusterID } = decodePeeringToken(token);
+  const name = peeringName(clusterID, peering);
+  const tokenSecretName = `hawser-token-${name}`;
+  await consumer.kube.delete({ kind: kind.secret, namespace, name: tokenSecretName }, {}, consumer.signal);
+  await consumer.kube.create(
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: tokenSecretName, namespace },
+      data: { token: Buffer.from(token).toString('base64') },
+    } as never,
+    consumer.signal,
+  );
+  return consumer.kube.create<OutgoingPeering>(
+    {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'OutgoingPeering',
+      metadata: { name, finalizers: [peeringFinalizer] },
+      spec: {
+        remoteCluster: clusterID,
+        peering,
+        tokenSecretName,
+        nodeName: `hawser-${name}`,
+        desired: 'Active',
+      },
+    },
+    consumer.signal,
+  );
+}
+
+export const mark = (name: string) =>
+  world.consumer.kube.delete({ kind: kind.outgoingPeering, name }, {}, world.consumer.signal);
+export const gone = (name: string) =>
+  eventually(`${name} is gone`, async () => (await world.outgoing(name)) === undefined, deadline);
+export const incoming = async () =>
+  (await world.provider.kube.list(kind.incomingPeering, {}, world.provider.signal)).items;
+export const residue = async ({ metadata }: OutgoingPeering) => {
+  const ref = { kind: kind.configMap, namespace, name: residueConfigMap };
+  return residueOf((await world.consumer.kube.get(ref, world.consumer.signal))?.data, metadata.uid ?? '');
+};
+
+export async function asBefore(...sides: ('consumer' | 'provider')[]): Promise<void> {
+  await revokeUnspent();
+  for (const side of sides) {
+    let left: string[] = [];
+    await eventually(
+      `${side} is as it was`,
+      async () => {
+        left = differenceOf(before[side], await apiInventory(world[side]));
+        return left.length === 0;
+      },
+      patience,
+    ).catch((error: unknown) => {
+      throw new Error(`${(error as Error).message}: ${left.join(', ')}`);
+    });
+  }
+}
+
+export interface Step {
+  name: string;
+  /** Brings it there, beside waiting. */
+  go?: (peering: OutgoingPeering) => Promise<void>;
+  reached: (peering: OutgoingPeering) => Promise<unknown>;
+}
+
+const condition =
+  (name: string) =>
+  ({ metadata }: OutgoingPeering) =>
+    world.outgoing(metadata.name).then((found) => isTrueOf(found, name));
+const boundTwin = async ({ metadata }: OutgoingPeering) =>
+  (await world.offloading())?.status?.remotes
+    ?.find((each) => each.peering === metadata.name)
+    ?.conditions?.some(({ type, status }) => type === 'Bound' && status === 'True');
+
+export const steps: readonly Step[] = [
+  { name: 'token Secret written', reached: () => Promise.resolve(true) },
+  {
+    name: 'RemoteCluster made',
+    reached: ({ spec }) =>
+      world.consumer.kube.get({ kind: kind.remoteCluster, name: spec.remoteCluster }, world.consumer.signal),
+  },
+  { name: 'known to the provider', reached: async () => (await incoming()).length > 0 },
+  {
+    name: 'identity issued',
+    reached: ({ metadata }) =>
+      world.consumer.kube.get(
+        { kind: kind.secret, namespace, name: `hawser-identity-${metadata.name}` },
+        world.consumer.signal,
+      ),
+  },
+  { name: 'negotiated', reached: condition('Negotiated') },
+  {
+    name: 'tunnel up',
+    reached: async ({ spec }) =>
+      isTrueOf(
+        await world.consumer.kube.get({ kind: kind.tunnel, name: spec.remoteCluster }, world.consumer.signal),
+        'PathVerified',
+      ),
+  },
+  {
+    name: 'node made',
+    reached: ({ spec }) =>
+      world.consumer.kube.get({ kind: kind.node, name: spec.nodeName }, world.consumer.signal),
+  },
+  { name: 'Ready', reached: condition('Ready') },
+  { name: 'namespace offloaded', reached: boundTwin },
+  {
+    name: 'pods running',
+    go: async (peering) => {
+      await eventually('the twin is bound', () => boundTwin(peering), patience);
+      await world.runPodOn(peering.spec.nodeName, 'web');
+    },
+    reached: async () => (await world.podPhase('web')) === 'Running',
+  },
+];
+
+export async function reach(step: Step, peering: OutgoingPeering): Promise<void> {
+  await step.go?.(peering);
+  await eventually(
+    `step "${step.name}"`,
+    async () => {
+      const value = await step.reached(peering);
+      return value !== undefined && value !== false;
+    },
+    patience,
+  ).catch(async (error: unknown) => {
+    throw new Error(`${(error as Error).message}; ${await world.describe()}`);
+  });
+}
+
+/** Two clusters, once through it all, so that what is made once for all peerings is there. */
+export async function begin(): Promise<void> {
+  world = await EndingsWorld.start();
+  const { consumer, provider } = world;
+  const self = await consumer.kube.get({ kind: kind.localCluster, name: 'self' }, consumer.signal);
+  consumerID = self?.status?.clusterID ?? '';
+  // Once through it all, so that what is made once for all peerings is there.
+  const peering = await peer(await issueToken());
+  await reach(steps.at(-1)!, peering);
+  await mark(peering.metadata.name);
+  await gone(peering.metadata.name);
+  await eventually('the provider has nothing of it', async () => (await incoming()).length === 0, patience);
+  await eventually(
+    'its namespaces are gone',
+    async () => {
+      const { items } = await provider.kube.list(kind.namespace, {}, provider.signal);
+      return !items.some(({ metadata }) => metadata.name.includes(consumerID));
+    },
+    patience,
+  );
+  await eventually('its pod is gone', async () => (await world.podPhase('web')) === undefined, patience);
+  before = { consumer: await apiInventory(consumer), provider: await apiInventory(provider) };
+}
+
+/** Tokens that nobody could redeem any more. */
+async function revokeUnspent(): Promise<void> {
+  const { kube, signal } = world.provider;
+  for (const { metadata } of (await kube.list(kind.peeringToken, { namespace }, signal)).items) {
+    if (!before.provider.has(`PeeringToken/${namespace}/${metadata.name}`))
+      await kube.delete({ kind: kind.peeringToken, namespace, name: metadata.name }, {}, signal);
+  }
+}
