@@ -10,16 +10,20 @@ const attempts = 8;
 export const hasFinalizer = (object: AnyObject, finalizer: string): boolean =>
   object.metadata.finalizers?.includes(finalizer) ?? false;
 
-/** Adds it unless it is there or the object is being deleted. Returns the object as it is then; undefined: gone. */
-export function ensureFinalizer<T extends AnyObject>(
+/**
+ * Adds it unless it is there. Returns the object as it is then; undefined: it is gone, or going without this finalizer, and
+ * nobody would clean up what is made for it from now on.
+ */
+export async function ensureFinalizer<T extends AnyObject>(
   kube: Access,
   object: T,
   finalizer: string,
   signal: AbortSignal,
 ): Promise<T | undefined> {
-  return change(kube, object, signal, (present, deleting) =>
+  const kept = await change(kube, object, signal, (present, deleting) =>
     deleting || present.includes(finalizer) ? present : [...present, finalizer],
   );
+  return kept !== undefined && hasFinalizer(kept, finalizer) ? kept : undefined;
 }
 
 /** Takes it away. Gone already is success. */
