@@ -112,7 +112,7 @@ test('a provider that drains moves no pod below its consumer’s disruption budg
   assert.is((await away('budgeted')).length, 1, 'the budget holds');
   await eventually('the consumer to say it', patience, async () =>
     /being drained by the provider [^]*held back by disruption budgets/.test(
-      await pair.consumer.kubectl(['get', 'outgoingpeering', peering, '-o', 'yaml']),
+      await pair.consumer.kubectl(['get', 'outgoingpeering', peering, '-o', 'json']),
     ),
   );
   const begun = performance.now();
