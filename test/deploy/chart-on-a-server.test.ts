@@ -114,6 +114,49 @@ const rights: [who: string, allowed: boolean, args: string[]][] = [
   ['hawser-controller', false, ['impersonate', 'users']],
 ];
 
+/** Bound to whom it is named after, as a person would bind it. */
+const peerRights: [role: string, allowed: boolean, args: string[]][] = [
+  ['hawser-peer-consumer', true, ['create', 'remoteclusters.hawser.dev']],
+  ['hawser-peer-consumer', true, ['patch', 'outgoingpeerings.hawser.dev']],
+  ['hawser-peer-consumer', true, ['get', 'localclusters.hawser.dev/self']],
+  ['hawser-peer-consumer', true, ['create', 'secrets/hawser-in-band-token', '-n', namespace]],
+  ['hawser-peer-consumer', false, ['get', 'secrets/hawser-in-band-token', '-n', namespace]],
+  ['hawser-peer-consumer', false, ['create', 'secrets/another', '-n', namespace]],
+  ['hawser-peer-consumer', false, ['get', 'secrets/hawser-cluster-key', '-n', namespace]],
+  ['hawser-peer-consumer', false, ['delete', 'remoteclusters.hawser.dev']],
+  ['hawser-peer-consumer', false, ['create', 'peeringtokens.hawser.dev', '-n', namespace]],
+  ['hawser-peer-consumer', false, ['list', 'pods', '-A']],
+  ['hawser-peer-provider', true, ['create', 'peeringtokens.hawser.dev', '-n', namespace]],
+  ['hawser-peer-provider', true, ['patch', 'remoteclusters.hawser.dev']],
+  ['hawser-peer-provider', false, ['get', 'peeringtokens.hawser.dev', '-n', namespace]],
+  ['hawser-peer-provider', false, ['create', 'incomingpeerings.hawser.dev']],
+  ['hawser-peer-provider', false, ['create', 'outgoingpeerings.hawser.dev']],
+  ['hawser-peer-provider', false, ['get', 'secrets', '-n', namespace]],
+];
+
+server('who peers in-band may what the command needs, and no more', async () => {
+  const roles = [...new Set(peerRights.map(([role]) => role))];
+  for (const role of roles) {
+    await plane.kubectl(['create', 'clusterrolebinding', role, '--clusterrole', role, '--user', role]);
+  }
+  const wrong: string[] = [];
+  for (const [role, allowed, args] of peerRights) {
+    const answer = await kubectlAs({ user: role }, ['auth', 'can-i', ...args])
+      .then(() => true)
+      .catch(() => false);
+    if (answer !== allowed) wrong.push(`${role} ${allowed ? 'may not' : 'may'} ${args.join(' ')}`);
+  }
+  assert.equal(wrong, []);
+  // The one Secret that it may make, by server-side apply, and no other.
+  const secret = (name: string) => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace } });
+  const applied = (name: string) =>
+    kubectlAs({ user: 'hawser-peer-consumer' }, ['apply', '--server-side', '-f', '-'], secret(name));
+  await applied('hawser-in-band-token');
+  assert.match(await refusal(applied('another')), /forbidden/i);
+  await plane.kubectl(['delete', 'secret', '-n', namespace, 'hawser-in-band-token']);
+  await plane.kubectl(['delete', 'clusterrolebinding', ...roles]);
+});
+
 server('each process may what it must, and no more', async () => {
   const wrong: string[] = [];
   for (const [who, allowed, args] of rights) {
