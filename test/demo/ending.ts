@@ -1,5 +1,6 @@
 /** The end of everything, and the proof that nothing is left. */
 import { namespace, uninstall } from '../support/installation.ts';
+import { deleteKinds } from '../support/delete-kinds.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
 import { waitFor } from '../testbed/run.ts';
 import type { BedCluster } from '../testbed/index.ts';
@@ -44,8 +45,7 @@ export async function endIt(demo: Demo, before: Map<string, Inventory>): Promise
         bed.clusters.map(async (cluster) => {
           await uninstall(demo.bed, cluster, signal);
           await cluster.kubectl(['delete', 'namespace', namespace, '--timeout=60s'], more);
-          const crds = ['crd', '-l', 'app.kubernetes.io/part-of=hawser'];
-          await cluster.kubectl(['delete', ...crds, '--timeout=60s'], more);
+          await deleteKinds((args) => cluster.kubectl(args, { signal }), signal);
           await asItWas(step, cluster, demo.bare.get(cluster.name) ?? [], signal);
         }),
       );

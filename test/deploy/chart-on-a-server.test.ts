@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { dump, load } from 'js-yaml';
 import { essentialRights, rightReview, rightText } from '../../cli/doctor/rights.ts';
 import { ensurePrograms, upControlPlane, type ControlPlane } from '../testbed/index.ts';
+import { deleteKinds } from '../support/delete-kinds.ts';
 import { run } from '../testbed/run.ts';
 
 const chart = join(import.meta.dirname, '..', '..', 'deploy', 'chart');
@@ -265,10 +266,7 @@ server('uninstalled, nothing of it is left but the CRDs, which go by one command
   const everything = ['get', kinds, '-A', '-o', 'name', '-l', 'app.kubernetes.io/part-of=hawser'];
   const left = await plane.kubectl(everything);
   assert.is(left.trim(), '');
-  // The API server looks for a kind's last objects at intervals, five kinds at a time: that takes as long as it takes.
-  await plane.kubectl(['delete', 'crd', '-l', 'app.kubernetes.io/part-of=hawser', '--timeout=120s'], {
-    timeoutMilliseconds: 130_000,
-  });
+  await deleteKinds((args) => plane.kubectl(args));
   assert.is((await plane.kubectl(['get', 'crd', '-o', 'name'])).trim(), '');
 });
 

@@ -1,6 +1,7 @@
 /** How a peering ends: drained with a disruption budget, left while the provider is frozen, and uninstalled while it is active. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { deleteKinds } from '../support/delete-kinds.ts';
 import { hawser, install, makeImage, uninstall } from '../support/installation.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
 import { outgoingPeeringOf, peer, type Pair } from '../support/peered.ts';
@@ -185,10 +186,7 @@ test('uninstalled while it is peered, on both sides, nothing of it is left', asy
     await cluster.kubectl(['delete', 'namespace', 'hawser-system', '--timeout=60s'], {
       timeoutMilliseconds: 70_000,
     });
-    await cluster.kubectl(
-      ['delete', 'crd', '-l', 'app.kubernetes.io/part-of=hawser', `--timeout=${patience}s`],
-      { timeoutMilliseconds: (patience + 10) * 1000 },
-    );
+    await deleteKinds((args) => cluster.kubectl(args));
   }
   for (const side of ['consumer', 'provider'] as const) {
     let left: string[] = [];

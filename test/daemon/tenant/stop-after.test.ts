@@ -197,7 +197,11 @@ test('vouched for before it is heard of, and heard of before it is vouched for: 
   await renew();
   await presentIs('True');
   await runs('careful');
-  assert.is((await getShadow('careful'))?.status?.stoppedAt, undefined);
+  await eventually(
+    'the record to say that it runs',
+    async () => (await getShadow('careful'))?.status?.stoppedAt === undefined,
+    patience,
+  );
   // The other order, and with the word for the former stop still there.
   ahead += 41_000;
   await presentIs('False');
