@@ -1,4 +1,5 @@
 /** Three clusters with the same ranges, each consumer of the two others and provider to them; and one more peering. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LentAddress } from '../../shared/api/network.ts';
@@ -174,6 +175,8 @@ async function unbroken(
   let counts: TrafficCounts;
   try {
     await step();
+    // What comes of it a moment later counts as well.
+    await delay(2_000);
   } finally {
     counts = await traffic.stop();
   }
