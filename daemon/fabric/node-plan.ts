@@ -108,6 +108,7 @@ export function planNode(world: World): NodePlan {
       persistentKeepaliveSeconds: keepaliveSeconds,
       mtu: lanMTU,
       discoverPathMTU: true,
+      returnsToConfigured: true,
     });
   }
   if (holdsSlot) {

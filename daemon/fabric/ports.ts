@@ -15,6 +15,8 @@ export interface DevicePeer {
   mtu: number;
   /** Probes whether the path takes that much, and uses what it takes. */
   discoverPathMTU?: boolean;
+  /** A peer that is not heard is called where it is configured to be as well as where it was heard last. */
+  returnsToConfigured?: boolean;
   /** Absent: nothing is translated (own nodes). */
   translation?: { in: Translation; out: Translation };
   /** Absent: all that the routes allow (own nodes). */

@@ -70,6 +70,7 @@ export function planRemotePeers(
       persistentKeepaliveSeconds: keepaliveSeconds,
       mtu: Math.min(tunnel.mtu, lanMTU),
       discoverPathMTU: true,
+      returnsToConfigured: true,
       translation,
       admission,
     });

@@ -22,6 +22,12 @@ export interface PeerConfiguration {
    * answer them, so they change nothing there; they keep a session alive as a persistent keepalive does.
    */
   discoverPathMTU?: boolean;
+  /**
+   * A peer that is not heard is called where it is configured to be and where it was heard last, in turns. Plain WireGuard calls it
+   * where it was heard last alone: a packet from the former address that comes just after the address was configured anew
+   * leaves both sides calling where nobody is.
+   */
+  returnsToConfigured?: boolean;
   translation?: { in: Translation; out: Translation };
   admission?: Admission;
 }

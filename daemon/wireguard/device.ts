@@ -177,7 +177,7 @@ export class Device {
         return this.#sessionBegan(peer, now);
       }
       case 'endpoint-changed':
-        peer.endpoint = input.endpoint;
+        peer.heard(input.endpoint);
         peer.path?.moved(now.monotonic);
         return this.#lookAtPath(peer, now);
       case 'probe-answered':
@@ -317,7 +317,7 @@ export class Device {
 
     peer.cookies.addMacs(answer.message, now.monotonic);
     peer.handshakeBytesReceived += from.bytes.length;
-    peer.endpoint = from.source;
+    peer.heard(from.source);
     peer.timers.handshakeReceived(now.monotonic);
     peer.timers.responseSent(now.monotonic);
     return [
@@ -338,7 +338,7 @@ export class Device {
     const session = peer.handshake.consumeResponse(message.sender, message.noise);
     if (session === null) return this.#dropped('forged');
     peer.handshakeBytesReceived += from.bytes.length;
-    peer.endpoint = from.source;
+    peer.heard(from.source);
     peer.timers.handshakeReceived(now.monotonic);
     return [
       { type: 'set-endpoint', peer: peer.id, endpoint: from.source, source: from.destination },
@@ -355,6 +355,7 @@ export class Device {
       return [];
     }
     this.#abandonHandshake(peer);
+    if (how.silent) peer.turn();
     const localIndex = this.#freeIndex();
     const timestamp = this.#timestamps.next(now.wall);
     const bytes = peer.handshake.initiate(localIndex, timestamp, this.#environment.random);

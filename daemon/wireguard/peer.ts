@@ -83,6 +83,8 @@ export class Peer {
   mtu = 0;
   /** Where it was last, by configuration or by an authenticated packet. */
   endpoint: string | undefined;
+  /** Where its last authenticated packet came from. */
+  heardAt: string | undefined;
   /** Milliseconds since 1970; 0: never. */
   latestHandshake = 0;
   /** Bytes of its authentic handshake messages, which the engine can't attribute. */
@@ -110,6 +112,19 @@ export class Peer {
     else if (this.path === null) this.path = new PathMTU(times, mtu);
     else this.path.setCeiling(mtu);
     this.mtu = this.path?.mtu ?? mtu;
+  }
+
+  /** An authenticated packet came from there: that is where it is now. */
+  heard(endpoint: string): void {
+    this.endpoint = endpoint;
+    this.heardAt = endpoint;
+  }
+
+  /** It is not heard at its present endpoint: the next call goes to the other one that is known, if there is one. */
+  turn(): void {
+    const { endpoint: configured, returnsToConfigured = false } = this.configuration ?? {};
+    if (!returnsToConfigured || configured === undefined) return;
+    this.endpoint = this.endpoint === configured ? (this.heardAt ?? configured) : configured;
   }
 
   /** What `mtu` will be once it is configured so. */

@@ -177,7 +177,8 @@ export class PeerTimers {
   #unheard(observation: Observation, received: number, now: number): TimerAction | null {
     if (this.#awaited !== null && received > this.#awaited.since) this.#awaited = null;
     if (this.#awaited === null) {
-      if (observation.lastDataSent > received && observation.lastDataSent > 0)
+      // An attempt under way is the answer to silence already.
+      if (!this.attempting && observation.lastDataSent > received && observation.lastDataSent > 0)
         this.#awaited = {
           since: observation.lastDataSent,
           at:

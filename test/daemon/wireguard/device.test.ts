@@ -274,6 +274,31 @@ test('roaming: the session follows authentic packets, and only those', () => {
   assert.is(bob.endpointOf(0), '198.51.100.9:4000');
 });
 
+test('both move at once while packets of before are on their way: who returns to the configuration finds the other', () => {
+  const [newAlice, newBob] = ['192.0.2.71:51820', '[2001:db8::72]:51820'];
+  for (const returnsToConfigured of [true, false]) {
+    const { world, alice, bob } = pair(31, { bob: { endpoint: ALICE } });
+    alice.send(0, 'hello');
+    world.run(1_000);
+    alice.send(0, 'on its way');
+    bob.send(0, 'on its way');
+    alice.configure(configuration(aliceKey, bobKey, { endpoint: newBob, returnsToConfigured }));
+    bob.configure(configuration(bobKey, aliceKey, { endpoint: newAlice, returnsToConfigured }));
+    // Both are led back to the former addresses, and then nobody is there.
+    world.run(100);
+    assert.is(bob.endpointOf(0), ALICE);
+    assert.is(alice.endpointOf(0), BOB);
+    alice.move(newAlice);
+    bob.move(newBob);
+    alice.send(0, 'lost');
+    bob.send(0, 'lost');
+    world.run(30_000);
+    alice.send(0, 'found again');
+    world.run(1_000);
+    assert.is(text(bob.received.at(-1)) === 'found again', returnsToConfigured);
+  }
+});
+
 test('silence: wrong mac1, replayed, forged and malformed messages, and strangers, get no answer', () => {
   const { world, alice, bob } = pair(15);
   alice.send(0, 'hello');
