@@ -187,6 +187,8 @@ export function reconcileRemoteCluster(
   const { kube, clock, events, log } = context;
   /** Verifying costs a scalar multiplication; the same text need not be verified twice. */
   const judged = new Map<string, { signature: string; publicKey: string; judgement: Judgement }>();
+  /** Documents written by this process, which the cache may not show yet. */
+  const written = new Map<string, { uid: string | undefined; document: SignedDocument }>();
 
   function judge(remote: RemoteCluster): Judgement {
     const { clusterID, publicKey, networkDocument } = remote.spec;
@@ -215,6 +217,7 @@ export function reconcileRemoteCluster(
     if (remote === undefined) {
       judged.delete(key);
       delivered.delete(key);
+      written.delete(key);
       return;
     }
     const local = world.local.byKey('self')?.status;
@@ -234,7 +237,11 @@ export function reconcileRemoteCluster(
       return;
     }
     const theirs = judgement.verdict === 'Valid' ? judgement.document : undefined;
-    const held = remote.status?.localDocument;
+    const last = written.get(key);
+    const held = newerDocument(
+      remote.status?.localDocument,
+      last?.uid === remote.metadata.uid ? last?.document : undefined,
+    );
     const composed = composeDocument({
       // The ID is the key's, whatever a status says.
       local: { ...local, clusterID: identity.clusterID },
@@ -259,6 +266,7 @@ export function reconcileRemoteCluster(
       ours === undefined || !('changed' in composed && composed.changed)
         ? held
         : withSuccessions(signNetworkDocument(ours, identity.key), identity);
+    if (localDocument !== undefined) written.set(key, { uid: remote.metadata.uid, document: localDocument });
     const acknowledged = Math.max(theirs?.acknowledges ?? 0, delivered.get(key) ?? 0);
     await applyStatus(
       {
@@ -280,6 +288,19 @@ export function reconcileRemoteCluster(
     const opening = openingMilliseconds(remote, clock.now());
     return opening > 0 ? { requeueAfterMilliseconds: opening } : undefined;
   };
+}
+
+/**
+ * Of two documents of this cluster for one remote the one with the higher generation. The cache may not show yet what was
+ * written a moment ago, and the next generation composed from it would be the same one with another content: a remote that
+ * took the first would never take the second.
+ */
+export function newerDocument(
+  cached: SignedDocument | undefined,
+  written: SignedDocument | undefined,
+): SignedDocument | undefined {
+  const generation = (document: SignedDocument | undefined) => readStored(document)?.generation ?? 0;
+  return generation(written) > generation(cached) ? written : cached;
 }
 
 /** Both hold each other's current documents. */
