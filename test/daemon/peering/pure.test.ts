@@ -21,6 +21,7 @@ import {
   yamlValues,
   type Observed,
 } from '../../../daemon/peering/ranges.ts';
+import { newerDocument } from '../../../daemon/peering/remote-clusters.ts';
 import { removalStep } from '../../../daemon/peering/removal.ts';
 import { judgeToken, keptMilliseconds } from '../../../daemon/tenant/tokens.ts';
 import type { Tunnel } from '../../../shared/api/network.ts';
@@ -31,7 +32,9 @@ import {
   networkDocument,
   type NetworkDocument,
 } from '../../../shared/wire/network-document.ts';
+import { signNetworkDocument } from '../../../shared/trust/network-documents.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
+import { keyOf } from '../../shared/trust/keys.ts';
 
 const ranges = suite('ranges');
 const node = (name: string, podCIDRs: string[], address: string, labels: Record<string, string> = {}) => ({
@@ -301,6 +304,21 @@ function settle(a: Side, b: Side, now: number): void {
   }
   throw new Error('they never come to rest');
 }
+documents('what was written last counts, though the cache is behind', () => {
+  const side: Side = { id: 'a', own: undefined, theirs: undefined, tunnel: undefined, composed: 0 };
+  const sign = (now: number) => {
+    step(side, 'b', now);
+    return signNetworkDocument(side.own!, keyOf(1));
+  };
+  const first = sign(1000);
+  side.tunnel = tunnel('10.128.0.0/16');
+  const second = sign(1000);
+  assert.is(newerDocument(undefined, undefined), undefined);
+  assert.is(newerDocument(first, undefined), first);
+  assert.is(newerDocument(undefined, first), first);
+  assert.is(newerDocument(first, second), second, 'the cache is behind');
+  assert.is(newerDocument(second, first), second, 'somebody else wrote since');
+});
 documents('two clusters come to rest, each knowing that the other holds its own', () => {
   const a: Side = { id: 'a', own: undefined, theirs: undefined, tunnel: undefined, composed: 0 };
   const b: Side = { id: 'b', own: undefined, theirs: undefined, tunnel: undefined, composed: 0 };
