@@ -153,17 +153,17 @@ export async function askIdentity(
 
 function asProblem(error: unknown, provider: string, token: TokenContent | undefined): PeeringProblem {
   if (error instanceof CertificatePinError) return new PeeringProblem(reasons.KeyMismatch, error.message);
-  // The answer to a renewal, too, of a cluster that is not known there, or by another key: it says no more to strangers.
-  if (isProblem(error, 'token-not-redeemable') && token === undefined) {
-    return new PeeringProblem(
-      reasons.PeeringEnded,
-      `${provider} does not know this cluster, or not by its key, any more; unpeer, or peer again with a new token`,
-    );
-  }
   if (isProblem(error, 'token-not-redeemable')) {
+    // The answer to a renewal, too, of a cluster that is not known there, or by another key: it says no more to strangers.
+    if (token === undefined) {
+      return new PeeringProblem(
+        reasons.PeeringEnded,
+        `${provider} does not know this cluster, or not by its key, any more; unpeer, or peer again with a new token`,
+      );
+    }
     return new PeeringProblem(
       reasons.TokenRefused,
-      token !== undefined && isExpired(token, Date.now())
+      isExpired(token, Date.now())
         ? `the peering token expired at ${token.expiresAt}; ask ${provider} for a new one`
         : `${provider} does not redeem the peering token: it is spent, revoked, expired, or meant for another cluster; ask for a new one`,
     );

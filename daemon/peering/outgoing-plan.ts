@@ -18,12 +18,15 @@ export interface StoredIdentity {
   grant?: IdentityResponse['grant'];
 }
 
+const statedOf = (document: Pick<NetworkDocument, 'grants'> | undefined, peering: string) =>
+  document?.grants?.find((each) => each.peering === peering);
+
 /** What a peering may use: by the provider's newest word, which is its document once there is one. */
 export function statedGrant(
   document: Pick<NetworkDocument, 'grants'> | undefined,
   peering: string,
 ): IdentityResponse['grant'] | undefined {
-  return document?.grants?.find((each) => each.peering === peering)?.grant;
+  return statedOf(document, peering)?.grant;
 }
 
 /** What the provider wants of a peering, by its document. */
@@ -31,7 +34,7 @@ export const statedDesire = (
   document: Pick<NetworkDocument, 'grants'> | undefined,
   peering: string,
 ): OutgoingPeering['spec']['desired'] | undefined => {
-  const stated = document?.grants?.find((each) => each.peering === peering);
+  const stated = statedOf(document, peering);
   return stated && (stated.desired ?? 'Active');
 };
 

@@ -78,35 +78,25 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     await labelNamespace(world, name, undefined, signal);
     return unoffload(world, offloading, signal);
   }
-  if (!isOffloadable(name, own)) {
-    await report(
+  const refuse = (message: string) =>
+    report(
       world,
       offloading,
       [],
-      {
-        type: 'Ready',
-        status: 'False',
-        reason: 'NamespaceNotAllowed',
-        message: `Namespace ${name} holds what this cluster itself needs and is never offloaded; delete this object.`,
-      },
+      { type: 'Ready', status: 'False', reason: 'NamespaceNotAllowed', message },
       signal,
+    );
+  if (!isOffloadable(name, own)) {
+    await refuse(
+      `Namespace ${name} holds what this cluster itself needs and is never offloaded; delete this object.`,
     );
     return;
   }
   const namespace = world.namespaces.get(undefined, name);
   const origin = namespace?.metadata.labels?.[labels.origin];
   if (origin !== undefined) {
-    await report(
-      world,
-      offloading,
-      [],
-      {
-        type: 'Ready',
-        status: 'False',
-        reason: 'NamespaceNotAllowed',
-        message: `Namespace ${name} stands for one of ${origin}, whose pods are not sent on to a third cluster; delete this object.`,
-      },
-      signal,
+    await refuse(
+      `Namespace ${name} stands for one of ${origin}, whose pods are not sent on to a third cluster; delete this object.`,
     );
     return;
   }
