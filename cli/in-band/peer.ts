@@ -4,7 +4,7 @@ import type { KubernetesObject } from '../../shared/api/meta.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
-import { labels, nodeName, peeringName, secrets } from '../../shared/names.ts';
+import { labels, nodeName, peeringFinalizer, peeringName, secrets } from '../../shared/names.ts';
 import { text, type Invocation } from '../command.ts';
 import { CommandError, UsageError } from '../exit.ts';
 import { issueToken } from '../issue-token.ts';
@@ -189,7 +189,8 @@ async function writeToken(
   await consumer.kube.create<OutgoingPeering>(peerings, {
     apiVersion,
     kind: 'OutgoingPeering',
-    metadata: { name, labels: belongs },
+    // From its first moment: removed before the controller had seen it, it would leave what hangs on it behind.
+    metadata: { name, labels: belongs, finalizers: [peeringFinalizer] },
     spec: {
       remoteCluster: provider.clusterID,
       peering,
