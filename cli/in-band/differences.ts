@@ -2,7 +2,7 @@
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { Side, Sides } from './sides.ts';
-import { changesOf, readDocument, type Wish, type Wishes } from './wishes.ts';
+import { changesOf, leadsTo, readDocument, type Wish, type Wishes } from './wishes.ts';
 
 export interface Difference {
   /** Which side knew it wrongly. */
@@ -33,10 +33,14 @@ export function differencesOf(sides: Sides, known: Known, wishes: Wishes): Diffe
       actual: after,
     });
     if (remote === undefined) return [is('the other cluster', 'nothing', other.clusterID)];
-    if (remote.spec.publicKey !== other.publicKey) {
-      return [is('cluster key', remote.spec.publicKey, other.publicKey)];
-    }
+    const key =
+      remote.spec.publicKey === other.publicKey
+        ? []
+        : [is('cluster key', remote.spec.publicKey, other.publicKey)];
+    // A stranger's key: what it declares is not this cluster's any more.
+    if (!leadsTo(remote, other)) return key;
     return [
+      ...key,
       ...wishDifferences(wishes[name], remote).map(([what, before, after]) => is(what, before, after)),
       ...documentDifferences(
         readDocument(remote.spec.networkDocument),

@@ -11,7 +11,16 @@ import { CommandError } from '../exit.ts';
 import { hawser, KubeError } from '../kube.ts';
 import { waitUntil, type Look } from '../wait.ts';
 import { remoteOf, type Side, type Sides } from './sides.ts';
-import { changesOf, isNewer, isSettled, newRemote, refusalOf, type Wish, type Wishes } from './wishes.ts';
+import {
+  changesOf,
+  isNewer,
+  isSettled,
+  leadsTo,
+  newRemote,
+  refusalOf,
+  type Wish,
+  type Wishes,
+} from './wishes.ts';
 
 export interface Opening {
   seconds: number;
@@ -53,6 +62,15 @@ export async function openTunnel(
       const refusal = refusalOf(remote);
       if (refusal !== undefined) throw new CommandError(`the ${side.name} refuses: ${refusal}`);
     }
+    for (const [side, other, remote] of [
+      [consumer, provider, atConsumer],
+      [provider, consumer, atProvider],
+    ] as const) {
+      // Its controller takes it by what the document brings with it, and from nobody's hand.
+      if (remote.spec.publicKey !== other.publicKey) {
+        return { waitingFor: `the ${side.name} to take the new cluster key of ${other.clusterID}` };
+      }
+    }
     if (carried.includes(true) || !isSettled(atConsumer, atProvider)) {
       return { waitingFor: waitFor(atConsumer, atProvider, sides) };
     }
@@ -85,7 +103,7 @@ async function ensureRemote(side: Side, other: Side, wish: Wish): Promise<Remote
   try {
     if (found === undefined) return await side.kube.create(hawser('remoteclusters'), newRemote(wish));
     if (found.metadata.deletionTimestamp !== undefined) return undefined;
-    if (found.spec.publicKey !== wish.publicKey) {
+    if (!leadsTo(found, other)) {
       throw new CommandError(
         `the ${side.name} knows ${wish.clusterID} by another cluster key than it has now: if it was made anew, end the peering (hawser unpeer ${wish.clusterID}), delete that RemoteCluster in the ${side.name}, and peer again`,
       );

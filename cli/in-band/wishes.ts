@@ -3,6 +3,7 @@ import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts
 import { apiVersion } from '../../shared/api/meta.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
+import { followSuccessions } from '../../shared/trust/key-succession.ts';
 import { readStoredDocument } from '../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { Side, Sides } from './sides.ts';
@@ -71,6 +72,11 @@ export function newRemote(wish: Wish): RemoteCluster {
     },
     spec: wish,
   };
+}
+
+/** Whether the key by which a cluster is known is the one that it has, or one that its own statements lead on from. */
+export function leadsTo({ spec }: RemoteCluster, { clusterID, publicKey, status }: Side): boolean {
+  return followSuccessions(spec.publicKey, clusterID, status.keySuccessions) === publicKey;
 }
 
 /** What of a RemoteCluster is to be changed; undefined: nothing. How the provider dials the consumer is left alone. */

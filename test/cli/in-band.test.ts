@@ -3,10 +3,20 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { differencesOf, documentDifferences } from '../../cli/in-band/differences.ts';
 import { endpointOf, type Side, type Sides } from '../../cli/in-band/sides.ts';
-import { changesOf, isNewer, isSettled, newRemote, refusalOf, wishesOf } from '../../cli/in-band/wishes.ts';
+import {
+  changesOf,
+  isNewer,
+  isSettled,
+  leadsTo,
+  newRemote,
+  refusalOf,
+  wishesOf,
+} from '../../cli/in-band/wishes.ts';
 import type { Invocation } from '../../cli/command.ts';
 import type { Kube } from '../../cli/kube.ts';
 import { remoteCluster, type RemoteCluster, type SignedDocument } from '../../shared/api/clusters.ts';
+import { ClusterKey } from '../../shared/trust/cluster-key.ts';
+import { signSuccession } from '../../shared/trust/key-succession.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { hawser } from './run-cli.ts';
 
@@ -228,6 +238,46 @@ differences('both sides are compared, and the pin, and who is not known at all',
     ['cluster key'],
   );
 });
+
+differences(
+  'a cluster key that the known one has signed leads on; of any other nothing else is believed',
+  () => {
+    const [first, second] = [1, 2].map((number) => new ClusterKey(new Uint8Array(32).fill(number)));
+    assert.ok(first && second);
+    const rotated = (signer: ClusterKey) => ({
+      ...side('provider', 'east', second.publicKey),
+      status: {
+        ...sides.provider.status,
+        keySuccessions: [
+          signSuccession(
+            {
+              clusterID: 'east',
+              oldKey: signer.publicKey,
+              newKey: second.publicKey,
+              at: '2026-01-01T00:00:00Z',
+            },
+            signer,
+          ),
+        ],
+      },
+    });
+    const held = document('east', 'west');
+    const consumer = known({ ...sides.provider, publicKey: first.publicKey }, held, document('west', 'east'));
+    const provider = known(sides.consumer, document('west', 'east'), { ...held, mtu: 1300, generation: 8 });
+    for (const [signer, leads, expected] of [
+      [first, true, ['cluster key', 'pin of the gateway’s certificate', 'control plane', 'MTU']],
+      [new ClusterKey(new Uint8Array(32).fill(3)), false, ['cluster key']],
+    ] as const) {
+      const later = { ...sides, provider: rotated(signer) };
+      assert.is(leadsTo(consumer, later.provider), leads);
+      const found = differencesOf(later, { consumer, provider }, wishesOf(later, none, undefined));
+      assert.equal(
+        found.filter(({ side: where }) => where === 'consumer').map(({ what }) => what),
+        expected,
+      );
+    }
+  },
+);
 
 const words = suite('words');
 
