@@ -4,15 +4,17 @@ import type { Grant } from '../../shared/api/grant.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
+import { secrets } from '../../shared/names.ts';
 import { planRemaps } from '../../shared/net/remapping.ts';
 import { remapSurroundings } from '../../shared/remap-surroundings.ts';
 import type { Preview, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { compareVersions } from '../doctor/versions.ts';
 
 export interface PlanInput {
-  token: Pick<TokenContent, 'clusterID' | 'gatewayURL'>;
-  /** Gateway and API server are reached inside the tunnel. */
-  inBand?: boolean;
+  /** Without a gateway's address in-band. */
+  token: Pick<TokenContent, 'clusterID'> & Partial<Pick<TokenContent, 'gatewayURL'>>;
+  /** Gateway and API server are reached inside the tunnel. `calledAt`: where the provider reaches this cluster's tunnel, if given. */
+  inBand?: { calledAt?: string };
   preview: Preview;
   self: LocalCluster;
   tunnels: readonly Tunnel[];
@@ -25,7 +27,7 @@ export interface PlanInput {
 }
 
 export interface PeeringPlan {
-  provider: { id: string; gatewayURL: string; version: string; tokenExpiresAt: string };
+  provider: { id: string; gatewayURL?: string; version: string; tokenExpiresAt: string };
   /** What would be written at once, by the command; all else is the controller's. */
   writes: string[];
   grant: Grant;
@@ -63,12 +65,12 @@ export function planPeering(input: PlanInput): PeeringPlan {
   return {
     provider: {
       id,
-      gatewayURL: token.gatewayURL,
+      ...(token.gatewayURL !== undefined && { gatewayURL: token.gatewayURL }),
       version: preview.version,
       tokenExpiresAt: preview.expiresAt,
     },
     writes: [
-      `Secret hawser-token-${name} in ${namespace}, until it is spent`,
+      `Secret ${input.inBand ? secrets.inBandToken : `hawser-token-${name}`} in ${namespace}, until it is spent`,
       existing === undefined ? `OutgoingPeering ${name}` : `OutgoingPeering ${name}, which is there already`,
       ...(input.inBand
         ? [`RemoteCluster ${id}, and one of this cluster at the provider: what each needs to open the tunnel`]
@@ -87,7 +89,7 @@ export function planPeering(input: PlanInput): PeeringPlan {
             ]),
         ...preview.tunnelEndpoints.map((endpoint) => `tunnel ${endpoint}/udp`),
       ],
-      exposed: exposedBy(self),
+      exposed: exposedBy(self, input.inBand?.calledAt),
     },
     disturbed: disturbances(input, present, existing),
     problems: [...ranges.problems, ...problemsOf(input)],
@@ -127,8 +129,9 @@ function planRanges(
   };
 }
 
-function exposedBy({ spec, status }: LocalCluster): string[] {
-  const endpoints = (status?.slots ?? []).flatMap((slot) => slot.endpoints);
+function exposedBy({ spec, status }: LocalCluster, calledAt: string | undefined): string[] {
+  const declared = (status?.slots ?? []).flatMap((slot) => slot.endpoints);
+  const endpoints = calledAt === undefined ? declared : [calledAt];
   return [
     ...endpoints.map(
       (endpoint) => `tunnel ${endpoint}/udp: only who holds a key of a known cluster is answered`,
@@ -178,9 +181,9 @@ function problemsOf({ preview, self, nodes, nodeName, outgoing, name, inBand }: 
     problems.push(`a node ${nodeName} is there already: name another with --node`);
   if (nodes.length > 0 && !nodes.some(({ gateway, virtual }) => gateway && !virtual))
     problems.push('no node is labelled to be a gateway: kubectl label node NODE hawser.dev/gateway=true');
-  if (preview.tunnelEndpoints.length === 0)
+  if (preview.tunnelEndpoints.length === 0 && inBand?.calledAt === undefined)
     problems.push('the provider has no tunnel endpoint yet: its Service hawser-tunnel-0 has no address');
-  if (preview.apiServerURL === undefined && inBand !== true)
+  if (preview.apiServerURL === undefined && inBand === undefined)
     problems.push(
       'the provider does not know how its API server is reached (its LocalCluster.spec.apiServerURL)',
     );

@@ -16,7 +16,7 @@ import type { Preview, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { localCluster } from '../cluster.ts';
 import { text, type Invocation } from '../command.ts';
 import { CommandError, UsageError } from '../exit.ts';
-import { withSides } from '../in-band/sides.ts';
+import { endpointOf, withSides } from '../in-band/sides.ts';
 import { grantOf } from '../issue-token.ts';
 import { core, hawser, type Kube } from '../kube.ts';
 import { printFacts } from '../output.ts';
@@ -51,10 +51,11 @@ export async function showInBandPlan(invocation: Invocation, peering: string): P
     if (wrong !== undefined) throw new UsageError(`${wrong.field}: ${wrong.detail}`);
     const self = await localCluster(consumer.kube);
     const { clusterID, publicKey, status } = provider;
-    const { podCIDRs = [], externalCIDR, mtu, slots = [], apiServerURL, gatewayURL } = status;
-    const endpoint = text(invocation, 'endpoint');
+    const { podCIDRs = [], externalCIDR, mtu, slots = [], apiServerURL } = status;
+    const endpoint = endpointOf(invocation, 'endpoint');
+    const calledAt = endpointOf(invocation, 'consumer-endpoint');
     await show(invocation, consumer.kube, {
-      token: { clusterID, gatewayURL: gatewayURL ?? 'its tunnel' },
+      token: { clusterID },
       preview: {
         clusterID,
         publicKey,
@@ -71,7 +72,7 @@ export async function showInBandPlan(invocation: Invocation, peering: string): P
       self,
       name: peeringName(clusterID, peering),
       nodeName: text(invocation, 'node') ?? nodeNameOf(clusterID, peering),
-      inBand: true,
+      inBand: calledAt === undefined ? {} : { calledAt },
     });
   });
 }

@@ -6,7 +6,7 @@ import type { PeeringPlan } from './plan.ts';
 export function planText(plan: PeeringPlan, now: number, style: Styler): string {
   const { provider, grant } = plan;
   const lines = [
-    `Peering with ${style('bold', provider.id)} at ${provider.gatewayURL} (Hawser ${provider.version}) would be so. Nothing was changed.`,
+    `Peering with ${style('bold', provider.id)}${provider.gatewayURL === undefined ? ', in-band' : ` at ${provider.gatewayURL}`} (Hawser ${provider.version}) would be so. Nothing was changed.`,
   ];
   const section = (title: string, items: readonly string[]) => {
     if (items.length > 0) lines.push('', style('bold', title), ...items.map((item) => `  ${item}`));

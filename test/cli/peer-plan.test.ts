@@ -111,13 +111,33 @@ test('overlapping pods get another range, what is free stays, and nothing is in 
 
 test('in-band only the tunnel is dialled, and what the command writes on both sides is said', () => {
   const { apiServerURL: _, ...preview } = input().preview;
-  const plan = planPeering(input({ inBand: true, preview }));
+  const token = { clusterID: 'oak' };
+  const plan = planPeering(input({ inBand: {}, token, preview }));
   assert.equal(plan.problems, []);
   assert.equal(plan.endpoints.dialled, [
     'gateway and API server inside the tunnel, at two ports of the provider’s external CIDR',
     'tunnel 192.0.2.2:7470/udp',
   ]);
+  assert.match(plan.writes.join('; '), 'Secret hawser-in-band-token in hawser-system');
   assert.match(plan.writes.join('; '), 'RemoteCluster oak, and one of this cluster at the provider');
+  assert.match(
+    planText(plan, now, (_style, plainText) => plainText),
+    'Peering with oak, in-band (Hawser',
+  );
+  // The other way round the provider calls, and needs no endpoint of its own.
+  const called = planPeering(
+    input({
+      inBand: { calledAt: 'vpn.example:7470' },
+      token,
+      preview: { ...preview, tunnelEndpoints: [] },
+    }),
+  );
+  assert.equal(called.problems, []);
+  assert.match(called.endpoints.exposed[0] ?? '', 'tunnel vpn.example:7470/udp');
+  assert.match(
+    planPeering(input({ inBand: {}, token, preview: { ...preview, tunnelEndpoints: [] } })).problems.join(),
+    'the provider has no tunnel endpoint yet',
+  );
 });
 
 test('what is taken or reserved is kept away from, and what is there already stays', () => {
