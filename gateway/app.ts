@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { Problem } from '../shared/errors.ts';
 import type { Dependencies, GatewayEnvironment } from './context.ts';
 import { accessLog } from './middleware/access-log.ts';
+import { signerOf } from './middleware/authenticate-signature.ts';
 import { readBody } from './middleware/body.ts';
 import { concurrency } from './middleware/concurrency.ts';
 import { deadline } from './middleware/deadline.ts';
@@ -59,6 +60,7 @@ export function createGateway(dependencies: Dependencies): Hono<GatewayEnvironme
       sources: limits.sources,
       clock,
       sourceOf,
+      signerOf: (context) => signerOf(dependencies, context),
     }),
     concurrency({ most: limits.concurrentRequests, metrics }),
     deadline({ milliseconds: limits.requestMilliseconds }),

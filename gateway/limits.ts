@@ -8,7 +8,7 @@ export interface GatewayLimits {
   bodyMilliseconds: number;
   /** How long a redemption waits for the tenant to be ready. */
   tenantMilliseconds: number;
-  /** Requests a second that one source may keep up. */
+  /** Requests a second that one source may keep up; a known cluster has as many of its own besides. */
   requestsPerSecond: number;
   /** Requests that one source may send at once. */
   burst: number;

@@ -15,7 +15,7 @@ import {
   type KubeClient,
   type Log,
 } from '../kube/index.ts';
-import { Splice, type SpliceCounters } from './splice.ts';
+import { Splice, type SpliceCounters, type SpliceLimits } from './splice.ts';
 import { knownHosts, targetsOf, type Target } from './targets.ts';
 
 /** As the fabric plans it. */
@@ -35,6 +35,12 @@ export interface InBandOptions {
   /** Ports that are listened on; others than those of the fixed addresses in tests only. */
   listen?: { gateway: number; apiServer: number };
 }
+
+/**
+ * One consumer keeps an event stream and a few connections a peering (16 streams at most are answered). A hostile one is not
+ * to fill the gateway, which has one queue for all: the rest of its fairness is the gateway's own, by who signed.
+ */
+const gatewayConnectionsPerRemote = 64;
 
 export interface InBand {
   update(plan: InBandPlan | undefined): void;
@@ -110,10 +116,13 @@ class Service implements InBand {
     const { namespace, gatewayService, listen } = this.#options;
     const stop = new AbortController();
     const splices = [
-      this.#splice('gateway', plan.gateway, listen?.gateway ?? ports.gateway, {
-        namespace,
-        labelSelector: `kubernetes.io/service-name=${gatewayService}`,
-      }),
+      this.#splice(
+        'gateway',
+        plan.gateway,
+        listen?.gateway ?? ports.gateway,
+        { namespace, labelSelector: `kubernetes.io/service-name=${gatewayService}` },
+        { connectionsPerRemote: gatewayConnectionsPerRemote },
+      ),
       this.#splice('api-server', plan.apiServer, listen?.apiServer ?? ports.apiServer, {
         namespace: 'default',
         fieldSelector: 'metadata.name=kubernetes',
@@ -130,6 +139,7 @@ class Service implements InBand {
     address: string,
     port: number,
     selection: { namespace: string; labelSelector?: string; fieldSelector?: string },
+    limits: Partial<SpliceLimits> = {},
   ): Serving['splices'][number] {
     const { kube, log, clock = systemClock } = this.#options;
     const slices = createInformer<EndpointSlice>(kube, kind.endpointSlice, { ...selection, log, clock });
@@ -140,6 +150,7 @@ class Service implements InBand {
       port,
       targets: () => rotate(targetsOf(slices.list()), turn++),
       remoteOf: (source) => this.#remoteOf(source),
+      limits,
       log,
       clock,
     });

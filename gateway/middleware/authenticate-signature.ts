@@ -1,9 +1,12 @@
 import type { MiddlewareHandler } from 'hono';
 import { clusterID } from '../../shared/api/meta.ts';
+import { Problem } from '../../shared/errors.ts';
 import {
   SignatureError,
   readSignature,
+  verifyHead,
   verifyMessage,
+  type HeadVerificationOptions,
   type SignatureClaim,
 } from '../../shared/trust/http-signatures.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
@@ -36,18 +39,39 @@ export function verifyRequest(
   publicKey: string,
 ): void {
   const request = context.req.raw;
-  const { publicKey: own, object } = self(dependencies);
   verifyMessage(
     { method: request.method, url: request.url, headers: request.headers, body: context.var.body },
     claim,
-    {
-      publicKey,
-      // Who was away while this cluster's key was succeeded signs for the one that it knows.
-      recipients: [own, ...succeededKeys(object.status?.keySuccessions)].map(keyFingerprint),
-      now: dependencies.clock(),
-      replays: dependencies.replays,
-    },
+    { ...expected(dependencies, publicKey), replays: dependencies.replays },
   );
+}
+
+function expected(dependencies: Dependencies, publicKey: string): HeadVerificationOptions {
+  const { publicKey: own, object } = self(dependencies);
+  return {
+    publicKey,
+    // Who was away while this cluster's key was succeeded signs for the one that it knows.
+    recipients: [own, ...succeededKeys(object.status?.keySuccessions)].map(keyFingerprint),
+    now: dependencies.clock(),
+  };
+}
+
+/**
+ * The cluster whose known key has signed the head of a request; undefined: none has. It tells senders apart before their
+ * bodies are read, and lets nobody in.
+ */
+export function signerOf(dependencies: Dependencies, context: GatewayContext): string | undefined {
+  const { method, url, headers } = context.req.raw;
+  try {
+    const claim = readSignature(headers);
+    const remote = dependencies.remoteClusters.get(claim.clusterID);
+    if (remote === undefined) return undefined;
+    verifyHead({ method, url, headers }, claim, expected(dependencies, remote.spec.publicKey));
+    return claim.clusterID;
+  } catch (error) {
+    if (error instanceof SignatureError || error instanceof Problem) return undefined;
+    throw error;
+  }
 }
 
 /** The RemoteCluster that a signature names, if there is one. */

@@ -3,25 +3,41 @@ import { Problem } from '../../shared/errors.ts';
 import type { GatewayContext, GatewayEnvironment } from '../context.ts';
 
 export interface RateLimitOptions {
-  /** Requests a second that a source may keep up. */
+  /** Requests a second that a source, and a cluster, may keep up. */
   perSecond: number;
   /** Requests that it may send at once. */
   burst: number;
-  /** Sources that are told apart. */
+  /** Sources, and clusters, that are told apart. */
   sources: number;
   clock: () => number;
   sourceOf: (context: GatewayContext) => string;
+  /** The known cluster that has signed a request; undefined: none has. */
+  signerOf: (context: GatewayContext) => string | undefined;
 }
 
-/** A token bucket per source address. Nothing else has been looked at when it says no. */
+/**
+ * A token bucket per source address. Many clusters may share one (behind a NAT, and all in-band consumers, whose
+ * connections end at the node that splices them), so a request that is signed by a known cluster draws on that cluster's own
+ * bucket when the address has nothing left: whoever empties the one takes nothing from those who share it. Signatures
+ * are looked at only then, and nothing else has been when it says no.
+ */
 export function rateLimit(options: RateLimitOptions): MiddlewareHandler<GatewayEnvironment> {
-  const buckets = new Buckets(options);
+  const { perSecond, clock, sourceOf, signerOf } = options;
+  const addresses = new Buckets(options);
+  const clusters = new Buckets(options);
   return async (context, next) => {
-    const wait = buckets.take(sourceGroup(options.sourceOf(context)), options.clock());
+    const now = clock();
+    let whose = 'address';
+    let wait = addresses.take(sourceGroup(sourceOf(context)), now);
+    const signer = wait > 0 ? signerOf(context) : undefined;
+    if (signer !== undefined) {
+      whose = 'cluster';
+      wait = clusters.take(signer, now);
+    }
     if (wait > 0)
       throw new Problem(
         'too-many-requests',
-        `More requests came from your address than ${options.perSecond} a second. Try again in ${wait} s.`,
+        `More requests came from your ${whose} than ${perSecond} a second. Try again in ${wait} s.`,
         { retryAfterSeconds: wait },
       );
     await next();

@@ -147,13 +147,16 @@ export function readSignature(headers: Headers): SignatureClaim {
   return { clusterID: keyID, created: created * 1000, nonce, list, signature };
 }
 
-export interface VerificationOptions {
+export interface HeadVerificationOptions {
   /** Cluster key of the one who says to have signed, base64. */
   publicKey: string;
   /** Fingerprints of the receiver's own cluster key, and of those that it succeeded: whoever was away knows one of them. */
   recipients: readonly string[];
   /** Milliseconds since 1970. */
   now: number;
+}
+
+export interface VerificationOptions extends HeadVerificationOptions {
   replays: ReplayCache;
 }
 
@@ -162,6 +165,26 @@ export function verifyMessage(
   message: SignedMessage,
   claim: SignatureClaim,
   options: VerificationOptions,
+): void {
+  verifyHead(message, claim, options);
+  verifyContentDigest(message);
+  const expiresAt = claim.created + maximumSkewMilliseconds;
+  if (!options.replays.remember(keyFingerprint(options.publicKey), claim.nonce, expiresAt, options.now))
+    throw new SignatureError(
+      'Replayed',
+      'signature-input',
+      'this signed request was received before; sign it anew',
+    );
+}
+
+/**
+ * Verifies all of a signature but what needs the body and a memory: it says who sent a request, and not that the body is
+ * what was signed, or that the request is new. Throws SignatureError.
+ */
+export function verifyHead(
+  message: Omit<SignedMessage, 'body'>,
+  claim: SignatureClaim,
+  options: HeadVerificationOptions,
 ): void {
   const { items } = claim.list;
   const notCovered = COMPONENTS.filter(
@@ -194,14 +217,6 @@ export function verifyMessage(
       'signature',
       'the signature was not made by that cluster’s key over this request',
     );
-  verifyContentDigest(message);
-  const expiresAt = claim.created + maximumSkewMilliseconds;
-  if (!options.replays.remember(keyFingerprint(options.publicKey), claim.nonce, expiresAt, options.now))
-    throw new SignatureError(
-      'Replayed',
-      'signature-input',
-      'this signed request was received before; sign it anew',
-    );
 }
 
 /** `Content-Digest` of a body (RFC 9530). */
@@ -223,7 +238,7 @@ function verifyContentDigest(message: SignedMessage): void {
 }
 
 /** RFC 9421, section 2.5. */
-function signatureBase(message: SignedMessage, list: InnerList): string {
+function signatureBase(message: Omit<SignedMessage, 'body'>, list: InnerList): string {
   const url = new URL(message.url);
   const lines = list.items.map((component) => {
     const value = componentValue(component, message, url);
@@ -238,7 +253,7 @@ function signatureBase(message: SignedMessage, list: InnerList): string {
   return [...lines, `"@signature-params": ${serializeInnerList(list)}`].join('\n');
 }
 
-function componentValue(component: string, message: SignedMessage, url: URL): string | null {
+function componentValue(component: string, message: Omit<SignedMessage, 'body'>, url: URL): string | null {
   switch (component) {
     case '@method':
       return message.method;

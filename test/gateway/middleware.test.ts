@@ -122,12 +122,33 @@ test('sources are IPv4 addresses and IPv6 /64s', () => {
 
 test('who comes too often is told when to come again', async () => {
   const limited = app()
-    .use(rateLimit({ perSecond: 1, burst: 2, sources: 10, clock: () => 0, sourceOf: () => '192.0.2.1' }))
+    .use(
+      rateLimit({
+        perSecond: 1,
+        burst: 2,
+        sources: 10,
+        clock: () => 0,
+        sourceOf: () => '192.0.2.1',
+        signerOf: (context) => context.req.header('signed-by'),
+      }),
+    )
     .get('/', (context) => context.text('ok'));
-  const statuses = [];
-  for (let index = 0; index < 3; index++) statuses.push((await limited.request('/')).status);
-  assert.equal(statuses, [200, 200, 429]);
+  const ask = async (times: number, headers: Record<string, string> = {}) => {
+    const statuses = [];
+    for (let index = 0; index < times; index++)
+      statuses.push((await limited.request('/', { headers })).status);
+    return statuses;
+  };
+  assert.equal(await ask(3), [200, 200, 429]);
   assert.is((await limited.request('/')).headers.get('retry-after'), '1');
+  // A cluster's own requests are not put off by others of its address; more than its own share are.
+  assert.equal(await ask(3, { 'signed-by': 'west' }), [200, 200, 429]);
+  assert.equal(await ask(3, { 'signed-by': 'north' }), [200, 200, 429]);
+  assert.match(
+    await (await limited.request('/', { headers: { 'signed-by': 'north' } })).text(),
+    'your cluster',
+  );
+  assert.equal(await ask(1), [429]);
 });
 
 test('what is too much at once is refused, and counted down again', async () => {

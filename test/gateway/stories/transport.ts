@@ -10,7 +10,7 @@ import {
   pinnedTransport,
 } from '../../../gateway/client/index.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
-import { eventually, providerID, type World } from '../world.ts';
+import { eventually, providerID, type Consumer, type World } from '../world.ts';
 import type { Stories } from './story.ts';
 
 export const transportStories: Stories = (test, world) => {
@@ -185,6 +185,35 @@ export const transportStories: Stories = (test, world) => {
     assert.ok((refused[0]?.retryAfterMilliseconds ?? 0) >= 1000);
     await delay(2000);
     assert.is((await world().administrator().info()).clusterID, providerID);
+  });
+
+  test('a cluster that floods takes nothing from another that comes from the same address', async () => {
+    const [hostile, other] = [world().consumer('flooding'), world().consumer('flooded')];
+    for (const { client, request } of [hostile, other])
+      await client.requestIdentity({ ...request, secret: await world().newSecret() });
+    const senders = [undefined, hostile, world().consumer(other.clusterID)];
+    const refused = new Map<Consumer | undefined, string>();
+    let over = false;
+    const flood = Array.from({ length: 24 }, async (_, index) => {
+      const sender = senders[index % senders.length];
+      while (!over) {
+        const answer = await world().raw('GET', '/v1/peering', sender && { signedBy: sender });
+        if (answer.status === 429) refused.set(sender, answer.problem?.detail ?? '');
+      }
+    });
+    try {
+      // Unsigned, in its own name, and in that of the other by a key that is not the other's: none has anything left.
+      await eventually('all of the flood to be put off', () => Promise.resolve(refused.size === 3), 60_000);
+      assert.match(refused.get(hostile) ?? '', 'from your cluster');
+      assert.match(refused.get(undefined) ?? '', 'from your address');
+      assert.match(refused.get(senders[2]) ?? '', 'from your address');
+      // More than an address is let through meanwhile, so that it can't be by luck.
+      for (let asked = 0; asked < 60; asked++) await other.client.getPeering();
+    } finally {
+      over = true;
+      await Promise.all(flood);
+    }
+    await delay(1000);
   });
 
   test('without an API server it lives, and says what is wrong', async () => {
