@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { addonObjects, collectionOf } from './addons.ts';
-import { bootstrapObjects, writeControlPlaneFiles } from './control-plane.ts';
+import { bootstrapObjects, renewServerCertificate, writeControlPlaneFiles } from './control-plane.ts';
 import { faultsOf } from './faults.ts';
 import type { Faults } from './faults.ts';
 import { agentFor, askApi, createIfMissing } from './https.ts';
@@ -64,6 +64,8 @@ export interface BedCluster {
   access(): Promise<ApiAccess>;
   /** Imports an image archive into every node of this cluster. */
   loadImage(path: string): Promise<void>;
+  /** Another certificate of the API server, with another key. It shows it from its next start on. */
+  renewServerCertificate(): Promise<void>;
 }
 
 export interface Bed {
@@ -422,5 +424,6 @@ function clusterOf(cluster: ClusterPlan, programs: Record<ProgramName, string>):
     loadImage: async (archive) => {
       await Promise.all(cluster.nodes.map((node) => importImage(node, archive, undefined)));
     },
+    renewServerCertificate: () => renewServerCertificate(controlPlanePlan(cluster, programs), Date.now()),
   };
 }

@@ -3,10 +3,10 @@
  * is computed here; where it runs (loopback or a namespace) is the caller's concern.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newAuthority, newKeyPair, newLeaf } from './certificate.ts';
-import type { Certificate, Subject } from './certificate.ts';
+import type { Certificate, LeafRequest, Subject } from './certificate.ts';
 import { kubeconfig } from './kubeconfig.ts';
 import type { ProgramName } from './programs.ts';
 
@@ -54,25 +54,7 @@ export async function writeControlPlaneFiles(
   const serviceAccounts = newKeyPair();
   const client = (subject: Subject) =>
     newLeaf(authority, authorityName, { ...subject, usages: ['client'] }, now);
-  const server = newLeaf(
-    authority,
-    authorityName,
-    {
-      commonName: 'kube-apiserver',
-      usages: ['server'],
-      dnsNames: [
-        'kubernetes',
-        'kubernetes.default',
-        'kubernetes.default.svc',
-        'kubernetes.default.svc.cluster.local',
-        'localhost',
-      ],
-      addresses: [
-        ...new Set([plan.address, '127.0.0.1', plan.kubernetesServiceAddress, ...plan.moreAddresses]),
-      ],
-    },
-    now,
-  );
+  const server = newLeaf(authority, authorityName, serverSubject(plan), now);
   const kubeletClient = client({ commonName: 'kube-apiserver-kubelet-client' });
   const admin = client({ commonName: 'kubernetes-admin', organizations: ['system:masters'] });
   const adminToken = randomBytes(24).toString('base64url');
@@ -101,6 +83,35 @@ export async function writeControlPlaneFiles(
     config('scheduler', { commonName: 'system:kube-scheduler' }),
   ]);
   return { authority, authorityName, adminToken, admin };
+}
+
+function serverSubject(plan: ControlPlanePlan): LeafRequest {
+  return {
+    commonName: 'kube-apiserver',
+    usages: ['server'],
+    dnsNames: [
+      'kubernetes',
+      'kubernetes.default',
+      'kubernetes.default.svc',
+      'kubernetes.default.svc.cluster.local',
+      'localhost',
+    ],
+    addresses: [
+      ...new Set([plan.address, '127.0.0.1', plan.kubernetesServiceAddress, ...plan.moreAddresses]),
+    ],
+  };
+}
+
+/** Another certificate of the API server, with another key, by the same authority. It shows it from its next start on. */
+export async function renewServerCertificate(plan: ControlPlanePlan, now: number): Promise<void> {
+  const { directory } = plan;
+  const [certificate, key] = await Promise.all(
+    ['ca.crt', 'ca.key'].map((file) => readFile(join(directory, file), 'utf8')),
+  );
+  if (certificate === undefined || key === undefined) throw new Error(`no authority in ${directory}`);
+  const renewed = newLeaf({ certificate, key }, authorityName, serverSubject(plan), now);
+  await writeFile(join(directory, 'apiserver.crt'), renewed.certificate, { mode: 0o600 });
+  await writeFile(join(directory, 'apiserver.key'), renewed.key, { mode: 0o600 });
 }
 
 /** The command of etcd. It loses its data in a crash of the machine, and of nothing less. */

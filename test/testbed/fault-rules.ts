@@ -88,10 +88,23 @@ function openTo(port: string): string {
   return `meta l4proto ${match[1]} ct original proto-dst ${match[2]}`;
 }
 
+export interface NatTranslation {
+  /** A new port for each flow, not the one that the sender used: the other side sees an endpoint it can't guess. */
+  randomPorts?: boolean;
+  /** UDP leaves with another address of the cluster than everything else, and than before. */
+  otherAddress?: boolean;
+}
+
 /** Comes before the edge's own translation; the first that translates a flow has decided. */
-export function natRules(table: string, cluster: ClusterPlan, randomPorts: boolean): string {
-  const rule = `oifname "wan" ip saddr ${cluster.nodeCIDR} ip protocol udp snat to ${cluster.wideAreaAddress}:1024-65535 fully-random`;
-  return tableText('ip', table, 'nat', 'postrouting', '90', randomPorts ? [rule] : []);
+export function natRules(
+  table: string,
+  cluster: ClusterPlan,
+  { randomPorts = false, otherAddress = false }: NatTranslation,
+): string {
+  const address = otherAddress ? cluster.secondWideAreaAddress : cluster.wideAreaAddress;
+  const to = randomPorts ? `${address}:1024-65535 fully-random` : address;
+  const rule = `oifname "wan" ip saddr ${cluster.nodeCIDR} ip protocol udp snat to ${to}`;
+  return tableText('ip', table, 'nat', 'postrouting', '90', randomPorts || otherAddress ? [rule] : []);
 }
 
 function tableText(

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { bridgeRules, firewallRules, natRules } from './fault-rules.ts';
-import type { FirewallRequest, TrafficRequest } from './fault-rules.ts';
+import type { FirewallRequest, NatTranslation, TrafficRequest } from './fault-rules.ts';
 import { inNamespace } from './places.ts';
 import type { BedPlan, ClusterPlan } from './plan.ts';
 import { startRelay, stopRelay } from './relay/relay.ts';
@@ -19,9 +19,7 @@ export interface Fault extends AsyncDisposable {
   remove(): Promise<void>;
 }
 
-export interface NatRequest {
-  /** A new port for each flow, not the one that the sender used: the other side sees an endpoint it can't guess. */
-  randomPorts?: boolean;
+export interface NatRequest extends NatTranslation {
   /** How long an idle UDP flow is remembered. Linux: 30 s, 120 s once both sides have spoken. */
   forgetAfterSeconds?: number;
 }
@@ -93,7 +91,8 @@ export function faultsOf(bed: BedPlan): Faults {
     nat: async (cluster, request) => {
       const plan = find(cluster);
       const table = newTable();
-      const rules = natRules(table, plan, request.randomPorts ?? false);
+      const rules = natRules(table, plan, request);
+      if (request.otherAddress) await setSecondAddress(plan, 'replace');
       const fault = await inForce(plan.edgeNetns, 'ip', table, rules);
       if (request.forgetAfterSeconds !== undefined) await setUdpTimeouts(plan, request.forgetAfterSeconds);
       await faults.forgetFlows(cluster);
@@ -101,6 +100,7 @@ export function faultsOf(bed: BedPlan): Faults {
         () => fault.dropped(),
         async () => {
           await fault.remove();
+          if (request.otherAddress) await setSecondAddress(plan, 'del');
           await setUdpTimeouts(plan, undefined);
           await faults.forgetFlows(cluster);
         },
@@ -115,6 +115,7 @@ export function faultsOf(bed: BedPlan): Faults {
       for (const cluster of bed.clusters) {
         await removeTables(cluster.edgeNetns);
         await stopRelay(bed, cluster);
+        await setSecondAddress(cluster, 'del');
         await setUdpTimeouts(cluster, undefined);
       }
       await setMtu(bed, ordinaryMtu);
@@ -184,6 +185,13 @@ async function setMtu(bed: BedPlan, bytes: number): Promise<void> {
   for (const cluster of bed.clusters) {
     await run(['ip', '-n', cluster.edgeNetns, 'link', 'set', 'wan', 'mtu', String(bytes)]);
   }
+}
+
+/** Nobody answers for an address that no link has. Taking away what is not there is no failure. */
+async function setSecondAddress(cluster: ClusterPlan, what: 'replace' | 'del'): Promise<void> {
+  const address = `${cluster.secondWideAreaAddress}/32`;
+  const command = ['ip', '-n', cluster.edgeNetns, 'addr', what, address, 'dev', 'wan'];
+  await (what === 'del' ? runAnyway(command) : run(command));
 }
 
 async function setUdpTimeouts(cluster: ClusterPlan, seconds: number | undefined): Promise<void> {

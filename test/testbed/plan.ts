@@ -55,6 +55,8 @@ export interface ClusterPlan {
   controlPlaneAddress: string;
   /** What the rest of the world knows of it. */
   wideAreaAddress: string;
+  /** Another address that a NAT may give it. */
+  secondWideAreaAddress: string;
   /** Addresses for its Services of type LoadBalancer. */
   loadBalancerPool: string[];
   /** Name of its port at the wide area's bridge. */
@@ -222,6 +224,8 @@ function planCluster(
     edgeAddress: addressIn(nodeCIDR, 1),
     controlPlaneAddress: addressIn(nodeCIDR, 2),
     wideAreaAddress: addressIn(wideAreaCIDR, 10 + index),
+    // Beyond the pools, whose addresses come and go with Services.
+    secondWideAreaAddress: addressIn(wideAreaCIDR, 240 + index),
     loadBalancerPool: Array.from({ length: poolSize }, (_, each) =>
       addressIn(wideAreaCIDR, 32 + poolSize * index + each),
     ),

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bridgeRules, firewallRules, natRules } from '../fault-rules.ts';
+import { bridgeRules, firewallRules, natRules, type NatTranslation } from '../fault-rules.ts';
 import { droppedPackets } from '../faults.ts';
 import { planBed } from '../plan.ts';
 import { newLink } from '../relay/link.ts';
@@ -64,13 +64,17 @@ test('a firewall admits what was dialled, and never shuts out this machine', () 
   assert.throws(() => firewallRules('fault-1', { outbound: ['51820'] }, '198.18.7.1'), /not like udp/);
 });
 
-test('a NAT may take random ports', () => {
+test('a NAT may take random ports, and another address', () => {
   const [cluster] = planBed({ name: 'x' }, 7, '/tmp').clusters;
   if (cluster === undefined) throw new Error('no cluster');
-  assert.equal(rulesOf(natRules('fault-1', cluster, true)), [
-    'oifname "wan" ip saddr 172.18.0.0/24 ip protocol udp snat to 198.18.7.10:1024-65535 fully-random',
+  const to = (translation: NatTranslation) => rulesOf(natRules('fault-1', cluster, translation));
+  const rule = 'oifname "wan" ip saddr 172.18.0.0/24 ip protocol udp snat to';
+  assert.equal(to({ randomPorts: true }), [`${rule} 198.18.7.10:1024-65535 fully-random`]);
+  assert.equal(to({ otherAddress: true }), [`${rule} 198.18.7.240`]);
+  assert.equal(to({ randomPorts: true, otherAddress: true }), [
+    `${rule} 198.18.7.240:1024-65535 fully-random`,
   ]);
-  assert.equal(rulesOf(natRules('fault-1', cluster, false)), []);
+  assert.equal(to({}), []);
 });
 
 test('counters are summed', () => {
