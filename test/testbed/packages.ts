@@ -1,8 +1,10 @@
 /** The Debian packages that nodes of a bed need: installed where that is possible, and named where it isn't. */
-import { existsSync, globSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './run.ts';
 import type { Log } from './programs.ts';
+
+const busybox = '/usr/bin/busybox';
 
 /** A file that each package brings: quicker to look at than the package manager is to ask. */
 const packages: Record<string, string> = {
@@ -16,7 +18,7 @@ const packages: Record<string, string> = {
   ethtool: 'ethtool',
   'wireguard-tools': 'wg',
   iperf3: 'iperf3',
-  'busybox-static': '/usr/bin/busybox',
+  'busybox-static': busybox,
   tcpdump: 'tcpdump',
   socat: 'socat',
   // The quickest AEAD there is for the packet engine, where the processor suits it; it is built without, too.
@@ -44,7 +46,16 @@ export function missingPackages(
 
 /** A path, or a pattern of paths. */
 function existsByPattern(path: string): boolean {
+  if (path === busybox) return existsSync(path) && isStatic(readFileSync(path));
   return path.includes('*') ? globSync(path).length > 0 : existsSync(path);
+}
+
+/**
+ * Whether a program of Linux asks for no interpreter, whose path is in the first page of those that do. Debian's package
+ * busybox puts one there that needs libraries, and the bed's images hold none.
+ */
+export function isStatic(program: Buffer): boolean {
+  return !program.subarray(0, 4096).includes('/ld-');
 }
 
 /** Makes sure that the packages are installed. On anything but Debian as root, says which programs to install. */

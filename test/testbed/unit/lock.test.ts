@@ -1,10 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { withLock } from '../lock.ts';
-import { missingPackages } from '../packages.ts';
+import { isStatic, missingPackages } from '../packages.ts';
 import { bootId } from '../processes.ts';
 import { sleep } from '../run.ts';
 
@@ -62,6 +63,11 @@ test('packages are known by what they bring', () => {
     missingPackages((path) => !path.endsWith('/nft')),
     ['nftables'],
   );
+});
+
+test('a program that needs libraries is told from one that needs none', () => {
+  assert.is(isStatic(readFileSync('/bin/sh')), false);
+  assert.is(isStatic(Buffer.from('\x7fELF and nothing more')), true);
 });
 
 test.run();
