@@ -6,6 +6,7 @@ import {
   CertificatePinError,
   createGatewayClient,
   GatewayUnreachable,
+  type GatewayProblem,
   isProblem,
   pinnedTransport,
 } from '../../../gateway/client/index.ts';
@@ -170,18 +171,24 @@ export const transportStories: Stories = (test, world) => {
   test('too many requests from one address are put off', async () => {
     const transport = pinnedTransport(world().certificate.pin);
     const client = createGatewayClient({ url: world().url, pin: world().certificate.pin, transport });
-    const outcomes = await Promise.all(
-      Array.from({ length: 320 }, () =>
-        client.info().then(
+    const refused: GatewayProblem[] = [];
+    let answered = 0;
+    // Until enough are put off, however slow the machine is; the bucket holds 200.
+    const ask = async () => {
+      for (let asked = 0; refused.length <= 20 && asked < 500; asked++) {
+        const outcome = await client.info().then(
           () => undefined,
           (reason: unknown) => reason,
-        ),
-      ),
-    );
+        );
+        if (isProblem(outcome, 'too-many-requests')) refused.push(outcome);
+        else if (outcome === undefined) answered++;
+        else throw outcome;
+      }
+    };
+    await Promise.all(Array.from({ length: 64 }, ask));
     transport.close();
-    const refused = outcomes.filter((outcome) => isProblem(outcome, 'too-many-requests'));
-    assert.ok(refused.length > 20, `${refused.length} of 320 put off`);
-    assert.ok(outcomes.some((outcome) => outcome === undefined));
+    assert.ok(refused.length > 20, `${refused.length} put off, ${answered} answered`);
+    assert.ok(answered > 0);
     assert.ok((refused[0]?.retryAfterMilliseconds ?? 0) >= 1000);
     await delay(2000);
     assert.is((await world().administrator().info()).clusterID, providerID);
@@ -193,10 +200,10 @@ export const transportStories: Stories = (test, world) => {
       await client.requestIdentity({ ...request, secret: await world().newSecret() });
     const senders = [undefined, hostile, world().consumer(other.clusterID)];
     const refused = new Map<Consumer | undefined, string>();
-    let over = false;
+    const over = new AbortController();
     const flood = Array.from({ length: 24 }, async (_, index) => {
       const sender = senders[index % senders.length];
-      while (!over) {
+      while (!over.signal.aborted) {
         const answer = await world().raw('GET', '/v1/peering', sender && { signedBy: sender });
         if (answer.status === 429) refused.set(sender, answer.problem?.detail ?? '');
       }
@@ -210,7 +217,7 @@ export const transportStories: Stories = (test, world) => {
       // More than an address is let through meanwhile, so that it can't be by luck.
       for (let asked = 0; asked < 60; asked++) await other.client.getPeering();
     } finally {
-      over = true;
+      over.abort();
       await Promise.all(flood);
     }
     await delay(1000);
