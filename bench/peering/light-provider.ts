@@ -328,6 +328,10 @@ export class LightProvider {
           incomingPeerings: [],
           outgoingPeerings: [],
           lentAddresses: [],
+          node: undefined,
+          tenantNamespaces: [],
+          tenantPods: [],
+          dnsPods: [],
         },
         {
           name: nodeName,

@@ -11,6 +11,7 @@ import { lentRevision } from './lent-addresses.ts';
 import { isEndpoint, isTunnelKey } from './wire-text.ts';
 import type { TwinPod } from './admission.ts';
 import { planInBand } from './in-band-plan.ts';
+import { planIsolation } from './isolation-plan.ts';
 import type { DevicePeer, DeviceRoute, InBandPlan } from './ports.ts';
 import { keepaliveSeconds, offloadedPods, planRemotePeers, type PeersOfRemotes } from './remote-peers.ts';
 import { placeTunnels, type PlacedTunnel } from './remote-ranges.ts';
@@ -228,6 +229,7 @@ function planHost(
       return usable ? { prefix, source } : { prefix };
     }),
   );
+  const isolation = planIsolation(world);
   return {
     device: tunDevice,
     mtu: Math.max(minimumMTU, Math.min(lanMTU, ...tunnels.map(({ tunnel }) => tunnel.mtu))),
@@ -240,6 +242,7 @@ function planHost(
       ...(source !== undefined && { hostSource: source }),
       services,
     },
+    ...(isolation !== undefined && { isolation }),
   };
 }
 

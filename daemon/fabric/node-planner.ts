@@ -15,6 +15,8 @@ export interface PlannerOptions {
   nodeAddress: string;
   /** Hawser's. */
   namespace: string;
+  /** Whom this node asks for names. */
+  nameservers: readonly string[];
   sources: NodeSources;
   resolver: Pick<EndpointResolver, 'get' | 'keep'>;
   deviceStatus: () => DeviceStatus | null;
@@ -89,6 +91,8 @@ export class NodePlanner {
           incomingPeerings: gateway?.incomingPeerings.list() ?? [],
           outgoingPeerings: gateway?.outgoingPeerings.list() ?? [],
           lentAddresses: gateway?.lentAddresses.list() ?? [],
+          node: sources.node.byKey(nodeName),
+          ...sources.tenants(),
         },
         {
           name: nodeName,
@@ -96,6 +100,7 @@ export class NodePlanner {
           namespace: this.#options.namespace,
           publicKey: key.publicKey,
           underlayMTU: this.underlayMTU,
+          nameservers: this.#options.nameservers,
           ...(slot !== undefined && { slot }),
         },
         readPresharedKeys(gateway?.tunnelKeys.list()[0]),

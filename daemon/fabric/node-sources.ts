@@ -3,7 +3,8 @@ import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
-import { annotations, secrets } from '../../shared/names.ts';
+import { annotations, labels, secrets } from '../../shared/names.ts';
+import { clusterDNS } from '../../shared/net/isolation.ts';
 import {
   createInformer,
   kind,
@@ -14,6 +15,8 @@ import {
   type KindRef,
   type KubeClient,
   type Log,
+  type Namespace,
+  type Node,
   type Pod,
   type Secret,
 } from '../kube/index.ts';
@@ -26,6 +29,10 @@ export interface NodeSources {
   tunnels: Informer<Tunnel>;
   /** Of this node; of all nodes while it is to hold a slot. */
   pods(): Informer<Pod>;
+  /** This node itself. */
+  node: Informer<Node>;
+  /** What is known of consumers' pods, on whatever node. */
+  tenants(): { tenantNamespaces: readonly Namespace[]; tenantPods: readonly Pod[]; dnsPods: readonly Pod[] };
   /** Only while it is to hold a slot. */
   gateway(): GatewaySources | undefined;
   /** Begins or ends what a gateway watches. */
@@ -83,6 +90,8 @@ export function createNodeSources(
   const ownPods = { fieldSelector: `spec.nodeName=${nodeName}`, transform: trimPod };
   let podsOfNode: { informer: Informer<Pod>; stop: AbortController } | undefined;
   let gateway: { sources: GatewaySources; stop: AbortController } | undefined;
+  /** What was known when a slot was given away, until this node's pods are read anew: never none, which would open all. */
+  let before: Informer<Pod> | undefined;
   /** Pods of the whole cluster take a moment to read; those of this node serve until then. */
   const settle = () => {
     if (gateway !== undefined && gateway.sources.pods.hasSynced && podsOfNode !== undefined) {
@@ -97,7 +106,38 @@ export function createNodeSources(
   };
   watchOwnPods();
 
+  const tenantNamespaces = start(kind.namespace, { labelSelector: labels.origin }, signal, ({ metadata }) => [
+    metadata.labels?.[labels.origin],
+  ]);
+  /** Only in a cluster that has had a consumer: where there are thousands of nodes, a watch of each costs. */
+  let ofTenants: { pods: Informer<Pod>; dns: Informer<Pod> } | undefined;
+  tenantNamespaces.onChange(() => {
+    ofTenants ??= {
+      pods: start(kind.pod, { labelSelector: labels.origin, transform: trimPod }, signal),
+      dns: start(
+        kind.pod,
+        {
+          namespace: clusterDNS.namespace,
+          labelSelector: selectorText(clusterDNS.labels),
+          transform: trimPod,
+        },
+        signal,
+      ),
+    };
+  });
+
   const sources: NodeSources = {
+    node: start(
+      kind.node,
+      { fieldSelector: `metadata.name=${nodeName}` },
+      signal,
+      ({ spec }) => spec?.podCIDRs,
+    ),
+    tenants: () => ({
+      tenantNamespaces: tenantNamespaces.list(),
+      tenantPods: ofTenants?.pods.list() ?? [],
+      dnsPods: ofTenants?.dns.list() ?? [],
+    }),
     localClusters: start(kind.localCluster, {}, signal),
     fabricNodes: start(kind.fabricNode, {}, signal, ({ spec, status, metadata }) => [
       spec,
@@ -110,12 +150,15 @@ export function createNodeSources(
     tunnels: start(kind.tunnel, {}, signal, ({ spec, metadata }) => [spec, metadata.deletionTimestamp]),
     pods() {
       settle();
-      return podsOfNode?.informer ?? (gateway as { sources: GatewaySources }).sources.pods;
+      const informer = podsOfNode?.informer ?? (gateway as { sources: GatewaySources }).sources.pods;
+      if (informer.hasSynced) before = undefined;
+      return before ?? informer;
     },
     gateway: () => gateway?.sources,
     setSlot(slot) {
       if (gateway?.sources.slot === slot) return;
       // Before the gateway's informers go, so that there are always pods to read.
+      if (gateway?.sources.pods.hasSynced) before = gateway.sources.pods;
       watchOwnPods();
       gateway?.stop.abort();
       gateway = undefined;
@@ -139,10 +182,17 @@ export function createNodeSources(
         },
       };
     },
+    // With what is known of tenants: a first plan without them would open what the process before had closed.
     hasSynced: () =>
-      [sources.localClusters, sources.fabricNodes, sources.tunnels, sources.pods()].every(
-        (informer) => informer.hasSynced,
-      ),
+      [
+        sources.localClusters,
+        sources.fabricNodes,
+        sources.tunnels,
+        sources.pods(),
+        sources.node,
+        tenantNamespaces,
+        ...Object.values(ofTenants ?? {}),
+      ].every((informer) => informer.hasSynced),
     gatewaySynced: () =>
       gateway !== undefined &&
       [
@@ -158,6 +208,11 @@ export function createNodeSources(
   };
   return sources;
 }
+
+const selectorText = (labelled: Readonly<Record<string, string>>): string =>
+  Object.entries(labelled)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
 
 /** Aborted with the signal, or before. Not a composite signal: those may be collected while somebody listens. */
 function linkedTo(signal: AbortSignal): AbortController {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { HostProblem, NodeSession, NodeTrace } from '../../shared/api/network.ts';
 import { annotations, ports, tunDevice } from '../../shared/names.ts';
 import { addressFamily } from '../../shared/net/cidr.ts';
-import type { Host } from '../host/index.ts';
+import type { Host, HostRefusal } from '../host/index.ts';
 import {
   backoff,
   deadline,
@@ -28,6 +28,7 @@ import { readSessions, type Progress } from './node-status.ts';
 import { writeNodeStatus, type NodeReport } from './node-status-writer.ts';
 import type { InBandService, Resolve, TunnelDevice } from './ports.ts';
 import { createProber, type Prober } from './prober.ts';
+import { watchRefusals } from './refusals.ts';
 import { Tracer } from './tracer.ts';
 
 export interface NodeOptions {
@@ -48,6 +49,8 @@ export interface NodeOptions {
   /** Of the device that holds `nodeAddress`. */
   underlayMTU: (signal: AbortSignal) => Promise<number | undefined>;
   resolve: Resolve;
+  /** Whom this node, and so its pods, ask for names: addresses. */
+  nameservers: readonly string[];
   /**
    * Asked at the end: whether Hawser leaves this node for good. If it does not, what the kernel holds stays, so that
    * nothing for a remote leaves the node unencrypted until the next process is there.
@@ -68,6 +71,8 @@ export interface FabricNodeRole {
   counters(): Record<string, number>;
   /** What was measured of each remote. */
   sessions(): readonly NodeSession[];
+  /** Packets of consumers' pods that the node's rules dropped. */
+  refusals(): readonly HostRefusal[];
   /** Packets dropped that no peer could be blamed for, by reason. */
   drops(): Readonly<Partial<Record<string, number>>>;
 }
@@ -79,6 +84,8 @@ const restMilliseconds = 600_000;
 /** So often is seen whether a remote with several endpoints answers at the one that is tried. */
 const tryMilliseconds = 5_000;
 const cleanupMilliseconds = 5_000;
+/** As many as the API holds. */
+const mostRefusals = 256;
 
 /** Makes the role; nothing happens before `run`. */
 export function createFabricNode(options: NodeOptions): FabricNodeRole {
@@ -99,6 +106,7 @@ class NodeRole implements FabricNodeRole {
   #revision = '';
   #verdict: Prober['verdict'] = () => undefined;
   #hostProblems: readonly HostProblem[] = [];
+  #refusals: readonly HostRefusal[] = [];
   #tracer: Tracer | undefined;
   #trace: NodeTrace | undefined;
 
@@ -114,6 +122,7 @@ class NodeRole implements FabricNodeRole {
   counters = (): Record<string, number> => ({ ...this.#counters, ...this.#keeper.counters });
   sessions = (): readonly NodeSession[] =>
     this.#plan === undefined ? [] : readSessions(this.#plan, this.#options.device.status(), this.#verdict);
+  refusals = () => this.#refusals;
   drops = () => this.#options.device.status()?.drops ?? {};
   notReady = (): string | undefined => {
     if (this.#plan === undefined) return 'waiting for the first look at the cluster';
@@ -136,6 +145,7 @@ class NodeRole implements FabricNodeRole {
       namespace,
       sources,
       resolver,
+      nameservers: this.#options.nameservers,
       deviceStatus: () => device.status(),
       progress: this.#progress,
       clock,
@@ -162,6 +172,7 @@ class NodeRole implements FabricNodeRole {
       resolver.run(signal),
       this.#options.monitor(() => this.#keeper.suspect(), signal),
       this.#watchHost(signal),
+      this.#watchRefusals(signal),
     ]);
     await this.#leave();
   }
@@ -173,6 +184,16 @@ class NodeRole implements FabricNodeRole {
       this.#statusBell.ring();
     };
     return watchHost({ find: hostProblems, plan: () => this.#plan?.host, onTurn, clock, log }, signal);
+  }
+
+  #watchRefusals(signal: AbortSignal): Promise<void> {
+    const { host, clock, log } = this.#options;
+    const onTurn = (refusals: readonly HostRefusal[]) => {
+      this.#refusals = refusals;
+      this.#statusBell.ring();
+    };
+    const isolates = () => this.#plan?.host.isolation !== undefined;
+    return watchRefusals({ read: (until) => host.refusals(until), isolates, onTurn, clock, log }, signal);
   }
 
   /** `hawser trace` asks by an annotation on this node's object. */
@@ -282,6 +303,7 @@ class NodeRole implements FabricNodeRole {
         appliedRevision: this.#revision,
         trace: this.#trace,
         hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,
+        refusals: this.#refusals.length > 0 ? this.#refusals.slice(0, mostRefusals) : undefined,
         lentRevision: slot === undefined ? undefined : this.#plan.lentRevision,
         version,
       },

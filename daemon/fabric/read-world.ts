@@ -5,8 +5,8 @@ import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { isLetIn } from '../../shared/incoming-peerings.ts';
-import { controllerServiceAccount } from '../../shared/names.ts';
-import type { Pod } from '../kube/index.ts';
+import { controllerServiceAccount, labels } from '../../shared/names.ts';
+import type { Namespace, Node, Pod } from '../kube/index.ts';
 import { usableLentAddresses } from './lent-addresses.ts';
 import { addressOf } from './wire-text.ts';
 import type { World, WorldNode, WorldPod, WorldTunnel } from './world.ts';
@@ -20,7 +20,17 @@ export interface WorldObjects {
   incomingPeerings: readonly IncomingPeering[];
   outgoingPeerings: readonly OutgoingPeering[];
   lentAddresses: readonly LentAddress[];
+  /** This node. */
+  node: Node | undefined;
+  /** Those with the label of a consumer. */
+  tenantNamespaces: readonly Namespace[];
+  tenantPods: readonly Pod[];
+  /** Pods of the cluster's DNS. */
+  dnsPods: readonly Pod[];
 }
+
+/** As in `shared/api/meta.ts`, which a node would have to load a schema library for. */
+const clusterIDPattern = /^[a-z0-9][-a-z0-9]{0,39}$/;
 
 export type EndpointOf = (slot: { publicKey: string; endpoints: readonly string[] }) => string | undefined;
 
@@ -34,6 +44,8 @@ export interface Self {
   slot?: string;
   /** Hawser's namespace. */
   namespace: string;
+  /** Whom this node asks for names, as its pods do. */
+  nameservers?: readonly string[];
 }
 
 /**
@@ -46,7 +58,7 @@ export function readWorld(
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
 ): World {
-  const { namespace, ...selfNode } = self;
+  const { namespace, nameservers = [], ...selfNode } = self;
   const own = objects.fabricNodes.find(({ metadata }) => metadata.name === self.name);
   const status = objects.localCluster?.status;
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
@@ -58,12 +70,14 @@ export function readWorld(
     node: {
       ...selfNode,
       ...(own?.spec.externalAddress !== undefined && { externalAddress: own.spec.externalAddress }),
+      podCIDRs: objects.node?.spec?.podCIDRs ?? [],
     },
     cluster: {
       podCIDRs: status?.podCIDRs ?? [],
       serviceCIDRs: status?.serviceCIDRs ?? [],
       nodeCIDRs: status?.nodeCIDRs ?? [],
       ...(status?.externalCIDR !== undefined && { externalCIDR: status.externalCIDR }),
+      apiServerAddresses: status?.apiServerAddresses ?? [],
     },
     nodes: objects.fabricNodes
       .filter(({ metadata }) => metadata.name !== self.name && metadata.deletionTimestamp === undefined)
@@ -81,6 +95,12 @@ export function readWorld(
       )
       .flatMap((pod) => readPod(pod).addresses),
     twins: readTwins(objects.twinNamespaces, letIn),
+    tenants: readTenants(objects.tenantNamespaces),
+    tenantPods: objects.tenantPods.filter(hasAddress).map(readPod),
+    resolvers: [
+      ...objects.dnsPods.filter(hasAddress).flatMap((pod) => readPod(pod).addresses),
+      ...nameservers,
+    ],
     virtualNodes: new Map(
       objects.outgoingPeerings
         .filter((peering) => !realNodes.has(peering.spec.nodeName))
@@ -177,6 +197,16 @@ function readTwins(
   }
   for (const namespace of contested) result.delete(namespace);
   return result;
+}
+
+/** Whose namespaces those with the label are. Hawser gives it, and it is the provider's word, whatever the pods inside say. */
+function readTenants(namespaces: readonly Namespace[]): Map<string, string> {
+  const tenants = new Map<string, string>();
+  for (const { metadata } of namespaces) {
+    const consumer = metadata.labels?.[labels.origin];
+    if (consumer !== undefined && clusterIDPattern.test(consumer)) tenants.set(metadata.name, consumer);
+  }
+  return tenants;
 }
 
 interface Aged {

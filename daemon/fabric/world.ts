@@ -54,7 +54,7 @@ export interface WorldTunnel {
   presharedKey?: Uint8Array;
 }
 
-/** A pod with an address of its own that is not over. */
+/** A pod that has or will have an address of its own, and is not over. */
 export interface WorldPod {
   namespace: string;
   name: string;
@@ -74,12 +74,15 @@ export interface World {
   node: WorldNode & {
     /** MTU of the path to the cluster's other nodes. */
     underlayMTU: number;
+    /** Kubernetes has set these aside for its pods; whether they have them is the network plugin's affair. */
+    podCIDRs?: readonly string[];
   };
   cluster: {
     podCIDRs: readonly string[];
     serviceCIDRs: readonly string[];
     nodeCIDRs: readonly string[];
     externalCIDR?: string;
+    apiServerAddresses?: readonly string[];
   };
   /** The other nodes. */
   nodes: readonly WorldNode[];
@@ -90,6 +93,15 @@ export interface World {
   controllers: readonly string[];
   /** Namespaces that stand for a consumer's: namespace → remote cluster. */
   twins: ReadonlyMap<string, string>;
+  /**
+   * The same by the namespaces' own labels: every node knows them, and a consumer that is put out is there until its pods
+   * are gone.
+   */
+  tenants: ReadonlyMap<string, string>;
+  /** Pods of consumers on all nodes. */
+  tenantPods: readonly WorldPod[];
+  /** Addresses that every pod may ask for names. */
+  resolvers: readonly string[];
   /** Virtual nodes of this cluster: node name → remote cluster. */
   virtualNodes: ReadonlyMap<string, string>;
   /** Those that are in use. */

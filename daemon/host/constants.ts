@@ -21,6 +21,9 @@ export const fallbackMetric = 4_294_967_000;
 /** Table of nft rules. */
 export const nftTable = 'hawser';
 
+/** Tables that keep consumers' pods apart; one for what is routed, one for bridges. */
+export const isolationTable = 'hawser-isolation';
+
 /** Comment of rules in chains of others. */
 export const nftComment = 'hawser';
 

@@ -2,27 +2,28 @@
 import { hostRange, parseRange } from '../../shared/net/cidr.ts';
 import { fallbackMetric, routeProtocol, routingTable, rulePriority } from './constants.ts';
 import type { ObservedHost, ObservedRoute } from './observe.ts';
-import { changeForeignChain, renderTable } from './packet-rules.ts';
+import { changeForeignChain } from './packet-rules.ts';
 import type { HostPlan } from './plan.ts';
+import { isAging, wantedTables, type OwnTable } from './tables.ts';
 
 export interface HostDifference {
   /** Lines for `ip -batch`, by family. */
   ip: { family: 4 | 6; line: string; why: string }[];
-  /** Transactions for `nft -f`. */
-  nft: { commands: string; why: string }[];
+  /** Transactions for `nft -f`. Without a reason: nothing was amiss, but something ends by itself soon. */
+  nft: { commands: string; why?: string }[];
 }
 
 const familyOf = (prefix: string): 4 | 6 => parseRange(prefix).family;
 const canonical = (prefix: string): string => parseRange(prefix).text;
 
 /**
- * @param appliedTable the fingerprint that the nft table had right after this same plan was applied; undefined when it
- *   was not applied yet
+ * @param applied what the nft tables held right after this same plan was applied; without those to which it was not
+ *   applied yet
  */
 export function diffHost(
   plan: HostPlan,
   observed: ObservedHost,
-  appliedTable: string | undefined,
+  applied: ReadonlyMap<OwnTable, string>,
 ): HostDifference {
   const result: HostDifference = { ip: [], nft: [] };
   const ip = (family: 4 | 6, line: string, why: string) => void result.ip.push({ family, line, why });
@@ -40,15 +41,7 @@ export function diffHost(
   addRoutes(plan, observed, ip);
   diffRules(plan, observed, ip);
 
-  if (observed.table === undefined || observed.table !== appliedTable) {
-    const why =
-      observed.table === undefined
-        ? 'the nft table is missing'
-        : appliedTable === undefined
-          ? 'the nft table is that of another plan'
-          : 'the nft table was changed';
-    result.nft.push({ commands: renderTable(device, plan.packets), why });
-  }
+  diffTables(plan, observed, applied, result);
   for (const found of observed.foreign) {
     const commands = changeForeignChain(found, device);
     if (commands.length > 0) {
@@ -59,6 +52,29 @@ export function diffHost(
     }
   }
   return result;
+}
+
+function diffTables(
+  plan: HostPlan,
+  observed: ObservedHost,
+  applied: ReadonlyMap<OwnTable, string>,
+  { nft }: HostDifference,
+): void {
+  const wanted = wantedTables(plan, observed.podDevices);
+  for (const { table, render } of wanted) {
+    const present = observed.tables.get(table);
+    const commands = render(present?.counts ?? new Map());
+    if (present === undefined) nft.push({ commands, why: `the nft table ${table} is missing` });
+    else if (!applied.has(table))
+      nft.push({ commands, why: `the nft table ${table} is that of another plan` });
+    else if (applied.get(table) !== present.content)
+      nft.push({ commands, why: `the nft table ${table} was changed` });
+    else if (isAging(present)) nft.push({ commands });
+  }
+  for (const table of observed.tables.keys()) {
+    if (wanted.some((each) => each.table === table)) continue;
+    nft.push({ commands: `delete table ${table}\n`, why: `the nft table ${table} is not planned` });
+  }
 }
 
 type Add = (family: 4 | 6, line: string, why: string) => void;
@@ -162,8 +178,8 @@ export function diffNothing(observed: ObservedHost): HostDifference {
   for (const route of observed.routes) {
     result.ip.push({ family: familyOf(route.prefix), line: removeRoute(route), why });
   }
-  if (observed.table !== undefined) {
-    result.nft.push({ commands: 'delete table inet hawser\n', why });
+  for (const table of observed.tables.keys()) {
+    result.nft.push({ commands: `delete table ${table}\n`, why });
   }
   for (const found of observed.foreign) {
     const commands = changeForeignChain(found, undefined);

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunCommand } from './command.ts';
-import { nftTable } from './constants.ts';
+import { ownTables } from './tables.ts';
 import { isRecord, numberOf, readListing, recordsOf, textOf, type JSONRecord } from './tool-output.ts';
 
 export interface ForeignHost {
@@ -46,6 +46,9 @@ export function parametersFor(device: string): string[] {
   return ['net/ipv4/ip_forward', 'net/ipv4/conf/all/rp_filter', `net/ipv4/conf/${device}/rp_filter`];
 }
 
+const isOwn = (chain: JSONRecord): boolean =>
+  ownTables.some((table) => table === `${textOf(chain['family'])} ${textOf(chain['table'])}`);
+
 /** Reads it. What cannot be read is left out: this is for people, and nothing depends on it. */
 export async function observeForeign(
   run: RunCommand,
@@ -63,7 +66,7 @@ export async function observeForeign(
   const listed = readListing(answer.stdout)
     .flatMap(({ chain }) => (isRecord(chain) ? [chain] : []))
     .filter((chain) => hooks.has(textOf(chain['hook']) ?? ''))
-    .filter((chain) => !(chain['family'] === 'inet' && chain['table'] === nftTable))
+    .filter((chain) => !isOwn(chain))
     .slice(0, chainLimit);
   const chains: BaseChain[] = [];
   for (const chain of listed) {

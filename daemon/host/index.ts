@@ -1,7 +1,15 @@
 export { createCommandRunner, CommandError, type RunCommand } from './command.ts';
 export { findForeignProblems } from './foreign-problems.ts';
 export { readParameter, type ReadParameter } from './foreign.ts';
-export { createHost, type Host, type HostReport } from './host.ts';
+export { createHost, type Host, type HostRefusal, type HostReport } from './host.ts';
 export { monitorHost } from './monitor.ts';
 export { underlayMTU } from './underlay.ts';
-export type { HostAddress, HostPlan, HostRoute, HostService, PacketPlan } from './plan.ts';
+export type {
+  HostAddress,
+  HostPlan,
+  HostRoute,
+  HostService,
+  IsolatedTenant,
+  IsolationPlan,
+  PacketPlan,
+} from './plan.ts';

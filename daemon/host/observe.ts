@@ -1,7 +1,9 @@
 /** What is in a node's kernel now, read by the system's tools. */
-import { CommandError, runChecked, type RunCommand } from './command.ts';
-import { nftComment, nftTable, routingTable } from './constants.ts';
+import { runChecked, type RunCommand } from './command.ts';
+import { nftComment, routingTable } from './constants.ts';
+import { findPodDevices } from './pod-devices.ts';
 import { foreignChains, type ForeignChain, type ForeignRule } from './packet-rules.ts';
+import { ownTables, readTable, type ObservedTable, type OwnTable } from './tables.ts';
 import {
   isRecord,
   numberOf,
@@ -20,8 +22,10 @@ export interface ObservedHost {
   routes: ObservedRoute[];
   /** Rules that look Hawser's table up, by family. */
   rules: { family: 4 | 6; priority: number; plain: boolean }[];
-  /** A fingerprint of Hawser's nft table without what changes by itself; absent: there is none. */
-  table?: string;
+  /** Hawser's own that are there. */
+  tables: ReadonlyMap<OwnTable, ObservedTable>;
+  /** By which the consumers' pods on this node are reached. */
+  podDevices: readonly string[];
   foreign: ForeignChain[];
 }
 
@@ -39,21 +43,22 @@ export async function observeHost(
   run: RunCommand,
   device: string,
   signal: AbortSignal,
+  podAddresses: readonly string[] = [],
 ): Promise<ObservedHost> {
-  const observed: ObservedHost = { addresses: [], routes: [], rules: [], foreign: [] };
   const families = [4, 6] as const;
   const input = `addr show dev ${device}\nroute show table ${routingTable}\nrule show\n`;
-  const [link, table, foreign, ...byFamily] = await Promise.all([
+  const [link, tables, podDevices, foreign, ...byFamily] = await Promise.all([
     run('ip', ['-json', 'link', 'show', 'dev', device], { signal }),
-    readTable(run, signal),
+    readOwnTables(run, signal),
+    podAddresses.length === 0 ? [] : findPodDevices(run, podAddresses, signal),
     Promise.all(foreignChains.map(({ family, chain }) => readForeignChain(run, family, chain, signal))),
     ...families.map((family) =>
       run('ip', [`-${family}`, '-json', '-force', '-batch', '-'], { input, signal }),
     ),
   ]);
+  const observed: ObservedHost = { addresses: [], routes: [], rules: [], foreign: [], tables, podDevices };
   if (link.code === 0) readLink(readRecords(link.stdout), observed);
   byFamily.forEach((answer, index) => readFamily(answer.stdout, families[index] ?? 4, observed));
-  if (table !== undefined) observed.table = table;
   observed.foreign.push(...foreign.filter((found) => found !== undefined));
   return observed;
 }
@@ -110,16 +115,15 @@ function readLink(links: readonly JSONRecord[], observed: ObservedHost): void {
   }
 }
 
-/** The listing of Hawser's table with handles left out; undefined when there is none. */
-export async function readTable(run: RunCommand, signal: AbortSignal): Promise<string | undefined> {
-  const answer = await run('nft', ['-j', 'list', 'table', 'inet', nftTable], { signal });
-  if (answer.code !== 0) {
-    if (/No such file or directory/.test(answer.stderr)) return undefined;
-    throw new CommandError(`nft list table inet ${nftTable}`, answer.stderr.trim().slice(0, 1000));
-  }
-  return JSON.stringify(readListing(answer.stdout), (key, value: unknown) =>
-    key === 'handle' || key === 'metainfo' ? undefined : value,
+/** Those of Hawser's tables that are there. */
+export async function readOwnTables(
+  run: RunCommand,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<OwnTable, ObservedTable>> {
+  const found = await Promise.all(
+    ownTables.map(async (table) => [table, await readTable(run, table, signal)] as const),
   );
+  return new Map(found.flatMap(([table, read]) => (read === undefined ? [] : [[table, read] as const])));
 }
 
 async function readForeignChain(

@@ -13,6 +13,8 @@ export interface HostPlan {
   /** Remote ranges that are reached through the device. */
   routes: readonly HostRoute[];
   packets: PacketPlan;
+  /** Absent: no pod of a consumer is on this node, and nothing is kept apart. */
+  isolation?: IsolationPlan;
 }
 
 export interface HostAddress {
@@ -48,9 +50,33 @@ export interface HostService {
   port: number;
 }
 
+/** What keeps the pods of consumers that are on this node apart from all else here. */
+export interface IsolationPlan {
+  tenants: readonly IsolatedTenant[];
+  /** Addresses that every pod may ask at port 53. */
+  resolvers: readonly string[];
+  /** What no consumer's pod reaches, by what is there. */
+  forbidden: readonly { what: string; ranges: readonly string[] }[];
+  /**
+   * This node's pod ranges, and the addresses in them of which it is known whose they are. All others may be a consumer's
+   * pod that has just been started. Absent: pods here have addresses of other ranges.
+   */
+  unknown?: { ranges: readonly string[]; known: readonly string[] };
+}
+
+export interface IsolatedTenant {
+  /** The remote cluster for which the pods run. */
+  remoteCluster: string;
+  /** Addresses of its pods on this node. */
+  here: readonly string[];
+  /** Of all its pods in this cluster. */
+  pods: readonly string[];
+  /** Ranges behind the device. */
+  home: readonly string[];
+}
+
 /** The same plan has the same text, whatever the order of its parts. */
 export function normalizePlan(plan: HostPlan): HostPlan {
-  const unique = (texts: readonly string[]) => [...new Set(texts)].sort();
   return {
     ...plan,
     addresses: [...plan.addresses].sort((one, other) => compare(one.prefix, other.prefix)),
@@ -64,8 +90,30 @@ export function normalizePlan(plan: HostPlan): HostPlan {
         compare(serviceText(one), serviceText(other)),
       ),
     },
+    ...(plan.isolation !== undefined && { isolation: normalizeIsolation(plan.isolation) }),
   };
 }
+
+function normalizeIsolation({ tenants, resolvers, forbidden, unknown }: IsolationPlan): IsolationPlan {
+  return {
+    tenants: tenants
+      .map(({ remoteCluster, here, pods, home }) => ({
+        remoteCluster,
+        here: unique(here),
+        pods: unique(pods),
+        home: unique(home),
+      }))
+      .sort((one, other) => compare(one.remoteCluster, other.remoteCluster)),
+    resolvers: unique(resolvers),
+    // In their order: what lies in several is counted as the first.
+    forbidden: forbidden.map(({ what, ranges }) => ({ what, ranges: unique(ranges) })),
+    ...(unknown !== undefined && {
+      unknown: { ranges: unique(unknown.ranges), known: unique(unknown.known) },
+    }),
+  };
+}
+
+const unique = (texts: readonly string[]): string[] => [...new Set(texts)].sort();
 
 const serviceText = (service: HostService) => `${service.address} ${service.protocol} ${service.port}`;
 

@@ -3,6 +3,7 @@ import type { LocalCluster, SignedDocument, Slot } from '../../shared/api/cluste
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { labels, ports, slotService } from '../../shared/names.ts';
+import { addressFamily } from '../../shared/net/cidr.ts';
 import { signGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
@@ -71,6 +72,18 @@ export function apiServerURLOf(
   const port = endpoints?.ports?.find((each) => each.name === 'https')?.port ?? endpoints?.ports?.[0]?.port;
   const url = address === undefined || port === undefined ? undefined : `https://${hostPort(address, port)}`;
   return { url, source: 'the endpoints of default/kubernetes' };
+}
+
+/** Addresses of the API server: those behind Service default/kubernetes, and the one that its URL names. */
+export function apiServerAddressesOf(
+  url: string | undefined,
+  endpoints: Pick<EndpointSlice, 'endpoints'> | undefined,
+): string[] {
+  // The API server writes null where there is nothing.
+  const behind = (endpoints?.endpoints ?? []).flatMap(({ addresses }) => addresses);
+  const host = url === undefined ? '' : new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+  const named = addressFamily(host) === undefined ? [] : [host];
+  return [...new Set([...behind, ...named])].toSorted().slice(0, 16);
 }
 
 /** Conditions of the LocalCluster. Pure. */
@@ -274,6 +287,7 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
           // Signing the same gives the same (RFC 8032): nothing is written while nothing is new.
           gatewayStatement: pin && gatewayPinSince && stateGateway(identity, pin, gatewayPinSince),
           apiServerURL: apiServer.url,
+          apiServerAddresses: apiServerAddressesOf(apiServer.url, seen.endpoints),
           mtu: (spec.mtu ?? defaultPathMTU) - tunnelOverhead,
           slots,
           version: context.version,

@@ -1,5 +1,5 @@
 /** The node role's wiring: API server, tunnel device, kernel, probes. Nothing is decided here. */
-import { lookup } from 'node:dns/promises';
+import { getServers, lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { defaultNamespace, gatewayService, ports, tunDevice } from '../../shared/names.ts';
 import { createFabricNode, type FabricNodeRole } from '../fabric/node.ts';
@@ -77,6 +77,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     hostProblems: (tunnelled, until) => findForeignProblems(run, readParameter, tunnelled, until),
     underlayMTU: (until) => underlayMTU(run, nodeAddress, until),
     leavesForGood: (until) => daemonSetIsGone(kube, namespace, log, until),
+    nameservers: nameservers(),
     resolve: async (hostName) => (await lookup(hostName, { all: true })).map(({ address }) => address),
     clock: systemClock,
     log,
@@ -129,6 +130,9 @@ async function daemonSetIsGone(
     return false;
   }
 }
+
+/** The pod's: with ClusterFirstWithHostNet those of the cluster's other pods (kubelet, `clusterDNS`). */
+const nameservers = (): string[] => getServers().filter((address) => isIP(address) !== 0);
 
 function required(environment: Record<string, string | undefined>, name: string): string {
   const value = environment[name];
@@ -190,6 +194,17 @@ function metricsText(role: FabricNodeRole, inBand: InBand): string {
       count ?? 0,
     ]),
   ]);
+  metric(
+    'hawser_refusals_total',
+    'counter',
+    'Packets of consumers’ pods that were refused, by remote cluster and what they were for; no remote cluster: the address was not known yet.',
+    role
+      .refusals()
+      .map(({ remoteCluster, what, packets }) => [
+        `{remote_cluster="${remoteCluster}",what="${what}"}`,
+        packets,
+      ]),
+  );
   const spliced = Object.entries(inBand.counters());
   metric(
     'hawser_inband_connections_total',

@@ -52,7 +52,7 @@ export function policyFinding({ policy, pod, allowed, forbidden }: Trial): Findi
         type,
         status: 'False',
         reason: 'NotEnforced',
-        message: `this cluster’s CNI enforces no network policies: a connection that NetworkPolicy ${policyName} forbids was made. Pods of consumers and of this cluster reach each other; use a CNI that enforces them`,
+        message: `this cluster’s CNI enforces no network policies: a connection that NetworkPolicy ${policyName} forbids was made. Hawser’s rules on each node keep consumers’ pods apart, but policies of people have no effect; use a CNI that enforces them`,
       }
     : {
         type,

@@ -34,11 +34,14 @@ export function admittedFinding(admission: Admission): Finding {
     : { type: 'Admitted', status: 'False', reason: admission.reason, message: admission.message };
 }
 
-/** Seconds of grace that the consumer asks for; undefined: the pod's own. */
+/**
+ * Seconds of grace that the consumer asks for; undefined: the pod's own. Never none: Kubernetes forgets such a pod at once,
+ * and while it still ran its address would be nobody's.
+ */
 export function askedGrace(shadow: ShadowPod): number | undefined {
   const text = shadow.metadata.annotations?.[deletionGraceAnnotation];
   if (text === undefined || !/^\d{1,5}$/.test(text)) return undefined;
-  return Math.min(Number(text), 3600);
+  return Math.max(1, Math.min(Number(text), 3600));
 }
 
 /** The condition Running of a pod that was stopped since its consumer was away. */

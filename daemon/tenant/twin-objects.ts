@@ -5,6 +5,7 @@ import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { isLetIn } from '../../shared/incoming-peerings.ts';
 import { labels as known } from '../../shared/names.ts';
+import { clusterDNS, forbiddenRanges, homeRanges } from '../../shared/net/isolation.ts';
 import type { AnyObject } from '../kube/refs.ts';
 import { kind } from '../kube/refs.ts';
 import type { LimitRange, Namespace, NetworkPolicy, ResourceQuota, ServiceAccount } from '../kube/types.ts';
@@ -130,17 +131,9 @@ export function twinObjects(
 }
 
 /**
- * Cloud metadata services answer at link-local addresses (RFC 3927, RFC 4291), and at some that are not: Azure's
- * 168.63.129.16, Oracle's 192.0.0.192, Alibaba's 100.100.100.200, AWS's fd00:ec2::/32.
- */
-export const metadataRanges: Readonly<Record<4 | 6, readonly string[]>> = {
-  4: ['169.254.0.0/16', '168.63.129.16/32', '192.0.0.192/32', '100.100.100.200/32'],
-  6: ['fe80::/10', 'fd00:ec2::/32'],
-};
-
-/**
  * Consumer's pods ↔ this consumer's pods here and at home; out: DNS and the world, but nothing of this cluster. Behind
- * the engine's admission, for traffic that never enters a tunnel.
+ * the engine's admission, for traffic that never enters a tunnel; what a node holds by itself (`fabric/isolation-plan.ts`)
+ * follows from the same ranges.
  */
 export function networkPolicy(
   twin: TwinNamespace,
@@ -150,19 +143,14 @@ export function networkPolicy(
   const sameConsumer = {
     namespaceSelector: { matchLabels: { [known.origin]: peering.spec.remoteCluster } },
   };
-  const atHome = (tunnel?.spec.remaps ?? []).map(({ mapped }) => ({ ipBlock: { cidr: mapped } }));
-  const status = local?.status;
-  const own = [...(status?.podCIDRs ?? []), ...(status?.serviceCIDRs ?? []), ...(status?.nodeCIDRs ?? [])];
+  const atHome = homeRanges(tunnel?.spec.remaps ?? []).map((cidr) => ({ ipBlock: { cidr } }));
+  const forbidden = [...new Set(forbiddenRanges(local?.status ?? {}).flatMap(({ ranges }) => ranges))];
   const world = (family: 4 | 6) => {
     const any = family === 4 ? '0.0.0.0/0' : '::/0';
-    const except = [...new Set(own)].filter((cidr) => cidr.includes(':') === (family === 6));
-    except.push(...metadataRanges[family]);
-    return { ipBlock: { cidr: any, ...(except.length > 0 && { except }) } };
+    const except = forbidden.filter((cidr) => cidr.includes(':') === (family === 6));
+    return { ipBlock: { cidr: any, except } };
   };
-  const dnsPorts = [
-    { protocol: 'UDP', port: 53 },
-    { protocol: 'TCP', port: 53 },
-  ];
+  const dnsPorts = ['UDP', 'TCP'].map((protocol) => ({ protocol, port: clusterDNS.port }));
   return {
     apiVersion: kind.networkPolicy.apiVersion,
     kind: kind.networkPolicy.kind,
@@ -176,8 +164,8 @@ export function networkPolicy(
         {
           to: [
             {
-              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
-              podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': clusterDNS.namespace } },
+              podSelector: { matchLabels: clusterDNS.labels },
             },
           ],
           ports: dnsPorts,

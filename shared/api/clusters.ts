@@ -101,6 +101,11 @@ export const localCluster = {
       .optional()
       .describe('The pin as the cluster key signs it, for consumers that know another'),
     apiServerURL: httpsURL.optional(),
+    apiServerAddresses: z
+      .array(z.string().max(45))
+      .max(16)
+      .optional()
+      .describe('Where the API server is, so that no consumer’s pod reaches it'),
     mtu: z.int().optional().describe('Inner packets'),
     slots: z.array(slot).max(16).optional(),
     version: z.string().max(64).optional(),

@@ -185,6 +185,17 @@ export const fabricNode = {
       .max(16)
       .optional()
       .describe('What of this node outside Hawser may keep packets from passing'),
+    refusals: z
+      .array(
+        z.object({
+          remoteCluster: z.string().max(40).describe('Empty: of an address that was not known yet'),
+          what: z.string().max(32),
+          packets: z.int().min(0),
+        }),
+      )
+      .max(256)
+      .optional()
+      .describe('Packets of consumers’ pods on this node that were refused, by what they were for'),
     trace: nodeTrace.optional().describe('The last one that the annotation hawser.dev/trace asked for'),
     version: z.string().max(64).optional(),
   }),

@@ -129,6 +129,10 @@ const objects: WorldObjects = {
   incomingPeerings: [],
   outgoingPeerings: [],
   lentAddresses: [],
+  node: { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, spec: { podCIDRs: ['10.244.1.0/24'] } },
+  tenantNamespaces: [],
+  tenantPods: [],
+  dnsPods: [],
 };
 const node = {
   name: 'n1',
@@ -430,6 +434,40 @@ test('a consumer that is being put out is out, whatever the Tunnel still says', 
     const [seen] = world.tunnels;
     assert.equal([seen?.provider, seen?.open, world.twins.size], [inside, inside, inside ? 1 : 0], what);
   }
+});
+
+test('whose pods are kept apart is what the labels of namespaces say, also of a consumer that was put out', () => {
+  const namespace = (name: string, origin?: string) => ({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name, ...(origin !== undefined && { labels: { 'hawser.dev/origin': origin } }) },
+  });
+  const world = read(
+    {
+      tenantNamespaces: [
+        namespace('shop-east', 'east'),
+        namespace('odd', 'Not an ID'),
+        namespace('empty', ''),
+        namespace('bare'),
+      ],
+      tenantPods: [
+        pod('shop', 'n2', '10.244.2.5', { namespace: 'shop-east' }),
+        pod('over', 'n2', '10.244.2.6', { namespace: 'shop-east', phase: 'Failed' }),
+      ],
+      dnsPods: [
+        pod('dns', 'n2', '10.244.2.9', { namespace: 'kube-system' }),
+        pod('host', 'n2', '192.0.2.2', { namespace: 'kube-system', hostNetwork: true }),
+      ],
+    },
+    { ...node, nameservers: ['10.96.0.10'] } as typeof node,
+  );
+  assert.equal([...world.tenants], [['shop-east', 'east']]);
+  assert.equal(
+    world.tenantPods.map(({ addresses }) => addresses),
+    [['10.244.2.5']],
+  );
+  assert.equal(world.resolvers, ['10.244.2.9', '10.96.0.10']);
+  assert.equal(world.node.podCIDRs, ['10.244.1.0/24']);
 });
 
 test.run();

@@ -170,6 +170,9 @@ export function planUniverse(universe: Universe): {
         pods: [...ownPods, ...offloaded],
         controllers: cluster.controllers ?? [],
         twins: new Map(universe.clusters.map(({ id }) => [`twin-${id}`, id])),
+        tenants: new Map(universe.clusters.map(({ id }) => [`twin-${id}`, id])),
+        tenantPods: ownPods.filter(({ namespace }) => namespace !== 'own'),
+        resolvers: [],
         virtualNodes: new Map(universe.clusters.map(({ id }) => [`virtual-${id}`, id])),
         lentAddresses: universe.lent?.get(cluster.id) ?? lent,
       };

@@ -1,0 +1,261 @@
+/**
+ * The nft rules that keep consumers' pods apart: sets and verdict maps, a few rules for each consumer and none for a pod.
+ * What is no consumer's passes after one look-up for its source and one for its destination.
+ */
+import { parseRange } from '../../shared/net/cidr.ts';
+import { isolationTable } from './constants.ts';
+import type { IsolatedTenant, IsolationPlan } from './plan.ts';
+
+/**
+ * - `inet`: what the node routes, and what is for the node itself.
+ * - `bridge`: what two pods at one bridge say to each other. The node's IP never sees it, unless br_netfilter is loaded and
+ *   its sysctls are set (Documentation/networking/ip-sysctl, bridge-nf-call-iptables).
+ */
+export type IsolationFamily = 'inet' | 'bridge';
+
+/** Packets and bytes by counter name. */
+export type Counts = ReadonlyMap<string, { packets: number; bytes: number }>;
+
+/** Counts of addresses that nobody is known to have. No cluster's ID: those have no capitals. */
+const nobody = 'Unknown';
+/** What others wanted of a consumer's pods. */
+const entry = 'Entry';
+/**
+ * An address of which nothing is known is kept apart for so long after the node daemon was last here: a daemon that does
+ * not come back must not keep new pods of this cluster from what they need.
+ */
+export const watchedSeconds = 300;
+
+const families = [4, 6] as const;
+type Family = (typeof families)[number];
+const ip = (family: Family) => (family === 4 ? 'ip' : 'ip6');
+const of = (family: Family, texts: readonly string[]) =>
+  texts.filter((text) => (text.includes(':') ? 6 : 4) === family);
+
+/** Name of the counter of what a remote cluster's pods were refused. */
+const counterName = (remoteCluster: string, what: string) => `refused-${remoteCluster}/${what}`;
+
+/** The remote cluster, empty for an address that nobody is known to have, and what was refused; undefined: no such counter. */
+export function readCounterName(name: string): { remoteCluster: string; what: string } | undefined {
+  const [, remoteCluster = '', what = ''] = /^refused-([^/]+)\/([^/]+)$/.exec(name) ?? [];
+  if (what === '') return undefined;
+  return { remoteCluster: remoteCluster === nobody ? '' : remoteCluster, what };
+}
+
+/**
+ * The table as a transaction for `nft -f`: afterwards it is exactly this, and no packet ever met half of it. Counters go on
+ * from what they were.
+ *
+ * @param podDevices by which this node's pods are reached
+ */
+export function renderIsolation(
+  family: IsolationFamily,
+  device: string,
+  plan: IsolationPlan,
+  podDevices: readonly string[],
+  counted: Counts,
+): string {
+  const { tenants, forbidden, unknown } = plan;
+  const kinds = [...forbidden.map(({ what }) => what), entry];
+  const counters = [...tenants.map(({ remoteCluster }) => remoteCluster), nobody].flatMap((who) =>
+    (who === nobody ? kinds.slice(0, -1) : kinds).map((what) => counterName(who, what)),
+  );
+  const lines = [
+    ...counters.map((name) => {
+      const { packets, bytes } = counted.get(name) ?? { packets: 0, bytes: 0 };
+      return `counter ${name} { packets ${packets} bytes ${bytes} }`;
+    }),
+    ...setLines(family, plan),
+    ...(family === 'inet' ? routedChains(device, plan) : bridgedChains(plan)),
+  ];
+  const verdicts = (direction: 'from' | 'to') =>
+    families.map((each) => `${ip(each)} ${direction === 'from' ? 's' : 'd'}addr vmap @${direction}${each}`);
+  const strangers = (chain: string) => [
+    ...(unknown === undefined
+      ? []
+      : families.map((each) => {
+          const source = `${ip(each)} saddr`;
+          return `${source} @watched${each} ${source} != @known${each} jump ${chain}`;
+        })),
+    ...ofLinks(family, podDevices).map((match) => `${match} jump ${chain}`),
+  ];
+  const hooks = [
+    'chain forward {',
+    '  type filter hook forward priority filter; policy accept;',
+    ...[...verdicts('from'), ...strangers(`from-${nobody}`), ...verdicts('to')].map((rule) => `  ${rule}`),
+    '}',
+    ...(family === 'bridge'
+      ? []
+      : [
+          'chain input {',
+          '  type filter hook input priority filter; policy accept;',
+          // The node speaks to itself by its addresses in the pods' range too.
+          '  iifname "lo" return',
+          ...families.map((each) => `  ${ip(each)} saddr vmap @host${each}`),
+          ...strangers(`host-${nobody}`).map((rule) => `  ${rule}`),
+          '}',
+        ]),
+  ];
+  const head = `table ${family} ${isolationTable}`;
+  return [
+    head,
+    `delete ${head}`,
+    `${head} {`,
+    ...[...lines, ...hooks].map((line) => `  ${line}`),
+    '}',
+    '',
+  ].join('\n');
+}
+
+/**
+ * Every pod has an address of its link too, and the kubelet listens at the node's. It does not tell whose it is, and no pod
+ * needs it. Which bridge a frame is at not every kernel can say; on other bridges, of virtual machines maybe, DHCP uses
+ * such addresses (RFC 8415, section 7.2).
+ */
+function ofLinks(family: IsolationFamily, podDevices: readonly string[]): string[] {
+  if (podDevices.length === 0) return [];
+  return family === 'inet'
+    ? [`ip6 saddr fe80::/10 iifname { ${podDevices.map((name) => `"${name}"`).join(', ')} }`]
+    : ['tcp', 'udp'].map(
+        (protocol) => `ip6 saddr fe80::/10 ip6 daddr fe80::/10 ${protocol} dport != { 546, 547 }`,
+      );
+}
+
+function setLines(
+  family: IsolationFamily,
+  { tenants, resolvers, forbidden, unknown }: IsolationPlan,
+): string[] {
+  const elementsOf = (elements: readonly string[]) =>
+    elements.length === 0 ? '' : ` elements = { ${elements.join(', ')} };`;
+  const set = (name: string, each: Family, texts: readonly string[], flags = '') =>
+    `set ${name}${each} { type ipv${each}_addr;${flags}${elementsOf(of(each, texts))} }`;
+  const rangeSet = (name: string, each: Family, texts: readonly string[]) =>
+    set(name, each, disjoint(of(each, texts)), ' flags interval;');
+  const map = (name: string, each: Family) => {
+    const elements = tenants.flatMap(({ here, remoteCluster }) =>
+      of(each, here).map((address) => `${address} : jump ${name}-${remoteCluster}`),
+    );
+    return `map ${name}${each} { type ipv${each}_addr : verdict;${elementsOf(elements)} }`;
+  };
+  return families.flatMap((each) => [
+    set('resolvers', each, resolvers),
+    ...forbidden.map(({ what, ranges }) => rangeSet(what, each, ranges)),
+    ...tenants.flatMap(({ remoteCluster, pods, home }) => [
+      set(`pods-${remoteCluster}-`, each, pods),
+      rangeSet(`home-${remoteCluster}-`, each, home),
+    ]),
+    ...(unknown === undefined
+      ? []
+      : [
+          set(
+            'watched',
+            each,
+            unknown.ranges.map((range) => `${range} timeout ${watchedSeconds}s`),
+            ' flags interval, timeout;',
+          ),
+          set('known', each, unknown.known),
+        ]),
+    ...(family === 'inet' ? ['from', 'to', 'host'] : ['from', 'to']).map((name) => map(name, each)),
+  ]);
+}
+
+/** Without those that lie in others: some versions of nft take none that overlap in one transaction. */
+function disjoint(texts: readonly string[]): string[] {
+  const parsed = texts.map((text) => parseRange(text)).toSorted((one, other) => one.length - other.length);
+  return parsed
+    .filter(
+      (range, index) =>
+        !parsed.slice(0, index).some((outer) => outer.start <= range.start && range.start <= outer.end),
+    )
+    .map(({ text }) => text);
+}
+
+const chain = (name: string, rules: readonly string[]) => [
+  `chain ${name} {`,
+  ...rules.map((rule) => `  ${rule}`),
+  '}',
+];
+
+/** Neighbour discovery (RFC 4861) and multicast listeners (RFC 3810): without them there is no IPv6 at all. */
+const neighbours =
+  'icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld-listener-done, mld2-listener-report } return';
+const asked = (family: Family) =>
+  `${ip(family)} daddr @resolvers${family} meta l4proto { tcp, udp } th dport 53 return`;
+
+/** Drops and counts what goes to where nobody's pods may go. */
+const refusals = (who: string, forbidden: IsolationPlan['forbidden']) =>
+  forbidden.flatMap(({ what }) =>
+    families.map(
+      (family) => `${ip(family)} daddr @${what}${family} counter name ${counterName(who, what)} drop`,
+    ),
+  );
+
+/**
+ * Every packet is looked at, not only the first of a connection: what a pod opened before its address was known ends.
+ * Answers pass, whatever they answer to was looked at; and so do errors that belong to a connection (path MTU).
+ */
+const answers = ['ct direction reply return', 'ct state related return', neighbours];
+
+function routedChains(device: string, { tenants, forbidden }: IsolationPlan): string[] {
+  const from = (who: string, own: readonly string[]) =>
+    chain(`from-${who}`, [...answers, ...own, ...families.map(asked), ...refusals(who, forbidden)]);
+  // Nothing that the node itself has is a consumer's, but a cache of the DNS (NodeLocal DNSCache).
+  const host = (who: string) =>
+    chain(`host-${who}`, [
+      ...answers,
+      ...families.map(asked),
+      ...refusals(who, forbidden),
+      `counter name ${counterName(who, 'Node')} drop`,
+    ]);
+  return [
+    ...tenants.flatMap(({ remoteCluster }) => [
+      ...from(remoteCluster, ownDestinations(remoteCluster)),
+      ...host(remoteCluster),
+      ...chain(`to-${remoteCluster}`, [
+        ...answers,
+        ...families.flatMap((family) => [
+          `${ip(family)} saddr @pods-${remoteCluster}-${family} return`,
+          `iifname "${device}" ${ip(family)} saddr @home-${remoteCluster}-${family} return`,
+        ]),
+        `counter name ${counterName(remoteCluster, entry)} drop`,
+      ]),
+    ]),
+    ...from(nobody, []),
+    ...host(nobody),
+  ];
+}
+
+const ownDestinations = (who: IsolatedTenant['remoteCluster']) =>
+  families.flatMap((family) => [
+    `${ip(family)} daddr @pods-${who}-${family} return`,
+    `${ip(family)} daddr @home-${who}-${family} return`,
+  ]);
+
+/**
+ * There is no connection tracking at a bridge on every kernel. None is needed: whom a pod may speak to at its own bridge may
+ * answer, and of the DNS it is the port that tells an answer.
+ */
+function bridgedChains({ tenants, forbidden }: IsolationPlan): string[] {
+  return [
+    ...tenants.flatMap(({ remoteCluster }) => [
+      ...chain(`from-${remoteCluster}`, [
+        neighbours,
+        ...ownDestinations(remoteCluster),
+        ...families.map(asked),
+        ...refusals(remoteCluster, forbidden),
+      ]),
+      ...chain(`to-${remoteCluster}`, [
+        neighbours,
+        ...families.flatMap((family) => [
+          `${ip(family)} saddr @pods-${remoteCluster}-${family} return`,
+          `${ip(family)} saddr @resolvers${family} meta l4proto { tcp, udp } th sport 53 return`,
+          ...forbidden.map(
+            ({ what }) =>
+              `${ip(family)} saddr @${what}${family} counter name ${counterName(remoteCluster, entry)} drop`,
+          ),
+        ]),
+      ]),
+    ]),
+    ...chain(`from-${nobody}`, [neighbours, ...families.map(asked), ...refusals(nobody, forbidden)]),
+  ];
+}

@@ -1,0 +1,129 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { planIsolation } from '../../../daemon/fabric/isolation-plan.ts';
+import type { World, WorldPod } from '../../../daemon/fabric/world.ts';
+
+const test = suite('isolation plan');
+
+const pod = (namespace: string, node: string, ...addresses: string[]): WorldPod => ({
+  namespace,
+  name: `${namespace}-${addresses.join('-')}`,
+  node,
+  addresses,
+});
+
+/** A node with a range of its own in a cluster where `twin-a` and `twin-a2` are of consumer a, and `twin-b` is of b. */
+function world(pods: WorldPod[], changes: Partial<World> = {}): World {
+  return {
+    node: { name: 'n1', underlayMTU: 1500, podCIDRs: ['10.244.1.0/24', 'fd00:1:1::/64'] },
+    cluster: {
+      podCIDRs: ['10.244.0.0/16', 'fd00:1::/48'],
+      serviceCIDRs: ['10.96.0.0/16'],
+      nodeCIDRs: ['172.18.0.0/24'],
+      externalCIDR: '100.64.16.0/20',
+      apiServerAddresses: ['198.51.100.9'],
+    },
+    nodes: [],
+    tunnels: [],
+    pods,
+    controllers: [],
+    twins: new Map(),
+    tenants: new Map([
+      ['twin-a', 'a'],
+      ['twin-a2', 'a'],
+      ['twin-b', 'b'],
+    ]),
+    tenantPods: [],
+    resolvers: [],
+    virtualNodes: new Map(),
+    lentAddresses: [],
+    ...changes,
+  };
+}
+
+const summary = (planned: ReturnType<typeof planIsolation>) =>
+  planned?.tenants.map(({ remoteCluster, here, pods }) => ({ remoteCluster, here, pods }));
+
+test('without a consumer’s pod on the node there is none', () => {
+  assert.is(planIsolation(world([])), undefined);
+  const elsewhere = [pod('own', 'n1', '10.244.1.5'), pod('twin-a', 'n2', '10.244.2.5')];
+  assert.is(planIsolation(world(elsewhere, { tenantPods: elsewhere.slice(1) })), undefined);
+});
+
+test('whose pods are here, and who are theirs', () => {
+  const elsewhere = pod('twin-a2', 'n2', '10.244.2.6');
+  const here = [
+    pod('own', 'n1', '10.244.1.2'),
+    pod('twin-a', 'n1', '10.244.1.5', 'fd00:1:1::5'),
+    pod('twin-b', 'n1', '10.244.1.7'),
+  ];
+  // A gateway knows the pods of all nodes; every node knows those of consumers.
+  for (const pods of [here, [...here, elsewhere, pod('own', 'n2', '10.244.2.2')]]) {
+    const tenantPods = [...here.slice(1), elsewhere, pod('twin-b', 'n3', '10.244.3.7')];
+    const planned = planIsolation(world(pods, { tenantPods }));
+    assert.equal(summary(planned), [
+      {
+        remoteCluster: 'a',
+        here: ['10.244.1.5', 'fd00:1:1::5'],
+        pods: ['10.244.1.5', 'fd00:1:1::5', '10.244.2.6'],
+      },
+      { remoteCluster: 'b', here: ['10.244.1.7'], pods: ['10.244.1.7', '10.244.3.7'] },
+    ]);
+    assert.equal(planned?.unknown, {
+      ranges: ['10.244.1.0/24', 'fd00:1:1::/64'],
+      known: ['10.244.1.2', '10.244.1.5', 'fd00:1:1::5', '10.244.1.7'],
+    });
+  }
+});
+
+test('a pod that has no address yet closes what is unknown', () => {
+  const planned = planIsolation(world([pod('own', 'n1', '10.244.1.2'), pod('twin-a', 'n1')]));
+  assert.equal(summary(planned), [{ remoteCluster: 'a', here: [], pods: [] }]);
+  assert.equal(planned?.unknown?.known, ['10.244.1.2']);
+});
+
+test('what two pods claim is of the one that was made last, and of no two consumers', () => {
+  const claims = [pod('twin-a', 'n1', '10.244.1.5'), pod('twin-b', 'n1', '10.244.1.5')];
+  assert.equal(summary(planIsolation(world(claims))), [
+    { remoteCluster: 'a', here: [], pods: [] },
+    { remoteCluster: 'b', here: ['10.244.1.5'], pods: ['10.244.1.5'] },
+  ]);
+  const own = planIsolation(world([...claims, pod('own', 'n1', '10.244.1.5')]));
+  assert.ok(own?.tenants.every(({ here }) => here.length === 0));
+  assert.equal(own?.unknown?.known, ['10.244.1.5']);
+});
+
+test('where pods have not the addresses of their node’s range, nothing is said to be unknown', () => {
+  const cases: [what: string, podCIDRs: string[], addresses: string[], ranges: string[] | undefined][] = [
+    ['the node has none', [], ['10.244.1.5'], undefined],
+    ['addresses of elsewhere', ['10.244.1.0/24'], ['10.200.0.5'], undefined],
+    ['one of them', ['10.244.1.0/24'], ['10.244.1.5', '10.200.0.5'], undefined],
+    ['of one family', ['10.244.1.0/24', 'fd00:9::/64'], ['10.244.1.5', 'fd00:1:1::5'], ['10.244.1.0/24']],
+    ['none is known yet', ['10.244.1.0/24'], [], ['10.244.1.0/24']],
+  ];
+  for (const [what, podCIDRs, addresses, ranges] of cases) {
+    const node = { name: 'n1', underlayMTU: 1500, podCIDRs };
+    const planned = planIsolation(world([pod('twin-a', 'n1', ...addresses)], { node }));
+    assert.equal(planned?.unknown?.ranges, ranges, what);
+  }
+});
+
+test('where a pod may go: its home by every remapping, and nothing that is this cluster’s', () => {
+  const tunnel = (remoteCluster: string, mapped: string) =>
+    ({ remoteCluster, remaps: [{ real: '10.244.0.0/16', mapped, state: 'Draining' }] }) as never;
+  const planned = planIsolation(
+    world([pod('twin-a', 'n1', '10.244.1.5')], {
+      tunnels: [tunnel('a', '10.128.0.0/16'), tunnel('b', '10.129.0.0/16')],
+      resolvers: ['10.244.1.9', 'nonsense', '169.254.20.10'],
+    }),
+  );
+  assert.equal(planned?.tenants[0]?.home, ['10.128.0.0/16']);
+  assert.equal(planned?.resolvers, ['10.244.1.9', '169.254.20.10']);
+  const forbidden = new Map(planned?.forbidden.map(({ what, ranges }) => [what, ranges]));
+  assert.ok(forbidden.get('Metadata')?.includes('169.254.0.0/16'));
+  assert.equal(forbidden.get('APIServer'), ['198.51.100.9/32']);
+  assert.equal(forbidden.get('Node'), ['172.18.0.0/24']);
+  assert.equal(forbidden.get('Cluster'), ['10.244.0.0/16', 'fd00:1::/48', '10.96.0.0/16', '100.64.16.0/20']);
+});
+
+test.run();

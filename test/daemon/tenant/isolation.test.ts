@@ -1,0 +1,89 @@
+/** What is forbidden to a consumer's pods, and that the NetworkPolicy of its twins says the same as the nodes' rules. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { networkPolicy } from '../../../daemon/tenant/twin-objects.ts';
+import type { LocalCluster } from '../../../shared/api/clusters.ts';
+import type { Tunnel } from '../../../shared/api/network.ts';
+import type { TwinNamespace } from '../../../shared/api/offloading.ts';
+import type { IncomingPeering } from '../../../shared/api/peerings.ts';
+import { forbiddenRanges } from '../../../shared/net/isolation.ts';
+import { anyContains, readRanges } from '../../../shared/net/cidr.ts';
+
+const test = suite('isolation');
+const facts = {
+  podCIDRs: ['10.244.0.0/16', 'fd00:1::/48'],
+  serviceCIDRs: ['10.96.0.0/16'],
+  nodeCIDRs: ['172.18.0.0/24'],
+  externalCIDR: '100.64.16.0/20',
+  apiServerAddresses: ['198.51.100.9', '2001:db8::9'],
+};
+
+/** What an address is counted as; undefined: it is nobody's that must be spared. */
+const forbiddenAs = (address: string) =>
+  forbiddenRanges(facts).find(({ ranges }) => anyContains(readRanges(ranges), address))?.what;
+
+test('each address is what it is there', () => {
+  const cases: [address: string, what: string | undefined][] = [
+    ['169.254.169.254', 'Metadata'],
+    ['169.254.170.2', 'Metadata'],
+    ['168.63.129.16', 'Metadata'],
+    ['100.100.100.200', 'Metadata'],
+    ['192.0.0.192', 'Metadata'],
+    ['fd00:ec2::254', 'Metadata'],
+    ['fe80::1', 'Metadata'],
+    ['198.51.100.9', 'APIServer'],
+    ['2001:db8::9', 'APIServer'],
+    ['172.18.0.11', 'Node'],
+    ['10.244.1.5', 'Cluster'],
+    ['fd00:1::5', 'Cluster'],
+    ['10.96.0.1', 'Cluster'],
+    ['100.64.16.2', 'Cluster'],
+    ['198.51.100.10', undefined],
+    ['203.0.113.5', undefined],
+    ['10.128.3.4', undefined],
+    ['2001:db8::10', undefined],
+  ];
+  for (const [address, what] of cases) assert.is(forbiddenAs(address), what, address);
+});
+
+test('of a cluster that knows nothing of itself yet, metadata services are forbidden', () => {
+  assert.equal(
+    forbiddenRanges({}).flatMap(({ what, ranges }) => (ranges.length > 0 ? [what] : [])),
+    ['Metadata'],
+  );
+});
+
+interface Block {
+  ipBlock?: { cidr: string; except?: string[] };
+}
+
+test('the NetworkPolicy of a twin leaves out what the nodes’ rules refuse, and lets in who they do', () => {
+  const policy = networkPolicy(
+    {
+      metadata: { name: 'shop', uid: 'u' },
+      spec: { namespace: 'shop-a', sourceNamespace: 'shop' },
+    } as TwinNamespace,
+    { metadata: { name: 'a' }, spec: { remoteCluster: 'a' } } as IncomingPeering,
+    {
+      local: { status: facts } as unknown as LocalCluster,
+      tunnel: { spec: { remaps: [{ mapped: '10.128.0.0/16' }] } } as Tunnel,
+    },
+  );
+  const { egress, ingress } = policy.spec as { egress: { to: Block[] }[]; ingress: { from: Block[] }[] };
+  const world = egress.flatMap(({ to }) => to).filter(({ ipBlock }) => ipBlock?.except !== undefined);
+  assert.equal(
+    world.flatMap(({ ipBlock }) => ipBlock?.except ?? []).toSorted(),
+    forbiddenRanges(facts)
+      .flatMap(({ ranges }) => ranges)
+      .toSorted(),
+  );
+  for (const { ipBlock } of world) {
+    const family = ipBlock?.cidr === '::/0' ? 6 : 4;
+    assert.ok(readRanges(ipBlock?.except ?? []).every((range) => range.family === family));
+  }
+  const blocks = (peers: Block[]) => peers.flatMap(({ ipBlock }) => ipBlock?.cidr ?? []);
+  assert.equal(blocks(ingress.flatMap(({ from }) => from)), ['10.128.0.0/16']);
+  assert.ok(blocks(egress.flatMap(({ to }) => to)).includes('10.128.0.0/16'));
+});
+
+test.run();
