@@ -1,11 +1,11 @@
 /**
- * `npm run build`: Hawser as plain JavaScript in `dist/hawser`, with its addon and what it needs of node_modules and
- * nothing else, so that a node program alone runs it. The folders keep their places, so that what is found beside a
- * module is found there too.
+ * `npm run build`: Hawser as plain JavaScript in `dist/hawser`, with its addon and nothing else, so that a node program
+ * alone runs it.
  */
 import { spawn } from 'node:child_process';
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { bundle, workerFile } from './bundle.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 export const outputDirectory = join(root, 'dist', 'hawser');
@@ -14,12 +14,7 @@ interface Manifest {
   name: string;
   version: string;
   license: string;
-  dependencies: Record<string, string>;
 }
-
-/** Files of packages that no running program reads. */
-const superfluous =
-  /\.(map|md|markdown|d\.[cm]?ts|ts|flow)$|(^|\/)(test|tests|docs|example|examples|\.github)\//;
 
 export async function readManifest(): Promise<Manifest> {
   return JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest;
@@ -31,58 +26,38 @@ export async function build(log: (line: string) => void): Promise<void> {
   await mkdir(outputDirectory, { recursive: true });
   log('native addon');
   await command(process.execPath, [join(root, 'native', 'build.ts')]);
+  for (const file of ['index.js', 'build/Release/hawser.node'])
+    await cp(join(root, 'native', file), join(outputDirectory, 'native', file));
   log('JavaScript');
-  await command(join(root, 'node_modules', '.bin', 'tsc'), [
-    '-p',
-    join(import.meta.dirname, 'tsconfig.json'),
-  ]);
+  const packages = await bundle({ root, outputDirectory });
+  await put(workerFile.path, workerFile.content);
   await refuseLeftovers();
-  await cp(join(root, 'native', 'index.js'), join(outputDirectory, 'native', 'index.js'));
-  await cp(
-    join(root, 'native', 'build', 'Release', 'hawser.node'),
-    join(outputDirectory, 'native', 'build', 'Release', 'hawser.node'),
-  );
-  log('packages');
-  const { name, version, license, dependencies } = await readManifest();
-  const packages = await neededPackages(Object.keys(dependencies));
-  for (const folder of packages) {
-    await cp(join(root, folder), join(outputDirectory, folder), {
-      recursive: true,
-      filter: (source) => {
-        const inside = relative(join(root, folder), source);
-        // A package within a package is copied by itself, if it is needed.
-        return inside === '' || (!inside.startsWith('node_modules') && !superfluous.test(inside));
-      },
-    });
-  }
+  const { name, version, license } = await readManifest();
   const manifest = { name, version, license, type: 'module', bin: { hawser: 'cli/main.js' } };
-  await writeFile(join(outputDirectory, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  await put('package.json', `${JSON.stringify(manifest, null, 2)}\n`);
+  await put('third-party-licenses.txt', await licensesOf(packages));
   log(`dist/hawser: ${packages.length} packages`);
 }
 
-/**
- * The folders of the named packages and of all that these need, by the way Node looks for them. Packages of types
- * alone are left out.
- */
-async function neededPackages(names: readonly string[]): Promise<string[]> {
-  const found = new Set<string>();
-  const add = async (name: string, from: string): Promise<void> => {
-    if (name.startsWith('@types/') || name === 'undici-types') return;
-    for (let directory = from; ; directory = dirname(directory)) {
-      const folder = join(directory, 'node_modules', name);
-      const text = await readFile(join(root, folder, 'package.json'), 'utf8').catch(() => undefined);
-      if (text !== undefined) {
-        if (found.has(folder)) return;
-        found.add(folder);
-        const { dependencies = {} } = JSON.parse(text) as Partial<Manifest>;
-        for (const dependency of Object.keys(dependencies)) await add(dependency, folder);
-        return;
-      }
-      if (directory === '.') throw new Error(`${name}, needed by ${from}, is not installed: run npm ci`);
-    }
-  };
-  for (const name of names) await add(name, '.');
-  return [...found].toSorted();
+async function put(path: string, content: string): Promise<void> {
+  const file = join(outputDirectory, path);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, content);
+}
+
+/** What the licences of packages ask to be kept with copies of them. */
+async function licensesOf(folders: readonly string[]): Promise<string> {
+  const texts = await Promise.all(
+    folders.map(async (folder) => {
+      const { name, version, license } = JSON.parse(
+        await readFile(join(root, folder, 'package.json'), 'utf8'),
+      ) as Manifest;
+      const files = (await readdir(join(root, folder))).filter((file) => /^(licen[cs]e|notice)/i.test(file));
+      const said = await Promise.all(files.map((file) => readFile(join(root, folder, file), 'utf8')));
+      return [`${name} ${version} (${license})`, ...said].join('\n\n');
+    }),
+  );
+  return `${texts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`;
 }
 
 /** A path to a TypeScript file that the compiler did not see as an import would fail only when it is used. */
@@ -92,7 +67,7 @@ async function refuseLeftovers(): Promise<void> {
     if (!entry.isFile() || !entry.name.endsWith('.js')) continue;
     const file = join(entry.parentPath, entry.name);
     const text = await readFile(file, 'utf8');
-    const match = /['"`]\.{1,2}\/[^'"`\n]*\.ts['"`]/.exec(text);
+    const match = /['"`]\.{1,2}\/[^'"`\n*]*\.ts['"`]/.exec(text);
     if (match !== null) leftovers.push(`${relative(outputDirectory, file)}: ${match[0]}`);
   }
   if (leftovers.length > 0)

@@ -1,0 +1,113 @@
+/**
+ * All of Hawser's JavaScript, its packages with it, in a few files that share what they have in common. A process loads
+ * what its role uses of each package and nothing else: of the memory that four processes of a cluster hold, the sources
+ * and modules that were loaded and never run were a good part.
+ */
+import { readFile } from 'node:fs/promises';
+import { dirname, posix, relative, sep } from 'node:path';
+import { build, type Plugin } from 'esbuild';
+
+export interface BundleOptions {
+  /** Of the sources. */
+  root: string;
+  outputDirectory: string;
+}
+
+/** What is started by its path: the command, and the tunnel's worker. */
+const command = 'cli/main';
+const worker = 'daemon/wireguard/worker';
+
+/** Where everything lies that several share. As deep as the command, so that one way up leads to the root from all of them. */
+const shared = 'chunks';
+
+/** Bundles. Returns the folders of the packages that went into it, relative to the root, for their licences. */
+export async function bundle({ root, outputDirectory }: BundleOptions): Promise<string[]> {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: [
+      { in: `${command}.ts`, out: command },
+      { in: `${worker}.ts`, out: `${shared}/worker` },
+    ],
+    outdir: outputDirectory,
+    chunkNames: `${shared}/[name]-[hash]`,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    // Names stay: they are in errors, logs and profiles.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'none',
+    metafile: true,
+    logLevel: 'warning',
+    // Packages of the older kind of modules ask for Node's own at run time.
+    banner: {
+      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+    },
+    plugins: [sourcePlaces(root), addonBeside, lazyProtocols, englishOnly],
+  });
+  return packageFolders(Object.keys(metafile.inputs));
+}
+
+/** The file that stands where the tunnel looks for its worker, and leads to it. */
+export const workerFile = {
+  path: `${worker}.js`,
+  content: `import '${posix.relative(posix.dirname(worker), `${shared}/worker.js`)}';\n`,
+};
+
+/** What looks for something beside itself finds it where it is in the sources. */
+function sourcePlaces(root: string): Plugin {
+  return {
+    name: 'places of sources',
+    setup: ({ onLoad }) =>
+      onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+        const text = await readFile(path, 'utf8');
+        if (!text.includes('import.meta.url')) return undefined;
+        const place = relative(root, path).split(sep).join('/').replace(/\.ts$/, '.js');
+        const contents = text.replaceAll(
+          'import.meta.url',
+          `new URL(${JSON.stringify(`../${place}`)}, import.meta.url).href`,
+        );
+        return { contents, loader: 'ts' };
+      }),
+  };
+}
+
+/** The addon finds itself beside its loader, which is a file of its own. */
+const addonBeside: Plugin = {
+  name: 'addon',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /native\/index\.js$/ }, () => ({ path: '../native/index.js', external: true })),
+};
+
+/**
+ * Importing `node:http` as a module reads each of its properties, and one of them loads all of Node's fetch, 6 MB in each
+ * process, for a WebSocket that nobody uses. Asked for as an object, it doesn't.
+ */
+const lazyProtocols: Plugin = {
+  name: 'http without fetch',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(node:)?https?$/ }, ({ path }) => ({ path, namespace: 'protocol' }));
+    onLoad({ filter: /.*/, namespace: 'protocol' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+      loader: 'js',
+    }));
+  },
+};
+
+/** zod's messages in fifty other languages. */
+const englishOnly: Plugin = {
+  name: 'zod in English',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, ({ path }) => ({
+      contents: 'export { default as en } from "./en.js";',
+      resolveDir: dirname(path),
+      loader: 'js',
+    })),
+};
+
+function packageFolders(inputs: readonly string[]): string[] {
+  const folders = inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []);
+  return [...new Set(folders)].toSorted();
+}
