@@ -8,8 +8,8 @@ import { createHash, createHmac } from 'node:crypto';
 import { blake2s } from '@noble/hashes/blake2.js';
 
 import { bytesOf, concatenate } from '../../shared/trust/encoding.ts';
-import { sodium } from '../../shared/trust/sodium.ts';
 import { KEY_LENGTH, MAC_LENGTH, TAG_LENGTH } from './constants-of-protocol.ts';
+import { sodium } from './sodium.ts';
 
 export { bytesOf, concatenate };
 

@@ -60,8 +60,8 @@ export const workerFile = {
 function sourcePlaces(root: string): Plugin {
   return {
     name: 'places of sources',
-    setup: ({ onLoad }) =>
-      onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+    setup: (bundler) =>
+      bundler.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
         const text = await readFile(path, 'utf8');
         if (!text.includes('import.meta.url')) return undefined;
         const place = relative(root, path).split(sep).join('/').replace(/\.ts$/, '.js');
@@ -77,8 +77,11 @@ function sourcePlaces(root: string): Plugin {
 /** The addon finds itself beside its loader, which is a file of its own. */
 const addonBeside: Plugin = {
   name: 'addon',
-  setup: ({ onResolve }) =>
-    onResolve({ filter: /native\/index\.js$/ }, () => ({ path: '../native/index.js', external: true })),
+  setup: (bundler) =>
+    bundler.onResolve({ filter: /native\/index\.js$/ }, () => ({
+      path: '../native/index.js',
+      external: true,
+    })),
 };
 
 /**
@@ -87,9 +90,9 @@ const addonBeside: Plugin = {
  */
 const lazyProtocols: Plugin = {
   name: 'http without fetch',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(node:)?https?$/ }, ({ path }) => ({ path, namespace: 'protocol' }));
-    onLoad({ filter: /.*/, namespace: 'protocol' }, ({ path }) => ({
+  setup(bundler) {
+    bundler.onResolve({ filter: /^(node:)?https?$/ }, ({ path }) => ({ path, namespace: 'protocol' }));
+    bundler.onLoad({ filter: /.*/, namespace: 'protocol' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
       loader: 'js',
     }));
@@ -99,8 +102,8 @@ const lazyProtocols: Plugin = {
 /** zod's messages in fifty other languages. */
 const englishOnly: Plugin = {
   name: 'zod in English',
-  setup: ({ onLoad }) =>
-    onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, ({ path }) => ({
+  setup: (bundler) =>
+    bundler.onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, ({ path }) => ({
       contents: 'export { default as en } from "./en.js";',
       resolveDir: dirname(path),
       loader: 'js',

@@ -2,9 +2,9 @@
  * The cluster key: an Ed25519 key pair (RFC 8032) made once, at a cluster's first start. It signs network documents and
  * requests; converted to X25519 (RFC 7748) it derives the tunnels' pre-shared keys.
  */
+import { curve25519, x25519Public, x25519Secret } from './curve25519.ts';
 import { sha256Hex } from './digest.ts';
 import { fromBase64, toBase64 } from './encoding.ts';
-import { sodium } from './sodium.ts';
 
 const KEY_LENGTH = 32;
 const SIGNATURE_LENGTH = 64;
@@ -15,16 +15,13 @@ export type RandomBytes = (length: number) => Uint8Array;
 /** A cluster's own key. The private half is out of the reach of logs and serialisers. */
 export class ClusterKey {
   readonly #seed: Uint8Array;
-  readonly #secret: Uint8Array;
   /** 32 bytes in base64, as in every object and document. */
   readonly publicKey: string;
 
   constructor(seed: Uint8Array) {
     if (seed.length !== KEY_LENGTH) throw new RangeError(`a cluster key has 32 bytes, not ${seed.length}`);
-    const pair = sodium.crypto_sign_seed_keypair(seed);
     this.#seed = seed.slice();
-    this.#secret = pair.privateKey;
-    this.publicKey = toBase64(pair.publicKey);
+    this.publicKey = toBase64(curve25519.publicKeyOf(seed));
   }
 
   /** A new key. */
@@ -44,7 +41,7 @@ export class ClusterKey {
 
   /** 64 bytes. */
   sign(message: Uint8Array): Uint8Array {
-    return sodium.crypto_sign_detached(message, this.#secret);
+    return curve25519.sign(message, this.#seed);
   }
 
   /**
@@ -54,7 +51,7 @@ export class ClusterKey {
   agree(remotePublicKey: string): Uint8Array {
     const remote = x25519PublicKey(remotePublicKey);
     try {
-      return sodium.crypto_scalarmult(sodium.crypto_sign_ed25519_sk_to_curve25519(this.#secret), remote);
+      return curve25519.agree(x25519Secret(this.#seed), remote);
     } catch {
       throw new RangeError('the other cluster’s key is of small order');
     }
@@ -82,20 +79,32 @@ export function keyFingerprint(publicKey: string): string {
 export function verifySignature(publicKey: string, message: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== SIGNATURE_LENGTH) return false;
   try {
-    return sodium.crypto_sign_verify_detached(signature, message, decodePublicKey(publicKey));
+    // A key of small order has signatures that anybody can make.
+    x25519PublicKey(publicKey);
+    return curve25519.verify(signature, message, decodePublicKey(publicKey));
   } catch {
     return false;
   }
 }
 
+/** Forms of keys that were asked for, as finding one costs milliseconds; a cluster's peers are few, and asked for again. */
+const forms = new Map<string, Uint8Array>();
+const MOST_FORMS = 1024;
+
 /** The X25519 form of an Ed25519 public key (base64). Throws RangeError when there is none. */
 export function x25519PublicKey(publicKey: string): Uint8Array {
+  const known = forms.get(publicKey);
+  if (known !== undefined) return known.slice();
   const bytes = decodePublicKey(publicKey);
+  let form: Uint8Array;
   try {
-    return sodium.crypto_sign_ed25519_pk_to_curve25519(bytes);
+    form = x25519Public(bytes);
   } catch {
     throw new RangeError('not a point of the curve’s main subgroup');
   }
+  if (forms.size >= MOST_FORMS) forms.clear();
+  forms.set(publicKey, form);
+  return form.slice();
 }
 
 /** Whether the text is a key that signatures and key agreement work with. */

@@ -1,5 +1,4 @@
 /** Bytes as text and back, strictly: what isn't the one canonical form is refused. */
-import { sodium } from './sodium.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -27,44 +26,69 @@ export function concatenate(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
 
 /** RFC 4648, section 4, with padding. */
 export function toBase64(bytes: Uint8Array): string {
-  return sodium.to_base64(bytes, sodium.base64_variants.ORIGINAL);
+  let binary = '';
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary);
 }
 
 /** Throws RangeError when the text isn't canonical base64. */
-export function fromBase64(text: string): Uint8Array {
-  return decode(text, 'base64', () => sodium.from_base64(text, sodium.base64_variants.ORIGINAL));
+export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  return canonical(text, 'base64', toBase64, () => bytesOfBinary(atob(text)));
 }
 
 /** RFC 4648, section 5, without padding. */
 export function toBase64URL(bytes: Uint8Array): string {
-  return sodium.to_base64(bytes, sodium.base64_variants.URLSAFE_NO_PADDING);
+  return toBase64(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 }
 
 /** Throws RangeError when the text isn't canonical base64url. */
-export function fromBase64URL(text: string): Uint8Array {
-  return decode(text, 'base64url', () => sodium.from_base64(text, sodium.base64_variants.URLSAFE_NO_PADDING));
+export function fromBase64URL(text: string): Uint8Array<ArrayBuffer> {
+  const decode = () => bytesOfBinary(atob(text.replaceAll('-', '+').replaceAll('_', '/')));
+  return canonical(text, 'base64url', toBase64URL, decode);
 }
 
 /** Lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
-  return sodium.to_hex(bytes);
+  let text = '';
+  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  return text;
 }
 
 /** Throws RangeError when the text isn't an even number of hexadecimal digits. */
-export function fromHex(text: string): Uint8Array {
-  return decode(text, 'hexadecimal', () => sodium.from_hex(text));
+export function fromHex(text: string): Uint8Array<ArrayBuffer> {
+  const decode = () => Uint8Array.from(text.match(/../g) ?? [], (digits) => Number.parseInt(digits, 16));
+  return canonical(text.toLowerCase(), 'hexadecimal', toHex, decode);
 }
 
 /** Whether two byte strings are the same, in a time that depends on their lengths only. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && sodium.memcmp(a, b);
+  if (a.length !== b.length) return false;
+  let difference = 0;
+  for (let index = 0; index < a.length; index++) difference |= a[index]! ^ b[index]!;
+  return difference === 0;
 }
 
-// The text may be a secret, so that no message repeats it, and no cause does.
-function decode(text: string, form: string, run: () => Uint8Array): Uint8Array {
+function bytesOfBinary(binary: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+}
+
+/**
+ * What a lenient decoder makes of a text, if the text is what is written for that. The text may be a secret, so that no
+ * message repeats it, and no cause does.
+ */
+function canonical(
+  text: string,
+  form: string,
+  encode: (bytes: Uint8Array) => string,
+  decode: () => Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  let bytes: Uint8Array<ArrayBuffer> | undefined;
   try {
-    return run();
+    bytes = decode();
   } catch {
-    throw new RangeError(`${text.length} characters that are not canonical ${form}`);
+    // Told below.
   }
+  if (bytes === undefined || encode(bytes) !== text)
+    throw new RangeError(`${text.length} characters that are not canonical ${form}`);
+  return bytes;
 }
