@@ -14,7 +14,7 @@ import {
   type Outcome,
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
-import { fromRemotes } from '../kube/remote.ts';
+import { fromRemoteObjects, fromRemotes } from '../kube/remote.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
 import type { Node, Pod } from '../kube/types.ts';
 import { desireOf, podsToLeave, schedulableFinding } from './desire.ts';
@@ -71,6 +71,10 @@ export async function runNodes(world: World, kubeletPort: number, signal: AbortS
           return peering === undefined ? [] : [keyOf(peering)];
         }),
         fromRemotes(world.remotes, (peering) => [peering]),
+        // The last twin that is gone is what a removal waits for.
+        fromRemoteObjects(world.remotes, kind.twinNamespace, ({ peering }) =>
+          world.peerings.byKey(peering)?.metadata.deletionTimestamp === undefined ? [] : [peering],
+        ),
         fromVirtualPods(world.pods, (pod) => forNode(pod.spec?.nodeName)),
       ],
       reconcile: (key, limited) => reconcileNode(world, facts, patience, key, limited),

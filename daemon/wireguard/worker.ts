@@ -38,10 +38,15 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
     ...(options.pathTimes === undefined ? {} : { pathTimes: options.pathTimes }),
     log: (level, message, facts = {}) => say({ type: 'log', level, message, facts }),
   });
-  const ticker = setInterval(
-    () => say({ type: 'status', id: null, status: shell.status() }),
-    STATUS_INTERVAL,
-  );
+  // A device at rest says nothing, and wakes nobody.
+  let said = '';
+  const tell = () => {
+    const status = shell.status();
+    const text = JSON.stringify(status);
+    if (text !== said) say({ type: 'status', id: null, status });
+    said = text;
+  };
+  const ticker = setInterval(tell, STATUS_INTERVAL);
 
   port.on('message', (request: Request) => {
     switch (request.type) {
@@ -64,7 +69,7 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
     }
   });
   say({ type: 'started' });
-  say({ type: 'status', id: null, status: shell.status() });
+  tell();
   const control =
     options.controlSocket === undefined ? null : serveControl(shell, options.controlSocket, say);
   const finish = async () => {

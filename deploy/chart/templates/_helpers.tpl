@@ -54,9 +54,10 @@ livenessProbe:
   periodSeconds: 10
   timeoutSeconds: 10
   failureThreshold: 6
+{{- /* One that is not ready is asked more often by the kubelet itself; being asked is most of what an idle process does. */}}
 readinessProbe:
   httpGet: { path: /readyz, port: metrics }
-  periodSeconds: 2
+  periodSeconds: 5
   timeoutSeconds: 2
   failureThreshold: 2
 {{- end -}}
