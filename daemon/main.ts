@@ -1,5 +1,6 @@
 /** `hawser daemon --role=controller|node`: the entry of the cluster's own processes. */
 import { parseArgs } from 'node:util';
+import { settle } from '../shared/settle.ts';
 
 const roles = ['controller', 'node'] as const;
 export type Role = (typeof roles)[number];
@@ -67,6 +68,7 @@ export async function daemonProcess(args: readonly string[]): Promise<void> {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  const unsettle = settle();
   try {
     await runDaemon(args, stop.signal);
     process.exitCode = 0;
@@ -74,6 +76,7 @@ export async function daemonProcess(args: readonly string[]): Promise<void> {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   } finally {
+    unsettle();
     process.off('SIGTERM', onSignal);
     process.off('SIGINT', onSignal);
   }

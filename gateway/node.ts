@@ -10,6 +10,7 @@ import { httpsFetch } from './client/https-fetch.ts';
 import type { GatewayContext } from './context.ts';
 import { runOn, type Handler, type Listener, type Runtime } from './entry.ts';
 import type { KubeConnection } from './kube/client.ts';
+import { settle } from '../shared/settle.ts';
 
 const HEADERS_MILLISECONDS = 10_000;
 /** Head and body together; the app has a deadline of its own for bodies. */
@@ -59,7 +60,8 @@ export function runGateway(
   environment: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
 ): Promise<void> {
-  return runOn(runtime, environment, signal);
+  const unsettle = settle();
+  return runOn(runtime, environment, signal).finally(unsettle);
 }
 
 // The globals stay what they are: the same process may hold other parts, and Deno runs the same app.

@@ -14,7 +14,7 @@ import type { ProcessRef } from './process-use.ts';
 const perProcess = 32;
 /** Above the addresses that a bed gives to clusters and their Services. */
 const addressOffset = 240;
-const startMilliseconds = 120_000;
+const startMilliseconds = 300_000;
 
 export class LightFleet {
   readonly #bed: Bed;

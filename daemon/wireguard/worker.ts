@@ -1,6 +1,7 @@
 /** A device and its engine on a loop of their own, so that a busy controller never delays a handshake, nor the other way. */
 import { parentPort, workerData } from 'node:worker_threads';
 
+import { settle } from '../../shared/settle.ts';
 import { makeEngine } from './engine-loader.ts';
 import { EngineShell } from './engine-shell.ts';
 import { serveUapi } from './uapi-socket.ts';
@@ -68,6 +69,7 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
         break;
     }
   });
+  const unsettle = settle();
   say({ type: 'started' });
   tell();
   const control =
@@ -75,6 +77,7 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
   const finish = async () => {
     const failure = await shell.ended;
     clearInterval(ticker);
+    unsettle();
     await (await control)?.close();
     say({ type: 'ended', reason: failure?.reason ?? null, message: failure?.message ?? '' });
     port.close();
