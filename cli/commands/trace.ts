@@ -9,7 +9,7 @@ import { core, hawser, KubeError, withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
 import { listAllowed, readWorld } from '../read-world.ts';
 import { traceReport, type Measurement } from '../trace/measured.ts';
-import { traceRoute, type Route, type TracedPod } from '../trace/route.ts';
+import { traceRoute, type Question, type TracedPod } from '../trace/route.ts';
 import { traceText } from '../trace/text.ts';
 
 /** The gateway counts for four seconds. */
@@ -38,9 +38,12 @@ async function readPod(kube: Kube, word: string): Promise<TracedPod> {
 }
 
 /** Lets the nodes ask and count; what does not come in time is absent. */
-async function measure(invocation: Invocation, kube: Kube, route: Route): Promise<Measurement> {
-  const { asker, gateway, asked, remote } = route;
-  if (asker === undefined || asked === undefined) return { asker: undefined, gateway: undefined };
+async function measure(
+  invocation: Invocation,
+  kube: Kube,
+  { asker, asked, remote }: Question,
+  gateway: string | undefined,
+): Promise<Measurement> {
   const id = randomUUID();
   const nodes = hawser('fabricnodes');
   const wish = (node: string, address?: string) =>
@@ -82,11 +85,13 @@ export const command: Command = {
   arguments: 'POD POD',
   description: `Pods are NAMESPACE/NAME of this cluster; either may be offloaded. Shows each hop between them: the addresses there and in
 whose terms they are, whether the packet is let through and why, and where it stops. The way is computed from what the
-cluster's objects say; the node of the first pod sends a few stamped probes to the second, and the gateway node counts what
-passes meanwhile. Which of it is measured and which computed is said. Exit code 1 if it stops.`,
+cluster's objects say; the node of the pod that is here sends a few stamped probes to the other, and the gateway node counts
+what passes meanwhile. Between pods at two providers the gateway node asks both. Which of it is measured and which computed is
+said. Exit code 1 if it stops.`,
   options: { ...outputOption, ...clusterOptions },
   examples: [
     ['From a pod here to one that is offloaded', 'hawser trace shop/frontend-7d9 shop/db-0'],
+    ['From there to here', 'hawser trace shop/db-0 shop/frontend-7d9'],
     ['For a program', 'hawser trace shop/frontend-7d9 shop/db-0 -o json'],
   ],
   run: (invocation) =>
@@ -102,7 +107,11 @@ passes meanwhile. Which of it is measured and which computed is said. Exit code 
         listAllowed<LentAddress>(kube, hawser('lentaddresses'), []),
       ]);
       const route = traceRoute({ world, from, to, lent });
-      const report = traceReport(route, await measure(invocation, kube, route));
+      const measurements: Measurement[] = [];
+      // One after another: a node answers one wish at a time, and counts all that passes meanwhile.
+      for (const question of route.questions)
+        measurements.push(await measure(invocation, kube, question, route.gateway));
+      const report = traceReport(route, measurements);
       const { terminal } = invocation;
       await printFacts(invocation, report, (facts) => traceText(facts, terminal.style.bind(terminal)));
       invocation.exitCode = report.outcome === 'Stops' ? exitCodes.failed : exitCodes.done;

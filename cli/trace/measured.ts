@@ -1,11 +1,13 @@
 /** What nodes counted and were answered, laid over the computed hops. Pure. */
 import type { NodeTrace } from '../../shared/api/network.ts';
-import type { Hop, Route } from './route.ts';
+import type { Hop } from './hops.ts';
+import type { Question, Route } from './route.ts';
 
+/** What came of one question. */
 export interface Measurement {
-  /** By the node of the pod, which asked. */
+  /** By the node that asked. */
   asker: NodeTrace | undefined;
-  /** By the gateway node, which counted meanwhile; the same when the pod's node is the gateway. */
+  /** By the gateway node, which counted meanwhile; absent where it is the one that asked. */
   gateway: NodeTrace | undefined;
 }
 
@@ -19,44 +21,60 @@ export interface TraceReport {
   how: string;
 }
 
-/** The report. What was only not known is known once an answer came back. */
-export function traceReport(route: Route, { asker, gateway }: Measurement): TraceReport {
-  const hops = route.hops.map((hop) => measuredHop(hop, route, asker, gateway));
-  const answered = (asker?.answered ?? 0) > 0;
-  const stop = hops.find(({ verdict }) => verdict === 'Stops') ?? silentHop(hops, route, asker, gateway);
+/** One question with what came of it. */
+interface Asked extends Measurement {
+  question: Question;
+}
+
+/**
+ * The report. What was only not known is known once an answer came back.
+ *
+ * @param measurements of the route's questions, in their order
+ */
+export function traceReport(route: Route, measurements: readonly Measurement[]): TraceReport {
+  const all = route.questions.map((question, index): Asked => ({
+    question,
+    ...(measurements[index] ?? { asker: undefined, gateway: undefined }),
+  }));
+  const hops = all.reduce((before, asked) => before.map((hop) => measuredHop(hop, route, asked)), route.hops);
+  const answered = all.length > 0 && all.every(({ asker }) => (asker?.answered ?? 0) > 0);
+  const stop =
+    hops.find(({ verdict }) => verdict === 'Stops') ??
+    all.map((asked) => silentHop(hops, route, asked)).find((hop) => hop !== undefined);
   const doubtful = hops.some(({ verdict }) => verdict !== 'Passes');
   return {
     hops,
     ...(stop !== undefined && { stopsAt: stop.at }),
     outcome: stop !== undefined ? 'Stops' : answered ? (doubtful ? 'Doubtful' : 'Arrives') : 'Unknown',
-    how: howText(route, asker),
+    how: howText(all),
   };
 }
 
-function measuredHop(
-  hop: Hop,
-  route: Route,
-  asker: NodeTrace | undefined,
-  gateway: NodeTrace | undefined,
-): Hop {
+const isTranslation = ({ at }: Hop): boolean => at.startsWith('translation and admission');
+/** Where a packet passes two tunnels, both end at one node, and what each carried is counted apart. */
+const isLeg = ({ at, remote }: Hop): boolean => remote !== undefined && at === `tunnel to ${remote}`;
+
+function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked): Hop {
   if (asker === undefined || asker.asked === 0) return hop;
+  if (hop.remote !== undefined && hop.remote !== question.remote) return hop;
   const { asked, answered, roundTripMilliseconds } = asker;
   // Rules on a node may tell pods' packets from its own.
   const ofNode = hop.at.startsWith('node ') || hop.at.startsWith('gateway node ');
   const passed =
     answered > 0 && hop.verdict === 'Unknown' && !ofNode ? { ...hop, verdict: 'Passes' as const } : hop;
-  if (hop.at === `node ${route.asker}` && route.gateway !== undefined && route.gateway !== route.asker) {
+  const { asker: from, remote } = question;
+  if (hop.at === `node ${from}` && route.gateway !== undefined && route.gateway !== from) {
     const peer = asker.peers.find((each) => each.peer === route.gateway);
     return { ...passed, measured: counted(peer, `to and from ${route.gateway}`, asked) };
   }
-  if (hop.at.startsWith('translation and admission')) {
-    const seen = (route.gateway === route.asker ? asker : gateway)?.peers;
-    const peer = seen?.find((each) => each.peer === route.remote);
-    return seen === undefined
-      ? passed
-      : { ...passed, measured: counted(peer, `to and from ${route.remote}`, asked) };
+  if (isTranslation(hop) || isLeg(hop)) {
+    const seen = (route.gateway === from ? asker : gateway)?.peers;
+    if (seen === undefined) return passed;
+    const peer = seen.find((each) => each.peer === remote);
+    const said = [passed.measured, counted(peer, `to and from ${remote}`, asked)];
+    return { ...passed, measured: said.filter((each) => each !== undefined).join('; ') };
   }
-  if (hop === route.hops.at(-1))
+  if (hop.at === question.answers)
     return {
       ...passed,
       measured:
@@ -74,27 +92,35 @@ function counted(peer: NodeTrace['peers'][number] | undefined, what: string, ask
 }
 
 /** Nothing came back, and nothing computed says why: the last hop that was seen to be reached. */
-function silentHop(
-  hops: readonly Hop[],
-  route: Route,
-  asker: NodeTrace | undefined,
-  gateway: NodeTrace | undefined,
-): Hop | undefined {
+function silentHop(hops: readonly Hop[], route: Route, { question, asker, gateway }: Asked): Hop | undefined {
   if (asker === undefined || asker.asked === 0 || asker.answered > 0) return undefined;
-  const seen = route.gateway === route.asker ? asker : gateway;
-  const towards = seen?.peers.find(({ peer }) => peer === route.remote);
+  const seen = route.gateway === question.asker ? asker : gateway;
+  const towards = seen?.peers.find(({ peer }) => peer === question.remote);
   const dropped = Object.values(towards?.drops ?? {}).some((count) => count > 0);
   const left = (towards?.sentPackets ?? 0) >= asker.asked;
-  if (seen !== undefined && route.remote !== undefined && (dropped || !left))
-    return hops.find(({ at }) => at.startsWith('translation and admission'));
-  return hops.at(-1);
+  const answers = hops.find(({ at }) => at === question.answers);
+  if (seen !== undefined && question.remote !== undefined && (dropped || !left))
+    return (
+      hops.find((hop) => isTranslation(hop) || (isLeg(hop) && hop.remote === question.remote)) ?? answers
+    );
+  return answers;
 }
 
-function howText(route: Route, asker: NodeTrace | undefined): string {
-  if (route.asked === undefined)
-    return 'Computed from what this cluster’s objects say. Nothing was sent: only a node here can ask, and this packet begins elsewhere.';
-  if (asker === undefined)
-    return `Computed from what this cluster’s objects say. Nothing was measured: node ${route.asker ?? '?'} did not answer the wish to ask.`;
-  if (asker.problem !== undefined) return `Computed; nothing was sent: ${asker.problem}.`;
-  return `Measured: ${asker.asked} stamped datagrams from node ${route.asker}${asker.source === undefined ? '' : ` (${asker.source})`} to ${route.asked}, a closed port, and the host’s answer. Node and pod take the same way, but a policy may let the one through and not the other. Counters count whatever passed meanwhile. The rest is computed.`;
+function howText(all: readonly Asked[]): string {
+  const computed = 'Computed from what this cluster’s objects say.';
+  if (all.length === 0) return `${computed} Nothing was sent: no node here is on the way.`;
+  const unanswered = all.find(({ asker }) => asker === undefined);
+  if (unanswered !== undefined)
+    return `${computed} Nothing was measured: node ${unanswered.question.asker} did not answer the wish to ask.`;
+  const problem = all.map(({ asker }) => asker?.problem).find((each) => each !== undefined);
+  if (problem !== undefined) return `Computed; nothing was sent: ${problem}.`;
+  const sent = all.map(({ question, asker }) => {
+    const source = asker?.source === undefined ? '' : ` (${asker.source})`;
+    return `${asker?.asked ?? 0} stamped datagrams from node ${question.asker}${source} to ${question.asked}, a closed port, and the host’s answer`;
+  });
+  const relayed =
+    all.length > 1
+      ? 'Each half was asked by itself, from the node where they meet; that lent addresses take the place of its own is computed. '
+      : '';
+  return `Measured: ${sent.join('; ')}. ${relayed}Question and answer take the way both ways. Node and pod take the same way, but a policy may let the one through and not the other. Counters count whatever passed meanwhile. The rest is computed.`;
 }

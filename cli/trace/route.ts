@@ -2,10 +2,19 @@
  * The way of a packet between two pods, hop by hop, computed from what the cluster's objects say: addresses at each hop, in
  * whose terms, and whether it is let through. Pure.
  */
-import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.ts';
-import { findCondition } from '../../shared/conditions.ts';
+import type { LentAddress, Tunnel } from '../../shared/api/network.ts';
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
 import type { World } from '../status-report.ts';
+import {
+  admissionHop,
+  gatewayHop,
+  gatewayOf,
+  nodeHop,
+  sessionHop,
+  type Addresses,
+  type Hop,
+  type HopVerdict,
+} from './hops.ts';
 
 export interface TracedPod {
   /** `namespace/name` */
@@ -23,31 +32,22 @@ export interface TraceFacts {
   lent: readonly LentAddress[];
 }
 
-/** Passes: by what is known. Stops: it certainly ends here. Unknown: that is seen elsewhere only. */
-export type HopVerdict = 'Passes' | 'Stops' | 'Unknown';
-
-export interface Hop {
-  at: string;
-  source: string;
-  destination: string;
-  /** By whose names the two addresses are written. */
-  terms: string;
-  verdict: HopVerdict;
-  /** Why: a sentence. */
-  why: string;
-  /** What was seen of it on the wire; absent: it is computed alone. */
-  measured?: string;
+/** What a node of this cluster asks, so that packets take the way that is traced, there or back. */
+export interface Question {
+  asker: string;
+  /** As this cluster knows it. */
+  asked: string;
+  /** The cluster behind whose tunnel it is; absent: it is here. */
+  remote?: string;
+  /** The hop that answers, by its name. */
+  answers: string;
 }
 
-/** Which nodes of this cluster the packet passes, for who measures. */
 export interface Route {
   hops: Hop[];
-  /** Node that asks on behalf of the pod, and the one that holds the tunnel. */
-  asker: string | undefined;
+  /** The node that holds the tunnel. */
   gateway: string | undefined;
-  remote: string | undefined;
-  /** What is asked: the destination as this cluster knows it. */
-  asked: string | undefined;
+  questions: Question[];
 }
 
 /** A pod's side: here, or at a provider. */
@@ -70,7 +70,7 @@ export function traceRoute(facts: TraceFacts): Route {
   return tunnelRoute(facts, from, to);
 }
 
-const nowhere = { asker: undefined, gateway: undefined, remote: undefined, asked: undefined };
+const nowhere = { gateway: undefined, questions: [] };
 const here = 'this cluster';
 
 function notRunning({ name, phase, node }: TracedPod): Hop {
@@ -90,14 +90,14 @@ function localRoute(from: TracedPod, to: TracedPod): Route {
     from.node === to.node
       ? 'both are on one node: the CNI alone delivers'
       : 'both run in this cluster: the CNI alone delivers, no tunnel is passed';
+  const end = `pod ${to.name} on node ${to.node}`;
   return {
-    ...nowhere,
-    asker: from.node,
-    asked: to.address,
+    gateway: undefined,
+    questions: [{ asker: from.node, asked: to.address ?? '', answers: end }],
     hops: [
       { at: `pod ${from.name} on node ${from.node}`, ...addresses, verdict: 'Passes', why },
       {
-        at: `pod ${to.name} on node ${to.node}`,
+        at: end,
         ...addresses,
         verdict: 'Unknown',
         why: 'it is the CNI’s to deliver',
@@ -136,14 +136,15 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
   const inHere = { ...pair(local.address ?? '', away.address ?? ''), terms: here };
   const onWire = { ...pair(local.address ?? '', names.away ?? '?'), terms: 'the wire (real addresses)' };
   const there = { ...pair(names.local ?? '?', names.away ?? '?'), terms: remote };
+  const end = `pod ${away.name} at ${remote}`;
   const hops: Hop[] = [
     { at: `pod ${local.name}`, ...inHere, verdict: 'Passes', why: `it runs on node ${local.node}` },
-    nodeHop(world.fabricNodes, local.node, inHere),
+    nodeHop(world.fabricNodes, local.node, inHere, outwards),
     ...(gateway === undefined || gateway !== local.node
-      ? [gatewayHop(world.fabricNodes, gateway, tunnel, inHere)]
+      ? [gatewayHop(world.fabricNodes, gateway, tunnel, inHere, outwards)]
       : []),
     admissionHop(tunnel, gateway, names.away, onWire),
-    sessionHop(tunnel, onWire),
+    sessionHop(tunnel, onWire, outwards),
     {
       at: `gateway of ${remote}`,
       ...there,
@@ -154,7 +155,7 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
           : `it admits its pods that run for this cluster with this cluster’s pods, and knows ${local.address} as ${names.local}`,
     },
     {
-      at: `pod ${away.name} at ${remote}`,
+      at: end,
       ...there,
       verdict: 'Unknown',
       why: 'which node holds it is the provider’s to know; its CNI and network policies decide',
@@ -162,10 +163,9 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
   ];
   return {
     hops: outwards ? hops : hops.toReversed(),
-    asker: local.node,
     gateway,
-    remote,
-    asked: outwards ? away.address : undefined,
+    // From here in either direction: what the pod there answers comes the way that its own packets come.
+    questions: [{ asker: local.node, asked: away.address ?? '', remote, answers: end }],
   };
 }
 
@@ -191,34 +191,36 @@ function relayedRoute(facts: TraceFacts, from: Side, to: Side): Route {
     terms: to.provider ?? '',
   };
   const lends: HopVerdict = lentFrom !== undefined && lentTo !== undefined ? 'Passes' : 'Stops';
+  const leg = (
+    { pod, provider = '' }: Side,
+    tunnel: Tunnel | undefined,
+    addresses: Addresses,
+    outwards: boolean,
+    why: string,
+  ) => {
+    const at = `pod ${pod.name} at ${provider}`;
+    const end: Hop = { at, remote: provider, ...addresses, verdict: 'Unknown', why };
+    const questions: Question[] =
+      gateway === undefined
+        ? []
+        : [{ asker: gateway, asked: pod.address ?? '', remote: provider, answers: at }];
+    return { end, session: { ...sessionHop(tunnel, addresses, outwards), remote: provider }, questions };
+  };
+  const there = leg(from, first, atFirst, false, 'it is the provider’s to deliver to its gateway');
+  const back = leg(to, second, atSecond, true, 'its node, CNI and network policies are the provider’s');
+  const relay: Hop = {
+    at: `gateway node ${gateway ?? '(none)'}`,
+    ...atHome,
+    verdict: lends,
+    why:
+      lends === 'Passes'
+        ? `both have lent addresses (${lentFrom}, ${lentTo}), by which the providers know them`
+        : 'pods of two providers reach each other by lent addresses, and one has none: both must be ready pods of one offloaded namespace',
+  };
   return {
-    ...nowhere,
     gateway,
-    hops: [
-      {
-        at: `pod ${from.pod.name} at ${from.provider}`,
-        ...atFirst,
-        verdict: 'Unknown',
-        why: 'it is the provider’s to deliver to its gateway',
-      },
-      sessionHop(first, atFirst),
-      {
-        at: `gateway node ${gateway ?? '(none)'}`,
-        ...atHome,
-        verdict: lends,
-        why:
-          lends === 'Passes'
-            ? `both have lent addresses (${lentFrom}, ${lentTo}), by which the providers know them`
-            : 'pods of two providers reach each other by lent addresses, and one has none: both must be ready pods of one offloaded namespace',
-      },
-      sessionHop(second, atSecond),
-      {
-        at: `pod ${to.pod.name} at ${to.provider}`,
-        ...atSecond,
-        verdict: 'Unknown',
-        why: 'its node, CNI and network policies are the provider’s',
-      },
-    ],
+    hops: [there.end, there.session, relay, back.session, back.end],
+    questions: [...there.questions, ...back.questions],
   };
 }
 
@@ -227,109 +229,5 @@ function namesOf(tunnel: Tunnel | undefined, local: string, away: string) {
     /** The pod there by its real address; the pod here as the provider knows it. */
     away: tunnel && toReal(tunnel.spec.remaps, away),
     local: tunnel && toMapped(tunnel.spec.remoteRemaps, local),
-  };
-}
-
-function gatewayOf(nodes: readonly FabricNode[], tunnel: Tunnel | undefined): string | undefined {
-  const reported = tunnel?.status?.gatewayNode;
-  if (reported !== undefined) return reported;
-  return nodes.find(({ spec, status }) => spec.slot !== undefined && status?.heldSlot === spec.slot)?.metadata
-    .name;
-}
-
-type Addresses = Pick<Hop, 'source' | 'destination' | 'terms'>;
-
-function nodeHop(nodes: readonly FabricNode[], name: string, addresses: Addresses): Hop {
-  const node = nodes.find(({ metadata }) => metadata.name === name);
-  const programmed = findCondition(node?.status?.conditions, 'Programmed');
-  const blocking = node?.status?.hostProblems?.find(({ reason }) => reason !== 'ReversePathFilter');
-  const at = `node ${name}`;
-  if (programmed?.status !== 'True')
-    return {
-      at,
-      ...addresses,
-      verdict: 'Stops',
-      why: programmed?.message ?? 'its node daemon has reported nothing',
-    };
-  if (blocking !== undefined) return { at, ...addresses, verdict: 'Unknown', why: blocking.message };
-  return {
-    at,
-    ...addresses,
-    verdict: 'Passes',
-    why: 'its route table sends remote ranges into the tunnel device',
-  };
-}
-
-function gatewayHop(
-  nodes: readonly FabricNode[],
-  gateway: string | undefined,
-  tunnel: Tunnel | undefined,
-  addresses: Addresses,
-): Hop {
-  if (gateway === undefined)
-    return {
-      at: 'gateway node',
-      ...addresses,
-      verdict: 'Stops',
-      why:
-        findCondition(tunnel?.status?.conditions, 'Established')?.message ?? 'no node holds a gateway slot',
-    };
-  const hop = nodeHop(nodes, gateway, addresses);
-  return {
-    ...hop,
-    at: `gateway node ${gateway}`,
-    ...(hop.verdict === 'Passes' && { why: 'the packet comes sealed from the node, and is opened here' }),
-  };
-}
-
-function admissionHop(
-  tunnel: Tunnel | undefined,
-  gateway: string | undefined,
-  real: string | undefined,
-  addresses: Addresses,
-): Hop {
-  const at = `translation and admission at ${gateway ?? 'the gateway node'}`;
-  if (tunnel === undefined)
-    return { at, ...addresses, verdict: 'Stops', why: 'there is no tunnel to that cluster' };
-  if (real === undefined)
-    return {
-      at,
-      ...addresses,
-      verdict: 'Stops',
-      why: `the pod’s address lies in no remapped range of ${tunnel.spec.remoteCluster}: ${tunnel.spec.remaps.map(({ mapped }) => mapped).join(', ')}`,
-    };
-  if (!tunnel.spec.consumer && tunnel.spec.open !== true)
-    return {
-      at,
-      ...addresses,
-      verdict: 'Stops',
-      why: 'the tunnel carries this cluster’s own offloaded pods only where it is a consumer',
-    };
-  return {
-    at,
-    ...addresses,
-    verdict: 'Passes',
-    why: tunnel.spec.open
-      ? 'admitted: the declared ranges of both are open to each other'
-      : 'admitted: a pod of this cluster with one of its own that runs there',
-  };
-}
-
-function sessionHop(tunnel: Tunnel | undefined, addresses: Addresses): Hop {
-  const at = `tunnel to ${tunnel?.spec.remoteCluster ?? 'it'}`;
-  const established = findCondition(tunnel?.status?.conditions, 'Established');
-  const path = findCondition(tunnel?.status?.conditions, 'PathVerified');
-  if (tunnel === undefined) return { at, ...addresses, verdict: 'Stops', why: 'there is none' };
-  if (established?.status !== 'True')
-    return { at, ...addresses, verdict: 'Stops', why: established?.message ?? 'no session yet' };
-  if (path?.status !== 'True')
-    return { at, ...addresses, verdict: 'Unknown', why: path?.message ?? 'no probe has come back yet' };
-  const rtt = tunnel.status?.roundTripMilliseconds;
-  return {
-    at,
-    ...addresses,
-    verdict: 'Passes',
-    why: `sealed to ${tunnel.status?.endpoint ?? 'its endpoint'}; ${path.message}`,
-    ...(rtt !== undefined && { measured: `path probe answered in ${rtt.toFixed(1)} ms` }),
   };
 }

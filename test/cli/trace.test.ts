@@ -1,7 +1,7 @@
 /** The way of a packet, hop by hop: addresses in whose terms, where it stops, and what was measured of it. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { traceReport } from '../../cli/trace/measured.ts';
+import { traceReport, type Measurement } from '../../cli/trace/measured.ts';
 import { traceRoute, type TracedPod, type TraceFacts } from '../../cli/trace/route.ts';
 import { traceText } from '../../cli/trace/text.ts';
 import { apiVersion, type Condition } from '../../shared/api/meta.ts';
@@ -88,7 +88,7 @@ function facts(from: TracedPod, to: TracedPod): TraceFacts {
   };
 }
 
-const nothing = { asker: undefined, gateway: undefined };
+const nothing: Measurement[] = [];
 const trace = (answered: number, peers: NodeTrace['peers']): NodeTrace => ({
   id: 'x',
   at: '2026-01-01T00:00:00Z',
@@ -112,7 +112,7 @@ const counts = (
 });
 
 test('to an offloaded pod: each hop, with the addresses as they are there', () => {
-  const { hops, asker, gateway, asked } = traceRoute(facts(here, away));
+  const { hops, gateway, questions } = traceRoute(facts(here, away));
   assert.equal(
     hops.map(({ at, source, destination, terms, verdict }) => [at, source, destination, terms, verdict]),
     [
@@ -125,15 +125,17 @@ test('to an offloaded pod: each hop, with the addresses as they are there', () =
       ['pod shop/db at oak', '10.200.1.5', '10.244.2.6', 'oak', 'Unknown'],
     ],
   );
-  assert.equal([asker, gateway, asked], ['n1', 'g1', '10.128.2.6']);
-  // The other way it is the same hops, from the other end, and nobody here can ask on its behalf.
+  assert.is(gateway, 'g1');
+  const question = { asker: 'n1', asked: '10.128.2.6', remote: 'oak', answers: 'pod shop/db at oak' };
+  assert.equal(questions, [question]);
+  // The other way it is the same hops, from the other end; the answers to the same question come that way.
   const back = traceRoute(facts(away, here));
   assert.equal(
     back.hops.map(({ at }) => at),
     hops.map(({ at }) => at).toReversed(),
   );
   assert.is(back.hops[0]?.source, '10.244.2.6');
-  assert.is(back.asked, undefined);
+  assert.equal(back.questions, [question]);
 });
 
 test('a pod on the gateway node saves a hop', () => {
@@ -201,10 +203,11 @@ test('where it stops, by what is known', () => {
 
 test('measured: what was answered, and what each node counted meanwhile', () => {
   const route = traceRoute(facts(here, away));
-  const report = traceReport(route, {
+  const measurement = {
     asker: trace(4, [counts('g1', 4, 4)]),
     gateway: trace(0, [counts('n1', 4, 4), counts('oak', 5, 4)]),
-  });
+  };
+  const report = traceReport(route, [measurement]);
   assert.is(report.outcome, 'Arrives');
   assert.is(report.stopsAt, undefined);
   const text = traceText(report, (_style, plain) => plain);
@@ -214,12 +217,16 @@ test('measured: what was answered, and what each node counted meanwhile', () => 
   assert.match(text, 'path probe answered in 3.3 ms');
   assert.match(text, 'It arrives, and the answer comes back.');
   assert.match(text, 'stamped datagrams from node n1 (100.64.0.17) to 10.128.2.6, a closed port');
+  const back = traceReport(traceRoute(facts(away, here)), [measurement]);
+  assert.is(back.outcome, 'Arrives');
+  assert.match(back.hops[0]?.measured ?? '', 'answered 4 of 4 probes');
+  assert.match(back.hops.at(-2)?.measured ?? '', 'to and from g1');
 });
 
 test('measured: where it ends when nothing comes back', () => {
   const route = traceRoute(facts(here, away));
   const asker = trace(0, [counts('g1', 4, 0)]);
-  const stopsAt = (gateway: NodeTrace) => traceReport(route, { asker, gateway }).stopsAt;
+  const stopsAt = (gateway: NodeTrace) => traceReport(route, [{ asker, gateway }]).stopsAt;
   assert.is(stopsAt(trace(0, [counts('oak', 4, 0)])), 'pod shop/db at oak');
   assert.is(stopsAt(trace(0, [counts('oak', 0, 0, { notAdmitted: 4 })])), 'translation and admission at g1');
   assert.is(stopsAt(trace(0, [])), 'translation and admission at g1');
@@ -230,7 +237,7 @@ test('a rule of others on the node: its probes arrive, and pods may fare otherwi
   const [first, second] = all.world.fabricNodes;
   if (first?.status) first.status.hostProblems = [{ reason: 'ForeignDrop', message: 'a rule drops' }];
   assert.ok(second);
-  const report = traceReport(traceRoute(all), { asker: trace(4, []), gateway: trace(0, []) });
+  const report = traceReport(traceRoute(all), [{ asker: trace(4, []), gateway: trace(0, []) }]);
   assert.is(report.outcome, 'Doubtful');
   assert.is(report.hops[1]?.verdict, 'Unknown');
 });
@@ -239,8 +246,8 @@ test('nothing measured is said, and not taken for an answer', () => {
   const silent = traceReport(traceRoute(facts(here, away)), nothing);
   assert.is(silent.outcome, 'Unknown');
   assert.match(silent.how, 'Nothing was measured: node n1 did not answer');
-  const back = traceReport(traceRoute(facts(away, here)), nothing);
-  assert.match(back.how, 'only a node here can ask');
+  const neither = traceReport(traceRoute(facts(away, { ...away, name: 'shop/other' })), nothing);
+  assert.match(neither.how, 'no node here is on the way');
 });
 
 test('both here, both at one provider, and at two by lent addresses', () => {
@@ -260,10 +267,11 @@ test('both here, both at one provider, and at two by lent addresses', () => {
     metadata: { name: address },
     spec: { address, target, remoteClusters: [], pod: { namespace: 'shop', name: 'x', uid: 'u' } },
   });
-  const { hops } = traceRoute({
+  const route = traceRoute({
     ...relayed,
     lent: [lend('100.64.4.1', '10.128.2.6'), lend('100.64.4.2', '10.129.3.7')],
   });
+  const { hops } = route;
   assert.equal(
     hops.map(({ source, destination, terms }) => `${source} ${destination} ${terms}`),
     [
@@ -274,6 +282,27 @@ test('both here, both at one provider, and at two by lent addresses', () => {
       '100.64.4.1 10.244.3.7 fir',
     ],
   );
+  // The node where they meet asks both.
+  const answered = (remote: string, sent: number, received: number) => ({
+    asker: trace(Math.min(4, received), [counts(remote, sent, received)]),
+    gateway: undefined,
+  });
+  const measured = traceReport(route, [answered('oak', 4, 4), answered('fir', 5, 4)]);
+  assert.equal(
+    measured.hops.map((hop) => /^.*answered.*probes|[45] packets.*from \w+/.exec(hop.measured ?? '')?.[0]),
+    [
+      'answered 4 of 4 probes',
+      '4 packets sent and 4 received to and from oak',
+      undefined,
+      '5 packets sent and 4 received to and from fir',
+      'answered 4 of 4 probes',
+    ],
+  );
+  assert.is(measured.outcome, 'Arrives');
+  const lost = traceReport(route, [answered('oak', 4, 4), answered('fir', 4, 0)]);
+  assert.is(lost.stopsAt, 'pod shop/cache at fir');
+  const refused = traceReport(route, [answered('oak', 4, 4), answered('fir', 0, 0)]);
+  assert.is(refused.stopsAt, 'tunnel to fir');
 });
 
 test.run();
