@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PassingTraffic } from '../support/passing-traffic.ts';
 import type { Pair } from '../support/peered.ts';
-import { changes, play, type Change, type Side } from '../support/reconvergence.ts';
+import { changes, play, turnsOf, type Change, type Side } from '../support/reconvergence.ts';
 import { told } from '../support/told.ts';
 import { trafficStory } from '../support/traffic-story.ts';
 
@@ -36,7 +36,8 @@ async function playAndTell(change: Change, sides: readonly Side[]): Promise<void
   assert.ok(streamLives, `the stream goes on: ${traffic.streamEnded ?? 'it hangs'}`);
 }
 
-// Where two sides can change, both do at once: that they can one by one is the easier half, and the bench's.
-for (const change of changes) test(change.name, () => playAndTell(change, change.sides));
+for (const change of changes)
+  for (const sides of turnsOf(change))
+    test(`${change.name}: ${sides.join(' and ')}`, () => playAndTell(change, sides));
 
 test.run();

@@ -1,7 +1,8 @@
 /** A ping and a TCP stream between two pods that go on while things change: how much was lost, and whether the stream lives. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Bed, BedCluster } from '../testbed/index.ts';
-import { sleep } from '../testbed/run.ts';
+import { runAnyway, sleep } from '../testbed/run.ts';
+import { readyPods } from './workload.ts';
 
 /** A server that says everything back to whoever connects, for as long as they like. */
 export function echoServer(name: string, nodeSelector: Record<string, string>, image: string): object {
@@ -45,8 +46,8 @@ export interface TrafficEnds {
   namespace: string;
   /** The pod that asks. */
   from: string;
-  /** Address that answers, as the asking cluster knows it. */
-  to: string;
+  /** App of the pod that answers. */
+  server: string;
 }
 
 /** Sequence numbers of answers in the order in which they came, with the time. */
@@ -60,6 +61,8 @@ export class PassingTraffic {
   readonly #pings: Answer[] = [];
   readonly #echoes: Answer[] = [];
   readonly #ends: TrafficEnds;
+  /** Address that answers, as the asking cluster knows it. */
+  #to = '';
   #said = 0;
   #ended: string | undefined;
   #talking: NodeJS.Timeout | undefined;
@@ -70,9 +73,11 @@ export class PassingTraffic {
 
   /** Begins; resolves when both have had an answer. */
   async begin(): Promise<void> {
-    const { to } = this.#ends;
+    const { cluster, namespace, server } = this.#ends;
+    const [pod] = await readyPods(cluster, namespace, server, 1, 120);
+    this.#to = pod?.ip ?? '';
     const seconds = String(intervalMilliseconds / 1000);
-    const ping = this.#inPod(['ping', '-i', seconds, to]);
+    const ping = this.#inPod(['ping', '-i', seconds, this.#to]);
     onLines(ping, (line) => {
       const sequence = /seq=(\d+)/.exec(line)?.[1];
       if (sequence !== undefined) this.#pings.push({ sequence: Number(sequence), at: performance.now() });
@@ -96,9 +101,46 @@ export class PassingTraffic {
     await this.#until('the stream to begin again', 30, () => this.streamLives());
   }
 
+  /** Whether so many bytes come back on a connection of their own, in segments as large as the path is taken to be. */
+  async carries(bytes: number): Promise<boolean> {
+    const { bed, cluster, namespace, from } = this.#ends;
+    const busybox = '/bin/busybox';
+    const send = `(${busybox} head -c ${bytes} /dev/zero; ${busybox} sleep 5)`;
+    const receive = `${busybox} timeout 5 ${busybox} nc ${this.#to} ${echoPort} | ${busybox} head -c ${bytes}`;
+    const script = `${send} | ${receive} | ${busybox} wc -c`;
+    const { stdout } = await runAnyway(
+      [
+        bed.programs.kubectl,
+        '--kubeconfig',
+        cluster.kubeconfig,
+        'exec',
+        '-n',
+        namespace,
+        from,
+        '--',
+        '/bin/busybox',
+        'sh',
+        '-c',
+        script,
+      ],
+      { timeoutMilliseconds: 30_000 },
+    );
+    return Number(stdout) === bytes;
+  }
+
+  /** The pod that answers is made anew, so that it has another address; ping and stream begin again. */
+  async replaceServer(): Promise<void> {
+    const { cluster, namespace, server } = this.#ends;
+    await this.end();
+    this.#pings.length = 0;
+    this.#echoes.length = 0;
+    this.#said = 0;
+    await cluster.kubectl(['delete', 'pods', '-n', namespace, '-l', `app=${server}`]);
+    await this.begin();
+  }
+
   #connect(): void {
-    const { to } = this.#ends;
-    const stream = this.#inPod(['nc', to, String(echoPort)]);
+    const stream = this.#inPod(['nc', this.#to, String(echoPort)]);
     this.#ended = undefined;
     stream.once('exit', (code) => {
       if (this.#children.includes(stream)) this.#ended ??= `its client ended with ${code}`;

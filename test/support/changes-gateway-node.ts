@@ -1,0 +1,98 @@
+/** Changes of the node that holds a cluster's gateway slot. */
+import type { BedCluster, BedNode } from '../testbed/index.ts';
+import { listed } from './api-objects.ts';
+import { own, pathVerified, type Change } from './change.ts';
+import type { Pair } from './peered.ts';
+import { eventually } from './workload.ts';
+
+/** The slot goes to the cluster's other node. */
+export const gatewayNode: Change = {
+  name: 'gateway node',
+  sides: ['consumer', 'provider'],
+  apply: async (pair, side) => {
+    const cluster = own(pair, side);
+    const holder = (await listed(cluster, 'fabricnodes')).find(({ spec }) => spec.slot !== undefined);
+    const next = cluster.nodes.find(({ name }) => name !== holder?.metadata.name)?.name ?? '';
+    await cluster.kubectl(['label', 'node', next, 'hawser.dev/gateway=true', '--overwrite']);
+    await cluster.kubectl(['label', 'node', holder?.metadata.name ?? '', 'hawser.dev/gateway-']);
+    return async () =>
+      (await listed(cluster, 'fabricnodes')).some(
+        ({ metadata, status }) => metadata.name === next && status?.heldSlot !== undefined,
+      );
+  },
+};
+
+const slotHolder = async (cluster: BedCluster): Promise<string | undefined> =>
+  (await listed(cluster, 'fabricnodes')).find(
+    ({ spec, status }) => spec.slot !== undefined && status?.heldSlot === spec.slot,
+  )?.metadata.name;
+
+/** The node that is lost, and the one that is there to take over. */
+function pairOfNodes(cluster: BedCluster): { lost: BedNode; left: BedNode } {
+  const [lost, left] = cluster.nodes;
+  if (lost === undefined || left === undefined) throw new Error(`${cluster.name} has no two nodes`);
+  return { lost, left };
+}
+
+const kubeletOf = (cluster: BedCluster, node: BedNode) => `${cluster.name}.${node.name}.kubelet`;
+const silence = `table inet cut-off {
+  chain input { type filter hook input priority -500; iifname != "lo" drop; }
+  chain output { type filter hook output priority -500; oifname != "lo" drop; }
+  chain forward { type filter hook forward priority -500; drop; }
+}`;
+
+/** Whether it was away or not. */
+async function comeBack(pair: Pair, cluster: BedCluster): Promise<void> {
+  const { lost } = pairOfNodes(cluster);
+  await lost.exec(['nft', '-f', '-'], {
+    input: 'table inet cut-off {}\ndelete table inet cut-off\n',
+  });
+  await pair.bed.kill(kubeletOf(cluster, lost), 'SIGCONT');
+}
+
+/**
+ * A node that holds the slot falls out of the network while all its processes go on, as when a switch dies; its kubelet
+ * stands still. Another node carries the label as well.
+ */
+export const gatewayNodeCutOff: Change = {
+  name: 'gateway node cut off',
+  sides: ['consumer', 'provider'],
+  prepare: async (pair, side) => {
+    const cluster = own(pair, side);
+    const { lost, left } = pairOfNodes(cluster);
+    await comeBack(pair, cluster);
+    await cluster.kubectl(['label', 'node', lost.name, 'hawser.dev/gateway=true', '--overwrite']);
+    await cluster.kubectl(['label', 'node', left.name, 'hawser.dev/gateway-']);
+    await eventually(
+      `${lost.name} to hold the slot`,
+      60,
+      async () => (await slotHolder(cluster)) === lost.name,
+    );
+    await cluster.kubectl(['label', 'node', left.name, 'hawser.dev/gateway=true']);
+    await eventually('the path by it', 60, () => pathVerified(cluster));
+  },
+  apply: async (pair, side) => {
+    const cluster = own(pair, side);
+    const { lost, left } = pairOfNodes(cluster);
+    await pair.bed.kill(kubeletOf(cluster, lost), 'SIGSTOP');
+    await lost.exec(['nft', '-f', '-'], { input: silence });
+    return async () => (await slotHolder(cluster)) === left.name && (await pathVerified(cluster));
+  },
+};
+
+/** It comes back with all that it knew, and finds the slot with another. */
+export const gatewayNodeBack: Change = {
+  name: 'gateway node back with old state',
+  sides: ['consumer', 'provider'],
+  together: true,
+  apply: async (pair, side) => {
+    const cluster = own(pair, side);
+    const { left } = pairOfNodes(cluster);
+    await comeBack(pair, cluster);
+    return async () => {
+      const nodes = await listed(cluster, 'fabricnodes');
+      const holding = nodes.filter(({ status }) => status?.heldSlot !== undefined);
+      return holding.length === 1 && holding[0]?.metadata.name === left.name && (await pathVerified(cluster));
+    };
+  },
+};

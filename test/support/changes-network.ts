@@ -1,0 +1,145 @@
+/** Changes of what the network documents say: where tunnels end, with which keys, and which ranges a cluster has. */
+import type { BedCluster } from '../testbed/index.ts';
+import { listed, only, patch, patchLocal } from './api-objects.ts';
+import { other, own, pathVerified, type Change } from './change.ts';
+import { hawser, namespace } from './installation.ts';
+import { eventually } from './workload.ts';
+
+const slotService = 'hawser-tunnel-0';
+const slotSecret = 'hawser-slot-0';
+const patchService = (cluster: BedCluster, change: object, ...more: string[]) =>
+  patch(cluster, 'service', slotService, change, '-n', namespace, ...more);
+
+/** The endpoint's port; `tunnelPort` differs from play to play, so that it is always another. */
+let tunnelPort = 7480;
+export const endpointPort: Change = {
+  name: 'tunnel endpoint port',
+  sides: ['consumer', 'provider'],
+  apply: async (pair, side) => {
+    const port = tunnelPort++;
+    await patchService(own(pair, side), {
+      spec: { ports: [{ name: 'tunnel', port, targetPort: 7470, protocol: 'UDP' }] },
+    });
+    return async () => {
+      const [slot] = (await only(other(pair, side), 'tunnels')).spec.remoteSlots;
+      return (slot?.endpoints[0]?.endsWith(`:${port}`) ?? false) && (await pathVerified(other(pair, side)));
+    };
+  },
+};
+
+export const loadBalancerAddress: Change = {
+  name: 'load balancer address',
+  sides: ['consumer', 'provider'],
+  apply: async (pair, side) => {
+    const plan = pair.bed.plan.clusters.find(({ name }) => name === own(pair, side).name);
+    const text = await own(pair, side).kubectl(['get', 'services', '-A', '-o', 'json']);
+    const taken = JSON.parse(text) as {
+      items: { status?: { loadBalancer?: { ingress?: { ip?: string }[] } } }[];
+    };
+    const used = new Set(
+      taken.items.flatMap(({ status }) => status?.loadBalancer?.ingress?.map(({ ip }) => ip) ?? []),
+    );
+    const ip = plan?.loadBalancerPool.findLast((address) => !used.has(address));
+    if (ip === undefined) throw new Error('no address is free');
+    const status = { loadBalancer: { ingress: [{ ip }] } };
+    await patchService(own(pair, side), { status }, '--subresource=status');
+    return async () => {
+      const [slot] = (await only(other(pair, side), 'tunnels')).spec.remoteSlots;
+      return (slot?.endpoints[0]?.startsWith(`${ip}:`) ?? false) && (await pathVerified(other(pair, side)));
+    };
+  },
+};
+
+export const tunnelKey: Change = {
+  name: 'tunnel key',
+  sides: ['consumer', 'provider'],
+  apply: async (pair, side) => {
+    const before = (await only(other(pair, side), 'tunnels')).spec.remoteSlots[0]?.publicKey;
+    await own(pair, side).kubectl(['delete', 'secret', '-n', namespace, slotSecret]);
+    return async () => {
+      const [slot] = (await only(other(pair, side), 'tunnels')).spec.remoteSlots;
+      const [held] = (await listed(own(pair, side), 'fabricnodes')).filter((node) => node.status?.heldSlot);
+      return slot?.publicKey !== before && slot?.publicKey === held?.status?.publicKey;
+    };
+  },
+};
+
+let mtu = 1440;
+/** What a person says of the path; `mtu` differs from play to play, as `podRange` does. */
+export const declaredMTU: Change = {
+  name: 'declared MTU',
+  sides: ['consumer', 'provider'],
+  apply: async (pair, side) => {
+    const declared = (mtu -= 10);
+    await patchLocal(own(pair, side), { mtu: declared });
+    return async () => (await only(other(pair, side), 'tunnels')).spec.mtu <= declared - 80;
+  },
+};
+
+let podRange = 70;
+export const secondPodRange: Change = {
+  name: 'second pod range',
+  sides: ['consumer', 'provider'],
+  apply: async (pair, side) => {
+    const cluster = own(pair, side);
+    const range = `10.${podRange++}.0.0/16`;
+    await patchLocal(cluster, { podCIDRs: [cluster.podCIDR, range] });
+    return async () => {
+      const { remaps } = (await only(other(pair, side), 'tunnels')).spec;
+      const known = (await only(cluster, 'tunnels')).spec.remoteRemaps;
+      return [remaps, known].every((list) => list.some(({ real }) => real === range));
+    };
+  },
+};
+
+/** A range that is reserved now is the one by which the other cluster is known: only with approval it moves, and drains. */
+export const collidingRange: Change = {
+  name: 'a local range that meets a remap in use',
+  sides: ['consumer'],
+  apply: async (pair, side) => {
+    const cluster = own(pair, side);
+    const { metadata, spec } = await only(cluster, 'tunnels');
+    const real = other(pair, side).podCIDR;
+    const mapped = spec.remaps.find((remap) => remap.real === real && remap.state === 'InUse')?.mapped ?? '';
+    await patchLocal(cluster, { reservedCIDRs: [mapped] });
+    await eventually('the collision to be told', 60, async () => {
+      const { status } = await only(cluster, 'tunnels');
+      const told = status?.conditions?.find(({ type }) => type === 'RemapsFree');
+      return told?.status === 'False' && told.message.includes(mapped);
+    });
+    const unmoved = (await only(cluster, 'tunnels')).spec.remaps.find((remap) => remap.mapped === mapped);
+    if (unmoved?.state !== 'InUse') throw new Error(`${mapped} moved without approval`);
+    await hawser(cluster, ['remap', 'approve', metadata.name]);
+    return async () => {
+      const { remaps } = (await only(cluster, 'tunnels')).spec;
+      const known = (await only(other(pair, side), 'tunnels')).spec.remoteRemaps;
+      const next = remaps.find((remap) => remap.real === real && remap.state === 'InUse');
+      // The echo server keeps its address, so the old range drains for as long as it lives.
+      const drains = remaps.some((remap) => remap.mapped === mapped && remap.state === 'Draining');
+      return (
+        drains &&
+        next !== undefined &&
+        next.mapped !== mapped &&
+        known.some((remap) => remap.real === real && remap.mapped === next.mapped)
+      );
+    };
+  },
+};
+
+/** With the last pod that is known by an address of the old range, the range goes, on both sides. */
+export const drainedRange: Change = {
+  name: 'the remap that drains, after its last pod',
+  sides: ['consumer'],
+  apply: async (pair, side, traffic) => {
+    const draining = async () =>
+      (await only(own(pair, side), 'tunnels')).spec.remaps.filter(({ state }) => state === 'Draining');
+    const before = await draining();
+    if (before.length === 0) throw new Error('no range drains');
+    await traffic.replaceServer();
+    return async () => {
+      const known = (await only(other(pair, side), 'tunnels')).spec.remoteRemaps;
+      const gone = before.every(({ mapped }) => known.every((remap) => remap.mapped !== mapped));
+      return gone && (await draining()).length === 0;
+    };
+  },
+};
