@@ -62,6 +62,8 @@ export const secrets = {
 
 /** Service of a slot's UDP endpoint. */
 export const slotService = (name: string): string => `hawser-tunnel-${name}`;
+/** Lease of a slot: the controller names the holder, and the holder renews it. */
+export const slotLease = (name: string): string => `hawser-slot-${name}`;
 export const gatewayService = 'hawser-gateway';
 
 /** Ports, the same everywhere so that firewalls can be written once. */

@@ -1,4 +1,5 @@
 /** Which tunnel key a node uses now: one of its own, or that of the slot that it holds. */
+import { secrets } from '../../shared/names.ts';
 import { messageOf, type Secret } from '../kube/index.ts';
 import { readTunnelKey, type TunnelKeyPair } from './tunnel-keys.ts';
 
@@ -30,11 +31,14 @@ export function chooseNodeKey(
   if (!synced) return held ? previous : { key: nodeKey, waiting: 'what a gateway must know is being read' };
   const text = secretText(secret, 'privateKey');
   // A Secret that vanished is no reason to cut the tunnels: the controller makes it again, or takes the slot away.
-  if (text === undefined) return held ? previous : { key: nodeKey, waiting: 'there is no key' };
+  if (text === undefined)
+    return held ? previous : { key: nodeKey, waiting: `there is no key in Secret ${secrets.slot(assigned)}` };
   try {
     return { key: readTunnelKey(text), slot: assigned };
   } catch (error) {
-    return held ? previous : { key: nodeKey, waiting: messageOf(error) };
+    return held
+      ? previous
+      : { key: nodeKey, waiting: `Secret ${secrets.slot(assigned)}: ${messageOf(error)}` };
   }
 }
 

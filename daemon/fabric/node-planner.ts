@@ -20,6 +20,8 @@ export interface PlannerOptions {
   sources: NodeSources;
   resolver: Pick<EndpointResolver, 'get' | 'keep'>;
   deviceStatus: () => DeviceStatus | null;
+  /** Why an assigned slot is another node's by now, as far as this one can know. */
+  slotLost: () => string | undefined;
   progress: Progress;
   clock: Clock;
   log: Log;
@@ -110,12 +112,16 @@ export class NodePlanner {
   }
 
   #chooseKey(): void {
-    const { nodeName, sources, progress, log } = this.#options;
+    const { nodeName, sources, slotLost, progress, log } = this.#options;
     const assigned = sources.fabricNodes.byKey(nodeName)?.spec.slot;
     sources.setSlot(assigned);
     const secret = sources.gateway()?.slotKey.list()[0];
     const before = this.#inUse;
-    this.#inUse = chooseNodeKey(this.#nodeKey, before, assigned, secret, sources.gatewaySynced());
+    const lost = slotLost();
+    this.#inUse =
+      lost === undefined
+        ? chooseNodeKey(this.#nodeKey, before, assigned, secret, sources.gatewaySynced())
+        : { key: this.#nodeKey, waiting: lost };
     const { slot, waiting } = this.#inUse;
     if (slot !== before.slot) {
       log.info(slot === undefined ? 'no longer holding a slot' : 'holding a slot', { slot });

@@ -11,7 +11,7 @@ export const programmedReasons = {
   programmed: 'Programmed',
   /** The controller has not given the node an address of the external CIDR yet. */
   waitingForAddress: 'WaitingForAddress',
-  /** The controller wants the node to hold a slot whose key it cannot read yet. */
+  /** The controller wants the node to hold a slot whose key it cannot read yet, or which may be another node's by now. */
   waitingForSlotKey: 'WaitingForSlotKey',
   /** The tunnel device is not running; the message says why. */
   deviceFailed: 'DeviceFailed',
@@ -58,7 +58,7 @@ export function programmedFinding(
   if (slotWaiting !== undefined) {
     return no(
       programmedReasons.waitingForSlotKey,
-      `slot ${node.spec.slot ?? ''} is not held yet: ${slotWaiting} (Secret hawser-slot-${node.spec.slot ?? ''})`,
+      `slot ${node.spec.slot ?? ''} is not held: ${slotWaiting}`,
     );
   }
   const message = ['device and kernel are as planned', ...warnings].join('; ').slice(0, 2000);

@@ -29,6 +29,7 @@ import { writeNodeStatus, type NodeReport } from './node-status-writer.ts';
 import type { InBandService, Resolve, TunnelDevice } from './ports.ts';
 import { createProber, type Prober } from './prober.ts';
 import { watchRefusals } from './refusals.ts';
+import { SlotTenure } from './slot-tenure.ts';
 import { Tracer } from './tracer.ts';
 
 export interface NodeOptions {
@@ -139,6 +140,20 @@ class NodeRole implements FabricNodeRole {
     const prober = createProber({ onTurn: () => this.#statusBell.ring(), log, clock });
     this.#verdict = (remoteCluster) => prober.verdict(remoteCluster);
     const resolver = createEndpointResolver({ resolve: this.#options.resolve, onChange, log, clock });
+    const tenure: SlotTenure = new SlotTenure({
+      kube,
+      namespace,
+      nodeName,
+      assigned: () => sources.fabricNodes.byKey(nodeName)?.spec.slot,
+      served: () => (this.#progress.deviceFailure === undefined ? planner.key.slot : undefined),
+      heard: () => {
+        const sessions = this.sessions();
+        return sessions.length === 0 ? undefined : sessions.some(({ pathVerified }) => pathVerified);
+      },
+      onTurn: onChange,
+      clock,
+      log,
+    });
     const planner = new NodePlanner({
       nodeName,
       nodeAddress,
@@ -147,6 +162,7 @@ class NodeRole implements FabricNodeRole {
       resolver,
       nameservers: this.#options.nameservers,
       deviceStatus: () => device.status(),
+      slotLost: () => tenure.lost,
       progress: this.#progress,
       clock,
       log,
@@ -170,6 +186,7 @@ class NodeRole implements FabricNodeRole {
       prober.run(signal),
       inBand.run(signal),
       resolver.run(signal),
+      tenure.run(signal),
       this.#options.monitor(() => this.#keeper.suspect(), signal),
       this.#watchHost(signal),
       this.#watchRefusals(signal),

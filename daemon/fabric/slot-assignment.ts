@@ -31,13 +31,16 @@ export function fabricMembers(nodes: readonly Node[]): Node[] {
 }
 
 /**
- * Assigns addresses and slots. A node keeps what it has. A slot moves only when its holder is gone, not Ready, or no
+ * Assigns addresses and slots. A node keeps what it has. A slot moves only when its holder is gone, not Ready, silent, or no
  * longer labelled, and another node can take it. If no node carries the label, any may be a gateway.
+ *
+ * @param silent nodes that held a slot and did not show that they are there, though Kubernetes may still call them Ready
  */
 export function assignNodes(
   nodes: readonly Node[],
   present: readonly FabricNode[],
   externalCIDR: string | undefined,
+  silent: ReadonlySet<string> = new Set(),
 ): NodeAssignment[] {
   const members = fabricMembers(nodes);
   const stored = new Map(
@@ -63,10 +66,14 @@ export function assignNodes(
   for (const slot of slotNames) {
     const held = present.find(({ spec }) => spec.slot === slot)?.metadata.name;
     const free = candidates.filter(({ metadata }) => !taken.has(metadata.name));
+    const isHolder = ({ metadata }: Node) => metadata.name === held;
+    const isHeard = (node: Node) => isReady(node) && !silent.has(node.metadata.name);
     const holder =
-      free.find((node) => node.metadata.name === held && isReady(node)) ??
+      free.find((node) => isHolder(node) && isHeard(node)) ??
+      free.find(isHeard) ??
+      free.find((node) => isHolder(node) && isReady(node)) ??
       free.find(isReady) ??
-      free.find((node) => node.metadata.name === held) ??
+      free.find(isHolder) ??
       free[0];
     if (holder === undefined) continue;
     taken.add(holder.metadata.name);

@@ -10,6 +10,7 @@ import {
   messageOf,
   runController,
   stableText,
+  triggers,
   type AnyObject,
   type ControllerContext,
   type EndpointSlice,
@@ -21,6 +22,7 @@ import {
 import { whenChanged } from './when-changed.ts';
 import { secretText } from './node-key.ts';
 import { assignNodes, internalAddress, slotNames, type NodeAssignment } from './slot-assignment.ts';
+import { SlotLeases } from './slot-leases.ts';
 import { newSlotSecret, publicKeyAnnotation, slotEndpointSlice, slotServiceObject } from './slot-objects.ts';
 import { readTunnelKey } from './tunnel-keys.ts';
 
@@ -50,8 +52,18 @@ export async function runSlots(context: ControllerContext, signal: AbortSignal):
       ];
     }),
   );
+  const turned = triggers();
+  const leases = new SlotLeases({
+    kube: context.kube,
+    namespace,
+    slots: slotNames,
+    onTurn: () => turned.trigger('nodes'),
+    clock: context.clock,
+    log,
+  });
 
   await Promise.all([
+    leases.run(signal),
     runController(
       {
         name: 'fabric-nodes',
@@ -60,16 +72,19 @@ export async function runSlots(context: ControllerContext, signal: AbortSignal):
           whenChanged(nodes, nodeText, () => 'nodes'),
           whenChanged(fabricNodes, specText, () => 'nodes'),
           from(localClusters, () => ['nodes']),
+          turned,
         ],
         reconcile: async (_key, limit) => {
           const externalCIDR = localClusters.byKey('self')?.status?.externalCIDR;
           const present = fabricNodes.list();
-          const wanted = assignNodes(nodes.list(), present, externalCIDR);
+          const wanted = assignNodes(nodes.list(), present, externalCIDR, leases.silent());
           // A slot is taken away before it is given, so that two nodes never both should have it.
           const order = wanted.toSorted(
             (one, other) => Number(one.spec.slot !== undefined) - Number(other.spec.slot !== undefined),
           );
           for (const assignment of order) {
+            const { slot } = assignment.spec;
+            if (slot !== undefined) await leases.handOver(slot, assignment.name, limit);
             await applyFabricNode(context, assignment, present, limit);
           }
           const names = new Set(wanted.map(({ name }) => name));

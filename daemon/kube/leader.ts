@@ -40,7 +40,7 @@ export function mayTake(
 }
 
 /** RFC 3339 with microseconds: metav1.MicroTime. */
-const microTime = (now: number): string => `${new Date(now).toISOString().slice(0, -1)}000Z`;
+export const microTime = (now: number): string => `${new Date(now).toISOString().slice(0, -1)}000Z`;
 
 /**
  * Waits for the lease, then runs `work` with a signal that is aborted as soon as the lease can no longer be proved to be

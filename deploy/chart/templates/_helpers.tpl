@@ -31,6 +31,12 @@ nodeAffinity:
     nodeSelectorTerms:
       - matchExpressions:
           - { key: hawser.dev/virtual-node, operator: DoesNotExist }
+  {{- /* Where there is another node: who moves a lost gateway node's slot should not be lost with it. */}}
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      preference:
+        matchExpressions:
+          - { key: hawser.dev/gateway, operator: DoesNotExist }
 {{- end -}}
 
 {{- define "hawser.unprivileged" -}}

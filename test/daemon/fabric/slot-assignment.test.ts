@@ -30,8 +30,8 @@ const held = (name: string, slot?: string): FabricNode => ({
   metadata: { name },
   spec: { externalAddress: '100.64.16.40', ...(slot !== undefined && { slot }) },
 });
-const holder = (nodes: Node[], present: FabricNode[] = []) =>
-  assignNodes(nodes, present, '100.64.16.0/20').find(({ spec }) => spec.slot === '0')?.name;
+const holder = (nodes: Node[], present: FabricNode[] = [], silent: string[] = []) =>
+  assignNodes(nodes, present, '100.64.16.0/20', new Set(silent)).find(({ spec }) => spec.slot === '0')?.name;
 
 test('who holds the slot', () => {
   const table: [string, Node[], FabricNode[], string | undefined][] = [
@@ -63,6 +63,20 @@ test('who holds the slot', () => {
     ['nor one that runs no Linux', [node('a', { labels: { 'kubernetes.io/os': 'windows' } })], [], undefined],
   ];
   for (const [name, nodes, present, expected] of table) assert.is(holder(nodes, present), expected, name);
+});
+
+test('a silent node loses its slot to one that may be there, and to nobody else', () => {
+  const [a, b] = [node('a', gatewayLabel), node('b', gatewayLabel)];
+  const gone = node('a', { ready: false, ...gatewayLabel });
+  const table: [string, Node[], string[], string | undefined][] = [
+    ['another one takes over', [a, b], ['b'], 'a'],
+    ['nobody else is labelled', [node('a'), b], ['b'], 'b'],
+    ['the other one is not Ready', [gone, b], ['b'], 'b'],
+    ['both are silent', [a, b], ['a', 'b'], 'b'],
+    ['the other one was silent', [a, b], ['a'], 'b'],
+  ];
+  for (const [name, nodes, silent, expected] of table)
+    assert.is(holder(nodes, [held('b', '0')], silent), expected, name);
 });
 
 test('every real node has an address, and keeps it', () => {

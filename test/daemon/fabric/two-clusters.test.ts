@@ -291,6 +291,42 @@ test('the slot moves when its node is not Ready, under the same key', async () =
   await eventually('its pods pass', 60, async () => passes(pods['a2']!, there));
 });
 
+test('the slot leaves a node that is silent though Kubernetes calls it Ready, and which keeps still when it is back', async () => {
+  const holders = async () =>
+    (await west.fabricNodes()).flatMap(({ metadata, spec, status }) =>
+      status?.heldSlot === undefined ? [] : [`${metadata.name} ${spec.slot} ${status.heldSlot}`],
+    );
+  assert.equal(await holders(), ['n1 0 0']);
+  await west.apply({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'n2', labels: { 'hawser.dev/gateway': 'true' } },
+  });
+  const there = await inWest('10.244.1.5');
+  const { process: frozen } = west.node('n1');
+  const begun = Date.now();
+  frozen?.kill('SIGSTOP');
+  try {
+    await eventually('n2 holds the slot', 60, async () => (await holders()).includes('n2 0 0'));
+    await eventually('packets pass', 60, async () => passes(pods['a2']!, there));
+    log(`packets pass ${Date.now() - begun} ms after the holder froze`);
+  } finally {
+    frozen?.kill('SIGCONT');
+  }
+  await eventually('it has let the slot go', 60, async () => (await holders()).join() === 'n2 0 0');
+  await eventually('its own pods pass as well', 60, async () => passes(pods['a1']!, there));
+  const lease = await west.plane.kubectl([
+    'get',
+    'lease',
+    '-n',
+    'hawser-system',
+    'hawser-slot-0',
+    '-o',
+    'json',
+  ]);
+  assert.is((JSON.parse(lease) as { spec: { holderIdentity: string } }).spec.holderIdentity, 'n2');
+});
+
 test('unpeering takes tunnel, routes and remote addresses away; pods of others stay untouched', async () => {
   await west.plane.kubectl(['delete', 'outgoingpeering.hawser.dev', 'east']);
   await eventually('the tunnel is gone', 60, async () => (await west.tunnel('east')) === undefined);
