@@ -57,8 +57,9 @@ export async function rolledOut(cluster: BedCluster, signal?: AbortSignal): Prom
     'deployment/hawser-gateway',
     'daemonset/hawser-node',
   ]) {
-    await cluster.kubectl(['rollout', 'status', '-n', namespace, '--timeout=120s', workload], {
-      timeoutMilliseconds: 130_000,
+    // A machine that is very busy takes minutes to start what otherwise takes seconds.
+    await cluster.kubectl(['rollout', 'status', '-n', namespace, '--timeout=300s', workload], {
+      timeoutMilliseconds: 310_000,
       ...(signal && { signal }),
     });
   }

@@ -50,11 +50,12 @@ seccompProfile: { type: RuntimeDefault }
 {{- end -}}
 
 {{- define "hawser.probes" -}}
+{{- /* A process that a crowded node starves is not one that hangs: ending it makes it begin and read everything anew. */}}
 startupProbe:
   httpGet: { path: /livez, port: metrics }
   periodSeconds: 1
-  failureThreshold: 60
-{{- /* A process that a crowded node starves is not one that hangs: ending it makes it read everything anew. */}}
+  timeoutSeconds: 5
+  failureThreshold: 180
 livenessProbe:
   httpGet: { path: /livez, port: metrics }
   periodSeconds: 10
