@@ -209,11 +209,12 @@ export function statusReport(world: World): StatusReport {
       externalCIDR: self.status?.externalCIDR,
       conditions: conditionsOf(self.status?.conditions),
     }),
-    nodes: world.fabricNodes.map(({ metadata, status }) => {
+    nodes: world.fabricNodes.map(({ metadata, spec, status }) => {
       const programmed = findCondition(status?.conditions, 'Programmed');
       return present<StatusReport['nodes'][number]>({
         name: metadata.name,
-        slot: status?.heldSlot,
+        // A node that is gone says for good what it held.
+        slot: status?.heldSlot === spec.slot ? spec.slot : undefined,
         programmed: programmed?.status === 'True',
         message: programmed?.status === 'True' ? undefined : (programmed?.message ?? 'nothing reported yet'),
         problems: (status?.hostProblems ?? []).map(({ message }) => message),

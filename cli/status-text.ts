@@ -83,16 +83,13 @@ export function inDepth(peering: PeeringReport, now: number, style: Styler): str
     `${arrow[peering.direction]} ${style('bold', peering.name)}: ${peering.remoteCluster} is the ${role[peering.direction]}; ${verdict(peering)}, desired ${peering.desired}`,
   ];
   const fact = (name: string, value: string | undefined) => {
-    if (value !== undefined) lines.push(`  ${name.padEnd(12)} ${value}`);
+    if (value !== undefined) lines.push(factLine(name, value));
   };
   fact('node', peering.node);
   fact('tenant', peering.tenantNamespace);
   fact('control', peering.controlPlane);
   fact('granted', grantText(peering));
-  if (peering.identity !== undefined) {
-    const { expiresAt, renewAfter, apiServerURL } = peering.identity;
-    fact('identity', `expires ${ago(expiresAt, now)}, renewed ${ago(renewAfter, now)}, for ${apiServerURL}`);
-  }
+  if (peering.identity !== undefined) fact('identity', identityText(peering.identity, now));
   if (peering.offloaded !== undefined && peering.offloaded.length > 0) {
     fact(
       'offloaded',
@@ -113,6 +110,20 @@ export function inDepth(peering: PeeringReport, now: number, style: Styler): str
   if (peering.residue.length > 0)
     lines.push('', 'Left behind', ...peering.residue.map((line) => `  - ${line}`));
   return lines.join('\n');
+}
+
+const factLine = (name: string, value: string): string => `  ${name.padEnd(12)} ${value}`;
+
+function identityText(
+  { expiresAt, renewAfter, apiServerURL }: NonNullable<PeeringReport['identity']>,
+  now: number,
+): string {
+  const expires = Date.parse(expiresAt) > now ? 'expires' : 'expired';
+  const renewal =
+    Date.parse(renewAfter) > now
+      ? `is renewed ${ago(renewAfter, now)}`
+      : `was to be renewed ${ago(renewAfter, now)}`;
+  return `${expires} ${ago(expiresAt, now)}, ${renewal}, for ${apiServerURL}`;
 }
 
 function grantText({ grant, used }: PeeringReport): string | undefined {
@@ -175,32 +186,42 @@ function lossText(probes: TunnelReport['probes']): string | undefined {
 }
 
 function tunnelLines(tunnel: TunnelReport, now: number, style: Styler): string[] {
+  const { endpoint, gatewayNode, latestHandshake, roundTripMilliseconds, receivedBytes } = tunnel;
   const lines = conditionLines(tunnel.conditions, now, style);
-  const facts = [
-    tunnel.endpoint === undefined ? undefined : `endpoint ${tunnel.endpoint}`,
-    tunnel.gatewayNode === undefined ? undefined : `through node ${tunnel.gatewayNode}`,
-    tunnel.latestHandshake === undefined ? undefined : `handshake ${ago(tunnel.latestHandshake, now)}`,
-    tunnel.roundTripMilliseconds === undefined
-      ? undefined
-      : `round trip ${tunnel.roundTripMilliseconds.toFixed(2)} ms`,
+  const fact = (name: string, ...parts: (string | undefined)[]) => {
+    const said = parts.filter((each) => each !== undefined);
+    if (said.length > 0) lines.push(factLine(name, said.join(', ')));
+  };
+  fact('endpoint', endpoint, gatewayNode && `through node ${gatewayNode}`);
+  fact('handshake', latestHandshake && ago(latestHandshake, now));
+  fact(
+    'round trip',
+    roundTripMilliseconds === undefined ? undefined : `${roundTripMilliseconds.toFixed(2)} ms`,
     lossText(tunnel.probes),
-    tunnel.pathMTU === undefined
-      ? `MTU ${tunnel.mtu}`
-      : `MTU ${tunnel.mtu}, the path takes ${tunnel.pathMTU}`,
-    tunnel.receivedBytes === undefined
-      ? undefined
-      : `${bytes(tunnel.receivedBytes)} in, ${bytes(tunnel.sentBytes ?? 0)} out`,
-  ].filter((each) => each !== undefined);
-  lines.push(`  ${facts.join(', ')}`);
-  for (const { real, mapped, state } of tunnel.remaps) {
-    const how = real === mapped ? 'is known here as it is' : `is known here as ${mapped}`;
-    lines.push(`  theirs ${real} ${how}${state === 'InUse' ? '' : ` (${state})`}`);
-  }
-  for (const { real, mapped } of tunnel.remoteRemaps) {
-    lines.push(`  ours ${real} is known there as ${real === mapped ? 'it is' : mapped}`);
-  }
+  );
+  fact(
+    'MTU',
+    String(tunnel.mtu),
+    tunnel.pathMTU === undefined ? undefined : `the path takes ${tunnel.pathMTU}`,
+  );
+  if (receivedBytes !== undefined)
+    fact('passed', `${bytes(receivedBytes)} in`, `${bytes(tunnel.sentBytes ?? 0)} out`);
   const drops = Object.entries(tunnel.drops).filter(([, count]) => count > 0);
-  if (drops.length > 0)
-    lines.push(`  dropped: ${drops.map(([reason, count]) => `${reason} ${count}`).join(', ')}`);
-  return lines;
+  fact('dropped', ...drops.map(([reason, count]) => `${reason} ${count}`));
+  return [...lines, ...rangeLines(tunnel)];
+}
+
+/** How each side knows the other's ranges. */
+function rangeLines({ remaps, remoteRemaps }: TunnelReport): string[] {
+  const draining = '; it drains, and goes with the last pod that has an address of it';
+  const texts = [
+    ...remaps.map(({ real, mapped, state }) => {
+      const how = real === mapped ? 'is known here as it is' : `is known here as ${mapped}`;
+      return `theirs ${real} ${how}${state === 'Draining' ? draining : ''}`;
+    }),
+    ...remoteRemaps.map(
+      ({ real, mapped }) => `ours ${real} is known there as ${real === mapped ? 'it is' : mapped}`,
+    ),
+  ];
+  return texts.map((text, index) => factLine(index === 0 ? 'ranges' : '', text));
 }

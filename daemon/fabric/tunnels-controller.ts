@@ -267,9 +267,9 @@ function makeStatusReconciler(
     // Round trips and counters change all the time; they are written with something else, or now and then.
     const last = written.get(id);
     const fresh = last !== undefined && now - last.at < numbersMilliseconds;
-    const moved =
-      report.fields.endpoint !== tunnel.status?.endpoint ||
-      report.fields.gatewayNode !== tunnel.status?.gatewayNode;
+    const moved = (['endpoint', 'gatewayNode', 'pathMTU'] as const).some(
+      (field) => report.fields[field] !== tunnel.status?.[field],
+    );
     const later = moved ? 0 : patience.left(id, tunnel.status?.conditions, report.findings, now);
     if (later > 0) return { requeueAfterMilliseconds: later };
     const fields: Record<string, unknown> = {

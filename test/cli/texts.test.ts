@@ -169,7 +169,7 @@ const world: World = {
       apiVersion: 'hawser.dev/v1alpha1',
       kind: 'FabricNode',
       metadata: { name: 'n1' },
-      spec: {},
+      spec: { slot: '0' },
       status: {
         heldSlot: '0',
         conditions: [condition('Programmed', 'True', '')],
@@ -212,16 +212,34 @@ texts('status in depth: sentences, ranges, drops, identity', () => {
   const text = inDepth(report, now, plain);
   assert.match(text, 'yes IdentityValid  oak lets this cluster in (30 s ago)');
   assert.match(text, 'no  Negotiated');
-  assert.match(text, 'identity     expires in 50 min, renewed in 30 min, for https://oak:6443');
+  assert.match(text, 'identity     expires in 50 min, is renewed in 30 min, for https://oak:6443');
   assert.match(text, 'theirs 10.244.0.0/16 is known here as 10.128.0.0/16');
   assert.match(text, 'ours 10.244.0.0/16 is known there as it is');
-  assert.match(text, 'round trip 0.42 ms');
-  assert.match(text, 'dropped: admission 3');
-  assert.match(text, 'loss 3.1 % of 64 probes');
-  assert.match(text, 'MTU 1420, the path takes 1280');
+  assert.match(text, 'round trip   0.42 ms, loss 3.1 % of 64 probes');
+  assert.match(text, 'dropped      admission 3');
+  assert.match(text, 'MTU          1420, the path takes 1280');
   assert.match(text, 'phases       begun 2026-01-01 11:00:00Z');
   assert.match(text, 'IdentityValid  2026-01-01 11:00:01Z, after 1.4 s');
 });
+
+texts(
+  'status of what is late or lost: an identity that was not renewed, a slot that has moved, a range that drains',
+  () => {
+    const late = Date.parse('2026-01-01T13:00:00Z');
+    const moved = structuredClone(world);
+    const [holder] = moved.fabricNodes;
+    if (holder !== undefined) holder.spec = {};
+    const [draining] = moved.tunnels;
+    draining?.spec.remaps.unshift({ real: '10.244.0.0/16', mapped: '10.77.0.0/16', state: 'Draining' });
+    const report = statusReport(moved);
+    const [peering] = report.peerings;
+    assert.ok(peering);
+    const text = inDepth(peering, late, plain);
+    assert.match(text, 'identity     expired 10 min ago, was to be renewed 30 min ago, for');
+    assert.match(text, 'known here as 10.77.0.0/16; it drains, and goes with the last pod');
+    assert.match(overview(report, late, plain), 'gateway nodes: none');
+  },
+);
 
 texts('status in depth: what the provider says of the peering, and when', () => {
   const [report] = statusReport(world).peerings;
