@@ -128,6 +128,12 @@ function tunnelReport(tunnel: Tunnel, nodes: readonly FabricNode[]): TunnelRepor
   });
 }
 
+/** Each direction of a bidirectional peering has its own: how this cluster asks, or how it answers. */
+function controlPlaneOf({ spec }: RemoteCluster, direction: PeeringReport['direction']): string {
+  if (direction === 'Outgoing') return spec.controlPlane;
+  return spec.answersInBand === true ? 'InBand' : 'OutOfBand';
+}
+
 function common(peering: OutgoingPeering | IncomingPeering, world: World) {
   const { metadata, spec, status } = peering;
   const tunnel = world.tunnels.find((each) => each.spec.remoteCluster === spec.remoteCluster);
@@ -140,7 +146,7 @@ function common(peering: OutgoingPeering | IncomingPeering, world: World) {
     ready: findCondition(status?.conditions, 'Ready')?.status === 'True',
     deleting: metadata.deletionTimestamp !== undefined,
     conditions: conditionsOf(status?.conditions),
-    controlPlane: remote?.spec.controlPlane,
+    controlPlane: remote && controlPlaneOf(remote, 'nodeName' in spec ? 'Outgoing' : 'Incoming'),
     tenantNamespace: status?.tenantNamespace,
     createdAt: metadata.creationTimestamp,
     tunnel: tunnel === undefined ? undefined : tunnelReport(tunnel, world.fabricNodes),

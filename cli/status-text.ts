@@ -18,7 +18,7 @@ function verdict(report: PeeringReport): string {
 function whyNot(report: PeeringReport): string {
   const ready = report.conditions.find(({ type }) => type === 'Ready');
   if (ready !== undefined) return ready.status === 'True' ? '' : ready.message;
-  return report.conditions.find(({ status }) => status !== 'True')?.message ?? 'nothing reported yet';
+  return report.conditions.find((each) => !isGood(each))?.message ?? 'nothing reported yet';
 }
 
 function clusterLines(report: StatusReport, style: Styler): string[] {
@@ -168,13 +168,35 @@ function precisely(milliseconds: number): string {
   return milliseconds < 60_000 ? `${(milliseconds / 1000).toFixed(1)} s` : spanOf(milliseconds);
 }
 
+/** The sum first, and then in the order in which one rests on the other. */
+const conditionOrder = [
+  'Ready',
+  'TenantReady',
+  'IdentityValid',
+  'Negotiated',
+  'Established',
+  'PathVerified',
+  'NodeReady',
+  'Schedulable',
+];
+function placeOf({ type }: ConditionReport): number {
+  const place = conditionOrder.indexOf(type);
+  return place < 0 ? conditionOrder.length : place;
+}
+/** Of these it is well when they are not so. */
+const misfortunes: ReadonlySet<string> = new Set(['Revoked']);
+const isGood = ({ type, status }: ConditionReport): boolean =>
+  status === (misfortunes.has(type) ? 'False' : 'True');
+
 function conditionLines(conditions: readonly ConditionReport[], now: number, style: Styler): string[] {
   if (conditions.length === 0) return ['  none reported yet'];
   const width = Math.max(...conditions.map(({ type }) => type.length));
-  return conditions.map(({ type, status, since, message }) => {
-    const word = { True: style('green', 'yes'), False: style('red', 'no '), Unknown: style('yellow', '?  ') }[
-      status
-    ];
+  const words = { True: 'yes', False: 'no ', Unknown: '?  ' } as const;
+  const inOrder = conditions.toSorted((one, next) => placeOf(one) - placeOf(next));
+  return inOrder.map((condition) => {
+    const { type, status, since, message } = condition;
+    const colour = status === 'Unknown' ? 'yellow' : isGood(condition) ? 'green' : 'red';
+    const word = style(colour, words[status]);
     return `  ${word} ${type.padEnd(width)}  ${message} (${ago(since, now)})`;
   });
 }

@@ -10,8 +10,9 @@ import { statusChanges } from '../../cli/status-changes.ts';
 import { statusReport, type World } from '../../cli/status-report.ts';
 import { inDepth, overview } from '../../cli/status-text.ts';
 import { table, Terminal } from '../../cli/terminal.ts';
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
-import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { hawser } from './run-cli.ts';
 
 const texts = suite('texts');
@@ -238,6 +239,53 @@ texts(
     assert.match(text, 'identity     expired 10 min ago, was to be renewed 30 min ago, for');
     assert.match(text, 'known here as 10.77.0.0/16; it drains, and goes with the last pod');
     assert.match(overview(report, late, plain), 'gateway nodes: none');
+  },
+);
+
+texts(
+  'status of a consumer here: not to be revoked is well, the sum comes first, and how it asks is said',
+  () => {
+    const incoming: IncomingPeering = {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'IncomingPeering',
+      metadata: { name: 'oak' },
+      spec: {
+        remoteCluster: 'oak',
+        peering: 'default',
+        desired: 'Active',
+        grant: { cpu: '4', memory: '8Gi', pods: 10, podSecurity: 'baseline' },
+      },
+      status: {
+        conditions: [
+          condition('Revoked', 'False', 'its identity is valid'),
+          condition('TenantReady', 'True', 'it can be let in'),
+          condition('Ready', 'True', 'all is well'),
+        ],
+      },
+    };
+    const remote: RemoteCluster = {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'RemoteCluster',
+      metadata: { name: 'oak' },
+      spec: { clusterID: 'oak', publicKey: '', controlPlane: 'OutOfBand', answersInBand: true },
+    };
+    const [report] = statusReport({
+      ...world,
+      remotes: [remote],
+      outgoing: [],
+      incoming: [incoming],
+    }).peerings;
+    assert.ok(report);
+    const text = inDepth(report, now, (style, word) => `<${style} ${word}>`);
+    assert.match(text, 'control      InBand');
+    const inOrder = [...text.matchAll(/<(\w+) (?:yes|no )> (Ready|TenantReady|Revoked) /g)].map((match) =>
+      match.slice(1),
+    );
+    assert.equal(inOrder, [
+      ['green', 'Ready'],
+      ['green', 'TenantReady'],
+      ['green', 'Revoked'],
+    ]);
   },
 );
 
