@@ -77,7 +77,8 @@ export async function runSlots(context: ControllerContext, signal: AbortSignal):
         reconcile: async (_key, limit) => {
           const externalCIDR = localClusters.byKey('self')?.status?.externalCIDR;
           const present = fabricNodes.list();
-          const wanted = assignNodes(nodes.list(), present, externalCIDR, leases.silent());
+          const silent = leases.silent();
+          const wanted = assignNodes(nodes.list(), present, externalCIDR, silent);
           // A slot is taken away before it is given, so that two nodes never both should have it.
           const order = wanted.toSorted(
             (one, other) => Number(one.spec.slot !== undefined) - Number(other.spec.slot !== undefined),
@@ -87,6 +88,7 @@ export async function runSlots(context: ControllerContext, signal: AbortSignal):
             if (slot !== undefined) await leases.handOver(slot, assignment.name, limit);
             await applyFabricNode(context, assignment, present, limit);
           }
+          tellOfSilence(context, present, wanted, silent);
           const names = new Set(wanted.map(({ name }) => name));
           for (const { metadata } of present) {
             if (names.has(metadata.name)) continue;
@@ -122,6 +124,22 @@ export async function runSlots(context: ControllerContext, signal: AbortSignal):
       signal,
     ),
   ]);
+}
+
+/** A person looks at the node that lost its slot; Kubernetes may still call it Ready. */
+function tellOfSilence(
+  { events }: ControllerContext,
+  present: readonly FabricNode[],
+  wanted: readonly NodeAssignment[],
+  silent: ReadonlySet<string>,
+): void {
+  for (const node of present) {
+    const { slot } = node.spec;
+    const next = wanted.find(({ spec }) => spec.slot === slot)?.name;
+    if (slot === undefined || next === node.metadata.name || !silent.has(node.metadata.name)) continue;
+    const message = `it did not renew the Lease of slot ${slot}, which goes to node ${next}: check the node, and its hawser-node pod`;
+    events.emit(node, 'Warning', 'GatewaySilent', message);
+  }
 }
 
 /** What assignments follow from. */
