@@ -235,11 +235,15 @@ function tunnelLines(tunnel: TunnelReport, now: number, style: Styler): string[]
 
 /** How each side knows the other's ranges. */
 function rangeLines({ remaps, remoteRemaps }: TunnelReport): string[] {
-  const draining = '; it drains, and goes with the last pod that has an address of it';
+  const inUse = new Set(remaps.filter(({ state }) => state === 'InUse').map(({ real }) => real));
+  const end = (real: string) =>
+    inUse.has(real)
+      ? '; it drains, and goes with the last pod that has an address of it'
+      : '; they declare it no longer, and it is kept in case that they do again';
   const texts = [
     ...remaps.map(({ real, mapped, state }) => {
       const how = real === mapped ? 'is known here as it is' : `is known here as ${mapped}`;
-      return `theirs ${real} ${how}${state === 'Draining' ? draining : ''}`;
+      return `theirs ${real} ${how}${state === 'Draining' ? end(real) : ''}`;
     }),
     ...remoteRemaps.map(
       ({ real, mapped }) => `ours ${real} is known there as ${real === mapped ? 'it is' : mapped}`,

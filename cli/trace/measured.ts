@@ -122,5 +122,5 @@ function howText(all: readonly Asked[]): string {
     all.length > 1
       ? 'Each half was asked by itself, from the node where they meet; that lent addresses take the place of its own is computed. '
       : '';
-  return `Measured: ${sent.join('; ')}. ${relayed}Question and answer take the way both ways. Node and pod take the same way, but a policy may let the one through and not the other. Counters count whatever passed meanwhile. The rest is computed.`;
+  return `Measured: ${sent.join('; ')}. ${relayed}The question takes the way in one direction, the answer in the other. Node and pod take the same way, but a policy may let the one through and not the other. Counters count whatever passed meanwhile. The rest is computed.`;
 }

@@ -231,13 +231,17 @@ texts(
     const [holder] = moved.fabricNodes;
     if (holder !== undefined) holder.spec = {};
     const [draining] = moved.tunnels;
-    draining?.spec.remaps.unshift({ real: '10.244.0.0/16', mapped: '10.77.0.0/16', state: 'Draining' });
+    draining?.spec.remaps.unshift(
+      { real: '10.244.0.0/16', mapped: '10.77.0.0/16', state: 'Draining' },
+      { real: '10.78.0.0/16', mapped: '10.78.0.0/16', state: 'Draining' },
+    );
     const report = statusReport(moved);
     const [peering] = report.peerings;
     assert.ok(peering);
     const text = inDepth(peering, late, plain);
     assert.match(text, 'identity     expired 10 min ago, was to be renewed 30 min ago, for');
     assert.match(text, 'known here as 10.77.0.0/16; it drains, and goes with the last pod');
+    assert.match(text, 'known here as it is; they declare it no longer');
     assert.match(overview(report, late, plain), 'gateway nodes: none');
   },
 );

@@ -131,8 +131,12 @@ export const drainedRange: Change = {
   name: 'the remap that drains, after its last pod',
   sides: ['consumer'],
   apply: async (pair, side, traffic) => {
-    const draining = async () =>
-      (await only(own(pair, side), 'tunnels')).spec.remaps.filter(({ state }) => state === 'Draining');
+    // What the remote no longer declares stays, for it may come back; what another took the place of goes.
+    const draining = async () => {
+      const { remaps } = (await only(own(pair, side), 'tunnels')).spec;
+      const inUse = remaps.filter(({ state }) => state === 'InUse').map(({ real }) => real);
+      return remaps.filter(({ real, state }) => state === 'Draining' && inUse.includes(real));
+    };
     const before = await draining();
     if (before.length === 0) throw new Error('no range drains');
     await traffic.replaceServer();

@@ -105,9 +105,7 @@ export class PassingTraffic {
   async carries(bytes: number): Promise<boolean> {
     const { bed, cluster, namespace, from } = this.#ends;
     const busybox = '/bin/busybox';
-    const send = `(${busybox} head -c ${bytes} /dev/zero; ${busybox} sleep 5)`;
-    const receive = `${busybox} timeout 5 ${busybox} nc ${this.#to} ${echoPort} | ${busybox} head -c ${bytes}`;
-    const script = `${send} | ${receive} | ${busybox} wc -c`;
+    const script = `${busybox} head -c ${bytes} /dev/zero | ${busybox} timeout 5 ${busybox} nc ${this.#to} ${echoPort} | ${busybox} wc -c`;
     const { stdout } = await runAnyway(
       [
         bed.programs.kubectl,
