@@ -11,6 +11,8 @@ export interface PodFacts {
   ready: boolean;
   phase: string;
   restarts: number;
+  /** What its conditions say is not so. */
+  why: string[];
 }
 
 /** A Deployment of netexec, which answers who asked (`/clientip`), asks others (`/dial`), and more. */
@@ -90,7 +92,7 @@ interface PodList {
     status: {
       phase?: string;
       podIP?: string;
-      conditions?: { type: string; status: string }[];
+      conditions?: { type: string; status: string; message?: string }[];
       containerStatuses?: { restartCount: number }[];
     };
   }[];
@@ -110,8 +112,16 @@ export async function pods(cluster: BedCluster, namespace: string, selector = ''
       phase: status.phase ?? '',
       ready:
         status.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false,
+      why: (status.conditions ?? []).flatMap(({ status: value, message }) =>
+        value === 'True' || message === undefined ? [] : [message],
+      ),
       restarts: (status.containerStatuses ?? []).reduce((total, { restartCount }) => total + restartCount, 0),
     }));
+}
+
+/** How a pod is, for whoever waits for it in vain. */
+function podText({ name, node, phase, ready, ip, why }: PodFacts): string {
+  return [`${name} on ${node || 'no node'}`, phase, ready ? 'ready' : 'not ready', ip, ...why].join(', ');
 }
 
 /** The pods of an app, once that many are ready. Says what is missing when they are not in time. */
@@ -123,10 +133,10 @@ export async function readyPods(
   seconds = 60,
 ): Promise<PodFacts[]> {
   return eventually(`${count} ready pods of ${app} in ${namespace} of ${cluster.name}`, seconds, async () => {
-    const found = (await pods(cluster, namespace, `app=${app}`)).filter(
-      ({ ready, ip }) => ready && ip !== '',
-    );
-    return found.length === count ? found : undefined;
+    const all = await pods(cluster, namespace, `app=${app}`);
+    const found = all.filter(({ ready, ip }) => ready && ip !== '');
+    if (found.length === count) return found;
+    throw new Error(`there are ${all.map(podText).join('; ') || 'none'}`);
   });
 }
 
