@@ -1,20 +1,26 @@
 /** What changes while a peering lives converges without a person, and a stream through the tunnel goes on. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { PassingTraffic } from '../support/passing-traffic.ts';
+import { only } from '../support/api-objects.ts';
+import { firstRefusals } from '../support/first-refusals.ts';
+import { hawser } from '../support/installation.ts';
+import { echoServer, PassingTraffic } from '../support/passing-traffic.ts';
 import type { Pair } from '../support/peered.ts';
 import { changes, play, turnsOf, type Change, type Side } from '../support/reconvergence.ts';
 import { told } from '../support/told.ts';
-import { trafficStory } from '../support/traffic-story.ts';
+import { atProvider, trafficStory } from '../support/traffic-story.ts';
+import { apply } from '../support/workload.ts';
+import { agnhostImage, down } from '../testbed/index.ts';
 
-const test = suite('reconvergence');
+const name = 'reconvergence';
+const test = suite(name);
 let pair: Pair | undefined;
 let traffic: PassingTraffic | undefined;
 
 test.before(
   told(async () => {
     ({ traffic } = await trafficStory(
-      'reconvergence',
+      name,
       (line) => console.log(`  ${line}`),
       (made) => {
         pair = made;
@@ -25,7 +31,8 @@ test.before(
 
 test.after(async () => {
   await traffic?.end();
-  if (process.env['HAWSER_KEEP'] === undefined) await pair?.bed.down();
+  // By name: it is to go as well when it did not come up whole.
+  if (process.env['HAWSER_KEEP'] === undefined) await down(name);
 });
 
 async function playAndTell(change: Change, sides: readonly Side[]): Promise<void> {
@@ -39,5 +46,30 @@ async function playAndTell(change: Change, sides: readonly Side[]): Promise<void
 for (const change of changes)
   for (const sides of turnsOf(change))
     test(`${change.name}: ${sides.join(' and ')}`, () => playAndTell(change, sides));
+
+/** Its pod does not end when it is told to, so that its silence is a refusal. */
+test('a consumer that is revoked is refused at once, by the API server and on the wire', async () => {
+  if (pair === undefined || traffic === undefined) throw new Error('there are no clusters');
+  const { consumer, provider } = pair;
+  const { ends } = traffic;
+  const server = 'stubborn';
+  await apply(consumer, ends.namespace, echoServer(server, atProvider, agnhostImage, 20));
+  const stubborn = new PassingTraffic({ ...ends, server });
+  try {
+    await stubborn.begin();
+    const { metadata } = await only(provider, 'incomingpeerings');
+    const { call, packet, ended } = await firstRefusals(pair, stubborn, () =>
+      hawser(provider, ['revoke', metadata.name]),
+    );
+    const real = await provider.kubectl(`get pods -A -l app=${server} -o jsonpath={..phase}`.split(' '));
+    assert.is(real, 'Running', 'packets are refused before the pod has ended');
+    const after = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
+    console.log(`  hawser revoke: first refused API call (${call.status}) after ${after(call.milliseconds)}`);
+    console.log(`  hawser revoke: no packet passes after ${after(packet.milliseconds)}`);
+    assert.match(await ended, /Removed:/);
+  } finally {
+    await stubborn.end();
+  }
+});
 
 test.run();

@@ -5,7 +5,13 @@ import { runAnyway, sleep } from '../testbed/run.ts';
 import { readyPods } from './workload.ts';
 
 /** A server that says everything back to whoever connects, for as long as they like. */
-export function echoServer(name: string, nodeSelector: Record<string, string>, image: string): object {
+export function echoServer(
+  name: string,
+  nodeSelector: Record<string, string>,
+  image: string,
+  /** For so long it goes on after it was told to end: it does not listen to that. */
+  graceSeconds = 1,
+): object {
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -16,7 +22,7 @@ export function echoServer(name: string, nodeSelector: Record<string, string>, i
       template: {
         metadata: { labels: { app: name } },
         spec: {
-          terminationGracePeriodSeconds: 1,
+          terminationGracePeriodSeconds: graceSeconds,
           nodeSelector,
           containers: [
             {
@@ -60,7 +66,7 @@ export class PassingTraffic {
   readonly #children: ChildProcess[] = [];
   readonly #pings: Answer[] = [];
   readonly #echoes: Answer[] = [];
-  readonly #ends: TrafficEnds;
+  readonly ends: TrafficEnds;
   /** Address that answers, as the asking cluster knows it. */
   #to = '';
   #said = 0;
@@ -68,12 +74,12 @@ export class PassingTraffic {
   #talking: NodeJS.Timeout | undefined;
 
   constructor(ends: TrafficEnds) {
-    this.#ends = ends;
+    this.ends = ends;
   }
 
   /** Begins; resolves when both have had an answer. */
   async begin(): Promise<void> {
-    const { cluster, namespace, server } = this.#ends;
+    const { cluster, namespace, server } = this.ends;
     const [pod] = await readyPods(cluster, namespace, server, 1, 120);
     this.#to = pod?.ip ?? '';
     const seconds = String(intervalMilliseconds / 1000);
@@ -103,7 +109,7 @@ export class PassingTraffic {
 
   /** Whether so many bytes come back on a connection of their own, in segments as large as the path is taken to be. */
   async carries(bytes: number): Promise<boolean> {
-    const { bed, cluster, namespace, from } = this.#ends;
+    const { bed, cluster, namespace, from } = this.ends;
     const busybox = '/bin/busybox';
     const script = `${busybox} head -c ${bytes} /dev/zero | ${busybox} timeout 5 ${busybox} nc ${this.#to} ${echoPort} | ${busybox} wc -c`;
     const { stdout } = await runAnyway(
@@ -128,7 +134,7 @@ export class PassingTraffic {
 
   /** The pod that answers is made anew, so that it has another address; ping and stream begin again. */
   async replaceServer(): Promise<void> {
-    const { cluster, namespace, server } = this.#ends;
+    const { cluster, namespace, server } = this.ends;
     await this.end();
     this.#pings.length = 0;
     this.#echoes.length = 0;
@@ -160,6 +166,11 @@ export class PassingTraffic {
   streamLives(since = 0): boolean {
     const last = this.#echoes.at(-1);
     return this.#ended === undefined && last !== undefined && last.at >= since;
+  }
+
+  /** When the last ping was answered. */
+  get silentSince(): number {
+    return this.#pings.at(-1)?.at ?? 0;
   }
 
   /** Waits until both are answered again that were sent after now. */
@@ -207,7 +218,7 @@ export class PassingTraffic {
   }
 
   #inPod(command: readonly string[]): ChildProcess {
-    const { bed, cluster, namespace, from } = this.#ends;
+    const { bed, cluster, namespace, from } = this.ends;
     const args = [
       '--kubeconfig',
       cluster.kubeconfig,

@@ -5,6 +5,9 @@ import { echoServer, PassingTraffic } from './passing-traffic.ts';
 import { installedPair, peer, type Pair } from './peered.ts';
 import { apply, netexec, readyPods } from './workload.ts';
 
+/** Where pods run that the provider keeps. */
+export const atProvider = { 'hawser.dev/virtual-node': 'true' };
+
 export interface TrafficStory {
   pair: Pair;
   traffic: PassingTraffic;
@@ -28,7 +31,7 @@ export async function trafficStory(
   await apply(
     pair.consumer,
     namespace,
-    echoServer('echo', { 'hawser.dev/virtual-node': 'true' }, agnhostImage),
+    echoServer('echo', atProvider, agnhostImage),
     netexec('asking', { nodeSelector: { 'kubernetes.io/hostname': pair.consumer.nodes[1]?.name ?? '' } }),
   );
   const [[asking]] = await Promise.all([
