@@ -1,27 +1,39 @@
 /** `hawser doctor` on real clusters: what is planted is named, and what is mended is no longer. */
-import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { cli, Diagnosis, well } from '../support/diagnosis.ts';
 import { hawser, namespace } from '../support/installation.ts';
 import { installedPair, outgoingPeeringOf, tunnelOf, type Pair } from '../support/peered.ts';
+import { plantClock, plantVersion } from '../support/planted-processes.ts';
 import { told } from '../support/told.ts';
 import { apply, eventually, netexec, readyPods } from '../support/workload.ts';
-import type { BedCluster } from '../testbed/index.ts';
-import { runAnyway, sleep } from '../testbed/run.ts';
+import { down, type BedCluster } from '../testbed/index.ts';
+import { runAnyway } from '../testbed/run.ts';
 
 const test = suite('doctor');
 const story = 'clinic';
 const log = (line: string) => console.log(`  ${line}`);
-const cli = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
+const diagnosis = new Diagnosis();
 
-interface Finding {
-  check: string;
-  subject?: string;
-  verdict: 'Good' | 'Warning' | 'Bad' | 'Unknown';
-  seen: string;
-  why?: string;
-  hint?: string;
-}
+/** What is planted, by the check that names it. */
+const faults: Readonly<Record<string, string>> = {
+  'certificate-pin': 'wrong pin',
+  'token-expired': 'expired token',
+  'clock-skew': 'clock skew',
+  'udp-blocked': 'blocked UDP',
+  'mtu-black-hole': 'MTU black hole',
+  'reserved-ranges': 'overlapping reserved range',
+  rights: 'missing RBAC',
+  quota: 'quota exhausted',
+  'gateway-node': 'gateway node gone',
+  'reverse-path-filter': 'rp_filter strict',
+  'foreign-masquerade': 'foreign nft rule that masquerades',
+  'foreign-drop': 'CNI that drops',
+  'twin-dns': 'DNS broken in the twin',
+  'identity-expired': 'expired identity',
+  version: 'version too old',
+  'kubelet-api': 'kubelet API unreachable',
+};
 
 interface Remapping {
   real: string;
@@ -31,64 +43,6 @@ interface Remapping {
 let pair: Pair;
 let peering = '';
 let planned: Remapping[] = [];
-
-/** What is not good, as the command says it. */
-async function complaints(cluster: BedCluster, args: readonly string[] = []): Promise<Finding[]> {
-  const { exitCode, stdout, stderr } = await runAnyway(
-    [process.execPath, cli, 'doctor', ...args, '-o', 'json', '--kubeconfig', cluster.kubeconfig],
-    { timeoutMilliseconds: 90_000 },
-  );
-  if (exitCode !== 0 && exitCode !== 1) throw new Error(`hawser doctor ended with ${exitCode}: ${stderr}`);
-  const { findings } = JSON.parse(stdout) as { findings: Finding[] };
-  const bad = findings.filter(({ verdict }) => verdict === 'Bad');
-  assert.is(exitCode, bad.length > 0 ? 1 : 0);
-  return (
-    findings
-      .filter(({ verdict }) => verdict === 'Bad' || verdict === 'Warning')
-      // The bed's CNI enforces none, and that is so from the beginning to the end.
-      .filter(({ check }) => check !== 'network-policies')
-  );
-}
-
-const text = (findings: readonly Finding[]) =>
-  findings.map(({ check, seen }) => `${check}: ${seen}`).join('\n    ');
-
-/** Until all of these are named; each with why and what to do. */
-async function named(
-  cluster: BedCluster,
-  wanted: Readonly<Record<string, RegExp>>,
-  args: readonly string[] = [],
-  seconds = 90,
-): Promise<void> {
-  const begun = performance.now();
-  const open = new Map(Object.entries(wanted));
-  for (;;) {
-    const found = await complaints(cluster, args);
-    for (const [check, pattern] of open) {
-      const match = found.find((finding) => finding.check === check && pattern.test(finding.seen));
-      if (match === undefined) continue;
-      open.delete(check);
-      assert.ok((match.why ?? '') !== '' && (match.hint ?? '') !== '', `${check}: why, and what to do`);
-      log(`named after ${((performance.now() - begun) / 1000).toFixed(0)} s: ${check}: ${match.seen}`);
-    }
-    if (open.size === 0) return;
-    if (performance.now() - begun > seconds * 1000)
-      throw new Error(`not named in ${seconds} s: ${[...open.keys()].join(', ')}; but\n    ${text(found)}`);
-    await sleep(500);
-  }
-}
-
-/** Until nothing is wrong any more. */
-async function well(cluster: BedCluster, seconds = 150): Promise<void> {
-  const begun = performance.now();
-  for (;;) {
-    const found = await complaints(cluster);
-    if (found.length === 0) return;
-    if (performance.now() - begun > seconds * 1000)
-      throw new Error(`${cluster.name} is not well after ${seconds} s:\n    ${text(found)}`);
-    await sleep(500);
-  }
-}
 
 const patch = (cluster: BedCluster, args: string, change: object) =>
   cluster.kubectl([...`patch ${args} --type=merge -p`.split(' '), JSON.stringify(change)]);
@@ -111,7 +65,8 @@ test.before(
 );
 
 test.after(async () => {
-  if (process.env['HAWSER_KEEP'] === undefined) await pair?.bed.down();
+  // By name: it is to go as well when it did not come up whole.
+  if (process.env['HAWSER_KEEP'] === undefined) await down('doctor');
 });
 
 test('a plan tells what will be, spends nothing and writes nothing', async () => {
@@ -151,8 +106,11 @@ test('before anything passed: blocked UDP and an expired token', async () => {
     await peerAnyway(stale, '--name', 'stale');
     await peerAnyway(await newToken());
     await Promise.all([
-      named(consumer, { 'udp-blocked': /no handshake with/, token: /does not redeem the peering token/ }),
-      named(provider, { 'token-expired': /expired .* and was never redeemed/ }),
+      diagnosis.named(consumer, {
+        'udp-blocked': /no handshake with/,
+        token: /does not redeem the peering token/,
+      }),
+      diagnosis.named(provider, { 'token-expired': /expired .* and was never redeemed/ }),
     ]);
   }
   const outgoing = await read<{ items: { metadata: { name: string } }[] }>(
@@ -183,40 +141,63 @@ test('then all is well, by what both sides say, and as it was planned', async ()
   assert.match(stdout, /provider: the gateway of \S+ answered/);
 });
 
-test('a packet to an offloaded pod is traced hop by hop, measured by the nodes', async () => {
-  const { consumer } = pair;
-  await consumer.kubectl(['create', 'namespace', story]);
-  await hawser(consumer, ['offload', 'namespace', story]);
-  await apply(
-    consumer,
-    story,
-    netexec('remote', { nodeSelector: { 'hawser.dev/virtual-node': 'true' } }),
-    netexec('local', { nodeSelector: { 'kubernetes.io/hostname': consumer.nodes[1]?.name ?? '' } }),
-  );
-  const [[remote], [local]] = await Promise.all([
-    readyPods(consumer, story, 'remote', 1),
-    readyPods(consumer, story, 'local', 1),
-  ]);
-  const output = await eventually('a trace that arrives', 60, async () => {
+/** What `hawser trace` prints once packets arrive. */
+const traced = (from: string, to: string): Promise<string> =>
+  eventually(`a trace from ${from} to ${to} that arrives`, 120, async () => {
+    const pods = [from, to].map((name) => `${story}/${name}`);
     const { stdout, stderr } = await runAnyway([
       process.execPath,
       cli,
       'trace',
-      `${story}/${local?.name}`,
-      `${story}/${remote?.name}`,
+      ...pods,
       '--kubeconfig',
-      consumer.kubeconfig,
+      pair.consumer.kubeconfig,
     ]);
     if (!stdout.includes('It arrives')) throw new Error(stdout + stderr);
     return stdout;
   });
+
+test('packets from any node to an offloaded pod, and back, are traced hop by hop and measured', async () => {
+  const { consumer } = pair;
+  await consumer.kubectl(['create', 'namespace', story]);
+  await hawser(consumer, ['offload', 'namespace', story]);
+  const on = (index: number) => ({
+    nodeSelector: { 'kubernetes.io/hostname': consumer.nodes[index]?.name ?? '' },
+  });
+  await apply(
+    consumer,
+    story,
+    netexec('remote', { nodeSelector: { 'hawser.dev/virtual-node': 'true' } }),
+    netexec('gateway', on(0)),
+    netexec('local', on(1)),
+  );
+  const [remote, atGateway, local] = await Promise.all(
+    ['remote', 'gateway', 'local'].map(
+      async (app) => (await readyPods(consumer, story, app, 1, 120))[0] ?? { name: '', ip: '' },
+    ),
+  );
+  if (!remote || !atGateway || !local) throw new Error('three pods are needed');
+  const output = await traced(local.name, remote.name);
   log(output.replaceAll('\n', '\n  '));
   const [remap] = (await tunnelOf(consumer)).spec.remaps;
   const [there, here] = [pair.provider.podCIDR, remap?.mapped ?? ''].map((cidr) => cidr.split('.')[1]);
-  assert.match(output, new RegExp(`${local?.ip} → 10\\.${here}\\.\\S+  in terms of this cluster`));
-  assert.match(output, new RegExp(`${local?.ip} → 10\\.${there}\\.\\S+  in terms of the wire`));
+  assert.match(output, new RegExp(`${local.ip} → 10\\.${here}\\.\\S+  in terms of this cluster`));
+  assert.match(output, new RegExp(`${local.ip} → 10\\.${there}\\.\\S+  in terms of the wire`));
   assert.match(output, /answered [1-4] of 4 probes/);
   assert.match(output, /[1-9]\d* packets sent and [1-9]\d* received to and from/);
+
+  const back = await traced(remote.name, local.name);
+  log(back.replaceAll('\n', '\n  '));
+  assert.match(back, new RegExp(`pod ${story}/${remote.name} at milan`));
+  assert.match(back, new RegExp(`10\\.${here}\\.\\S+ → ${local.ip}  in terms of this cluster`));
+  assert.match(back, /answered [1-4] of 4 probes/);
+  const first = back.split('\n')[0] ?? '';
+  assert.match(first, /^ok pod/, 'the pod that sends is the one that answered');
+
+  const direct = await traced(atGateway.name, remote.name);
+  assert.not.match(direct, /gateway node/, 'it leaves from the node that holds the tunnel');
+  assert.match(direct, /[1-9]\d* packets sent and [1-9]\d* received to and from milan/);
+  await consumer.kubectl(['delete', 'deployment', 'gateway', '-n', story]);
 });
 
 test('many things at once, each named by the consumer alone', async () => {
@@ -258,7 +239,7 @@ test('many things at once, each named by the consumer alone', async () => {
     patch(provider, `incomingpeering ${incoming?.metadata.name}`, { spec: { grant: { pods: 1 } } }),
   ]);
   await Promise.all([
-    named(consumer, {
+    diagnosis.named(consumer, {
       'reverse-path-filter': new RegExp(`^${gatewayNode.name}: .*cni-hawser0\\.rp_filter = 1`),
       'foreign-masquerade': new RegExp(`^${otherNode.name}: .*chain ip planted early`),
       'foreign-drop': new RegExp(`^${otherNode.name}: .*chain inet cniplanted pass`),
@@ -268,7 +249,7 @@ test('many things at once, each named by the consumer alone', async () => {
       'twin-dns': /no endpoint of the provider’s Service kube-dns/,
       'kubelet-api': /does not reach the kubelet API/,
     }),
-    named(provider, { quota: /has used up its grant: 1 of 1 pods/, 'twin-dns': /kube-dns/ }),
+    diagnosis.named(provider, { quota: /has used up its grant: 1 of 1 pods/, 'twin-dns': /kube-dns/ }),
   ]);
 
   const {
@@ -293,7 +274,7 @@ test('many things at once, each named by the consumer alone', async () => {
 test('a path that swallows large packets', async () => {
   await using _ = await pair.bed.faults.mtu(1400, { silent: true });
   // Requests to the provider are swallowed as well: by what is known here.
-  await named(
+  await diagnosis.named(
     pair.consumer,
     { 'mtu-black-hole': /takes packets of 1[23]\d\d bytes, and 1420 were planned/ },
     ['--stored'],
@@ -323,7 +304,7 @@ test('a wrong pin, an expired identity, and no gateway node', async () => {
     stringData: { 'identity.json': JSON.stringify({ ...identity, expiresAt: past, renewAfter: past }) },
   });
   await consumer.kubectl(['label', 'node', gatewayNode?.name ?? '', 'hawser.dev/gateway-']);
-  await named(consumer, {
+  await diagnosis.named(consumer, {
     'certificate-pin': /certificate/,
     'identity-expired': /expired .* ago/,
     'gateway-node': /no node is labelled/,
@@ -333,6 +314,30 @@ test('a wrong pin, an expired identity, and no gateway node', async () => {
     spec: { gatewayPin: spec.gatewayPin, gatewayPinSince: spec.gatewayPinSince ?? null },
   });
   await well(consumer);
+});
+
+test('a provider whose gateway’s clock is behind, and which this version is too old for', async () => {
+  const { consumer, provider } = pair;
+  const undo = await Promise.all([
+    plantClock(provider, 'hawser-gateway', -600),
+    plantVersion(provider, 'hawser-controller', '0.4.0'),
+  ]);
+  await Promise.all([
+    diagnosis.named(consumer, { 'clock-skew': /milan/ }),
+    diagnosis.named(provider, {
+      version: /^rome-\S+ runs Hawser 0\.1\.0, which is too old for 0\.4\.0 here/,
+    }),
+  ]);
+  for (const each of undo) await each();
+  await Promise.all([well(consumer), well(provider)]);
+});
+
+test('all of them were named', () => {
+  log(`what was planted, and how it was named:\n${diagnosis.table(faults)}`);
+  assert.equal(
+    Object.keys(faults).filter((check) => !diagnosis.checks.has(check)),
+    [],
+  );
 });
 
 test.run();
