@@ -5,16 +5,16 @@ import type { IsolationPlan } from '../host/plan.ts';
 import type { World } from './world.ts';
 
 /**
- * The plan; undefined while no consumer's pod is on this node, or about to be: then nothing is in anybody's way.
+ * The plan; undefined while no consumer has a twin here: then nothing is in anybody's way.
  *
- * A pod runs for a second or two before Kubernetes tells its address. So while there are consumers' pods here, an address of
- * this node's that nobody is known to have is taken for theirs; a pod of this cluster's own that is just being started
- * may ask the DNS and the world meanwhile, and the rest as soon as its address is known.
+ * A pod runs for a second or two before Kubernetes tells its address. So from the moment that there is a twin, before its
+ * first pod, an address of this node's that nobody is known to have is taken for a consumer's; a pod of this cluster's own
+ * that is just being started may ask the DNS and the world meanwhile, and the rest as soon as its address is known.
  */
 export function planIsolation(world: World): IsolationPlan | undefined {
+  if (world.tenants.size === 0) return undefined;
   const here = world.pods.filter(({ node }) => node === world.node.name);
   const consumers = new Set(here.flatMap(({ namespace }) => world.tenants.get(namespace) ?? []));
-  if (consumers.size === 0) return undefined;
   // What two pods claim is of the one that was made last, as everywhere in the fabric.
   const holders = new Map(
     here.flatMap(({ namespace, addresses }) =>
@@ -23,6 +23,7 @@ export function planIsolation(world: World): IsolationPlan | undefined {
   );
   const { podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses } = world.cluster;
   const unknown = planUnknown(world.node.podCIDRs ?? [], [...holders.keys()]);
+  if (consumers.size === 0 && unknown === undefined) return undefined;
   return {
     tenants: [...consumers].map((remoteCluster) => {
       const own = [...holders].filter(([, consumer]) => consumer === remoteCluster);

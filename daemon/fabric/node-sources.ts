@@ -106,9 +106,12 @@ export function createNodeSources(
   };
   watchOwnPods();
 
-  const tenantNamespaces = start(kind.namespace, { labelSelector: labels.origin }, signal, ({ metadata }) => [
-    metadata.labels?.[labels.origin],
-  ]);
+  const tenantNamespaces = start(
+    kind.namespace,
+    { labelSelector: labels.originNamespace },
+    signal,
+    ({ metadata }) => [metadata.labels?.[labels.origin]],
+  );
   /** Only in a cluster that has had a consumer: where there are thousands of nodes, a watch of each costs. */
   let ofTenants: { pods: Informer<Pod>; dns: Informer<Pod> } | undefined;
   tenantNamespaces.onChange(() => {

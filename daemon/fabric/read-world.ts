@@ -22,7 +22,7 @@ export interface WorldObjects {
   lentAddresses: readonly LentAddress[];
   /** This node. */
   node: Node | undefined;
-  /** Those with the label of a consumer. */
+  /** Twins: those with the label of a consumer's namespace. */
   tenantNamespaces: readonly Namespace[];
   tenantPods: readonly Pod[];
   /** Pods of the cluster's DNS. */

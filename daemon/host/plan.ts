@@ -13,7 +13,7 @@ export interface HostPlan {
   /** Remote ranges that are reached through the device. */
   routes: readonly HostRoute[];
   packets: PacketPlan;
-  /** Absent: no pod of a consumer is on this node, and nothing is kept apart. */
+  /** Absent: no consumer has anything here, and nothing is kept apart. */
   isolation?: IsolationPlan;
 }
 

@@ -44,10 +44,15 @@ function world(pods: WorldPod[], changes: Partial<World> = {}): World {
 const summary = (planned: ReturnType<typeof planIsolation>) =>
   planned?.tenants.map(({ remoteCluster, here, pods }) => ({ remoteCluster, here, pods }));
 
-test('without a consumer’s pod on the node there is none', () => {
-  assert.is(planIsolation(world([])), undefined);
-  const elsewhere = [pod('own', 'n1', '10.244.1.5'), pod('twin-a', 'n2', '10.244.2.5')];
-  assert.is(planIsolation(world(elsewhere, { tenantPods: elsewhere.slice(1) })), undefined);
+test('without a twin there is none, and with one there is before its first pod', () => {
+  const pods = [pod('own', 'n1', '10.244.1.5'), pod('twin-a', 'n2', '10.244.2.5')];
+  assert.is(planIsolation(world(pods, { tenants: new Map() })), undefined);
+  const planned = planIsolation(world(pods, { tenantPods: pods.slice(1) }));
+  assert.equal(planned?.tenants, []);
+  assert.equal(planned?.unknown, { ranges: ['10.244.1.0/24', 'fd00:1:1::/64'], known: ['10.244.1.5'] });
+  // Where nothing can be said to be unknown, there is nothing to do before the first pod.
+  const node = { name: 'n1', underlayMTU: 1500 };
+  assert.is(planIsolation(world(pods, { node })), undefined);
 });
 
 test('whose pods are here, and who are theirs', () => {
