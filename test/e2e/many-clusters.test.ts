@@ -14,6 +14,13 @@ import {
   tokenAdministrator,
   tunnelsOf,
 } from '../support/peered.ts';
+import {
+  forbiddenPlaces,
+  killNodeDaemon,
+  refusalsOf,
+  serveMetadata,
+  through,
+} from '../support/hostile-pod.ts';
 import { told } from '../support/told.ts';
 import { startTraffic, type TrafficCounts } from '../support/traffic.ts';
 import {
@@ -33,6 +40,8 @@ const test = suite('many clusters');
 const story = 'shop';
 const log = (line: string) => console.log(`  ${line}`);
 const everybody = { tier: story };
+/** Of what a node counts of refused packets, that which is tried. */
+const tried = ['Metadata', 'Node', 'APIServer', 'Cluster'];
 const names = ['amber', 'birch', 'cedar'] as const;
 type Name = (typeof names)[number];
 
@@ -187,6 +196,14 @@ async function unbroken(
   assert.ok(counts.sent > 10 && counts.requests > 5, what);
 }
 
+/** The node daemon's pod on a node. */
+async function nodeDaemonOf(cluster: BedCluster, name: string): Promise<PodFacts> {
+  const all = await pods(cluster, namespace, 'app.kubernetes.io/component=node');
+  const found = all.find(({ node: holder }) => holder === name);
+  if (found === undefined) throw new Error(`there is no node daemon on ${name}`);
+  return found;
+}
+
 async function remotePod(consumer: Name, provider: Name): Promise<PodFacts> {
   const [pod] = await readyPods(
     bed.cluster(consumer),
@@ -316,6 +333,85 @@ test('every offloaded pod has a lent address, and nobody else has', async () => 
 test('every pod of a cluster answers every other one, at home, at one provider or at two', async () => {
   const asked = await Promise.all(names.map(everyPair));
   log(`${asked.reduce((sum, each) => sum + each, 0)} pairs asked, each seen by the name that is known there`);
+});
+
+test('a consumer’s pods reach nothing of their provider’s, nor another consumer’s, also while the node daemon is away', async () => {
+  const provider = bed.cluster('cedar');
+  await provider.kubectl(['create', 'namespace', 'own']);
+  await apply(provider, 'own', netexec('own', { replicas: 2 }), service('own'));
+  const own = await readyPods(provider, 'own', 'own', 2, 120);
+  const serviceAddress = await provider.kubectl([
+    'get',
+    'service',
+    '-n',
+    'own',
+    'own',
+    '-o',
+    'jsonpath={.spec.clusterIP}',
+  ]);
+  const hostile = await pods(provider, twinOf('amber'), `tier=${story}`);
+  const rivals = await pods(provider, twinOf('birch'), `tier=${story}`);
+  assert.ok(hostile.length > 1 && rivals.length > 0);
+  const [pod] = hostile;
+  const holder = node(provider, pod?.node ?? '');
+  const from = { node: holder, ip: pod?.ip ?? '' };
+  const metadata = await Promise.all(provider.nodes.map((each) => serveMetadata(each)));
+  try {
+    const places = await forbiddenPlaces(provider, { pods: own, serviceAddress });
+    for (const each of own) {
+      const inside = { node: node(provider, each.node), ip: each.ip };
+      const reached = await eventually(
+        `a pod of the provider’s own on ${each.node} to reach all`,
+        90,
+        async () => {
+          const made = await through(inside, places, 'made');
+          if (made.length < places.length) throw new Error(`only ${made.join(', ')}`);
+          return made;
+        },
+      );
+      assert.is(reached.length, places.length);
+      const theirs = hostile.map(({ name, ip }) => ({ what: name, host: ip, port: 8080 }));
+      assert.equal(await through(inside, theirs, 'refused'), [], 'and no consumer’s pods');
+    }
+    const forbidden = [
+      ...places,
+      ...rivals.map(({ name, ip }) => ({ what: `another consumer’s ${name}`, host: ip, port: 8080 })),
+    ];
+    assert.equal(await through(from, forbidden, 'refused'), []);
+    const allowed = hostile.slice(1).map(({ name, ip }) => ({ what: name, host: ip, port: 8080 }));
+    assert.is((await through(from, allowed, 'made')).length, allowed.length, 'its own pods');
+
+    const refused = await eventually('all of it to be counted', 60, async () => {
+      const counted = (await refusalsOf(provider, holder.name)).filter(
+        ({ remoteCluster }) => remoteCluster === idOf('amber'),
+      );
+      return tried.every((what) => counted.some((each) => each.what === what && each.packets > 0)) && counted;
+    });
+    log(
+      `refused to ${idOf('amber')} on ${holder.name}: ${refused.map(({ what, packets }) => `${what} ${packets}`).join(', ')}`,
+    );
+
+    const daemon = await nodeDaemonOf(provider, holder.name);
+    await killNodeDaemon(holder);
+    assert.equal(await through(from, forbidden, 'refused'), [], 'while it is away');
+    await eventually('the node daemon to be there again', 120, async () => {
+      const again = await nodeDaemonOf(provider, holder.name);
+      return again.restarts > daemon.restarts && again.ready;
+    });
+    assert.equal(await through(from, forbidden, 'refused'), [], 'when it is back');
+    await eventually('the counts to go on from what they were', 60, async () => {
+      const now = await refusalsOf(provider, holder.name);
+      return tried.every((what) => {
+        const [was, is] = [refused, now].map((all) =>
+          all.find((each) => each.remoteCluster === idOf('amber') && each.what === what),
+        );
+        return (is?.packets ?? 0) > (was?.packets ?? 0);
+      });
+    });
+  } finally {
+    for (const each of metadata) await each.stop();
+    await provider.kubectl(['delete', 'namespace', 'own', '--timeout=90s'], { timeoutMilliseconds: 100_000 });
+  }
 });
 
 test('the Service’s name finds pods at home and at a third cluster', async () => {

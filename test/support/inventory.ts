@@ -43,7 +43,7 @@ export async function inventory(cluster: BedCluster): Promise<Inventory> {
     for (const [what, command] of kernelState) {
       const output = await run(['ip', 'netns', 'exec', node.netns, ...command]);
       for (const line of output.split('\n')) {
-        const text = line.trim().replace(/\s+/g, ' ');
+        const text = lasting(line);
         if (text !== '' && mattersOf(what, text)) lines.push(`${node.name} ${what}: ${text}`);
       }
     }
@@ -57,6 +57,14 @@ const kernelState: readonly [string, readonly string[]][] = [
   ['link', ['ip', '-o', 'link', 'show', 'type', 'tun']],
   ['nft', ['nft', 'list', 'tables']],
 ];
+
+/** Without the number and the link-local address that a device gets anew whenever it is made: by a daemon after a crash. */
+const lasting = (line: string): string =>
+  line
+    .trim()
+    .replace(/\s+/g, ' ')
+    .replace(/^\d+: (?=\S+: <)/, '')
+    .replace(/\bfe80:[0-9a-f:]+/, 'fe80::');
 
 /** The CNI's routes and links come and go with pods, and are not Hawser's. */
 function mattersOf(what: string, text: string): boolean {
