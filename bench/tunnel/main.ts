@@ -12,6 +12,7 @@ import { type Contestant, contestants } from './contestants.ts';
 import { handshakes } from './handshakes.ts';
 import { type Figures, coldStart, latency, packets, resident, stream } from './measure.ts';
 import { short, summarize, table } from './statistics.ts';
+import { removeUdpFlood } from './udp-flood.ts';
 
 const { values } = parseArgs({
   options: {
@@ -81,6 +82,7 @@ try {
   }
 } finally {
   for (const contestant of running) await contestant.close();
+  await removeUdpFlood();
 }
 
 const names = running.map(({ name }) => name);

@@ -1,8 +1,8 @@
-/** The sender and counter of datagrams, compiled once. */
+/** The sender and counter of datagrams, compiled once into a temporary folder that goes with the benchmark. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -12,12 +12,25 @@ const source = fileURLToPath(new URL('udp-flood.c', import.meta.url));
 let made: Promise<string> | undefined;
 
 async function compile(): Promise<string> {
-  const program = join(mkdtempSync(join(tmpdir(), 'hawser-bench-')), 'udp-flood');
-  await promisify(execFile)(process.env['CC'] ?? 'gcc', ['-O2', '-o', program, source]);
+  const folder = mkdtempSync(join(tmpdir(), 'hawser-bench-'));
+  const program = join(folder, 'udp-flood');
+  try {
+    await promisify(execFile)(process.env['CC'] ?? 'gcc', ['-O2', '-o', program, source]);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
   return program;
 }
 
 export function udpFlood(): Promise<string> {
   made ??= compile();
   return made;
+}
+
+/** When nothing runs it any more. */
+export async function removeUdpFlood(): Promise<void> {
+  const program = await made?.catch(() => undefined);
+  made = undefined;
+  if (program !== undefined) rmSync(dirname(program), { recursive: true, force: true });
 }
