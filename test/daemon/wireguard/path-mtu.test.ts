@@ -171,6 +171,11 @@ const cases: {
     ceiling: 1_420,
     steps: [[{ takes: 1_353, roundTrip: 900 }, 60, { mtu: 1_350, measured: 1_350 }]],
   },
+  {
+    name: 'round trips of more than a second: the answer to the first attempt comes after the third',
+    ceiling: 1_420,
+    steps: [[{ takes: 1_353, roundTrip: 2_500 }, 60, { mtu: 1_350, measured: 1_350 }]],
+  },
 ];
 
 for (const { name, ceiling, steps } of cases)
