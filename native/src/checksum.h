@@ -13,6 +13,8 @@ namespace hawser {
 
 /** Sum of 16-bit words; an odd last byte is padded with zero. Not folded: add more, then `foldSum`. */
 uint64_t sumBytes(const uint8_t* data, size_t length);
+/** The same while copying, so that the bytes are loaded once. The ranges don't overlap. */
+uint64_t copyAndSum(uint8_t* to, const uint8_t* from, size_t length);
 
 inline uint16_t foldSum(uint64_t sum) {
   sum = (sum & 0xffffffff) + (sum >> 32);

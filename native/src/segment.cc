@@ -73,7 +73,7 @@ size_t Splitter::next(uint8_t* to) {
   size_t length = last ? payload_ - at : size_;
   if (HAWSER_PLANTED(5) && last && count_ > 1) length = payload_ % size_;
   std::memcpy(to, packet_.data, headers_);
-  std::memcpy(to + headers_, packet_.data + headers_ + at, length);
+  const uint64_t payload = copyAndSum(to + headers_, packet_.data + headers_ + at, length);
   const size_t total = headers_ + length;
   if (info.six) {
     storeBig16(to + 4, static_cast<uint16_t>(total - 40));
@@ -98,7 +98,7 @@ size_t Splitter::next(uint8_t* to) {
   store<uint16_t>(field, 0);
   const uint64_t sum =
       sumPseudoHeader(to + info.sourceOffset(), info.addressLength() * 2, info.protocol, transportLength) +
-      sumBytes(transport, transportLength);
+      sumBytes(transport, headers_ - info.transport) + payload;
   auto checksum = static_cast<uint16_t>(~foldSum(sum));
   if (checksum == 0 && info.protocol == PROTOCOL_UDP) checksum = 0xffff;
   store<uint16_t>(field, checksum);

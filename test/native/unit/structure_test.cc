@@ -108,6 +108,9 @@ void testChecksum() {
     for (uint8_t& byte : data) byte = random.chance(20) ? 0xff : static_cast<uint8_t>(random.next());
     const uint16_t fast = __builtin_bswap16(foldSum(sumBytes(data.data(), data.size())));
     CHECK(fast == slowSum(data.data(), data.size()));
+    Bytes copy(data.size() + 1, 0xa5);
+    CHECK(foldSum(copyAndSum(copy.data(), data.data(), data.size())) == __builtin_bswap16(fast));
+    CHECK(std::equal(data.begin(), data.end(), copy.begin()) && copy.back() == 0xa5);
   }
 }
 
