@@ -94,8 +94,7 @@ void Engine::runUdp(PacketThread& own, unsigned pair) {
         const Snapshot& snapshot = *core.snapshot.load(std::memory_order_seq_cst);
         for (int index = 0; index < count; index++) {
           const Received message = received.message(index);
-          for (uint32_t at = 0; at < message.length; at += message.segment)
-            worker.fromUdp(snapshot, message.data + at, std::min(message.segment, message.length - at), message.source);
+          worker.fromUdp(snapshot, message.data, message.length, message.segment, message.source);
         }
         worker.flush();
         own.reader->leave();

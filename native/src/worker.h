@@ -24,8 +24,8 @@ class Worker {
 
   /** A packet that the TUN device gave. Its bytes are changed. */
   void fromTun(const Snapshot& snapshot, uint8_t* data, size_t length, const VirtioHeader& virtio);
-  /** One datagram from the network. Its bytes are changed, and must stay until `flush`. */
-  void fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source);
+  /** Datagrams of one sender, side by side, each of `segment` bytes but the last. Changes them; they must stay until `flush`. */
+  void fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, size_t segment, const Endpoint& source);
 
   /** An empty message; false: there is no session to send it in, or no endpoint. */
   bool sendKeepalive(Peer& peer);
@@ -55,11 +55,13 @@ class Worker {
   void sealFragments(Peer& peer, const Superpacket& whole, unsigned mtu, unsigned padTo);
   void stage(Peer& peer, Splitter& splitter);
   void sent(Peer& peer, Session& session, uint64_t packets, uint64_t bytes);
+  void datagram(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source);
   void transport(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source);
   void handshake(const uint8_t* data, size_t length, const Endpoint& source);
   bool sendControl(Peer& peer, const uint8_t* content, size_t length, size_t size);
   bool takePathProbe(Peer& peer, const uint8_t* inner, size_t length);
   void confirm(Peer& peer, Session& session);
+  void countArrivals();
   bool takeToken(uint64_t& tokens, uint64_t& filledAt, uint64_t rate, uint64_t burst) const;
 
   Core& core_;
@@ -68,6 +70,11 @@ class Worker {
   SendBatch batch_;
   TunWriter writer_;
   uint64_t now_ = 0;
+  /** What came from one peer in the datagrams that are being taken: counted once, not with each of them. */
+  struct Arrivals {
+    Peer* peer = nullptr;
+    uint64_t bytes = 0, packets = 0;
+  } arrivals_;
   uint64_t icmpTokens_ = 0, icmpFilledAt_ = 0;
   uint64_t handshakeTokens_ = 0, handshakeFilledAt_ = 0;
   /** For a packet on its way to staging, and for one fragment. */

@@ -1,4 +1,6 @@
 // Entering: from the network to the TUN or to another peer.
+#include <algorithm>
+
 #include "plant.h"
 #include "worker.h"
 
@@ -24,7 +26,24 @@ constexpr uint64_t HANDSHAKE_BURST = 2'000;
 
 }  // namespace
 
-void Worker::fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source) {
+void Worker::fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, size_t segment, const Endpoint& source) {
+  for (size_t at = 0; at < length; at += segment) datagram(snapshot, data + at, std::min(segment, length - at), source);
+  countArrivals();
+}
+
+void Worker::countArrivals() {
+  if (arrivals_.peer == nullptr) return;
+  const CounterRow& counters = arrivals_.peer->counters;
+  counters.add(RECEIVED_BYTES, arrivals_.bytes);
+  counters.set(LAST_RECEIVED, now_);
+  if (arrivals_.packets != 0) {
+    counters.add(RECEIVED_PACKETS, arrivals_.packets);
+    counters.set(LAST_DATA_RECEIVED, now_);
+  }
+  arrivals_ = {};
+}
+
+void Worker::datagram(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source) {
   if (length < 4 && !HAWSER_PLANTED(7)) return core_.counters.drop(Drop::MALFORMED);
   if (load<uint32_t>(data) == TRANSPORT)
     transport(snapshot, data, length, source);
@@ -67,16 +86,24 @@ void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, c
   if (!aead_->open(session->receiveKey, counter, inner, padded)) return peer.counters.drop(Drop::AUTHENTICATION);
   if (!session->replay.accept(counter)) return peer.counters.drop(Drop::REPLAY);
 
-  peer.counters.add(RECEIVED_BYTES, length);
-  peer.counters.set(LAST_RECEIVED, now_);
-  roam(peer, source);
-  if (peer.next.load(std::memory_order_acquire) == session) confirm(peer, *session);
+  if (arrivals_.peer != &peer) {
+    countArrivals();
+    arrivals_.peer = &peer;
+    // Those that follow have the same source.
+    roam(peer, source);
+  }
+  arrivals_.bytes += length;
+  if (peer.next.load(std::memory_order_acquire) == session) {
+    // Whoever hears of the session finds its first message counted.
+    countArrivals();
+    arrivals_.peer = &peer;
+    confirm(peer, *session);
+  }
   if (session->initiator && session->age(now_) >= REKEY_AFTER_TIME_RECEIVING) want(peer, Wanted::REKEY_TIME);
   if (padded == 0) return peer.counters.add(KEEPALIVES_RECEIVED, 1);
   if (mayBePathProbe(inner) && takePathProbe(peer, inner, padded)) return;
 
-  peer.counters.add(RECEIVED_PACKETS, 1);
-  peer.counters.set(LAST_DATA_RECEIVED, now_);
+  arrivals_.packets++;
   PacketInfo info;
   if (!parsePacket(inner, padded, info)) return peer.counters.drop(Drop::MALFORMED);
   const PeerPlan* const plan = snapshot.peer(peer.id);
