@@ -2,9 +2,8 @@
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { ClusterKey } from '../../shared/trust/cluster-key.ts';
 import { followSuccessions } from '../../shared/trust/key-succession.ts';
-import { readStoredDocument } from '../../shared/trust/network-documents.ts';
 import { derivePresharedKey, presharedKeyRevision } from '../../shared/trust/preshared-key.ts';
-import { contentGeneration, type NetworkDocument } from '../../shared/wire/network-document.ts';
+import { contentGeneration } from '../../shared/wire/network-document.ts';
 import type { Secret } from '../kube/index.ts';
 import { secretText } from './node-key.ts';
 import { readDocuments } from './remote-documents.ts';
@@ -15,8 +14,20 @@ export interface LocalIdentity {
   key: ClusterKey;
 }
 
+/** Making a key of its bytes costs a multiplication, and it is asked for at every change. Objects of caches never change. */
+const identities = new WeakMap<Secret, LocalIdentity | null>();
+
 /** From Secret `hawser-cluster-key`; undefined while it is not there or not whole. */
 export function readLocalIdentity(secret: Secret | undefined): LocalIdentity | undefined {
+  if (secret === undefined) return undefined;
+  const before = identities.get(secret);
+  if (before !== undefined) return before ?? undefined;
+  const identity = parseLocalIdentity(secret);
+  identities.set(secret, identity ?? null);
+  return identity;
+}
+
+function parseLocalIdentity(secret: Secret): LocalIdentity | undefined {
   const clusterID = secretText(secret, 'clusterID');
   const privateKey = secretText(secret, 'privateKey');
   if (clusterID === undefined || privateKey === undefined) return undefined;
@@ -45,31 +56,21 @@ function keyInForce({ spec }: RemoteCluster): string {
  * key in use stays: handshakes under keys that differ fail, and the session in place would end for want of another.
  */
 export function holdsOurHalf(identity: LocalIdentity, remote: RemoteCluster): boolean {
-  const document = ownDocument(remote);
-  return document?.publicKey === identity.key.publicKey && ourDocumentHeld(remote);
+  const { own } = readDocuments(remote, identity.clusterID);
+  return own?.publicKey === identity.key.publicKey && ourDocumentHeld(remote, identity.clusterID);
 }
 
 /** Whether the remote has confirmed what this cluster declares to it now. */
-export function ourDocumentHeld(remote: RemoteCluster): boolean {
-  const document = ownDocument(remote);
-  return (
-    document !== undefined && (remote.status?.acknowledgedGeneration ?? 0) >= contentGeneration(document)
-  );
-}
-
-function ownDocument({ status }: RemoteCluster): NetworkDocument | undefined {
-  try {
-    return status?.localDocument && readStoredDocument(status.localDocument);
-  } catch {
-    return undefined;
-  }
+export function ourDocumentHeld(remote: RemoteCluster, localID: string): boolean {
+  const { own } = readDocuments(remote, localID);
+  return own !== undefined && (remote.status?.acknowledgedGeneration ?? 0) >= contentGeneration(own);
 }
 
 function sidesOf(identity: LocalIdentity, remote: RemoteCluster) {
-  const { remote: document, ownSalt } = readDocuments(remote, identity.clusterID);
-  if (document === undefined || ownSalt === undefined) return undefined;
+  const { remote: document, own } = readDocuments(remote, identity.clusterID);
+  if (document === undefined || own === undefined) return undefined;
   return {
-    local: { clusterID: identity.clusterID, salt: ownSalt },
+    local: { clusterID: identity.clusterID, salt: own.salt },
     other: { clusterID: remote.spec.clusterID, publicKey: keyInForce(remote), salt: document.salt },
   };
 }

@@ -78,8 +78,9 @@ export interface FabricNodeRole {
   drops(): Readonly<Partial<Record<string, number>>>;
 }
 
-/** Changes come in crowds. */
+/** Changes come in crowds; and a plan is as long as there are peers, so that crowds are let grow with them. */
 const settleMilliseconds = 20;
+const gapOfPeerMilliseconds = 2;
 /** After which the world is looked at again though nothing was said. */
 const restMilliseconds = 600_000;
 /** So often is seen whether a remote with several endpoints answers at the one that is tried. */
@@ -252,13 +253,15 @@ class NodeRole implements FabricNodeRole {
   async #planLoop(planner: NodePlanner, prober: Prober, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     let failures = 0;
+    let gap = settleMilliseconds;
     while (!signal.aborted) {
       await this.#bell.wait(planner.triesEndpoints ? tryMilliseconds : restMilliseconds, signal, clock);
-      await sleep(settleMilliseconds, signal, clock);
+      await sleep(gap, signal, clock);
       if (signal.aborted) break;
       try {
         await this.#step(planner, prober, signal);
         failures = 0;
+        gap = settleMilliseconds + gapOfPeerMilliseconds * (this.#plan?.device.peers.length ?? 0);
       } catch (error) {
         if (signal.aborted) break;
         log.warn('the plan is not applied, will try again', { error: messageOf(error), failures });

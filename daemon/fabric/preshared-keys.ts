@@ -8,11 +8,17 @@ import {
   stableText,
   type ControllerContext,
   type Informer,
+  type Outcome,
   type Secret,
 } from '../kube/index.ts';
 import { holdsOurHalf, KeyStore, readLocalIdentity, type LocalIdentity } from './key-store.ts';
 
 const fieldManager = 'hawser-fabric';
+/**
+ * The Secret is as long as there are remotes, and each write of it is one more plan of the gateway nodes: keys of many remotes
+ * that come at once shall not be as many writes.
+ */
+const gapOfRemoteMilliseconds = 4;
 
 export interface KeyWorld {
   remoteClusters: Informer<RemoteCluster>;
@@ -40,7 +46,8 @@ export function chooseKey(
 /** The reconciler; its one key is of no meaning. */
 export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, world: KeyWorld) {
   const store = new KeyStore();
-  return async (_key: string, signal: AbortSignal): Promise<void> => {
+  let writtenAt = 0;
+  return async (_key: string, signal: AbortSignal): Promise<Outcome | void> => {
     const identity = readLocalIdentity(world.clusterKey.list()[0]);
     if (identity === undefined) return;
     const present = world.tunnelKeys.list()[0];
@@ -76,6 +83,10 @@ export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext,
       return;
     }
     if (stableText(present?.data ?? {}) === stableText(data)) return;
+    const gap = gapOfRemoteMilliseconds * needed.size;
+    const wait = writtenAt + gap - clock.now();
+    // Longer than the gap: somebody has set the clock back.
+    if (wait > 0 && wait <= gap) return { requeueAfterMilliseconds: wait };
     await kube.apply<Secret>(
       {
         apiVersion: 'v1',
@@ -87,5 +98,6 @@ export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext,
       { fieldManager },
       signal,
     );
+    writtenAt = clock.now();
   };
 }

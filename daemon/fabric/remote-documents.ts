@@ -12,19 +12,38 @@ export interface Documents {
   remote?: NetworkDocument;
   /** Why there is none. */
   problem?: string;
-  /** This cluster's salt for that remote. */
-  ownSalt?: string;
+  /** What this cluster declares to that remote. */
+  own?: NetworkDocument;
 }
 
-/** A signature is verified once for an object as it was read: it is asked for at every change of anything. */
-const known = new WeakMap<RemoteCluster, { localID: string; documents: Documents }>();
+interface Known {
+  /** All that the documents were read from. */
+  from: readonly (string | undefined)[];
+  documents: Documents;
+}
 
-/** Reads both; never throws for what they contain. The object must not change afterwards. */
+/** By both IDs. A signature is verified once: the object is read anew at every change of anything in it. */
+const known = new Map<string, Known>();
+/** More than any cluster has; beyond it all are read anew. */
+const mostKnown = 4096;
+
+/** Reads both; never throws for what they contain. */
 export function readDocuments(remote: RemoteCluster, localID: string): Documents {
-  const before = known.get(remote);
-  if (before?.localID === localID) return before.documents;
+  const { networkDocument, publicKey, clusterID } = remote.spec;
+  const own = remote.status?.localDocument;
+  const pair = `${localID} ${clusterID}`;
+  const from = [
+    publicKey,
+    networkDocument?.payload,
+    networkDocument?.signature,
+    own?.payload,
+    own?.signature,
+  ];
+  const before = known.get(pair);
+  if (before?.from.every((part, index) => part === from[index]) === true) return before.documents;
   const documents = read(remote, localID);
-  known.set(remote, { localID, documents });
+  if (known.size >= mostKnown) known.clear();
+  known.set(pair, { from, documents });
   return documents;
 }
 
@@ -45,7 +64,7 @@ function read(remote: RemoteCluster, localID: string): Documents {
     result.problem = error.message;
   }
   try {
-    if (own !== undefined) result.ownSalt = readStoredDocument(own).salt;
+    if (own !== undefined) result.own = readStoredDocument(own);
   } catch (error) {
     if (!(error instanceof NetworkDocumentError)) throw error;
   }

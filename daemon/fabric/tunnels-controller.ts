@@ -109,7 +109,8 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           from(world.incoming, ofRemote),
           from(world.localClusters, everyRemote),
           from(world.clusterKey, everyRemote),
-          whenChanged(world.nodes, (node) => internalAddress(node) ?? '', everyRemote),
+          // Virtual nodes are no part of what is planned, and come in the number of remotes.
+          whenChanged(world.nodes, (node) => addressesOf([node]).join(), everyRemote),
         ],
         reconcile: async (id, limit) => {
           const again = await reconcileTunnel(context, world, written, judgements, id, limit);
@@ -164,8 +165,8 @@ function controllerParts({ log, clock, metrics }: ControllerContext) {
   return { log, clock, ...(metrics && { metrics }) };
 }
 
-function addressesOf(nodes: Informer<Node>): string[] {
-  return fabricMembers(nodes.list()).flatMap((node) => internalAddress(node) ?? []);
+function addressesOf(nodes: readonly Node[]): string[] {
+  return fabricMembers(nodes).flatMap((node) => internalAddress(node) ?? []);
 }
 
 /** The remote at which a pod of a virtual node runs. */
@@ -215,13 +216,13 @@ async function reconcileTunnel(
     document,
     present,
     others: items.filter((tunnel) => tunnel.metadata.name !== id),
-    nodeAddresses: addressesOf(world.nodes),
+    nodeAddresses: addressesOf(world.nodes.list()),
     consumer,
     provider,
     remote: remote.spec,
     opening: opening > 0,
     offloaded: world.pods.list().flatMap((pod) => (remoteOf(world, pod) === id ? addressesOfPod(pod) : [])),
-    remapsKnown: ourDocumentHeld(remote),
+    remapsKnown: ourDocumentHeld(remote, localID),
     presharedKeyRevision: keyRevision(readLocalIdentity(world.clusterKey.list()[0]), remote),
   });
   judgements.set(id, decision);

@@ -46,12 +46,25 @@ function isIPv6(text: string): boolean {
   return plain.every((group) => ipv6Group.test(group)) && (halves.length === 2 ? count <= 7 : count === 8);
 }
 
+/** The same few ranges are read again at each change of anything. What is found is not to be changed. */
+const known = new Map<string, Range>();
+const mostKnown = 16_384;
+
 /**
  * Reads a range (`10.1.0.0/16`) or a single address (a range of one).
  * @throws InvalidRange when it is malformed or has host bits set (`10.1.0.1/16`): such a text is more often a mistake
  *   than a wish, and silently widening what somebody declared is not safe.
  */
 export function parseRange(text: string): Range {
+  const before = known.get(text);
+  if (before !== undefined) return before;
+  const range = Object.freeze(readRange(text));
+  if (known.size >= mostKnown) known.clear();
+  known.set(text, range);
+  return range;
+}
+
+function readRange(text: string): Range {
   const [address = '', length, ...rest] = text.split('/');
   const family = addressFamily(address);
   if (family === undefined || rest.length > 0) {
