@@ -10,8 +10,8 @@ export class Bell {
     this.#wake();
   }
 
-  /** Until it rings, the time has passed, or the signal is aborted. */
-  async wait(milliseconds: number, signal: AbortSignal, clock: Clock): Promise<void> {
+  /** Until it rings, the time has passed, or the signal is aborted. Says whether it rang. */
+  async wait(milliseconds: number, signal: AbortSignal, clock: Clock): Promise<boolean> {
     if (!this.#rung && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const cancel = clock.after(milliseconds, resolve);
@@ -24,6 +24,8 @@ export class Bell {
       signal.removeEventListener('abort', this.#wake);
       this.#wake = () => {};
     }
+    const rung = this.#rung;
     this.#rung = false;
+    return rung;
   }
 }

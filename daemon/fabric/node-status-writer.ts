@@ -47,13 +47,20 @@ export async function writeNodeStatus(
   signal: AbortSignal,
 ): Promise<void> {
   let written = { urgent: '', counted: '', at: 0 };
+  let seen = '';
+  let seenDevice: DeviceStatus | null = null;
   let failed = '';
   while (!signal.aborted) {
-    await bell.wait(tickMilliseconds, signal, clock);
+    const rung = await bell.wait(tickMilliseconds, signal, clock);
     const report = signal.aborted ? undefined : read();
     if (report === undefined) continue;
     const { node, plan, progress, device } = report;
     const finding = programmedFinding(node, progress, plan.warnings);
+    const old = clock.now() - written.at > countersMilliseconds;
+    const looked = stableText([finding, node.metadata.uid, node.metadata.generation]);
+    // Nothing was said, and all is as it was: it is looked at each second, and there may be many sessions.
+    if (!rung && !old && failed === '' && device === seenDevice && looked === seen) continue;
+    [seen, seenDevice] = [looked, device];
     const sessions = readSessions(plan, device, report.verdict);
     const fields = {
       ...report.fields,
@@ -62,7 +69,6 @@ export async function writeNodeStatus(
     };
     const urgent = stableText([fields, finding, urgentPart(sessions), node.metadata.uid]);
     const counted = stableText(sessions);
-    const old = clock.now() - written.at > countersMilliseconds;
     if (urgent === written.urgent && (counted === written.counted || !old)) continue;
     try {
       await applyStatus(
