@@ -83,7 +83,11 @@ async function playRound(pair: Pair): Promise<Round> {
 /** Of Hawser's processes in both clusters. */
 async function atRest(pair: Pair, seconds: number) {
   const refs: ProcessRef[] = [];
-  for (const cluster of [pair.consumer, pair.provider]) refs.push(...(await hawserProcesses(cluster)));
+  for (const cluster of [pair.consumer, pair.provider]) {
+    // By name and cluster: what a process used is found again by it.
+    const processes = await hawserProcesses(cluster);
+    refs.push(...processes.map(({ what, pid }) => ({ what: `${cluster.name}: ${what}`, pid })));
+  }
   const before = await usesOf(refs);
   await sleep(seconds * 1000);
   return useBetween(before, await usesOf(refs), seconds);
