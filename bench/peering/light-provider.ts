@@ -362,7 +362,7 @@ export class LightProvider {
     const namespace = `hawser-tenant-${this.clusterID}-${uid.slice(0, 8)}`;
     const placed = JSON.stringify([
       tenantNamespaceObject(peering),
-      ...tenantObjects(peering, defaultNamespace, true),
+      ...tenantObjects(peering, defaultNamespace, true, new Set()),
       identitySecretObject(peering),
     ]).replaceAll(JSON.stringify(tenantNamespaceObject(peering).metadata.name), JSON.stringify(namespace));
     const [first, ...others] = JSON.parse(placed) as Parameters<KubeClient['create']>[0][];

@@ -55,6 +55,12 @@ export const isAlreadyExists = (error: unknown): error is KubeError =>
 export const isUnauthorized = (error: unknown): error is KubeError => withStatus(error, 401);
 /** 403: RBAC, a quota or an admission policy says no. */
 export const isForbidden = (error: unknown): error is KubeError => withStatus(error, 403);
+/** 403, because a ResourceQuota has no room for the object. Kubernetes has no reason of its own for it but these words. */
+export const isQuotaExceeded = (error: unknown): error is KubeError =>
+  isForbidden(error) && error.message.includes('exceeded quota');
+/** 403, because a ResourceQuota was made a moment ago and Kubernetes has not counted yet: soon over. */
+export const isQuotaUnknown = (error: unknown): error is KubeError =>
+  isForbidden(error) && error.message.includes('status unknown for quota');
 /** 422: the object does not satisfy its schema. */
 export const isInvalid = (error: unknown): error is KubeError => withStatus(error, 422);
 /** 410: the resource version is too old; list again. */

@@ -3,14 +3,13 @@ import type { LentAddress, Tunnel } from '../../shared/api/network.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import {
+  applyStatus,
   from,
-  isAlreadyExists,
-  isConflict,
+  isForbidden,
   isInvalid,
-  isNotFound,
+  isQuotaUnknown,
   kind,
   messageOf,
-  refOf,
   runController,
   triggers,
   type AnyObject,
@@ -33,9 +32,12 @@ import {
   type Target,
 } from './objects.ts';
 import { planReflection, type Reflected } from './plan.ts';
+import { createProblems } from './problems.ts';
+import { fieldManager, settle } from './settle.ts';
 import { usedBy } from './used.ts';
 
-const fieldManager = 'hawser-reflect';
+/** The one NamespaceOffloading of a namespace. */
+const offloadingName = 'offloading';
 const reflectedOnly = `${labels.reflected}=true`;
 const reflectedKinds = [kind.configMap, kind.secret, kind.service, kind.endpointSlice] as const;
 
@@ -48,6 +50,8 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
   const lentAddresses = context.informer(kind.lentAddress);
   const namespaces = context.informer(kind.namespace);
   const localClusters = context.informer(kind.localCluster);
+  const offloadings = context.informer(kind.namespaceOffloading);
+  const problems = createProblems();
   const changed = triggers();
   const log = context.log.with({ feature: 'reflect' });
 
@@ -89,7 +93,10 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     const uid = namespaces.get(undefined, namespace)?.metadata.uid;
     const twin = boundNamespace(twinOf(remote, namespace), uid);
     // What was reflected goes with the twin.
-    if (twin === undefined) return;
+    if (twin === undefined) {
+      problems.set(key, undefined);
+      return;
+    }
     const here = sourcesOf(namespace);
     const there = reflectedKinds.map((each) =>
       remote.informer<Reflected>(each as unknown as KindRef<Reflected>, {
@@ -113,61 +120,39 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     const present = there.flatMap((informer) => informer.list());
     // Without a tunnel there is no telling how endpoints are called there: they stay as they are.
     const judged = tunnel === undefined ? present.filter((each) => each.kind !== 'EndpointSlice') : present;
-    await settle(remote, planReflection(wanted, judged), limited);
+    let problem: unknown;
+    try {
+      await settle(remote, planReflection(wanted, judged), log, limited);
+    } catch (error) {
+      if (limited.aborted) throw error;
+      problem = error;
+    }
+    // That a provider does not answer is said of its peering.
+    problems.set(
+      key,
+      (isForbidden(problem) && !isQuotaUnknown(problem)) || isInvalid(problem)
+        ? messageOf(problem)
+        : undefined,
+    );
+    await say(namespace, limited);
+    if (problem !== undefined) throw problem;
   }
 
-  async function settle(
-    remote: Remote,
-    plan: ReturnType<typeof planReflection>,
-    limited: AbortSignal,
-  ): Promise<void> {
-    const steps: [string, Reflected, () => Promise<unknown>][] = [
-      ...plan.create.map((object): [string, Reflected, () => Promise<unknown>] => [
-        'create',
+  async function say(namespace: string, limited: AbortSignal): Promise<void> {
+    const object = offloadings.get(namespace, offloadingName);
+    if (object === undefined || object.metadata.deletionTimestamp !== undefined) return;
+    const findings = [problems.finding(namespace)];
+    await applyStatus(
+      {
+        kube: context.kube,
+        fieldManager,
         object,
-        () => remote.client.create<AnyObject>(object, limited, { fieldManager }),
-      ]),
-      ...plan.replace.map((object): [string, Reflected, () => Promise<unknown>] => [
-        'replace',
-        object,
-        () => remote.client.replace<AnyObject>(object, { fieldManager }, limited),
-      ]),
-      ...plan.remove.map((object): [string, Reflected, () => Promise<unknown>] => [
-        'remove',
-        object,
-        () => remove(remote, object, limited),
-      ]),
-    ];
-    let failure: unknown;
-    await Promise.all(
-      steps.map(async ([verb, object, step]) => {
-        try {
-          await step();
-        } catch (error) {
-          if (limited.aborted) throw error;
-          // Gone or changed meanwhile: the event of that is on its way.
-          if (isNotFound(error) || (isConflict(error) && !isAlreadyExists(error))) return;
-          const named = {
-            verb,
-            kind: object.kind,
-            namespace: object.metadata.namespace,
-            name: object.metadata.name,
-          };
-          if (isAlreadyExists(error)) {
-            // Most often the cache is behind by one event, and the object is the one that was made a moment ago.
-            const live = await remote.client.get(refOf(object as AnyObject), limited);
-            if (live !== undefined && live.metadata.labels?.[labels.reflected] !== 'true') {
-              log.warn('an object of this name in the twin is not ours and is left alone', named);
-            }
-            return;
-          }
-          log.warn('an object could not be reflected', { ...named, error: messageOf(error) });
-          if (isInvalid(error) && verb === 'replace') await remove(remote, object, limited);
-          failure = error;
-        }
-      }),
+        findings,
+        now: context.clock.now(),
+        events: context.events,
+      },
+      limited,
     );
-    if (failure !== undefined) throw failure;
   }
 
   await runController(
@@ -244,9 +229,4 @@ function wish(
           .filter((slice) => names.has(serviceOf(slice) ?? ''))
           .flatMap((slice) => reflectedSlice(slice, target, translate) ?? [])),
   ];
-}
-
-async function remove(remote: Remote, object: Reflected, signal: AbortSignal): Promise<void> {
-  const { uid } = object.metadata;
-  await remote.client.delete(refOf(object as AnyObject), uid === undefined ? {} : { uid }, signal);
 }

@@ -2,6 +2,7 @@
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { isTrue, type Finding } from '../../shared/conditions.ts';
 import { isRevoked } from '../../shared/incoming-peerings.ts';
+import { labels } from '../../shared/names.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
@@ -15,11 +16,13 @@ import {
   fieldManager,
   identitySecret,
   ownerAnnotation,
+  peeringLabels,
   reasons,
   tenantFinalizer,
   tenantNamespaceOf,
 } from './names.ts';
 import { dnsFinding } from './name-resolution.ts';
+import { fullCounts, objectsFinding } from './object-limits.ts';
 import type { Refusals } from './refusals.ts';
 import { namespacesOf, putOut } from './revocation.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
@@ -129,6 +132,26 @@ export function reconcileIncoming(
   /** UIDs of peerings that are being removed and whose consumers have no rights any more. */
   const outAlready = new Set<string>();
 
+  const quotasOf = (peering: IncomingPeering) =>
+    world.quotas
+      .list()
+      .filter(({ metadata }) => metadata.labels?.[labels.peering] === peeringLabels(peering)[labels.peering]);
+  /** By peering's UID: what was full when it was looked at last. */
+  const fullBefore = new Map<string, ReadonlySet<string>>();
+  /** Counts what has become full; the API server alone knows how often more is asked for. */
+  const countFull = (peering: IncomingPeering) => {
+    const { uid = '' } = peering.metadata;
+    const full = new Set(
+      quotasOf(peering).flatMap((quota) =>
+        fullCounts(quota).map(([name]) => `${quota.metadata.namespace}/${name}`),
+      ),
+    );
+    for (const each of full) {
+      if (!fullBefore.get(uid)?.has(each)) refusals.note(peering, 'Object', `${each}/${clock.now()}`, each);
+    }
+    fullBefore.set(uid, full);
+  };
+
   async function prepare(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
     const tenant = tenantNamespaceOf(peering);
     const present =
@@ -167,10 +190,11 @@ export function reconcileIncoming(
         applied.forget(scope);
       }
       await Promise.all([
-        applied.apply(scope, tenantObjects(peering, hawserNamespace, !revoked), signal),
+        applied.apply(scope, tenantObjects(peering, hawserNamespace, !revoked, world.countable()), signal),
         ...(!secretKnown && beginning ? [ensureSecret()] : []),
       ]);
     }
+    countFull(peering);
     const used = ledger.used(peering.metadata.name);
     const { finding: refused, againAfterMilliseconds } = refusals.finding(peering);
     await applyStatus(
@@ -188,6 +212,7 @@ export function reconcileIncoming(
         },
         findings: [
           ...incomingFindings(peering, { revoked, problem, used }),
+          objectsFinding(peering, quotasOf(peering)),
           dnsFinding(world.dns.list()),
           refused,
         ],
@@ -287,6 +312,7 @@ export function reconcileIncoming(
     }
     await removeFinalizer(kube, peering, tenantFinalizer, signal);
     outAlready.delete(peering.metadata.uid ?? '');
+    fullBefore.delete(peering.metadata.uid ?? '');
   }
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {

@@ -3,12 +3,14 @@ import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import { from, runController, type ControllerOptions, type Source } from '../kube/controller.ts';
+import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { keyOf } from '../kube/refs.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
+import { tryCounting } from './count-trial.ts';
 import { reconcileEndpoints } from './endpoints.ts';
 import { reconcileIncoming } from './incoming.ts';
 import { tenantNamespaceOf } from './names.ts';
+import { fullCounts } from './object-limits.ts';
 import { runPolicyTrials } from './policy-trial.ts';
 import { reconcilePresence } from './presence.ts';
 import { createRefusals } from './refusals.ts';
@@ -19,7 +21,14 @@ import { createLedger, createWorld } from './world.ts';
 
 /** Runs the tenant feature until the signal is aborted. */
 export async function runTenant(context: ControllerContext, signal: AbortSignal): Promise<void> {
-  const world = createWorld(context);
+  const counted = new Set<string>();
+  const world = createWorld(context, counted);
+  const peeringsToCount = triggers();
+  const twinsToCount = triggers();
+  const countAll = () => {
+    for (const peering of world.incoming.list()) peeringsToCount.trigger(peering.metadata.name);
+    for (const twin of world.twins.list()) twinsToCount.trigger(keyOf(twin));
+  };
   const ledger = createLedger(world, () => context.clock.now());
   const refusals = createRefusals(context.clock, context.metrics);
   const common = {
@@ -67,6 +76,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
 
   await Promise.all([
     runPolicyTrials(context, signal),
+    tryCounting(context, counted, countAll, signal),
     run({
       name: 'tenant-incoming',
       sources: [
@@ -79,6 +89,9 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
           return peering === undefined ? [] : [peering.metadata.name];
         }),
         from(world.dns, () => world.incoming.list().map((peering) => peering.metadata.name)),
+        // Every object that is made changes a quota's status; only what is full by it matters.
+        fromAspect(world.quotas, fullCounts, peeringLabel),
+        peeringsToCount,
         refusals.source,
         ...listed(world.outgoing, world.remotes),
       ],
@@ -118,6 +131,8 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
             ? []
             : twinsOfNamespace(world, pod.metadata.namespace ?? ''),
         ),
+        twinsToCount,
+        ...listed(world.quotas),
         fromAspect(
           world.local,
           ({ status }) => findCondition(status?.conditions, 'NetworkPoliciesEnforced')?.message,

@@ -11,6 +11,8 @@ export const identitySecret = 'hawser-identity';
 export const consumerRole = 'hawser-consumer';
 export const gatewayRole = 'hawser-gateway';
 export const quotaName = 'hawser-grant';
+/** Counts objects; in twins, tenant namespaces and, as the pilot, in Hawser’s own. */
+export const objectQuotaName = 'hawser-objects';
 export const limitRangeName = 'hawser-defaults';
 export const networkPolicyName = 'hawser-isolation';
 /** Service account of the gateway, in Hawser's namespace. */
@@ -63,6 +65,9 @@ export const reasons = {
   QuotaExhausted: 'QuotaExhausted',
   /** The grant was lowered below what is used. */
   QuotaExceeded: 'QuotaExceeded',
+  ObjectsAvailable: 'ObjectsAvailable',
+  /** A namespace of the consumer has as many objects of a kind as it may. */
+  ObjectsExhausted: 'ObjectsExhausted',
   Active: 'Active',
   Cordoned: 'Cordoned',
   Draining: 'Draining',

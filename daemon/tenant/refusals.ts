@@ -17,8 +17,8 @@ export type RefusedThing =
   | 'Twin'
   /** An endpoint at an address that is none of the consumer's own. */
   | 'Endpoint'
-  /** More records than its pods can need. */
-  | 'Record';
+  /** More objects of a kind than a namespace of it may hold: a condition of its own says so. */
+  | 'Object';
 
 export interface Refusals {
   /**
@@ -69,7 +69,7 @@ export function createRefusals(clock: Clock, metrics: ControllerMetrics | undefi
       seen.add(attempt);
       if (seen.size > mostRemembered) seen.delete(seen.values().next().value ?? '');
       metrics?.refused(peering.spec.remoteCluster, thing);
-      if (thing === 'Room') return;
+      if (thing === 'Room' || thing === 'Object') return;
       const tally = tallies.get(uid) ?? { count: 0, at: 0, message: '', shown: undefined, waking: false };
       Object.assign(tally, { count: tally.count + 1, at: clock.now(), message: message.slice(0, 600) });
       tallies.set(uid, tally);

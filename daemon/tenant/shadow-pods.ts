@@ -4,7 +4,7 @@ import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { isAlreadyExists, isForbidden, isInvalid, messageOf } from '../kube/errors.ts';
+import { isAlreadyExists, isForbidden, isInvalid, isQuotaUnknown, messageOf } from '../kube/errors.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { kind, refOf } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
@@ -57,10 +57,6 @@ const withoutStop = (shadow: ShadowPod): ShadowPod => {
   const { stoppedAt: _stoppedAt, ...status } = shadow.status ?? {};
   return { ...shadow, status };
 };
-
-/** A quota that was made a moment ago forbids everything until Kubernetes has counted: no refusal, but soon over. */
-const isQuotaUnknown = (error: unknown): boolean =>
-  isForbidden(error) && error.message.includes('status unknown for quota');
 
 /** The reconciler. Keys are `twin/name`. */
 export function reconcileShadowPod(

@@ -2,16 +2,26 @@
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { tenantServiceAccount } from '../../shared/names.ts';
 import { kind, type AnyObject } from '../kube/refs.ts';
-import type { Namespace, PolicyRule, Role, RoleBinding, Secret, ServiceAccount } from '../kube/types.ts';
+import type {
+  Namespace,
+  PolicyRule,
+  ResourceQuota,
+  Role,
+  RoleBinding,
+  Secret,
+  ServiceAccount,
+} from '../kube/types.ts';
 import {
   consumerRole,
   gatewayRole,
   gatewayServiceAccount,
   identitySecret,
+  objectQuotaName,
   ownerAnnotation,
   peeringLabels,
   tenantNamespaceOf,
 } from './names.ts';
+import { tenantCounts, type Countable } from './object-limits.ts';
 
 const rbacGroup = 'rbac.authorization.k8s.io';
 const everything = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'];
@@ -111,6 +121,7 @@ export function tenantObjects(
   peering: IncomingPeering,
   hawserNamespace: string,
   letIn: boolean,
+  countable: Countable,
 ): AnyObject[] {
   const namespace = tenantNamespaceOf(peering);
   const labels = peeringLabels(peering);
@@ -120,8 +131,15 @@ export function tenantObjects(
     metadata: { name: tenantServiceAccount, namespace, labels },
     automountServiceAccountToken: false,
   };
+  const objects: ResourceQuota = {
+    apiVersion: 'v1',
+    kind: 'ResourceQuota',
+    metadata: { name: objectQuotaName, namespace, labels },
+    spec: { hard: tenantCounts(peering.spec.grant, countable) },
+  };
   return [
     account,
+    objects,
     ...consumerRights(namespace, labels, tenantRules, namespace, letIn),
     ...roleWithBinding(gatewayRole, namespace, labels, gatewayRules, {
       name: gatewayServiceAccount,

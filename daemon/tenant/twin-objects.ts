@@ -12,11 +12,13 @@ import type { LimitRange, Namespace, NetworkPolicy, ResourceQuota, ServiceAccoun
 import {
   limitRangeName,
   networkPolicyName,
+  objectQuotaName,
   ownerAnnotation,
   peeringLabels,
   quotaName,
   tenantNamespaceOf,
 } from './names.ts';
+import { twinCounts, type Countable } from './object-limits.ts';
 import { consumerRights, twinRules } from './tenant-objects.ts';
 import { containerDefaults } from './usage.ts';
 
@@ -74,6 +76,7 @@ export function twinObjects(
   twin: TwinNamespace,
   peering: IncomingPeering,
   network: { local: LocalCluster | undefined; tunnel: Tunnel | undefined },
+  countable: Countable,
 ): AnyObject[] {
   const namespace = twin.spec.namespace;
   const labels = twinLabels(twin, peering);
@@ -99,18 +102,19 @@ export function twinObjects(
         'requests.memory': grant.memory,
         'limits.memory': grant.memory,
         ...(grant.ephemeralStorage !== undefined && { 'limits.ephemeral-storage': grant.ephemeralStorage }),
-        // Counts of Hawser's own kinds are left out: Kubernetes learns of new kinds every half minute only, and until then
-        // a quota on them forbids all.
-        // A consumer must not open the provider to the outside, nor fill its store.
+        // A consumer must not open the provider to the outside.
         'services.loadbalancers': '0',
         'services.nodeports': '0',
         persistentvolumeclaims: '0',
-        'count/secrets': '2000',
-        'count/configmaps': '2000',
-        'count/services': '1000',
-        'count/endpointslices.discovery.k8s.io': '2000',
       },
     },
+  };
+  // Nor fill its store. A quota of its own: while Kubernetes cannot count one of these, pods are admitted all the same.
+  const objects: ResourceQuota = {
+    apiVersion: 'v1',
+    kind: 'ResourceQuota',
+    metadata: metadata(objectQuotaName),
+    spec: { hard: twinCounts(grant, countable) },
   };
   const defaults = containerDefaults(grant);
   const limits: LimitRange = {
@@ -124,6 +128,7 @@ export function twinObjects(
   return [
     account,
     quota,
+    objects,
     limits,
     networkPolicy(twin, peering, network),
     ...consumerRights(namespace, labels, twinRules, tenantNamespaceOf(peering), isLetIn(peering)),

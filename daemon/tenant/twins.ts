@@ -9,6 +9,7 @@ import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalize
 import { keyOf, kind, refOf, splitKey } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, ownerAnnotation, reasons, tenantFinalizer } from './names.ts';
+import { mostTwins } from './object-limits.ts';
 import type { Refusals } from './refusals.ts';
 import { takeRights } from './revocation.ts';
 import { nameProblem, twinNamespaceObject, twinObjects } from './twin-objects.ts';
@@ -18,15 +19,8 @@ import type { World } from './world.ts';
 const graceSeconds = 5;
 const podMilliseconds = 10_000;
 
-/** Twins of one consumer: each costs this cluster a namespace. */
-export const mostTwins = 256;
-
 /** Is the twin one too many? The oldest ones stay. Pure. */
-export function isBeyondLimit(
-  twin: TwinNamespace,
-  all: readonly TwinNamespace[],
-  limit = mostTwins,
-): boolean {
+export function isBeyondLimit(twin: TwinNamespace, all: readonly TwinNamespace[], limit: number): boolean {
   if (all.length <= limit || twin.status?.namespace !== undefined) return false;
   const age = (each: TwinNamespace) => `${each.metadata.creationTimestamp ?? ''}/${each.metadata.name}`;
   return all.filter((each) => each.status?.namespace !== undefined || age(each) < age(twin)).length >= limit;
@@ -85,8 +79,9 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
       return;
     }
     const name = twin.spec.namespace;
-    if (isBeyondLimit(twin, world.twins.listIn(twin.metadata.namespace ?? ''))) {
-      const message = `a consumer can have ${mostTwins} twins here; take offloading from another namespace first`;
+    const limit = mostTwins(peering.spec.grant);
+    if (isBeyondLimit(twin, world.twins.listIn(twin.metadata.namespace ?? ''), limit)) {
+      const message = `this grant allows ${limit} twins; take offloading from another namespace first`;
       refusals.note(peering, 'Twin', twin.metadata.uid ?? '', `namespace ${name}: ${message}`);
       await report(twin, { status: 'False', reason: reasons.TooMany, message }, signal);
       return { requeueAfterMilliseconds: 60_000 };
@@ -117,7 +112,7 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
       withoutRights.add(scope);
     }
     if (isLetIn(peering)) withoutRights.delete(scope);
-    await applied.apply(scope, twinObjects(twin, peering, network), signal);
+    await applied.apply(scope, twinObjects(twin, peering, network, world.countable()), signal);
     await report(
       twin,
       {

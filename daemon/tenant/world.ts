@@ -4,13 +4,14 @@ import { consumerLease, labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { keyOf, kind } from '../kube/refs.ts';
 import type { Namespace, Pod } from '../kube/types.ts';
-import { identitySecret, tenantNamespaceOf } from './names.ts';
+import { identitySecret, objectQuotaName, tenantNamespaceOf } from './names.ts';
 import { dnsNamespace, dnsService } from './name-resolution.ts';
+import { countedOwn, type Countable } from './object-limits.ts';
 import { isFinished } from './real-pod.ts';
 import { addUsage, nothing, podUsage, type Usage } from './usage.ts';
 
-/** The caches. Asking for one starts its watch. */
-export function createWorld(context: ControllerContext) {
+/** The caches. Asking for one starts its watch. `counted`: filled by `tryCounting`. */
+export function createWorld(context: ControllerContext, counted: Countable) {
   const { informer, namespace } = context;
   const world = {
     incoming: informer(kind.incomingPeering),
@@ -37,11 +38,15 @@ export function createWorld(context: ControllerContext) {
     }),
     /** By which consumers show that they are there. */
     leases: informer(kind.lease, { fieldSelector: `metadata.name=${consumerLease}` }),
+    /** What consumers' objects are counted by. */
+    quotas: informer(kind.resourceQuota, { fieldSelector: `metadata.name=${objectQuotaName}` }),
     /** Where the cluster's DNS answers. */
     dns: informer(kind.endpointSlice, {
       namespace: dnsNamespace,
       labelSelector: `kubernetes.io/service-name=${dnsService}`,
     }),
+    /** Which of Hawser's own kinds Kubernetes can count: found by a trial, or seen of a quota that counts them already. */
+    countable: (): Countable => new Set([...counted, ...world.quotas.list().flatMap(countedOwn)]),
     /** The peering that owns a tenant namespace. */
     peeringOfTenant(tenant: string): IncomingPeering | undefined {
       return world.incoming.list().find((peering) => tenantNamespaceOf(peering) === tenant);

@@ -1,27 +1,47 @@
 /** The records of offloaded pods at a provider: made, ended, cleared away. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { annotations, labels } from '../../shared/names.ts';
-import { isAlreadyExists, isInvalid, isNotFound, kind, messageOf, refOf } from '../kube/index.ts';
+import {
+  isAlreadyExists,
+  isInvalid,
+  isNotFound,
+  isQuotaExceeded,
+  kind,
+  messageOf,
+  refOf,
+} from '../kube/index.ts';
 import type { Remote } from '../kube/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
 import type { Pod } from '../kube/types.ts';
-import { offloadedReasons } from './pod-status.ts';
+import { offloadedReasons, type Hindrance } from './pod-status.ts';
 import { deletionGraceAnnotation } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, type World } from './world.ts';
 
-/** Makes the record. One that is there already is left to the event that tells of it. */
+/**
+ * Makes the record. One that is there already is left to the event that tells of it.
+ *
+ * @returns why the provider has no room for it
+ */
 export async function createShadow(
   world: World,
   remote: Remote,
   pod: Pod,
   wanted: ShadowPod,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Hindrance | undefined> {
   try {
     await remote.client.create(wanted, signal, { fieldManager });
+    return undefined;
   } catch (error) {
     // The cache is behind by one event, which will ask again.
-    if (isAlreadyExists(error)) return;
+    if (isAlreadyExists(error)) return undefined;
+    if (isQuotaExceeded(error)) {
+      const why = messageOf(error).slice(0, 900);
+      return {
+        reason: offloadedReasons.refused,
+        message: `The provider keeps no more records of this cluster’s pods in ${wanted.metadata.namespace}; delete pods that have ended there, or ask for a larger grant: ${why}`,
+      };
+    }
     if (!isInvalid(error)) throw error;
     const message = `The provider's API does not take this pod: ${messageOf(error).slice(0, 900)}`;
     world.context.events.emit(pod, 'Warning', offloadedReasons.refused, message);

@@ -18,6 +18,8 @@ import { fieldManager, ownClusterID, peeringOfNode, type World } from './world.t
 
 /** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
 const addressRetryMilliseconds = 1_000;
+/** Nothing here tells when a provider has room for another record. */
+const fullRetryMilliseconds = 30_000;
 /** Pods at a time: each waits for two API servers. */
 const concurrency = 16;
 
@@ -129,10 +131,11 @@ async function settlePod(
     wanted,
     neverOffered: place.neverOffered,
   });
+  let full: Hindrance | undefined;
   switch (action) {
     case 'CreateShadow':
       if (remote !== undefined && wanted !== undefined)
-        await createShadow(world, remote, pod, wanted, signal);
+        full = await createShadow(world, remote, pod, wanted, signal);
       break;
     case 'UpdateShadow':
       if (remote !== undefined && wanted !== undefined)
@@ -158,7 +161,7 @@ async function settlePod(
   const status = localPodStatus({
     pod,
     shadow: shadow?.spec.podUID === pod.metadata.uid ? shadow : undefined,
-    hindrance: place.hindrance,
+    hindrance: place.hindrance ?? full,
     provider: peering.spec.remoteCluster,
     hostAddress: addressOf(node) ?? world.context.podIP,
     tunnel: tunnel?.spec,
@@ -172,7 +175,8 @@ async function settlePod(
         ),
     now: clock.now(),
   });
-  if (status === undefined || !podStatusDiffers(pod.status, status)) return;
+  const again = full && { requeueAfterMilliseconds: fullRetryMilliseconds };
+  if (status === undefined || !podStatusDiffers(pod.status, status)) return again;
   await applyPodStatus(world, pod, status, signal);
   const condition = status.conditions?.find((each) => each.type === offloadedCondition);
   const before = pod.status?.conditions?.find((each) => each.type === offloadedCondition);
@@ -186,6 +190,7 @@ async function settlePod(
   }
   if (condition?.reason === offloadedReasons.badAddress)
     return { requeueAfterMilliseconds: addressRetryMilliseconds };
+  return again;
 }
 
 interface Place {

@@ -23,6 +23,7 @@ import {
   meet,
   playKubelet,
   providerID,
+  refusalsCounted,
   setPath,
   upPlanes,
   virtualNode,
@@ -188,17 +189,29 @@ test('restarts and readiness follow within a second', async () => {
   await playKubelet(planes, twin, 'web', '10.244.3.4');
 });
 
-test('an address outside the provider’s ranges is not believed', async () => {
-  await create(pod('liar'));
-  await eventually('the real pod', () => remotePod('liar'));
-  await playKubelet(planes, twin, 'liar', '192.168.1.1');
-  const seen = await eventually('a condition that says so', async () => {
-    const found = await localPod('liar');
-    return podCondition(found, 'hawser.dev/Offloaded')?.reason === 'AddressNotAccepted' ? found : undefined;
+for (const [what, name, address, why] of [
+  ['outside the provider’s ranges', 'liar', '192.168.1.1', /outside the pod ranges that it declares/],
+  ['that another pod has', 'thief', '10.244.3.4', /which another pod of this cluster has/],
+] as const) {
+  test(`an address ${what} is not believed, and counted`, async () => {
+    const before = refusalsCounted(planes.consumer, providerID, 'PodAddress');
+    await create(pod(name));
+    await eventually('the real pod', () => remotePod(name));
+    await playKubelet(planes, twin, name, address);
+    const seen = await eventually('a condition that says so', async () => {
+      const found = await localPod(name);
+      return podCondition(found, 'hawser.dev/Offloaded')?.reason === 'AddressNotAccepted' && found;
+    });
+    assert.match(podCondition(seen, 'hawser.dev/Offloaded')?.message ?? '', why);
+    assert.is(seen.status?.podIP, undefined);
+    assert.is(podCondition(seen, 'Ready')?.status, 'False');
+    // Once, however often it is looked at again.
+    await eventually('it is counted', () =>
+      Promise.resolve(refusalsCounted(planes.consumer, providerID, 'PodAddress') === before + 1),
+    );
+    assert.is((await localPod('web'))?.status?.podIP, '10.128.3.4', 'whose it is keeps it');
   });
-  assert.is(seen.status?.podIP, undefined);
-  assert.is(podCondition(seen, 'Ready')?.status, 'False');
-});
+}
 
 test('a real pod or a record that somebody deletes comes back', async () => {
   const before = await shadowPod('web');

@@ -19,6 +19,7 @@ import {
   type KubeClient,
   type Pod,
 } from '../../../daemon/kube/index.ts';
+import { createMetrics, type Metrics } from '../../../daemon/roles/metrics.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type * as testbedModule from '../../testbed/index.ts';
 import type { RunOptions } from '../../testbed/run.ts';
@@ -35,7 +36,7 @@ export interface Side {
   /** PEM. */
   ca: string;
   kube: KubeClient;
-  context: ControllerContext;
+  context: CountedContext;
   kubectl(args: readonly string[], options?: RunOptions): Promise<string>;
   /** Path. */
   kubeconfig: string;
@@ -58,7 +59,10 @@ export type Testbed = Pick<typeof testbedModule, 'ensurePrograms' | 'up' | 'upCo
 
 const log = process.env['TEST_LOG'] === undefined ? silentLog : createLog('debug');
 
-export function contextOf(kube: KubeClient, signal: AbortSignal): ControllerContext {
+/** A process's context, with the counters that it would show. */
+export type CountedContext = ControllerContext & { metrics: Metrics };
+
+export function contextOf(kube: KubeClient, signal: AbortSignal): CountedContext {
   const informers = createInformers(kube, { log, clock: systemClock }, signal);
   return {
     kube,
@@ -69,6 +73,7 @@ export function contextOf(kube: KubeClient, signal: AbortSignal): ControllerCont
     version: '0.1.0',
     clock: systemClock,
     log,
+    metrics: createMetrics(),
     informer: (each, options) => informers.informer(each, options),
     events: createEvents({ kube, component: 'hawser-controller', instance: 'test', log }),
   };
@@ -251,6 +256,16 @@ export async function meet(planes: Planes): Promise<void> {
     { ...outgoing, status: { grant, conditions: [condition('IdentityValid', true)] } },
     signal,
   );
+}
+
+/** How often something of the remote cluster was refused, as `/metrics` of the side tells it. */
+export function refusalsCounted(side: Side, remoteCluster: string, what: string): number {
+  const line = `hawser_refusals_total{remote_cluster="${remoteCluster}",what="${what}"} `;
+  const found = side.context.metrics
+    .text([], true)
+    .split('\n')
+    .find((each) => each.startsWith(line));
+  return Number(found?.slice(line.length) ?? 0);
 }
 
 /** Says that probes pass, or don't. */

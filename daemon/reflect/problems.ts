@@ -1,0 +1,39 @@
+/** What could not be carried to providers, as the NamespaceOffloading of its namespace says it. */
+import type { Finding } from '../../shared/conditions.ts';
+
+export interface Problems {
+  /** `key` is `peering/namespace`; undefined: there is none (any more). */
+  set(key: string, problem: string | undefined): void;
+  finding(namespace: string): Finding;
+}
+
+const longestEach = 600;
+
+/** None yet. */
+export function createProblems(): Problems {
+  const problems = new Map<string, string>();
+  return {
+    set(key, problem) {
+      if (problem === undefined) problems.delete(key);
+      else problems.set(key, problem.slice(0, longestEach));
+    },
+    finding(namespace) {
+      const type = 'Reflected';
+      const said = [...problems]
+        .map(([key, problem]) => [...key.split('/', 2), problem])
+        .filter(([, of]) => of === namespace)
+        .map(([peering, , problem]) => `${peering}: ${problem}`)
+        .sort();
+      if (said.length === 0) {
+        const message = 'What pods use is at the providers that run them.';
+        return { type, status: 'True', reason: 'Reflected', message };
+      }
+      return {
+        type,
+        status: 'False',
+        reason: said.some((each) => each.includes('exceeded quota')) ? 'NoRoom' : 'ProviderRefused',
+        message: `Not all that pods use could be put at their providers; it is tried again. ${said.join(' ')}`,
+      };
+    },
+  };
+}

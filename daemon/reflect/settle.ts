@@ -1,0 +1,77 @@
+/** Makes what is in a twin as it was planned. */
+import { labels } from '../../shared/names.ts';
+import {
+  isAlreadyExists,
+  isConflict,
+  isInvalid,
+  isNotFound,
+  messageOf,
+  refOf,
+  type AnyObject,
+  type Log,
+} from '../kube/index.ts';
+import type { Remote } from '../kube/remote.ts';
+import type { Reflected, ReflectionPlan } from './plan.ts';
+
+export const fieldManager = 'hawser-reflect';
+
+/** Does all of a plan that can be done, side by side, and then throws the first failure. */
+export async function settle(
+  remote: Remote,
+  plan: ReflectionPlan,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
+  const steps: [string, Reflected, () => Promise<unknown>][] = [
+    ...plan.create.map((object): [string, Reflected, () => Promise<unknown>] => [
+      'create',
+      object,
+      () => remote.client.create<AnyObject>(object, signal, { fieldManager }),
+    ]),
+    ...plan.replace.map((object): [string, Reflected, () => Promise<unknown>] => [
+      'replace',
+      object,
+      () => remote.client.replace<AnyObject>(object, { fieldManager }, signal),
+    ]),
+    ...plan.remove.map((object): [string, Reflected, () => Promise<unknown>] => [
+      'remove',
+      object,
+      () => remove(remote, object, signal),
+    ]),
+  ];
+  let failure: unknown;
+  await Promise.all(
+    steps.map(async ([verb, object, step]) => {
+      try {
+        await step();
+      } catch (error) {
+        if (signal.aborted) throw error;
+        // Gone or changed meanwhile: the event of that is on its way. What is made conflicts with counts in a quota only.
+        if (isNotFound(error) || (isConflict(error) && verb !== 'create')) return;
+        const named = {
+          verb,
+          kind: object.kind,
+          namespace: object.metadata.namespace,
+          name: object.metadata.name,
+        };
+        if (isAlreadyExists(error)) {
+          // Most often the cache is behind by one event, and the object is the one that was made a moment ago.
+          const live = await remote.client.get(refOf(object as AnyObject), signal);
+          if (live !== undefined && live.metadata.labels?.[labels.reflected] !== 'true') {
+            log.warn('an object of this name in the twin is not ours and is left alone', named);
+          }
+          return;
+        }
+        log.warn('an object could not be reflected', { ...named, error: messageOf(error) });
+        if (isInvalid(error) && verb === 'replace') await remove(remote, object, signal);
+        failure ??= error;
+      }
+    }),
+  );
+  if (failure !== undefined) throw failure;
+}
+
+async function remove(remote: Remote, object: Reflected, signal: AbortSignal): Promise<void> {
+  const { uid } = object.metadata;
+  await remote.client.delete(refOf(object as AnyObject), uid === undefined ? {} : { uid }, signal);
+}

@@ -1,0 +1,107 @@
+/**
+ * How many objects a consumer may keep here. Each is a line in this cluster's etcd, of up to a mebibyte and a half (its
+ * limit of a request), so that without a bound one consumer fills the store that everybody depends on. Pure.
+ */
+import type { Grant } from '../../shared/api/grant.ts';
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import type { Finding } from '../../shared/conditions.ts';
+import type { ResourceQuota } from '../kube/types.ts';
+import { objectQuotaName, reasons } from './names.ts';
+
+interface Scale {
+  /** For each pod that is granted. */
+  perPod: number;
+  /** A small grant may have so many: a namespace has Services and settings that no pod here uses. */
+  least: number;
+  most: number;
+}
+
+/** In each twin, by the name under which ResourceQuota counts them. */
+const inTwin = {
+  // Records of pods that have ended stay for as long as their pods at home.
+  'count/shadowpods.hawser.dev': { perPod: 4, least: 256, most: 20_000 },
+  'count/configmaps': { perPod: 4, least: 256, most: 2000 },
+  'count/secrets': { perPod: 4, least: 256, most: 2000 },
+  'count/services': { perPod: 2, least: 256, most: 1000 },
+  'count/endpointslices.discovery.k8s.io': { perPod: 4, least: 512, most: 2000 },
+} satisfies Record<string, Scale>;
+
+/** In the tenant namespace. */
+const inTenant = {
+  'count/twinnamespaces.hawser.dev': { perPod: 1, least: 32, most: 256 },
+  // One is written; the name of the other is whoever's that shows its presence in times to come.
+  'count/leases.coordination.k8s.io': { perPod: 0, least: 2, most: 2 },
+} satisfies Record<string, Scale>;
+
+/**
+ * Names of Hawser's own kinds that Kubernetes can count by now. It learns of new kinds every half minute only, and until
+ * then a quota on them forbids all.
+ */
+export type Countable = ReadonlySet<string>;
+
+const ownKind = /\.hawser\.dev$/;
+
+/** Names under which Hawser's own kinds are counted. */
+export const ownCounts: readonly string[] = Object.keys({ ...inTwin, ...inTenant }).filter((name) =>
+  ownKind.test(name),
+);
+
+const between = ({ perPod, least, most }: Scale, grant: Grant): number =>
+  Math.min(most, Math.max(least, perPod * grant.pods));
+
+function hard(scales: Record<string, Scale>, grant: Grant, countable: Countable): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(scales)
+      .filter(([name]) => !ownKind.test(name) || countable.has(name))
+      .map(([name, scale]) => [name, String(between(scale, grant))]),
+  );
+}
+
+/** What the quota of each twin counts. */
+export const twinCounts = (grant: Grant, countable: Countable): Record<string, string> =>
+  hard(inTwin, grant, countable);
+
+/** What the quota of the tenant namespace counts. */
+export const tenantCounts = (grant: Grant, countable: Countable): Record<string, string> =>
+  hard(inTenant, grant, countable);
+
+/** How many twins a consumer may have: each costs this cluster a namespace. */
+export const mostTwins = (grant: Grant): number =>
+  between(inTenant['count/twinnamespaces.hawser.dev'], grant);
+
+/** Those of Hawser's own kinds that a quota's status has a number of. */
+export const countedOwn = (quota: ResourceQuota | undefined): string[] =>
+  ownCounts.filter((name) => quota?.status?.used?.[name] !== undefined);
+
+/** What a quota has no room for any more, with the number that there may be. */
+export function fullCounts(quota: ResourceQuota): [name: string, most: string][] {
+  const used = quota.status?.used ?? {};
+  return Object.entries(quota.status?.hard ?? {})
+    .filter(
+      ([name, most]) => name.startsWith('count/') && most !== '0' && Number(used[name] ?? 0) >= Number(most),
+    )
+    .map(([name, most]) => [name.slice('count/'.length), most]);
+}
+
+const mostNamed = 5;
+
+/** Whether the consumer may make more objects, from the quotas of its tenant namespace and its twins. */
+export function objectsFinding(peering: IncomingPeering, quotas: readonly ResourceQuota[]): Finding {
+  const type = 'ObjectsAvailable';
+  const full = quotas
+    .flatMap((quota) =>
+      fullCounts(quota).map(([name, most]) => `${quota.metadata.namespace} has all ${most} ${name}`),
+    )
+    .sort();
+  if (full.length === 0) {
+    const message = 'more objects can be made in the tenant namespace and in all twins';
+    return { type, status: 'True', reason: reasons.ObjectsAvailable, message };
+  }
+  const more = full.length > mostNamed ? ` and ${full.length - mostNamed} more` : '';
+  return {
+    type,
+    status: 'False',
+    reason: reasons.ObjectsExhausted,
+    message: `${full.slice(0, mostNamed).join(', ')}${more}: others are refused to ${peering.spec.remoteCluster} until some are deleted there or more pods are granted (spec.grant)`,
+  };
+}

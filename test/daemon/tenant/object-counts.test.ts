@@ -1,0 +1,249 @@
+/** A consumer that would fill the provider's store is stopped by counts, and both sides say so; real control planes. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  createKubeClient,
+  isAlreadyExists,
+  isConflict,
+  isQuotaExceeded,
+  kind,
+  type AnyObject,
+  type KindRef,
+  type KubeClient,
+  type Secret,
+} from '../../../daemon/kube/index.ts';
+import { runReflection } from '../../../daemon/reflect/index.ts';
+import { objectQuotaName } from '../../../daemon/tenant/names.ts';
+import { runVirtualNodes } from '../../../daemon/vnode/index.ts';
+import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
+import { findCondition } from '../../../shared/conditions.ts';
+import { secrets, tenantNamespace, twinName } from '../../../shared/names.ts';
+import * as testbed from '../../testbed/index.ts';
+import {
+  consumerID,
+  eventually,
+  hawserNamespace,
+  meet,
+  providerID,
+  refusalsCounted,
+  upPlanes,
+  virtualNode,
+  type Planes,
+} from '../vnode/planes.ts';
+
+const test = suite('objects of a consumer are counted');
+const tenant = tenantNamespace(consumerID, 'default');
+const twin = twinName('shop', consumerID);
+/** Of a grant of 20 pods: `object-limits.ts`. */
+const most = { configMaps: 256, secrets: 256, services: 256, slices: 512, shadowPods: 256, twins: 32 };
+/** Kubernetes looks for new kinds every half minute. */
+const untilCounted = 120_000;
+
+let planes: Planes;
+/** As the consumer, by its identity. */
+let hostile: KubeClient;
+
+const offload = async (namespace: string) => {
+  const { kube } = planes.consumer;
+  await kube.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }, planes.signal);
+  await kube.create(
+    {
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'NamespaceOffloading',
+      metadata: { name: 'offloading', namespace },
+      spec: { podPlacement: 'Remote' },
+    },
+    planes.signal,
+  );
+};
+const offloadingCondition = async (namespace: string, type: string) => {
+  const ref = { kind: kind.namespaceOffloading, namespace, name: 'offloading' };
+  const found = await planes.consumer.kube.get<NamespaceOffloading>(ref, planes.signal);
+  return type === 'Bound'
+    ? findCondition(found?.status?.remotes?.[0]?.conditions, type)
+    : findCondition(found?.status?.conditions, type);
+};
+const available = async () => {
+  const found = await planes.provider.kube.get(
+    { kind: kind.incomingPeering, name: consumerID },
+    planes.signal,
+  );
+  return findCondition(found?.status?.conditions, 'ObjectsAvailable');
+};
+
+test.before(async () => {
+  planes = await upPlanes(testbed);
+  const { context } = planes.consumer;
+  planes.started.push(runVirtualNodes(context, planes.signal), runReflection(context, planes.signal));
+  await meet(planes);
+  await offload('shop');
+  const ref = { kind: kind.secret, namespace: hawserNamespace, name: secrets.identity(providerID) };
+  const { data } = (await planes.consumer.kube.get<Secret>(ref, planes.signal)) ?? {};
+  const { token } = JSON.parse(Buffer.from(data?.['identity.json'] ?? '', 'base64').toString()) as {
+    token: string;
+  };
+  hostile = createKubeClient({ url: planes.provider.url, ca: planes.provider.ca, token: () => token });
+  for (const [namespace, counted] of [
+    [tenant, 'count/twinnamespaces.hawser.dev'],
+    [twin, 'count/shadowpods.hawser.dev'],
+  ] as const) {
+    await eventually(
+      `${counted} is counted in ${namespace}`,
+      async () => {
+        const quota = { kind: kind.resourceQuota, namespace, name: objectQuotaName };
+        return (await planes.provider.kube.get(quota, planes.signal))?.status?.used?.[counted] !== undefined;
+      },
+      untilCounted,
+    );
+  }
+});
+test.after(async () => {
+  hostile?.close();
+  await planes?.stop();
+});
+
+/** Makes objects until one is refused; how many there are then. */
+async function fill(
+  of: KindRef,
+  namespace: string,
+  object: (name: string) => object,
+  bound: number,
+): Promise<number> {
+  const names = Array.from({ length: bound + 8 }, (_, index) => `filler-${index}`).values();
+  let refused = 0;
+  const makeOne = async (name: string): Promise<void> => {
+    const made = {
+      apiVersion: of.apiVersion,
+      kind: of.kind,
+      // Without the label by which the consumer's own controller would clear them away.
+      metadata: { name, namespace },
+      ...object(name),
+    } as AnyObject;
+    for (;;) {
+      try {
+        await hostile.create(made, planes.signal);
+        return;
+      } catch (error) {
+        // Kubernetes counts at the same time: its quota was changed by somebody else (three tries, then 409).
+        if (!isConflict(error) || isAlreadyExists(error)) throw error;
+      }
+    }
+  };
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (const name of names) {
+        try {
+          await makeOne(name);
+        } catch (error) {
+          assert.ok(isQuotaExceeded(error), String(error));
+          refused++;
+          return;
+        }
+      }
+    }),
+  );
+  assert.ok(refused > 0, `${of.kind}: nothing was refused`);
+  return (await planes.provider.kube.list(of, { namespace }, planes.signal)).items.length;
+}
+
+const slice = () => ({ addressType: 'IPv4', endpoints: [] });
+const shadow = (name: string) => ({
+  spec: { podUID: name, pod: { containers: [{ name: 'm', image: 'x' }] } },
+});
+const ghost = (name: string) => ({ spec: { sourceNamespace: name, sourceUID: name, namespace: name } });
+
+test('each kind that it may write has its number, in the twin and in the tenant namespace', async () => {
+  const cases: [KindRef, string, (name: string) => object, number][] = [
+    [kind.configMap, twin, () => ({ data: { a: 'b' } }), most.configMaps],
+    [kind.secret, twin, () => ({ stringData: { a: 'b' } }), most.secrets],
+    [kind.endpointSlice, twin, slice, most.slices],
+    [kind.shadowPod, twin, shadow, most.shadowPods],
+    [kind.twinNamespace, tenant, ghost, most.twins],
+    [kind.lease, tenant, () => ({ spec: {} }), 2],
+    [kind.service, twin, () => ({ spec: { ports: [{ port: 1 }] } }), most.services],
+  ];
+  for (const [of, namespace, object, bound] of cases)
+    assert.is(await fill(of, namespace, object, bound), bound, of.kind);
+});
+
+test('the provider says what is full, and counts it', async () => {
+  const condition = await eventually('ObjectsAvailable is false', async () => {
+    const found = await available();
+    return found?.status === 'False' && /6 more|more:/.test(found.message) ? found : undefined;
+  });
+  assert.is(condition.reason, 'ObjectsExhausted');
+  assert.match(condition.message, new RegExp(`${tenant} has all 32 twinnamespaces.hawser.dev`));
+  assert.match(
+    condition.message,
+    /are refused to home until some are deleted there or more pods are granted/,
+  );
+  const full = refusalsCounted(planes.provider, consumerID, 'Object');
+  assert.ok(full >= 7, `${full} counted`);
+});
+
+test('the consumer says it where it asked: on the pod, on the namespace, and on the twin that is one too many', async () => {
+  const { kube } = planes.consumer;
+  await kube.create(
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'used', namespace: 'shop' } },
+    planes.signal,
+  );
+  await eventually('an account', () =>
+    kube.get({ kind: kind.serviceAccount, namespace: 'shop', name: 'default' }, planes.signal),
+  );
+  await kube.create(
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'late', namespace: 'shop' },
+      spec: {
+        nodeName: virtualNode,
+        containers: [{ name: 'main', image: 'x', envFrom: [{ configMapRef: { name: 'used' } }] }],
+      },
+    },
+    planes.signal,
+  );
+  const pod = await eventually('the pod says it', async () => {
+    const found = await kube.get({ kind: kind.pod, namespace: 'shop', name: 'late' }, planes.signal);
+    return found?.status?.reason === 'RefusedByProvider' && found;
+  });
+  assert.match(pod.status?.message ?? '', /keeps no more records .* exceeded quota: hawser-objects/s);
+  const reflected = await eventually('the namespace says it', async () => {
+    const found = await offloadingCondition('shop', 'Reflected');
+    return found?.status === 'False' && found;
+  });
+  assert.is(reflected.reason, 'NoRoom');
+  assert.match(reflected.message, /^Not all .* farm: .*exceeded quota/s);
+  await offload('one-more');
+  const bound = await eventually('the twin says it', async () => {
+    const found = await offloadingCondition('one-more', 'Bound');
+    return found?.reason === 'ProviderRefused' && found;
+  });
+  assert.match(bound.message, /exceeded quota: hawser-objects/);
+});
+
+test('room that is made is used, and said', async () => {
+  const makeRoom = async (of: KindRef) => {
+    const { items } = await hostile.list(of, { namespace: twin }, planes.signal);
+    const fillers = items.filter(({ metadata }) => metadata.name.startsWith('filler-')).slice(0, 5);
+    for (const { metadata } of fillers)
+      await hostile.delete({ kind: of, namespace: twin, name: metadata.name }, {}, planes.signal);
+  };
+  await makeRoom(kind.shadowPod);
+  await makeRoom(kind.configMap);
+  await eventually(
+    'the pod is taken',
+    () => planes.provider.kube.get({ kind: kind.shadowPod, namespace: twin, name: 'late' }, planes.signal),
+    90_000,
+  );
+  await eventually(
+    'nothing is said of ShadowPods any more, and of the namespace nothing at all',
+    async () => {
+      const found = await available();
+      const reflected = await offloadingCondition('shop', 'Reflected');
+      return !found?.message.includes('all 256 shadowpods') && reflected?.status === 'True';
+    },
+    90_000,
+  );
+});
+
+test.run();

@@ -1,0 +1,90 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  countedOwn,
+  fullCounts,
+  mostTwins,
+  objectsFinding,
+  ownCounts,
+  tenantCounts,
+  twinCounts,
+} from '../../../daemon/tenant/object-limits.ts';
+import { isBeyondLimit } from '../../../daemon/tenant/twins.ts';
+import type { ResourceQuota } from '../../../daemon/kube/index.ts';
+import { defaultGrant } from '../../../shared/api/grant.ts';
+import type { TwinNamespace } from '../../../shared/api/offloading.ts';
+import type { IncomingPeering } from '../../../shared/api/peerings.ts';
+
+const all = new Set(ownCounts);
+const peering = { metadata: { name: 'elm' }, spec: { remoteCluster: 'elm' } } as unknown as IncomingPeering;
+const quota = (namespace: string, hard: Record<string, string>, used: Record<string, string>) =>
+  ({ metadata: { name: 'hawser-objects', namespace }, status: { hard, used } }) as unknown as ResourceQuota;
+
+test('what may be kept grows with the grant, between a floor and a cap', () => {
+  const table: [pods: number, shadowPods: string, secrets: string, services: string, twins: number][] = [
+    [1, '256', '256', '256', 32],
+    [64, '256', '256', '256', 64],
+    [110, '440', '440', '256', 110],
+    [400, '1600', '1600', '800', 256],
+    [100_000, '20000', '2000', '1000', 256],
+  ];
+  for (const [pods, shadowPods, secrets, services, twins] of table) {
+    const grant = { ...defaultGrant, pods };
+    const counts = twinCounts(grant, all);
+    assert.is(counts['count/shadowpods.hawser.dev'], shadowPods, `${pods} pods`);
+    assert.is(counts['count/secrets'], secrets, `${pods} pods`);
+    assert.is(counts['count/services'], services, `${pods} pods`);
+    assert.is(mostTwins(grant), twins, `${pods} pods`);
+    assert.is(tenantCounts(grant, all)['count/twinnamespaces.hawser.dev'], String(twins));
+    assert.is(tenantCounts(grant, all)['count/leases.coordination.k8s.io'], '2');
+  }
+});
+
+test('kinds that Kubernetes cannot count yet are left out, or it would refuse all of them', () => {
+  const left = { ...twinCounts(defaultGrant, new Set()), ...tenantCounts(defaultGrant, new Set()) };
+  assert.not.ok(Object.keys(left).some((name) => ownCounts.includes(name)));
+  assert.ok(left['count/secrets']);
+  const one = ownCounts[0] ?? '';
+  assert.equal(countedOwn(undefined), []);
+  assert.equal(countedOwn(quota('a', { [one]: '0' }, {})), []);
+  assert.equal(countedOwn(quota('a', { [one]: '0' }, { [one]: '0', 'count/secrets': '1' })), [one]);
+});
+
+test('what is full is named', () => {
+  const half = quota('a', { 'count/secrets': '10', pods: '2' }, { 'count/secrets': '5', pods: '2' });
+  const full = quota(
+    'b',
+    { 'count/secrets': '10', 'count/x': '0' },
+    { 'count/secrets': '12', 'count/x': '0' },
+  );
+  assert.equal(fullCounts(half), []);
+  assert.equal(fullCounts(full), [['secrets', '10']]);
+  assert.is(objectsFinding(peering, [half]).status, 'True');
+  const finding = objectsFinding(peering, [half, full]);
+  assert.is(finding.status, 'False');
+  assert.is(finding.reason, 'ObjectsExhausted');
+  assert.match(finding.message, /^b has all 10 secrets: others are refused to elm until/);
+  const many = Array.from({ length: 8 }, (_, index) =>
+    quota(`n${index}`, { 'count/secrets': '1' }, { 'count/secrets': '1' }),
+  );
+  assert.match(objectsFinding(peering, many).message, /n4 has all 1 secrets and 3 more: others/);
+});
+
+test('of too many twins the oldest stay, and those that are bound', () => {
+  const twin = (name: string, second: number, bound = false) =>
+    ({
+      metadata: { name, creationTimestamp: `2026-01-01T00:00:0${second}Z` },
+      ...(bound && { status: { namespace: name } }),
+    }) as unknown as TwinNamespace;
+  const all = [twin('a', 3, true), twin('b', 1), twin('c', 2)];
+  assert.equal(
+    all.map((each) => isBeyondLimit(each, all, 2)),
+    [false, false, true],
+  );
+  assert.equal(
+    all.map((each) => isBeyondLimit(each, all, 3)),
+    [false, false, false],
+  );
+});
+
+test.run();
