@@ -138,8 +138,9 @@ async function settlePod(
         full = await createShadow(world, remote, pod, wanted, signal);
       break;
     case 'UpdateShadow':
-      if (remote !== undefined && wanted !== undefined)
-        await remote.client.apply(wanted, { fieldManager }, signal);
+      // Replaced, since an apply takes nothing away that was made by a create: a label that is gone here stayed there.
+      if (remote !== undefined && wanted !== undefined && shadow !== undefined)
+        await remote.client.replace({ ...shadow, spec: wanted.spec }, { fieldManager }, signal);
       break;
     case 'ResumeShadow':
       if (remote !== undefined && shadow !== undefined) await resumeShadow(remote, shadow, signal);
