@@ -4,6 +4,7 @@ import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.ts';
 import type { NamespaceOffloading, ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering, PeeringToken } from '../../shared/api/peerings.ts';
+import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import type {
   ConfigMap,
   EndpointSlice,
@@ -115,6 +116,7 @@ export const kind = {
   ),
   twinNamespace: define<TwinNamespace>(hawser, 'TwinNamespace', 'twinnamespaces', true),
   shadowPod: define<ShadowPod>(hawser, 'ShadowPod', 'shadowpods', true),
+  shadowPolicy: define<ShadowPolicy>(hawser, 'ShadowPolicy', 'shadowpolicies', true),
 } as const;
 
 const byName = new Map<string, KindRef>(

@@ -1,6 +1,8 @@
 /** Twin namespaces at the providers, as this consumer sees them. */
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
+import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import { isTrue } from '../../shared/conditions.ts';
+import { labels } from '../../shared/names.ts';
 import type { Informer } from './informer.ts';
 import { kind } from './refs.ts';
 import type { Remote } from './remote.ts';
@@ -23,6 +25,11 @@ export function boundNamespace(
   if (twin === undefined || twin.metadata.deletionTimestamp !== undefined) return undefined;
   if (!isTrue(twin.status?.conditions, 'Bound')) return undefined;
   return twin.spec.sourceUID === sourceUID ? twin.status?.namespace : undefined;
+}
+
+/** The cache of the records, in a twin, of this cluster's network policies. */
+export function shadowPoliciesOf(remote: Remote, namespace: string): Informer<ShadowPolicy> {
+  return remote.informer(kind.shadowPolicy, { namespace, labelSelector: `${labels.reflected}=true` });
 }
 
 /** All bound twins of a provider: the namespace here, and the one there. */

@@ -32,6 +32,7 @@ import {
   type Target,
 } from './objects.ts';
 import { planReflection, type Reflected } from './plan.ts';
+import { runPolicyReflection } from './policies-controller.ts';
 import { createProblems } from './problems.ts';
 import { fieldManager, settle } from './settle.ts';
 import { usedBy } from './used.ts';
@@ -155,7 +156,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     );
   }
 
-  await runController(
+  const objects = runController(
     {
       name: 'reflection',
       sources: [
@@ -191,6 +192,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     },
     signal,
   );
+  await Promise.all([objects, runPolicyReflection(context, signal)]);
 }
 
 interface NamespaceSources {

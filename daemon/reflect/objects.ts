@@ -19,7 +19,8 @@ const serviceName = 'kubernetes.io/service-name';
 /** Its credentials are for this cluster's API server; no provider gets them. */
 const accountToken = 'kubernetes.io/service-account-token';
 
-const metadata = (name: string, { namespace, consumer, source }: Target): ObjectMeta => ({
+/** Whose an object in a twin is, by its labels. */
+export const reflectedMetadata = (name: string, { namespace, consumer, source }: Target): ObjectMeta => ({
   name,
   namespace,
   labels: {
@@ -33,7 +34,7 @@ export function reflectedConfigMap(source: ConfigMap, target: Target): ConfigMap
   return {
     apiVersion: 'v1',
     kind: 'ConfigMap',
-    metadata: metadata(source.metadata.name, target),
+    metadata: reflectedMetadata(source.metadata.name, target),
     ...(source.data !== undefined && { data: source.data }),
     ...(source.binaryData !== undefined && { binaryData: source.binaryData }),
   };
@@ -45,7 +46,7 @@ export function reflectedSecret(source: Secret, target: Target): Secret | undefi
   return {
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: metadata(source.metadata.name, target),
+    metadata: reflectedMetadata(source.metadata.name, target),
     type: source.type ?? 'Opaque',
     ...(source.data !== undefined && { data: source.data }),
   };
@@ -63,7 +64,7 @@ export function reflectedService(source: Service, target: Target): Service | und
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: metadata(source.metadata.name, target),
+    metadata: reflectedMetadata(source.metadata.name, target),
     spec: {
       type: 'ClusterIP',
       ...(headless && { clusterIP: 'None' }),
@@ -94,7 +95,7 @@ export function reflectedSlice(
   const service = serviceOf(source);
   if (service === undefined || (source.addressType !== 'IPv4' && source.addressType !== 'IPv6'))
     return undefined;
-  const meta = metadata(source.metadata.name, target);
+  const meta = reflectedMetadata(source.metadata.name, target);
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',

@@ -1,8 +1,9 @@
 /** What has to change in a twin. Pure. */
+import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import { stableText, type AnyObject } from '../kube/index.ts';
 import type { ConfigMap, EndpointSlice, Secret, Service } from '../kube/types.ts';
 
-export type Reflected = ConfigMap | Secret | Service | EndpointSlice;
+export type Reflected = ConfigMap | Secret | Service | EndpointSlice | ShadowPolicy;
 
 export interface ReflectionPlan {
   create: Reflected[];
@@ -82,6 +83,8 @@ function content(object: Reflected): unknown {
         })),
       };
     }
+    case 'ShadowPolicy':
+      return (object as ShadowPolicy).spec;
     default: {
       const { endpoints, ports } = object as EndpointSlice;
       return { endpoints: endpoints ?? [], ports: ports ?? [] };

@@ -1,6 +1,6 @@
 /** IncomingPeering → everything that its consumer needs here, and its end. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
-import { isTrue, type Finding } from '../../shared/conditions.ts';
+import { isTrue } from '../../shared/conditions.ts';
 import { isRevoked } from '../../shared/incoming-peerings.ts';
 import { labels } from '../../shared/names.ts';
 import { createApplied } from '../kube/applied.ts';
@@ -21,12 +21,13 @@ import {
   tenantFinalizer,
   tenantNamespaceOf,
 } from './names.ts';
+import { incomingFindings } from './incoming-findings.ts';
 import { dnsFinding } from './name-resolution.ts';
 import { fullCounts, objectsFinding } from './object-limits.ts';
 import type { Refusals } from './refusals.ts';
 import { namespacesOf, putOut } from './revocation.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
-import { excess, shortage, shownUsage, nothing, type Usage } from './usage.ts';
+import { shownUsage } from './usage.ts';
 import type { Ledger, World } from './world.ts';
 
 /** A deletion waits so long for twins to go, then ends and says what is left. */
@@ -37,86 +38,6 @@ export function isPutOut(peering: IncomingPeering, secretExists: boolean): boole
   const conditions = peering.status?.conditions;
   if (isTrue(conditions, 'Revoked')) return isRevoked(peering);
   return !secretExists && isTrue(conditions, 'TenantReady');
-}
-
-/** Whether more pods fit, and what happens to those that are there when the grant was lowered. */
-function quotaFinding(grant: IncomingPeering['spec']['grant'], used: Usage): Finding {
-  const type = 'QuotaAvailable';
-  const beyond = excess(grant, used);
-  if (beyond !== undefined) {
-    return {
-      type,
-      status: 'False',
-      reason: reasons.QuotaExceeded,
-      message: `more is used than granted: ${beyond}; what runs goes on, and new pods wait until enough of it ends or the grant (spec.grant) is raised`,
-    };
-  }
-  const short = shortage(grant, used, { ...nothing, pods: 1, cpu: 1n, memory: 1n });
-  return short === undefined
-    ? { type, status: 'True', reason: reasons.QuotaAvailable, message: 'more pods can be admitted' }
-    : {
-        type,
-        status: 'False',
-        reason: reasons.QuotaExhausted,
-        message: `${short.message}; new pods wait until some end or the grant (spec.grant) is raised`,
-      };
-}
-
-/** Whether the consumer's pods may come. It is the consumer that moves them, by its own disruption budgets. Pure. */
-export function schedulableFinding(peering: IncomingPeering, pods: number): Finding {
-  const { desired, remoteCluster } = peering.spec;
-  const finding = (reason: string, message: string): Finding => ({
-    type: 'Schedulable',
-    status: desired === 'Active' ? 'True' : 'False',
-    reason,
-    message,
-  });
-  if (desired === 'Active') return finding(reasons.Active, `new pods of ${remoteCluster} may come`);
-  if (desired === 'Cordoned') {
-    return finding(
-      reasons.Cordoned,
-      `cordoned by this cluster: no new pods of ${remoteCluster} are admitted; those that run go on`,
-    );
-  }
-  return pods === 0
-    ? finding(
-        reasons.Drained,
-        `drained by this cluster: no pods of ${remoteCluster} are left, and no new ones are admitted`,
-      )
-    : finding(
-        reasons.Draining,
-        `being drained by this cluster: ${pods} pods of ${remoteCluster} are still here; ${remoteCluster} moves them, keeping its disruption budgets (to end them at once: hawser revoke ${peering.metadata.name})`,
-      );
-}
-
-/** Conditions of a peering whose tenant namespace is as it should be. Pure. */
-export function incomingFindings(
-  peering: IncomingPeering,
-  state: { revoked: boolean; problem: string | undefined; used: Usage },
-): Finding[] {
-  const { revoked, problem, used } = state;
-  const { grant, remoteCluster } = peering.spec;
-  const ready = problem === undefined && !revoked;
-  const tenant: Finding = {
-    type: 'TenantReady',
-    status: ready ? 'True' : 'False',
-    reason: revoked ? reasons.IdentityDeleted : problem === undefined ? reasons.Ready : reasons.NameConflict,
-    message: revoked
-      ? `the Secret ${identitySecret} was deleted, and with it every token of ${remoteCluster}; issue another peering token to let it in again`
-      : (problem ?? `${remoteCluster} can be let in: tenant namespace ${tenantNamespaceOf(peering)}`),
-  };
-  return [
-    tenant,
-    quotaFinding(grant, used),
-    {
-      type: 'Revoked',
-      status: revoked ? 'True' : 'False',
-      reason: revoked ? reasons.IdentityDeleted : reasons.NotRevoked,
-      message: revoked ? tenant.message : 'the consumer’s identity is valid',
-    },
-    schedulableFinding(peering, used.pods),
-    { ...tenant, type: 'Ready' },
-  ];
 }
 
 /** The reconciler. Keys are names of IncomingPeerings. */

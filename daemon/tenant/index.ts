@@ -10,7 +10,9 @@ import { tryCounting } from './count-trial.ts';
 import { reconcileEndpoints } from './endpoints.ts';
 import { reconcileIncoming } from './incoming.ts';
 import { tenantNamespaceOf } from './names.ts';
+import { closedRanges } from './isolation.ts';
 import { fullCounts } from './object-limits.ts';
+import { reconcilePolicy } from './policies.ts';
 import { runPolicyTrials } from './policy-trial.ts';
 import { reconcilePresence } from './presence.ts';
 import { createRefusals } from './refusals.ts';
@@ -60,6 +62,16 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         );
       })
       .map((shadow) => keyOf(shadow));
+
+  /** Records of policies of that consumer, or of all. */
+  const policiesOf = (consumer?: string): string[] =>
+    world.policies
+      .list()
+      .filter(({ metadata }) => {
+        const twin = world.namespaces.byKey(metadata.namespace ?? '');
+        return consumer === undefined || twin?.metadata.labels?.[labels.origin] === consumer;
+      })
+      .map((policy) => keyOf(policy));
 
   /** All of them when the peering goes, otherwise those that wait for more. */
   const shadowsToSee = (peering: IncomingPeering): string[] =>
@@ -160,6 +172,17 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         from(world.namespaces, (namespace) =>
           world.shadows.listIn(namespace.metadata.name).map((shadow) => keyOf(shadow)),
         ),
+        // Which pods they select, once they are in force.
+        fromAspect(
+          world.policies,
+          ({ spec, status, metadata }) => [
+            spec.podSelector,
+            spec.policyTypes,
+            findCondition(status?.conditions, 'Carried') === undefined,
+            metadata.deletionTimestamp,
+          ],
+          ({ metadata }) => world.shadows.listIn(metadata.namespace ?? '').map((shadow) => keyOf(shadow)),
+        ),
       ],
       reconcile: reconcileShadowPod(context, world, ledger, refusals),
     }),
@@ -184,6 +207,27 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         ...listed(world.namespaces, world.incoming, world.pods, world.local),
       ],
       reconcile: reconcileEndpoints(context, world, refusals),
+    }),
+    run({
+      name: 'tenant-policies',
+      sources: [
+        from(world.policies),
+        from(world.namespaces, (namespace) =>
+          world.policies.listIn(namespace.metadata.name).map((policy) => keyOf(policy)),
+        ),
+        fromAspect(
+          world.tunnels,
+          (tunnel) => tunnel.spec.remaps,
+          (tunnel) => policiesOf(tunnel.spec.remoteCluster),
+        ),
+        fromAspect(
+          world.local,
+          (local) => closedRanges({ local }),
+          () => policiesOf(),
+        ),
+        ...listed(world.incoming),
+      ],
+      reconcile: reconcilePolicy(context, world),
     }),
     run({
       name: 'tenant-tokens',

@@ -1,4 +1,5 @@
 /** Names that tenant/ gives, and reasons that it says. */
+import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels, tenantNamespace } from '../../shared/names.ts';
 
@@ -14,7 +15,13 @@ export const quotaName = 'hawser-grant';
 /** Counts objects; in twins, tenant namespaces and, as the pilot, in Hawser’s own. */
 export const objectQuotaName = 'hawser-objects';
 export const limitRangeName = 'hawser-defaults';
-export const networkPolicyName = 'hawser-isolation';
+export const networkPolicyNames = {
+  /** Everything is closed. */
+  isolation: 'hawser-isolation',
+  /** What is open by default. */
+  ingress: 'hawser-default-ingress',
+  egress: 'hawser-default-egress',
+} as const;
 /** Service account of the gateway, in Hawser's namespace. */
 export const gatewayServiceAccount = 'hawser-gateway';
 
@@ -33,6 +40,11 @@ export function peeringLabels(peering: IncomingPeering): Record<string, string> 
     [labels.origin]: peering.spec.remoteCluster,
     [labels.peering]: peering.metadata.name.slice(0, 63),
   };
+}
+
+/** Labels of a twin. */
+export function twinLabels(twin: TwinNamespace, peering: IncomingPeering): Record<string, string> {
+  return { ...peeringLabels(peering), [labels.originNamespace]: twin.spec.sourceNamespace };
 }
 
 /** The tenant namespace of a peering. */
@@ -84,6 +96,10 @@ export const reasons = {
   /** Its consumer was away for as long as it had said. */
   StoppedOnDisconnect: 'StoppedOnDisconnect',
   NotAdmitted: 'NotAdmitted',
+  /** A NetworkPolicy stands for the record. */
+  Carried: 'Carried',
+  /** Some of its peers are kept closed here, whatever a policy says. */
+  CarriedInPart: 'CarriedInPart',
   Redeemable: 'Redeemable',
   Redeemed: 'Redeemed',
   Expired: 'Expired',

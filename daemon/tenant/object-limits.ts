@@ -6,7 +6,7 @@ import type { Grant } from '../../shared/api/grant.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import type { ResourceQuota } from '../kube/types.ts';
-import { objectQuotaName, reasons } from './names.ts';
+import { reasons } from './names.ts';
 
 interface Scale {
   /** For each pod that is granted. */
@@ -20,6 +20,7 @@ interface Scale {
 const inTwin = {
   // Records of pods that have ended stay for as long as their pods at home.
   'count/shadowpods.hawser.dev': { perPod: 4, least: 256, most: 20_000 },
+  'count/shadowpolicies.hawser.dev': { perPod: 0, least: 128, most: 128 },
   'count/configmaps': { perPod: 4, least: 256, most: 2000 },
   'count/secrets': { perPod: 4, least: 256, most: 2000 },
   'count/services': { perPod: 2, least: 256, most: 1000 },

@@ -1,67 +1,62 @@
 /** The real pod of a ShadowPod, and what its record shows of it. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { annotations as known, labels } from '../../shared/names.ts';
 import type { Pod, PodSpec } from '../kube/types.ts';
 import { peeringLabels, reasons, restartsAnnotation } from './names.ts';
+import { labelsHere, restrictions } from './pod-labels.ts';
 
-/**
- * Keys with these prefixes may come from a consumer, and keys without any. Others can mean something to this cluster:
- * its network plugin, its policies, its meshes.
- */
-const labelPrefixes = new Set([
-  'app.kubernetes.io',
-  'apps.kubernetes.io',
-  'statefulset.kubernetes.io',
-  'batch.kubernetes.io',
-  'helm.sh',
-]);
 const annotationKeys = new Set([
   'kubectl.kubernetes.io/restartedAt',
   'kubectl.kubernetes.io/default-container',
 ]);
 const annotationPrefixes = new Set(['prometheus.io', 'checksum']);
 
-function kept(
-  map: Record<string, string> | undefined,
-  prefixes: ReadonlySet<string>,
-  keys: ReadonlySet<string>,
-): Record<string, string> {
+/** Those that may come from a consumer, and those without a prefix. Others can mean something to this cluster. */
+function keptAnnotations(map: Record<string, string> = {}): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(map ?? {}).filter(([key]) => {
+    Object.entries(map).filter(([key]) => {
       const slash = key.indexOf('/');
-      return slash < 0 || keys.has(key) || prefixes.has(key.slice(0, slash));
+      return slash < 0 || annotationKeys.has(key) || annotationPrefixes.has(key.slice(0, slash));
     }),
   );
 }
 
-const none: ReadonlySet<string> = new Set();
-
-/** The pod to make. `restarts`: how often it was made before. */
-export function realPod(
+/** Labels of the pod: the consumer's, what its policies do to it, and whose it is. */
+export function podLabels(
   shadow: ShadowPod,
   peering: IncomingPeering,
   originNamespace: string | undefined,
-  spec: PodSpec,
-  restarts: number,
-): Pod {
-  const { name, namespace = '', uid = '' } = shadow.metadata;
+  policies: readonly ShadowPolicy[],
+): Record<string, string> {
   const system: Record<string, string> = {
     ...peeringLabels(peering),
     ...(originNamespace && { [labels.originNamespace]: originNamespace }),
   };
   // A person's own choice (Helm sets it), and nothing here selects by it.
   delete system[labels.managedBy];
+  return { ...labelsHere(shadow.spec.labels), ...restrictions(shadow.spec.labels, policies), ...system };
+}
+
+/** The pod to make. `restarts`: how often it was made before. */
+export function realPod(
+  shadow: ShadowPod,
+  ownLabels: Record<string, string>,
+  spec: PodSpec,
+  restarts: number,
+): Pod {
+  const { name, namespace = '', uid = '' } = shadow.metadata;
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {
       name,
       namespace,
-      labels: { ...kept(shadow.spec.labels, labelPrefixes, none), ...system },
+      labels: ownLabels,
       annotations: {
-        ...kept(shadow.spec.annotations, annotationPrefixes, annotationKeys),
+        ...keptAnnotations(shadow.spec.annotations),
         [known.originPodUID]: shadow.spec.podUID,
         ...(restarts > 0 && { [restartsAnnotation]: String(restarts) }),
       },

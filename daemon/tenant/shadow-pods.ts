@@ -12,10 +12,12 @@ import type { Pod } from '../kube/types.ts';
 import { admit, type Admission } from './admit.ts';
 import { planDisconnect, presenceType } from './disconnect.ts';
 import { deletionGraceAnnotation, fieldManager, reasons, tenantFinalizer } from './names.ts';
+import { labelChanges } from './pod-labels.ts';
 import {
   hasEnded,
   imageChanges,
   isPodOf,
+  podLabels,
   realPod,
   restartsOf,
   runningFinding,
@@ -187,10 +189,18 @@ export function reconcileShadowPod(
         ? undefined
         : { requeueAfterMilliseconds: disconnect.againAfterMilliseconds + 50 };
     const admission = admit(shadow.spec.pod, peering.spec.grant, ledger.used(peering.metadata.name, key));
+    const wantedLabels = podLabels(
+      shadow,
+      peering,
+      twin.metadata.labels?.[labels.originNamespace],
+      world.policies.listIn(twin.metadata.name),
+    );
     if (pod !== undefined) {
-      const changes = admission.admitted ? imageChanges(admission.spec, pod) : undefined;
-      if (changes !== undefined && pod.metadata.deletionTimestamp === undefined) {
-        await kube.patch(refOf(pod), { spec: changes }, { type: 'strategic', fieldManager }, signal);
+      const spec = admission.admitted ? imageChanges(admission.spec, pod) : undefined;
+      const named = labelChanges(wantedLabels, pod.metadata.labels);
+      if ((spec !== undefined || named !== undefined) && pod.metadata.deletionTimestamp === undefined) {
+        const changes = { ...(spec && { spec }), ...(named && { metadata: { labels: named } }) };
+        await kube.patch(refOf(pod), changes, { type: 'strategic', fieldManager }, signal);
       }
       // It was admitted when it was made; a grant that shrinks takes nothing away.
       const finding: Finding = {
@@ -231,13 +241,7 @@ export function reconcileShadowPod(
     }
     ledger.reserve(peering.metadata.name, key, admission.usage);
     const again = shadow.status?.podUID === undefined ? restarts : restarts + 1;
-    const wanted = realPod(
-      shadow,
-      peering,
-      twin.metadata.labels?.[labels.originNamespace],
-      admission.spec,
-      again,
-    );
+    const wanted = realPod(shadow, wantedLabels, admission.spec, again);
     try {
       pod = await kube.create(wanted, signal, { fieldManager });
     } catch (error) {

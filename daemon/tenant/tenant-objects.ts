@@ -36,9 +36,9 @@ export const tenantRules: readonly PolicyRule[] = [
   },
 ];
 
-/** In each twin: shadow pods, what pods use, and a look at the pods themselves. Never pods, RBAC, quota or policies. */
+/** In each twin: records of pods and policies, what pods use, and a look at the pods themselves. Never pods, RBAC, quota or policies. */
 export const twinRules: readonly PolicyRule[] = [
-  { apiGroups: ['hawser.dev'], resources: ['shadowpods'], verbs: everything },
+  { apiGroups: ['hawser.dev'], resources: ['shadowpods', 'shadowpolicies'], verbs: everything },
   { apiGroups: [''], resources: ['configmaps', 'secrets', 'services'], verbs: everything },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: everything },
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },

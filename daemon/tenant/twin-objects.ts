@@ -4,20 +4,17 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { isLetIn } from '../../shared/incoming-peerings.ts';
-import { labels as known } from '../../shared/names.ts';
-import { clusterDNS, forbiddenRanges, homeRanges } from '../../shared/net/isolation.ts';
 import type { AnyObject } from '../kube/refs.ts';
-import { kind } from '../kube/refs.ts';
-import type { LimitRange, Namespace, NetworkPolicy, ResourceQuota, ServiceAccount } from '../kube/types.ts';
+import type { LimitRange, Namespace, ResourceQuota, ServiceAccount } from '../kube/types.ts';
 import {
   limitRangeName,
-  networkPolicyName,
   objectQuotaName,
   ownerAnnotation,
-  peeringLabels,
   quotaName,
   tenantNamespaceOf,
+  twinLabels,
 } from './names.ts';
+import { isolationPolicies } from './isolation.ts';
 import { twinCounts, type Countable } from './object-limits.ts';
 import { consumerRights, twinRules } from './tenant-objects.ts';
 import { containerDefaults } from './usage.ts';
@@ -46,11 +43,6 @@ export function nameProblem(
     };
   }
   return undefined;
-}
-
-/** Labels of a twin. */
-export function twinLabels(twin: TwinNamespace, peering: IncomingPeering): Record<string, string> {
-  return { ...peeringLabels(peering), [known.originNamespace]: twin.spec.sourceNamespace };
 }
 
 /** The namespace. */
@@ -130,53 +122,7 @@ export function twinObjects(
     quota,
     objects,
     limits,
-    networkPolicy(twin, peering, network),
+    ...isolationPolicies(twin, peering, network),
     ...consumerRights(namespace, labels, twinRules, tenantNamespaceOf(peering), isLetIn(peering)),
   ];
-}
-
-/**
- * Consumer's pods ↔ this consumer's pods here and at home; out: DNS and the world, but nothing of this cluster. Behind
- * the engine's admission, for traffic that never enters a tunnel; what a node holds by itself (`fabric/isolation-plan.ts`)
- * follows from the same ranges.
- */
-export function networkPolicy(
-  twin: TwinNamespace,
-  peering: IncomingPeering,
-  { local, tunnel }: { local: LocalCluster | undefined; tunnel: Tunnel | undefined },
-): NetworkPolicy {
-  const sameConsumer = {
-    namespaceSelector: { matchLabels: { [known.origin]: peering.spec.remoteCluster } },
-  };
-  const atHome = homeRanges(tunnel?.spec.remaps ?? []).map((cidr) => ({ ipBlock: { cidr } }));
-  const forbidden = [...new Set(forbiddenRanges(local?.status ?? {}).flatMap(({ ranges }) => ranges))];
-  const world = (family: 4 | 6) => {
-    const any = family === 4 ? '0.0.0.0/0' : '::/0';
-    const except = forbidden.filter((cidr) => cidr.includes(':') === (family === 6));
-    return { ipBlock: { cidr: any, except } };
-  };
-  const dnsPorts = ['UDP', 'TCP'].map((protocol) => ({ protocol, port: clusterDNS.port }));
-  return {
-    apiVersion: kind.networkPolicy.apiVersion,
-    kind: kind.networkPolicy.kind,
-    metadata: { name: networkPolicyName, namespace: twin.spec.namespace, labels: twinLabels(twin, peering) },
-    spec: {
-      podSelector: {},
-      policyTypes: ['Ingress', 'Egress'],
-      ingress: [{ from: [sameConsumer, ...atHome] }],
-      egress: [
-        { to: [sameConsumer, ...atHome] },
-        {
-          to: [
-            {
-              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': clusterDNS.namespace } },
-              podSelector: { matchLabels: clusterDNS.labels },
-            },
-          ],
-          ports: dnsPorts,
-        },
-        { to: [world(4), world(6)] },
-      ],
-    },
-  };
 }

@@ -22,6 +22,8 @@ export function createWorld(context: ControllerContext, counted: Countable) {
     tokens: informer(kind.peeringToken, { namespace }),
     twins: informer(kind.twinNamespace),
     shadows: informer(kind.shadowPod),
+    /** Records of consumers' network policies. */
+    policies: informer(kind.shadowPolicy),
     namespaces: informer(kind.namespace, { labelSelector: `${labels.managedBy}=hawser` }),
     /** Pods of consumers. */
     pods: informer(kind.pod, { labelSelector: labels.origin }),

@@ -7,53 +7,110 @@ export const enforcedType = 'NetworkPoliciesEnforced';
 
 /** So many are named. */
 const mostNames = 5;
+const longestWhy = 300;
+
+/** A provider, and what it says. */
+export interface PoliciesThere {
+  peering: string;
+  /** Of its CNI. */
+  enforced?: Condition | undefined;
+  /** Of each policy by name: the condition Carried of its record; undefined: it has not been read. */
+  carried?: ReadonlyMap<string, Condition | undefined> | undefined;
+}
+
+type Verdict = 'Held' | 'NotEnforced' | 'NotKnown' | 'NotCarried';
 
 /**
- * The condition NetworkPoliciesHold: what a person who wrote policies has to know, as it is.
+ * The condition NetworkPoliciesHold: what a person who wrote policies has to know, for each provider.
  *
  * @param policies names of the namespace's policies
  * @param home what is known of this cluster's CNI
- * @param twins the providers, with what each says of its CNI
  */
 export function policiesFinding(
   policies: readonly string[],
   home: Condition | undefined,
-  twins: readonly { peering: string; enforced?: Condition | undefined }[],
+  twins: readonly PoliciesThere[],
 ): Finding {
   const type = 'NetworkPoliciesHold';
   if (policies.length === 0) {
     return { type, status: 'True', reason: 'NoPolicies', message: 'the namespace has no network policies' };
   }
-  const which = `${listed(policies)} ${policies.length === 1 ? 'does' : 'do'} not hold for pods at providers`;
-  const there =
-    twins.length === 0
-      ? ''
-      : ` At ${listed(twins.map(({ peering }) => peering))} every pod of this cluster reaches the pods of this namespace, whatever the policies say.`;
-  const unguarded = twins
-    .filter(({ enforced }) => enforced?.status === 'False')
-    .map(({ peering }) => peering);
-  const neighbours =
-    unguarded.length === 0
-      ? ''
-      : ` The CNI of ${listed(unguarded)} enforces none at all, so that pods of that cluster reach them too.`;
+  const there = twins
+    .toSorted((a, b) => (a.peering < b.peering ? -1 : 1))
+    .map((twin) => judge(policies, twin));
+  const verdicts = new Set(there.map(({ verdict }) => verdict));
+  const { reason, status, message } = atHome(home);
+  const all = { type, message: [message, ...said(there)].join(' ') };
+  if (status === 'False' || verdicts.has('NotEnforced'))
+    return { ...all, status: 'False', reason: 'NotEnforced' };
+  if (verdicts.has('NotCarried')) return { ...all, status: 'False', reason: 'NotCarried' };
+  if (status === 'Unknown' || verdicts.has('NotKnown'))
+    return { ...all, status: 'Unknown', reason: 'NotTried' };
+  return { ...all, status, reason };
+}
+
+/**
+ * Pods at providers are pods on virtual nodes here, with the address by which this cluster knows them; a CNI that resolves
+ * selectors by pods' addresses knows them. One that resolves by its own records of the pods that it started does not.
+ */
+function atHome(home: Condition | undefined): Pick<Finding, 'status' | 'reason' | 'message'> {
+  const byAddress =
+    'a rule that selects pods by label finds those at providers by the addresses in their status; where a CNI goes by its own pods only, add their ranges by ipBlock (kubectl get tunnels)';
   if (home?.status === 'False') {
     return {
-      type,
       status: 'False',
       reason: 'NotEnforced',
-      message: `${which}, nor for any here: this cluster’s CNI enforces no network policies.${there}${neighbours}`,
+      message: 'This cluster’s CNI enforces no network policies, for no pod here.',
     };
   }
-  const here =
-    home?.status === 'True'
-      ? 'Here this cluster’s CNI enforces them'
-      : 'Whether this cluster’s CNI enforces them here is not known; if it does';
+  return home?.status === 'True'
+    ? {
+        status: 'True',
+        reason: 'Held',
+        message: `This cluster’s CNI enforces network policies: ${byAddress}.`,
+      }
+    : {
+        status: 'Unknown',
+        reason: 'NotTried',
+        message: `Whether this cluster’s CNI enforces network policies is not known; if it does, ${byAddress}.`,
+      };
+}
+
+function judge(
+  policies: readonly string[],
+  { peering, enforced, carried }: PoliciesThere,
+): { peering: string; verdict: Verdict; text: string } {
+  if (carried === undefined) {
+    const text = `are not known to be carried: that provider’s records of policies have not been read`;
+    return { peering, verdict: 'NotCarried', text };
+  }
+  const missing = policies.filter((name) => carried.get(name)?.status !== 'True');
+  if (missing.length > 0) {
+    const why = missing.map((name) => carried.get(name)?.message).find((each) => each !== undefined);
+    const reason = why?.slice(0, longestWhy) ?? 'the provider has not taken them yet';
+    return { peering, verdict: 'NotCarried', text: `are not all carried (${listed(missing)}: ${reason})` };
+  }
+  const part = policies.filter((name) => carried.get(name)?.reason === 'CarriedInPart');
+  const cut = part.length === 0 ? '' : ` (${listed(part)} without what that provider keeps closed)`;
+  if (enforced?.status === 'True')
+    return { peering, verdict: 'Held', text: `are carried and enforced${cut}` };
+  if (enforced?.status === 'False') {
+    return { peering, verdict: 'NotEnforced', text: 'are carried, but that cluster’s CNI enforces none' };
+  }
   return {
-    type,
-    status: 'False',
-    reason: 'NotCarried',
-    message: `${which}.${there}${neighbours} ${here}: a rule that selects pods by label may not know those at providers; add their ranges (kubectl get tunnels) by ipBlock.`,
+    peering,
+    verdict: 'NotKnown',
+    text: `are carried${cut}; whether that cluster’s CNI enforces them is not known`,
   };
+}
+
+/** A sentence for each thing that is true of some providers. */
+function said(there: readonly { peering: string; text: string }[]): string[] {
+  const texts = [...new Set(there.map(({ text }) => text))];
+  return texts.map((text) => {
+    const peerings = there.filter((each) => each.text === text).map(({ peering }) => peering);
+    return `At ${listed(peerings)} they ${text}.`;
+  });
 }
 
 function listed(names: readonly string[]): string {

@@ -15,7 +15,8 @@ import {
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
-import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
+import { boundNamespace, shadowPoliciesOf, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
+import type { Namespace } from '../kube/types.ts';
 import { fromVirtualPods } from '../kube/virtual-pods.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
 import { enforcedType, policiesFinding } from './network-policies.ts';
@@ -52,6 +53,10 @@ export async function runOffloading(world: World, signal: AbortSignal): Promise<
         from(world.localClusters, all),
         fromRemotes(world.remotes, all),
         fromRemoteObjects(world.remotes, kind.twinNamespace, (_remote, twin) => [twin.spec.sourceNamespace]),
+        fromRemoteObjects(world.remotes, kind.shadowPolicy, (remote, record) => {
+          const source = sourceOf(remote, record.metadata.namespace);
+          return source === undefined ? [] : [source];
+        }),
         // Whoever waits for pods to leave.
         fromVirtualPods(world.pods, (pod) => {
           const offloading = world.offloadings.get(pod.metadata.namespace, offloadingName);
@@ -119,6 +124,10 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
   }
   if ((await ensureFinalizer(kube, offloading, vnodeFinalizer, signal)) === undefined) return;
   await labelNamespace(world, name, offloading.spec.podPlacement, signal);
+  const policies = world.policies
+    .listIn(name)
+    .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    .map(({ metadata }) => metadata.name);
   const twins: TwinReport[] = [];
   const failures: unknown[] = [];
   let later: Outcome | undefined;
@@ -138,18 +147,16 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     const before = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
     const said = findCondition(before?.conditions, 'Bound');
     const { finding, enforced, failure } = await settleTwin(world, remote, wanted, said, signal);
-    twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding, enforced });
+    const carried = policies.length === 0 ? undefined : carriedAt(remote, namespace);
+    twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding, enforced, carried });
     if (failure !== undefined) failures.push(failure);
   }
-  const policies = policiesFinding(
-    world.policies
-      .listIn(name)
-      .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-      .map(({ metadata }) => metadata.name),
+  const hold = policiesFinding(
+    policies,
     findCondition(world.localClusters.get(undefined, 'self')?.status?.conditions, enforcedType),
     twins,
   );
-  await report(world, offloading, twins, summarise(twins), signal, [policies]);
+  await report(world, offloading, twins, summarise(twins), signal, [hold]);
   // Said first, then tried again.
   if (failures.length > 0) throw failures[0];
   return later;
@@ -161,6 +168,21 @@ interface TwinReport {
   finding: Finding;
   /** What the provider says of its CNI. */
   enforced?: Condition | undefined;
+  /** What it says of the namespace's policies, by name; undefined: not known. */
+  carried?: ReadonlyMap<string, Condition | undefined> | undefined;
+}
+
+/** What the provider says of the records of policies in the twin; undefined while they have not been read. */
+function carriedAt(remote: Remote | undefined, { metadata }: Namespace): TwinReport['carried'] {
+  if (remote === undefined || !twinsOf(remote).hasSynced) return undefined;
+  const twin = boundNamespace(twinOf(remote, metadata.name), metadata.uid);
+  const records = twin === undefined ? undefined : shadowPoliciesOf(remote, twin);
+  if (records?.hasSynced !== true) return undefined;
+  return new Map(
+    records
+      .list()
+      .map((record) => [record.metadata.name, findCondition(record.status?.conditions, 'Carried')] as const),
+  );
 }
 
 /** Makes the twin as it should be; says how it is. A provider that fails does not keep others from theirs. */

@@ -38,17 +38,11 @@ export function createWorld(context: ControllerContext, signal: AbortSignal): Wo
     namespaces: context.informer(kind.namespace),
     offloadings: context.informer(kind.namespaceOffloading),
     localClusters: context.informer(kind.localCluster),
-    policies: context.informer(kind.networkPolicy, { transform: { name: 'metadata', apply: named } }),
+    policies: context.informer(kind.networkPolicy),
     pods: virtualPods(context),
     remotes: remoteClients(context, signal),
     startedAt: context.clock.now(),
   };
-}
-
-/** That a policy is there and what it is called is all that is asked of it. */
-function named({ apiVersion, kind: name, metadata }: NetworkPolicy): NetworkPolicy {
-  const { managedFields: _fields, annotations: _annotations, ...rest } = metadata;
-  return { apiVersion, kind: name, metadata: rest };
 }
 
 /** Since when this process has been waiting for the end of an object that is being deleted. */

@@ -3,6 +3,7 @@ import type { Kind } from './meta.ts';
 import { fabricNode, lentAddress, tunnel } from './network.ts';
 import { namespaceOffloading, shadowPod, twinNamespace } from './offloading.ts';
 import { incomingPeering, outgoingPeering, peeringToken } from './peerings.ts';
+import { shadowPolicy } from './policies.ts';
 
 /** Every kind of the API, in the order in which a reader meets them. */
 export const kinds: readonly Kind[] = [
@@ -17,4 +18,5 @@ export const kinds: readonly Kind[] = [
   namespaceOffloading,
   twinNamespace,
   shadowPod,
+  shadowPolicy,
 ];

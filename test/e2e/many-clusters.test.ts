@@ -466,7 +466,10 @@ test('network policies that do not hold are not passed over in silence', async (
   });
   await eventually('what holds of the policy', 90, async () => {
     const message = await said();
-    return message.startsWith('closed does not hold for pods at providers, nor for any here');
+    return (
+      message.startsWith('This cluster’s CNI enforces no network policies') &&
+      message.includes('they are carried, but that cluster’s CNI enforces none')
+    );
   });
   await cluster.kubectl(['delete', 'networkpolicy', '-n', story, 'closed']);
 });

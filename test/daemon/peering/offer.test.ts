@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { composeDocument } from '../../../daemon/peering/compose-document.ts';
 import { offerTo } from '../../../daemon/peering/offer.ts';
 import { statedDesire, statedGrant } from '../../../daemon/peering/outgoing-plan.ts';
-import { incomingFindings } from '../../../daemon/tenant/incoming.ts';
+import { incomingFindings } from '../../../daemon/tenant/incoming-findings.ts';
 import { excess, nothing } from '../../../daemon/tenant/usage.ts';
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
 import type { Grant } from '../../../shared/api/grant.ts';

@@ -280,6 +280,7 @@ const mayInTwin = [
   ...each(
     everything,
     'hawser.dev/shadowpods',
+    'hawser.dev/shadowpolicies',
     '/configmaps',
     '/secrets',
     '/services',

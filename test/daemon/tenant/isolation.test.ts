@@ -1,8 +1,7 @@
 /** What is forbidden to a consumer's pods, and that the NetworkPolicy of its twins says the same as the nodes' rules. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { networkPolicy } from '../../../daemon/tenant/twin-objects.ts';
-import type { LocalCluster } from '../../../shared/api/clusters.ts';
+import { isolationPolicies } from '../../../daemon/tenant/isolation.ts';
 import type { Tunnel } from '../../../shared/api/network.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../../shared/api/peerings.ts';
@@ -57,19 +56,22 @@ interface Block {
   ipBlock?: { cidr: string; except?: string[] };
 }
 
-test('the NetworkPolicy of a twin leaves out what the nodes’ rules refuse, and lets in who they do', () => {
-  const policy = networkPolicy(
+test('the NetworkPolicies of a twin leave out what the nodes’ rules refuse, and let in who they do', () => {
+  const policies = isolationPolicies(
     {
       metadata: { name: 'shop', uid: 'u' },
       spec: { namespace: 'shop-a', sourceNamespace: 'shop' },
     } as TwinNamespace,
     { metadata: { name: 'a' }, spec: { remoteCluster: 'a' } } as IncomingPeering,
     {
-      local: { status: facts } as unknown as LocalCluster,
+      local: { status: facts },
       tunnel: { spec: { remaps: [{ mapped: '10.128.0.0/16' }] } } as Tunnel,
     },
   );
-  const { egress, ingress } = policy.spec as { egress: { to: Block[] }[]; ingress: { from: Block[] }[] };
+  const rules = <T>(direction: string) =>
+    policies.flatMap(({ spec }) => (spec?.[direction] as T[] | undefined) ?? []);
+  const egress = rules<{ to: Block[] }>('egress');
+  const ingress = rules<{ from: Block[] }>('ingress');
   const world = egress.flatMap(({ to }) => to).filter(({ ipBlock }) => ipBlock?.except !== undefined);
   assert.equal(
     world.flatMap(({ ipBlock }) => ipBlock?.except ?? []).toSorted(),

@@ -15,7 +15,7 @@ import { defaultGrant } from '../../../shared/api/grant.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../../shared/api/peerings.ts';
 
-const all = new Set(ownCounts);
+const countable = new Set(ownCounts);
 const peering = { metadata: { name: 'elm' }, spec: { remoteCluster: 'elm' } } as unknown as IncomingPeering;
 const quota = (namespace: string, hard: Record<string, string>, used: Record<string, string>) =>
   ({ metadata: { name: 'hawser-objects', namespace }, status: { hard, used } }) as unknown as ResourceQuota;
@@ -30,13 +30,13 @@ test('what may be kept grows with the grant, between a floor and a cap', () => {
   ];
   for (const [pods, shadowPods, secrets, services, twins] of table) {
     const grant = { ...defaultGrant, pods };
-    const counts = twinCounts(grant, all);
+    const counts = twinCounts(grant, countable);
     assert.is(counts['count/shadowpods.hawser.dev'], shadowPods, `${pods} pods`);
     assert.is(counts['count/secrets'], secrets, `${pods} pods`);
     assert.is(counts['count/services'], services, `${pods} pods`);
     assert.is(mostTwins(grant), twins, `${pods} pods`);
-    assert.is(tenantCounts(grant, all)['count/twinnamespaces.hawser.dev'], String(twins));
-    assert.is(tenantCounts(grant, all)['count/leases.coordination.k8s.io'], '2');
+    assert.is(tenantCounts(grant, countable)['count/twinnamespaces.hawser.dev'], String(twins));
+    assert.is(tenantCounts(grant, countable)['count/leases.coordination.k8s.io'], '2');
   }
 });
 

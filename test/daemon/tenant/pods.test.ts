@@ -134,6 +134,9 @@ test('a shadow becomes a pod, with the provider’s labels', async () => {
     'hawser.dev/origin-namespace': 'shop',
     'hawser.dev/peering': 'consumer-abc123',
     'hawser.dev/remote-cluster': 'consumer-abc123',
+    // What could mean something here is carried where it means nothing.
+    'label.hawser.dev/hawser.dev_origin': 'forged',
+    'label.hawser.dev/policy.example.com_skip': 'true',
   });
   assert.is(pod.metadata.annotations?.['note'], 'kept');
   assert.is(pod.metadata.annotations?.['cni.example.org/address'], undefined);

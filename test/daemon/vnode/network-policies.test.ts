@@ -1,65 +1,125 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { policiesFinding } from '../../../daemon/vnode/network-policies.ts';
+import { policiesFinding, type PoliciesThere } from '../../../daemon/vnode/network-policies.ts';
 import type { Condition } from '../../../shared/api/meta.ts';
 
-const enforced = (status: Condition['status']): Condition => ({
-  type: 'NetworkPoliciesEnforced',
+const condition = (type: string, status: Condition['status'], reason = 'R', message = ''): Condition => ({
+  type,
   status,
-  reason: 'R',
-  message: '',
+  reason,
+  message,
   lastTransitionTime: '2026-01-01T00:00:00Z',
 });
+const enforced = (status: Condition['status']) => condition('NetworkPoliciesEnforced', status);
+const carried = (names: string[], status: Condition['status'] = 'True', reason?: string, message?: string) =>
+  new Map(names.map((name) => [name, condition('Carried', status, reason, message)]));
+
+const held: PoliciesThere = { peering: 'oak', enforced: enforced('True'), carried: carried(['deny', 'web']) };
+const toothless: PoliciesThere = { ...held, peering: 'elm', enforced: enforced('False') };
+const untried: PoliciesThere = { ...held, peering: 'fir', enforced: undefined };
+const refused: PoliciesThere = {
+  ...held,
+  peering: 'ash',
+  carried: carried(['deny', 'web'], 'False', 'NotAdmitted', 'the API server does not take it'),
+};
+const unread: PoliciesThere = { peering: 'yew', enforced: enforced('True') };
+const both = ['web', 'deny'];
 
 test('what is said of a namespace’s policies is what holds', () => {
-  const twins = [
-    { peering: 'oak', enforced: enforced('True') },
-    { peering: 'elm', enforced: enforced('False') },
-    { peering: 'fir' },
-  ];
-  const cases: [string, ReturnType<typeof policiesFinding>, string, RegExp[]][] = [
+  const cases: [
+    what: string,
+    found: ReturnType<typeof policiesFinding>,
+    status: Condition['status'],
+    reason: string,
+    said: RegExp[],
+  ][] = [
     [
       'none: nothing to hold',
-      policiesFinding([], enforced('False'), twins),
+      policiesFinding([], enforced('False'), [held]),
+      'True',
       'NoPolicies',
       [/no network policies/],
     ],
     [
-      'a CNI that enforces none',
-      policiesFinding(['deny'], enforced('False'), []),
-      'NotEnforced',
-      [/^deny does not hold for pods at providers, nor for any here: this cluster’s CNI enforces no/],
+      'carried and enforced',
+      policiesFinding(both, enforced('True'), [held]),
+      'True',
+      'Held',
+      [/^This cluster’s CNI enforces .* ipBlock/, /At oak they are carried and enforced\.$/],
     ],
     [
-      'a CNI that enforces them, providers of both sorts',
-      policiesFinding(['web', 'deny'], enforced('True'), twins),
-      'NotCarried',
+      'a CNI here that enforces none',
+      policiesFinding(both, enforced('False'), [held]),
+      'False',
+      'NotEnforced',
+      [/^This cluster’s CNI enforces no network policies/, /At oak they are carried and enforced\.$/],
+    ],
+    [
+      'a CNI there that enforces none',
+      policiesFinding(both, enforced('True'), [held, toothless]),
+      'False',
+      'NotEnforced',
       [
-        /^deny, web do not hold/,
-        /At elm, fir, oak every pod/,
-        /CNI of elm enforces none/,
-        /Here this cluster’s CNI enforces them:/,
+        /At elm they are carried, but that cluster’s CNI enforces none\. At oak they are carried and enforced\.$/,
       ],
     ],
     [
-      'not known',
-      policiesFinding(['deny'], undefined, twins.slice(0, 1)),
-      'NotCarried',
-      [/At oak/, /is not known/, /ipBlock/],
+      'not known there',
+      policiesFinding(both, enforced('True'), [held, untried]),
+      'Unknown',
+      'NotTried',
+      [/At fir they are carried; whether that cluster’s CNI enforces them is not known\./],
     ],
     [
-      'many',
-      policiesFinding(['a', 'b', 'c', 'd', 'e', 'f', 'g'], enforced('True'), []),
+      'not known here',
+      policiesFinding(both, undefined, [held]),
+      'Unknown',
+      'NotTried',
+      [/is not known; if it does/],
+    ],
+    [
+      'refused',
+      policiesFinding(both, enforced('True'), [refused]),
+      'False',
       'NotCarried',
-      [/^a, b, c, d, e and 2 more do not hold/],
+      [/At ash they are not all carried \(deny, web: the API server does not take it\)/],
+    ],
+    [
+      'one that is not there yet',
+      policiesFinding([...both, 'new'], enforced('True'), [held]),
+      'False',
+      'NotCarried',
+      [/At oak they are not all carried \(new: the provider has not taken them yet\)/],
+    ],
+    [
+      'a provider that has not been read',
+      policiesFinding(both, enforced('True'), [unread]),
+      'False',
+      'NotCarried',
+      [/At yew they are not known to be carried/],
+    ],
+    [
+      'in part',
+      policiesFinding(['web'], enforced('True'), [
+        { ...held, carried: carried(['web'], 'True', 'CarriedInPart') },
+      ]),
+      'True',
+      'Held',
+      [/carried and enforced \(web without what that provider keeps closed\)/],
+    ],
+    [
+      'the same of several',
+      policiesFinding(both, enforced('True'), [toothless, { ...toothless, peering: 'ash' }]),
+      'False',
+      'NotEnforced',
+      [/At ash, elm they are carried, but/],
     ],
   ];
-  for (const [what, finding, reason, said] of cases) {
-    assert.is(finding.reason, reason, what);
-    assert.is(finding.status, reason === 'NoPolicies' ? 'True' : 'False', what);
-    for (const pattern of said) assert.match(finding.message, pattern, what);
+  for (const [what, found, status, reason, said] of cases) {
+    assert.is(found.status, status, what);
+    assert.is(found.reason, reason, what);
+    for (const pattern of said) assert.match(found.message, pattern, what);
   }
-  assert.not.match(policiesFinding(['deny'], enforced('True'), twins.slice(0, 1)).message, /enforces none/);
 });
 
 test.run();

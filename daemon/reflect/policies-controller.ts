@@ -1,0 +1,196 @@
+/** Carries the network policies of offloaded namespaces to their twins, and follows the pods that they name. */
+import { findCondition } from '../../shared/conditions.ts';
+import { labels } from '../../shared/names.ts';
+import { toReal } from '../../shared/net/address-mapping.ts';
+import {
+  from,
+  isForbidden,
+  isNotFound,
+  kind,
+  runController,
+  triggers,
+  type ControllerContext,
+  type Informer,
+} from '../kube/index.ts';
+import { fromAspect } from '../kube/relevant-changes.ts';
+import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../kube/remote.ts';
+import { boundNamespace, boundTwins, shadowPoliciesOf, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
+import type { Namespace, NetworkPolicy, Pod } from '../kube/types.ts';
+import { translatorFor } from './addresses.ts';
+import { planReflection } from './plan.ts';
+import { shadowPolicy, type PolicyView } from './policies.ts';
+import { rangesInView } from './policy-blocks.ts';
+import { settle } from './settle.ts';
+
+/** Runs until the signal is aborted. Keys are `peering/namespace`. */
+export async function runPolicyReflection(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const remotes = remoteClients(context, signal);
+  const peerings = context.informer(kind.outgoingPeering);
+  const tunnels = context.informer(kind.tunnel);
+  const lentAddresses = context.informer(kind.lentAddress);
+  const namespaces = context.informer(kind.namespace);
+  const localClusters = context.informer(kind.localCluster);
+  const policies = context.informer(kind.networkPolicy);
+  const changed = triggers();
+  const log = context.log.with({ feature: 'reflect' });
+  /** Twins, by `peering/twin`, whose records are known: there was something to carry, or something left of it. */
+  const followed = new Set<string>();
+  const empty = new Set<string>();
+
+  const keysOfRemote = (remote: Remote | undefined) =>
+    remote === undefined ? [] : boundTwins(remote).map((twin) => `${remote.peering}/${twin.source}`);
+  /** Whatever pods, namespaces and addresses change: only policies are made of them. */
+  const keysWithPolicies = () => {
+    const of = new Set(policies.list().map(({ metadata }) => metadata.namespace ?? ''));
+    return remotes
+      .list()
+      .flatMap((remote) => keysOfRemote(remote).filter((key) => of.has(key.split('/')[1] ?? '')));
+  };
+  const tell = (keys: readonly string[]) => {
+    for (const key of keys) changed.trigger(key);
+  };
+
+  /** All pods of this cluster, watched from the first policy on that is to be carried. */
+  let allPods: Informer<Pod> | undefined;
+  const pods = (): Informer<Pod> => {
+    if (allPods !== undefined) return allPods;
+    const made = context.informer(kind.pod, { transform: { name: 'policy', apply: asPeer } });
+    allPods = made;
+    made.onChange((_key, pod, previous) => {
+      if (peerText(pod) !== peerText(previous)) tell(keysWithPolicies());
+    });
+    made.synced(signal).then(
+      () => tell(keysWithPolicies()),
+      () => undefined,
+    );
+    return made;
+  };
+
+  /** Whether records of policies are in the twin that this process has not made: asked once. */
+  async function isSwept(remote: Remote, twin: string, limited: AbortSignal): Promise<boolean> {
+    const key = `${remote.peering}/${twin}`;
+    if (empty.has(key)) return true;
+    try {
+      const selection = { namespace: twin, labelSelector: `${labels.reflected}=true`, limit: 1 };
+      const { items } = await remote.client.list(kind.shadowPolicy, selection, limited);
+      if (items.length > 0) return false;
+    } catch (error) {
+      // A provider that doesn't know the kind has none of it.
+      if (!isNotFound(error) && !isForbidden(error)) throw error;
+    }
+    empty.add(key);
+    return true;
+  }
+
+  function viewOf(remote: Remote, remoteCluster: string): PolicyView | undefined {
+    const tunnel = tunnels.get(undefined, remoteCluster);
+    if (tunnel === undefined || !pods().hasSynced) return undefined;
+    const others = tunnels.list().filter((each) => each !== tunnel);
+    return {
+      namespaces: namespaces.list(),
+      pods: pods().list(),
+      offloaded: boundTwins(remote).map(({ source }) => source),
+      isThere: (address) => toReal(tunnel.spec.remaps, address) !== undefined,
+      translate: translatorFor(tunnel, others, lentAddresses.list()),
+      ranges: rangesInView(tunnel, others, localClusters.get(undefined, 'self')?.status),
+    };
+  }
+
+  async function reconcile(key: string, limited: AbortSignal): Promise<void> {
+    const [peeringName = '', namespace = ''] = key.split('/');
+    const peering = peerings.byKey(peeringName);
+    const remote = remotes.get(peeringName);
+    const consumer = localClusters.get(undefined, 'self')?.status?.clusterID;
+    if (peering === undefined || remote === undefined || consumer === undefined) return;
+    if (!twinsOf(remote).hasSynced) return;
+    const uid = namespaces.get(undefined, namespace)?.metadata.uid;
+    const twin = boundNamespace(twinOf(remote, namespace), uid);
+    if (twin === undefined) return;
+    const here = policies
+      .listIn(namespace)
+      .filter(({ metadata }: NetworkPolicy) => metadata.deletionTimestamp === undefined);
+    const known = `${peeringName}/${twin}`;
+    if (here.length === 0 && !followed.has(known) && (await isSwept(remote, twin, limited))) return;
+    followed.add(known);
+    const there = shadowPoliciesOf(remote, twin);
+    const view = viewOf(remote, peering.spec.remoteCluster);
+    if (view === undefined || !there.hasSynced) return;
+    const target = { namespace: twin, consumer, source: namespace };
+    const wanted = here.map((policy) => shadowPolicy(policy, target, view));
+    await settle(remote, planReflection(wanted, there.list()), log, limited);
+  }
+
+  await runController(
+    {
+      name: 'policy-reflection',
+      sources: [
+        changed,
+        fromAspect(
+          policies,
+          ({ spec, metadata }) => [spec, metadata.deletionTimestamp],
+          ({ metadata }) => remotes.list().map((remote) => `${remote.peering}/${metadata.namespace}`),
+        ),
+        fromAspect(tunnels, ({ spec }) => [spec.remaps, spec.remoteRemaps], keysWithPolicies),
+        fromAspect(
+          lentAddresses,
+          ({ spec, status, metadata }) => [
+            spec,
+            findCondition(status?.conditions, 'Programmed')?.status,
+            metadata.deletionTimestamp,
+          ],
+          keysWithPolicies,
+        ),
+        fromAspect(
+          localClusters,
+          ({ status }) => [status?.clusterID, status?.serviceCIDRs, status?.nodeCIDRs],
+          keysWithPolicies,
+        ),
+        fromAspect(
+          namespaces,
+          ({ metadata }: Namespace) => [metadata.uid, metadata.labels],
+          keysWithPolicies,
+        ),
+        from(peerings, (each) => keysOfRemote(remotes.get(each.metadata.name))),
+        fromRemotes(remotes, (name) => keysOfRemote(remotes.get(name))),
+        // A twin that came makes the pods in it peers of policies in others.
+        fromRemoteObjects(remotes, kind.twinNamespace, (remote) => keysOfRemote(remote)),
+        fromRemoteObjects(remotes, kind.shadowPolicy, (remote, record) => {
+          const source = sourceOf(remote, record.metadata.namespace);
+          return source === undefined ? [] : [`${remote.peering}/${source}`];
+        }),
+      ],
+      reconcile,
+      log: context.log,
+      clock: context.clock,
+      ...(context.metrics && { metrics: context.metrics }),
+    },
+    signal,
+  );
+}
+
+/** Heartbeats of a pod change nothing of it that counts. */
+const peerText = (pod: Pod | undefined): string =>
+  pod === undefined ? '' : JSON.stringify([pod.metadata.labels, pod.spec, pod.status]);
+
+/** What makes a pod a peer, and the version by which the cache knows a change. */
+function asPeer({ apiVersion, kind: name, metadata, spec, status }: Pod): Pod {
+  const ports = (list: NonNullable<Pod['spec']>['containers'] | undefined) =>
+    list?.map((container) => ({ name: container.name, ports: container['ports'] }));
+  return {
+    apiVersion,
+    kind: name,
+    metadata: {
+      name: metadata.name,
+      ...(metadata.namespace !== undefined && { namespace: metadata.namespace }),
+      ...(metadata.uid !== undefined && { uid: metadata.uid }),
+      ...(metadata.resourceVersion !== undefined && { resourceVersion: metadata.resourceVersion }),
+      ...(metadata.labels !== undefined && { labels: metadata.labels }),
+    },
+    spec: {
+      containers: ports(spec?.containers) ?? [],
+      initContainers: ports(spec?.initContainers),
+      hostNetwork: spec?.['hostNetwork'],
+    },
+    status: { phase: status?.phase, podIPs: status?.podIPs },
+  } as Pod;
+}

@@ -1,0 +1,41 @@
+/** ShadowPolicy → the NetworkPolicy that the provider makes of it. */
+import { carriedFinding, carriedPolicy } from './carried-policies.ts';
+import { createApplied } from '../kube/applied.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import { isInvalid, messageOf } from '../kube/errors.ts';
+import { applyStatus } from '../kube/status.ts';
+import { fieldManager, reasons } from './names.ts';
+import type { World } from './world.ts';
+
+/** The reconciler. Keys are `twin/name` of ShadowPolicies; what is made goes with the record, by its owner reference. */
+export function reconcilePolicy(context: ControllerContext, world: World) {
+  const { kube, clock, events } = context;
+  const applied = createApplied(kube, fieldManager, clock);
+
+  return async (key: string, signal: AbortSignal): Promise<void> => {
+    const shadow = world.policies.byKey(key);
+    if (shadow === undefined || shadow.metadata.deletionTimestamp !== undefined) {
+      applied.forget(key);
+      return;
+    }
+    const peering = world.peeringOfTwin(world.namespaces.byKey(shadow.metadata.namespace ?? ''));
+    if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) return;
+    const network = {
+      local: world.local.byKey('self'),
+      tunnel: world.tunnels.byKey(peering.spec.remoteCluster),
+    };
+    const { policy, cut } = carriedPolicy(shadow, peering, network);
+    let finding = carriedFinding(cut);
+    try {
+      await applied.apply(key, [policy], signal);
+    } catch (error) {
+      if (!isInvalid(error)) throw error;
+      const message = `the provider’s API server does not take it: ${messageOf(error).slice(0, 900)}`;
+      finding = { type: finding.type, status: 'False', reason: reasons.NotAdmitted, message };
+    }
+    await applyStatus(
+      { kube, fieldManager, object: shadow, findings: [finding], now: clock.now(), events },
+      signal,
+    );
+  };
+}
