@@ -14,13 +14,14 @@ export interface Pair extends Peers {
   bed: Bed;
 }
 
-/** Clusters of two nodes with the same ranges, Hawser installed in each. */
+/** Clusters of two nodes, unless it is said otherwise, with the same ranges, Hawser installed in each. */
 export async function installedClusters(
   name: string,
   clusters: readonly string[],
   log: (line: string) => void,
+  more: { nodes?: number; policies?: boolean } = {},
 ): Promise<Bed> {
-  const [bed, archive] = await Promise.all([up({ name, clusters, nodes: 2, log }), makeImage(log)]);
+  const [bed, archive] = await Promise.all([up({ name, clusters, nodes: 2, log, ...more }), makeImage(log)]);
   await bed.loadImage(archive);
   await Promise.all(bed.clusters.map((cluster) => install(bed, cluster)));
   return bed;

@@ -16,7 +16,7 @@ import { onNode, placesScript } from './places.ts';
 import { apiServerPort, differenceOf, planBed } from './plan.ts';
 import type { BedPlan, BedRequest, ClusterPlan, NodePlan } from './plan.ts';
 import { bootId, isAlive } from './processes.ts';
-import { ensurePrograms } from './programs.ts';
+import { ensurePrograms, programNames } from './programs.ts';
 import type { Log, ProgramName } from './programs.ts';
 import { run, waitFor } from './run.ts';
 import type { RunOptions } from './run.ts';
@@ -103,7 +103,7 @@ export async function up(options: UpOptions): Promise<Bed> {
     );
   }
   await ensurePackages({ signal, log });
-  const programs = await ensurePrograms({ signal, log });
+  const programs = await ensurePrograms({ only: programsOf(wanted), signal, log });
   const images = await ensureImages(programs, { signal, log });
   return await withBed(options.name, { signal, log }, async () => {
     const existing = await readState(options.name);
@@ -139,12 +139,18 @@ export async function attach(name: string): Promise<Bed> {
   if (state?.phase !== 'ready' || state.boot !== bootId) {
     throw new Error(`bed ${name} is not up. Bring it up: npm run testbed -- up --name ${name}`);
   }
-  return bedOf(state.plan, await ensurePrograms());
+  return bedOf(state.plan, await ensurePrograms({ only: programsOf(state.plan) }));
 }
 
 /** Takes a bed down. It is no error if there is none, or only a part of one. */
 export async function down(name: string, options: { signal?: AbortSignal; log?: Log } = {}): Promise<void> {
   await withBed(name, options, () => tearDown(name));
+}
+
+/** Whatever takes long to build is built for those beds that run it. */
+function programsOf(plan: BedPlan): ProgramName[] {
+  const policies = plan.clusters.some((cluster) => cluster.policies);
+  return programNames.filter((name) => name !== 'kube-router' || policies);
 }
 
 async function make(
@@ -238,6 +244,10 @@ async function makeCluster(
     agent.destroy();
   }
   await waitUntilReady(cluster, access, signal, log);
+  // It ends where its node has no address yet, which the kubelet tells.
+  for (const { kubeRouter } of services.nodes) {
+    if (kubeRouter !== undefined) await ensureService(bed, kubeRouter);
+  }
 }
 
 async function importImage(node: NodePlan, path: string, signal: AbortSignal | undefined): Promise<void> {

@@ -13,6 +13,7 @@ Usage: npm run testbed -- COMMAND [OPTIONS]
     --nodes M          nodes of each cluster (default 2)
     --pod-cidr RANGE   the same for all clusters (default 10.244.0.0/16)
     --service-cidr RANGE                        (default 10.96.0.0/16)
+    --policies         network policies are enforced (by kube-router)
   status             all beds: clusters, nodes, and what has died
   shell CLUSTER      a shell with kubectl and helm, set up for that cluster
   down               take a bed down, whatever state it is in
@@ -35,6 +36,7 @@ async function main(args: readonly string[]): Promise<number> {
         nodes: { type: 'string' },
         'pod-cidr': { type: 'string' },
         'service-cidr': { type: 'string' },
+        policies: { type: 'boolean', default: false },
         name: { type: 'string', default: 'dev' },
         all: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -57,7 +59,14 @@ async function main(args: readonly string[]): Promise<number> {
         return usage(`--nodes takes a number, not ${values.nodes}`);
       }
       const nodes = values.nodes === undefined ? undefined : Number(values.nodes);
-      return await commandUp(values.name, values.clusters, nodes, values['pod-cidr'], values['service-cidr']);
+      return await commandUp(
+        values.name,
+        values.clusters,
+        nodes,
+        values['pod-cidr'],
+        values['service-cidr'],
+        values.policies,
+      );
     }
     case 'status':
       return await commandStatus();
@@ -86,6 +95,7 @@ async function commandUp(
   nodes: number | undefined,
   podCIDR: string | undefined,
   serviceCIDR: string | undefined,
+  policies: boolean,
 ): Promise<number> {
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort(new Error('interrupted')));
@@ -103,6 +113,7 @@ async function commandUp(
       ...(nodes !== undefined && { nodes }),
       ...(podCIDR !== undefined && { podCIDR }),
       ...(serviceCIDR !== undefined && { serviceCIDR }),
+      ...(policies && { policies }),
     });
     log(`Bed ${name} is up`);
     for (const cluster of bed.clusters) {

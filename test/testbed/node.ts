@@ -62,6 +62,15 @@ export async function writeNodeFiles(
     ),
     write('kube-proxy.yaml', `${JSON.stringify(kubeProxyConfig(cluster, node), null, 2)}\n`),
     write('kube-proxy.kubeconfig', client({ commonName: 'system:kube-proxy' })),
+    // It watches pods, namespaces, nodes, Services and policies: no role that Kubernetes brings has just these.
+    ...(cluster.policies
+      ? [
+          write(
+            'kube-router.kubeconfig',
+            client({ commonName: 'kube-router', organizations: ['system:masters'] }),
+          ),
+        ]
+      : []),
   ]);
 }
 
@@ -180,9 +189,10 @@ function kubeProxyConfig(cluster: ClusterPlan, node: NodePlan): object {
 
 /** The commands of a node, in the order of their start. All run in the node's namespace. */
 export function nodeCommands(
+  cluster: ClusterPlan,
   node: NodePlan,
   programs: Record<ProgramName, string>,
-): Record<'containerd' | 'kubelet' | 'kube-proxy', string[]> {
+): Record<'containerd' | 'kubelet' | 'kube-proxy' | 'kube-router', string[]> {
   const path = (name: string) => join(node.directory, name);
   return {
     containerd: ['containerd', '--config', path('containerd.toml'), '--log-level', 'warn'],
@@ -195,6 +205,17 @@ export function nodeCommands(
       '--v=1',
     ],
     'kube-proxy': [programs['kube-proxy'], `--config=${path('kube-proxy.yaml')}`, '--v=1'],
+    // Its firewall alone: routes and Services are the others'.
+    'kube-router': [
+      programs['kube-router'],
+      `--kubeconfig=${path('kube-router.kubeconfig')}`,
+      `--hostname-override=${node.name}`,
+      `--service-cluster-ip-range=${cluster.serviceCIDR}`,
+      '--run-firewall=true',
+      '--run-router=false',
+      '--run-service-proxy=false',
+      '--health-port=0',
+    ],
   };
 }
 

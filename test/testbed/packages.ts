@@ -14,6 +14,7 @@ const packages: Record<string, string> = {
   nftables: 'nft',
   iproute2: 'ip',
   iptables: 'iptables',
+  ipset: 'ipset',
   conntrack: 'conntrack',
   ethtool: 'ethtool',
   'wireguard-tools': 'wg',

@@ -27,6 +27,8 @@ export interface BedRequest {
   podCIDR?: string;
   serviceCIDR?: string;
   nodeCIDR?: string;
+  /** Network policies are enforced, by kube-router’s firewall on each node. Default: no. */
+  policies?: boolean;
 }
 
 export interface NodePlan {
@@ -62,6 +64,7 @@ export interface ClusterPlan {
   /** Name of its port at the wide area's bridge. */
   wideAreaPort: string;
   nodes: NodePlan[];
+  policies: boolean;
 }
 
 export interface BedPlan {
@@ -230,6 +233,7 @@ function planCluster(
       addressIn(wideAreaCIDR, 32 + poolSize * index + each),
     ),
     wideAreaPort: `c${index + 1}`,
+    policies: bed.policies ?? false,
     nodes: Array.from({ length: nodeCount }, (_, each) => ({
       name: `${request.name}-n${each + 1}`,
       netns: `${prefix}.n${each + 1}`,
@@ -252,6 +256,9 @@ export function differenceOf(existing: BedPlan, wanted: BedPlan): string | undef
     if (other === undefined) continue;
     if (cluster.nodes.length !== other.nodes.length) {
       return `cluster ${cluster.name} has ${cluster.nodes.length} nodes, not ${other.nodes.length}`;
+    }
+    if (cluster.policies !== other.policies) {
+      return `cluster ${cluster.name} enforces ${cluster.policies ? '' : 'no '}network policies`;
     }
     for (const range of ['podCIDR', 'serviceCIDR', 'nodeCIDR'] as const) {
       if (cluster[range] !== other[range]) {

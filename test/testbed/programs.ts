@@ -28,6 +28,7 @@ const manifests = {
   kubernetes: { name: 'kubernetes', linkerFlags: `-s -w ${kubernetesFlags}` },
   helm: { name: 'helm', linkerFlags: '-s -w' },
   coredns: { name: 'coredns', linkerFlags: '-s -w' },
+  kubeRouter: { name: 'kube-router', linkerFlags: '-s -w' },
   wireguardGo: { name: 'wireguard-go', linkerFlags: '-s -w' },
 } satisfies Record<string, Manifest>;
 
@@ -69,6 +70,11 @@ const recipes = {
   },
   coredns: { manifest: manifests.coredns, package: 'github.com/coredns/coredns', expectedSeconds: 90 },
   helm: { manifest: manifests.helm, package: 'helm.sh/helm/v3/cmd/helm', expectedSeconds: 120 },
+  'kube-router': {
+    manifest: manifests.kubeRouter,
+    package: 'github.com/cloudnativelabs/kube-router/v2/cmd/kube-router',
+    expectedSeconds: 150,
+  },
   'wireguard-go': {
     manifest: manifests.wireguardGo,
     package: 'golang.zx2c4.com/wireguard',

@@ -54,7 +54,13 @@ export interface ClusterServices {
   apiServer: BedService;
   controllerManager: BedService;
   scheduler: BedService;
-  nodes: { containerd: BedService; kubelet: BedService; kubeProxy: BedService }[];
+  nodes: {
+    containerd: BedService;
+    kubelet: BedService;
+    kubeProxy: BedService;
+    /** Where the cluster enforces network policies. */
+    kubeRouter?: BedService;
+  }[];
 }
 
 export function clusterServices(
@@ -73,7 +79,7 @@ export function clusterServices(
     controllerManager: controlPlane('kube-controller-manager', controllerManagerCommand(plan)),
     scheduler: controlPlane('kube-scheduler', schedulerCommand(plan)),
     nodes: cluster.nodes.map((node) => {
-      const commands = nodeCommands(node, programs);
+      const commands = nodeCommands(cluster, node, programs);
       const service = (name: keyof typeof commands): BedService => ({
         name: `${cluster.name}.${node.name}.${name}`,
         command: onNode(node, commands[name]),
@@ -83,6 +89,7 @@ export function clusterServices(
         containerd: service('containerd'),
         kubelet: service('kubelet'),
         kubeProxy: service('kube-proxy'),
+        ...(cluster.policies && { kubeRouter: service('kube-router') }),
       };
     }),
   };
@@ -105,7 +112,12 @@ export function allServices(bed: BedPlan, programs: Record<ProgramName, string>)
       services.apiServer,
       services.controllerManager,
       services.scheduler,
-      ...services.nodes.flatMap((node) => [node.containerd, node.kubelet, node.kubeProxy]),
+      ...services.nodes.flatMap(({ containerd, kubelet, kubeProxy, kubeRouter }) => [
+        containerd,
+        kubelet,
+        kubeProxy,
+        ...(kubeRouter === undefined ? [] : [kubeRouter]),
+      ]),
     ];
   });
   return [...ofClusters, loadBalancerService(bed)];

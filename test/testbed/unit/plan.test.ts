@@ -65,6 +65,10 @@ test('a bed of another shape is told apart, its place in the wide area is not', 
     differenceOf(bed, planBed({ name: 'dev', podCIDR: '10.1.0.0/16' }, 0, '/beds')) ?? '',
     'not 10.1.0.0/16',
   );
+  assert.match(
+    differenceOf(bed, planBed({ name: 'dev', policies: true }, 0, '/beds')) ?? '',
+    'enforces no network policies',
+  );
 });
 
 test('mounts below a directory, deepest first, and nobody else’s', () => {
