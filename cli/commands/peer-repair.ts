@@ -42,7 +42,7 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
       provider: endpointOf(invocation, 'endpoint'),
       consumer: endpointOf(invocation, 'consumer-endpoint'),
     };
-    const { differencesOf } = await import('../in-band/differences.ts');
+    const { differencesOf, givenOnce } = await import('../in-band/differences.ts');
     const { wishesOf } = await import('../in-band/wishes.ts');
     const { openTunnel } = await import('../in-band/tunnel.ts');
     await withSides(invocation, async (sides) => {
@@ -74,6 +74,9 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
         terminal.say(`  out of date at the ${side}: ${what}: knew ${known}, is ${actual}`);
       }
       if (found.length === 0) terminal.say('Nothing is out of date.');
+      for (const line of givenOnce({ consumer: atConsumer, provider: atProvider }, endpoints)) {
+        terminal.say(`  ${line}`);
+      }
       const begun = invocation.now();
       await openTunnel(invocation, sides, wishes, {
         seconds,

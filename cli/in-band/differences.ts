@@ -50,6 +50,28 @@ export function differencesOf(sides: Sides, known: Known, wishes: Wishes): Diffe
   });
 }
 
+/**
+ * Endpoints that a person gave once, and not now: nobody can tell whether they are still right, and what a cluster declares is
+ * not used beside them.
+ */
+export function givenOnce(
+  known: Known,
+  given: { provider: string | undefined; consumer: string | undefined },
+): string[] {
+  return (
+    [
+      [known.consumer, given.provider, 'provider', '--endpoint'],
+      [known.provider, given.consumer, 'consumer', '--consumer-endpoint'],
+    ] as const
+  ).flatMap(([remote, now, whose, option]) => {
+    const endpoints = remote?.spec.tunnelEndpoints ?? [];
+    if (endpoints.length === 0 || now !== undefined) return [];
+    return [
+      `the ${whose}’s tunnel is called at ${endpoints.join(', ')}, as ${option} said once: name another with it if that has moved`,
+    ];
+  });
+}
+
 type Change = [what: string, known: string, actual: string];
 
 const names: Partial<Record<keyof Wish, string>> = {

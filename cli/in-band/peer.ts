@@ -13,7 +13,7 @@ import { followPeering } from '../peering-progress.ts';
 import { printFacts } from '../output.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 import { endpointOf, providerOf, remoteOf, withSides, type Sides } from './sides.ts';
-import { openTunnel } from './tunnel.ts';
+import { endOpening, openTunnel } from './tunnel.ts';
 import { wishesOf } from './wishes.ts';
 
 export const inBandSeconds = 120;
@@ -62,6 +62,7 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
       seconds,
       said: ['tunnel established', 'path verified by a probe through both translations'],
     });
+    await endOpening(sides);
     const facts = {
       peering: name,
       provider: provider.clusterID,

@@ -97,6 +97,27 @@ async function seeTunnels({ consumer, provider }: Sides, say: (step: string) => 
   return { done: true };
 }
 
+/**
+ * The peering stands, and keeps the tunnel from now on: what was opened for its start is not to outlive it. If this is never
+ * reached, the time of the opening runs out.
+ */
+export async function endOpening({ consumer, provider }: Sides): Promise<void> {
+  await Promise.all(
+    (
+      [
+        [consumer, provider],
+        [provider, consumer],
+      ] as const
+    ).map(async ([side, other]) => {
+      try {
+        await side.kube.patch(hawser('remoteclusters'), other.clusterID, { spec: { openUntil: null } });
+      } catch (error) {
+        if (!(error instanceof KubeError) || error.status !== 404) throw error;
+      }
+    }),
+  );
+}
+
 /** Undefined: somebody was quicker, and the next look will see. */
 async function ensureRemote(side: Side, other: Side, wish: Wish): Promise<RemoteCluster | undefined> {
   const found = await remoteOf(side, other);

@@ -1,7 +1,7 @@
 /** What the in-band commands write and what they find out of date, as tables. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { differencesOf, documentDifferences } from '../../cli/in-band/differences.ts';
+import { differencesOf, documentDifferences, givenOnce } from '../../cli/in-band/differences.ts';
 import { endpointOf, type Side, type Sides } from '../../cli/in-band/sides.ts';
 import {
   changesOf,
@@ -278,6 +278,22 @@ differences(
     }
   },
 );
+
+differences('an endpoint that was given once is told, since nobody can tell whether it is right', () => {
+  const endpoints = (endpoint: string) =>
+    known(sides.provider, undefined, undefined, { tunnelEndpoints: [endpoint] });
+  const both = { consumer: endpoints('vpn.example:7470'), provider: endpoints('198.51.100.7:7470') };
+  assert.equal(
+    givenOnce(both, none).map((line) => line.replace(/:? name .*$/, '')),
+    [
+      'the provider’s tunnel is called at vpn.example:7470, as --endpoint said once',
+      'the consumer’s tunnel is called at 198.51.100.7:7470, as --consumer-endpoint said once',
+    ],
+  );
+  assert.is(givenOnce(both, { provider: 'vpn.example:7471', consumer: '198.51.100.8:7470' }).length, 0);
+  const plain = known(sides.provider, undefined, undefined);
+  assert.equal(givenOnce({ consumer: plain, provider: undefined }, none), []);
+});
 
 const words = suite('words');
 
