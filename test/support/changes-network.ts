@@ -3,9 +3,9 @@ import type { BedCluster } from '../testbed/index.ts';
 import { listed, only, patch, patchLocal } from './api-objects.ts';
 import { other, own, pathVerified, type Change } from './change.ts';
 import { hawser, namespace } from './installation.ts';
+import { moveTunnelService, slotService } from './tunnel-service.ts';
 import { eventually } from './workload.ts';
 
-const slotService = 'hawser-tunnel-0';
 const slotSecret = 'hawser-slot-0';
 const patchService = (cluster: BedCluster, change: object, ...more: string[]) =>
   patch(cluster, 'service', slotService, change, '-n', namespace, ...more);
@@ -31,18 +31,7 @@ export const loadBalancerAddress: Change = {
   name: 'load balancer address',
   sides: ['consumer', 'provider'],
   apply: async (pair, side) => {
-    const plan = pair.bed.plan.clusters.find(({ name }) => name === own(pair, side).name);
-    const text = await own(pair, side).kubectl(['get', 'services', '-A', '-o', 'json']);
-    const taken = JSON.parse(text) as {
-      items: { status?: { loadBalancer?: { ingress?: { ip?: string }[] } } }[];
-    };
-    const used = new Set(
-      taken.items.flatMap(({ status }) => status?.loadBalancer?.ingress?.map(({ ip }) => ip) ?? []),
-    );
-    const ip = plan?.loadBalancerPool.findLast((address) => !used.has(address));
-    if (ip === undefined) throw new Error('no address is free');
-    const status = { loadBalancer: { ingress: [{ ip }] } };
-    await patchService(own(pair, side), { status }, '--subresource=status');
+    const ip = await moveTunnelService(pair.bed, own(pair, side));
     return async () => {
       const [slot] = (await only(other(pair, side), 'tunnels')).spec.remoteSlots;
       return (slot?.endpoints[0]?.startsWith(`${ip}:`) ?? false) && (await pathVerified(other(pair, side)));
