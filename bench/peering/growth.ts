@@ -20,7 +20,7 @@ const consumerName = 'rome';
 export async function measureGrowth(options: GrowthOptions): Promise<ManyResult[]> {
   const { bedName, log } = options;
   const [bed, archive] = await Promise.all([
-    up({ name: bedName, clusters: [consumerName], nodes: 2, log }),
+    up({ name: bedName, clusters: [consumerName], nodes: 2, fresh: true, log }),
     makeImage(log),
   ]);
   const fleet = new LightFleet(bed);

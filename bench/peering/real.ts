@@ -22,6 +22,7 @@ export async function measureReal(options: RealOptions): Promise<ManyResult> {
   const bed = await up({
     name: bedName,
     clusters: [{ name: consumerName, nodes: 2 }, ...names.map((name) => ({ name, nodes: 1 }))],
+    fresh: true,
     log,
   });
   try {

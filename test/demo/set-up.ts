@@ -17,6 +17,7 @@ export async function setUp(tell: Narrator, name: string, signal: AbortSignal): 
       name,
       clusters: ['home', 'away', 'far'],
       nodes: 2,
+      fresh: true,
       signal,
       log: (line) => step.progress(line),
     });

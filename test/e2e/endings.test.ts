@@ -52,7 +52,7 @@ let sysctlsBefore: string[] = [];
 test.before(
   told(async () => {
     const [bed, archive] = await Promise.all([
-      up({ name: 'endings', clusters: ['rome', 'milan'], nodes: 2, log }),
+      up({ name: 'endings', clusters: ['rome', 'milan'], nodes: 2, fresh: true, log }),
       makeImage(log),
     ]);
     pair = { bed, consumer: bed.cluster('rome'), provider: bed.cluster('milan') };

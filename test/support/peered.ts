@@ -21,7 +21,10 @@ export async function installedClusters(
   log: (line: string) => void,
   more: { nodes?: number; policies?: boolean } = {},
 ): Promise<Bed> {
-  const [bed, archive] = await Promise.all([up({ name, clusters, nodes: 2, log, ...more }), makeImage(log)]);
+  const [bed, archive] = await Promise.all([
+    up({ name, clusters, nodes: 2, fresh: true, log, ...more }),
+    makeImage(log),
+  ]);
   await bed.loadImage(archive);
   await Promise.all(bed.clusters.map((cluster) => install(bed, cluster)));
   return bed;

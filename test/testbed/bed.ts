@@ -32,6 +32,8 @@ import { baseDirectory, readRecord, readState, reserve, withBed, writeState } fr
 import { tearDown } from './teardown.ts';
 
 export interface UpOptions extends BedRequest {
+  /** Takes a bed of this name down first. What a run that was cut short left would be an answer to a question of another run. */
+  fresh?: boolean;
   signal?: AbortSignal;
   log?: Log;
 }
@@ -107,7 +109,7 @@ export async function up(options: UpOptions): Promise<Bed> {
   const images = await ensureImages(programs, { signal, log });
   return await withBed(options.name, { signal, log }, async () => {
     const existing = await readState(options.name);
-    if (existing?.phase === 'ready' && existing.boot === bootId) {
+    if (existing?.phase === 'ready' && existing.boot === bootId && options.fresh !== true) {
       const difference = differenceOf(existing.plan, wanted);
       if (difference !== undefined) {
         throw new Error(
@@ -118,7 +120,7 @@ export async function up(options: UpOptions): Promise<Bed> {
       return bedOf(existing.plan, programs);
     }
     if (existing !== undefined) {
-      log?.(`Bed ${options.name} was left half-made, or before a restart of the machine; taking it down`);
+      log?.(`Bed ${options.name} is there since ${existing.created}; taking it down, to begin anew`);
     }
     await tearDown(options.name);
     const state = await reserve(options, signal);

@@ -3,7 +3,7 @@
  * gave to somebody else in the meantime is never mistaken for ours, and nothing is ever ended by name.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import { sleep } from './run.ts';
 
@@ -34,11 +34,15 @@ export function parseStat(stat: string): { state: string; parent: number; startT
   return { state, parent: Number(parent), startTime };
 }
 
-/** The identity of a process that runs now; undefined if there is none (a zombie counts as none). */
+/**
+ * The identity of a process that runs now; undefined if there is none. A zombie counts as none, unless threads of it are left: the
+ * first is shown as a zombie as soon as it has ended, and until the last has too, ports and files are still the process's.
+ */
 export function identify(pid: number): ProcessId | undefined {
   try {
     const stat = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
-    if (stat === undefined || stat.state === 'Z' || stat.state === 'X') return undefined;
+    if (stat === undefined || stat.state === 'X') return undefined;
+    if (stat.state === 'Z' && readdirSync(`/proc/${pid}/task`).length < 2) return undefined;
     return { pid, startTime: stat.startTime, boot: bootId };
   } catch {
     return undefined;

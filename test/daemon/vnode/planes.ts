@@ -99,7 +99,7 @@ async function upSide(
 
 /** A cluster of the bed: real kubelets, real containers. */
 async function upBedSide(testbed: Testbed, name: string, signal: AbortSignal): Promise<Side> {
-  const bed = await testbed.up({ name, clusters: [providerID], nodes: 1 });
+  const bed = await testbed.up({ name, clusters: [providerID], nodes: 1, fresh: true });
   const cluster = bed.cluster(providerID);
   const { authority, certificate = '', key = '' } = await cluster.access();
   const kube = createKubeClient({
