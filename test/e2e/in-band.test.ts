@@ -1,6 +1,6 @@
 /**
  * In-band: of the provider only the tunnel's UDP port can be reached, by a name, the consumer is behind a NAT, and the command
- * holds the chart's two ClusterRoles and nothing else. Later the other way round.
+ * holds the chart's two ClusterRoles and nothing else. Later the other way round, and beside a peering that is out-of-band.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,12 +8,13 @@ import { listed, only, patchLocal } from '../support/api-objects.ts';
 import { interruptAfter, killAt } from '../support/cut-command.ts';
 import type { Cut } from '../support/cutting-relay.ts';
 import { InBandStory, patience } from '../support/in-band-story.ts';
-import { namespace } from '../support/installation.ts';
-import { node, tunnelOf, type Pair } from '../support/peered.ts';
+import { hawser, namespace } from '../support/installation.ts';
+import { node, outgoingPeeringOf, peer, tunnelOf, type Pair } from '../support/peered.ts';
 import { answersPod, answerToConnect, reachedByController } from '../support/reach.ts';
 import { told } from '../support/told.ts';
+import { unbroken } from '../support/traffic.ts';
 import { moveTunnelService, nameAddress, tunnelEndpointOf } from '../support/tunnel-service.ts';
-import { eventually } from '../support/workload.ts';
+import { apply, eventually, netexec, readyPods, type PodFacts } from '../support/workload.ts';
 import type { BedCluster } from '../testbed/index.ts';
 import type { Fault } from '../testbed/faults.ts';
 import { inNamespace } from '../testbed/places.ts';
@@ -321,6 +322,77 @@ test('repair says all that is out of date on both sides, may be cut, and brings 
   await patchLocal(pair.provider, { podCIDRs: [pair.provider.podCIDR] });
 });
 
+/** A namespace of the provider, which is a consumer as well from now on. */
+const studio = 'studio';
+
+test('the provider is a consumer too, out-of-band over the same tunnel', async () => {
+  await story.offload();
+  const { faults } = pair.bed;
+  await faults.heal();
+  const open = ['udp/7470', 'tcp/7443', 'tcp/6443'];
+  await faults.firewall(pair.provider.name, { inbound: [], outbound: open });
+  await faults.nat(pair.provider.name, { randomPorts: true });
+  await faults.firewall(pair.consumer.name, { inbound: open, outbound: [] });
+  // Faults that go take flows with them; what is lost of that is nobody's.
+  await eventually('an answer through the flow that is left', patience, () => story.ask());
+  const reversed = { consumer: pair.provider, provider: pair.consumer };
+  await unbroken(
+    [[awayFromGateway(pair.consumer), firstRemote()]],
+    'while the other direction began',
+    async () => assert.match(await peer(reversed, {}, ['--timeout', '120']), /Ready/),
+    log,
+  );
+  await pair.provider.kubectl(['create', 'namespace', studio]);
+  await hawser(pair.provider, ['offload', 'namespace', studio, '--timeout', '120']);
+  for (const cluster of [pair.consumer, pair.provider]) {
+    const tunnels = await tunnelsAt(cluster);
+    assert.equal(
+      tunnels.map(({ spec }) => [spec.consumer, spec.provider]),
+      [[true, true]],
+      `${cluster.name} has one tunnel for both`,
+    );
+  }
+  const known = await only(pair.provider, 'remoteclusters');
+  assert.equal([known.spec.controlPlane, known.spec.answersInBand], ['OutOfBand', true]);
+  assert.is((await only(pair.consumer, 'remoteclusters')).spec.controlPlane, 'InBand');
+});
+
+test('the in-band one ends alone and begins anew, and the out-of-band one loses nothing', async () => {
+  const studioPod = await runsAtConsumer();
+  await story.removeNamespace(pair.consumer, story.namespace);
+  await unbroken(
+    [[awayFromGateway(pair.provider), studioPod]],
+    'while the in-band one ended',
+    () => hawser(pair.consumer, ['unpeer', providerID]),
+    log,
+  );
+  await eventually('the provider to answer in-band no more', patience, async () => {
+    const [tunnel] = await tunnelsAt(pair.provider);
+    return tunnel?.spec.consumer && !tunnel.spec.provider && !tunnel.spec.answersInBand;
+  });
+  await unbroken(
+    [[awayFromGateway(pair.provider), studioPod]],
+    'while the in-band one began',
+    async () =>
+      assert.match(await story.peer('--consumer-endpoint', await tunnelEndpointOf(pair.consumer)), /Ready/),
+    log,
+  );
+});
+
+test('the out-of-band one ends alone, and the in-band one loses nothing', async () => {
+  await story.offload();
+  await story.removeNamespace(pair.provider, studio);
+  await unbroken(
+    [[awayFromGateway(pair.consumer), firstRemote()]],
+    'while the out-of-band one ended',
+    async () => hawser(pair.provider, ['unpeer', await outgoingPeeringOf(pair.provider)]),
+    log,
+  );
+  const [tunnel] = await tunnelsAt(pair.consumer);
+  assert.equal([tunnel?.spec.consumer, tunnel?.spec.provider], [true, false]);
+  await story.scale(2);
+});
+
 test('and its end leaves both clusters as they were', async () => {
   await story.unpeer();
   await pair.consumer.kubectl([
@@ -331,12 +403,38 @@ test('and its end leaves both clusters as they were', async () => {
     'tunnel-of-milan',
     '--ignore-not-found',
   ]);
+  await pair.consumer.kubectl([
+    'delete',
+    '-n',
+    namespace,
+    'serviceaccount,role,rolebinding',
+    'token-administrator',
+  ]);
   await story.leavesNothing();
 });
 
 const gatewayLabel = 'app.kubernetes.io/component=gateway';
 const tunnelsAt = (cluster: BedCluster) => listed(cluster, 'tunnels');
 const pinOf = async () => (await only(pair.consumer, 'remoteclusters')).spec.gatewayPin;
+const awayFromGateway = (cluster: BedCluster) => node(cluster, cluster.nodes[1]?.name ?? '');
+
+function firstRemote(): PodFacts {
+  const [pod] = story.remote;
+  if (pod === undefined) throw new Error('no pod runs at the provider');
+  return pod;
+}
+
+/** A pod of the provider's that runs at the consumer. */
+async function runsAtConsumer(): Promise<PodFacts> {
+  await apply(
+    pair.provider,
+    studio,
+    netexec('easel', { nodeSelector: { 'hawser.dev/virtual-node': 'true' } }),
+  );
+  const [pod] = await readyPods(pair.provider, studio, 'easel', 1, patience);
+  if (pod === undefined) throw new Error('no pod runs at the consumer');
+  return pod;
+}
 
 /** The provider's fixed addresses as the consumer knows them. */
 async function externalAddress(): Promise<(last: number) => string> {

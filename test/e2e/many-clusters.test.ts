@@ -1,5 +1,4 @@
 /** Three clusters with the same ranges, each consumer of the two others and provider to them; and one more peering. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LentAddress } from '../../shared/api/network.ts';
@@ -22,7 +21,7 @@ import {
   through,
 } from '../support/hostile-pod.ts';
 import { told } from '../support/told.ts';
-import { startTraffic, type TrafficCounts } from '../support/traffic.ts';
+import { unbroken } from '../support/traffic.ts';
 import {
   addressOf,
   apply,
@@ -172,29 +171,9 @@ const lentAddressesOf = async (cluster: BedCluster): Promise<LentAddress[]> =>
     }
   ).items;
 
-/** Traffic of which nothing may be lost while `step` is done. */
-async function unbroken(
-  from: BedCluster,
-  to: PodFacts,
-  what: string,
-  step: () => Promise<unknown>,
-): Promise<void> {
-  // From the node that is no gateway.
-  const traffic = startTraffic(node(from, from.nodes[1]?.name ?? ''), to);
-  let counts: TrafficCounts;
-  try {
-    await step();
-    // What comes of it a moment later counts as well.
-    await delay(2_000);
-  } finally {
-    counts = await traffic.stop();
-  }
-  log(`${what}: ${counts.sent} datagrams and ${counts.requests} requests, ${counts.lost.length} lost`);
-  assert.equal(counts.lost, [], what);
-  assert.equal(counts.failures, [], what);
-  assert.is(counts.connections, 1, what);
-  assert.ok(counts.sent > 10 && counts.requests > 5, what);
-}
+/** Traffic of which nothing may be lost while `step` is done: from the node that is no gateway. */
+const unbrokenFrom = (from: BedCluster, to: PodFacts, what: string, step: () => Promise<unknown>) =>
+  unbroken([[node(from, from.nodes[1]?.name ?? ''), to]], what, step, log);
 
 /** The node daemon's pod on a node. */
 async function nodeDaemonOf(cluster: BedCluster, name: string): Promise<PodFacts> {
@@ -281,7 +260,7 @@ test('each cluster spreads a namespace over all three, behind one Service', asyn
     names.map(async (consumer) => {
       const cluster = bed.cluster(consumer);
       await cluster.kubectl(['create', 'namespace', story]);
-      await hawser(cluster, ['offload', 'namespace', story]);
+      await hawser(cluster, ['offload', 'namespace', story, '--timeout', '120']);
       const replicas = consumer === 'amber' ? 2 : 1;
       await apply(
         cluster,
@@ -540,7 +519,7 @@ test('two virtual nodes of one provider, each with a grant of its own; one ends 
 
   const neighbour = await remotePod('amber', 'cedar');
   await removeDeployment(consumer, 'on-gpu');
-  await unbroken(consumer, neighbour, 'while the second peering with cedar ended', () =>
+  await unbrokenFrom(consumer, neighbour, 'while the second peering with cedar ended', () =>
     hawser(consumer, ['unpeer', `${idOf('cedar')}.gpu`]),
   );
   const left = await consumer.kubectl(['get', 'nodes', '-l', 'hawser.dev/virtual-node=true', '-o', 'name']);
@@ -555,7 +534,7 @@ for (const [ending, staying] of [
   test(`${ending} → ${staying} ends alone, and ${staying} → ${ending} loses nothing`, async () => {
     const [cluster, other] = [bed.cluster(ending), bed.cluster(staying)];
     await removeDeployment(cluster, `at-${staying}`);
-    await unbroken(other, await remotePod(staying, ending), `while ${ending} → ${staying} ended`, () =>
+    await unbrokenFrom(other, await remotePod(staying, ending), `while ${ending} → ${staying} ended`, () =>
       hawser(cluster, ['unpeer', idOf(staying)]),
     );
     const tunnel = (await tunnelsOf(cluster)).find(({ spec }) => spec.remoteCluster === idOf(staying));

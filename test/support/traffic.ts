@@ -1,6 +1,8 @@
 /** Traffic that runs while something is done, so that not one packet of it may be missed. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import * as assert from 'uvu/assert';
 import type { BedNode } from '../testbed/index.ts';
 
 export interface TrafficCounts {
@@ -45,4 +47,29 @@ export function startTraffic(from: BedNode, to: { ip: string; port?: number }): 
       return JSON.parse(output) as TrafficCounts;
     },
   };
+}
+
+/** Does `step` while traffic passes between such ends, all at once, and asserts that nothing of any of it was lost. */
+export async function unbroken(
+  ends: readonly (readonly [from: BedNode, to: { ip: string }])[],
+  what: string,
+  step: () => Promise<unknown>,
+  log: (line: string) => void,
+): Promise<void> {
+  const flows = ends.map(([from, to]) => startTraffic(from, to));
+  let all: TrafficCounts[];
+  try {
+    await step();
+    // What comes of it a moment later counts as well.
+    await delay(2_000);
+  } finally {
+    all = await Promise.all(flows.map((flow) => flow.stop()));
+  }
+  for (const counts of all) {
+    log(`${what}: ${counts.sent} datagrams and ${counts.requests} requests, ${counts.lost.length} lost`);
+    assert.equal(counts.lost, [], what);
+    assert.equal(counts.failures, [], what);
+    assert.is(counts.connections, 1, what);
+    assert.ok(counts.sent > 10 && counts.requests > 5, what);
+  }
 }
