@@ -3,7 +3,7 @@
  * namespace. Kubernetes looks for new kinds every half minute, but at a quota on them only when it is made or changed, or
  * every five minutes (`--resource-quota-sync-period`): so the quota is made anew until it is counted, and then taken away.
  */
-import { backoff, sleep } from '../kube/clock.ts';
+import { backoff, deadline, sleep } from '../kube/clock.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { isAlreadyExists, messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
@@ -15,6 +15,7 @@ const trialName = 'hawser-count-trial';
 /** What can be counted is counted in some milliseconds. */
 const lookMilliseconds = 250;
 const looksEach = 8;
+const cleanupMilliseconds = 2000;
 const again = { base: 1000, most: 15_000 };
 
 /** Tries until all can be counted, and adds to `counted` what can be; calls `found` whenever that is more. */
@@ -43,11 +44,21 @@ export async function tryCounting(
         // Of a process that was ended in the middle of it.
         if (!isAlreadyExists(error)) throw error;
       });
-      for (let looks = 0; looks < looksEach && counted.size < ownCounts.length; looks++) {
-        await sleep(lookMilliseconds, signal, clock);
-        note(countedOwn(await kube.get(ref, signal)));
+      try {
+        for (let looks = 0; looks < looksEach && counted.size < ownCounts.length; looks++) {
+          await sleep(lookMilliseconds, signal, clock);
+          note(countedOwn(await kube.get(ref, signal)));
+        }
+      } finally {
+        // Also when the process is told to end: the next one may be of another release, or none.
+        const limit = deadline(
+          new AbortController().signal,
+          cleanupMilliseconds,
+          'taking a trial away',
+          clock,
+        );
+        await kube.delete(ref, {}, limit.signal).finally(limit.release);
       }
-      await kube.delete(ref, {}, signal);
     } catch (error) {
       if (signal.aborted) return;
       log.warn('what Kubernetes can count could not be tried', { error: messageOf(error) });
