@@ -388,8 +388,10 @@ test('the out-of-band one ends alone, and the in-band one loses nothing', async 
     async () => hawser(pair.provider, ['unpeer', await outgoingPeeringOf(pair.provider)]),
     log,
   );
-  const [tunnel] = await tunnelsAt(pair.consumer);
-  assert.equal([tunnel?.spec.consumer, tunnel?.spec.provider], [true, false]);
+  await eventually('a tunnel for the in-band one alone', patience, async () => {
+    const [tunnel] = await tunnelsAt(pair.consumer);
+    return tunnel?.spec.consumer && !tunnel.spec.provider;
+  });
   await story.scale(2);
 });
 
