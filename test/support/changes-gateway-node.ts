@@ -82,7 +82,10 @@ export const gatewayNodeCutOff: Change = {
     await comeBack(pair, cluster);
     await cluster.kubectl(['label', 'node', lost.name, 'hawser.dev/gateway=true', '--overwrite']);
     await cluster.kubectl(['label', 'node', left.name, 'hawser.dev/gateway-']);
-    // A node that fell silent a while ago is avoided until it has renewed: with the other labelled it would lose the slot at once.
+    // A node that is not Ready yet, or fell silent and has not renewed since, would lose the slot as soon as the other is labelled.
+    await cluster.kubectl(['wait', `node/${lost.name}`, '--for=condition=Ready', '--timeout=90s'], {
+      timeoutMilliseconds: 100_000,
+    });
     const renewals = new Set<string>();
     await eventually(`${lost.name} to hold the slot, and to renew it`, 60, async () => {
       const renewed = await slotRenewal(cluster, lost.name);
