@@ -8,10 +8,9 @@ import type { ControllerContext } from '../kube/context.ts';
 import { isAlreadyExists, messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
 import type { ResourceQuota } from '../kube/types.ts';
-import { fieldManager } from './names.ts';
+import { countTrialName, fieldManager } from './names.ts';
 import { countedOwn, ownCounts } from './object-limits.ts';
 
-const trialName = 'hawser-count-trial';
 /** What can be counted is counted in some milliseconds. */
 const lookMilliseconds = 250;
 const looksEach = 8;
@@ -26,11 +25,11 @@ export async function tryCounting(
   signal: AbortSignal,
 ): Promise<void> {
   const { kube, namespace, clock, log } = context;
-  const ref = { kind: kind.resourceQuota, namespace, name: trialName };
+  const ref = { kind: kind.resourceQuota, namespace, name: countTrialName };
   const quota: ResourceQuota = {
     apiVersion: 'v1',
     kind: 'ResourceQuota',
-    metadata: { name: trialName, namespace },
+    metadata: { name: countTrialName, namespace },
     spec: { hard: Object.fromEntries(ownCounts.map((name) => [name, '0'])) },
   };
   const note = (names: readonly string[]) => {

@@ -1,4 +1,5 @@
 /** Everything that is in a cluster's API and on its nodes, so that "as before" can be checked and not believed. */
+import { countTrialName } from '../../daemon/tenant/names.ts';
 import type { BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 
@@ -11,9 +12,6 @@ const restless = new Set([
   'leases.coordination.k8s.io',
   'endpointslices.discovery.k8s.io',
 ]);
-
-/** What Hawser itself tries whenever a controller starts: there for seconds. */
-const trials = /(^|\/)hawser-count-trial$/;
 
 /** API objects by name, and what each node's kernel holds of routes, rules, links and nft rules. */
 export async function inventory(cluster: BedCluster): Promise<Inventory> {
@@ -51,7 +49,7 @@ export async function inventory(cluster: BedCluster): Promise<Inventory> {
       }
     }
   }
-  return [...new Set(lines.filter((line) => !trials.test(line)))].sort();
+  return [...new Set(lines.filter((line) => !line.endsWith(`/${countTrialName}`)))].sort();
 }
 
 const kernelState: readonly [string, readonly string[]][] = [

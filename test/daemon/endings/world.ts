@@ -6,6 +6,7 @@ import { runTunnels } from '../../../daemon/fabric/tunnels-controller.ts';
 import { kind, type AnyObject, type Feature, type KindRef, type Pod } from '../../../daemon/kube/index.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
+import { countTrialName } from '../../../daemon/tenant/names.ts';
 import { runVirtualNodes } from '../../../daemon/vnode/index.ts';
 import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
@@ -208,7 +209,9 @@ export async function apiInventory(cluster: Cluster): Promise<Set<string>> {
       .filter((each) => !restless.has(each.kind) && !/^auth[a-z]+\.k8s\.io\/.*$/.test(each.apiVersion))
       .map(async (each) => {
         const { items } = await cluster.kube.list(each, {}, cluster.signal);
-        return items.map(({ metadata }) => `${each.kind}/${metadata.namespace ?? ''}/${metadata.name}`);
+        return items
+          .filter(({ metadata }) => metadata.name !== countTrialName)
+          .map(({ metadata }) => `${each.kind}/${metadata.namespace ?? ''}/${metadata.name}`);
       }),
   );
   return new Set(lists.flat());
