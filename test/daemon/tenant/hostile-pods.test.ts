@@ -1,0 +1,158 @@
+/** Pods that a hostile consumer asks for: beyond its grant, by what a pod says of itself, and a hundred at once. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { kind } from '../../../daemon/kube/index.ts';
+import { findCondition } from '../../../shared/conditions.ts';
+import { told } from '../../support/told.ts';
+import { eventually } from '../clusters.ts';
+import {
+  admin,
+  alice,
+  begin,
+  container,
+  end,
+  grantedPods,
+  hostile,
+  mallory,
+  note,
+  refusalsCounted,
+  shadowOf,
+  signal,
+  tellTable,
+} from './hostile-world.ts';
+
+const test = suite('a hostile consumer: pods');
+
+test.before(told(begin));
+test.after(end);
+
+const hostPathVolume = { volumes: [{ name: 'v', hostPath: { path: '/' } }] };
+const tokenVolume = {
+  volumes: [{ name: 'v', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } }],
+};
+const withContainer = (more: object) => ({ containers: [{ ...container, ...more }] });
+
+test('a pod that asks for more than the grant gives is not made', async () => {
+  const cases: [what: string, pod: object, field: RegExp][] = [
+    ['mount a host path', hostPathVolume, /hostPath/],
+    ['a token of the provider’s API server', tokenVolume, /serviceAccountToken/],
+    ['set a node name', { nodeName: 'node-1' }, /nodeName/],
+    [
+      'select provider nodes',
+      { nodeSelector: { 'node-role.kubernetes.io/control-plane': '' } },
+      /nodeSelector/,
+    ],
+    ['the node’s network', { hostNetwork: true }, /hostNetwork/],
+    ['the node’s processes', { hostPID: true }, /hostPID/],
+    ['a privileged container', withContainer({ securityContext: { privileged: true } }), /privileged/],
+    [
+      'CAP_NET_ADMIN',
+      withContainer({ securityContext: { capabilities: { add: ['NET_ADMIN'] } } }),
+      /capabilities/,
+    ],
+    ['a port of the node', withContainer({ ports: [{ containerPort: 80, hostPort: 80 }] }), /hostPort/],
+    [
+      'a probe of the metadata service by the node',
+      withContainer({ livenessProbe: { httpGet: { port: 80, host: '169.254.169.254' } } }),
+      /host/,
+    ],
+    ['a priority class', { priorityClassName: 'system-node-critical' }, /priorityClassName/],
+    ['a runtime class', { runtimeClassName: 'any' }, /runtimeClassName/],
+    ['a field that is not known', { unheardOf: true }, /unheardOf/],
+  ];
+  for (const [index, [what, pod, field]] of cases.entries()) {
+    const name = `bad-${index}`;
+    await hostile.create(shadowOf(mallory, name, pod), signal);
+    const condition = await eventually(`${what} is refused`, async () => {
+      const found = await admin.get({ kind: kind.shadowPod, namespace: mallory.twin, name }, signal);
+      return findCondition(found?.status?.conditions, 'Admitted');
+    });
+    assert.is(condition.status, 'False', what);
+    assert.match(condition.message, field);
+    assert.is(await admin.get({ kind: kind.pod, namespace: mallory.twin, name }, signal), undefined);
+    note(`pod: ${what}`, `admit(), condition Admitted: ${condition.message.slice(0, 90)}`);
+    await hostile.delete({ kind: kind.shadowPod, namespace: mallory.twin, name }, {}, signal);
+  }
+});
+
+test('what a pod says of scheduling, accounts and labels is not heard', async () => {
+  const wish = {
+    tolerations: [{ operator: 'Exists' }],
+    affinity: {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [{ matchExpressions: [{ key: 'a', operator: 'Exists' }] }],
+        },
+      },
+    },
+    schedulerName: 'mine',
+    priority: 2_000_000_000,
+    serviceAccountName: 'hawser-controller',
+    automountServiceAccountToken: true,
+  };
+  await hostile.create(
+    shadowOf(mallory, 'meek', wish, { 'hawser.dev/origin': alice.id, 'hawser.dev/peering': alice.id }),
+    signal,
+  );
+  const pod = await eventually('the pod', () =>
+    admin.get({ kind: kind.pod, namespace: mallory.twin, name: 'meek' }, signal),
+  );
+  // Kubernetes itself adds two tolerations, of nodes that are lost (DefaultTolerationSeconds).
+  const tolerations = (pod.spec?.['tolerations'] ?? []) as { key?: string }[];
+  assert.ok(
+    tolerations.every(
+      ({ key }) => key === 'node.kubernetes.io/not-ready' || key === 'node.kubernetes.io/unreachable',
+    ),
+  );
+  assert.is(pod.spec?.['affinity'], undefined);
+  assert.is(pod.spec?.['schedulerName'], 'default-scheduler');
+  assert.is(pod.spec?.['priority'], 0);
+  assert.is(pod.spec?.serviceAccountName, 'default');
+  assert.is(pod.spec?.['automountServiceAccountToken'], false);
+  assert.not.ok(JSON.stringify(pod.spec?.volumes ?? []).includes('serviceAccountToken'));
+  assert.is(pod.metadata.labels?.['hawser.dev/origin'], mallory.id);
+  note(
+    'pod: tolerate everything, an affinity, a priority',
+    'admit() drops them: scheduling is the provider’s',
+  );
+  note('pod: another service account, its token', 'admit() drops them: account default, no token');
+  note('pod: labels of another tenant', 'the provider’s own labels replace them');
+});
+
+test('a hundred at once get what is granted and no more', async () => {
+  await Promise.all(
+    Array.from({ length: 100 }, (_, index) => hostile.create(shadowOf(mallory, `crowd-${index}`), signal)),
+  );
+  const decided = await eventually(
+    'all are decided',
+    async () => {
+      const { items } = await admin.list(kind.shadowPod, { namespace: mallory.twin }, signal);
+      const admitted = items.map(({ status }) => findCondition(status?.conditions, 'Admitted'));
+      return items.length >= 100 && admitted.every((one) => one !== undefined) && admitted;
+    },
+    60_000,
+  );
+  const pods = (await admin.list(kind.pod, { namespace: mallory.twin }, signal)).items;
+  assert.is(pods.length, grantedPods);
+  assert.is(decided.filter((one) => one?.status === 'True').length, grantedPods);
+  assert.ok(decided.filter((one) => one?.status === 'False').every((one) => one?.reason === 'QuotaExceeded'));
+  note(
+    'a hundred ShadowPods at once',
+    `admit() with one ledger: ${pods.length} of ${grantedPods} granted pods made, ${decided.length - pods.length} refused`,
+  );
+});
+
+test('all of it is counted, and said on the peering', async () => {
+  await eventually('WithinGrant is false', async () => {
+    const found = await admin.get({ kind: kind.incomingPeering, name: mallory.id }, signal);
+    return findCondition(found?.status?.conditions, 'WithinGrant')?.status === 'False';
+  });
+  const [pods, room] = [await refusalsCounted('Pod'), await refusalsCounted('Room')];
+  assert.is(pods, 13);
+  assert.ok(room >= 95, `${room}`);
+  console.log(`\n  hawser_refusals_total: Pod ${pods}, Room ${room}`);
+});
+
+test('the table', () => tellTable(17));
+
+test.run();

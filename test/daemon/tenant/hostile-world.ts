@@ -1,0 +1,270 @@
+/**
+ * A hostile consumer with a valid identity, against the provider's real API server with the chart's rights and policies,
+ * and the tenant feature with the rights that the chart gives it. Each attempt must be stopped, and say by whom.
+ */
+import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import {
+  createKubeClient,
+  kind,
+  readBody,
+  silentLog,
+  type AnyObject,
+  type KubeClient,
+} from '../../../daemon/kube/index.ts';
+import { runControllerWith } from '../../../daemon/roles/controller.ts';
+import { runTenant } from '../../../daemon/tenant/index.ts';
+import type { IncomingPeering } from '../../../shared/api/peerings.ts';
+import { tenantNamespace } from '../../../shared/names.ts';
+import { ensurePrograms, upControlPlane, type ControlPlane } from '../../testbed/index.ts';
+import { run } from '../../testbed/run.ts';
+import { eventually, freePort } from '../clusters.ts';
+
+const chart = join(import.meta.dirname, '..', '..', '..', 'deploy', 'chart');
+export const hawserNamespace = 'hawser-system';
+export const apiVersion = 'hawser.dev/v1alpha1';
+export const mallory = {
+  id: 'mallory-aaaaaa',
+  twin: 'shop-mallory-aaaaaa',
+  tenant: tenantNamespace('mallory-aaaaaa', 'default'),
+};
+export const alice = {
+  id: 'alice-bbbbbb',
+  twin: 'bank-alice-bbbbbb',
+  tenant: tenantNamespace('alice-bbbbbb', 'default'),
+};
+export const grantedPods = 5;
+
+export let plane: ControlPlane;
+/** As an administrator of the provider. */
+export let admin: KubeClient;
+/** As the hostile consumer. */
+export let hostile: KubeClient;
+let metricsPort: number;
+const ending = new AbortController();
+export const { signal } = ending;
+let controller: Promise<void> = Promise.resolve();
+const table: [attempt: string, stoppedBy: string][] = [];
+
+const peeringOf = (who: typeof mallory): IncomingPeering => ({
+  apiVersion,
+  kind: 'IncomingPeering',
+  metadata: { name: who.id },
+  spec: {
+    remoteCluster: who.id,
+    peering: 'default',
+    grant: { cpu: '2', memory: '4Gi', pods: grantedPods, podSecurity: 'baseline' },
+    desired: 'Active',
+    tokenName: `token-of-${who.id}`,
+  },
+});
+export const twinOf = (who: typeof mallory, name: string, namespace: string): AnyObject => ({
+  apiVersion,
+  kind: 'TwinNamespace',
+  metadata: { name, namespace: who.tenant },
+  spec: { sourceNamespace: name, sourceUID: 'u1', namespace },
+});
+export const container = { name: 'main', image: 'example.com/a:1' };
+export const shadowOf = (
+  who: typeof mallory,
+  name: string,
+  pod: object = {},
+  labels: object = {},
+): AnyObject => ({
+  apiVersion,
+  kind: 'ShadowPod',
+  metadata: { name, namespace: who.twin },
+  spec: { podUID: `uid-${name}`, labels, pod: { containers: [container], ...pod } },
+});
+const tunnelOf = (who: typeof mallory, mapped: string): AnyObject => ({
+  apiVersion,
+  kind: 'Tunnel',
+  metadata: { name: who.id },
+  spec: {
+    remoteCluster: who.id,
+    consumer: false,
+    provider: true,
+    remotePodCIDRs: ['10.244.0.0/16'],
+    remoteExternalCIDR: '100.65.0.0/20',
+    remoteSlots: [],
+    remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
+    remoteRemaps: [],
+    mtu: 1380,
+    presharedKeyRevision: '1',
+  },
+});
+
+async function clientOf(who: typeof mallory): Promise<KubeClient> {
+  const answer = await eventually('an identity', () =>
+    admin
+      .createSubresource<{ status: { token: string } }>(
+        { kind: kind.serviceAccount, namespace: who.tenant, name: 'consumer' },
+        'token',
+        {
+          apiVersion: 'authentication.k8s.io/v1',
+          kind: 'TokenRequest',
+          spec: {
+            expirationSeconds: 3600,
+            boundObjectRef: { apiVersion: 'v1', kind: 'Secret', name: 'hawser-identity' },
+          },
+        },
+        signal,
+      )
+      .catch(() => undefined),
+  );
+  return createKubeClient({ url: plane.url, ca: plane.ca, token: () => answer.status.token });
+}
+
+/** One request as the hostile consumer; what the API server said. */
+export async function ask(
+  method: string,
+  path: string,
+  body?: object,
+  more: { contentType?: string; headers?: Record<string, string> } = {},
+  by: KubeClient = hostile,
+): Promise<{ status: number; message: string; text: string }> {
+  const answer = await by.raw(
+    method,
+    path,
+    { ...more, ...(body !== undefined && { body: JSON.stringify(body) }) },
+    signal,
+  );
+  const text = await readBody(answer, 4 << 20, path);
+  let message = text.slice(0, 300);
+  try {
+    message = (JSON.parse(text) as { message?: string }).message ?? '';
+  } catch {
+    // Not everything is JSON.
+  }
+  return { status: answer.statusCode ?? 0, message, text };
+}
+
+export function note(attempt: string, stoppedBy: string): void {
+  table.push([attempt, stoppedBy]);
+}
+
+/** The API server refuses, by RBAC or by a policy. */
+export async function refused(
+  attempt: string,
+  pattern: RegExp,
+  request: Promise<{ status: number; message: string }>,
+): Promise<void> {
+  const { status, message } = await request;
+  assert.ok([403, 422, 400].includes(status), `${attempt}: ${status} ${message}`);
+  assert.match(message, pattern, attempt);
+  const by = message.includes('ValidatingAdmissionPolicy')
+    ? `ValidatingAdmissionPolicy: ${message.replace(/^.* denied request: /, '')}`
+    : /cannot \w+ resource|cannot impersonate/.test(message)
+      ? 'RBAC'
+      : `API server: ${message.slice(-100)}`;
+  note(attempt, by);
+}
+
+export const core = (namespace: string, resource: string) => `/api/v1/namespaces/${namespace}/${resource}`;
+export const group = (name: string, namespace: string, resource: string) =>
+  `/apis/${name}/namespaces/${namespace}/${resource}`;
+export const merge = { contentType: 'application/merge-patch+json' };
+
+/** A provider with two tenants, both of which have a twin; the honest one has a pod, at 10.244.1.99. */
+export async function begin(): Promise<void> {
+  plane = await upControlPlane({ name: 'hostile', controllerManager: true });
+  const { helm } = await ensurePrograms({ only: ['helm'] });
+  await run([helm, 'install', 'hawser', chart, '-n', hawserNamespace, '--create-namespace'], {
+    env: { KUBECONFIG: plane.kubeconfig },
+  });
+  await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']);
+  admin = createKubeClient({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
+  await admin.patch(
+    { kind: kind.localCluster, name: 'self' },
+    {
+      status: {
+        clusterID: 'oak-cccccc',
+        podCIDRs: ['10.244.0.0/16'],
+        serviceCIDRs: ['10.96.0.0/16'],
+        nodeCIDRs: ['192.0.2.0/24'],
+      },
+    },
+    { type: 'merge', subresource: 'status' },
+    signal,
+  );
+  const token = await plane.kubectl(['create', 'token', 'hawser-controller', '-n', hawserNamespace]);
+  metricsPort = await freePort();
+  controller = runControllerWith(
+    {
+      kube: createKubeClient({ url: plane.url, ca: plane.ca, token: () => token.trim() }),
+      log: silentLog,
+      environment: { HAWSER_NAMESPACE: hawserNamespace, POD_NAME: 'controller' },
+      features: { tenant: runTenant },
+      probePort: metricsPort,
+    },
+    signal,
+  );
+  controller.catch(() => undefined);
+  for (const [who, mapped] of [
+    [mallory, '10.128.0.0/16'],
+    [alice, '10.129.0.0/16'],
+  ] as const) {
+    await admin.create(tunnelOf(who, mapped), signal);
+    await admin.create(peeringOf(who), signal);
+  }
+  hostile = await clientOf(mallory);
+  const honest = await clientOf(alice);
+  const beginTwin = async (by: KubeClient, who: typeof mallory, source: string) => {
+    await eventually('rights in the tenant namespace', () =>
+      by.create(twinOf(who, source, who.twin), signal).catch(() => undefined),
+    );
+    await eventually('rights in the twin', async () =>
+      by.list(kind.shadowPod, { namespace: who.twin }, signal).catch(() => undefined),
+    );
+  };
+  await beginTwin(hostile, mallory, 'shop');
+  await beginTwin(honest, alice, 'bank');
+  await honest.create(shadowOf(alice, 'ledger'), signal);
+  const ledger = await eventually('the pod of another tenant', () =>
+    admin.get({ kind: kind.pod, namespace: alice.twin, name: 'ledger' }, signal),
+  );
+  await admin.patch(
+    { kind: kind.pod, namespace: alice.twin, name: ledger.metadata.name },
+    { status: { phase: 'Running', podIP: '10.244.1.99', podIPs: [{ ip: '10.244.1.99' }] } },
+    { type: 'merge', subresource: 'status' },
+    signal,
+  );
+  honest.close();
+}
+
+export async function end(): Promise<void> {
+  ending.abort(new Error('the test has ended'));
+  await controller.catch(() => undefined);
+  hostile?.close();
+  admin?.close();
+  await plane?.stop();
+}
+
+/** Another identity for the hostile consumer, after it was let in again. */
+export async function identifyAnew(): Promise<void> {
+  hostile.close();
+  hostile = await clientOf(mallory);
+}
+
+/** How often the controller says that it refused the hostile consumer such a thing. */
+export async function refusalsCounted(what: string): Promise<number> {
+  const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const line = new RegExp(
+    `^hawser_refusals_total\\{remote_cluster="${mallory.id}",what="${what}"\\} (\\d+)$`,
+    'm',
+  );
+  return Number(line.exec(metrics)?.[1] ?? 0);
+}
+
+/** The sum of what the API server's own metrics say, by a pattern whose group is the value. */
+export async function countedByServer(pattern: RegExp): Promise<number> {
+  const { text } = await ask('GET', '/metrics', undefined, {}, admin);
+  return [...text.matchAll(pattern)].reduce((total, [, value]) => total + Number(value), 0);
+}
+
+/** Prints who stopped what; there must be so many attempts at least. */
+export function tellTable(atLeast: number): void {
+  const width = Math.max(...table.map(([attempt]) => attempt.length));
+  console.log(`\n${table.map(([attempt, by]) => `  ${attempt.padEnd(width)}  ${by}`).join('\n')}`);
+  assert.ok(table.length >= atLeast, `${table.length} attempts`);
+}
