@@ -1,18 +1,10 @@
 /** Three clusters with the same ranges, each consumer of the two others and provider to them; and one more peering. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { LentAddress } from '../../shared/api/network.ts';
-import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { listed } from '../support/api-objects.ts';
 import { hawser, namespace } from '../support/installation.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
-import {
-  clusterIDOf,
-  installedClusters,
-  node,
-  peer,
-  tokenAdministrator,
-  tunnelsOf,
-} from '../support/peered.ts';
+import { installedClusters, node, peer, tokenAdministrator, tunnelsOf } from '../support/peered.ts';
 import {
   forbiddenPlaces,
   killNodeDaemon,
@@ -20,10 +12,10 @@ import {
   serveMetadata,
   through,
 } from '../support/hostile-pod.ts';
+import { ask, SpreadStory } from '../support/spread-story.ts';
 import { told } from '../support/told.ts';
 import { unbroken } from '../support/traffic.ts';
 import {
-  addressOf,
   apply,
   dial,
   eventually,
@@ -38,138 +30,13 @@ import type { Bed, BedCluster } from '../testbed/index.ts';
 const test = suite('many clusters');
 const story = 'shop';
 const log = (line: string) => console.log(`  ${line}`);
-const everybody = { tier: story };
 /** Of what a node counts of refused packets, that which is tried. */
 const tried = ['Metadata', 'Node', 'APIServer', 'Cluster'];
 const names = ['amber', 'birch', 'cedar'] as const;
-type Name = (typeof names)[number];
 
 let bed: Bed;
 let before: Inventory[];
-const ids = new Map<string, string>();
-const idOf = (name: string) => ids.get(name) ?? '';
-const twinOf = (consumer: string, peering = '') => `${story}-${idOf(consumer)}${peering}`;
-const others = (name: string) => names.filter((each) => each !== name);
-
-/** A pod of a cluster, where it really runs. */
-interface Member {
-  name: string;
-  at: BedCluster;
-  namespace: string;
-  facts: PodFacts;
-}
-
-/** All pods of a cluster behind its one Service. */
-async function membersOf(consumer: Name): Promise<Member[]> {
-  const home = await pods(bed.cluster(consumer), story, `tier=${story}`);
-  const places = [
-    { at: bed.cluster(consumer), namespace: story },
-    ...others(consumer).map((each) => ({ at: bed.cluster(each), namespace: twinOf(consumer) })),
-  ];
-  const there = await Promise.all(
-    places.map(async ({ at, namespace: where }) =>
-      (await pods(at, where, `tier=${story}`))
-        .filter(({ node: holder }) => at.nodes.some(({ name }) => name === holder))
-        .map((facts): Member => ({ name: facts.name, at, namespace: where, facts })),
-    ),
-  );
-  const members = there.flat();
-  assert.equal(
-    members.map(({ name }) => name).sort(),
-    home.map(({ name }) => name).sort(),
-    `${consumer}: each pod has its real one`,
-  );
-  return members;
-}
-
-const ask = (from: Member, host: string, request: string, protocol: 'http' | 'udp' = 'http', port = 8080) =>
-  dial({ from: { node: node(from.at, from.facts.node), ip: from.facts.ip }, host, port, protocol, request });
-
-interface Slices {
-  items: { endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[] }[];
-}
-
-/** How the pods behind the Service are called where a member runs: what the slices there say, asked one by one. */
-async function addressesFor(reader: Member, count: number): Promise<Map<string, string>> {
-  const heard = await eventually(
-    `${count} endpoints in ${reader.namespace} of ${reader.at.name}`,
-    60,
-    async () => {
-      const text = await reader.at.kubectl([
-        'get',
-        'endpointslices',
-        '-n',
-        reader.namespace,
-        '-l',
-        `kubernetes.io/service-name=${story}`,
-        '-o',
-        'json',
-      ]);
-      const found = (JSON.parse(text) as Slices).items
-        .flatMap(({ endpoints = [] }) => endpoints)
-        .filter(({ conditions }) => conditions?.ready !== false)
-        .flatMap(({ addresses }) => addresses);
-      return found.length === count && found;
-    },
-  );
-  const entries = await Promise.all(
-    heard.map(async (address) => {
-      const name = await eventually(`an answer of ${address} at ${reader.at.name}`, 60, () =>
-        ask(reader, address, 'hostname'),
-      );
-      return [name, address] as const;
-    }),
-  );
-  return new Map(entries);
-}
-
-/** Every pod of a cluster asks every other one, by the names that it was told, and is seen by the name told there. */
-async function everyPair(consumer: Name): Promise<number> {
-  const members = await membersOf(consumer);
-  const known = new Map<string, Map<string, string>>();
-  for (const member of members) {
-    if (known.has(member.at.name)) continue;
-    const addresses = await addressesFor(member, members.length);
-    assert.equal([...addresses.keys()].sort(), members.map(({ name }) => name).sort());
-    known.set(member.at.name, addresses);
-  }
-  let asked = 0;
-  for (const protocol of ['http', 'udp'] as const) {
-    for (const from of members) {
-      for (const to of members) {
-        if (from === to) continue;
-        const what = `${consumer}: ${from.name} at ${from.at.name} → ${to.name} at ${to.at.name} by ${protocol}`;
-        const address = known.get(from.at.name)?.get(to.name) ?? '';
-        const seen = await eventually(what, 60, () => ask(from, address, 'clientip', protocol));
-        assert.is(addressOf(seen), known.get(to.at.name)?.get(from.name), what);
-        asked++;
-      }
-    }
-  }
-  return asked;
-}
-
-const remoteDeployment = (provider: string, replicas: number) =>
-  netexec(`at-${provider}`, {
-    replicas,
-    labels: everybody,
-    nodeSelector: { 'hawser.dev/remote-cluster': idOf(provider) },
-  });
-
-/** With its pods: what is still leaving would be in the way of what comes next. */
-async function removeDeployment(cluster: BedCluster, name: string): Promise<void> {
-  await cluster.kubectl(['delete', 'deployment', '-n', story, name]);
-  await cluster.kubectl(['wait', '--for=delete', 'pod', '-n', story, '-l', `app=${name}`, '--timeout=90s'], {
-    timeoutMilliseconds: 100_000,
-  });
-}
-
-const lentAddressesOf = async (cluster: BedCluster): Promise<LentAddress[]> =>
-  (
-    JSON.parse(await cluster.kubectl(['get', 'lentaddresses.hawser.dev', '-o', 'json'])) as {
-      items: LentAddress[];
-    }
-  ).items;
+let spread: SpreadStory;
 
 /** Traffic of which nothing may be lost while `step` is done: from the node that is no gateway. */
 const unbrokenFrom = (from: BedCluster, to: PodFacts, what: string, step: () => Promise<unknown>) =>
@@ -183,24 +50,12 @@ async function nodeDaemonOf(cluster: BedCluster, name: string): Promise<PodFacts
   return found;
 }
 
-async function remotePod(consumer: Name, provider: Name): Promise<PodFacts> {
-  const [pod] = await readyPods(
-    bed.cluster(consumer),
-    story,
-    `at-${provider}`,
-    consumer === 'amber' ? 2 : 1,
-    120,
-  );
-  if (pod === undefined) throw new Error(`${consumer} has no pod at ${provider}`);
-  return pod;
-}
-
 test.before(
   told(async () => {
     bed = await installedClusters('many-clusters', names, log);
     before = await Promise.all(bed.clusters.map((cluster) => inventory(cluster)));
+    spread = await SpreadStory.of(bed, story);
     for (const cluster of bed.clusters) {
-      ids.set(cluster.name, await clusterIDOf(cluster));
       // Two consumers ask for tokens at once later.
       await tokenAdministrator(cluster);
     }
@@ -230,7 +85,7 @@ test('six peerings, and one tunnel for both directions of each pair', async () =
   const begun = performance.now();
   await Promise.all(
     names.map(async (consumer) => {
-      for (const provider of others(consumer)) {
+      for (const provider of spread.others(consumer)) {
         const peers = { consumer: bed.cluster(consumer), provider: bed.cluster(provider) };
         const grant = { cpu: '2', memory: '1Gi', pods: 20 };
         assert.match(await peer(peers, { grant }, ['--timeout', '120']), /Ready/);
@@ -243,7 +98,7 @@ test('six peerings, and one tunnel for both directions of each pair', async () =
       const tunnels = await tunnelsOf(cluster);
       assert.equal(
         tunnels.map(({ spec }) => spec.remoteCluster).sort(),
-        others(cluster.name).map(idOf).sort(),
+        spread.others(cluster.name).map(spread.idOf).sort(),
       );
       return tunnels.every(
         ({ spec, status }) =>
@@ -261,22 +116,22 @@ test('each cluster spreads a namespace over all three, behind one Service', asyn
       const cluster = bed.cluster(consumer);
       await cluster.kubectl(['create', 'namespace', story]);
       await hawser(cluster, ['offload', 'namespace', story, '--timeout', '120']);
-      const replicas = consumer === 'amber' ? 2 : 1;
+      const replicas = spread.replicasOf(consumer);
       await apply(
         cluster,
         story,
         netexec('home', {
-          labels: everybody,
+          labels: spread.labels,
           nodeSelector: { 'kubernetes.io/hostname': cluster.nodes[1]?.name ?? '' },
         }),
-        ...others(consumer).map((provider) => remoteDeployment(provider, replicas)),
-        service(story, { selector: everybody }),
+        ...spread.others(consumer).map((provider) => spread.remoteDeployment(provider, replicas)),
+        service(story, { selector: spread.labels }),
       );
     }),
   );
   for (const consumer of names) {
     await readyPods(bed.cluster(consumer), story, 'home', 1, 120);
-    for (const provider of others(consumer)) await remotePod(consumer, provider);
+    for (const provider of spread.others(consumer)) await spread.remotePod(consumer, provider);
   }
 });
 
@@ -285,7 +140,9 @@ test('every offloaded pod has a lent address, and nobody else has', async () => 
     const cluster = bed.cluster(consumer);
     const lent = await eventually(`the lent addresses of ${consumer}`, 120, async () => {
       // A pod that was replaced meanwhile left one that drains.
-      const found = (await lentAddressesOf(cluster)).filter(({ spec }) => spec.drainingSince === undefined);
+      const found = (await listed(cluster, 'lentaddresses')).filter(
+        ({ spec }) => spec.drainingSince === undefined,
+      );
       return (
         found.length === (consumer === 'amber' ? 4 : 2) &&
         found.every(({ status }) =>
@@ -294,15 +151,16 @@ test('every offloaded pod has a lent address, and nobody else has', async () => 
         found
       );
     });
-    for (const provider of others(consumer)) {
+    for (const provider of spread.others(consumer)) {
       for (const pod of await pods(cluster, story, `app=at-${provider}`)) {
         const own = lent.find(({ spec }) => spec.pod.uid === pod.uid);
         assert.is(own?.spec.target, pod.ip);
         assert.equal(
           own?.spec.remoteClusters,
-          others(consumer)
+          spread
+            .others(consumer)
             .filter((each) => each !== provider)
-            .map(idOf),
+            .map(spread.idOf),
         );
       }
     }
@@ -310,7 +168,7 @@ test('every offloaded pod has a lent address, and nobody else has', async () => 
 });
 
 test('every pod of a cluster answers every other one, at home, at one provider or at two', async () => {
-  const asked = await Promise.all(names.map(everyPair));
+  const asked = await Promise.all(names.map((name) => spread.everyPair(name)));
   log(`${asked.reduce((sum, each) => sum + each, 0)} pairs asked, each seen by the name that is known there`);
 });
 
@@ -328,8 +186,8 @@ test('a consumer’s pods reach nothing of their provider’s, nor another consu
     '-o',
     'jsonpath={.spec.clusterIP}',
   ]);
-  const hostile = await pods(provider, twinOf('amber'), `tier=${story}`);
-  const rivals = await pods(provider, twinOf('birch'), `tier=${story}`);
+  const hostile = await pods(provider, spread.twinOf('amber'), `tier=${story}`);
+  const rivals = await pods(provider, spread.twinOf('birch'), `tier=${story}`);
   assert.ok(hostile.length > 1 && rivals.length > 0);
   const [pod] = hostile;
   const holder = node(provider, pod?.node ?? '');
@@ -362,12 +220,12 @@ test('a consumer’s pods reach nothing of their provider’s, nor another consu
 
     const refused = await eventually('all of it to be counted', 60, async () => {
       const counted = (await refusalsOf(provider, holder.name)).filter(
-        ({ remoteCluster }) => remoteCluster === idOf('amber'),
+        ({ remoteCluster }) => remoteCluster === spread.idOf('amber'),
       );
       return tried.every((what) => counted.some((each) => each.what === what && each.packets > 0)) && counted;
     });
     log(
-      `refused to ${idOf('amber')} on ${holder.name}: ${refused.map(({ what, packets }) => `${what} ${packets}`).join(', ')}`,
+      `refused to ${spread.idOf('amber')} on ${holder.name}: ${refused.map(({ what, packets }) => `${what} ${packets}`).join(', ')}`,
     );
 
     const daemon = await nodeDaemonOf(provider, holder.name);
@@ -382,7 +240,7 @@ test('a consumer’s pods reach nothing of their provider’s, nor another consu
       const now = await refusalsOf(provider, holder.name);
       return tried.every((what) => {
         const [was, is] = [refused, now].map((all) =>
-          all.find((each) => each.remoteCluster === idOf('amber') && each.what === what),
+          all.find((each) => each.remoteCluster === spread.idOf('amber') && each.what === what),
         );
         return (is?.packets ?? 0) > (was?.packets ?? 0);
       });
@@ -394,8 +252,8 @@ test('a consumer’s pods reach nothing of their provider’s, nor another consu
 });
 
 test('the Service’s name finds pods at home and at a third cluster', async () => {
-  const members = await membersOf('amber');
-  for (const provider of others('amber')) {
+  const members = await spread.membersOf('amber');
+  for (const provider of spread.others('amber')) {
     const from = members.find(({ at }) => at.name === provider);
     assert.ok(from);
     const answered = new Set<string>();
@@ -407,11 +265,11 @@ test('the Service’s name finds pods at home and at a third cluster', async () 
 });
 
 test('a pod of one cluster does not reach another cluster’s pods through a tunnel', async () => {
-  const [amber] = (await membersOf('amber')).filter(({ at }) => at.name === 'birch');
+  const [amber] = (await spread.membersOf('amber')).filter(({ at }) => at.name === 'birch');
   const birch = bed.cluster('birch');
   // As birch itself knows its pod at cedar; and the address that birch lends for it.
-  const pod = await remotePod('birch', 'cedar');
-  const lent = (await lentAddressesOf(birch)).find(({ spec }) => spec.pod.uid === pod.uid);
+  const pod = await spread.remotePod('birch', 'cedar');
+  const lent = (await listed(birch, 'lentaddresses')).find(({ spec }) => spec.pod.uid === pod.uid);
   for (const address of [pod.ip, lent?.spec.address ?? '']) {
     const answer = await dial({
       from: { node: node(birch, amber?.facts.node ?? ''), ip: amber?.facts.ip ?? '' },
@@ -441,7 +299,7 @@ test('network policies that do not hold are not passed over in silence', async (
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
     metadata: { name: 'closed' },
-    spec: { podSelector: { matchLabels: everybody }, policyTypes: ['Ingress'] },
+    spec: { podSelector: { matchLabels: spread.labels }, policyTypes: ['Ingress'] },
   });
   await eventually('what holds of the policy', 90, async () => {
     const message = await said();
@@ -455,14 +313,15 @@ test('network policies that do not hold are not passed over in silence', async (
 
 test('a real pod made anew keeps the address that is lent to it', async () => {
   const cluster = bed.cluster('amber');
-  const pod = await remotePod('amber', 'cedar');
-  const lentTo = async () => (await lentAddressesOf(cluster)).find(({ spec }) => spec.pod.uid === pod.uid);
+  const pod = await spread.remotePod('amber', 'cedar');
+  const lentTo = async () =>
+    (await listed(cluster, 'lentaddresses')).find(({ spec }) => spec.pod.uid === pod.uid);
   const first = await lentTo();
   const cedar = bed.cluster('cedar');
-  const real = (await pods(cedar, twinOf('amber'))).find(({ name }) => name === pod.name);
-  await cedar.kubectl(['delete', 'pod', '-n', twinOf('amber'), pod.name, '--grace-period=1']);
+  const real = (await pods(cedar, spread.twinOf('amber'))).find(({ name }) => name === pod.name);
+  await cedar.kubectl(['delete', 'pod', '-n', spread.twinOf('amber'), pod.name, '--grace-period=1']);
   await eventually('another real pod', 60, async () =>
-    (await pods(cedar, twinOf('amber'))).some(
+    (await pods(cedar, spread.twinOf('amber'))).some(
       ({ name, uid, ready }) => name === pod.name && uid !== real?.uid && ready,
     ),
   );
@@ -472,16 +331,18 @@ test('a real pod made anew keeps the address that is lent to it', async () => {
     return lent?.spec.target === now?.ip && now?.ip !== pod.ip && lent;
   });
   assert.is(again.spec.address, first?.spec.address);
-  const from = (await membersOf('amber')).find(({ at }) => at.name === 'birch');
+  const from = (await spread.membersOf('amber')).find(({ at }) => at.name === 'birch');
   assert.ok(from);
   if (from)
-    await eventually('an answer of it at birch', 30, async () => (await addressesFor(from, 5)).has(pod.name));
+    await eventually('an answer of it at birch', 30, async () =>
+      (await spread.addressesFor(from, 5)).has(pod.name),
+    );
 });
 
 test('two virtual nodes of one provider, each with a grant of its own; one ends alone', async () => {
   const [consumer, provider] = [bed.cluster('amber'), bed.cluster('cedar')];
   const grant = { cpu: '1', memory: '512Mi', pods: 3 };
-  const members = await membersOf('amber');
+  const members = await spread.membersOf('amber');
   await peer({ consumer, provider }, { grant }, ['--name', 'gpu', '--node', 'cedar-gpu', '--timeout', '120']);
   const capacity = await consumer.kubectl([
     'get',
@@ -494,18 +355,15 @@ test('two virtual nodes of one provider, each with a grant of its own; one ends 
   await apply(
     consumer,
     story,
-    netexec('on-gpu', { labels: everybody, nodeSelector: { 'kubernetes.io/hostname': 'cedar-gpu' } }),
+    netexec('on-gpu', { labels: spread.labels, nodeSelector: { 'kubernetes.io/hostname': 'cedar-gpu' } }),
   );
   const [pod] = await readyPods(consumer, story, 'on-gpu', 1, 120);
   assert.is(pod?.node, 'cedar-gpu');
-  assert.is((await pods(provider, twinOf('amber', '-gpu'))).length, 1);
+  assert.is((await pods(provider, spread.twinOf('amber', '-gpu'))).length, 1);
   const used = await eventually('the use of each grant', 90, async () => {
-    const list = JSON.parse(await provider.kubectl(['get', 'incomingpeerings.hawser.dev', '-o', 'json'])) as {
-      items: IncomingPeering[];
-    };
-    const of = (name: string) =>
-      list.items.find(({ metadata }) => metadata.name === name)?.status?.used?.pods;
-    const both = [of(idOf('amber')), of(`${idOf('amber')}.gpu`)];
+    const list = await listed(provider, 'incomingpeerings');
+    const of = (name: string) => list.find(({ metadata }) => metadata.name === name)?.status?.used?.pods;
+    const both = [of(spread.idOf('amber')), of(`${spread.idOf('amber')}.gpu`)];
     return both[0] === 2 && both[1] === 1 && both;
   });
   assert.equal(used, [2, 1]);
@@ -514,17 +372,18 @@ test('two virtual nodes of one provider, each with a grant of its own; one ends 
   for (const place of names) {
     const reader = members.find(({ at }) => at.name === place);
     assert.ok(reader);
-    if (reader) assert.ok((await addressesFor(reader, members.length + 1)).has(pod?.name ?? ''), place);
+    if (reader)
+      assert.ok((await spread.addressesFor(reader, members.length + 1)).has(pod?.name ?? ''), place);
   }
 
-  const neighbour = await remotePod('amber', 'cedar');
-  await removeDeployment(consumer, 'on-gpu');
+  const neighbour = await spread.remotePod('amber', 'cedar');
+  await spread.removeDeployment(consumer, 'on-gpu');
   await unbrokenFrom(consumer, neighbour, 'while the second peering with cedar ended', () =>
-    hawser(consumer, ['unpeer', `${idOf('cedar')}.gpu`]),
+    hawser(consumer, ['unpeer', `${spread.idOf('cedar')}.gpu`]),
   );
   const left = await consumer.kubectl(['get', 'nodes', '-l', 'hawser.dev/virtual-node=true', '-o', 'name']);
   assert.is(left.trim().split('\n').length, 2);
-  assert.is((await remotePod('amber', 'cedar')).uid, neighbour.uid);
+  assert.is((await spread.remotePod('amber', 'cedar')).uid, neighbour.uid);
 });
 
 for (const [ending, staying] of [
@@ -533,18 +392,21 @@ for (const [ending, staying] of [
 ] as const) {
   test(`${ending} → ${staying} ends alone, and ${staying} → ${ending} loses nothing`, async () => {
     const [cluster, other] = [bed.cluster(ending), bed.cluster(staying)];
-    await removeDeployment(cluster, `at-${staying}`);
-    await unbrokenFrom(other, await remotePod(staying, ending), `while ${ending} → ${staying} ended`, () =>
-      hawser(cluster, ['unpeer', idOf(staying)]),
+    await spread.removeDeployment(cluster, `at-${staying}`);
+    await unbrokenFrom(
+      other,
+      await spread.remotePod(staying, ending),
+      `while ${ending} → ${staying} ended`,
+      () => hawser(cluster, ['unpeer', spread.idOf(staying)]),
     );
-    const tunnel = (await tunnelsOf(cluster)).find(({ spec }) => spec.remoteCluster === idOf(staying));
+    const tunnel = (await tunnelsOf(cluster)).find(({ spec }) => spec.remoteCluster === spread.idOf(staying));
     assert.equal([tunnel?.spec.consumer, tunnel?.spec.provider], [false, true]);
     if (ending === 'amber') {
       // And again: what was there before is there again, and the pods of the namespace find each other anew.
       await peer({ consumer: cluster, provider: other }, {}, ['--timeout', '120']);
-      await apply(cluster, story, remoteDeployment(staying, 2));
-      await remotePod(ending, staying);
-      await eventually('every pair again', 90, () => everyPair(ending));
+      await apply(cluster, story, spread.remoteDeployment(staying, 2));
+      await spread.remotePod(ending, staying);
+      await eventually('every pair again', 90, () => spread.everyPair(ending));
     }
   });
 }
@@ -560,9 +422,9 @@ test('everything ends, and nothing is left', async () => {
   );
   await Promise.all(
     names.map(async (consumer) => {
-      for (const provider of others(consumer)) {
+      for (const provider of spread.others(consumer)) {
         if (consumer === 'birch' && provider === 'amber') continue;
-        await hawser(bed.cluster(consumer), ['unpeer', idOf(provider)]);
+        await hawser(bed.cluster(consumer), ['unpeer', spread.idOf(provider)]);
       }
     }),
   );
