@@ -2,184 +2,22 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { countVerdicts, diagnose } from '../../cli/doctor/diagnose.ts';
-import type { Facts } from '../../cli/doctor/facts.ts';
 import { essentialRights, rightReview, rightText } from '../../cli/doctor/rights.ts';
 import { doctorText } from '../../cli/doctor/text.ts';
 import { compareVersions } from '../../cli/doctor/versions.ts';
-import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
-import { apiVersion, type Condition } from '../../shared/api/meta.ts';
-import type { FabricNode, HostProblem, Tunnel } from '../../shared/api/network.ts';
-import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 
-const now = Date.parse('2026-01-01T12:00:00Z');
-const plain = (_style: string, text: string) => text;
-const key = `${'A'.repeat(43)}=`;
-const grant = { cpu: '4', memory: '8Gi', pods: 10, podSecurity: 'baseline' as const };
-
-const condition = (type: string, status: Condition['status'], message: string, reason = 'R'): Condition => ({
-  type,
-  status,
-  reason,
-  message,
-  lastTransitionTime: '2026-01-01T11:00:00Z',
-});
-/** Fits wherever an object is wanted: what is in it is written beside its type. */
-const object = (kind: string, name: string, rest: object): never =>
-  ({ apiVersion, kind, metadata: { name }, ...rest }) as never;
-
-/** A consumer of oak whose provider answers and where everything is well; each call makes it anew. */
-function healthy() {
-  const self: LocalCluster = object('LocalCluster', 'self', {
-    spec: {},
-    status: {
-      clusterID: 'elm',
-      version: '0.9.0',
-      podCIDRs: ['10.244.0.0/16'],
-      serviceCIDRs: ['10.96.0.0/16'],
-      externalCIDR: '100.64.0.0/20',
-      conditions: [
-        condition('CIDRsConsistent', 'True', 'pods have 10.244.0.0/16 by nodes'),
-        condition('Ready', 'True', 'this cluster can peer'),
-      ],
-    },
-  });
-  const outgoing: OutgoingPeering = object('OutgoingPeering', 'oak', {
-    spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
-    status: {
-      conditions: [
-        condition('IdentityValid', 'True', 'oak lets this cluster in'),
-        condition('NodeReady', 'True', 'Node hawser-oak takes pods.'),
-      ],
-      identity: {
-        expiresAt: '2026-01-01T12:50:00Z',
-        renewAfter: '2026-01-01T12:30:00Z',
-        apiServerURL: 'https://oak:6443',
-        secretName: 's',
-      },
-      provider: {
-        askedAt: '2026-01-01T11:59:59Z',
-        toldAt: '2026-01-01T11:59:59Z',
-        clockOffsetSeconds: 0.2,
-        state: {
-          version: '0.9.0',
-          desired: 'Active',
-          tenantReady: true,
-          grant,
-          used: { cpu: '1', memory: '1Gi', pods: 3 },
-          tunnel: { established: true, pathVerified: true },
-          problems: [],
-        },
-      },
-    },
-  });
-  const incoming: IncomingPeering = object('IncomingPeering', 'fir', {
-    spec: { remoteCluster: 'fir', peering: 'default', grant, desired: 'Active' },
-    status: {
-      used: { cpu: '1', memory: '1Gi', pods: 3 },
-      conditions: [
-        condition('TenantReady', 'True', 'fir can be let in'),
-        condition('QuotaAvailable', 'True', 'more pods can be admitted'),
-        condition('NamesResolvable', 'True', 'pods in twins can look up names'),
-      ],
-    },
-  });
-  const remote = (id: string): RemoteCluster =>
-    object('RemoteCluster', id, {
-      spec: { clusterID: id, publicKey: key, controlPlane: 'OutOfBand', version: '0.9.0' },
-      status: { conditions: [condition('Compatible', 'True', 'it fits')] },
-    });
-  const tunnel = (id: string): Tunnel =>
-    object('Tunnel', id, {
-      spec: {
-        remoteCluster: id,
-        consumer: true,
-        provider: false,
-        remotePodCIDRs: ['10.244.0.0/16'],
-        remoteExternalCIDR: '100.64.16.0/20',
-        remoteSlots: [{ name: '0', publicKey: key, endpoints: ['192.0.2.7:7470'] }],
-        remaps: [
-          { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
-          { real: '100.64.16.0/20', mapped: '100.64.16.0/20', state: 'InUse' },
-        ],
-        remoteRemaps: [],
-        mtu: 1420,
-        presharedKeyRevision: '1',
-      },
-      status: {
-        endpoint: '192.0.2.7:7470',
-        latestHandshake: '2026-01-01T11:59:00Z',
-        probes: { asked: 64, lost: 1 },
-        pathMTU: 1420,
-        conditions: [
-          condition('Established', 'True', 'the tunnel is up'),
-          condition('PathVerified', 'True', `${id} answers through the tunnel`),
-        ],
-      },
-    });
-  const fabricNode: FabricNode = object('FabricNode', 'n1', {
-    spec: { slot: '0' },
-    status: {
-      version: '0.9.0',
-      heldSlot: '0',
-      conditions: [condition('Programmed', 'True', 'device and kernel are as planned')],
-    },
-  });
-  const facts: Facts = {
-    now,
-    version: '0.9.0',
-    namespace: 'hawser-system',
-    only: undefined,
-    world: {
-      self,
-      remotes: [remote('oak'), remote('fir')],
-      outgoing: [outgoing],
-      incoming: [incoming],
-      tunnels: [tunnel('oak'), tunnel('fir')],
-      fabricNodes: [fabricNode],
-      offloadings: [],
-    },
-    tokens: [],
-    nodes: [
-      { name: 'n1', gateway: true, virtual: false, ready: 'True', readyMessage: '' },
-      { name: 'hawser-oak', gateway: false, virtual: true, ready: 'True', readyMessage: '' },
-    ],
-    workloads: [{ kind: 'Deployment', name: 'hawser-controller', wanted: 1, ready: 1 }],
-    rights: essentialRights.map((right) => ({
-      account: right.account,
-      right: rightText(right),
-      allowed: true,
-    })),
-    kubelets: { 'hawser-oak': { status: 200, message: 'ok' } },
-    unanswered: [],
-  };
-  return { facts, self, outgoing, incoming, fabricNode, tunnel: facts.world.tunnels[0] as Tunnel };
-}
-
-type Healthy = ReturnType<typeof healthy>;
-
-function plant(spoil: (all: Healthy) => Partial<Facts> | void): ReturnType<typeof diagnose> {
-  const all = healthy();
-  const changes = spoil(all);
-  return diagnose({ ...all.facts, ...changes });
-}
-
-const setCondition = (
-  holder: { status?: { conditions?: Condition[] | undefined } | undefined },
-  next: Condition,
-): void => {
-  if (holder.status === undefined) return;
-  holder.status.conditions = (holder.status.conditions ?? []).map((each) =>
-    each.type === next.type ? next : each,
-  );
-};
-const provider = ({ outgoing }: Healthy) => {
-  const word = outgoing.status?.provider;
-  if (word?.state === undefined) throw new Error('no word');
-  return { word, state: word.state };
-};
-const onNode = (problem: HostProblem) => (all: Healthy) => {
-  if (all.fabricNode.status) all.fabricNode.status.hostProblems = [problem];
-};
+import type { Tunnel } from '../../shared/api/network.ts';
+import {
+  condition,
+  grant,
+  healthy,
+  object,
+  onNode,
+  plain,
+  plant,
+  provider,
+  setCondition,
+} from './doctor-world.ts';
 
 test('a cluster that is well: everything was looked at, and nothing is said against it', () => {
   const findings = plant(() => {});
