@@ -5,7 +5,6 @@ import { countVerdicts, diagnose } from '../../cli/doctor/diagnose.ts';
 import { essentialRights, rightReview, rightText } from '../../cli/doctor/rights.ts';
 import { doctorText } from '../../cli/doctor/text.ts';
 import { compareVersions } from '../../cli/doctor/versions.ts';
-
 import type { Tunnel } from '../../shared/api/network.ts';
 import {
   condition,
