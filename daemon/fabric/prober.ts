@@ -40,6 +40,8 @@ export function createProber(options: ProberOptions): Prober {
   let plan: ProbePlan = { targets: [] };
   let running = false;
   let cancelTimer = () => {};
+  /** Set while one is awaited. */
+  let cancelRebind: (() => void) | undefined;
   const counters = { answered: 0, refused: 0 };
   let budget = { second: 0, left: answersPerSecond };
 
@@ -63,7 +65,16 @@ export function createProber(options: ProberOptions): Prober {
     } catch {
       // closed already
     }
-    if (running) clock.after(rebindMilliseconds, () => running && bindAll());
+    rebind();
+  }
+
+  /** One for all sockets: each would open the others anew as well, and while the addresses are away they would double each time. */
+  function rebind(): void {
+    if (!running || cancelRebind !== undefined) return;
+    cancelRebind = clock.after(rebindMilliseconds, () => {
+      cancelRebind = undefined;
+      bindAll();
+    });
   }
 
   function bindAll(): void {
@@ -172,6 +183,7 @@ export function createProber(options: ProberOptions): Prober {
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
       running = false;
       cancelTimer();
+      cancelRebind?.();
       for (const socket of askers.values()) socket.close();
       askers.clear();
       answerer?.socket.close();

@@ -1,0 +1,78 @@
+/** The sockets of path probes, on this machine's loopback: whom they ask, and what they do while their addresses are away. */
+import { createSocket } from 'node:dgram';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createProber } from '../../../daemon/fabric/prober.ts';
+import { silentLog, type Clock } from '../../../daemon/kube/index.ts';
+
+/** TEST-NET-1 (RFC 5737): no machine has it. */
+const away = '192.0.2.1';
+const here = '127.0.0.1';
+
+/** Time that passes fifty times as fast, and counts what waits for it. */
+function quickClock(): Clock & { waiting: number; most: number } {
+  const speed = 50;
+  const clock = {
+    waiting: 0,
+    most: 0,
+    now: () => performance.now() * speed,
+    after(milliseconds: number, call: () => void) {
+      let open = true;
+      const end = () => {
+        if (open) clock.waiting--;
+        open = false;
+      };
+      clock.most = Math.max(clock.most, ++clock.waiting);
+      const timer = setTimeout(() => {
+        end();
+        call();
+      }, milliseconds / speed);
+      return () => {
+        clearTimeout(timer);
+        end();
+      };
+    },
+  };
+  return clock;
+}
+
+async function freeUDPPort(): Promise<number> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => socket.bind(0, here, resolve));
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(resolve));
+  return port;
+}
+
+const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'UDPWrap').length;
+const rest = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+test('addresses that are away are tried one at a time, for however long, and asked from once they are there', async () => {
+  const clock = quickClock();
+  const ending = new AbortController();
+  const before = sockets();
+  const port = await freeUDPPort();
+  let turned = '';
+  const prober = createProber({ onTurn: (remote) => (turned = remote), log: silentLog, clock, port });
+  const running = prober.run(ending.signal);
+  prober.update({ answerAt: away, targets: [{ remoteCluster: 'oak', address: here, source: away }] });
+  // A minute by that clock: some hundred attempts.
+  await rest(1_200);
+  assert.ok(clock.most <= 2, `${clock.most} timers at once`);
+  assert.ok(sockets() - before <= 2, `${sockets() - before} sockets at once`);
+  assert.is(prober.verdict('oak')?.verified, false);
+
+  prober.update({
+    answerAt: here,
+    targets: [{ remoteCluster: 'oak', address: here, source: here, expected: here }],
+  });
+  for (let looks = 0; turned === '' && looks < 1_000; looks++) await rest(10);
+  assert.is(prober.verdict('oak')?.verified, true);
+  ending.abort(new Error('the test ends'));
+  await running;
+  await rest(50);
+  assert.is(clock.waiting, 0, 'nothing is awaited any more');
+  assert.is(sockets(), before, 'no socket is left');
+});
+
+test.run();
