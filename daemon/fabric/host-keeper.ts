@@ -1,10 +1,10 @@
 /** Brings the kernel to the plan in force: when the plan changed, when somebody changed the kernel, when it failed. */
 import type { Host, HostPlan } from '../host/index.ts';
-import { messageOf, stableText, type Clock, type Log } from '../kube/index.ts';
+import { backoff, messageOf, stableText, type Clock, type Log } from '../kube/index.ts';
 import type { Progress } from './node-status.ts';
 
-/** The device is being made: its addresses follow soon. */
-const deviceMilliseconds = 100;
+/** The device is being made: its addresses follow soon. One that cannot be made is not waited for as eagerly. */
+const deviceAgain = { base: 100, most: 5_000 };
 
 export class HostKeeper {
   readonly #host: Host;
@@ -15,6 +15,10 @@ export class HostKeeper {
   readonly counters = { hostChanges: 0, hostRepairs: 0 };
   #applied = '';
   #mustCheck = true;
+  /** Looks in a row that found no device. */
+  #absences = 0;
+  /** Calls off the next look; undefined: none is to come. */
+  #cancelLook: (() => void) | undefined;
 
   /** @param wake asks for `apply` to be called again */
   constructor(options: { host: Host; progress: Progress; wake: () => void; clock: Clock; log: Log }) {
@@ -28,6 +32,9 @@ export class HostKeeper {
   /** The kernel may be other than it was left. */
   suspect(): void {
     this.#mustCheck = true;
+    this.#absences = 0;
+    this.#cancelLook?.();
+    this.#cancelLook = undefined;
     this.#wake();
   }
 
@@ -46,14 +53,20 @@ export class HostKeeper {
         const message = repair ? 'the kernel was not as planned; repaired' : 'the kernel was programmed';
         this.#log.info(message, { changes: changes.slice(0, 20).join('; ') });
       }
-      if (!devicePresent) {
-        this.#mustCheck = true;
-        this.#clock.after(deviceMilliseconds, this.#wake);
-      }
+      if (devicePresent) this.#absences = 0;
+      else this.#lookAgain();
     } catch (error) {
       this.#mustCheck = true;
       this.#progress.hostFailure = messageOf(error);
       throw error;
     }
+  }
+
+  #lookAgain(): void {
+    this.#mustCheck = true;
+    this.#cancelLook ??= this.#clock.after(backoff(this.#absences++, deviceAgain), () => {
+      this.#cancelLook = undefined;
+      this.#wake();
+    });
   }
 }

@@ -1,0 +1,83 @@
+/** When the kernel is looked at again while the tunnel's device is away, and that it is left alone otherwise. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { HostKeeper } from '../../../daemon/fabric/host-keeper.ts';
+import type { Host, HostPlan } from '../../../daemon/host/index.ts';
+import { silentLog, type Clock } from '../../../daemon/kube/index.ts';
+
+/** Time that passes when it is told to. */
+function handClock(): Clock & { pass(milliseconds: number): Promise<void>; waiting(): number } {
+  let now = 0;
+  const timers = new Map<() => void, number>();
+  return {
+    now: () => now,
+    after(milliseconds, call) {
+      const timer = () => call();
+      timers.set(timer, now + milliseconds);
+      return () => timers.delete(timer);
+    },
+    async pass(milliseconds) {
+      for (const end = now + milliseconds; now < end;) {
+        now += 10;
+        for (const [timer, due] of timers) {
+          if (due > now) continue;
+          timers.delete(timer);
+          timer();
+          // What it begins comes to its end first.
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      }
+    },
+    waiting: () => timers.size,
+  };
+}
+
+const plan = {} as HostPlan;
+const { signal } = new AbortController();
+
+function keeperOf(present: () => boolean) {
+  const clock = handClock();
+  let looks = 0;
+  const host: Pick<Host, 'apply'> = {
+    apply: () => {
+      looks++;
+      return Promise.resolve({ changes: [], devicePresent: present() });
+    },
+  };
+  const keeper: HostKeeper = new HostKeeper({
+    host: host as Host,
+    progress: {},
+    wake: () => void keeper.apply(plan, signal),
+    clock,
+    log: silentLog,
+  });
+  return { keeper, clock, looks: () => looks };
+}
+
+test('a device that stays away is looked for ever more seldom, by one timer however often somebody asks', async () => {
+  const { keeper, clock, looks } = keeperOf(() => false);
+  for (let asked = 0; asked < 20; asked++) await keeper.apply(plan, signal);
+  assert.is(clock.waiting(), 1);
+  const before = looks();
+  await clock.pass(60_000);
+  assert.is(clock.waiting(), 1);
+  assert.ok(looks() - before > 10 && looks() - before < 40, `${looks() - before} looks in a minute`);
+});
+
+test('a device that is being made is found at once, though it was away for long', async () => {
+  let present = false;
+  const { keeper, clock, looks } = keeperOf(() => present);
+  await keeper.apply(plan, signal);
+  await clock.pass(60_000);
+  keeper.suspect();
+  await clock.pass(10);
+  const before = looks();
+  present = true;
+  await clock.pass(150);
+  assert.is(looks() - before, 1);
+  assert.is(clock.waiting(), 0);
+  await clock.pass(60_000);
+  assert.is(looks() - before, 1, 'what is as planned is left alone');
+});
+
+test.run();
