@@ -1,7 +1,9 @@
 /** A consumer and what its doctor would read: all well, to be spoilt by one thing at a time. */
+import * as assert from 'uvu/assert';
 import { diagnose } from '../../cli/doctor/diagnose.ts';
 import type { Facts } from '../../cli/doctor/facts.ts';
 import { essentialRights, rightText } from '../../cli/doctor/rights.ts';
+import { doctorText } from '../../cli/doctor/text.ts';
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import { apiVersion, type Condition } from '../../shared/api/meta.ts';
 import type { FabricNode, HostProblem, Tunnel } from '../../shared/api/network.ts';
@@ -156,12 +158,30 @@ export function healthy() {
   return { facts, self, outgoing, incoming, fabricNode, tunnel: facts.world.tunnels[0] as Tunnel };
 }
 
-export type Healthy = ReturnType<typeof healthy>;
+type Healthy = ReturnType<typeof healthy>;
 
-export function plant(spoil: (all: Healthy) => Partial<Facts> | void): ReturnType<typeof diagnose> {
+/** Makes one thing wrong, in what it is given or by facts that take the place of those that were. */
+type Spoil = (all: Healthy) => Partial<Facts> | void;
+/** The check that is to name it, and what that is to have seen. */
+export type Fault = readonly [what: string, check: string, seen: RegExp, spoil: Spoil];
+
+export function plant(spoil: Spoil): ReturnType<typeof diagnose> {
   const all = healthy();
   const changes = spoil(all);
   return diagnose({ ...all.facts, ...changes });
+}
+
+/** It is named by its check, with why it matters and what to do, and a person reads that. */
+export function assertNamed([, check, seen, spoil]: Fault): void {
+  const findings = plant(spoil);
+  const wrong = findings.filter(({ verdict }) => verdict === 'Bad' || verdict === 'Warning');
+  const found = wrong.find((finding) => finding.check === check);
+  assert.ok(found, `${check} is not among ${wrong.map((each) => each.check).join(', ')}`);
+  assert.match(found.seen, seen);
+  assert.ok((found.why ?? '') !== '' && (found.hint ?? '') !== '', 'why it matters and what to do');
+  const text = doctorText(findings, plain);
+  assert.match(text, found.seen);
+  assert.match(text, `do    ${found.hint}`);
 }
 
 export const setCondition = (

@@ -1,0 +1,225 @@
+/** What `hawser doctor` names of one thing at a time that is wrong with a peering: its control plane, its tunnel, its pods. */
+import { test } from 'uvu';
+import { assertNamed, condition, grant, object, provider, setCondition, type Fault } from './doctor-world.ts';
+
+const faults: Fault[] = [
+  [
+    'network policies that do not hold',
+    'network-policies',
+    /closed does not hold/,
+    ({ facts }) => {
+      const said = condition('NetworkPoliciesHold', 'False', 'closed does not hold for pods at providers.');
+      const offloading = object('NamespaceOffloading', 'offloading', {
+        status: { conditions: [said], remotes: [{ peering: 'oak' }] },
+      });
+      return { world: { ...facts.world, offloadings: [offloading] } };
+    },
+  ],
+  [
+    'wrong pin',
+    'certificate-pin',
+    /another key than the peering token names/,
+    (all) => {
+      provider(all).word.problem = {
+        reason: 'WrongPin',
+        message: 'the gateway at 192.0.2.9 shows a certificate with another key than the peering token names',
+      };
+    },
+  ],
+  [
+    'wrong pin, before anything else',
+    'certificate-pin',
+    /certificate with another key/,
+    ({ outgoing }) => {
+      delete outgoing.status?.identity;
+      delete outgoing.status?.provider;
+      setCondition(
+        outgoing,
+        condition('IdentityValid', 'False', 'a certificate with another key', 'KeyMismatch'),
+      );
+    },
+  ],
+  [
+    'expired token, at the consumer',
+    'token',
+    /the peering token expired at/,
+    ({ outgoing }) => {
+      delete outgoing.status?.identity;
+      delete outgoing.status?.provider;
+      setCondition(
+        outgoing,
+        condition('IdentityValid', 'False', 'the peering token expired at 11:00', 'TokenRefused'),
+      );
+    },
+  ],
+  [
+    'expired token, at the provider',
+    'token-expired',
+    /token-1 expired 60 min ago and was never redeemed/,
+    () => ({
+      tokens: [
+        object('PeeringToken', 'token-1', {
+          spec: { secretHash: 'a'.repeat(64), expiresAt: '2026-01-01T11:00:00Z', grant },
+        }),
+      ],
+    }),
+  ],
+  [
+    'clock skew that is refused',
+    'clock-skew',
+    /set the clocks, at most 5 minutes/,
+    (all) => {
+      provider(all).word.problem = {
+        reason: 'ClockSkew',
+        message: 'the signature was created at 11:00 and it is 12:00 here: set the clocks, at most 5 minutes',
+      };
+    },
+  ],
+  [
+    'clock skew that is not yet refused',
+    'clock-skew',
+    /the clock of oak is 2 min behind this cluster’s/,
+    (all) => {
+      provider(all).word.clockOffsetSeconds = -120;
+    },
+  ],
+  [
+    'blocked UDP',
+    'udp-blocked',
+    /no handshake with oak yet; its endpoints.*; oak has none either/,
+    (all) => {
+      provider(all).state.tunnel = { established: false, pathVerified: false };
+      setCondition(
+        all.tunnel,
+        condition(
+          'Established',
+          'False',
+          'no handshake with oak yet; its endpoints: 192.0.2.7:7470',
+          'WaitingForHandshake',
+        ),
+      );
+    },
+  ],
+  [
+    'MTU black hole',
+    'mtu-black-hole',
+    /takes packets of 1200 bytes, and 1420 were planned/,
+    ({ tunnel }) => {
+      if (tunnel.status) tunnel.status.pathMTU = 1200;
+    },
+  ],
+  [
+    'quota exhausted, as the provider tells',
+    'quota',
+    /oak grants is used up: 10 of 10 pods/,
+    (all) => {
+      provider(all).state.used = { cpu: '1', memory: '1Gi', pods: 10 };
+    },
+  ],
+  [
+    'quota exhausted, at the provider',
+    'quota',
+    /fir has used up its grant: 4 of 4 CPUs/,
+    ({ incoming }) => {
+      if (incoming.status) incoming.status.used = { cpu: '4', memory: '1Gi', pods: 2 };
+    },
+  ],
+  [
+    'a session over which no packet comes back',
+    'path',
+    /no answer of oak at 10\.128\.0\.1 since 11:59/,
+    (all) => {
+      provider(all).state.tunnel = { established: true, pathVerified: false };
+      setCondition(
+        all.tunnel,
+        condition('PathVerified', 'False', 'no answer of oak at 10.128.0.1 since 11:59', 'NoAnswer'),
+      );
+    },
+  ],
+  [
+    'DNS broken in the twin',
+    'twin-dns',
+    /oak says: no endpoint of the provider’s Service kube-dns/,
+    (all) => {
+      provider(all).state.problems = [
+        { type: 'NamesResolvable', message: 'no endpoint of the provider’s Service kube-dns is ready' },
+      ];
+    },
+  ],
+  [
+    'expired identity',
+    'identity-expired',
+    /the identity at oak expired 60 min ago: expired at 11:00 and not renewed/,
+    ({ outgoing }) => {
+      if (outgoing.status?.identity) outgoing.status.identity.expiresAt = '2026-01-01T11:00:00Z';
+      setCondition(
+        outgoing,
+        condition('IdentityValid', 'False', 'expired at 11:00 and not renewed: no answer', 'IdentityExpired'),
+      );
+    },
+  ],
+  [
+    'version too old',
+    'version',
+    /oak runs Hawser 0\.6\.3, which is too old for 0\.9\.0 here/,
+    (all) => {
+      provider(all).state.version = '0.6.3';
+    },
+  ],
+  [
+    'the kubelet API is not reached by the API server',
+    'kubelet-api',
+    /does not reach the kubelet API of node hawser-oak: dial tcp: connection refused/,
+    () => ({ kubelets: { 'hawser-oak': { status: 503, message: 'dial tcp: connection refused' } } }),
+  ],
+  [
+    'the gateway is not reached',
+    'gateway-unreachable',
+    /oak told nothing: no answer from the gateway/,
+    (all) => {
+      provider(all).word.problem = {
+        reason: 'ProviderUnreachable',
+        message: 'no answer from the gateway at https://oak:7443',
+      };
+    },
+  ],
+  [
+    'loss',
+    'loss',
+    /8 of the last 64 probes to oak were lost/,
+    ({ tunnel }) => {
+      if (tunnel.status) tunnel.status.probes = { asked: 64, lost: 8 };
+    },
+  ],
+  [
+    'a range without a place',
+    'remapping',
+    /no free range stands here for 10\.244\.0\.0\/16 of oak/,
+    ({ tunnel }) => {
+      tunnel.spec.remaps.shift();
+    },
+  ],
+  [
+    'something that the provider alone sees',
+    'provider-says',
+    /oak says: the Secret identity was deleted/,
+    (all) => {
+      provider(all).state.problems = [{ type: 'Revoked', message: 'the Secret identity was deleted' }];
+    },
+  ],
+  [
+    'no tunnel',
+    'tunnel',
+    /there is no tunnel to oak yet/,
+    ({ facts }) => ({
+      world: {
+        ...facts.world,
+        tunnels: facts.world.tunnels.filter(({ spec }) => spec.remoteCluster !== 'oak'),
+      },
+    }),
+  ],
+];
+
+for (const fault of faults) test(`named: ${fault[0]}`, () => assertNamed(fault));
+
+test.run();
