@@ -1,8 +1,7 @@
 /** A node's part in the fabric: watches the API, plans, and brings tunnel device, kernel and probes to the plan. */
 import { createHash } from 'node:crypto';
-import type { HostProblem, NodeSession, NodeTrace } from '../../shared/api/network.ts';
-import { annotations, ports, tunDevice } from '../../shared/names.ts';
-import { addressFamily } from '../../shared/net/cidr.ts';
+import type { NodeSession } from '../../shared/api/network.ts';
+import { ports, tunDevice } from '../../shared/names.ts';
 import type { Host, HostRefusal } from '../host/index.ts';
 import {
   backoff,
@@ -17,20 +16,17 @@ import {
 } from '../kube/index.ts';
 import { Bell } from './bell.ts';
 import { runDevice } from './device-loop.ts';
-import { echo } from './echo.ts';
 import { createEndpointResolver } from './endpoints.ts';
 import { HostKeeper } from './host-keeper.ts';
-import { watchHost, type FindHostProblems } from './host-watch.ts';
+import type { FindHostProblems } from './host-watch.ts';
 import type { NodePlan } from './node-plan.ts';
 import { NodePlanner } from './node-planner.ts';
+import { NodeReporter } from './node-reporter.ts';
 import { createNodeSources, type NodeSources } from './node-sources.ts';
 import { readSessions, type Progress } from './node-status.ts';
-import { writeNodeStatus, type NodeReport } from './node-status-writer.ts';
 import type { InBandService, Resolve, TunnelDevice } from './ports.ts';
 import { createProber, type Prober } from './prober.ts';
-import { watchRefusals } from './refusals.ts';
 import { SlotTenure } from './slot-tenure.ts';
-import { Tracer } from './tracer.ts';
 
 export interface NodeOptions {
   kube: KubeClient;
@@ -86,8 +82,6 @@ const restMilliseconds = 600_000;
 /** So often is seen whether a remote with several endpoints answers at the one that is tried. */
 const tryMilliseconds = 5_000;
 const cleanupMilliseconds = 5_000;
-/** As many as the API holds. */
-const mostRefusals = 256;
 
 /** Makes the role; nothing happens before `run`. */
 export function createFabricNode(options: NodeOptions): FabricNodeRole {
@@ -107,10 +101,7 @@ class NodeRole implements FabricNodeRole {
   #appliedDevice = '';
   #revision = '';
   #verdict: Prober['verdict'] = () => undefined;
-  #hostProblems: readonly HostProblem[] = [];
-  #refusals: readonly HostRefusal[] = [];
-  #tracer: Tracer | undefined;
-  #trace: NodeTrace | undefined;
+  #reporter: NodeReporter | undefined;
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -124,7 +115,7 @@ class NodeRole implements FabricNodeRole {
   counters = (): Record<string, number> => ({ ...this.#counters, ...this.#keeper.counters });
   sessions = (): readonly NodeSession[] =>
     this.#plan === undefined ? [] : readSessions(this.#plan, this.#options.device.status(), this.#verdict);
-  refusals = () => this.#refusals;
+  refusals = (): readonly HostRefusal[] => this.#reporter?.refusals ?? [];
   drops = () => this.#options.device.status()?.drops ?? {};
   notReady = (): string | undefined => {
     if (this.#plan === undefined) return 'waiting for the first look at the cluster';
@@ -137,7 +128,6 @@ class NodeRole implements FabricNodeRole {
     const onChange = () => this.#bell.ring();
     const sources = createNodeSources({ ...this.#options, onChange }, signal);
     this.#sources = sources;
-    this.#tracer = this.#createTracer(sources);
     const prober = createProber({ onTurn: () => this.#statusBell.ring(), log, clock });
     this.#verdict = (remoteCluster) => prober.verdict(remoteCluster);
     const resolver = createEndpointResolver({ resolve: this.#options.resolve, onChange, log, clock });
@@ -168,6 +158,18 @@ class NodeRole implements FabricNodeRole {
       clock,
       log,
     });
+    const reporter = new NodeReporter({
+      ...this.#options,
+      port: this.#port,
+      nodes: sources.fabricNodes,
+      progress: this.#progress,
+      plan: () => this.#plan,
+      revision: () => this.#revision,
+      key: () => planner.key,
+      verdict: this.#verdict,
+      bell: this.#statusBell,
+    });
+    this.#reporter = reporter;
     await this.#readUnderlay(planner, signal);
     const deviceEvents = {
       onStart: () => {
@@ -183,56 +185,14 @@ class NodeRole implements FabricNodeRole {
     await Promise.all([
       this.#planLoop(planner, prober, signal),
       runDevice(device, deviceEvents, clock, log, signal),
-      writeNodeStatus(kube, () => this.#report(sources, planner), this.#statusBell, clock, log, signal),
+      reporter.run(signal),
       prober.run(signal),
       inBand.run(signal),
       resolver.run(signal),
       tenure.run(signal),
       this.#options.monitor(() => this.#keeper.suspect(), signal),
-      this.#watchHost(signal),
-      this.#watchRefusals(signal),
     ]);
     await this.#leave();
-  }
-
-  #watchHost(signal: AbortSignal): Promise<void> {
-    const { hostProblems, clock, log } = this.#options;
-    const onTurn = (problems: readonly HostProblem[]) => {
-      this.#hostProblems = problems;
-      this.#statusBell.ring();
-    };
-    return watchHost({ find: hostProblems, plan: () => this.#plan?.host, onTurn, clock, log }, signal);
-  }
-
-  #watchRefusals(signal: AbortSignal): Promise<void> {
-    const { host, clock, log } = this.#options;
-    const onTurn = (refusals: readonly HostRefusal[]) => {
-      this.#refusals = refusals;
-      this.#statusBell.ring();
-    };
-    const isolates = () => this.#plan?.host.isolation !== undefined;
-    return watchRefusals({ read: (until) => host.refusals(until), isolates, onTurn, clock, log }, signal);
-  }
-
-  /** `hawser trace` asks by an annotation on this node's object. */
-  #createTracer(sources: NodeSources): Tracer {
-    const { clock, log, device, nodeName } = this.#options;
-    const nodes = sources.fabricNodes;
-    return new Tracer({
-      plan: () => this.#plan,
-      deviceStatus: () => device.status(),
-      nameOf: (publicKey) =>
-        this.#plan?.remotePeers.get(publicKey)?.remoteCluster ??
-        nodes.list().find(({ status }) => status?.publicKey === publicKey)?.metadata.name,
-      source: () => nodes.byKey(nodeName)?.spec.externalAddress,
-      echo,
-      onDone: (trace) => {
-        this.#trace = trace;
-        this.#statusBell.ring();
-      },
-      clock,
-      log,
-    });
   }
 
   async #leave(): Promise<void> {
@@ -298,37 +258,8 @@ class NodeRole implements FabricNodeRole {
     // After the kernel: sockets are bound to addresses that are there.
     prober.update(plan.probes);
     this.#options.inBand.update(plan.inBand);
-    const own = this.#sources?.fabricNodes.byKey(this.#options.nodeName);
-    this.#tracer?.look(own?.metadata.annotations?.[annotations.trace], own?.status?.trace?.id, signal);
+    this.#reporter?.traceIfAsked(signal);
     this.#statusBell.ring();
-  }
-
-  #report(sources: NodeSources, planner: NodePlanner): NodeReport | undefined {
-    const { nodeName, nodeAddress, version, device } = this.#options;
-    const node = sources.fabricNodes.byKey(nodeName);
-    if (node === undefined || this.#plan === undefined) return undefined;
-    const status = device.status();
-    const starting = status === null && this.#progress.deviceFailure === undefined;
-    const { key, slot } = planner.key;
-    const host = addressFamily(nodeAddress) === 6 ? `[${nodeAddress}]` : nodeAddress;
-    return {
-      node,
-      plan: this.#plan,
-      progress: starting ? { ...this.#progress, deviceFailure: 'it is being started' } : this.#progress,
-      device: status,
-      fields: {
-        publicKey: key.publicKey,
-        endpoint: `${host}:${this.#port}`,
-        heldSlot: slot,
-        appliedRevision: this.#revision,
-        trace: this.#trace,
-        hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,
-        refusals: this.#refusals.length > 0 ? this.#refusals.slice(0, mostRefusals) : undefined,
-        lentRevision: slot === undefined ? undefined : this.#plan.lentRevision,
-        version,
-      },
-      verdict: this.#verdict,
-    };
   }
 
   async #readUnderlay(planner: NodePlanner, signal: AbortSignal): Promise<void> {
