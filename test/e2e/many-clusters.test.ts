@@ -8,6 +8,7 @@ import { installedClusters, node, peer, tokenAdministrator, tunnelsOf } from '..
 import {
   forbiddenPlaces,
   killNodeDaemon,
+  nodeDaemonOf,
   refusalsOf,
   serveMetadata,
   through,
@@ -41,14 +42,6 @@ let spread: SpreadStory;
 /** Traffic of which nothing may be lost while `step` is done: from the node that is no gateway. */
 const unbrokenFrom = (from: BedCluster, to: PodFacts, what: string, step: () => Promise<unknown>) =>
   unbroken([[node(from, from.nodes[1]?.name ?? ''), to]], what, step, log);
-
-/** The node daemon's pod on a node. */
-async function nodeDaemonOf(cluster: BedCluster, name: string): Promise<PodFacts> {
-  const all = await pods(cluster, namespace, 'app.kubernetes.io/component=node');
-  const found = all.find(({ node: holder }) => holder === name);
-  if (found === undefined) throw new Error(`there is no node daemon on ${name}`);
-  return found;
-}
 
 test.before(
   told(async () => {
@@ -144,7 +137,7 @@ test('every offloaded pod has a lent address, and nobody else has', async () => 
         ({ spec }) => spec.drainingSince === undefined,
       );
       return (
-        found.length === (consumer === 'amber' ? 4 : 2) &&
+        found.length === spread.replicasOf(consumer) * spread.others(consumer).length &&
         found.every(({ status }) =>
           status?.conditions?.some(({ type, status: value }) => type === 'Programmed' && value === 'True'),
         ) &&

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { BedCluster, BedNode } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
-import { addressOf, type PodFacts } from './workload.ts';
+import { namespace } from './installation.ts';
+import { addressOf, pods, type PodFacts } from './workload.ts';
 
 export interface Attempt {
   what: string;
@@ -101,6 +102,14 @@ export async function serveMetadata(node: BedNode): Promise<{ stop(): Promise<vo
       await node.exec(['ip', 'addr', 'del', `${metadataAddress}/32`, 'dev', 'lo']);
     },
   };
+}
+
+/** The node daemon's pod on a node. */
+export async function nodeDaemonOf(cluster: BedCluster, name: string): Promise<PodFacts> {
+  const all = await pods(cluster, namespace, 'app.kubernetes.io/component=node');
+  const found = all.find(({ node: holder }) => holder === name);
+  if (found === undefined) throw new Error(`there is no node daemon on ${name}`);
+  return found;
 }
 
 /** Ends the node daemon of a node as a crash would; Kubernetes starts it again. */

@@ -154,9 +154,7 @@ export class SpreadStory {
     await cluster.kubectl(['delete', 'deployment', '-n', this.namespace, name]);
     await cluster.kubectl(
       ['wait', '--for=delete', 'pod', '-n', this.namespace, '-l', `app=${name}`, '--timeout=90s'],
-      {
-        timeoutMilliseconds: 100_000,
-      },
+      { timeoutMilliseconds: 100_000 },
     );
   }
 
