@@ -1,4 +1,7 @@
-/** How soon the identity of a consumer that is put out is worth nothing, and what is left of it. */
+/**
+ * What the identity of a hostile consumer may: all that the API server says of it, what it has no right to, and how soon it
+ * is worth nothing when the consumer is put out.
+ */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
@@ -11,17 +14,264 @@ import {
   apiVersion,
   ask,
   begin,
+  container,
+  core,
+  countedByServer,
   end,
   group,
+  hawserNamespace,
+  hostile,
   identifyAnew,
   mallory,
+  merge,
+  plane,
+  refused,
+  rulesIn,
+  shadowOf,
   signal,
+  tellTable,
+  twinOf,
 } from './hostile-world.ts';
 
-const test = suite('a hostile consumer: put out');
+const test = suite('a hostile consumer: identity');
 
 test.before(told(begin));
 test.after(end);
+
+const each = (verbs: string, ...resources: string[]) =>
+  resources.flatMap((resource) => verbs.split(' ').map((verb) => `${verb} ${resource} *`));
+const everything = 'get list watch create update patch delete';
+/** DESIGN: "in the tenant namespace, TwinNamespaces and its lease". */
+const mayInTenant = [
+  ...each(everything, 'hawser.dev/twinnamespaces'),
+  ...each('get list watch create update patch', 'coordination.k8s.io/leases'),
+].sort();
+/** DESIGN: "in twins, ShadowPods and the reflected kinds, reading pods, and logs/exec/attach/port-forward on them". */
+const mayInTwin = [
+  ...each(
+    everything,
+    'hawser.dev/shadowpods',
+    'hawser.dev/shadowpolicies',
+    '/configmaps',
+    '/secrets',
+    '/services',
+    'discovery.k8s.io/endpointslices',
+  ),
+  ...each('get list watch', '/pods'),
+  ...each('get', '/pods/log'),
+  ...each('get create', '/pods/exec', '/pods/attach', '/pods/portforward'),
+].sort();
+/** What Kubernetes lets everybody who is authenticated ask of itself (ClusterRole system:basic-user). */
+const mayAnybody = [
+  ...each(
+    'create',
+    'authorization.k8s.io/selfsubjectaccessreviews',
+    'authorization.k8s.io/selfsubjectrulesreviews',
+  ),
+  ...each('create', 'authentication.k8s.io/selfsubjectreviews'),
+].sort();
+
+test('the identity may what the design says, and nothing more, in no other namespace', async () => {
+  const foreign = [hawserNamespace, 'default', 'kube-system', alice.tenant, alice.twin];
+  assert.equal(await rulesIn(mallory.tenant), [...mayInTenant, ...mayAnybody].sort());
+  assert.equal(await rulesIn(mallory.twin), [...mayInTwin, ...mayAnybody].sort());
+  for (const namespace of foreign) assert.equal(await rulesIn(namespace), mayAnybody, namespace);
+});
+
+test('asked for every resource and verb that the API server knows, it may no more than that', async () => {
+  const listing = await plane.kubectl(['api-resources', '--no-headers', '-o', 'name']);
+  const names = listing.trim().split('\n');
+  const resources = [
+    ...names.map((name) => {
+      const dot = name.indexOf('.');
+      return dot < 0
+        ? { group: '', resource: name }
+        : { group: name.slice(dot + 1), resource: name.slice(0, dot) };
+    }),
+    { group: '', resource: 'pods', subresource: 'ephemeralcontainers' },
+    { group: '', resource: 'pods', subresource: 'eviction' },
+    { group: '', resource: 'pods', subresource: 'status' },
+    { group: '', resource: 'pods', subresource: 'proxy' },
+    { group: '', resource: 'pods', subresource: 'exec' },
+    { group: '', resource: 'nodes', subresource: 'proxy' },
+    { group: '', resource: 'services', subresource: 'proxy' },
+    { group: '', resource: 'services', subresource: 'status' },
+    { group: '', resource: 'serviceaccounts', subresource: 'token' },
+    { group: 'hawser.dev', resource: 'shadowpods', subresource: 'status' },
+    { group: 'hawser.dev', resource: 'twinnamespaces', subresource: 'status' },
+    { group: 'hawser.dev', resource: 'incomingpeerings', subresource: 'status' },
+  ] as { group: string; resource: string; subresource?: string }[];
+  const verbs = [...everything.split(' '), 'deletecollection', 'impersonate', 'bind', 'escalate', 'approve'];
+  const questions = ['', 'default', hawserNamespace, alice.twin, mallory.tenant, mallory.twin].flatMap(
+    (namespace) =>
+      resources.flatMap((resource) =>
+        verbs.map((verb) => ({ ...resource, verb, ...(namespace && { namespace }) })),
+      ),
+  );
+  const allowed: string[] = [];
+  const next = questions.values();
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (const attributes of next) {
+        const { text } = await ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
+          apiVersion: 'authorization.k8s.io/v1',
+          kind: 'SelfSubjectAccessReview',
+          spec: { resourceAttributes: attributes },
+        });
+        const { status } = JSON.parse(text) as { status: { allowed: boolean } };
+        const { namespace = '', group: apiGroup, resource, subresource, verb } = attributes;
+        const whole = subresource === undefined ? resource : `${resource}/${subresource}`;
+        if (status.allowed) allowed.push(`${namespace}: ${verb} ${apiGroup}/${whole} *`);
+      }
+    }),
+  );
+  const expected = new Set([
+    ...mayInTenant.map((line) => `${mallory.tenant}: ${line}`),
+    ...mayInTwin.map((line) => `${mallory.twin}: ${line}`),
+  ]);
+  const more = allowed.filter(
+    (line) => !expected.has(line) && !mayAnybody.includes(line.replace(/^[^:]*: /, '')),
+  );
+  assert.equal(more, []);
+  console.log(
+    `\n  ${questions.length} questions asked, ${allowed.length} allowed, ${more.length} beyond the design`,
+  );
+});
+
+test('what it has no right to is refused', async () => {
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'own' }, spec: { containers: [container] } };
+  const binding = {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'RoleBinding',
+    metadata: { name: 'more' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'admin' },
+    subjects: [{ kind: 'ServiceAccount', name: 'consumer', namespace: mallory.tenant }],
+  };
+  const rbac = /cannot \w+ resource|cannot impersonate/;
+  const attempts: [string, ReturnType<typeof ask>][] = [
+    ['create a pod in its twin', ask('POST', core(mallory.twin, 'pods'), pod)],
+    ['create a pod elsewhere', ask('POST', core('default', 'pods'), pod)],
+    [
+      'bind itself a role',
+      ask('POST', group('rbac.authorization.k8s.io/v1', mallory.twin, 'rolebindings'), binding),
+    ],
+    [
+      'create a namespace',
+      ask('POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x' } }),
+    ],
+    [
+      'relabel its twin',
+      ask(
+        'PATCH',
+        `/api/v1/namespaces/${mallory.twin}`,
+        { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'privileged' } } },
+        merge,
+      ),
+    ],
+    [
+      'raise its quota',
+      ask(
+        'PATCH',
+        core(mallory.twin, 'resourcequotas/hawser-grant'),
+        { spec: { hard: { pods: '1000' } } },
+        merge,
+      ),
+    ],
+    [
+      'delete its network policy',
+      ask('DELETE', group('networking.k8s.io/v1', mallory.twin, 'networkpolicies/hawser-isolation')),
+    ],
+    [
+      'raise its grant',
+      ask(
+        'PATCH',
+        `/apis/${apiVersion}/incomingpeerings/${mallory.id}`,
+        { spec: { grant: { pods: 1000 } } },
+        merge,
+      ),
+    ],
+    ['read Secrets of Hawser', ask('GET', core(hawserNamespace, 'secrets'))],
+    ['read Secrets of kube-system', ask('GET', core('kube-system', 'secrets'))],
+    ['read another tenant’s Secrets', ask('GET', core(alice.twin, 'secrets'))],
+    ['read Secrets of its tenant namespace', ask('GET', core(mallory.tenant, 'secrets/hawser-identity'))],
+    [
+      'mint a token of its twin’s account',
+      ask('POST', core(mallory.twin, 'serviceaccounts/default/token'), {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenRequest',
+        spec: {},
+      }),
+    ],
+    [
+      'mint itself a longer token',
+      ask('POST', core(mallory.tenant, 'serviceaccounts/consumer/token'), {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenRequest',
+        spec: { expirationSeconds: 864000 },
+      }),
+    ],
+    ['read another tenant’s pods', ask('GET', core(alice.twin, 'pods'))],
+    ['exec into another tenant’s pod', ask('POST', core(alice.twin, 'pods/ledger/exec?command=sh&stdout=1'))],
+    [
+      'ask for another tenant’s twin in its tenant namespace',
+      ask('POST', group(apiVersion, alice.tenant, 'twinnamespaces'), twinOf(alice, 'theft', 'theft')),
+    ],
+    [
+      'say itself that a twin is bound',
+      ask(
+        'PATCH',
+        group(apiVersion, mallory.tenant, 'twinnamespaces/shop/status'),
+        { status: { namespace: alice.twin } },
+        merge,
+      ),
+    ],
+    ['list nodes', ask('GET', '/api/v1/nodes')],
+    ['reach a kubelet by the API server', ask('GET', '/api/v1/nodes/any/proxy/pods')],
+    [
+      'reach a Service by the API server',
+      ask('GET', core('default', 'services/https:kubernetes:443/proxy/')),
+    ],
+    [
+      'act as an administrator',
+      ask('GET', core('default', 'secrets'), undefined, {
+        headers: { 'impersonate-user': 'root', 'impersonate-group': 'system:masters' },
+      }),
+    ],
+    [
+      'have a certificate signed',
+      ask('POST', '/apis/certificates.k8s.io/v1/certificatesigningrequests', {
+        apiVersion: 'certificates.k8s.io/v1',
+        kind: 'CertificateSigningRequest',
+        metadata: { name: 'x' },
+        spec: { request: '', signerName: 'kubernetes.io/kube-apiserver-client', usages: ['client auth'] },
+      }),
+    ],
+    [
+      'publish Endpoints',
+      ask('POST', core(mallory.twin, 'endpoints'), {
+        apiVersion: 'v1',
+        kind: 'Endpoints',
+        metadata: { name: 'x' },
+      }),
+    ],
+    [
+      'give a Service the address of a load balancer',
+      ask('PATCH', core(mallory.twin, 'services/x/status'), { status: {} }, merge),
+    ],
+    ['add an ephemeral container', ask('PATCH', core(mallory.twin, 'pods/x/ephemeralcontainers'), {}, merge)],
+    ['delete all Secrets of its twin at once', ask('DELETE', core(mallory.twin, 'secrets'))],
+  ];
+  for (const [attempt, request] of attempts) await refused(attempt, rbac, request);
+});
+
+test('the API server counts it', async () => {
+  // What no rule of RBAC allows: there "no opinion" is a no.
+  const forbidden = await countedByServer(
+    /^authorization_attempts_total\{result="(?:no-opinion|denied)"\} (\d+)$/gm,
+  );
+  assert.ok(forbidden >= 27, `${forbidden} forbidden`);
+  console.log(`\n  the API server counts ${forbidden} requests without a right to them`);
+});
 
 /** Asks again and again until the API server refuses; milliseconds since `begun`, and how it was said. */
 async function firstRefusal(begun: number): Promise<{ milliseconds: number; status: number }> {
@@ -70,6 +320,10 @@ test('a revoked identity is refused at once, whatever the API server still remem
 });
 
 test('a deleted IncomingPeering ends the identity at once, and then all that it had', async () => {
+  await hostile.create(shadowOf(mallory, 'last'), signal);
+  await eventually('a pod of it', () =>
+    admin.get({ kind: kind.pod, namespace: mallory.twin, name: 'last' }, signal),
+  );
   const begun = performance.now();
   await admin.delete({ kind: kind.incomingPeering, name: mallory.id }, {}, signal);
   const { milliseconds, status } = await firstRefusal(begun);
@@ -87,5 +341,7 @@ test('a deleted IncomingPeering ends the identity at once, and then all that it 
   const untouched = await admin.get({ kind: kind.pod, namespace: alice.twin, name: 'ledger' }, signal);
   assert.ok(untouched);
 });
+
+test('the table', () => tellTable(27));
 
 test.run();

@@ -14,7 +14,9 @@ import {
 } from '../../../daemon/kube/index.ts';
 import { runControllerWith } from '../../../daemon/roles/controller.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
+import type { Condition } from '../../../shared/api/meta.ts';
 import type { IncomingPeering } from '../../../shared/api/peerings.ts';
+import { findCondition } from '../../../shared/conditions.ts';
 import { tenantNamespace } from '../../../shared/names.ts';
 import { ensurePrograms, upControlPlane, type ControlPlane } from '../../testbed/index.ts';
 import { run } from '../../testbed/run.ts';
@@ -244,6 +246,40 @@ export async function end(): Promise<void> {
 export async function identifyAnew(): Promise<void> {
   hostile.close();
   hostile = await clientOf(mallory);
+}
+
+interface Rule {
+  verbs: string[];
+  apiGroups: string[];
+  resources: string[];
+  resourceNames?: string[];
+}
+
+/** All that the API server says of the hostile consumer's rights in a namespace. */
+export async function rulesIn(namespace: string): Promise<string[]> {
+  const { text } = await ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews', {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SelfSubjectRulesReview',
+    spec: { namespace },
+  });
+  const { status } = JSON.parse(text) as { status: { resourceRules: Rule[]; incomplete: boolean } };
+  assert.is(status.incomplete, false);
+  const all = status.resourceRules.flatMap(({ verbs, apiGroups, resources, resourceNames = ['*'] }) =>
+    verbs.flatMap((verb) =>
+      apiGroups.flatMap((apiGroup) =>
+        resources.flatMap((resource) =>
+          resourceNames.map((name) => `${verb} ${apiGroup}/${resource} ${name}`),
+        ),
+      ),
+    ),
+  );
+  return [...new Set(all)].sort();
+}
+
+/** What the peering says of how its consumer keeps to the grant. */
+export async function withinGrant(who: typeof mallory): Promise<Condition | undefined> {
+  const found = await admin.get({ kind: kind.incomingPeering, name: who.id }, signal);
+  return findCondition(found?.status?.conditions, 'WithinGrant');
 }
 
 /** How often the controller says that it refused the hostile consumer such a thing. */
