@@ -1,6 +1,7 @@
 /** Network namespaces with a wire between them, and engines inside; everything is gone after `close`. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { EngineEvent, EngineFeatures, EngineOptions } from '../../native/index.js';
@@ -87,12 +88,13 @@ export class EngineHandle {
 }
 
 export class Lab {
-  readonly #prefix = `hwn${process.pid}${randomBytes(2).toString('hex')}`;
+  readonly #prefix = `hwn-${process.pid}-${randomBytes(2).toString('hex')}-`;
   readonly #names: string[] = [];
   readonly #engines: EngineHandle[] = [];
 
   /** `names` each become a namespace; two have one wire, more have a bridge. Addresses: 192.0.2.N, 2001:db8::N. */
   async open(names: readonly string[]): Promise<void> {
+    await removeAbandoned();
     const add = async (name: string): Promise<void> => {
       await run('ip', ['netns', 'add', this.namespace(name)]);
       this.#names.push(name);
@@ -169,12 +171,22 @@ export class Lab {
 
   async close(): Promise<void> {
     for (const engine of this.#engines) await engine.kill();
-    for (const name of this.#names) {
-      const processes = await run('ip', ['netns', 'pids', this.namespace(name)]).catch(() => '');
-      for (const pid of processes.split('\n').filter((line) => line !== ''))
-        process.kill(Number(pid), 'SIGKILL');
-      await run('ip', ['netns', 'del', this.namespace(name)]).catch(() => '');
-    }
+    for (const name of this.#names) await removeNamespace(this.namespace(name));
+  }
+}
+
+/** With what runs in it. */
+async function removeNamespace(name: string): Promise<void> {
+  const processes = await run('ip', ['netns', 'pids', name]).catch(() => '');
+  for (const pid of processes.split('\n').filter((line) => line !== '')) process.kill(Number(pid), 'SIGKILL');
+  await run('ip', ['netns', 'del', name]).catch(() => '');
+}
+
+/** Takes away what a process left that was killed before it could. */
+async function removeAbandoned(): Promise<void> {
+  for (const line of (await run('ip', ['netns', 'list'])).split('\n')) {
+    const [, name = '', owner = ''] = /^(hwn-(\d+)-\S+)/.exec(line) ?? [];
+    if (name !== '' && !existsSync(`/proc/${owner}`)) await removeNamespace(name);
   }
 }
 
