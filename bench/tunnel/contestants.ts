@@ -221,6 +221,8 @@ async function engine(name: string, setup: EngineSetup): Promise<Contestant> {
     ],
   });
   const pids = [a.pid, b.pid];
+  // A session keyed by hand lasts as any other: 180 s.
+  let rekey = (): Promise<void> => connect({ engine: a, peer: 1 }, { engine: b, peer: 1 });
   if (relayed) {
     const g = lab.engine('g');
     await g.start({ tun, port: 51820, ...aead });
@@ -234,10 +236,13 @@ async function engine(name: string, setup: EngineSetup): Promise<Contestant> {
         { prefix: '10.2.0.0/16', targets: [2] },
       ],
     });
-    await connect({ engine: a, peer: 1 }, { engine: g, peer: 1 });
-    await connect({ engine: b, peer: 1 }, { engine: g, peer: 2 });
+    rekey = async () => {
+      await connect({ engine: a, peer: 1 }, { engine: g, peer: 1 });
+      await connect({ engine: b, peer: 1 }, { engine: g, peer: 2 });
+    };
     pids.push(g.pid);
-  } else await connect({ engine: a, peer: 1 }, { engine: b, peer: 1 });
+  }
+  await rekey();
   for (const { id } of others) {
     const keys = (): object => ({
       localIndex: 1_000_000 + id,
@@ -250,15 +255,11 @@ async function engine(name: string, setup: EngineSetup): Promise<Contestant> {
       await side.call('addKeypair', id, { ...keys(), createdAt: await side.call('now') });
   }
   await serve(lab, inside);
-  // A session keyed by hand lasts as any other: 180 s.
-  const rekey = relayed
-    ? undefined
-    : (): Promise<void> => connect({ engine: a, peer: 1 }, { engine: b, peer: 1 });
   const made = contestant(name, lab, FAR, pids);
   return {
     ...made,
     run: async (command, parameters, seconds) => {
-      await rekey?.();
+      await rekey();
       return made.run(command, parameters, seconds);
     },
   };
