@@ -20,8 +20,10 @@ import type { World } from './world.ts';
 
 /** A field manager of its own: who writes the conditions does not know of it. */
 const wordManager = 'hawser-provider-word';
-/** Asked so often while nobody wants to know. */
+/** Asked so often while nobody wants to know and all is well. */
 const askMilliseconds = 60_000;
+/** What is not well may be so in a moment, as when a peering begins: asked again so soon, and then ever more seldom. */
+const askAgainMilliseconds = 3_000;
 /** Written so often though nothing but the time changed. */
 const writeMilliseconds = 600_000;
 /** A person waits for it. */
@@ -43,10 +45,23 @@ export const wordReasons = {
 export interface Asked {
   at: number;
   request: string | undefined;
+  /** Words in a row by which not all was well. */
+  unwell: number;
 }
 
 const wishOf = (peering: OutgoingPeering): string | undefined =>
   peering.metadata.annotations?.[annotations.askProvider]?.slice(0, 64);
+
+/** Whether there is nothing in it that a person would have to look after. Pure. */
+export const saysWell = ({ problem, state }: ProviderWord): boolean =>
+  problem === undefined &&
+  state?.tenantReady === true &&
+  state.problems.length === 0 &&
+  state.tunnel?.established === true &&
+  state.tunnel.pathVerified;
+
+const pauseAfter = (unwell: number): number =>
+  unwell === 0 ? askMilliseconds : Math.min(askMilliseconds, askAgainMilliseconds * 2 ** (unwell - 1));
 
 /**
  * When to ask, milliseconds since 1970: 0 is at once. Pure.
@@ -58,7 +73,8 @@ export function askAt(peering: OutgoingPeering, asked: Asked | undefined): numbe
   const held = peering.status?.provider;
   if (wish !== undefined && wish !== (asked?.request ?? held?.request)) return 0;
   const last = asked?.at ?? (held === undefined ? undefined : Date.parse(held.askedAt));
-  return last === undefined || Number.isNaN(last) ? 0 : last + askMilliseconds;
+  const unwell = asked?.unwell ?? (held === undefined || saysWell(held) ? 0 : 1);
+  return last === undefined || Number.isNaN(last) ? 0 : last + pauseAfter(unwell);
 }
 
 /** Whether a person would read something else in it; times and what follows from them aside. Pure. */
@@ -141,7 +157,8 @@ export function reconcileProviderWord(
     const due = askAt(peering, asked.get(key));
     if (due > clock.now()) return { requeueAfterMilliseconds: due - clock.now() };
     const word = await ask(client, peering, () => clock.now(), signal);
-    asked.set(key, { at: clock.now(), request: word.request });
+    const unwell = saysWell(word) ? 0 : (asked.get(key)?.unwell ?? 0) + 1;
+    asked.set(key, { at: clock.now(), request: word.request, unwell });
     const held = peering.status.provider;
     const old = held === undefined || clock.now() - Date.parse(held.askedAt) > writeMilliseconds;
     if (old || !saysTheSame(held, word)) {
@@ -157,6 +174,6 @@ export function reconcileProviderWord(
         signal,
       );
     }
-    return { requeueAfterMilliseconds: askMilliseconds };
+    return { requeueAfterMilliseconds: pauseAfter(unwell) };
   };
 }

@@ -1,7 +1,7 @@
 /** When a provider is asked how it sees a peering, and what is made of its answer. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { askAt, problemOf, saysTheSame } from '../../../daemon/peering/provider-word.ts';
+import { askAt, problemOf, saysTheSame, saysWell } from '../../../daemon/peering/provider-word.ts';
 import { CertificatePinError, GatewayProblem, GatewayUnreachable } from '../../../gateway/client/index.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import type { OutgoingPeering, ProviderWord } from '../../../shared/api/peerings.ts';
@@ -36,23 +36,65 @@ function peering(provider: ProviderWord | undefined, wish?: string): OutgoingPee
   };
 }
 
-test('asked at once when nothing is known or somebody wants to know, and once a minute otherwise', () => {
+const begun: ProviderWord = {
+  ...word,
+  state: { ...word.state, tunnel: { established: false, pathVerified: false } } as ProviderWord['state'],
+};
+
+test('asked at once when nothing is known or somebody wants to know, soon when not all is well, and once a minute otherwise', () => {
   const cases: [string, OutgoingPeering, Parameters<typeof askAt>[1], number][] = [
     ['never asked', peering(undefined), undefined, 0],
     ['asked at noon', peering(word), undefined, noon + 60_000],
     [
       'asked since, and not written',
       peering(word),
-      { at: noon + 90_000, request: undefined },
+      { at: noon + 90_000, request: undefined, unwell: 0 },
       noon + 150_000,
+    ],
+    ['not well, as another process heard', peering(begun), undefined, noon + 3_000],
+    ['not well', peering(begun), { at: noon, request: undefined, unwell: 1 }, noon + 3_000],
+    ['still not well', peering(begun), { at: noon, request: undefined, unwell: 3 }, noon + 12_000],
+    ['not well for long', peering(begun), { at: noon, request: undefined, unwell: 99 }, noon + 60_000],
+    [
+      'well since, and not written',
+      peering(begun),
+      { at: noon, request: undefined, unwell: 0 },
+      noon + 60_000,
     ],
     ['a wish', peering(word, 'a'), undefined, 0],
     ['a wish that was answered', peering({ ...word, request: 'a' }, 'a'), undefined, noon + 60_000],
-    ['answered, and the cache is behind', peering(word, 'a'), { at: noon, request: 'a' }, noon + 60_000],
-    ['another wish', peering({ ...word, request: 'a' }, 'b'), { at: noon, request: 'a' }, 0],
+    [
+      'answered, and the cache is behind',
+      peering(word, 'a'),
+      { at: noon, request: 'a', unwell: 0 },
+      noon + 60_000,
+    ],
+    ['another wish', peering({ ...word, request: 'a' }, 'b'), { at: noon, request: 'a', unwell: 0 }, 0],
     ['a time that is none', peering({ ...word, askedAt: 'never' }), undefined, 0],
   ];
   for (const [name, given, asked, expected] of cases) assert.is(askAt(given, asked), expected, name);
+});
+
+test('well is what nobody has to look after', () => {
+  const { state } = word;
+  assert.ok(state?.tunnel);
+  const cases: [string, ProviderWord, boolean][] = [
+    ['all of it', word, true],
+    ['a tunnel that is not up yet', begun, false],
+    [
+      'a path that is not verified',
+      { ...word, state: { ...state, tunnel: { ...state.tunnel, pathVerified: false } } },
+      false,
+    ],
+    ['a tenant that is not ready', { ...word, state: { ...state, tenantReady: false } }, false],
+    [
+      'a problem at the provider',
+      { ...word, state: { ...state, problems: [{ type: 'Ready', message: 'no node is a gateway' }] } },
+      false,
+    ],
+    ['not told', { ...word, problem: { reason: 'ProviderUnreachable', message: 'no answer' } }, false],
+  ];
+  for (const [name, given, expected] of cases) assert.is(saysWell(given), expected, name);
 });
 
 test('written when a person would read something else', () => {
