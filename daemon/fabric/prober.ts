@@ -70,8 +70,8 @@ export function createProber(options: ProberOptions): Prober {
 
   /** One for all sockets: each would open the others anew as well, and while the addresses are away they would double each time. */
   function rebind(): void {
-    if (!running || cancelRebind !== undefined) return;
-    cancelRebind = clock.after(rebindMilliseconds, () => {
+    if (!running) return;
+    cancelRebind ??= clock.after(rebindMilliseconds, () => {
       cancelRebind = undefined;
       bindAll();
     });
@@ -184,6 +184,7 @@ export function createProber(options: ProberOptions): Prober {
       running = false;
       cancelTimer();
       cancelRebind?.();
+      cancelRebind = undefined;
       for (const socket of askers.values()) socket.close();
       askers.clear();
       answerer?.socket.close();

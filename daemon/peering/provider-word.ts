@@ -11,6 +11,7 @@ import {
 } from '../../gateway/client/index.ts';
 import type { OutgoingPeering, ProviderWord } from '../../shared/api/peerings.ts';
 import { annotations } from '../../shared/names.ts';
+import { backoff } from '../kube/clock.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { messageOf } from '../kube/errors.ts';
@@ -60,8 +61,11 @@ export const saysWell = ({ problem, state }: ProviderWord): boolean =>
   state.tunnel?.established === true &&
   state.tunnel.pathVerified;
 
+/** Without jitter: whoever asks twice when it is time must be told the same. */
 const pauseAfter = (unwell: number): number =>
-  unwell === 0 ? askMilliseconds : Math.min(askMilliseconds, askAgainMilliseconds * 2 ** (unwell - 1));
+  unwell === 0
+    ? askMilliseconds
+    : backoff(unwell - 1, { base: askAgainMilliseconds, most: askMilliseconds, random: () => 1 });
 
 /**
  * When to ask, milliseconds since 1970: 0 is at once. Pure.
