@@ -4,12 +4,12 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { listed, only, patchLocal } from '../support/api-objects.ts';
+import { only, patchLocal } from '../support/api-objects.ts';
 import { interruptAfter, killAt } from '../support/cut-command.ts';
 import type { Cut } from '../support/cutting-relay.ts';
 import { InBandStory, patience } from '../support/in-band-story.ts';
 import { hawser, namespace } from '../support/installation.ts';
-import { node, outgoingPeeringOf, peer, tunnelOf, type Pair } from '../support/peered.ts';
+import { node, outgoingPeeringOf, peer, tunnelOf, tunnelsOf, type Pair } from '../support/peered.ts';
 import { answersPod, answerToConnect, reachedByController } from '../support/reach.ts';
 import { told } from '../support/told.ts';
 import { unbroken } from '../support/traffic.ts';
@@ -218,7 +218,7 @@ test('a new certificate of the gateway, with another key, goes unnoticed', async
 });
 
 test('the consumer’s port, and then its address, change behind its NAT', async () => {
-  const seen = async () => (await tunnelsAt(pair.provider))[0]?.status?.endpoint;
+  const seen = async () => (await tunnelsOf(pair.provider))[0]?.status?.endpoint;
   const { wideAreaAddress, secondWideAreaAddress } = pair.consumer.plan;
   // Behind the load balancer a node's own address is all that the provider's daemon sees.
   const arrivesFrom = async (address: string) => {
@@ -253,7 +253,7 @@ test('the provider’s tunnel moves, and its name with it: no person is needed',
   const address = await moveTunnelService(pair.bed, pair.provider);
   await nameAddress(pair.consumer, 'tunnel-of-milan', address);
   await eventually('the consumer to call at the new address', patience, async () =>
-    (await tunnelsAt(pair.consumer))[0]?.status?.endpoint?.startsWith(`${address}:`),
+    (await tunnelsOf(pair.consumer))[0]?.status?.endpoint?.startsWith(`${address}:`),
   );
   await eventually('an answer by the new address', patience, () => story.ask());
   log(`followed the name in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
@@ -345,7 +345,7 @@ test('the provider is a consumer too, out-of-band over the same tunnel', async (
   await pair.provider.kubectl(['create', 'namespace', studio]);
   await hawser(pair.provider, ['offload', 'namespace', studio, '--timeout', '120']);
   for (const cluster of [pair.consumer, pair.provider]) {
-    const tunnels = await tunnelsAt(cluster);
+    const tunnels = await tunnelsOf(cluster);
     assert.equal(
       tunnels.map(({ spec }) => [spec.consumer, spec.provider]),
       [[true, true]],
@@ -367,7 +367,7 @@ test('the in-band one ends alone and begins anew, and the out-of-band one loses 
     log,
   );
   await eventually('the provider to answer in-band no more', patience, async () => {
-    const [tunnel] = await tunnelsAt(pair.provider);
+    const [tunnel] = await tunnelsOf(pair.provider);
     return tunnel?.spec.consumer && !tunnel.spec.provider && !tunnel.spec.answersInBand;
   });
   await unbroken(
@@ -389,7 +389,7 @@ test('the out-of-band one ends alone, and the in-band one loses nothing', async 
     log,
   );
   await eventually('a tunnel for the in-band one alone', patience, async () => {
-    const [tunnel] = await tunnelsAt(pair.consumer);
+    const [tunnel] = await tunnelsOf(pair.consumer);
     return tunnel?.spec.consumer && !tunnel.spec.provider;
   });
   await story.scale(2);
@@ -416,7 +416,6 @@ test('and its end leaves both clusters as they were', async () => {
 });
 
 const gatewayLabel = 'app.kubernetes.io/component=gateway';
-const tunnelsAt = (cluster: BedCluster) => listed(cluster, 'tunnels');
 const pinOf = async () => (await only(pair.consumer, 'remoteclusters')).spec.gatewayPin;
 const awayFromGateway = (cluster: BedCluster) => node(cluster, cluster.nodes[1]?.name ?? '');
 

@@ -1,6 +1,5 @@
 /** When a consumer that is put out is refused first: by the provider's API server, and by its gateway nodes. */
 import { Agent, request } from 'node:https';
-import { isIP } from 'node:net';
 import type { StoredIdentity } from '../../daemon/kube/stored-identity.ts';
 import { only, secretValue } from './api-objects.ts';
 import { namespace } from './installation.ts';
@@ -27,10 +26,11 @@ async function identityCaller({ consumer }: Peers): Promise<{
     await secretValue(consumer, namespace, name, 'identity.json'),
   ) as StoredIdentity;
   const { apiServerURL, caBundle: ca, tlsServerName, tenantNamespace } = identity;
-  const host = tlsServerName ?? new URL(apiServerURL).hostname;
-  // RFC 6066, 3: a server name is never an address.
-  const servername = isIP(host) === 0 ? host : '';
-  const agent = new Agent({ keepAlive: true, ca, servername });
+  const agent = new Agent({
+    keepAlive: true,
+    ca,
+    ...(tlsServerName !== undefined && { servername: tlsServerName }),
+  });
   const path = `/apis/hawser.dev/v1alpha1/namespaces/${tenantNamespace}/twinnamespaces?limit=1`;
   const headers = { authorization: `Bearer ${identity.token}` };
   const ask = () =>

@@ -1,6 +1,8 @@
 /** Clusters with Hawser in all of them, and what the stories ask of them. */
+import type { Tunnel } from '../../shared/api/network.ts';
 import { up, type Bed, type BedCluster, type BedNode } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
+import { listed } from './api-objects.ts';
 import { hawser, install, makeImage, namespace } from './installation.ts';
 import { eventually } from './workload.ts';
 
@@ -133,29 +135,11 @@ export async function peer(
   return hawser(consumer, ['peer', '-', ...options], { input: await tokenOf(provider, request) });
 }
 
-export interface TunnelFacts {
-  spec: {
-    remoteCluster: string;
-    consumer: boolean;
-    provider: boolean;
-    remaps: { real: string; mapped: string; state: string }[];
-    remotePodCIDRs: string[];
-    remoteExternalCIDR: string;
-    mtu: number;
-  };
-  status?: { conditions?: { type: string; status: string; message: string }[] };
-}
-
 /** All Tunnels of a cluster. */
-export async function tunnelsOf(cluster: BedCluster): Promise<TunnelFacts[]> {
-  const list = JSON.parse(await cluster.kubectl(['get', 'tunnels.hawser.dev', '-o', 'json'])) as {
-    items: TunnelFacts[];
-  };
-  return list.items;
-}
+export const tunnelsOf = (cluster: BedCluster): Promise<Tunnel[]> => listed(cluster, 'tunnels');
 
 /** The only Tunnel of a cluster. */
-export async function tunnelOf(cluster: BedCluster): Promise<TunnelFacts> {
+export async function tunnelOf(cluster: BedCluster): Promise<Tunnel> {
   const tunnels = await tunnelsOf(cluster);
   const [first, second] = tunnels;
   if (first === undefined || second !== undefined) throw new Error(`${tunnels.length} tunnels, not one`);
@@ -164,12 +148,10 @@ export async function tunnelOf(cluster: BedCluster): Promise<TunnelFacts> {
 
 /** Name of the only OutgoingPeering of a cluster. */
 export async function outgoingPeeringOf(consumer: BedCluster): Promise<string> {
-  const list = JSON.parse(await consumer.kubectl(['get', 'outgoingpeerings.hawser.dev', '-o', 'json'])) as {
-    items: { metadata: { name: string } }[];
-  };
-  const [first, second] = list.items;
+  const peerings = await listed(consumer, 'outgoingpeerings');
+  const [first, second] = peerings;
   if (first === undefined || second !== undefined)
-    throw new Error(`${list.items.length} outgoing peerings, not one`);
+    throw new Error(`${peerings.length} outgoing peerings, not one`);
   return first.metadata.name;
 }
 
