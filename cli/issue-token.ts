@@ -59,7 +59,7 @@ export async function issueToken(
   issuer: NonNullable<LocalCluster['status']>,
   request: TokenRequest,
 ): Promise<{ object: PeeringToken; token: string }> {
-  const { issuePeeringToken } = await import('../shared/peering-tokens.ts');
+  const { issuePeeringToken } = await import('../shared/token-issue.ts');
   const { randomBytes } = await import('node:crypto');
   const issued = issuePeeringToken({
     ...request,

@@ -1,6 +1,6 @@
 /** `hawser daemon --role=controller|node`: the entry of the cluster's own processes. */
 import { parseArgs } from 'node:util';
-import { settle } from '../shared/settle.ts';
+import { settle } from '../shared/collect-after-start.ts';
 
 const roles = ['controller', 'node'] as const;
 export type Role = (typeof roles)[number];

@@ -1,8 +1,8 @@
 /** The serving certificate, which the controller makes and renews in a Secret: followed there, or in files. */
 import { secrets } from '../shared/names.ts';
 import type { AnyObject, KubeClient } from './kube/client.ts';
-import { describeError, type Log } from './log.ts';
-import { sleep } from './sleep.ts';
+import { describeError, type Log } from './http/log.ts';
+import { sleep } from '../shared/time.ts';
 
 const MISSING_MILLISECONDS = 500;
 /** A certificate is renewed long before it ends: five seconds don't matter. */

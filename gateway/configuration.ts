@@ -1,7 +1,7 @@
 /** What the gateway reads of its environment. Pure. */
 import { defaultNamespace, ports } from '../shared/names.ts';
-import { defaultLimits } from './limits.ts';
-import { parseLogLevel, type LogLevel } from './log.ts';
+import { defaultLimits } from './http/limits.ts';
+import { parseLogLevel, type LogLevel } from './http/log.ts';
 
 export interface Configuration {
   namespace: string;

@@ -8,7 +8,7 @@
  * sender that went away from an answer that was given.)
  */
 import type { CertificatePair } from './certificates.ts';
-import type { GatewayContext } from './context.ts';
+import type { GatewayContext } from './http/context.ts';
 import { runOn, type Handler, type Runtime } from './entry.ts';
 
 /** How long requests that are being answered may still take when the process shall end. */

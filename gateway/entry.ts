@@ -8,10 +8,10 @@ import {
   type CertificatePair,
 } from './certificates.ts';
 import { readConfiguration } from './configuration.ts';
-import type { Dependencies } from './context.ts';
+import type { Dependencies } from './http/context.ts';
 import { KubeClient, type KubeConnection } from './kube/client.ts';
 import { inClusterConnection } from './kube/in-cluster.ts';
-import { createLog } from './log.ts';
+import { createLog } from './http/log.ts';
 import { createGatewayService } from './service.ts';
 
 /** Answers a request; `bindings` is what the runtime knows beside it. */

@@ -6,11 +6,11 @@ import { Agent, createServer, type Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import type { CertificatePair } from './certificates.ts';
-import { httpsFetch } from './client/https-fetch.ts';
-import type { GatewayContext } from './context.ts';
+import { httpsFetch } from '../daemon/clients/gateway/https-fetch.ts';
+import type { GatewayContext } from './http/context.ts';
 import { runOn, type Handler, type Listener, type Runtime } from './entry.ts';
 import type { KubeConnection } from './kube/client.ts';
-import { settle } from '../shared/settle.ts';
+import { settle } from '../shared/collect-after-start.ts';
 
 const HEADERS_MILLISECONDS = 10_000;
 /** Head and body together; the app has a deadline of its own for bodies. */

@@ -4,15 +4,15 @@ import type { LocalCluster, RemoteCluster } from '../shared/api/clusters.ts';
 import type { IncomingPeering } from '../shared/api/peerings.ts';
 import type { RandomBytes } from '../shared/trust/cluster-key.ts';
 import { MemoryReplayCache } from '../shared/trust/replay-cache.ts';
-import { createGateway } from './app.ts';
-import type { Dependencies, GatewayEnvironment } from './context.ts';
+import { createGateway } from './http/app.ts';
+import type { Dependencies, GatewayEnvironment } from './http/context.ts';
 import type { KubeClient } from './kube/client.ts';
 import { Collection } from './kube/collection.ts';
 import { resources } from './kube/resources.ts';
-import { defaultLimits, type GatewayLimits } from './limits.ts';
-import type { Log } from './log.ts';
+import { defaultLimits, type GatewayLimits } from './http/limits.ts';
+import type { Log } from './http/log.ts';
 import { createManagement } from './management.ts';
-import { Metrics } from './metrics.ts';
+import { Metrics } from './http/metrics.ts';
 import { version } from './version.ts';
 
 export interface GatewayServiceOptions {

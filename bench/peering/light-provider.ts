@@ -8,12 +8,12 @@ import { randomBytes } from 'node:crypto';
 import { Agent, createServer, type Server } from 'node:https';
 import { promisify } from 'node:util';
 import { getRequestListener } from '@hono/node-server';
-import { KeyStore, keyRevision } from '../../daemon/fabric/key-store.ts';
-import { planNode } from '../../daemon/fabric/node-plan.ts';
-import { createProber, type Prober } from '../../daemon/fabric/prober.ts';
-import { readWorld } from '../../daemon/fabric/read-world.ts';
-import { readDocuments } from '../../daemon/fabric/remote-documents.ts';
-import { planTunnel } from '../../daemon/fabric/tunnel-plan.ts';
+import { KeyStore, keyRevision } from '../../daemon/fabric/controller/key-store.ts';
+import { planNode } from '../../daemon/fabric/plan/node-plan.ts';
+import { createProber, type Prober } from '../../daemon/fabric/node/prober.ts';
+import { readWorld } from '../../daemon/fabric/node/read-input.ts';
+import { readDocuments } from '../../daemon/fabric/controller/remote-documents.ts';
+import { planTunnel } from '../../daemon/fabric/controller/tunnel-plan.ts';
 import { generateTunnelKey } from '../../daemon/fabric/tunnel-keys.ts';
 import { createKubeClient, isAlreadyExists, silentLog, type KubeClient } from '../../daemon/kube/index.ts';
 import { composeDocument } from '../../daemon/peering/compose-document.ts';
@@ -25,8 +25,8 @@ import {
   tenantObjects,
 } from '../../daemon/tenant/tenant-objects.ts';
 import { makeEngine } from '../../daemon/wireguard/engine-loader.ts';
-import { EngineShell } from '../../daemon/wireguard/engine-shell.ts';
-import { httpsFetch } from '../../gateway/client/https-fetch.ts';
+import { EngineShell } from '../../daemon/wireguard/engine-driver.ts';
+import { httpsFetch } from '../../daemon/clients/gateway/https-fetch.ts';
 import { KubeClient as GatewayKubeClient, type KubeConnection } from '../../gateway/kube/client.ts';
 import { resources } from '../../gateway/kube/resources.ts';
 import { createGatewayService } from '../../gateway/service.ts';
@@ -36,7 +36,7 @@ import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { defaultNamespace } from '../../shared/names.ts';
 import { probeAddress } from '../../shared/net/external-cidr.ts';
-import { issuePeeringToken } from '../../shared/peering-tokens.ts';
+import { issuePeeringToken } from '../../shared/token-issue.ts';
 import { ClusterKey } from '../../shared/trust/cluster-key.ts';
 import { signNetworkDocument } from '../../shared/trust/network-documents.ts';
 import {

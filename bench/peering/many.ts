@@ -10,7 +10,7 @@ import { apiVersion } from '../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { isTrue } from '../../shared/conditions.ts';
 import { defaultPeering, nodeName } from '../../shared/names.ts';
-import { decodePeeringToken } from '../../shared/trust/peering-token.ts';
+import { decodePeeringToken } from '../../shared/trust/token-codec.ts';
 import { namespace } from '../../test/support/installation.ts';
 import type { Bed, BedCluster } from '../../test/testbed/index.ts';
 import { run, sleep } from '../../test/testbed/run.ts';

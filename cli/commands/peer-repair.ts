@@ -43,7 +43,7 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
       consumer: endpointOf(invocation, 'consumer-endpoint'),
     };
     const { differencesOf, givenOnce } = await import('../in-band/differences.ts');
-    const { wishesOf } = await import('../in-band/wishes.ts');
+    const { wishesOf } = await import('../in-band/requests.ts');
     const { openTunnel } = await import('../in-band/tunnel.ts');
     await withSides(invocation, async (sides) => {
       const { consumer, provider } = sides;

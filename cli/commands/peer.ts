@@ -37,7 +37,7 @@ async function readToken(invocation: Invocation): Promise<TokenContent & { text:
   }
   const raw = argument === '-' ? await invocation.readInput() : argument;
   const { decodePeeringToken, isExpired, PeeringTokenError } =
-    await import('../../shared/trust/peering-token.ts');
+    await import('../../shared/trust/token-codec.ts');
   try {
     const content = decodePeeringToken(raw);
     if (isExpired(content, invocation.now())) {

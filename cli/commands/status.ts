@@ -4,7 +4,7 @@ import { clusterOptions, outputOption, type Command, type Invocation } from '../
 import { CommandError, exitCodes, UsageError } from '../exit.ts';
 import { withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
-import { readWorld } from '../read-world.ts';
+import { readWorld } from '../read-objects.ts';
 import { statusReport, type StatusReport } from '../status-report.ts';
 import { inDepth, overview } from '../status-text.ts';
 

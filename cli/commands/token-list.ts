@@ -15,7 +15,7 @@ export const command: Command = {
   run: (invocation) =>
     withKube(invocation, async (kube) => {
       await localCluster(kube);
-      const { tokenState } = await import('../../shared/peering-tokens.ts');
+      const { tokenState } = await import('../../shared/token-issue.ts');
       const tokens = await kube.list<PeeringToken>(hawser('peeringtokens', kube.namespace));
       const now = invocation.now();
       const facts = tokens.map((token) => ({

@@ -7,7 +7,7 @@ import { clusterOptions, outputOption, type Command, type Invocation } from '../
 import { CommandError, exitCodes, UsageError } from '../exit.ts';
 import { core, hawser, KubeError, withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
-import { listAllowed, readWorld } from '../read-world.ts';
+import { listAllowed, readWorld } from '../read-objects.ts';
 import { traceReport, type Measurement } from '../trace/measured.ts';
 import { traceRoute, type Question, type TracedPod } from '../trace/route.ts';
 import { traceText } from '../trace/text.ts';

@@ -2,7 +2,7 @@
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
-import { tokenState } from '../../shared/peering-tokens.ts';
+import { tokenState } from '../../shared/token-issue.ts';
 import { ago, spanOf } from '../ages.ts';
 import type { Facts } from './facts.ts';
 import type { Check, Finding } from './finding.ts';

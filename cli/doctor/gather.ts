@@ -5,7 +5,7 @@ import type { OutgoingPeering, PeeringToken } from '../../shared/api/peerings.ts
 import { annotations, labels } from '../../shared/names.ts';
 import type { Invocation } from '../command.ts';
 import { core, hawser, KubeError, type Kube } from '../kube.ts';
-import { listAllowed, readWorld } from '../read-world.ts';
+import { listAllowed, readWorld } from '../read-objects.ts';
 import { ownVersion } from '../version.ts';
 import type { Facts, KubeletFacts, NodeFacts, RightFacts, WorkloadFacts } from './facts.ts';
 import { essentialRights, rightReview, rightText } from './rights.ts';

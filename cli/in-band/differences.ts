@@ -2,7 +2,7 @@
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { Side, Sides } from './sides.ts';
-import { changesOf, leadsTo, readDocument, type Wish, type Wishes } from './wishes.ts';
+import { changesOf, leadsTo, readDocument, type Wish, type Wishes } from './requests.ts';
 
 export interface Difference {
   /** Which side knew it wrongly. */

@@ -14,7 +14,7 @@ import { printFacts } from '../output.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 import { endpointOf, providerOf, remoteOf, withSides, type Sides } from './sides.ts';
 import { endOpening, openTunnel } from './tunnel.ts';
-import { wishesOf } from './wishes.ts';
+import { wishesOf } from './requests.ts';
 
 export const inBandSeconds = 120;
 /** A former peering that is on its way out. */

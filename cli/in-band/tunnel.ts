@@ -20,7 +20,7 @@ import {
   refusalOf,
   type Wish,
   type Wishes,
-} from './wishes.ts';
+} from './requests.ts';
 
 export interface Opening {
   seconds: number;

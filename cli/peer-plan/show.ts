@@ -4,13 +4,13 @@ import {
   createGatewayClient,
   GatewayUnreachable,
   isProblem,
-} from '../../gateway/client/index.ts';
+} from '../../daemon/clients/gateway/index.ts';
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { labels, nodeName as nodeNameOf, peeringName } from '../../shared/names.ts';
-import { completeGrant, defaultLifeSeconds } from '../../shared/peering-tokens.ts';
+import { completeGrant, defaultLifeSeconds } from '../../shared/token-issue.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
 import type { Preview, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { localCluster } from '../cluster.ts';
@@ -20,7 +20,7 @@ import { endpointOf, withSides } from '../in-band/sides.ts';
 import { grantOf } from '../issue-token.ts';
 import { core, hawser, type Kube } from '../kube.ts';
 import { printFacts } from '../output.ts';
-import { listAllowed } from '../read-world.ts';
+import { listAllowed } from '../read-objects.ts';
 import { planPeering, type PlanInput } from './plan.ts';
 import { planText } from './text.ts';
 

@@ -8,13 +8,12 @@ import { addressFamily, anyContains, readRanges } from '../../shared/net/cidr.ts
 import {
   createInformer,
   kind,
-  systemClock,
-  type Clock,
   type EndpointSlice,
   type Informer,
   type KubeClient,
   type Log,
 } from '../kube/index.ts';
+import { systemClock, type Clock } from '../../shared/time.ts';
 import { Splice, type SpliceCounters, type SpliceLimits } from './splice.ts';
 import { knownHosts, targetsOf, type Target } from './targets.ts';
 

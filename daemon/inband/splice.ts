@@ -3,7 +3,8 @@
  * ends at the target.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { backoff, messageOf, sleep, systemClock, type Clock, type Log } from '../kube/index.ts';
+import { messageOf, type Log } from '../kube/index.ts';
+import { backoff, sleep, systemClock, type Clock } from '../../shared/time.ts';
 import type { Target } from './targets.ts';
 
 export interface SpliceOptions {

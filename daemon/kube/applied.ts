@@ -1,6 +1,6 @@
 /** Applies sets of objects, but not again what was applied a moment ago: events come much more often than changes. */
 import type { KubeClient } from './client.ts';
-import { systemClock, type Clock } from './clock.ts';
+import { systemClock, type Clock } from '../../shared/time.ts';
 import { keyOf, type AnyObject } from './refs.ts';
 import { stableText } from './status.ts';
 

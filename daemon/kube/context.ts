@@ -1,6 +1,6 @@
 /** What the features of the controller get: the API server, caches, time, a log. Made by `roles/controller.ts`. */
 import type { KubeClient } from './client.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../../shared/time.ts';
 import type { ControllerMetrics } from './controller.ts';
 import type { EventRecorder } from './events.ts';
 import type { Informers } from './informers.ts';

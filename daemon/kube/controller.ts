@@ -1,5 +1,5 @@
 /** Level-triggered controllers: an event queues a key, `reconcile` reads the world again. */
-import { deadline, systemClock, type Clock } from './clock.ts';
+import { deadline, systemClock, type Clock } from '../../shared/time.ts';
 import { KubeError, isAborted, isConflict, messageOf } from './errors.ts';
 import type { Informer } from './informer.ts';
 import type { Log } from './log.ts';

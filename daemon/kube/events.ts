@@ -1,7 +1,7 @@
 /** Events on objects: on a change only, never the same twice in a row, never waited for. */
 import { randomBytes } from 'node:crypto';
 import type { KubeClient } from './client.ts';
-import { deadline, systemClock, type Clock } from './clock.ts';
+import { deadline, systemClock, type Clock } from '../../shared/time.ts';
 import { messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 import { kind, type AnyObject } from './refs.ts';

@@ -1,7 +1,7 @@
 /** The controller's way to API servers. Nothing else in daemon/ speaks HTTP to one. */
 export * from './applied.ts';
 export * from './client.ts';
-export * from './clock.ts';
+export * from '../../shared/time.ts';
 export * from './config.ts';
 export * from './context.ts';
 export * from './controller.ts';
@@ -12,11 +12,9 @@ export * from './informer.ts';
 export * from './informers.ts';
 export * from './leader.ts';
 export * from './log.ts';
-export * from './patience.ts';
+export * from './status-debouncer.ts';
 export * from './queue.ts';
-export * from './references.ts';
 export * from './refs.ts';
-export * from './residue.ts';
 export * from './status.ts';
 export type { Answer, KubeConnection, RequestOptions } from './transport.ts';
 export { createTransport, readBody } from './transport.ts';

@@ -1,6 +1,6 @@
 /** A cache of one kind that follows the API server: list, then watch, for as long as it runs. */
 import type { KubeClient, ListOptions } from './client.ts';
-import { backoff, sleep, systemClock, type Clock } from './clock.ts';
+import { backoff, sleep, systemClock, type Clock } from '../../shared/time.ts';
 import { UnreachableError, isAborted, isForbidden, isGone, isNotFound, messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 import { keyOf, type AnyObject, type KindRef } from './refs.ts';

@@ -1,6 +1,6 @@
 /** One informer a kind and selection, shared by all features of a process. */
 import type { KubeClient } from './client.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../../shared/time.ts';
 import { createInformer, type Informer } from './informer.ts';
 import type { Log } from './log.ts';
 import type { AnyObject, KindRef } from './refs.ts';

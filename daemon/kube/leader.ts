@@ -1,6 +1,6 @@
 /** One at a time: work that runs only while a Lease is held. */
 import type { KubeClient } from './client.ts';
-import { deadline, sleep, systemClock, type Clock } from './clock.ts';
+import { deadline, sleep, systemClock, type Clock } from '../../shared/time.ts';
 import { isConflict, messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 import { kind, type Ref } from './refs.ts';

@@ -1,5 +1,5 @@
 /** Keys that wait for work: each at most once, retried with backoff, bounded. No timers: the caller brings the time. */
-import { backoff } from './clock.ts';
+import { backoff } from '../../shared/time.ts';
 
 export interface QueueOptions {
   /** First and longest pause after failures, milliseconds. Default 50 and 60,000. */

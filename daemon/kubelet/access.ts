@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import { kind, type Clock, type KubeClient } from '../kube/index.ts';
+import { kind, type KubeClient } from '../kube/index.ts';
+import { type Clock } from '../../shared/time.ts';
 import type { Route } from './routes.ts';
 
 export interface User {

@@ -12,7 +12,8 @@ import {
 } from '@peculiar/x509';
 import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certificate.ts';
 import { toSeconds } from '../../shared/conditions.ts';
-import { kind, sleep, type AnyObject, type KubeClient } from '../kube/index.ts';
+import { kind, type AnyObject, type KubeClient } from '../kube/index.ts';
+import { sleep } from '../../shared/time.ts';
 
 export interface ServingCertificate {
   /** PEM */

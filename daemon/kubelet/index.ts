@@ -1,7 +1,8 @@
 /** The kubelet API of the virtual nodes: what `kubectl logs`, `exec`, `attach` and `port-forward` end up at. */
 import type { Server } from 'node:https';
 import { ports } from '../../shared/names.ts';
-import { kind, messageOf, sleep, type ControllerContext } from '../kube/index.ts';
+import { kind, messageOf, type ControllerContext } from '../kube/index.ts';
+import { sleep } from '../../shared/time.ts';
 import { createAccess } from './access.ts';
 import { selfSigned, signedByCluster, type ServingCertificate } from './certificate.ts';
 import { createPlaces } from './place.ts';

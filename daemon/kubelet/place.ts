@@ -1,10 +1,10 @@
 /** Which provider holds a pod, and under which name. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { kind, type ControllerContext, type Informer } from '../kube/index.ts';
-import { remoteClients, type Remote, type RemoteClients } from '../kube/remote.ts';
-import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
+import { remoteClients, type Remote, type RemoteClients } from '../peers/remote.ts';
+import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Namespace, Pod } from '../kube/types.ts';
-import { virtualPods, type VirtualPods } from '../kube/virtual-pods.ts';
+import { virtualPods, type VirtualPods } from '../peers/virtual-pods.ts';
 import { RouteError, type PodRoute } from './routes.ts';
 
 export interface Places {

@@ -1,10 +1,5 @@
 /** Asking a provider for an identity: with a peering token the first time, by signature ever after. */
-import {
-  CertificatePinError,
-  isProblem,
-  isTemporary,
-  type GatewayClient,
-} from '../../gateway/client/index.ts';
+import { CertificatePinError, isProblem, isTemporary, type GatewayClient } from '../clients/gateway/index.ts';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
@@ -12,7 +7,7 @@ import { labels } from '../../shared/names.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
 import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import { followSuccessions, succeededKeys } from '../../shared/trust/key-succession.ts';
-import { decodePeeringToken, isExpired, PeeringTokenError } from '../../shared/trust/peering-token.ts';
+import { decodePeeringToken, isExpired, PeeringTokenError } from '../../shared/trust/token-codec.ts';
 import type { IdentityResponse, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';

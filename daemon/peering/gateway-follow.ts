@@ -4,17 +4,17 @@
  * known, or one that the provider's cluster key has signed for and that is newer than the known one. So a new address never
  * takes the place of one that works before somebody answers there, and whoever sits between can only be silent.
  */
-import { lookAtGateway, type GatewaySight } from '../../gateway/client/index.ts';
+import { lookAtGateway, type GatewaySight } from '../clients/gateway/index.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
-import { backoff, sleep } from '../kube/clock.ts';
+import { backoff, sleep } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
 import { fieldManager } from './names.ts';
 import { readStored } from './remote-clusters.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** A certificate that was replaced is shown by gateways within seconds; addresses of load balancers take longer. */
 const attempts = 12;

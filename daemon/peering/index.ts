@@ -1,6 +1,6 @@
 /** Both sides of a peering at the level of clusters: who we are, who they are, and what each declares to the other. */
 import type { ControllerContext } from '../kube/context.ts';
-import { backoff, sleep } from '../kube/clock.ts';
+import { backoff, sleep } from '../../shared/time.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { messageOf } from '../kube/errors.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
@@ -8,7 +8,7 @@ import type { Informer } from '../kube/informer.ts';
 import { ensureIdentity, type LocalIdentity } from './cluster-key.ts';
 import { reconcileLocalCluster } from './local-cluster.ts';
 import { reconcileOutgoing } from './outgoing.ts';
-import { reconcileProviderWord } from './provider-word.ts';
+import { reconcileProviderWord } from './provider-report.ts';
 import { createProviders } from './providers.ts';
 import {
   readStored,
@@ -17,7 +17,7 @@ import {
   type RefusedDocuments,
 } from './remote-clusters.ts';
 import { createSessions } from './sessions.ts';
-import { createWorld, type World } from './world.ts';
+import { createWorld, type World } from './caches.ts';
 
 /** Runs the peering feature until the signal is aborted. */
 export async function runPeering(context: ControllerContext, signal: AbortSignal): Promise<void> {

@@ -15,7 +15,7 @@ import { succeedKey, withSuccessions, type LocalIdentity } from './cluster-key.t
 import { ensureCertificate, gatewayHosts, pinOf, pinSince } from './gateway-certificate.ts';
 import { fieldManager, publicKeyAnnotation, reasons } from './names.ts';
 import { detectRanges, externalRange, hostPort, inconsistencies, yamlValues, type Ranges } from './ranges.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** Outer headers of a tunnel packet: IPv6 40, UDP 8, WireGuard data 16 and tag 16 (WireGuard paper, section 5.4.6). */
 export const tunnelOverhead = 80;

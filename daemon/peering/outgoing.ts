@@ -3,7 +3,7 @@ import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { labels, secrets } from '../../shared/names.ts';
 import type { TokenContent } from '../../shared/wire/gateway-api.ts';
-import { backoff } from '../kube/clock.ts';
+import { backoff } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { isAlreadyExists } from '../kube/errors.ts';
@@ -31,7 +31,7 @@ import type { Providers } from './providers.ts';
 import { isNegotiated, readStored } from './remote-clusters.ts';
 import { removeOutgoing } from './removal.ts';
 import { storeDocument, type Sessions } from './sessions.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** After a no that only a person can change: another token or spec is seen at once, this is for all else. */
 const refusedMilliseconds = 60_000;

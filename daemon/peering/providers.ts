@@ -1,5 +1,5 @@
 /** Clients of providers' gateways, one a remote: signed by this cluster's key, trusting one pin alone. */
-import { createGatewayClient, createRequestSigner, type GatewayClient } from '../../gateway/client/index.ts';
+import { createGatewayClient, createRequestSigner, type GatewayClient } from '../clients/gateway/index.ts';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import type { LocalIdentity } from './cluster-key.ts';
 import type { GatewayAddress } from './control-plane.ts';

@@ -13,14 +13,14 @@ import {
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { isUnreferenced, openingMilliseconds } from '../kube/references.ts';
+import { isUnreferenced, openingMilliseconds } from '../peers/references.ts';
 import { kind } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { withSuccessions, type LocalIdentity } from './cluster-key.ts';
 import { composeDocument, holdsOurs } from './compose-document.ts';
 import { fieldManager, reasons } from './names.ts';
 import { offerTo } from './offer.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** A remote's document that holds, or why it doesn't. */
 export type Judgement =

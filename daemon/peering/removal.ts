@@ -1,21 +1,21 @@
 /** The end of an OutgoingPeering: in order, in bounded time, saying what had to be left. */
-import { isProblem, isTemporary } from '../../gateway/client/index.ts';
+import { isProblem, isTemporary } from '../clients/gateway/index.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { peeringName, secrets } from '../../shared/names.ts';
-import { deadline } from '../kube/clock.ts';
+import { deadline } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { messageOf } from '../kube/errors.ts';
 import { hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
-import { isUnreferenced } from '../kube/references.ts';
+import { isUnreferenced } from '../peers/references.ts';
 import { kind } from '../kube/refs.ts';
-import { recordResidue } from '../kube/residue.ts';
+import { recordResidue } from '../peers/residue.ts';
 import { fieldManager, nodeFinalizer, peeringFinalizer, reasons } from './names.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { Providers } from './providers.ts';
 import type { Sessions } from './sessions.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** vnode/ gets so long to drain and remove its node. */
 export const nodeMilliseconds = 10_000;

@@ -9,11 +9,11 @@ import {
   isTemporary,
   type GatewayClient,
   MeaninglessAnswer,
-} from '../../gateway/client/index.ts';
+} from '../clients/gateway/index.ts';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { peeringName } from '../../shared/names.ts';
 import { supersedes } from '../../shared/trust/network-documents.ts';
-import { backoff, sleep } from '../kube/clock.ts';
+import { backoff, sleep } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { isConflict, messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
@@ -21,9 +21,9 @@ import type { LocalIdentity } from './cluster-key.ts';
 import { followGateway } from './gateway-follow.ts';
 import { fieldManager } from './names.ts';
 import type { Providers } from './providers.ts';
-import { createPace } from './pace.ts';
+import { createPace } from './rate-limiter.ts';
 import { judgeDocument, readStored, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** What a session last heard, for conditions. */
 export interface SessionState {

@@ -18,10 +18,10 @@ import {
   type KindRef,
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
-import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../kube/remote.ts';
-import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
+import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../peers/remote.ts';
+import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types.ts';
-import { fromVirtualPods, virtualPods } from '../kube/virtual-pods.ts';
+import { fromVirtualPods, virtualPods } from '../peers/virtual-pods.ts';
 import { translatorFor } from './addresses.ts';
 import {
   reflectedConfigMap,

@@ -13,8 +13,15 @@ import {
   type Informer,
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
-import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../kube/remote.ts';
-import { boundNamespace, boundTwins, shadowPoliciesOf, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
+import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../peers/remote.ts';
+import {
+  boundNamespace,
+  boundTwins,
+  shadowPoliciesOf,
+  sourceOf,
+  twinOf,
+  twinsOf,
+} from '../peers/twin-namespaces.ts';
 import type { Namespace, NetworkPolicy, Pod } from '../kube/types.ts';
 import { translatorFor } from './addresses.ts';
 import { planReflection } from './plan.ts';

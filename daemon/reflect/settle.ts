@@ -10,7 +10,7 @@ import {
   type AnyObject,
   type Log,
 } from '../kube/index.ts';
-import type { Remote } from '../kube/remote.ts';
+import type { Remote } from '../peers/remote.ts';
 import type { Reflected, ReflectionPlan } from './plan.ts';
 
 export const fieldManager = 'hawser-reflect';

@@ -1,7 +1,7 @@
 /** The controller's wiring: API server, lease, probes, features. Nothing is decided here. */
 import { hostname } from 'node:os';
 import { defaultNamespace, ports } from '../../shared/names.ts';
-import { runFabricController } from '../fabric/controller.ts';
+import { runFabricController } from '../fabric/controller/index.ts';
 import {
   createEvents,
   createInformers,
@@ -11,14 +11,13 @@ import {
   levelOf,
   messageOf,
   runAsLeader,
-  systemClock,
-  type Clock,
   type ControllerContext,
   type Feature,
   type Informers,
   type KubeClient,
   type Log,
 } from '../kube/index.ts';
+import { systemClock, type Clock } from '../../shared/time.ts';
 import { runKubelet } from '../kubelet/index.ts';
 import { runPeering } from '../peering/index.ts';
 import { runReflection } from '../reflect/index.ts';

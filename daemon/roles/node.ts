@@ -2,7 +2,7 @@
 import { getServers, lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { defaultNamespace, gatewayService, ports, tunDevice } from '../../shared/names.ts';
-import { createFabricNode, type FabricNodeRole } from '../fabric/node.ts';
+import { createFabricNode, type FabricNodeRole } from '../fabric/node/index.ts';
 import {
   createCommandRunner,
   createHost,
@@ -19,10 +19,10 @@ import {
   isForbidden,
   isUnauthorized,
   levelOf,
-  systemClock,
   type KubeClient,
   type Log,
 } from '../kube/index.ts';
+import { systemClock } from '../../shared/time.ts';
 import { createTunnelDevice } from '../wireguard/index.ts';
 import { serveProbes } from './metrics.ts';
 import { packageVersion } from './version.ts';

@@ -8,8 +8,8 @@ import { closeSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 import { makeEngine } from '../wireguard/engine-loader.ts';
-import { EngineShell } from '../wireguard/engine-shell.ts';
-import type { Log, LogLevel } from '../wireguard/engine-shell.ts';
+import { EngineShell } from '../wireguard/engine-driver.ts';
+import type { Log, LogLevel } from '../wireguard/engine-driver.ts';
 import { serveUapi, SOCKET_DIRECTORY } from '../wireguard/uapi-socket.ts';
 
 const USAGE = `Usage: hawser tunnel [-f|--foreground] INTERFACE-NAME

@@ -7,7 +7,7 @@ import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import { labels } from '../../shared/names.ts';
 import { addressFamily, anyContains, normalizeAddress, readRanges } from '../../shared/net/cidr.ts';
-import type { Clock } from '../kube/clock.ts';
+import type { Clock } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { isNotFound } from '../kube/errors.ts';
@@ -15,7 +15,7 @@ import { keyOf, refOf } from '../kube/refs.ts';
 import type { EndpointSlice, Pod } from '../kube/types.ts';
 import { fieldManager } from './names.ts';
 import type { Refusals } from './refusals.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 type Endpoints = NonNullable<EndpointSlice['endpoints']>;
 

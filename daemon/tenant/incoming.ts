@@ -8,9 +8,9 @@ import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { isAlreadyExists } from '../kube/errors.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
-import { isUnreferenced } from '../kube/references.ts';
+import { isUnreferenced } from '../peers/references.ts';
 import { kind, refOf } from '../kube/refs.ts';
-import { recordResidue } from '../kube/residue.ts';
+import { recordResidue } from '../peers/residue.ts';
 import { applyStatus } from '../kube/status.ts';
 import {
   fieldManager,
@@ -28,7 +28,7 @@ import type { Refusals } from './refusals.ts';
 import { namespacesOf, putOut } from './revocation.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
 import { shownUsage } from './usage.ts';
-import type { Ledger, World } from './world.ts';
+import type { Ledger, World } from './caches.ts';
 
 /** A deletion waits so long for twins to go, then ends and says what is left. */
 export const deletionMilliseconds = 30_000;

@@ -6,20 +6,20 @@ import type { ControllerContext } from '../kube/context.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { keyOf } from '../kube/refs.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
-import { tryCounting } from './count-trial.ts';
+import { tryCounting } from './quota-probe.ts';
 import { reconcileEndpoints } from './endpoints.ts';
 import { reconcileIncoming } from './incoming.ts';
 import { tenantNamespaceOf } from './names.ts';
 import { closedRanges } from './isolation.ts';
 import { fullCounts } from './object-limits.ts';
 import { reconcilePolicy } from './policies.ts';
-import { runPolicyTrials } from './policy-trial.ts';
-import { reconcilePresence } from './presence.ts';
+import { runPolicyTrials } from './policy-probe.ts';
+import { reconcilePresence } from './consumer-presence.ts';
 import { createRefusals } from './refusals.ts';
 import { reconcileShadowPod } from './shadow-pods.ts';
 import { reconcileToken } from './tokens.ts';
-import { reconcileTwin, twinsOfNamespace, twinsOfTenant } from './twins.ts';
-import { createLedger, createWorld } from './world.ts';
+import { reconcileTwin, twinsOfNamespace, twinsOfTenant } from './twin-namespaces.ts';
+import { createLedger, createWorld } from './caches.ts';
 
 /** Runs the tenant feature until the signal is aborted. */
 export async function runTenant(context: ControllerContext, signal: AbortSignal): Promise<void> {

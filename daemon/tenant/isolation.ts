@@ -39,7 +39,7 @@ export const dnsPorts = ['UDP', 'TCP'].map((protocol) => ({ protocol, port: clus
 
 /**
  * Consumer's pods ↔ this consumer's pods here and at home; out: DNS and the world, but nothing of this cluster. Behind
- * the engine's admission, for traffic that never enters a tunnel; what a node holds by itself (`fabric/isolation-plan.ts`)
+ * the engine's admission, for traffic that never enters a tunnel; what a node holds by itself (`fabric/plan/isolation-plan.ts`)
  * follows from the same ranges.
  *
  * Policies add up. The first closes everything for every pod; the other two open what is open by default, and only for

@@ -5,7 +5,7 @@ import type { ControllerContext } from '../kube/context.ts';
 import { isInvalid, messageOf } from '../kube/errors.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** The reconciler. Keys are `twin/name` of ShadowPolicies; what is made goes with the record, by its owner reference. */
 export function reconcilePolicy(context: ControllerContext, world: World) {

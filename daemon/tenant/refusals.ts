@@ -4,7 +4,7 @@
  */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { toSeconds, type Finding } from '../../shared/conditions.ts';
-import type { Clock } from '../kube/clock.ts';
+import type { Clock } from '../../shared/time.ts';
 import type { ControllerMetrics, Source } from '../kube/controller.ts';
 import { reasons } from './names.ts';
 

@@ -7,7 +7,7 @@ import { labels } from '../../shared/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { kind } from '../kube/refs.ts';
 import { consumerRole, identitySecret, ownerAnnotation, tenantNamespaceOf } from './names.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** Namespaces in which the consumer of a peering has rights, by what only this controller writes on them. */
 export function namespacesOf(world: Pick<World, 'namespaces'>, peering: IncomingPeering): string[] {

@@ -24,7 +24,7 @@ import {
   shownStatus,
 } from './real-pod.ts';
 import type { Refusals } from './refusals.ts';
-import type { Ledger, World } from './world.ts';
+import type { Ledger, World } from './caches.ts';
 
 /** What is refused for want of room or by another admission is tried again, though nothing here changes. */
 const againMilliseconds = 30_000;

@@ -6,7 +6,7 @@ import type { Outcome } from '../kube/controller.ts';
 import { refOf } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
-import type { World } from './world.ts';
+import type { World } from './caches.ts';
 
 /** A spent or expired token stays so long, for whoever wonders what became of it. */
 export const keptMilliseconds = 24 * 3_600_000;

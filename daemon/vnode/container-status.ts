@@ -1,6 +1,6 @@
 /** Statuses of containers as a provider tells them: of containers that the pod has, in fields that are known. Pure. */
 import type { ContainerState, ContainerStatus, Pod, PodStatus } from '../kube/types.ts';
-import { count, list, longestMessage, longestReason, record, text, time } from './provider-word.ts';
+import { count, list, longestMessage, longestReason, record, text, time } from './untrusted.ts';
 
 /** Of the pod's containers and init containers, as far as the provider tells of them. */
 export function containerStatuses(

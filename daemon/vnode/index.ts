@@ -5,8 +5,8 @@ import { runLeases } from './lease.ts';
 import { runNodes } from './nodes.ts';
 import { runOffloading } from './offloading.ts';
 import { runPods } from './pods.ts';
-import { runPresence } from './presence.ts';
-import { createWorld } from './world.ts';
+import { runPresence } from './presence-lease.ts';
+import { createWorld } from './caches.ts';
 
 export interface VirtualNodesOptions {
   /** Port of the kubelet API, as the nodes announce it. Default `ports.kubelet`. */

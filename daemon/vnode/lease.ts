@@ -1,8 +1,9 @@
 /** Leases of virtual nodes in `kube-node-lease`: what tells the cluster that this controller still speaks for them. */
-import { kind, messageOf, sleep, type KubeClient } from '../kube/index.ts';
+import { kind, messageOf, type KubeClient } from '../kube/index.ts';
+import { sleep } from '../../shared/time.ts';
 import type { Lease, Node } from '../kube/types.ts';
 import { labels } from '../../shared/names.ts';
-import { fieldManager, type World } from './world.ts';
+import { fieldManager, type World } from './caches.ts';
 
 /** A kubelet's own: a lease of 40 s, renewed every quarter of it (KubeletConfiguration, nodeLeaseDurationSeconds). */
 const leaseSeconds = 40;

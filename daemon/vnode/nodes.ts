@@ -14,8 +14,8 @@ import {
   type Outcome,
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
-import { fromRemoteObjects, fromRemotes } from '../kube/remote.ts';
-import { fromVirtualPods } from '../kube/virtual-pods.ts';
+import { fromRemoteObjects, fromRemotes } from '../peers/remote.ts';
+import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import type { Node, Pod } from '../kube/types.ts';
 import { desireOf, podsToLeave, schedulableFinding } from './desire.ts';
 import { evictPods } from './eviction.ts';
@@ -31,7 +31,7 @@ import {
 } from './node-object.ts';
 import { judgeReadiness, nodeReadyFinding, readinessReasons } from './readiness.ts';
 import { removeNode } from './removal.ts';
-import { fieldManager, peeringOfNode, vnodeFinalizer, type World } from './world.ts';
+import { fieldManager, peeringOfNode, vnodeFinalizer, type World } from './caches.ts';
 
 /** A pod that a disruption budget holds back is asked for again so often. */
 const drainRetryMilliseconds = 5_000;

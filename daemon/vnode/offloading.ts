@@ -14,15 +14,15 @@ import {
   type Outcome,
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
-import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
-import { boundNamespace, shadowPoliciesOf, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
+import { fromRemoteObjects, fromRemotes, type Remote } from '../peers/remote.ts';
+import { boundNamespace, shadowPoliciesOf, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Namespace } from '../kube/types.ts';
-import { fromVirtualPods } from '../kube/virtual-pods.ts';
+import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
 import { enforcedType, policiesFinding } from './network-policies.ts';
 import { desiredTwin, planTwin, selects, summarise, twinReasons } from './twin-plan.ts';
 import { removeTwin, unoffload } from './unoffload.ts';
-import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type World } from './world.ts';
+import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type World } from './caches.ts';
 
 /** The one NamespaceOffloading of a namespace. */
 export const offloadingName = 'offloading';

@@ -10,12 +10,12 @@ import {
   messageOf,
   refOf,
 } from '../kube/index.ts';
-import type { Remote } from '../kube/remote.ts';
-import { boundNamespace, twinOf, twinsOf } from '../kube/twins.ts';
+import type { Remote } from '../peers/remote.ts';
+import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Pod } from '../kube/types.ts';
 import { offloadedReasons, type Hindrance } from './pod-status.ts';
 import { deletionGraceAnnotation } from './shadow-pod.ts';
-import { fieldManager, ownClusterID, type World } from './world.ts';
+import { fieldManager, ownClusterID, type World } from './caches.ts';
 
 /**
  * Makes the record. One that is there already is left to the event that tells of it.

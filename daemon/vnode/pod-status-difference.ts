@@ -1,7 +1,7 @@
 /** Whether a pod's status has to be written. Pure. */
 import type { PodStatus } from '../kube/types.ts';
 import { mirroredConditions } from './pod-status.ts';
-import { record } from './provider-word.ts';
+import { record } from './untrusted.ts';
 
 /** True when applying the status would change something. */
 export function podStatusDiffers(present: PodStatus | undefined, wanted: PodStatus): boolean {

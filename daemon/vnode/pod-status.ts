@@ -9,7 +9,7 @@ import { anyContains, normalizeAddress, tryParseRange } from '../../shared/net/c
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
 import type { Pod, PodCondition, PodStatus } from '../kube/types.ts';
 import { containerStatuses } from './container-status.ts';
-import { list, longestMessage, longestReason, record, text, time } from './provider-word.ts';
+import { list, longestMessage, longestReason, record, text, time } from './untrusted.ts';
 
 /** Condition on the consumer's pod: whether the provider has taken it. */
 export const offloadedCondition = 'hawser.dev/Offloaded';

@@ -4,9 +4,9 @@ import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
 import { from, isNotFound, keyOf, kind, runController, splitKey, type Outcome } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
-import { fromRemoteObjects, fromRemotes, type Remote } from '../kube/remote.ts';
-import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../kube/twins.ts';
-import { fromVirtualPods } from '../kube/virtual-pods.ts';
+import { fromRemoteObjects, fromRemotes, type Remote } from '../peers/remote.ts';
+import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
+import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import type { Node, Pod, PodStatus } from '../kube/types.ts';
 import { offloadingName } from './offloading.ts';
 import { planPod } from './pod-plan.ts';
@@ -14,7 +14,7 @@ import { localPodStatus, offloadedCondition, offloadedReasons, type Hindrance } 
 import { podStatusDiffers } from './pod-status-difference.ts';
 import { createShadow, deleteShadow, finishDeletion, removeOrphan, resumeShadow } from './pod-records.ts';
 import { deletionGrace, desiredShadowPod } from './shadow-pod.ts';
-import { fieldManager, ownClusterID, peeringOfNode, type World } from './world.ts';
+import { fieldManager, ownClusterID, peeringOfNode, type World } from './caches.ts';
 
 /** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
 const addressRetryMilliseconds = 1_000;

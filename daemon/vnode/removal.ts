@@ -4,10 +4,11 @@
  * tells the provider in the end.
  */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
-import { applyStatus, deadline, kind, keyOf, messageOf, refOf, type Outcome } from '../kube/index.ts';
-import { twinsOf } from '../kube/twins.ts';
+import { applyStatus, kind, keyOf, messageOf, refOf, type Outcome } from '../kube/index.ts';
+import { deadline } from '../../shared/time.ts';
+import { twinsOf } from '../peers/twin-namespaces.ts';
 import { labels } from '../../shared/names.ts';
-import { fieldManager, ownClusterID, vnodeFinalizer, waitingSince, type World } from './world.ts';
+import { fieldManager, ownClusterID, vnodeFinalizer, waitingSince, type World } from './caches.ts';
 import { removeFinalizer } from '../kube/finalizers.ts';
 import { deleteLease } from './lease.ts';
 import { planRemoval } from './removal-plan.ts';

@@ -1,13 +1,13 @@
 /** Brings a namespace's pods home and removes its twins. */
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { applyStatus, keyOf, kind, messageOf, type Outcome } from '../kube/index.ts';
-import type { Remote } from '../kube/remote.ts';
-import { twinOf, twinsOf } from '../kube/twins.ts';
+import type { Remote } from '../peers/remote.ts';
+import { twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Pod } from '../kube/types.ts';
 import { evictPods } from './eviction.ts';
 import { removeFinalizer } from '../kube/finalizers.ts';
 import { reachableDeadlineMilliseconds, unreachableDeadlineMilliseconds } from './removal-plan.ts';
-import { fieldManager, isOffloadable, vnodeFinalizer, waitingSince, type World } from './world.ts';
+import { fieldManager, isOffloadable, vnodeFinalizer, waitingSince, type World } from './caches.ts';
 
 const lookAgainMilliseconds = 2_000;
 

@@ -10,14 +10,8 @@ import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { labels, ports } from '../../shared/names.ts';
 import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certificate.ts';
-import {
-  isAlreadyExists,
-  kind,
-  messageOf,
-  sleep,
-  type ControllerContext,
-  type Informer,
-} from '../kube/index.ts';
+import { isAlreadyExists, kind, messageOf, type ControllerContext, type Informer } from '../kube/index.ts';
+import { sleep } from '../../shared/time.ts';
 import type { Namespace, Pod, Secret } from '../kube/types.ts';
 import { offloadingName } from './offloading.ts';
 import { mutatePod } from './pod-mutation.ts';

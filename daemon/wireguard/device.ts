@@ -16,15 +16,9 @@ import {
 import { PROTOCOL_TIMES } from './constants-of-protocol.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import { CookieChecker } from './cookie.ts';
-import { HANDSHAKE_COUNTERS } from './device-events.ts';
-import type {
-  DeviceEffect,
-  DeviceEnvironment,
-  DeviceInput,
-  HandshakeCounter,
-  Moment,
-} from './device-events.ts';
-import { allocateNumbers, difference, enginePeer } from './difference.ts';
+import { HANDSHAKE_COUNTERS } from './effects.ts';
+import type { DeviceEffect, DeviceEnvironment, DeviceInput, HandshakeCounter, Moment } from './effects.ts';
+import { allocateNumbers, difference, enginePeer } from './diff.ts';
 import { openPeerInitiation } from './handshake.ts';
 import type { SessionKeys } from './handshake.ts';
 import { decodeKey, encodeKey } from './keys.ts';

@@ -9,7 +9,7 @@ import type { DeviceConfiguration } from './configuration.ts';
 import { DEFAULT_MAXIMUM_PEERS } from './constants-of-implementation.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import { EngineFailure } from './engine-failure.ts';
-import type { Log } from './engine-shell.ts';
+import type { Log } from './engine-driver.ts';
 import type { PathMTUTimes } from './path-mtu.ts';
 import type { DeviceStatus } from './status.ts';
 import type { Answer, Request, WorkerOptions } from './worker-protocol.ts';
@@ -17,7 +17,7 @@ import type { Answer, Request, WorkerOptions } from './worker-protocol.ts';
 export { ConfigurationError } from './configuration.ts';
 export type { DeviceConfiguration, PeerConfiguration, RouteConfiguration } from './configuration.ts';
 export { EngineFailure } from './engine-failure.ts';
-export type { Log, LogLevel } from './engine-shell.ts';
+export type { Log, LogLevel } from './engine-driver.ts';
 export { decodeKey, encodeKey } from './keys.ts';
 export type { DeviceStatus, Drops, PeerStatus } from './status.ts';
 

@@ -5,7 +5,7 @@
  */
 import type { DeviceConfiguration } from './configuration.ts';
 import { Device } from './device.ts';
-import type { DeviceEffect, Moment } from './device-events.ts';
+import type { DeviceEffect, Moment } from './effects.ts';
 import { encodeKey } from './keys.ts';
 import { equal, publicKeyOf } from './primitives.ts';
 import type { RandomBytes } from './primitives.ts';

@@ -1,6 +1,6 @@
 /** What a device tells about itself: plain data, without any secret. */
 import type { DropReason, EngineFeatures } from '../../native/index.d.ts';
-import type { HandshakeCounter } from './device-events.ts';
+import type { HandshakeCounter } from './effects.ts';
 
 /** Packets dropped, by reason; reasons that never occurred are left out. */
 export type Drops = Partial<Record<DropReason, number>>;

@@ -11,7 +11,7 @@ import { basename, dirname } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 
 import { ConfigurationError } from './configuration.ts';
-import type { EngineShell } from './engine-shell.ts';
+import type { EngineShell } from './engine-driver.ts';
 import { applySet, ERRNO, formatErrno, formatGet, parseSet, UapiError } from './uapi.ts';
 import type { Errno } from './uapi.ts';
 

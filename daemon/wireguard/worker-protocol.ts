@@ -2,7 +2,7 @@
 import type { DeviceConfiguration } from './configuration.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import type { EngineFailure } from './engine-failure.ts';
-import type { LogLevel } from './engine-shell.ts';
+import type { LogLevel } from './engine-driver.ts';
 import type { PathMTUTimes } from './path-mtu.ts';
 import type { DeviceStatus } from './status.ts';
 

@@ -1,9 +1,9 @@
 /** A device and its engine on a loop of their own, so that a busy controller never delays a handshake, nor the other way. */
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { settle } from '../../shared/settle.ts';
+import { settle } from '../../shared/collect-after-start.ts';
 import { makeEngine } from './engine-loader.ts';
-import { EngineShell } from './engine-shell.ts';
+import { EngineShell } from './engine-driver.ts';
 import { serveUapi } from './uapi-socket.ts';
 import type { UapiSocket } from './uapi-socket.ts';
 import type { Answer, Request, WorkerOptions } from './worker-protocol.ts';

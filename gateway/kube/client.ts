@@ -3,7 +3,7 @@
  * use. Errors are KubeError; every call has a deadline.
  */
 import type { ObjectMeta } from '../../shared/api/meta.ts';
-import { within } from '../within.ts';
+import { deadline } from '../../shared/time.ts';
 
 /** An API server, and how to be let in. */
 export interface KubeConnection {
@@ -136,7 +136,7 @@ export class KubeClient {
   }
 
   async #json<T>(method: string, path: string, body: unknown, signal: AbortSignal): Promise<T> {
-    using limited = within(signal, CALL_MILLISECONDS, 'no answer of the API server');
+    using limited = deadline(signal, CALL_MILLISECONDS, 'a call to the API server');
     const response = await this.#send(method, path, body, limited.signal);
     if (!response.ok) throw await errorOf(response);
     const length = Number(response.headers.get('content-length') ?? 0);

@@ -3,9 +3,9 @@
  * or waits for comes from here, so that no number of callers makes a number of watches.
  */
 import { isGone, KubeError, type AnyObject, type KubeClient, type ResourcePath } from './client.ts';
-import { describeError, type Log } from '../log.ts';
-import { sleep } from '../sleep.ts';
-import { within } from '../within.ts';
+import { describeError, type Log } from '../http/log.ts';
+import { sleep } from '../../shared/time.ts';
+import { deadline } from '../../shared/time.ts';
 
 const FIRST_BACKOFF_MILLISECONDS = 200;
 const LAST_BACKOFF_MILLISECONDS = 10_000;
@@ -143,7 +143,7 @@ export class Collection<T extends AnyObject> {
 
   /** One watch, until it ends; gives the version to go on from. */
   async #watch(from: string, signal: AbortSignal): Promise<string> {
-    using limited = within(signal, HEAD_MILLISECONDS, 'the watch fell silent');
+    using limited = deadline(signal, HEAD_MILLISECONDS, 'a watch of the API server');
     let version = from;
     const stream = await this.#kube.watch(
       this.#resource,

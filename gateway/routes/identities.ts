@@ -4,7 +4,7 @@ import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering, PeeringToken } from '../../shared/api/peerings.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 import { Problem } from '../../shared/errors.ts';
-import { tokenName } from '../../shared/peering-tokens.ts';
+import { tokenName } from '../../shared/token-issue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
 import { readSignature, SignatureError } from '../../shared/trust/http-signatures.ts';
 import {
@@ -13,18 +13,23 @@ import {
   type IdentityRequest,
   type IdentityResponse,
 } from '../../shared/wire/gateway-api.ts';
-import { self, type Dependencies, type GatewayContext } from '../context.ts';
-import { issueIdentity } from '../identities.ts';
-import { ensureIncomingPeering, findPeering, noPeering, waitForTenant } from '../incoming-peerings.ts';
+import { self, type Dependencies, type GatewayContext } from '../http/context.ts';
+import { issueIdentity } from '../peerings/identities.ts';
+import {
+  ensureIncomingPeering,
+  findPeering,
+  noPeering,
+  waitForTenant,
+} from '../peerings/incoming-peerings.ts';
 import { isConflict } from '../kube/client.ts';
 import { resources } from '../kube/resources.ts';
-import { verifyRequest } from '../middleware/authenticate-signature.ts';
-import { route, type Route } from '../operation.ts';
-import { judgeRedemption } from '../redemption.ts';
-import { refusal } from '../refusal.ts';
-import { ensureRemoteCluster, keyWith, verifyDocument } from '../remote-clusters.ts';
-import { within } from '../within.ts';
-import { invalidFields } from '../validation.ts';
+import { verifyRequest } from '../http/middleware/authenticate-signature.ts';
+import { route, type Route } from '../http/operation.ts';
+import { judgeRedemption } from '../peerings/redemption.ts';
+import { refusal } from '../peerings/refusal.ts';
+import { ensureRemoteCluster, keyWith, verifyDocument } from '../peerings/remote-clusters.ts';
+import { deadline } from '../../shared/time.ts';
+import { invalidFields } from '../http/validation.ts';
 
 /** The tenant controller writes a token's conditions, so that a conflict need not be another redemption. */
 const SPEND_ATTEMPTS = 6;
@@ -56,10 +61,10 @@ export function identityRoute(dependencies: Dependencies): Route {
     },
     async (context, request) => {
       checkRequest(dependencies, context, request);
-      using limited = within(
+      using limited = deadline(
         context.var.signal,
         dependencies.limits.tenantMilliseconds,
-        'the tenant is not ready',
+        'preparing the tenant namespace',
       );
       const { secret } = request;
       const answer =

@@ -1,7 +1,7 @@
 /** `GET /v1/info`: what anybody may know of this cluster. */
 import { info } from '../../shared/wire/gateway-api.ts';
-import { self, type Dependencies } from '../context.ts';
-import { route, type Route } from '../operation.ts';
+import { self, type Dependencies } from '../http/context.ts';
+import { route, type Route } from '../http/operation.ts';
 import { features, version } from '../version.ts';
 
 export function infoRoute(dependencies: Dependencies): Route {

@@ -2,12 +2,12 @@
 import { z } from 'zod';
 import { Problem } from '../../shared/errors.ts';
 import { parameters } from '../../shared/wire/gateway-api.ts';
-import type { Dependencies } from '../context.ts';
-import { documentStream, StreamLedger } from '../document-stream.ts';
-import { findPeering, noPeering } from '../incoming-peerings.ts';
-import { authenticateSender } from '../middleware/authenticate-signature.ts';
-import { route, type Route } from '../operation.ts';
-import { storeDocument, verifyDocument } from '../remote-clusters.ts';
+import type { Dependencies } from '../http/context.ts';
+import { documentStream, StreamLedger } from '../peerings/document-stream.ts';
+import { findPeering, noPeering } from '../peerings/incoming-peerings.ts';
+import { authenticateSender } from '../http/middleware/authenticate-signature.ts';
+import { route, type Route } from '../http/operation.ts';
+import { storeDocument, verifyDocument } from '../peerings/remote-clusters.ts';
 import { peeringOf, peeringParameter } from './peering.ts';
 
 const EVENT_STREAM = 'text/event-stream';

@@ -5,13 +5,13 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import { defaultPeering } from '../../shared/names.ts';
 import { readSignature } from '../../shared/trust/http-signatures.ts';
 import { peeringReport, type PeeringReport } from '../../shared/wire/gateway-api.ts';
-import type { Dependencies, GatewayContext } from '../context.ts';
-import { findPeering, noPeering } from '../incoming-peerings.ts';
+import type { Dependencies, GatewayContext } from '../http/context.ts';
+import { findPeering, noPeering } from '../peerings/incoming-peerings.ts';
 import { resources } from '../kube/resources.ts';
-import { findRemote, verifyRequest } from '../middleware/authenticate-signature.ts';
-import { route, type Operation, type Route } from '../operation.ts';
-import { peeringStateOf } from '../peering-state.ts';
-import { invalidFields } from '../validation.ts';
+import { findRemote, verifyRequest } from '../http/middleware/authenticate-signature.ts';
+import { route, type Operation, type Route } from '../http/operation.ts';
+import { peeringStateOf } from '../peerings/peering-state.ts';
+import { invalidFields } from '../http/validation.ts';
 
 export const peeringParameter: NonNullable<Operation['parameters']>[number] = {
   name: 'peering',

@@ -1,13 +1,13 @@
 /** `POST /v1/previews`: what a peering token would give its holder, before anything is made of it. */
 import type { PeeringToken } from '../../shared/api/peerings.ts';
-import { tokenName } from '../../shared/peering-tokens.ts';
+import { tokenName } from '../../shared/token-issue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
 import { preview, previewRequest, type Preview } from '../../shared/wire/gateway-api.ts';
-import { self, type Dependencies } from '../context.ts';
+import { self, type Dependencies } from '../http/context.ts';
 import { resources } from '../kube/resources.ts';
-import { route, type Route } from '../operation.ts';
-import { judgePreview } from '../redemption.ts';
-import { refusal } from '../refusal.ts';
+import { route, type Route } from '../http/operation.ts';
+import { judgePreview } from '../peerings/redemption.ts';
+import { refusal } from '../peerings/refusal.ts';
 import { features, version } from '../version.ts';
 
 /**

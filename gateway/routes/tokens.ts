@@ -3,12 +3,7 @@ import type { z } from 'zod';
 import { objectName } from '../../shared/api/meta.ts';
 import type { PeeringToken } from '../../shared/api/peerings.ts';
 import { Problem } from '../../shared/errors.ts';
-import {
-  defaultLifeSeconds,
-  issuePeeringToken,
-  secretBytes,
-  tokenState,
-} from '../../shared/peering-tokens.ts';
+import { defaultLifeSeconds, issuePeeringToken, secretBytes, tokenState } from '../../shared/token-issue.ts';
 import {
   tokenList,
   tokenRequest,
@@ -17,11 +12,11 @@ import {
   type TokenRequest,
   type TokenResponse,
 } from '../../shared/wire/gateway-api.ts';
-import { self, type Dependencies, type KubernetesUser } from '../context.ts';
+import { self, type Dependencies, type KubernetesUser } from '../http/context.ts';
 import { isConflict } from '../kube/client.ts';
 import { resources } from '../kube/resources.ts';
-import { route, type Route } from '../operation.ts';
-import { invalidFields } from '../validation.ts';
+import { route, type Route } from '../http/operation.ts';
+import { invalidFields } from '../http/validation.ts';
 
 const REVOKE_ATTEMPTS = 5;
 

@@ -44,7 +44,7 @@ export const tokenSummary = z.object({
 });
 export const tokenList = z.object({ items: z.array(tokenSummary) });
 
-/** What a token string holds (shared/trust/peering-token encodes it). */
+/** What a token string holds (shared/trust/token-codec encodes it). */
 export const tokenContent = z.strictObject({
   gatewayURL: httpsURL,
   gatewayPin: sha256Hex,

@@ -9,7 +9,7 @@ import { crdManifests } from '../../deploy/crds.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import { residueConfigMap, withResidue } from '../../shared/residue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
-import { decodePeeringToken } from '../../shared/trust/peering-token.ts';
+import { decodePeeringToken } from '../../shared/trust/token-codec.ts';
 import { upControlPlane, type ControlPlane } from '../testbed/index.ts';
 import { waitFor } from '../testbed/run.ts';
 import { hawser as run, type RunOptions } from './run-cli.ts';

@@ -1,6 +1,14 @@
 /** What `hawser doctor` names of one thing at a time that is wrong with a peering: its control plane, its tunnel, its pods. */
 import { test } from 'uvu';
-import { assertNamed, condition, grant, object, provider, setCondition, type Fault } from './doctor-world.ts';
+import {
+  assertNamed,
+  condition,
+  grant,
+  object,
+  provider,
+  setCondition,
+  type Fault,
+} from './doctor-setting.ts';
 
 const faults: Fault[] = [
   [

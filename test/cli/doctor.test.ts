@@ -14,7 +14,7 @@ import {
   plant,
   setCondition,
   type Fault,
-} from './doctor-world.ts';
+} from './doctor-setting.ts';
 
 test('a cluster that is well: everything was looked at, and nothing is said against it', () => {
   const findings = plant(() => {});

@@ -11,7 +11,7 @@ import {
   newRemote,
   refusalOf,
   wishesOf,
-} from '../../cli/in-band/wishes.ts';
+} from '../../cli/in-band/requests.ts';
 import type { Invocation } from '../../cli/command.ts';
 import type { Kube } from '../../cli/kube.ts';
 import { remoteCluster, type RemoteCluster, type SignedDocument } from '../../shared/api/clusters.ts';

@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { decodePeeringToken } from '../../shared/trust/peering-token.ts';
-import { World } from '../gateway/world.ts';
+import { decodePeeringToken } from '../../shared/trust/token-codec.ts';
+import { World } from '../gateway/setting.ts';
 import { ensurePrograms, upControlPlane } from '../testbed/index.ts';
 
 const root = join(import.meta.dirname, '..', '..');

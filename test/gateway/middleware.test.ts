@@ -1,15 +1,15 @@
 import { Hono } from 'hono';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { GatewayEnvironment } from '../../gateway/context.ts';
-import { Metrics } from '../../gateway/metrics.ts';
-import { readBody } from '../../gateway/middleware/body.ts';
-import { concurrency } from '../../gateway/middleware/concurrency.ts';
-import { requireContentType } from '../../gateway/middleware/content-type.ts';
-import { deadline } from '../../gateway/middleware/deadline.ts';
-import { problemHandler, problemOf } from '../../gateway/middleware/problems.ts';
-import { Buckets, rateLimit, sourceGroup } from '../../gateway/middleware/rate-limit.ts';
-import { requestID } from '../../gateway/middleware/request-id.ts';
+import type { GatewayEnvironment } from '../../gateway/http/context.ts';
+import { Metrics } from '../../gateway/http/metrics.ts';
+import { readBody } from '../../gateway/http/middleware/body.ts';
+import { concurrency } from '../../gateway/http/middleware/concurrency.ts';
+import { requireContentType } from '../../gateway/http/middleware/content-type.ts';
+import { deadline } from '../../gateway/http/middleware/deadline.ts';
+import { problemHandler, problemOf } from '../../gateway/http/middleware/problems.ts';
+import { Buckets, rateLimit, sourceGroup } from '../../gateway/http/middleware/rate-limit.ts';
+import { requestID } from '../../gateway/http/middleware/request-id.ts';
 import { KubeError } from '../../gateway/kube/client.ts';
 import { Problem, type ProblemDocument } from '../../shared/errors.ts';
 

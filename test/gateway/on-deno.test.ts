@@ -4,7 +4,7 @@ import { parameterStories } from './stories/parameters.ts';
 import { tokenStories } from './stories/tokens.ts';
 import { transportStories } from './stories/transport.ts';
 import { upControlPlane } from '../testbed/index.ts';
-import { World } from './world.ts';
+import { World } from './setting.ts';
 
 const test = suite('the gateway on Deno');
 let world: World | undefined;

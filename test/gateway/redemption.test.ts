@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { completeGrant, tokenName, tokenState } from '../../shared/peering-tokens.ts';
-import { judgePreview, judgeRedemption, refusalTime } from '../../gateway/redemption.ts';
+import { completeGrant, tokenName, tokenState } from '../../shared/token-issue.ts';
+import { judgePreview, judgeRedemption, refusalTime } from '../../gateway/peerings/redemption.ts';
 import { defaultGrant } from '../../shared/api/grant.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { PeeringToken } from '../../shared/api/peerings.ts';

@@ -3,7 +3,7 @@
  * `hawser tunnel --foreground NAME` is, for tests. Arguments: name of the interface, times as JSON.
  */
 import { makeEngine } from '../../daemon/wireguard/engine-loader.ts';
-import { EngineShell } from '../../daemon/wireguard/engine-shell.ts';
+import { EngineShell } from '../../daemon/wireguard/engine-driver.ts';
 import { PROTOCOL_TIMES } from '../../daemon/wireguard/constants-of-protocol.ts';
 import type { ProtocolTimes } from '../../daemon/wireguard/constants-of-protocol.ts';
 import { serveUapi, SOCKET_DIRECTORY } from '../../daemon/wireguard/uapi-socket.ts';

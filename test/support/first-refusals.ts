@@ -1,6 +1,6 @@
 /** When a consumer that is put out is refused first: by the provider's API server, and by its gateway nodes. */
 import { Agent, request } from 'node:https';
-import type { StoredIdentity } from '../../daemon/kube/stored-identity.ts';
+import type { StoredIdentity } from '../../daemon/peers/stored-identity.ts';
 import { only, secretValue } from './api-objects.ts';
 import { namespace } from './installation.ts';
 import type { PassingTraffic } from './passing-traffic.ts';

@@ -5,7 +5,7 @@ import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { eventually } from '../clusters.ts';
 import type { LineState } from '../line.ts';
-import { patience } from './world.ts';
+import { patience } from './setting.ts';
 import {
   asBefore,
   begin,

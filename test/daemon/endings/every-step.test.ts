@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { eventually } from '../clusters.ts';
-import { patience } from './world.ts';
+import { patience } from './setting.ts';
 import {
   asBefore,
   begin,

@@ -1,13 +1,13 @@
 /** What the tests of endings do: peer as `hawser peer` writes it, reach a step, end, and look at what is left. */
-import { createGatewayClient } from '../../../gateway/client/index.ts';
+import { createGatewayClient } from '../../../daemon/clients/gateway/index.ts';
 import { kind } from '../../../daemon/kube/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { peeringFinalizer, peeringName } from '../../../shared/names.ts';
 import { residueConfigMap, residueOf } from '../../../shared/residue.ts';
-import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import { eventually, namespace } from '../clusters.ts';
 import { isTrueOf } from '../peering/helpers.ts';
-import { apiInventory, differenceOf, EndingsWorld, patience } from './world.ts';
+import { apiInventory, differenceOf, EndingsWorld, patience } from './setting.ts';
 
 /** The other side is dead or frozen: so long it may take at most, on a busy machine. */
 export const deadline = 40_000;

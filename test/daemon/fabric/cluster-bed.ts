@@ -1,17 +1,17 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
-import { runFabricController } from '../../../daemon/fabric/controller.ts';
+import { runFabricController } from '../../../daemon/fabric/controller/index.ts';
 import {
   createEvents,
   createInformers,
   createKubeClient,
   fromKubeconfig,
   silentLog,
-  systemClock,
   type ControllerContext,
   type KubeClient,
 } from '../../../daemon/kube/index.ts';
+import { systemClock } from '../../../shared/time.ts';
 import { crdManifests } from '../../../deploy/crds.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import type { FabricNode, Tunnel } from '../../../shared/api/network.ts';

@@ -1,7 +1,7 @@
 import { parseRange } from '../../../shared/net/cidr.ts';
 import type { PrefixMapping } from '../../../native/index.d.ts';
 import { addressNumber, formatAddress } from '../../../shared/net/cidr.ts';
-import type { NodePlan } from '../../../daemon/fabric/node-plan.ts';
+import type { NodePlan } from '../../../daemon/fabric/plan/node-plan.ts';
 
 /**
  * The packet engine's rules (native/index.d.ts) in their slowest and most obvious form, over the plans of any number of

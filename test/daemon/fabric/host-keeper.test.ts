@@ -1,9 +1,10 @@
 /** When the kernel is looked at again while the tunnel's device is away, and that it is left alone otherwise. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HostKeeper } from '../../../daemon/fabric/host-keeper.ts';
+import { HostKeeper } from '../../../daemon/fabric/node/host-keeper.ts';
 import type { Host, HostPlan } from '../../../daemon/host/index.ts';
-import { silentLog, type Clock } from '../../../daemon/kube/index.ts';
+import { silentLog } from '../../../daemon/kube/index.ts';
+import { type Clock } from '../../../shared/time.ts';
 
 /** Time that passes when it is told to. */
 function handClock(): Clock & { pass(milliseconds: number): Promise<void>; waiting(): number } {

@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { planIsolation } from '../../../daemon/fabric/isolation-plan.ts';
-import type { World, WorldPod } from '../../../daemon/fabric/world.ts';
+import { planIsolation } from '../../../daemon/fabric/plan/isolation-plan.ts';
+import type { World, WorldPod } from '../../../daemon/fabric/plan/input.ts';
 
 const test = suite('isolation plan');
 

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PathProbe } from '../../../daemon/fabric/path-probe.ts';
-import { decodeProbe, encodeProbe, probeLength } from '../../../daemon/fabric/probe-messages.ts';
+import { PathProbe } from '../../../daemon/fabric/node/path-probe.ts';
+import { decodeProbe, encodeProbe, probeLength } from '../../../daemon/fabric/node/probe-messages.ts';
 
 const target = {
   remoteCluster: 'east',

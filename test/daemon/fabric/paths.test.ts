@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { planNode } from '../../../daemon/fabric/node-plan.ts';
+import { planNode } from '../../../daemon/fabric/plan/node-plan.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
 import type { EngineModel, Fate } from './engine-model.ts';
 import { keyOf, planUniverse, type PlannedCluster, type Universe, type UniverseCluster } from './universe.ts';

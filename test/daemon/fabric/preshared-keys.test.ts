@@ -1,8 +1,8 @@
 /** Two clusters whose cluster keys are succeeded: when each changes the pre-shared key of their tunnel. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { KeyStore } from '../../../daemon/fabric/key-store.ts';
-import { chooseKey } from '../../../daemon/fabric/preshared-keys.ts';
+import { KeyStore } from '../../../daemon/fabric/controller/key-store.ts';
+import { chooseKey } from '../../../daemon/fabric/controller/preshared-keys.ts';
 import { composeDocument } from '../../../daemon/peering/compose-document.ts';
 import { readStored } from '../../../daemon/peering/remote-clusters.ts';
 import type { RemoteCluster, SignedText } from '../../../shared/api/clusters.ts';

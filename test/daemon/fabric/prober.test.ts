@@ -2,8 +2,9 @@
 import { createSocket } from 'node:dgram';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createProber } from '../../../daemon/fabric/prober.ts';
-import { silentLog, type Clock } from '../../../daemon/kube/index.ts';
+import { createProber } from '../../../daemon/fabric/node/prober.ts';
+import { silentLog } from '../../../daemon/kube/index.ts';
+import { type Clock } from '../../../shared/time.ts';
 
 /** TEST-NET-1 (RFC 5737): no machine has it. */
 const away = '192.0.2.1';

@@ -1,7 +1,7 @@
 /** What is read of a pair of documents: once for their texts, and anew for anything else. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readDocuments } from '../../../daemon/fabric/remote-documents.ts';
+import { readDocuments } from '../../../daemon/fabric/controller/remote-documents.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import { toBase64 } from '../../../shared/trust/encoding.ts';

@@ -2,9 +2,9 @@
 import { createSocket } from 'node:dgram';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { echo } from '../../../daemon/fabric/echo.ts';
+import { echo } from '../../../daemon/fabric/node/echo.ts';
 import type { DeviceStatus } from '../../../daemon/fabric/ports.ts';
-import { countersBetween, mayAsk, parseTraceWish } from '../../../daemon/fabric/tracer.ts';
+import { countersBetween, mayAsk, parseTraceWish } from '../../../daemon/fabric/node/tracer.ts';
 import type { HostPlan } from '../../../daemon/host/index.ts';
 
 test('a wish is an ID and maybe an address, and nothing else is one', () => {

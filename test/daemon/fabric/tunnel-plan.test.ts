@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { planTunnel, type TunnelInput } from '../../../daemon/fabric/tunnel-plan.ts';
-import { reportTunnel } from '../../../daemon/fabric/tunnel-status.ts';
+import { planTunnel, type TunnelInput } from '../../../daemon/fabric/controller/tunnel-plan.ts';
+import { reportTunnel } from '../../../daemon/fabric/controller/tunnel-status.ts';
 import type { FabricNode, NodeSession, Tunnel } from '../../../shared/api/network.ts';
 import { keyOf } from './universe.ts';
 

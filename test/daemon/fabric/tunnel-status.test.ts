@@ -1,7 +1,7 @@
 /** Which tunnels are judged anew after a node's report. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { remotesConcerned } from '../../../daemon/fabric/tunnel-status.ts';
+import { remotesConcerned } from '../../../daemon/fabric/controller/tunnel-status.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import type { FabricNode, NodeSession } from '../../../shared/api/network.ts';
 

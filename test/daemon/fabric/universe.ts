@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { planNode, type NodePlan } from '../../../daemon/fabric/node-plan.ts';
+import { planNode, type NodePlan } from '../../../daemon/fabric/plan/node-plan.ts';
 import type {
   World,
   WorldLentAddress,
   WorldNode,
   WorldPod,
   WorldTunnel,
-} from '../../../daemon/fabric/world.ts';
+} from '../../../daemon/fabric/plan/input.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
 import { allocateLentAddresses } from '../../../shared/net/external-cidr.ts';
 import { defaultRemapPools, planRemaps, uniqueLocalPool, type Remap } from '../../../shared/net/remapping.ts';

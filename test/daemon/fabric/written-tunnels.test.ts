@@ -1,8 +1,8 @@
 /** Tunnels of the cache, with what was written and is not in it yet. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { WrittenTunnels } from '../../../daemon/fabric/written-tunnels.ts';
-import { systemClock } from '../../../daemon/kube/index.ts';
+import { WrittenTunnels } from '../../../daemon/fabric/controller/written-tunnels.ts';
+import { systemClock } from '../../../shared/time.ts';
 import type { ChangeHandler } from '../../../daemon/kube/index.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import type { Tunnel } from '../../../shared/api/network.ts';

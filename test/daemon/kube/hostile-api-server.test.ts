@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createInformer, createKubeClient, kind, type KubeClient } from '../../../daemon/kube/index.ts';
-import { HostileGateway, pour } from '../../gateway/hostile-gateway.ts';
+import { HostileGateway, pour } from '../clients/hostile-gateway.ts';
 
 const test = suite('a hostile API server');
 let server: HostileGateway;

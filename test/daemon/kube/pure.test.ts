@@ -1,7 +1,7 @@
 /** What the kube room decides without an API server. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backoff } from '../../../daemon/kube/clock.ts';
+import { backoff } from '../../../shared/time.ts';
 import { mayTake } from '../../../daemon/kube/leader.ts';
 import { logLine } from '../../../daemon/kube/log.ts';
 import { createQueue } from '../../../daemon/kube/queue.ts';

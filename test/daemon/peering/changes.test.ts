@@ -9,7 +9,11 @@ import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { ClusterKey, keyFingerprint } from '../../../shared/trust/cluster-key.ts';
-import { createGatewayClient, createRequestSigner, isProblem } from '../../../gateway/client/index.ts';
+import {
+  createGatewayClient,
+  createRequestSigner,
+  isProblem,
+} from '../../../daemon/clients/gateway/index.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
 import { Cluster, eventually, freePort, namespace } from '../clusters.ts';
 import { isTrueOf, issueToken, kind, peer } from './helpers.ts';

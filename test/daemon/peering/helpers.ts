@@ -1,9 +1,9 @@
 export { kind, type KubeClient } from '../../../daemon/kube/index.ts';
 import { conditionsOf, kind, type KubernetesObject } from '../../../daemon/kube/index.ts';
-import { createGatewayClient } from '../../../gateway/client/index.ts';
+import { createGatewayClient } from '../../../daemon/clients/gateway/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { isTrue } from '../../../shared/conditions.ts';
-import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import { namespace, type Cluster } from '../clusters.ts';
 
 /** Is there an object, and is that condition of it true? */

@@ -13,9 +13,9 @@ import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters
 import { findCondition } from '../../../shared/conditions.ts';
 import { bytesOf, toBase64URL } from '../../../shared/trust/encoding.ts';
 import { signNetworkDocument } from '../../../shared/trust/network-documents.ts';
-import { encodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import { encodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
-import { HostileGateway, pour } from '../../gateway/hostile-gateway.ts';
+import { HostileGateway, pour } from '../clients/hostile-gateway.ts';
 import { told } from '../../support/told.ts';
 import { keyOf } from '../../shared/trust/keys.ts';
 import { Cluster, eventually, freePort, namespace } from '../clusters.ts';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { runFabricController } from '../../../daemon/fabric/controller.ts';
+import { runFabricController } from '../../../daemon/fabric/controller/index.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { ClusterKey } from '../../../shared/trust/cluster-key.ts';

@@ -1,20 +1,15 @@
 /** Identities are renewed by time alone: at two thirds of their life, and after a week apart. The clock is a parameter. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  createKubeClient,
-  createLog,
-  silentLog,
-  systemClock,
-  type Clock,
-} from '../../../daemon/kube/index.ts';
+import { createKubeClient, createLog, silentLog } from '../../../daemon/kube/index.ts';
+import { systemClock, type Clock } from '../../../shared/time.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { runControllerWith } from '../../../daemon/roles/controller.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
-import { createGatewayClient } from '../../../gateway/client/index.ts';
+import { createGatewayClient } from '../../../daemon/clients/gateway/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { findCondition } from '../../../shared/conditions.ts';
-import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import { told } from '../../support/told.ts';
 import { Cluster, eventually, namespace } from '../clusters.ts';
 import { isTrueOf, kind } from './helpers.ts';

@@ -2,13 +2,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isTrueOf, issueToken as issueTokenOf, kind, peer as peerAt, type KubeClient } from './helpers.ts';
-import { createGatewayClient } from '../../../gateway/client/index.ts';
+import { createGatewayClient } from '../../../daemon/clients/gateway/index.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { readStored } from '../../../daemon/peering/remote-clusters.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { residueOf } from '../../../shared/residue.ts';
-import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import { Cluster, eventually, namespace } from '../clusters.ts';
 
 const test = suite('two clusters peer');

@@ -33,7 +33,7 @@ test('a node: arithmetic on addresses, and nothing else', async () => {
 });
 
 test('the tunnel’s worker: its cryptography', async () => {
-  assert.equal(await packagesOf('daemon/wireguard/engine-shell.ts'), [
+  assert.equal(await packagesOf('daemon/wireguard/engine-driver.ts'), [
     '@noble/hashes',
     'libsodium',
     'libsodium-wrappers',

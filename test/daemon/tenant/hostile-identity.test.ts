@@ -31,7 +31,7 @@ import {
   signal,
   tellTable,
   twinOf,
-} from './hostile-world.ts';
+} from './hostile-setting.ts';
 
 const test = suite('a hostile consumer: identity');
 

@@ -26,7 +26,7 @@ import {
   tellTable,
   twinOf,
   withinGrant,
-} from './hostile-world.ts';
+} from './hostile-setting.ts';
 
 const test = suite('a hostile consumer: objects');
 

@@ -20,7 +20,7 @@ import {
   signal,
   tellTable,
   withinGrant,
-} from './hostile-world.ts';
+} from './hostile-setting.ts';
 
 const test = suite('a hostile consumer: pods');
 

@@ -9,7 +9,7 @@ import {
   tenantCounts,
   twinCounts,
 } from '../../../daemon/tenant/object-limits.ts';
-import { isBeyondLimit } from '../../../daemon/tenant/twins.ts';
+import { isBeyondLimit } from '../../../daemon/tenant/twin-namespaces.ts';
 import type { ResourceQuota } from '../../../daemon/kube/index.ts';
 import { defaultGrant } from '../../../shared/api/grant.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';

@@ -6,12 +6,12 @@ import {
   createInformers,
   kind,
   silentLog,
-  type Clock,
   type ControllerContext,
   type Lease,
 } from '../../../daemon/kube/index.ts';
+import { type Clock } from '../../../shared/time.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
-import { presenceLease } from '../../../daemon/vnode/presence.ts';
+import { presenceLease } from '../../../daemon/vnode/presence-lease.ts';
 import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { annotations } from '../../../shared/names.ts';

@@ -14,11 +14,11 @@ import {
   kind,
   messageOf,
   silentLog,
-  systemClock,
   type ControllerContext,
   type KubeClient,
   type Pod,
 } from '../../../daemon/kube/index.ts';
+import { systemClock } from '../../../shared/time.ts';
 import { createMetrics, type Metrics } from '../../../daemon/roles/metrics.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type * as testbedModule from '../../testbed/index.ts';

@@ -3,7 +3,7 @@
  * counters as the paper's words have them, one packet at a time. Everything is drawn from one seed.
  */
 import { Device } from '../../../daemon/wireguard/device.ts';
-import type { DeviceEffect, Moment } from '../../../daemon/wireguard/device-events.ts';
+import type { DeviceEffect, Moment } from '../../../daemon/wireguard/effects.ts';
 import type { DeviceConfiguration } from '../../../daemon/wireguard/configuration.ts';
 import { MESSAGE_TRANSPORT, PROTOCOL_TIMES } from '../../../daemon/wireguard/constants-of-protocol.ts';
 import type { ProtocolTimes } from '../../../daemon/wireguard/constants-of-protocol.ts';

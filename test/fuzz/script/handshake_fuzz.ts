@@ -7,7 +7,7 @@ import * as assert from 'node:assert/strict';
 
 import { CookieGenerator } from '../../../daemon/wireguard/cookie.ts';
 import { Device } from '../../../daemon/wireguard/device.ts';
-import type { DeviceEffect } from '../../../daemon/wireguard/device-events.ts';
+import type { DeviceEffect } from '../../../daemon/wireguard/effects.ts';
 import { encodeKey } from '../../../daemon/wireguard/keys.ts';
 import { publicKeyOf } from '../../../daemon/wireguard/primitives.ts';
 import { generator, randomBytesOf } from '../../daemon/wireguard/simulation.ts';

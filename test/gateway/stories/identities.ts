@@ -1,8 +1,8 @@
 /** Redeeming tokens and renewing identities. */
 import { Agent } from 'node:https';
 import * as assert from 'uvu/assert';
-import { GatewayProblem, isProblem } from '../../../gateway/client/index.ts';
-import { httpsFetch } from '../../../gateway/client/https-fetch.ts';
+import { GatewayProblem, isProblem } from '../../../daemon/clients/gateway/index.ts';
+import { httpsFetch } from '../../../daemon/clients/gateway/https-fetch.ts';
 import { resources } from '../../../gateway/kube/resources.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
@@ -10,9 +10,9 @@ import type { IncomingPeering, PeeringToken } from '../../../shared/api/peerings
 import { defaultGrant } from '../../../shared/api/grant.ts';
 import { hashSecret } from '../../../shared/trust/digest.ts';
 import { toBase64URL } from '../../../shared/trust/encoding.ts';
-import { tokenName } from '../../../shared/peering-tokens.ts';
+import { tokenName } from '../../../shared/token-issue.ts';
 import type { IdentityResponse } from '../../../shared/wire/gateway-api.ts';
-import { eventually, namespace, newKey, type Consumer, type World } from '../world.ts';
+import { eventually, namespace, newKey, type Consumer, type World } from '../setting.ts';
 import type { Stories } from './story.ts';
 
 const signal = () => AbortSignal.timeout(10_000);
@@ -89,7 +89,7 @@ export const identityStories: Stories = (test, world) => {
     await identityOf(world().consumer('spender'), spent);
     const revoked = await world().administrator().createToken({});
     await world().administrator().revokeToken(revoked.name);
-    const { decodePeeringToken } = await import('../../../shared/trust/peering-token.ts');
+    const { decodePeeringToken } = await import('../../../shared/trust/token-codec.ts');
     const cases: [string, string, string][] = [
       ['never issued', 'stranger-1', toBase64URL(crypto.getRandomValues(new Uint8Array(32)))],
       ['spent by another', 'stranger-2', spent],

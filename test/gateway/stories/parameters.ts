@@ -1,8 +1,8 @@
 /** The negotiation: documents in, documents out, and the end of a peering. */
 import * as assert from 'uvu/assert';
-import { GatewayProblem, isProblem } from '../../../gateway/client/index.ts';
+import { GatewayProblem, isProblem } from '../../../daemon/clients/gateway/index.ts';
 import { resources } from '../../../gateway/kube/resources.ts';
-import { defaultLimits } from '../../../gateway/limits.ts';
+import { defaultLimits } from '../../../gateway/http/limits.ts';
 import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import type { IncomingPeering } from '../../../shared/api/peerings.ts';
@@ -10,7 +10,7 @@ import type { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { toBase64 } from '../../../shared/trust/encoding.ts';
 import { readStoredDocument, signNetworkDocument } from '../../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
-import { eventually, newKey, providerID, type Consumer, type World } from '../world.ts';
+import { eventually, newKey, providerID, type Consumer, type World } from '../setting.ts';
 import type { Stories } from './story.ts';
 
 const signal = () => AbortSignal.timeout(10_000);

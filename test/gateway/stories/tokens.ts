@@ -2,13 +2,13 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import * as assert from 'uvu/assert';
-import { isProblem } from '../../../gateway/client/index.ts';
+import { isProblem } from '../../../daemon/clients/gateway/index.ts';
 import { resources } from '../../../gateway/kube/resources.ts';
 import type { PeeringToken } from '../../../shared/api/peerings.ts';
 import { hashSecret } from '../../../shared/trust/digest.ts';
-import { decodePeeringToken } from '../../../shared/trust/peering-token.ts';
+import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import type { TokenResponse } from '../../../shared/wire/gateway-api.ts';
-import { namespace, providerID } from '../world.ts';
+import { namespace, providerID } from '../setting.ts';
 import type { Stories } from './story.ts';
 
 const run = promisify(execFile);

@@ -9,9 +9,9 @@ import {
   type GatewayProblem,
   isProblem,
   pinnedTransport,
-} from '../../../gateway/client/index.ts';
+} from '../../../daemon/clients/gateway/index.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
-import { eventually, providerID, type Consumer, type World } from '../world.ts';
+import { eventually, providerID, type Consumer, type World } from '../setting.ts';
 import type { Stories } from './story.ts';
 
 export const transportStories: Stories = (test, world) => {

@@ -1,0 +1,165 @@
+/** Makes, changes and removes LentAddresses as pods at providers come and go, and says which of them work. */
+import type { LocalCluster } from '../../../shared/api/clusters.ts';
+import type { FabricNode, LentAddress } from '../../../shared/api/network.ts';
+import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
+import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import {
+  applyStatus,
+  from,
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  keyOf,
+  kind,
+  refOf,
+  runController,
+  type ControllerContext,
+  type Informer,
+  type Outcome,
+} from '../../kube/index.ts';
+import { fromAspect } from '../../kube/relevant-changes.ts';
+import { fromVirtualPods, virtualPods } from '../../peers/virtual-pods.ts';
+import {
+  lentFamily,
+  lentFinding,
+  lentRevision,
+  lentWishes,
+  planLentAddresses,
+  usableLentAddresses,
+} from '../address-mappings.ts';
+
+const fieldManager = 'hawser-fabric';
+/** So many pods are told that there is no address for them; the number of all is in the log. */
+const mostEvents = 16;
+
+export async function runLentAddresses(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const { informer, log, clock, metrics } = context;
+  const pods = virtualPods(context);
+  const localClusters: Informer<LocalCluster> = informer(kind.localCluster);
+  const peerings: Informer<OutgoingPeering> = informer(kind.outgoingPeering);
+  const offloadings: Informer<NamespaceOffloading> = informer(kind.namespaceOffloading);
+  const lentAddresses: Informer<LentAddress> = informer(kind.lentAddress);
+  const fabricNodes: Informer<FabricNode> = informer(kind.fabricNode);
+  const all = () => ['all'];
+  const everyOne = () => lentAddresses.list().map(keyOf);
+  const parts = { log, clock, ...(metrics && { metrics }) };
+
+  let lacking = 0;
+
+  async function reconcile(_key: string, limit: AbortSignal): Promise<Outcome | void> {
+    const externalCIDR = localClusters.byKey('self')?.status?.externalCIDR;
+    if (externalCIDR === undefined) return;
+    const living = peerings.list();
+    // Pods that have not been read are not gone.
+    if (living.some(({ spec }) => !pods.hasSynced(spec.nodeName))) return { requeueAfterMilliseconds: 500 };
+    const wishes = lentWishes(lentFamily(externalCIDR), pods.list(), offloadings.list(), living);
+    const plan = planLentAddresses(
+      externalCIDR,
+      wishes,
+      lentAddresses.list(),
+      living.length > 0,
+      clock.now(),
+    );
+    for (const lent of plan.change)
+      await ignoringRaces(context.kube.apply(bare(lent), { fieldManager }, limit));
+    for (const lent of plan.create) {
+      await ignoringRaces(context.kube.create(lent, limit, { fieldManager }));
+    }
+    for (const lent of plan.remove) {
+      await context.kube.delete(refOf(lent), { uid: lent.metadata.uid ?? '' }, limit);
+    }
+    if (plan.without.length !== lacking) {
+      lacking = plan.without.length;
+      if (lacking > 0) log.warn('pods at providers have no lent address', { externalCIDR, pods: lacking });
+    }
+    for (const { pod, remoteClusters } of plan.without.slice(0, mostEvents)) {
+      const object = pods.get(pod.namespace, pod.name);
+      if (object === undefined) continue;
+      context.events.emit(
+        object,
+        'Warning',
+        'NoLentAddress',
+        `pods at ${remoteClusters.join(', ')} cannot reach it: all addresses that ${externalCIDR} has to lend are taken; offload the namespace to fewer providers, or set LocalCluster.spec.externalCIDR to a larger range`,
+      );
+    }
+    if (plan.againAfter !== undefined) return { requeueAfterMilliseconds: Math.max(50, plan.againAfter) };
+  }
+
+  /** Of all that there are; computed again after one of them changed, and not for each. */
+  let revision: string | undefined;
+  lentAddresses.onChange(() => {
+    revision = undefined;
+  });
+
+  async function report(key: string, limit: AbortSignal): Promise<void> {
+    const lent = lentAddresses.byKey(key);
+    if (lent === undefined || lent.metadata.deletionTimestamp !== undefined) return;
+    revision ??= lentRevision(usableLentAddresses(lentAddresses.list()));
+    await applyStatus(
+      {
+        kube: context.kube,
+        fieldManager,
+        object: lent,
+        findings: [lentFinding(lent, revision, fabricNodes.list())],
+        now: clock.now(),
+      },
+      limit,
+    );
+  }
+
+  await Promise.all([
+    runController(
+      {
+        name: 'lent-addresses',
+        concurrency: 1,
+        sources: [
+          fromVirtualPods(pods, all),
+          from(peerings, all),
+          fromAspect(offloadings, ({ status }) => (status?.remotes ?? []).map(({ peering }) => peering), all),
+          fromAspect(localClusters, ({ status }) => status?.externalCIDR, all),
+          fromAspect(lentAddresses, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], all),
+        ],
+        reconcile,
+        ...parts,
+      },
+      signal,
+    ),
+    runController(
+      {
+        name: 'lent-address-status',
+        sources: [
+          // What one revision names are all of them: another one's coming can be what this one waited for.
+          fromAspect(lentAddresses, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], everyOne),
+          fromAspect(
+            fabricNodes,
+            ({ spec, status }) => [spec.slot, status?.heldSlot, status?.lentRevision],
+            everyOne,
+          ),
+        ],
+        reconcile: report,
+        ...parts,
+      },
+      signal,
+    ),
+  ]);
+}
+
+/** What is applied: the parts of which this controller is the owner. */
+function bare({ apiVersion, kind: name, metadata, spec }: LentAddress): LentAddress {
+  const { uid, labels } = metadata;
+  return {
+    apiVersion,
+    kind: name,
+    metadata: { name: metadata.name, ...(uid !== undefined && { uid }), ...(labels && { labels }) },
+    spec,
+  };
+}
+
+/** The cache was behind: the event of what is there brings everything here again. */
+async function ignoringRaces(step: Promise<unknown>): Promise<void> {
+  try {
+    await step;
+  } catch (error) {
+    if (!isAlreadyExists(error) && !isConflict(error) && !isNotFound(error)) throw error;
+  }
+}

@@ -1,0 +1,131 @@
+/** The controller's part of the slots' Leases: says who holds a slot, and listens whether that node is there. */
+import { labels, slotLease } from '../../../shared/names.ts';
+import {
+  isConflict,
+  kind,
+  messageOf,
+  microTime,
+  type KubeClient,
+  type Lease,
+  type Log,
+} from '../../kube/index.ts';
+import { deadline, sleep, type Clock } from '../../../shared/time.ts';
+import {
+  afterFailure,
+  afterReading,
+  isSilent,
+  readMilliseconds,
+  renewMilliseconds,
+  type Renewals,
+} from '../lease-renewals.ts';
+
+/** A node that was silent is tried again after so long, or when the others are silent as well. */
+const avoidedMilliseconds = 60_000;
+const attempts = 3;
+
+export interface SlotLeasesOptions {
+  kube: KubeClient;
+  namespace: string;
+  slots: readonly string[];
+  /** A holder fell silent, or a Lease says other than what was handed over. */
+  onTurn: () => void;
+  clock: Clock;
+  log: Log;
+}
+
+export class SlotLeases {
+  readonly #options: SlotLeasesOptions;
+  /** Slot → the node to which it was handed over. */
+  readonly #handed = new Map<string, string>();
+  /** Node → until when it is avoided. */
+  readonly #silent = new Map<string, number>();
+
+  constructor(options: SlotLeasesOptions) {
+    this.#options = options;
+  }
+
+  /** Nodes that did not renew while they held a slot, a moment ago. */
+  silent(): ReadonlySet<string> {
+    const now = this.#options.clock.now();
+    for (const [node, until] of this.#silent)
+      if (now > until || until - now > avoidedMilliseconds) this.#silent.delete(node);
+    return new Set(this.#silent.keys());
+  }
+
+  /** Before the node is told: whoever held the slot reads here that it is another's now, whatever else it has missed. */
+  async handOver(slot: string, node: string, signal: AbortSignal): Promise<void> {
+    if (this.#handed.get(slot) === node) return;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#write(slot, node, signal);
+        this.#handed.set(slot, node);
+        return;
+      } catch (error) {
+        // The node that holds it renewed meanwhile.
+        if (!isConflict(error) || attempt === attempts) throw error;
+      }
+    }
+  }
+
+  async #write(slot: string, node: string, signal: AbortSignal): Promise<void> {
+    const { kube, namespace, clock } = this.#options;
+    const ref = { kind: kind.lease, namespace, name: slotLease(slot) };
+    const present = await kube.get<Lease>(ref, signal);
+    if (present?.spec?.holderIdentity === node) return;
+    const lease: Lease = {
+      apiVersion: kind.lease.apiVersion,
+      kind: kind.lease.kind,
+      metadata: present?.metadata ?? {
+        name: slotLease(slot),
+        namespace,
+        labels: { [labels.managedBy]: 'hawser-fabric' },
+      },
+      spec: {
+        holderIdentity: node,
+        leaseDurationSeconds: (4 * renewMilliseconds) / 1000,
+        acquireTime: microTime(clock.now()),
+        leaseTransitions: (present?.spec?.leaseTransitions ?? 0) + (present === undefined ? 0 : 1),
+      },
+    };
+    if (present === undefined) await kube.create(lease, signal);
+    else await kube.replace(lease, {}, signal);
+  }
+
+  /** Listens until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#options.slots.map((slot) => this.#listen(slot, signal)));
+  }
+
+  async #listen(slot: string, signal: AbortSignal): Promise<void> {
+    const { kube, namespace, onTurn, clock, log } = this.#options;
+    const ref = { kind: kind.lease, namespace, name: slotLease(slot) };
+    let renewals: Renewals | undefined;
+    while (!signal.aborted) {
+      await sleep(readMilliseconds, signal, clock);
+      const handed = this.#handed.get(slot);
+      if (handed === undefined || signal.aborted) continue;
+      const limit = deadline(signal, 2 * readMilliseconds, `reading the lease ${ref.name}`, clock);
+      try {
+        renewals = afterReading(renewals, await kube.get<Lease>(ref, limit.signal));
+      } catch (error) {
+        if (!signal.aborted) log.debug('a slot’s lease was not read', { slot, error: messageOf(error) });
+        renewals = afterFailure(renewals);
+        continue;
+      } finally {
+        limit.release();
+      }
+      if (renewals?.holder !== handed && this.#handed.get(slot) === handed) {
+        this.#handed.delete(slot);
+        onTurn();
+      } else if (!isSilent(renewals)) {
+        if (renewals?.unchanged === 0 && renewals.renewTime !== undefined) this.#silent.delete(handed);
+      } else {
+        const known = this.silent().has(handed);
+        this.#silent.set(handed, clock.now() + avoidedMilliseconds);
+        if (known) continue;
+        log.warn('the node that holds a slot is silent', { slot, node: handed });
+        onTurn();
+      }
+    }
+  }
+}

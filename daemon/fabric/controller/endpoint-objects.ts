@@ -1,0 +1,86 @@
+/** The objects of a gateway slot: its key, and the Service by which remotes reach whichever node holds it. Pure. */
+import { labels, ports, secrets, slotService } from '../../../shared/names.ts';
+import { addressFamily } from '../../../shared/net/cidr.ts';
+import type { EndpointSlice, Secret, Service } from '../../kube/index.ts';
+import { generateTunnelKey } from '../tunnel-keys.ts';
+
+/** On a slot's Secret and Service: the public half of its key, base64. */
+export const publicKeyAnnotation = 'hawser.dev/public-key';
+const managedBy = 'hawser-fabric';
+
+/** A new slot's key. Made once; whoever replaces it rotates the key. */
+export function newSlotSecret(namespace: string, slot: string): Secret {
+  const { privateKey, publicKey } = generateTunnelKey();
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: secrets.slot(slot),
+      namespace,
+      labels: { [labels.managedBy]: managedBy },
+      annotations: { [publicKeyAnnotation]: publicKey },
+    },
+    type: 'Opaque',
+    stringData: { privateKey: Buffer.from(privateKey).toString('base64') },
+  };
+}
+
+/**
+ * @param present the Service as it is: its type and its port stay as somebody chose them (NodePort where there is no load
+ *   balancer, 443 where nothing else passes)
+ */
+export function slotServiceObject(
+  namespace: string,
+  slot: string,
+  publicKey: string,
+  present: Service | undefined,
+): Service {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      name: slotService(slot),
+      namespace,
+      labels: { [labels.managedBy]: managedBy },
+      annotations: { [publicKeyAnnotation]: publicKey },
+    },
+    spec: {
+      type: present?.spec?.type ?? 'LoadBalancer',
+      ports: [{ name: 'tunnel', port: tunnelPort(present), targetPort: ports.tunnel, protocol: 'UDP' }],
+    },
+  };
+}
+
+/** To server-side apply a port's number is what it is known by: with another one it would be a second port of that name. */
+function tunnelPort(present: Service | undefined): number {
+  const named = present?.spec?.ports?.find(({ name, protocol }) => name === 'tunnel' && protocol === 'UDP');
+  return named?.port ?? ports.tunnel;
+}
+
+/** Without a selector, Kubernetes leaves the endpoints to whoever names them: the node that holds the slot. */
+export function slotEndpointSlice(
+  namespace: string,
+  slot: string,
+  holder: { node: string; address: string } | undefined,
+  family: 4 | 6 = holder === undefined ? 4 : (addressFamily(holder.address) ?? 4),
+): EndpointSlice {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name: slotService(slot),
+      namespace,
+      labels: {
+        [labels.managedBy]: managedBy,
+        'kubernetes.io/service-name': slotService(slot),
+        'endpointslice.kubernetes.io/managed-by': managedBy,
+      },
+    },
+    addressType: `IPv${family}`,
+    endpoints:
+      holder === undefined
+        ? []
+        : [{ addresses: [holder.address], conditions: { ready: true }, nodeName: holder.node }],
+    ports: [{ name: 'tunnel', port: ports.tunnel, protocol: 'UDP' }],
+  };
+}

@@ -1,0 +1,246 @@
+/** Gives nodes their addresses and slots, and slots their keys and Services. */
+import type { LocalCluster } from '../../../shared/api/clusters.ts';
+import { apiVersion } from '../../../shared/api/meta.ts';
+import { fabricNode as fabricNodeKind, type FabricNode } from '../../../shared/api/network.ts';
+import { labels, secrets, slotService } from '../../../shared/names.ts';
+import {
+  from,
+  isAlreadyExists,
+  kind,
+  messageOf,
+  runController,
+  stableText,
+  triggers,
+  type AnyObject,
+  type ControllerContext,
+  type EndpointSlice,
+  type Informer,
+  type Node,
+  type Secret,
+  type Service,
+} from '../../kube/index.ts';
+import { whenChanged } from './when-changed.ts';
+import { secretText } from '../node-key.ts';
+import { assignNodes, internalAddress, slotNames, type NodeAssignment } from './endpoint-assignment.ts';
+import { SlotLeases } from './endpoint-leases.ts';
+import {
+  newSlotSecret,
+  publicKeyAnnotation,
+  slotEndpointSlice,
+  slotServiceObject,
+} from './endpoint-objects.ts';
+import { readTunnelKey } from '../tunnel-keys.ts';
+
+const fieldManager = 'hawser-fabric';
+
+interface SlotInformers {
+  secret: Informer<Secret>;
+  service: Informer<Service>;
+  endpoints: Informer<EndpointSlice>;
+}
+
+export async function runSlots(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const { informer, namespace, log, clock, metrics } = context;
+  const nodes: Informer<Node> = informer(kind.node);
+  const fabricNodes: Informer<FabricNode> = informer(kind.fabricNode);
+  const localClusters: Informer<LocalCluster> = informer(kind.localCluster);
+  const slots = new Map<string, SlotInformers>(
+    slotNames.map((slot) => {
+      const named = (name: string) => ({ namespace, fieldSelector: `metadata.name=${name}` });
+      return [
+        slot,
+        {
+          secret: informer<Secret>(kind.secret, named(secrets.slot(slot))),
+          service: informer<Service>(kind.service, named(slotService(slot))),
+          endpoints: informer<EndpointSlice>(kind.endpointSlice, named(slotService(slot))),
+        },
+      ];
+    }),
+  );
+  const turned = triggers();
+  const leases = new SlotLeases({
+    kube: context.kube,
+    namespace,
+    slots: slotNames,
+    onTurn: () => turned.trigger('nodes'),
+    clock: context.clock,
+    log,
+  });
+
+  await Promise.all([
+    leases.run(signal),
+    runController(
+      {
+        name: 'fabric-nodes',
+        concurrency: 1,
+        sources: [
+          whenChanged(nodes, nodeText, () => 'nodes'),
+          whenChanged(fabricNodes, specText, () => 'nodes'),
+          from(localClusters, () => ['nodes']),
+          turned,
+        ],
+        reconcile: async (_key, limit) => {
+          const externalCIDR = localClusters.byKey('self')?.status?.externalCIDR;
+          const present = fabricNodes.list();
+          const silent = leases.silent();
+          const wanted = assignNodes(nodes.list(), present, externalCIDR, silent);
+          // A slot is taken away before it is given, so that two nodes never both should have it.
+          const order = wanted.toSorted(
+            (one, other) => Number(one.spec.slot !== undefined) - Number(other.spec.slot !== undefined),
+          );
+          for (const assignment of order) {
+            const { slot } = assignment.spec;
+            if (slot !== undefined) await leases.handOver(slot, assignment.name, limit);
+            await applyFabricNode(context, assignment, present, limit);
+          }
+          tellOfSilence(context, present, wanted, silent);
+          const names = new Set(wanted.map(({ name }) => name));
+          for (const { metadata } of present) {
+            if (names.has(metadata.name)) continue;
+            await context.kube.delete(
+              { kind: kind.fabricNode, name: metadata.name },
+              metadata.uid === undefined ? {} : { uid: metadata.uid },
+              limit,
+            );
+          }
+        },
+        log,
+        clock,
+        ...(metrics && { metrics }),
+      },
+      signal,
+    ),
+    runController(
+      {
+        name: 'slots',
+        sources: [
+          ...[...slots].flatMap(([slot, parts]) =>
+            [parts.secret, parts.service, parts.endpoints].map((part) =>
+              from(part as Informer, () => [slot]),
+            ),
+          ),
+          whenChanged(fabricNodes, specText, () => slotNames),
+        ],
+        reconcile: (slot, limit) => reconcileSlot(context, slot, slots.get(slot), fabricNodes, nodes, limit),
+        log,
+        clock,
+        ...(metrics && { metrics }),
+      },
+      signal,
+    ),
+  ]);
+}
+
+/** A person looks at the node that lost its slot; Kubernetes may still call it Ready. */
+function tellOfSilence(
+  { events }: ControllerContext,
+  present: readonly FabricNode[],
+  wanted: readonly NodeAssignment[],
+  silent: ReadonlySet<string>,
+): void {
+  for (const node of present) {
+    const { slot } = node.spec;
+    const next = wanted.find(({ spec }) => spec.slot === slot)?.name;
+    if (slot === undefined || next === node.metadata.name || !silent.has(node.metadata.name)) continue;
+    const message = `it did not renew the Lease of slot ${slot}, which goes to node ${next}: check the node, and its hawser-node pod`;
+    events.emit(node, 'Warning', 'GatewaySilent', message);
+  }
+}
+
+/** What assignments follow from. */
+function nodeText({ metadata, status }: Node): string {
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+  return stableText([metadata.uid, metadata.labels, metadata.deletionTimestamp, ready, status?.addresses]);
+}
+
+const specText = ({ spec, metadata }: FabricNode) => stableText([spec, metadata.ownerReferences]);
+
+async function applyFabricNode(
+  { kube }: ControllerContext,
+  { name, uid, spec }: NodeAssignment,
+  present: readonly FabricNode[],
+  signal: AbortSignal,
+): Promise<void> {
+  const found = present.find(({ metadata }) => metadata.name === name);
+  const owned = found?.metadata.ownerReferences?.some((owner) => owner.uid === uid);
+  if (found !== undefined && owned === true && stableText(found.spec) === stableText(spec)) return;
+  const desired: FabricNode = {
+    apiVersion,
+    kind: fabricNodeKind.kind,
+    metadata: {
+      name,
+      labels: { [labels.managedBy]: fieldManager },
+      // With the Node goes its FabricNode, even when no controller is there to see it.
+      ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }],
+    },
+    spec,
+  };
+  await kube.apply(desired, { fieldManager }, signal);
+}
+
+async function reconcileSlot(
+  { kube, namespace, log, events }: ControllerContext,
+  slot: string,
+  parts: SlotInformers | undefined,
+  fabricNodes: Informer<FabricNode>,
+  nodes: Informer<Node>,
+  signal: AbortSignal,
+): Promise<void> {
+  if (parts === undefined) return;
+  let secret = parts.secret.list()[0];
+  if (secret === undefined) {
+    try {
+      secret = await kube.create(newSlotSecret(namespace, slot), signal, { fieldManager });
+      log.info('a slot has a new key', { slot });
+    } catch (error) {
+      // The cache is behind: its event brings this slot here again.
+      if (isAlreadyExists(error)) return;
+      throw error;
+    }
+  }
+  let publicKey: string;
+  try {
+    ({ publicKey } = readTunnelKey(secretText(secret, 'privateKey') ?? ''));
+  } catch (error) {
+    events.emit(
+      secret,
+      'Warning',
+      'InvalidSlotKey',
+      `privateKey: ${messageOf(error)}; delete this Secret to have a new one made`,
+    );
+    return;
+  }
+  if (secret.metadata.annotations?.[publicKeyAnnotation] !== publicKey) {
+    const ref = { kind: kind.secret, namespace, name: secrets.slot(slot) };
+    await kube.patch(
+      ref,
+      { metadata: { annotations: { [publicKeyAnnotation]: publicKey } } },
+      { type: 'merge', fieldManager },
+      signal,
+    );
+  }
+  const service = parts.service.list()[0];
+  const wanted = slotServiceObject(namespace, slot, publicKey, service);
+  if (service?.metadata.annotations?.[publicKeyAnnotation] !== publicKey || !hasPort(service)) {
+    await kube.apply(wanted, { fieldManager }, signal);
+  }
+  // Traffic follows the node that says that it holds the slot, once the controller wants it to.
+  const holder = fabricNodes.list().find((node) => node.spec.slot === slot);
+  const node = holder && nodes.byKey(holder.metadata.name);
+  const address = node && internalAddress(node);
+  const endpoints = slotEndpointSlice(
+    namespace,
+    slot,
+    holder && address ? { node: holder.metadata.name, address } : undefined,
+  );
+  const present = parts.endpoints.list()[0];
+  const differs = stableText(pick(present)) !== stableText(pick(endpoints));
+  if (differs) await kube.apply(endpoints, { fieldManager }, signal);
+}
+
+const hasPort = (service: Service) =>
+  service.spec?.ports?.some((port) => port.name === 'tunnel' && port.protocol === 'UDP') ?? false;
+
+function pick(slice: (AnyObject & Partial<EndpointSlice>) | undefined): unknown {
+  return slice && [slice.endpoints ?? [], slice.ports ?? [], slice.addressType];
+}

@@ -1,0 +1,110 @@
+/** The pre-shared keys of all tunnels, derived anew from the cluster key and both sides' salts. */
+import type { RemoteCluster } from '../../../shared/api/clusters.ts';
+import { ClusterKey } from '../../../shared/trust/cluster-key.ts';
+import { followSuccessions } from '../../../shared/trust/key-succession.ts';
+import { derivePresharedKey, presharedKeyRevision } from '../../../shared/trust/preshared-key.ts';
+import { contentGeneration } from '../../../shared/wire/network-document.ts';
+import type { Secret } from '../../kube/index.ts';
+import { secretText } from '../node-key.ts';
+import { readDocuments } from './remote-documents.ts';
+
+/** This cluster's half. */
+export interface LocalIdentity {
+  clusterID: string;
+  key: ClusterKey;
+}
+
+/** Making a key of its bytes costs a multiplication, and it is asked for at every change. Objects of caches never change. */
+const identities = new WeakMap<Secret, LocalIdentity | null>();
+
+/** From Secret `hawser-cluster-key`; undefined while it is not there or not whole. */
+export function readLocalIdentity(secret: Secret | undefined): LocalIdentity | undefined {
+  if (secret === undefined) return undefined;
+  const before = identities.get(secret);
+  if (before !== undefined) return before ?? undefined;
+  const identity = parseLocalIdentity(secret);
+  identities.set(secret, identity ?? null);
+  return identity;
+}
+
+function parseLocalIdentity(secret: Secret): LocalIdentity | undefined {
+  const clusterID = secretText(secret, 'clusterID');
+  const privateKey = secretText(secret, 'privateKey');
+  if (clusterID === undefined || privateKey === undefined) return undefined;
+  try {
+    return { clusterID, key: ClusterKey.fromPrivateKey(privateKey) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Public name of the key with a remote; empty while one of the salts is missing. */
+export function keyRevision(identity: LocalIdentity | undefined, remote: RemoteCluster): string {
+  const sides = identity && sidesOf(identity, remote);
+  if (identity === undefined || sides === undefined) return '';
+  const { local, other } = sides;
+  return presharedKeyRevision({ ...local, publicKey: identity.key.publicKey }, other);
+}
+
+/** The remote's key by the successions that come with its document, which was verified. */
+function keyInForce({ spec }: RemoteCluster): string {
+  return followSuccessions(spec.publicKey, spec.clusterID, spec.networkDocument?.successions);
+}
+
+/**
+ * Whether the remote is known to have what our half of a new key is made of: our salt and our cluster key. Until then a
+ * key in use stays: handshakes under keys that differ fail, and the session in place would end for want of another.
+ */
+export function holdsOurHalf(identity: LocalIdentity, remote: RemoteCluster): boolean {
+  const { own } = readDocuments(remote, identity.clusterID);
+  return own?.publicKey === identity.key.publicKey && ourDocumentHeld(remote, identity.clusterID);
+}
+
+/** Whether the remote has confirmed what this cluster declares to it now. */
+export function ourDocumentHeld(remote: RemoteCluster, localID: string): boolean {
+  const { own } = readDocuments(remote, localID);
+  return own !== undefined && (remote.status?.acknowledgedGeneration ?? 0) >= contentGeneration(own);
+}
+
+function sidesOf(identity: LocalIdentity, remote: RemoteCluster) {
+  const { remote: document, own } = readDocuments(remote, identity.clusterID);
+  if (document === undefined || own === undefined) return undefined;
+  return {
+    local: { clusterID: identity.clusterID, salt: own.salt },
+    other: { clusterID: remote.spec.clusterID, publicKey: keyInForce(remote), salt: document.salt },
+  };
+}
+
+/** Derives keys, each once: a derivation is a scalar multiplication, and documents change seldom. */
+export class KeyStore {
+  readonly #derived = new Map<
+    string,
+    { remote: RemoteCluster; ownKey: string; revision: string; text: string }
+  >();
+
+  /** Remote cluster → 32 bytes in base64, for those whose salts are both known. */
+  derive(identity: LocalIdentity, remotes: readonly RemoteCluster[]): Map<string, string> {
+    const result = new Map<string, string>();
+    const ownKey = identity.key.publicKey;
+    for (const remote of remotes) {
+      const id = remote.spec.clusterID;
+      let entry = this.#derived.get(id);
+      if (entry?.remote !== remote || entry.ownKey !== ownKey) {
+        const sides = sidesOf(identity, remote);
+        if (sides === undefined) continue;
+        const revision = keyRevision(identity, remote);
+        let text = entry?.revision === revision ? entry.text : undefined;
+        if (text === undefined) {
+          const key = derivePresharedKey(identity.key, sides.local, sides.other);
+          text = Buffer.from(key).toString('base64');
+          key.fill(0);
+        }
+        entry = { remote, ownKey, revision, text };
+        this.#derived.set(id, entry);
+      }
+      result.set(id, entry.text);
+    }
+    for (const id of this.#derived.keys()) if (!result.has(id)) this.#derived.delete(id);
+    return result;
+  }
+}

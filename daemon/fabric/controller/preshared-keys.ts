@@ -1,0 +1,103 @@
+/** Keeps the Secret of the tunnels' pre-shared keys: which key each has, and when another takes its place. */
+import type { RemoteCluster } from '../../../shared/api/clusters.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { labels, secrets } from '../../../shared/names.ts';
+import {
+  kind,
+  stableText,
+  type ControllerContext,
+  type Informer,
+  type Outcome,
+  type Secret,
+} from '../../kube/index.ts';
+import { openingMilliseconds } from '../../peers/references.ts';
+import { holdsOurHalf, KeyStore, readLocalIdentity, type LocalIdentity } from './key-store.ts';
+
+const fieldManager = 'hawser-fabric';
+/**
+ * The Secret is as long as there are remotes, and each write of it is one more plan of the gateway nodes: keys of many remotes
+ * that come at once shall not be as many writes.
+ */
+const gapOfRemoteMilliseconds = 4;
+
+export interface KeyWorld {
+  remoteClusters: Informer<RemoteCluster>;
+  outgoing: Informer<OutgoingPeering>;
+  incoming: Informer<IncomingPeering>;
+  clusterKey: Informer<Secret>;
+  tunnelKeys: Informer<Secret>;
+}
+
+/**
+ * The key of a tunnel: the derived one, unless another is in use and the remote is not known yet to have our half of the
+ * derived one. One in use also stays when nothing can be derived any more: a document that cannot be read is no reason to
+ * cut a tunnel that works. Pure; base64.
+ */
+export function chooseKey(
+  identity: LocalIdentity,
+  remote: RemoteCluster | undefined,
+  derived: string | undefined,
+  inUse: string | undefined,
+): string | undefined {
+  if (derived === undefined || inUse === undefined) return derived ?? inUse;
+  return remote !== undefined && !holdsOurHalf(identity, remote) ? inUse : derived;
+}
+
+/** The reconciler; its one key is of no meaning. */
+export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, world: KeyWorld) {
+  const store = new KeyStore();
+  let writtenAt = 0;
+  return async (_key: string, signal: AbortSignal): Promise<Outcome | void> => {
+    const identity = readLocalIdentity(world.clusterKey.list()[0]);
+    if (identity === undefined) return;
+    const present = world.tunnelKeys.list()[0];
+    const now = clock.now();
+    const needed = new Set([
+      ...[...world.outgoing.list(), ...world.incoming.list()].map(({ spec }) => spec.remoteCluster),
+      ...world.remoteClusters
+        .list()
+        .filter((remote) => openingMilliseconds(remote, now) > 0)
+        .map(({ spec }) => spec.clusterID),
+    ]);
+    const derived = store.derive(
+      identity,
+      world.remoteClusters.list().filter(({ spec }) => needed.has(spec.clusterID)),
+    );
+    const data: Record<string, string> = {};
+    for (const id of needed) {
+      // The Secret holds the text of the key, and its data is base64 of what it holds.
+      const text = derived.get(id);
+      const next = text === undefined ? undefined : Buffer.from(text).toString('base64');
+      const value = chooseKey(identity, world.remoteClusters.byKey(id), next, present?.data?.[id]);
+      if (value !== undefined) data[id] = value;
+    }
+    if (needed.size === 0) {
+      if (present !== undefined) {
+        const { uid } = present.metadata;
+        await kube.delete(
+          { kind: kind.secret, namespace, name: secrets.tunnelKeys },
+          uid === undefined ? {} : { uid },
+          signal,
+        );
+      }
+      return;
+    }
+    if (stableText(present?.data ?? {}) === stableText(data)) return;
+    const gap = gapOfRemoteMilliseconds * needed.size;
+    const wait = writtenAt + gap - clock.now();
+    // Longer than the gap: somebody has set the clock back.
+    if (wait > 0 && wait <= gap) return { requeueAfterMilliseconds: wait };
+    await kube.apply<Secret>(
+      {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name: secrets.tunnelKeys, namespace, labels: { [labels.managedBy]: fieldManager } },
+        type: 'Opaque',
+        data,
+      },
+      { fieldManager },
+      signal,
+    );
+    writtenAt = clock.now();
+  };
+}

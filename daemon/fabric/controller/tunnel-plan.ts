@@ -1,0 +1,135 @@
+/** What the Tunnel to a remote cluster should be: from its network document, this cluster, and what was chosen before. */
+import type { LocalCluster, RemoteCluster } from '../../../shared/api/clusters.ts';
+import type { Remap, Tunnel } from '../../../shared/api/network.ts';
+import { acceptRemoteRemaps, validateDeclaredRanges } from '../../../shared/net/declared-ranges.ts';
+import { annotations } from '../../../shared/names.ts';
+import { anyContains, parseRange, readRanges } from '../../../shared/net/cidr.ts';
+import { maximumRemaps, planRemaps, type RemapCollision } from '../../../shared/net/remapping.ts';
+import { remapSurroundings } from '../../../shared/remap-surroundings.ts';
+import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
+import { isTunnelKey } from '../wire-text.ts';
+
+export interface TunnelInput {
+  local: LocalCluster;
+  remoteCluster: string;
+  /** Valid, and meant for this cluster. */
+  document: NetworkDocument;
+  /** The Tunnel as it is. */
+  present: Tunnel | undefined;
+  /** All other Tunnels. */
+  others: readonly Tunnel[];
+  /** Addresses of this cluster's nodes. */
+  nodeAddresses: readonly string[];
+  consumer: boolean;
+  provider: boolean;
+  /** Of the RemoteCluster: whose control plane is reached through the tunnel, and where its tunnel ends. */
+  remote: Pick<RemoteCluster['spec'], 'controlPlane' | 'answersInBand' | 'tunnelEndpoints'>;
+  /** A peering is still to come, one way or the other. */
+  opening?: boolean;
+  /** Empty while the pre-shared key cannot be derived. */
+  presharedKeyRevision: string;
+  /** Addresses, in this cluster's terms, of own pods that run at the remote. */
+  offloaded: readonly string[];
+  /** The remote has confirmed the document that tells it by what remaps it is known here. */
+  remapsKnown: boolean;
+}
+
+export interface TunnelDecision {
+  /** Undefined: nothing can be made of the document; what is there stays. */
+  spec: Tunnel['spec'] | undefined;
+  problems: string[];
+  /** Remaps in use that wait for somebody's word, since something of this cluster's own lies on them. */
+  collisions: RemapCollision[];
+}
+
+/** Inner packets of the usual path: 1,500 bytes less WireGuard over IPv6. */
+export const defaultMTU = 1420;
+/** Slots of one remote that are used. */
+const slotLimit = 16;
+
+/** Pure. Problems are sentences for a person; a spec may come with some. */
+export function planTunnel(input: TunnelInput): TunnelDecision {
+  const { local, document, present, remoteCluster, opening = false } = input;
+  const problems = validateDeclaredRanges(document);
+  if (problems.length > 0) return { spec: undefined, problems, collisions: [] };
+
+  const podCIDRs = document.podCIDRs.map((text) => parseRange(text).text);
+  const externalCIDR = parseRange(document.externalCIDR).text;
+  const { remaps, collisions, unplaced } = planRemaps({
+    declared: [...podCIDRs, externalCIDR],
+    stored: present?.spec.remaps ?? [],
+    ...remapSurroundings({
+      local,
+      nodeAddresses: input.nodeAddresses,
+      endpoints: slotsOf(input).flatMap(({ endpoints }) => endpoints),
+      others: input.others,
+    }),
+    approved: approvedRemaps(present),
+  });
+  for (const range of unplaced) {
+    problems.push(
+      `no free range of the size of ${range} is left for ${remoteCluster}: add one to LocalCluster.spec.remapPools`,
+    );
+  }
+  const slots = slotsOf(input);
+  if (slots.length === 0) problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
+  return {
+    spec: {
+      remoteCluster,
+      consumer: input.consumer,
+      provider: input.provider,
+      ...(local.spec.dataPath === 'Open' && { open: true }),
+      // A way that no peering needs any more is closed, also while one the other way lives on.
+      ...(input.remote.controlPlane === 'InBand' && (input.consumer || opening) && { asksInBand: true }),
+      ...(input.remote.answersInBand === true && (input.provider || opening) && { answersInBand: true }),
+      remotePodCIDRs: podCIDRs,
+      remoteExternalCIDR: externalCIDR,
+      remoteSlots: slots,
+      remaps: withoutDrained(remaps, input),
+      remoteRemaps: acceptRemoteRemaps(document.remaps, [
+        ...(local.status?.podCIDRs ?? []),
+        ...(local.status?.externalCIDR === undefined ? [] : [local.status.externalCIDR]),
+      ]),
+      mtu: Math.min(local.status?.mtu ?? defaultMTU, document.mtu),
+      presharedKeyRevision: input.presharedKeyRevision,
+    },
+    problems,
+    collisions,
+  };
+}
+
+/** What somebody allowed to move, by the Tunnel's annotation. */
+function approvedRemaps(tunnel: Tunnel | undefined): string[] {
+  const text = tunnel?.metadata.annotations?.[annotations.approvedRemaps] ?? '';
+  return text
+    .split(',')
+    .map((each) => each.trim())
+    .slice(0, maximumRemaps);
+}
+
+/**
+ * A name that another took the place of goes once nothing has it: no pod of this cluster over there, and the remote knows
+ * the new one. What drains because the remote no longer declares it stays, to come back under its old name.
+ */
+function withoutDrained(remaps: readonly Remap[], { offloaded, remapsKnown }: TunnelInput): Remap[] {
+  const inUse = remaps.filter(({ state }) => state === 'InUse');
+  return remaps.filter(
+    ({ real, mapped, state }) =>
+      state === 'InUse' ||
+      !inUse.some((other) => other.real === real) ||
+      !remapsKnown ||
+      offloaded.some((address) => anyContains(readRanges([mapped]), address)),
+  );
+}
+
+/** The remote's slots; a person's word on where they end comes before the remote's own. */
+function slotsOf({ document, remote }: TunnelInput): Tunnel['spec']['remoteSlots'] {
+  return document.slots
+    .filter((slot) => isTunnelKey(slot.publicKey))
+    .slice(0, slotLimit)
+    .map(({ name, publicKey, endpoints }) => ({
+      name,
+      publicKey,
+      endpoints: remote.tunnelEndpoints ?? endpoints,
+    }));
+}

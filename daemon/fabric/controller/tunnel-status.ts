@@ -1,0 +1,222 @@
+/** How a tunnel is, from what the nodes report. Pure. */
+import type { FabricNode, NodeSession, Tunnel } from '../../../shared/api/network.ts';
+import type { Finding } from '../../../shared/conditions.ts';
+import type { RemapCollision } from '../../../shared/net/remapping.ts';
+import { stableText } from '../../kube/index.ts';
+
+/** Reasons of a Tunnel's conditions. */
+export const tunnelReasons = {
+  handshakeDone: 'HandshakeDone',
+  waitingForHandshake: 'WaitingForHandshake',
+  /** No node holds a gateway slot. */
+  noGateway: 'NoGateway',
+  /** The remote declares no tunnel endpoint that can be used. */
+  noSlot: 'NoRemoteSlot',
+  /** The pre-shared key waits for a salt of one of the sides. */
+  waitingForKey: 'WaitingForPresharedKey',
+  pathVerified: 'PathVerified',
+  noAnswer: 'NoAnswer',
+  /** The gateway node has not reported for a while. */
+  reportStale: 'ReportStale',
+  ready: 'TunnelReady',
+  /** The remote's network document cannot be used. */
+  documentInvalid: 'RemoteDocumentInvalid',
+  /** Some of the remote's ranges have no free range here. */
+  rangeUnplaced: 'RangeUnplaced',
+  remapsFree: 'RemapsFree',
+  /** Something of this cluster's own has come to lie on a remap in use. */
+  remapCollides: 'RemapCollides',
+} as const;
+
+/** A session is dead after 180 s (REJECT_AFTER_TIME of WireGuard) and reported within the time of a report. */
+const handshakeMilliseconds = 180_000 + 30_000;
+/** Nodes report on a living path at least every 10 s. */
+export const staleMilliseconds = 30_000;
+
+/**
+ * Remotes whose tunnels may be judged otherwise after a node's report; undefined: all. Every node reports again and again
+ * on every remote, and what is new of most is a counter.
+ */
+export function remotesConcerned(
+  node: FabricNode | undefined,
+  previous: FabricNode | undefined,
+): string[] | undefined {
+  if (node === undefined || previous === undefined) return undefined;
+  if (node.spec.slot !== previous.spec.slot || node.status?.heldSlot !== previous.status?.heldSlot)
+    return undefined;
+  const before = Map.groupBy(previous.status?.sessions ?? [], ({ remoteCluster }) => remoteCluster);
+  const after = Map.groupBy(node.status?.sessions ?? [], ({ remoteCluster }) => remoteCluster);
+  return [...new Set([...before.keys(), ...after.keys()])].filter((remote) => {
+    const [was, is] = [before.get(remote) ?? [], after.get(remote) ?? []];
+    if (stableText(was.map(tellingPart)) !== stableText(is.map(tellingPart))) return true;
+    // The report was, or soon would have been, too old to be believed.
+    const latest = (sessions: readonly NodeSession[]) =>
+      Math.max(0, ...sessions.map(({ probedAt }) => Date.parse(probedAt ?? '') || 0));
+    return latest(is) - latest(was) > staleMilliseconds / 2;
+  });
+}
+
+/** Of a session, all that is no counter. */
+function tellingPart(session: NodeSession): unknown {
+  const {
+    probedAt: _probedAt,
+    roundTripMilliseconds: _roundTrip,
+    probes: _probes,
+    receivedBytes: _received,
+    sentBytes: _sent,
+    drops: _drops,
+    ...telling
+  } = session;
+  return telling;
+}
+
+export interface TunnelReport {
+  findings: Finding[];
+  fields: Omit<NonNullable<Tunnel['status']>, 'conditions' | 'observedGeneration'>;
+  /** When it must be looked at again, though nothing was reported; milliseconds. */
+  againAfter: number;
+}
+
+/** @param judgement what is wrong with the remote's document, if anything, and what this cluster's own ranges meet */
+export function reportTunnel(
+  tunnel: Tunnel,
+  nodes: readonly FabricNode[],
+  { problems, collisions }: { problems: readonly string[]; collisions: readonly RemapCollision[] },
+  now: number,
+): TunnelReport {
+  const id = tunnel.spec.remoteCluster;
+  const gateways = nodes.filter(
+    (node) => node.spec.slot !== undefined && node.status?.heldSlot === node.spec.slot,
+  );
+  const reported = gateways.flatMap((node) =>
+    (node.status?.sessions ?? [])
+      .filter((session) => session.remoteCluster === id)
+      .map((session) => ({ node: node.metadata.name, session })),
+  );
+  const best = reported.toSorted((one, other) => rank(other.session, now) - rank(one.session, now))[0];
+  const established = findEstablished(tunnel, nodes, gateways.length, best?.session, now);
+  const path = findPath(id, best?.session, established, now);
+  const problem = problems[0];
+  const ready: Finding =
+    problem !== undefined
+      ? no('Ready', tunnelReasons.documentInvalid, problems.join('; '))
+      : path.status === 'True'
+        ? {
+            type: 'Ready',
+            status: 'True',
+            reason: tunnelReasons.ready,
+            message: `packets pass to ${id} and back`,
+          }
+        : no('Ready', path.reason, path.message);
+  return {
+    findings: [established, path, findCollisions(id, collisions), ready],
+    fields:
+      best === undefined
+        ? {}
+        : {
+            gatewayNode: best.node,
+            ...(best.session.endpoint !== undefined && { endpoint: best.session.endpoint }),
+            ...(best.session.latestHandshake !== undefined && {
+              latestHandshake: best.session.latestHandshake,
+            }),
+            ...(best.session.roundTripMilliseconds !== undefined && {
+              roundTripMilliseconds: best.session.roundTripMilliseconds,
+            }),
+            ...(best.session.probes !== undefined && { probes: best.session.probes }),
+            ...(best.session.pathMTU !== undefined && { pathMTU: best.session.pathMTU }),
+            traffic: { receivedBytes: best.session.receivedBytes, sentBytes: best.session.sentBytes },
+          },
+    againAfter: path.status === 'True' ? staleMilliseconds / 2 : 60_000,
+  };
+}
+
+function findCollisions(id: string, collisions: readonly RemapCollision[]): Finding {
+  const type = 'RemapsFree';
+  if (collisions.length === 0) {
+    const message = 'the ranges by which the remote is known here meet nothing of this cluster’s own';
+    return { type, status: 'True', reason: tunnelReasons.remapsFree, message };
+  }
+  const met = collisions
+    .slice(0, 5)
+    .map(
+      ({ real, mapped, own }) =>
+        `${mapped}, by which ${real} of ${id} is known here, meets ${own} of this cluster’s own`,
+    );
+  return no(
+    type,
+    tunnelReasons.remapCollides,
+    `${met.join('; ')}; it stays in use until somebody lets it move: hawser remap approve ${id}`,
+  );
+}
+
+const age = (time: string | undefined, now: number): number =>
+  time === undefined ? Infinity : now - Date.parse(time);
+
+/** Verified ones first, then those heard of last. */
+function rank(session: NodeSession, now: number): number {
+  return (
+    (session.pathVerified ? 1e15 : 0) - Math.min(1e14, age(session.probedAt ?? session.latestHandshake, now))
+  );
+}
+
+function no(type: string, reason: string, message: string): Finding {
+  return { type, status: 'False', reason, message };
+}
+
+function findEstablished(
+  tunnel: Tunnel,
+  nodes: readonly FabricNode[],
+  gateways: number,
+  session: NodeSession | undefined,
+  now: number,
+): Finding {
+  const type = 'Established';
+  const id = tunnel.spec.remoteCluster;
+  if (tunnel.spec.remoteSlots.length === 0) {
+    return no(
+      type,
+      tunnelReasons.noSlot,
+      `waiting for ${id} to declare a tunnel endpoint in its network document`,
+    );
+  }
+  if (tunnel.spec.presharedKeyRevision === '') {
+    return no(
+      type,
+      tunnelReasons.waitingForKey,
+      `waiting for both sides’ salts, of which the key with ${id} is made`,
+    );
+  }
+  if (gateways === 0) {
+    const assigned = nodes.find((node) => node.spec.slot !== undefined)?.metadata.name;
+    const message =
+      assigned === undefined
+        ? 'no node holds a gateway slot: label a node hawser.dev/gateway=true, and check that it is Ready'
+        : `waiting for node ${assigned} to take its gateway slot: check the hawser-node pod there`;
+    return no(type, tunnelReasons.noGateway, message);
+  }
+  if (age(session?.latestHandshake, now) > handshakeMilliseconds) {
+    const endpoints = tunnel.spec.remoteSlots.flatMap((slot) => slot.endpoints).join(', ') || 'none declared';
+    const last = session?.latestHandshake;
+    const message = `no handshake with ${id}${last === undefined ? ' yet' : ` since ${last}`}; its endpoints: ${endpoints}. Check that UDP passes in at least one direction`;
+    return no(type, tunnelReasons.waitingForHandshake, message);
+  }
+  return { type, status: 'True', reason: tunnelReasons.handshakeDone, message: `the tunnel to ${id} is up` };
+}
+
+function findPath(id: string, session: NodeSession | undefined, established: Finding, now: number): Finding {
+  const type = 'PathVerified';
+  if (session === undefined) return no(type, established.reason, established.message);
+  if (session.pathVerified) {
+    if (age(session.probedAt, now) <= staleMilliseconds) {
+      return { type, status: 'True', reason: tunnelReasons.pathVerified, message: session.pathMessage ?? '' };
+    }
+    return {
+      type,
+      status: 'Unknown',
+      reason: tunnelReasons.reportStale,
+      message: `the gateway node has not reported on the path to ${id} since ${session.probedAt ?? 'it began'}; check its hawser-node pod`,
+    };
+  }
+  if (established.status !== 'True') return no(type, established.reason, established.message);
+  return no(type, tunnelReasons.noAnswer, session.pathMessage ?? `waiting for the first answer of ${id}`);
+}

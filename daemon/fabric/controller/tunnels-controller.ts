@@ -1,0 +1,291 @@
+/** Makes, changes and removes Tunnels and the Secret of their keys; says how they are. */
+import type { LocalCluster, RemoteCluster } from '../../../shared/api/clusters.ts';
+import { apiVersion } from '../../../shared/api/meta.ts';
+import { tunnel as tunnelKind, type FabricNode, type Tunnel } from '../../../shared/api/network.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { annotations, labels, secrets } from '../../../shared/names.ts';
+import {
+  applyStatus,
+  from,
+  keyOf,
+  kind,
+  Patience,
+  runController,
+  stableText,
+  triggers,
+  type ControllerContext,
+  type Informer,
+  type Node,
+  type Pod,
+  type Outcome,
+  type Secret,
+  type Source,
+} from '../../kube/index.ts';
+import { openingMilliseconds } from '../../peers/references.ts';
+import { whenChanged } from './when-changed.ts';
+import { fromVirtualPods, virtualPods, type VirtualPods } from '../../peers/virtual-pods.ts';
+import { keyRevision, ourDocumentHeld, readLocalIdentity } from './key-store.ts';
+import { makeKeyReconciler } from './preshared-keys.ts';
+import { readDocuments } from './remote-documents.ts';
+import { fabricMembers, internalAddress } from './endpoint-assignment.ts';
+import { planTunnel, type TunnelDecision } from './tunnel-plan.ts';
+import { remotesConcerned, reportTunnel } from './tunnel-status.ts';
+import { WrittenTunnels } from './written-tunnels.ts';
+
+const fieldManager = 'hawser-fabric';
+/** Numbers in a tunnel's status may be so old. */
+const numbersMilliseconds = 30_000;
+
+interface World {
+  localClusters: Informer<LocalCluster>;
+  remoteClusters: Informer<RemoteCluster>;
+  outgoing: Informer<OutgoingPeering>;
+  incoming: Informer<IncomingPeering>;
+  tunnels: Informer<Tunnel>;
+  fabricNodes: Informer<FabricNode>;
+  nodes: Informer<Node>;
+  clusterKey: Informer<Secret>;
+  tunnelKeys: Informer<Secret>;
+  pods: VirtualPods;
+}
+
+/** What was made of a remote's document, for its Tunnel's status. */
+type Judgement = Pick<TunnelDecision, 'problems' | 'collisions'>;
+type Judgements = Map<string, Judgement>;
+
+export async function runTunnels(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const { informer, namespace } = context;
+  const secret = (name: string) =>
+    informer<Secret>(kind.secret, { namespace, fieldSelector: `metadata.name=${name}` });
+  const world: World = {
+    localClusters: informer(kind.localCluster),
+    remoteClusters: informer(kind.remoteCluster),
+    outgoing: informer(kind.outgoingPeering),
+    incoming: informer(kind.incomingPeering),
+    tunnels: informer(kind.tunnel),
+    fabricNodes: informer(kind.fabricNode),
+    nodes: informer(kind.node),
+    clusterKey: secret(secrets.clusterKey),
+    tunnelKeys: secret(secrets.tunnelKeys),
+    pods: virtualPods(context),
+  };
+  const judgements: Judgements = new Map();
+  const written = new WrittenTunnels(world.tunnels, context.clock);
+  const judge = triggers();
+  const everyRemote = () => [
+    ...new Set([
+      ...world.remoteClusters.list().map((each) => each.metadata.name),
+      ...world.tunnels.list().map((each) => each.metadata.name),
+    ]),
+  ];
+  const ofRemote = (object: { spec: { remoteCluster: string } }) => [object.spec.remoteCluster];
+  await Promise.all([
+    runController(
+      {
+        name: 'tunnels',
+        // One after another: two remotes must not be given the same free range.
+        concurrency: 1,
+        sources: [
+          from(world.remoteClusters),
+          whenChanged(
+            world.tunnels,
+            (tunnel) =>
+              stableText([
+                tunnel.spec,
+                tunnel.metadata.deletionTimestamp,
+                tunnel.metadata.annotations?.[annotations.approvedRemaps],
+              ]),
+            keyOf,
+          ),
+          // The last pod with an address of a range that drains lets the range go.
+          fromVirtualPods(world.pods, (pod) => {
+            const id = remoteOf(world, pod);
+            const draining = world.tunnels
+              .byKey(id ?? '')
+              ?.spec.remaps.some(({ state }) => state === 'Draining');
+            return id !== undefined && draining === true ? [id] : [];
+          }),
+          from(world.outgoing, ofRemote),
+          from(world.incoming, ofRemote),
+          from(world.localClusters, everyRemote),
+          from(world.clusterKey, everyRemote),
+          // Virtual nodes are no part of what is planned, and come in the number of remotes.
+          whenChanged(world.nodes, (node) => addressesOf([node]).join(), everyRemote),
+        ],
+        reconcile: async (id, limit) => {
+          const again = await reconcileTunnel(context, world, written, judgements, id, limit);
+          judge.trigger(id);
+          return again;
+        },
+        ...controllerParts(context),
+      },
+      signal,
+    ),
+    runController(
+      {
+        name: 'tunnel-keys',
+        concurrency: 1,
+        sources: [
+          world.remoteClusters,
+          world.outgoing,
+          world.incoming,
+          world.clusterKey,
+          world.tunnelKeys,
+        ].map((each) => from(each as Informer, () => ['keys'])),
+        reconcile: makeKeyReconciler(context, world),
+        ...controllerParts(context),
+      },
+      signal,
+    ),
+    runController(
+      {
+        name: 'tunnel-status',
+        sources: [from(world.tunnels), judge, fromReports(world)],
+        reconcile: makeStatusReconciler(context, world, judgements),
+        ...controllerParts(context),
+      },
+      signal,
+    ),
+  ]);
+}
+
+/** Tunnels that a node's report tells something new of. */
+function fromReports({ fabricNodes, tunnels }: World): Source {
+  return {
+    subscribe: (enqueue) =>
+      fabricNodes.onChange((_key, node, previous) => {
+        const all = () => tunnels.list().map(({ metadata }) => metadata.name);
+        for (const remote of remotesConcerned(node, previous) ?? all()) enqueue(remote);
+      }),
+    synced: (signal) => fabricNodes.synced(signal),
+  };
+}
+
+function controllerParts({ log, clock, metrics }: ControllerContext) {
+  return { log, clock, ...(metrics && { metrics }) };
+}
+
+function addressesOf(nodes: readonly Node[]): string[] {
+  return fabricMembers(nodes).flatMap((node) => internalAddress(node) ?? []);
+}
+
+/** The remote at which a pod of a virtual node runs. */
+function remoteOf(world: World, pod: Pod): string | undefined {
+  return world.outgoing.list().find(({ spec }) => spec.nodeName === pod.spec?.nodeName)?.spec.remoteCluster;
+}
+
+const addressesOfPod = (pod: Pod): string[] => (pod.status?.podIPs ?? []).map(({ ip }) => ip);
+
+const refersTo = (id: string) => (peering: { spec: { remoteCluster: string } }) =>
+  peering.spec.remoteCluster === id;
+
+async function reconcileTunnel(
+  { kube, log, events, clock }: ControllerContext,
+  world: World,
+  written: WrittenTunnels,
+  judgements: Judgements,
+  id: string,
+  signal: AbortSignal,
+): Promise<Outcome | void> {
+  const items = written.list();
+  const present = items.find((tunnel) => tunnel.metadata.name === id);
+  const consumer = world.outgoing.list().some(refersTo(id));
+  const provider = world.incoming.list().some(refersTo(id));
+  const remote = world.remoteClusters.byKey(id);
+  const opening = openingMilliseconds(remote, clock.now());
+  if (!consumer && !provider && opening === 0) {
+    judgements.delete(id);
+    if (present === undefined) return;
+    log.info('no peering needs the tunnel any more', { remote: id });
+    await kube.delete({ kind: kind.tunnel, name: id }, uidOf(present), signal);
+    return;
+  }
+  const again = opening > 0 ? { requeueAfterMilliseconds: opening } : undefined;
+  const local = world.localClusters.byKey('self');
+  const localID = local?.status?.clusterID;
+  // What is not known yet, or no longer, is no reason to change anything.
+  if (local === undefined || localID === undefined || remote === undefined) return again;
+  const { remote: document, problem } = readDocuments(remote, localID);
+  if (document === undefined) {
+    if (problem !== undefined) judgements.set(id, { problems: [problem], collisions: [] });
+    return again;
+  }
+  const decision = planTunnel({
+    local,
+    remoteCluster: id,
+    document,
+    present,
+    others: items.filter((tunnel) => tunnel.metadata.name !== id),
+    nodeAddresses: addressesOf(world.nodes.list()),
+    consumer,
+    provider,
+    remote: remote.spec,
+    opening: opening > 0,
+    offloaded: world.pods.list().flatMap((pod) => (remoteOf(world, pod) === id ? addressesOfPod(pod) : [])),
+    remapsKnown: ourDocumentHeld(remote, localID),
+    presharedKeyRevision: keyRevision(readLocalIdentity(world.clusterKey.list()[0]), remote),
+  });
+  judgements.set(id, decision);
+  if (decision.spec === undefined) {
+    events.emit(remote, 'Warning', 'NetworkDocumentInvalid', decision.problems.join('; '));
+    return again;
+  }
+  if (present !== undefined && stableText(present.spec) === stableText(decision.spec)) return again;
+  const desired: Tunnel = {
+    apiVersion,
+    kind: tunnelKind.kind,
+    metadata: {
+      name: id,
+      labels: { [labels.managedBy]: fieldManager, [labels.remoteCluster]: id },
+      ...(present?.metadata.uid !== undefined && { uid: present.metadata.uid }),
+    },
+    spec: decision.spec,
+  };
+  written.note(await kube.apply(desired, { fieldManager }, signal));
+  return again;
+}
+
+const uidOf = (object: { metadata: { uid?: string } }) =>
+  object.metadata.uid === undefined ? {} : { uid: object.metadata.uid };
+
+function makeStatusReconciler(
+  { kube, clock, events }: ControllerContext,
+  world: World,
+  judgements: ReadonlyMap<string, Judgement>,
+) {
+  const written = new Map<string, { fields: Record<string, unknown>; at: number }>();
+  const patience = new Patience();
+  return async (id: string, signal: AbortSignal): Promise<{ requeueAfterMilliseconds: number } | void> => {
+    const tunnel = world.tunnels.byKey(id);
+    if (tunnel === undefined || tunnel.metadata.deletionTimestamp !== undefined) {
+      written.delete(id);
+      patience.forget(id);
+      return;
+    }
+    const now = clock.now();
+    const judgement = judgements.get(id) ?? { problems: [], collisions: [] };
+    const report = reportTunnel(tunnel, world.fabricNodes.list(), judgement, now);
+    // Round trips and counters change all the time; they are written with something else, or now and then.
+    const last = written.get(id);
+    const fresh = last !== undefined && now - last.at < numbersMilliseconds;
+    const moved = (['endpoint', 'gatewayNode', 'pathMTU'] as const).some(
+      (field) => report.fields[field] !== tunnel.status?.[field],
+    );
+    const later = moved ? 0 : patience.left(id, tunnel.status?.conditions, report.findings, now);
+    if (later > 0) return { requeueAfterMilliseconds: later };
+    const fields: Record<string, unknown> = {
+      ...(fresh && !moved ? last.fields : report.fields),
+      collisions:
+        judgement.collisions.length > 0
+          ? judgement.collisions.map(({ mapped, own }) => ({ mapped, own }))
+          : undefined,
+      observedGeneration: tunnel.metadata.generation,
+    };
+    const wrote = await applyStatus(
+      { kube, fieldManager, object: tunnel, findings: report.findings, fields, now, events },
+      signal,
+    );
+    if (wrote && !(fresh && !moved)) written.set(id, { fields: { ...report.fields }, at: now });
+    return { requeueAfterMilliseconds: report.againAfter };
+  };
+}

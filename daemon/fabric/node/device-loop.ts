@@ -1,0 +1,38 @@
+/** Keeps the tunnel device running: it may be deleted by anybody with the right to. */
+import { messageOf, type Log } from '../../kube/index.ts';
+import { backoff, sleep, type Clock } from '../../../shared/time.ts';
+import type { TunnelDevice } from '../ports.ts';
+
+/** After so long a run, a failure is the first of its kind. */
+const steadyMilliseconds = 10_000;
+
+/**
+ * Until the signal is aborted.
+ *
+ * @param onStart called before each start: addresses and routes go with a device, and must be made again
+ * @param onFailure called with the reason when it has ended by itself
+ */
+export async function runDevice(
+  device: TunnelDevice,
+  { onStart, onFailure }: { onStart: () => void; onFailure: (reason: string) => void },
+  clock: Clock,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
+  let failures = 0;
+  while (!signal.aborted) {
+    const startedAt = clock.now();
+    let reason = 'it ended by itself';
+    onStart();
+    try {
+      await device.run(signal);
+    } catch (error) {
+      reason = messageOf(error);
+    }
+    if (signal.aborted) return;
+    log.error('the tunnel device failed, will start again', { error: reason });
+    onFailure(reason);
+    failures = clock.now() - startedAt > steadyMilliseconds ? 0 : failures + 1;
+    await sleep(backoff(failures, { base: 100, most: 5_000 }), signal, clock);
+  }
+}

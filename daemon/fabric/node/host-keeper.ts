@@ -1,0 +1,73 @@
+/** Brings the kernel to the plan in force: when the plan changed, when somebody changed the kernel, when it failed. */
+import type { Host, HostPlan } from '../../host/index.ts';
+import { messageOf, stableText, type Log } from '../../kube/index.ts';
+import { backoff, type Clock } from '../../../shared/time.ts';
+import type { Progress } from './status.ts';
+
+/** The device is being made: its addresses follow soon. One that cannot be made is not waited for as eagerly. */
+const deviceAgain = { base: 100, most: 5_000 };
+
+export class HostKeeper {
+  readonly #host: Host;
+  readonly #progress: Progress;
+  readonly #wake: () => void;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly counters = { hostChanges: 0, hostRepairs: 0 };
+  #applied = '';
+  #mustCheck = true;
+  /** Looks in a row that found no device. */
+  #absences = 0;
+  /** Calls off the next look; undefined: none is to come. */
+  #cancelLook: (() => void) | undefined;
+
+  /** @param wake asks for `apply` to be called again */
+  constructor(options: { host: Host; progress: Progress; wake: () => void; clock: Clock; log: Log }) {
+    this.#host = options.host;
+    this.#progress = options.progress;
+    this.#wake = options.wake;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  /** The kernel may be other than it was left. */
+  suspect(): void {
+    this.#mustCheck = true;
+    this.#absences = 0;
+    this.#cancelLook?.();
+    this.#cancelLook = undefined;
+    this.#wake();
+  }
+
+  /** Throws when the kernel refuses; what it could take is done then, and the next call tries the rest. */
+  async apply(plan: HostPlan, signal: AbortSignal): Promise<void> {
+    const text = stableText(plan);
+    if (text === this.#applied && !this.#mustCheck) return;
+    const repair = text === this.#applied;
+    this.#mustCheck = false;
+    try {
+      const { changes, devicePresent } = await this.#host.apply(plan, signal);
+      this.#applied = text;
+      delete this.#progress.hostFailure;
+      if (changes.length > 0) {
+        this.counters[repair ? 'hostRepairs' : 'hostChanges']++;
+        const message = repair ? 'the kernel was not as planned; repaired' : 'the kernel was programmed';
+        this.#log.info(message, { changes: changes.slice(0, 20).join('; ') });
+      }
+      if (devicePresent) this.#absences = 0;
+      else this.#lookAgain();
+    } catch (error) {
+      this.#mustCheck = true;
+      this.#progress.hostFailure = messageOf(error);
+      throw error;
+    }
+  }
+
+  #lookAgain(): void {
+    this.#mustCheck = true;
+    this.#cancelLook ??= this.#clock.after(backoff(this.#absences++, deviceAgain), () => {
+      this.#cancelLook = undefined;
+      this.#wake();
+    });
+  }
+}

@@ -1,0 +1,52 @@
+/** Looks now and then at what of the node is not Hawser's and may be in the way, and tells when it turned. */
+import type { HostProblem } from '../../../shared/api/network.ts';
+import type { HostPlan } from '../../host/index.ts';
+import { messageOf, stableText, type Log } from '../../kube/index.ts';
+import { sleep, type Clock } from '../../../shared/time.ts';
+
+export type FindHostProblems = (
+  tunnelled: { device: string; remoteRanges: readonly string[] },
+  signal: AbortSignal,
+) => Promise<HostProblem[]>;
+
+export interface HostWatchOptions {
+  find: FindHostProblems;
+  /** The plan in force; undefined: none yet. */
+  plan: () => HostPlan | undefined;
+  /** Called with the problems when they are others than before. */
+  onTurn: (problems: readonly HostProblem[]) => void;
+  clock: Clock;
+  log: Log;
+}
+
+/** Others change the kernel all the time; a person who looks waits this long at most. */
+const lookMilliseconds = 15_000;
+/** Until there is a plan. */
+const planMilliseconds = 1_000;
+
+/** Until the signal is aborted. A look that fails leaves what was known. */
+export async function watchHost(options: HostWatchOptions, signal: AbortSignal): Promise<void> {
+  const { find, plan, onTurn, clock, log } = options;
+  let known = stableText([]);
+  let failed = '';
+  while (!signal.aborted) {
+    const host = plan();
+    if (host !== undefined) {
+      try {
+        const problems = await find({ device: host.device, remoteRanges: host.packets.remoteRanges }, signal);
+        failed = '';
+        const text = stableText(problems);
+        if (text !== known) {
+          known = text;
+          for (const { message } of problems) log.warn('something on this node is in the way', { message });
+          onTurn(problems);
+        }
+      } catch (error) {
+        const message = messageOf(error);
+        if (!signal.aborted && message !== failed) log.warn('the node is not looked at', { error: message });
+        failed = message;
+      }
+    }
+    await sleep(host === undefined ? planMilliseconds : lookMilliseconds, signal, clock);
+  }
+}

@@ -1,0 +1,272 @@
+/** A node's part in the fabric: watches the API, plans, and brings tunnel device, kernel and probes to the plan. */
+import { createHash } from 'node:crypto';
+import type { NodeSession } from '../../../shared/api/network.ts';
+import { ports, tunDevice } from '../../../shared/names.ts';
+import type { Host, HostRefusal } from '../../host/index.ts';
+import { messageOf, stableText, type Informer, type KubeClient, type Log } from '../../kube/index.ts';
+import { backoff, deadline, sleep, type Clock } from '../../../shared/time.ts';
+import { Bell } from './notifier.ts';
+import { runDevice } from './device-loop.ts';
+import { createEndpointResolver } from './address-resolver.ts';
+import { HostKeeper } from './host-keeper.ts';
+import type { FindHostProblems } from './host-watch.ts';
+import type { NodePlan } from '../plan/node-plan.ts';
+import { NodePlanner } from './planner.ts';
+import { NodeReporter } from './reporter.ts';
+import { createNodeSources, type NodeSources } from './sources.ts';
+import { readSessions, type Progress } from './status.ts';
+import type { InBandService, Resolve, TunnelDevice } from '../ports.ts';
+import { createProber, type Prober } from './prober.ts';
+import { SlotTenure } from './endpoint-lease.ts';
+
+export interface NodeOptions {
+  kube: KubeClient;
+  /** Hawser's namespace. */
+  namespace: string;
+  nodeName: string;
+  /** By which the cluster's other nodes reach this one. */
+  nodeAddress: string;
+  version: string;
+  device: TunnelDevice;
+  host: Host;
+  inBand: InBandService;
+  /** Calls back when the kernel's state may have changed, until the signal is aborted. */
+  monitor: (onChange: () => void, signal: AbortSignal) => Promise<void>;
+  /** What of the node is not Hawser's and may be in the way. */
+  hostProblems: FindHostProblems;
+  /** Of the device that holds `nodeAddress`. */
+  underlayMTU: (signal: AbortSignal) => Promise<number | undefined>;
+  resolve: Resolve;
+  /** Whom this node, and so its pods, ask for names: addresses. */
+  nameservers: readonly string[];
+  /**
+   * Asked at the end: whether Hawser leaves this node for good. If it does not, what the kernel holds stays, so that
+   * nothing for a remote leaves the node unencrypted until the next process is there.
+   */
+  leavesForGood: (signal: AbortSignal) => Promise<boolean>;
+  clock: Clock;
+  log: Log;
+  /** UDP port of the tunnel; other than `ports.tunnel` in tests only. */
+  port?: number;
+}
+
+export interface FabricNodeRole {
+  /** Until the signal is aborted; then takes away what it made in the kernel, if it leaves for good. Once. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Why it is not ready; undefined: it is. */
+  notReady(): string | undefined;
+  informers(): readonly Informer[];
+  counters(): Record<string, number>;
+  /** What was measured of each remote. */
+  sessions(): readonly NodeSession[];
+  /** Packets of consumers' pods that the node's rules dropped. */
+  refusals(): readonly HostRefusal[];
+  /** Packets dropped that no peer could be blamed for, by reason. */
+  drops(): Readonly<Partial<Record<string, number>>>;
+}
+
+/** Changes come in crowds; and a plan is as long as there are peers, so that crowds are let grow with them. */
+const settleMilliseconds = 20;
+const gapOfPeerMilliseconds = 2;
+/** After which the world is looked at again though nothing was said. */
+const restMilliseconds = 600_000;
+/** So often is seen whether a remote with several endpoints answers at the one that is tried. */
+const tryMilliseconds = 5_000;
+const cleanupMilliseconds = 5_000;
+
+/** Makes the role; nothing happens before `run`. */
+export function createFabricNode(options: NodeOptions): FabricNodeRole {
+  return new NodeRole(options);
+}
+
+class NodeRole implements FabricNodeRole {
+  readonly #options: NodeOptions;
+  readonly #port: number;
+  readonly #bell = new Bell();
+  readonly #statusBell = new Bell();
+  readonly #progress: Progress = { deviceFailure: 'it is being started' };
+  readonly #counters = { plans: 0, deviceChanges: 0, deviceRestarts: 0 };
+  readonly #keeper: HostKeeper;
+  #sources: NodeSources | undefined;
+  #plan: NodePlan | undefined;
+  #appliedDevice = '';
+  #revision = '';
+  #verdict: Prober['verdict'] = () => undefined;
+  #reporter: NodeReporter | undefined;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.#port = options.port ?? ports.tunnel;
+    const { host, clock, log } = options;
+    const wake = () => this.#bell.ring();
+    this.#keeper = new HostKeeper({ host, clock, log, progress: this.#progress, wake });
+  }
+
+  informers = (): readonly Informer[] => this.#sources?.all() ?? [];
+  counters = (): Record<string, number> => ({ ...this.#counters, ...this.#keeper.counters });
+  sessions = (): readonly NodeSession[] =>
+    this.#plan === undefined ? [] : readSessions(this.#plan, this.#options.device.status(), this.#verdict);
+  refusals = (): readonly HostRefusal[] => this.#reporter?.refusals ?? [];
+  drops = () => this.#options.device.status()?.drops ?? {};
+  notReady = (): string | undefined => {
+    if (this.#plan === undefined) return 'waiting for the first look at the cluster';
+    return this.#progress.deviceFailure ?? this.#progress.hostFailure;
+  };
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { kube, clock, log, device, inBand, namespace, nodeName, nodeAddress, version } = this.#options;
+    log.info('the node role begins', { node: nodeName, version });
+    const onChange = () => this.#bell.ring();
+    const sources = createNodeSources({ ...this.#options, onChange }, signal);
+    this.#sources = sources;
+    const prober = createProber({ onTurn: () => this.#statusBell.ring(), log, clock });
+    this.#verdict = (remoteCluster) => prober.verdict(remoteCluster);
+    const resolver = createEndpointResolver({ resolve: this.#options.resolve, onChange, log, clock });
+    const tenure: SlotTenure = new SlotTenure({
+      kube,
+      namespace,
+      nodeName,
+      assigned: () => sources.fabricNodes.byKey(nodeName)?.spec.slot,
+      served: () => (this.#progress.deviceFailure === undefined ? planner.key.slot : undefined),
+      heard: () => {
+        const sessions = this.sessions();
+        return sessions.length === 0 ? undefined : sessions.some(({ pathVerified }) => pathVerified);
+      },
+      onTurn: onChange,
+      clock,
+      log,
+    });
+    const planner = new NodePlanner({
+      nodeName,
+      nodeAddress,
+      namespace,
+      sources,
+      resolver,
+      nameservers: this.#options.nameservers,
+      deviceStatus: () => device.status(),
+      slotLost: () => tenure.lost,
+      progress: this.#progress,
+      clock,
+      log,
+    });
+    const reporter = new NodeReporter({
+      ...this.#options,
+      port: this.#port,
+      nodes: sources.fabricNodes,
+      progress: this.#progress,
+      plan: () => this.#plan,
+      revision: () => this.#revision,
+      key: () => planner.key,
+      verdict: this.#verdict,
+      bell: this.#statusBell,
+    });
+    this.#reporter = reporter;
+    await this.#readUnderlay(planner, signal);
+    const deviceEvents = {
+      onStart: () => {
+        delete this.#progress.deviceFailure;
+        this.#keeper.suspect();
+      },
+      onFailure: (reason: string) => {
+        this.#progress.deviceFailure = reason;
+        this.#counters.deviceRestarts++;
+        this.#statusBell.ring();
+      },
+    };
+    await Promise.all([
+      this.#planLoop(planner, prober, signal),
+      runDevice(device, deviceEvents, clock, log, signal),
+      reporter.run(signal),
+      prober.run(signal),
+      inBand.run(signal),
+      resolver.run(signal),
+      tenure.run(signal),
+      this.#options.monitor(() => this.#keeper.suspect(), signal),
+    ]);
+    await this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    const { clock, log, host, leavesForGood } = this.#options;
+    const limit = deadline(new AbortController().signal, cleanupMilliseconds, 'cleaning up', clock);
+    try {
+      if (!(await leavesForGood(limit.signal))) {
+        log.info('the kernel keeps its rules for the next process');
+        return;
+      }
+      const { changes } = await host.cleanup(tunDevice, limit.signal);
+      log.info('the kernel is as it was before', { changes: changes.length });
+    } finally {
+      limit.release();
+    }
+  }
+
+  async #planLoop(planner: NodePlanner, prober: Prober, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    let failures = 0;
+    let gap = settleMilliseconds;
+    while (!signal.aborted) {
+      await this.#bell.wait(planner.triesEndpoints ? tryMilliseconds : restMilliseconds, signal, clock);
+      await sleep(gap, signal, clock);
+      if (signal.aborted) break;
+      try {
+        await this.#step(planner, prober, signal);
+        failures = 0;
+        gap = settleMilliseconds + gapOfPeerMilliseconds * (this.#plan?.device.peers.length ?? 0);
+      } catch (error) {
+        if (signal.aborted) break;
+        log.warn('the plan is not applied, will try again', { error: messageOf(error), failures });
+        this.#statusBell.ring();
+        await sleep(backoff(failures++, { base: 200, most: 10_000 }), signal, clock);
+        this.#bell.ring();
+      }
+    }
+  }
+
+  async #step(planner: NodePlanner, prober: Prober, signal: AbortSignal): Promise<void> {
+    const { device, log } = this.#options;
+    if (this.#plan === undefined) {
+      if (!planner.knowsEnough(() => this.#bell.ring())) return;
+      log.info('the cluster is known');
+    }
+    const plan = planner.plan();
+    this.#counters.plans++;
+    const { key } = planner.key;
+    const configuration = { privateKey: key.privateKey, port: this.#port, fwmark: 0, ...plan.device };
+    const text = fingerprint(configuration);
+    if (text !== this.#appliedDevice) {
+      await device.configure(configuration);
+      this.#appliedDevice = text;
+      this.#counters.deviceChanges++;
+    }
+    for (const why of plan.warnings) {
+      if (!this.#plan?.warnings.includes(why)) log.warn('left out of the plan', { why });
+    }
+    this.#plan = plan;
+    const told = [key.publicKey, plan.host, plan.device.routes, plan.remotePeers.size];
+    this.#revision = fingerprint(told).slice(0, 16);
+    await this.#keeper.apply(plan.host, signal);
+    // After the kernel: sockets are bound to addresses that are there.
+    prober.update(plan.probes);
+    this.#options.inBand.update(plan.inBand);
+    this.#reporter?.traceIfAsked(signal);
+    this.#statusBell.ring();
+  }
+
+  async #readUnderlay(planner: NodePlanner, signal: AbortSignal): Promise<void> {
+    const { underlayMTU, nodeAddress, log } = this.#options;
+    const unknown = `the MTU of the node’s network is not known and taken to be ${planner.underlayMTU}`;
+    try {
+      const found = await underlayMTU(signal);
+      if (found !== undefined) planner.underlayMTU = found;
+      else log.warn(unknown, { nodeAddress, error: 'no device holds the node’s address' });
+    } catch (error) {
+      log.warn(unknown, { nodeAddress, error: messageOf(error) });
+    }
+  }
+}
+
+/** Names a value without telling it: keys are among what it is made of. */
+function fingerprint(value: unknown): string {
+  return createHash('sha256').update(stableText(value)).digest('hex');
+}

@@ -1,0 +1,31 @@
+import type { Clock } from '../../../shared/time.ts';
+
+/** Wakes one loop that waits; a ring while nobody waits is remembered. */
+export class Bell {
+  #rung = false;
+  #wake: () => void = () => {};
+
+  ring(): void {
+    this.#rung = true;
+    this.#wake();
+  }
+
+  /** Until it rings, the time has passed, or the signal is aborted. Says whether it rang. */
+  async wait(milliseconds: number, signal: AbortSignal, clock: Clock): Promise<boolean> {
+    if (!this.#rung && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const cancel = clock.after(milliseconds, resolve);
+        this.#wake = () => {
+          cancel();
+          resolve();
+        };
+        signal.addEventListener('abort', this.#wake, { once: true });
+      });
+      signal.removeEventListener('abort', this.#wake);
+      this.#wake = () => {};
+    }
+    const rung = this.#rung;
+    this.#rung = false;
+    return rung;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Whether packets pass to a remote cluster and back, by asking its probe address through both translations. A state
+ * machine: time and answers in, questions and verdicts out.
+ */
+import type { ProbeTarget } from '../plan/node-plan.ts';
+
+/** How often is asked: quickly at first, since a peering waits for it; seldom once the path is known. */
+const quickMilliseconds = 250;
+const quickFor = 10_000;
+const searchMilliseconds = 1_000;
+const verifiedMilliseconds = 4_000;
+/** When one was lost: three losses are known within 8 s of the last answer. */
+const doubtMilliseconds = 500;
+/** Share of the interval by which it varies, so that clusters do not ask in step. */
+const jitter = 0.2;
+/** An answer that takes longer counts as lost: the longest ways on earth take a third of it. */
+const lostAfterMilliseconds = 1_500;
+/** So many in a row, and the path no longer counts as verified. */
+const lossesAllowed = 3;
+/** Questions on their way at once. */
+const outstandingLimit = 16;
+/** Loss is told of so many questions: of the last four minutes while the path is verified. */
+const countedQuestions = 64;
+
+export interface ProbeVerdict {
+  verified: boolean;
+  /** A sentence. */
+  message: string;
+  roundTripMilliseconds?: number;
+  /** Milliseconds since 1970, of the last answer. */
+  answeredAt?: number;
+  /** Of the last questions: how many came to an end, and how many of those without an answer. */
+  questions: { asked: number; lost: number };
+}
+
+/** What a verdict says, beside what is counted. */
+type Judgement = Omit<ProbeVerdict, 'questions'>;
+
+export class PathProbe {
+  #target: ProbeTarget;
+  /** Own address as the remote saw it last. */
+  #seen: { source: string; roundTripMilliseconds: number; at: number } | undefined;
+  readonly #outstanding = new Map<string, number>();
+  readonly #begun: number;
+  #next: number;
+  #losses = 0;
+  /** Whether each of the last questions was answered, the oldest first. */
+  readonly #ended: boolean[] = [];
+  #verdict: Judgement;
+
+  constructor(target: ProbeTarget, now: number) {
+    this.#target = target;
+    this.#begun = now;
+    this.#next = now;
+    this.#verdict = {
+      verified: false,
+      message: `waiting for the first answer of ${target.remoteCluster} at ${target.address}`,
+    };
+  }
+
+  get target(): ProbeTarget {
+    return this.#target;
+  }
+
+  get verdict(): ProbeVerdict {
+    const lost = this.#ended.filter((answered) => !answered).length;
+    return { ...this.#verdict, questions: { asked: this.#ended.length, lost } };
+  }
+
+  /** When `poll` wants to be called next, milliseconds since 1970. */
+  get due(): number {
+    const [oldest] = this.#outstanding.values();
+    return oldest === undefined ? this.#next : Math.min(this.#next, oldest + lostAfterMilliseconds);
+  }
+
+  /** Counts what was lost; says whether to ask now, with which stamp. `random` is from 0 to 1. */
+  poll(now: number, makeStamp: () => string, random: () => number): string | undefined {
+    for (const [stamp, sentAt] of this.#outstanding) {
+      if (now - sentAt < lostAfterMilliseconds) break;
+      this.#outstanding.delete(stamp);
+      this.#lose();
+    }
+    if (now < this.#next) return undefined;
+    this.#next = now + this.#interval(now) * (1 + jitter * (random() - 0.5));
+    if (this.#outstanding.size >= outstandingLimit) return undefined;
+    const stamp = makeStamp();
+    this.#outstanding.set(stamp, now);
+    return stamp;
+  }
+
+  /** Takes an answer; one that was not asked for, or came too late, is none. */
+  answer(stamp: string, source: string, now: number): void {
+    const sentAt = this.#outstanding.get(stamp);
+    if (sentAt === undefined) return;
+    this.#outstanding.delete(stamp);
+    this.#losses = 0;
+    // What was asked before there was a way is no loss of it.
+    if (this.#seen === undefined) {
+      this.#ended.length = 0;
+      this.#outstanding.clear();
+    }
+    this.#count(true);
+    this.#seen = { source, roundTripMilliseconds: now - sentAt, at: now };
+    this.#judge();
+  }
+
+  /** The remote told by which address it should see this node; a path that is verified stays so if that is right. */
+  expect(source: string | undefined): void {
+    if (source === this.#target.expected) return;
+    const { expected: _, ...target } = this.#target;
+    this.#target = source === undefined ? target : { ...target, expected: source };
+    if (this.#losses < lossesAllowed) this.#judge();
+  }
+
+  #judge(): void {
+    if (this.#seen === undefined) return;
+    const { source, roundTripMilliseconds, at } = this.#seen;
+    const { remoteCluster, expected } = this.#target;
+    const right = expected === undefined || source === expected;
+    this.#verdict = {
+      verified: right,
+      message: right
+        ? `${remoteCluster} answers through the tunnel and sees this node as ${source}`
+        : `${remoteCluster} answers but sees this node as ${source}, not as ${expected}: the two sides do not agree on the remapping yet`,
+      roundTripMilliseconds,
+      answeredAt: at,
+    };
+  }
+
+  #count(answered: boolean): void {
+    this.#ended.push(answered);
+    if (this.#ended.length > countedQuestions) this.#ended.shift();
+  }
+
+  #lose(): void {
+    this.#losses++;
+    this.#count(false);
+    // One loss may be chance; look closer.
+    if (this.#losses === 1 && this.#verdict.verified) this.#next = 0;
+    if (this.#losses < lossesAllowed) return;
+    const { remoteCluster, address } = this.#target;
+    const before = this.#verdict.answeredAt;
+    this.#verdict = {
+      verified: false,
+      message:
+        before === undefined
+          ? `no answer of ${remoteCluster} at ${address} yet: check that its tunnel endpoint can be reached by UDP, and that it runs`
+          : `no answer of ${remoteCluster} at ${address} since ${new Date(before).toISOString()}`,
+      ...(before !== undefined && { answeredAt: before }),
+    };
+  }
+
+  #interval(now: number): number {
+    if (this.#verdict.verified) return this.#losses === 0 ? verifiedMilliseconds : doubtMilliseconds;
+    return now - this.#begun < quickFor ? quickMilliseconds : searchMilliseconds;
+  }
+}

@@ -1,0 +1,252 @@
+/** From the API's objects to the plain values of a node's plan. Pure. */
+import type { LocalCluster } from '../../../shared/api/clusters.ts';
+import type { FabricNode, LentAddress, Tunnel } from '../../../shared/api/network.ts';
+import type { TwinNamespace } from '../../../shared/api/offloading.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { findCondition } from '../../../shared/conditions.ts';
+import { isLetIn } from '../../../shared/incoming-peerings.ts';
+import { controllerServiceAccount, labels } from '../../../shared/names.ts';
+import type { Namespace, Node, Pod } from '../../kube/index.ts';
+import { usableLentAddresses } from '../address-mappings.ts';
+import { addressOf } from '../wire-text.ts';
+import type { World, WorldNode, WorldPod, WorldTunnel } from '../plan/input.ts';
+
+export interface WorldObjects {
+  localCluster: LocalCluster | undefined;
+  fabricNodes: readonly FabricNode[];
+  tunnels: readonly Tunnel[];
+  pods: readonly Pod[];
+  twinNamespaces: readonly TwinNamespace[];
+  incomingPeerings: readonly IncomingPeering[];
+  outgoingPeerings: readonly OutgoingPeering[];
+  lentAddresses: readonly LentAddress[];
+  /** This node. */
+  node: Node | undefined;
+  /** Twins: those with the label of a consumer's namespace. */
+  tenantNamespaces: readonly Namespace[];
+  tenantPods: readonly Pod[];
+  /** Pods of the cluster's DNS. */
+  dnsPods: readonly Pod[];
+}
+
+/** As in `shared/api/meta.ts`, which a node would have to load a schema library for. */
+const clusterIDPattern = /^[a-z0-9][-a-z0-9]{0,39}$/;
+
+export type EndpointOf = (slot: { publicKey: string; endpoints: readonly string[] }) => string | undefined;
+
+/** What a node knows of itself. */
+export interface Self {
+  name: string;
+  address: string;
+  publicKey: string;
+  underlayMTU: number;
+  /** The slot whose key it holds. */
+  slot?: string;
+  /** Hawser's namespace. */
+  namespace: string;
+  /** Whom this node asks for names, as its pods do. */
+  nameservers?: readonly string[];
+}
+
+/**
+ * @param presharedKeys by remote cluster
+ * @param endpointOf where a remote slot is called, `address:port`; undefined while no address is known
+ */
+export function readWorld(
+  objects: WorldObjects,
+  self: Self,
+  presharedKeys: ReadonlyMap<string, Uint8Array>,
+  endpointOf: EndpointOf,
+): World {
+  const { namespace, nameservers = [], ...selfNode } = self;
+  const own = objects.fabricNodes.find(({ metadata }) => metadata.name === self.name);
+  const status = objects.localCluster?.status;
+  const pods = objects.pods.filter(hasAddress).toSorted(byAge);
+  const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
+  // Read here and not from the Tunnel alone: a consumer that is put out is out before the controller has said it anew.
+  const letIn = objects.incomingPeerings.filter(isLetIn);
+  const consumers = new Set(letIn.map((peering) => peering.spec.remoteCluster));
+  return {
+    node: {
+      ...selfNode,
+      ...(own?.spec.externalAddress !== undefined && { externalAddress: own.spec.externalAddress }),
+      podCIDRs: objects.node?.spec?.podCIDRs ?? [],
+    },
+    cluster: {
+      podCIDRs: status?.podCIDRs ?? [],
+      serviceCIDRs: status?.serviceCIDRs ?? [],
+      nodeCIDRs: status?.nodeCIDRs ?? [],
+      ...(status?.externalCIDR !== undefined && { externalCIDR: status.externalCIDR }),
+      apiServerAddresses: status?.apiServerAddresses ?? [],
+    },
+    nodes: objects.fabricNodes
+      .filter(({ metadata }) => metadata.name !== self.name && metadata.deletionTimestamp === undefined)
+      .map(readNode)
+      .sort(byName),
+    tunnels: objects.tunnels
+      .filter((tunnel) => tunnel.metadata.deletionTimestamp === undefined)
+      .toSorted(byAge)
+      .map((tunnel) => readTunnel(tunnel, consumers, presharedKeys, endpointOf)),
+    pods: pods.map(readPod),
+    controllers: pods
+      .filter(
+        ({ metadata, spec }) =>
+          metadata.namespace === namespace && spec?.serviceAccountName === controllerServiceAccount,
+      )
+      .flatMap((pod) => readPod(pod).addresses),
+    twins: readTwins(objects.twinNamespaces, letIn),
+    tenants: readTenants(objects.tenantNamespaces),
+    tenantPods: objects.tenantPods.filter(hasAddress).map(readPod),
+    resolvers: [
+      ...objects.dnsPods.filter(hasAddress).flatMap((pod) => readPod(pod).addresses),
+      ...nameservers,
+    ],
+    virtualNodes: new Map(
+      objects.outgoingPeerings
+        .filter((peering) => !realNodes.has(peering.spec.nodeName))
+        .map((peering) => [peering.spec.nodeName, peering.spec.remoteCluster]),
+    ),
+    lentAddresses: usableLentAddresses(objects.lentAddresses),
+  };
+}
+
+function readNode(node: FabricNode): WorldNode {
+  const { spec, status } = node;
+  // While a slot moves, its old holder still says what was: a slot is held when controller and node agree.
+  const moving = status?.heldSlot !== undefined && status.heldSlot !== spec.slot;
+  const known = moving ? undefined : status;
+  return {
+    name: node.metadata.name,
+    ...(status?.endpoint !== undefined && { endpoint: status.endpoint, address: addressOf(status.endpoint) }),
+    ...(known?.publicKey !== undefined && { publicKey: known.publicKey }),
+    ...(known?.heldSlot !== undefined && { slot: known.heldSlot }),
+    ...(spec.externalAddress !== undefined && { externalAddress: spec.externalAddress }),
+  };
+}
+
+function readTunnel(
+  tunnel: Tunnel,
+  consumers: ReadonlySet<string>,
+  presharedKeys: ReadonlyMap<string, Uint8Array>,
+  endpointOf: EndpointOf,
+): WorldTunnel {
+  const { spec } = tunnel;
+  const presharedKey = presharedKeys.get(spec.remoteCluster);
+  const provider = spec.provider && consumers.has(spec.remoteCluster);
+  return {
+    remoteCluster: spec.remoteCluster,
+    consumer: spec.consumer,
+    provider,
+    open: spec.open === true && (spec.consumer || provider),
+    asksInBand: spec.asksInBand ?? false,
+    answersInBand: spec.answersInBand ?? false,
+    remotePodCIDRs: spec.remotePodCIDRs,
+    remoteExternalCIDR: spec.remoteExternalCIDR,
+    slots: spec.remoteSlots.map((slot) => {
+      const endpoint = endpointOf(slot);
+      return { name: slot.name, publicKey: slot.publicKey, ...(endpoint !== undefined && { endpoint }) };
+    }),
+    remaps: spec.remaps,
+    remoteRemaps: spec.remoteRemaps,
+    mtu: spec.mtu,
+    ...(presharedKey !== undefined && { presharedKey }),
+  };
+}
+
+/** The address of a pod that is over may be another's by now. */
+function hasAddress(pod: Pod): boolean {
+  const { phase } = pod.status ?? {};
+  return (
+    pod.spec?.nodeName !== undefined &&
+    pod.spec.hostNetwork !== true &&
+    phase !== 'Succeeded' &&
+    phase !== 'Failed'
+  );
+}
+
+function readPod(pod: Pod): WorldPod {
+  const addresses = pod.status?.podIPs?.map(({ ip }) => ip) ?? [];
+  return {
+    namespace: pod.metadata.namespace ?? '',
+    name: pod.metadata.name,
+    node: pod.spec?.nodeName ?? '',
+    addresses: addresses.length === 0 && pod.status?.podIP !== undefined ? [pod.status.podIP] : addresses,
+  };
+}
+
+/** Whose pods run in which namespace; one that two remotes claim is nobody's. */
+function readTwins(
+  twins: readonly TwinNamespace[],
+  peerings: readonly IncomingPeering[],
+): Map<string, string> {
+  const consumers = new Map<string, string>();
+  for (const peering of peerings) {
+    const tenant = peering.status?.tenantNamespace;
+    if (tenant !== undefined) consumers.set(tenant, peering.spec.remoteCluster);
+  }
+  const result = new Map<string, string>();
+  const contested = new Set<string>();
+  for (const twin of twins) {
+    const namespace = twin.status?.namespace;
+    const consumer = consumers.get(twin.metadata.namespace ?? '');
+    if (namespace === undefined || consumer === undefined) continue;
+    if (findCondition(twin.status?.conditions, 'Bound')?.status === 'False') continue;
+    const present = result.get(namespace);
+    if (present !== undefined && present !== consumer) contested.add(namespace);
+    result.set(namespace, consumer);
+  }
+  for (const namespace of contested) result.delete(namespace);
+  return result;
+}
+
+/** Whose namespaces those with the label are. Hawser gives it, and it is the provider's word, whatever the pods inside say. */
+function readTenants(namespaces: readonly Namespace[]): Map<string, string> {
+  const tenants = new Map<string, string>();
+  for (const { metadata } of namespaces) {
+    const consumer = metadata.labels?.[labels.origin];
+    if (consumer !== undefined && clusterIDPattern.test(consumer)) tenants.set(metadata.name, consumer);
+  }
+  return tenants;
+}
+
+interface Aged {
+  metadata: { name: string; creationTimestamp?: string };
+}
+
+function byAge(one: Aged, other: Aged): number {
+  const [first, second] = [one.metadata.creationTimestamp ?? '', other.metadata.creationTimestamp ?? ''];
+  return first === second ? byName(one.metadata, other.metadata) : first < second ? -1 : 1;
+}
+
+function byName(one: { name: string }, other: { name: string }): number {
+  return one.name < other.name ? -1 : one.name > other.name ? 1 : 0;
+}
+
+/** What the fabric needs of a pod, and nothing else: a gateway node holds every pod of the cluster. */
+export function trimPod(pod: Pod): Pod {
+  const { name, namespace = '', resourceVersion, creationTimestamp } = pod.metadata;
+  const { nodeName, hostNetwork, serviceAccountName } = pod.spec ?? {};
+  const { phase, podIP, podIPs } = pod.status ?? {};
+  return {
+    apiVersion: pod.apiVersion,
+    kind: pod.kind,
+    metadata: {
+      name,
+      namespace,
+      ...(resourceVersion !== undefined && { resourceVersion }),
+      ...(creationTimestamp !== undefined && { creationTimestamp }),
+    },
+    spec: {
+      containers: [],
+      ...(nodeName !== undefined && { nodeName }),
+      ...(hostNetwork === true && { hostNetwork }),
+      // Of others it decides nothing, and there may be many pods.
+      ...(serviceAccountName === controllerServiceAccount && { serviceAccountName }),
+    },
+    status: {
+      ...(phase !== undefined && { phase }),
+      ...(podIP !== undefined && { podIP }),
+      ...(podIPs !== undefined && { podIPs }),
+    },
+  };
+}

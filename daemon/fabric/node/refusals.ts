@@ -1,0 +1,41 @@
+/** Reads now and then what the node's rules refused to consumers' pods, and tells when it is more. */
+import type { HostRefusal } from '../../host/index.ts';
+import { messageOf, stableText, type Log } from '../../kube/index.ts';
+import { sleep, type Clock } from '../../../shared/time.ts';
+
+export interface RefusalWatchOptions {
+  read: (signal: AbortSignal) => Promise<HostRefusal[]>;
+  /** Whether there are such rules now. */
+  isolates: () => boolean;
+  /** Called with all of them when they are others than before. */
+  onTurn: (refusals: readonly HostRefusal[]) => void;
+  clock: Clock;
+  log: Log;
+}
+
+/** Each look starts programs. */
+const lookMilliseconds = 5_000;
+
+/** Until the signal is aborted. What was counted is kept when the rules go with the last pod. */
+export async function watchRefusals(options: RefusalWatchOptions, signal: AbortSignal): Promise<void> {
+  const { read, isolates, onTurn, clock, log } = options;
+  let known = stableText([]);
+  let failed = '';
+  while (!signal.aborted) {
+    if (isolates()) {
+      try {
+        const refusals = await read(signal);
+        failed = '';
+        const text = stableText(refusals);
+        if (text !== known) onTurn(refusals);
+        known = text;
+      } catch (error) {
+        const message = messageOf(error);
+        if (!signal.aborted && message !== failed)
+          log.warn('what was refused is not read', { error: message });
+        failed = message;
+      }
+    }
+    await sleep(lookMilliseconds, signal, clock);
+  }
+}

@@ -1,0 +1,134 @@
+/** What a node tells in the status of its FabricNode: how far it is with the plan, and what was found and asked of it. */
+import type { HostProblem, NodeTrace } from '../../../shared/api/network.ts';
+import { annotations } from '../../../shared/names.ts';
+import { addressFamily } from '../../../shared/net/cidr.ts';
+import type { Host, HostRefusal } from '../../host/index.ts';
+import type { KubeClient, Log } from '../../kube/index.ts';
+import type { Clock } from '../../../shared/time.ts';
+import type { Bell } from './notifier.ts';
+import { echo } from './echo.ts';
+import { watchHost, type FindHostProblems } from './host-watch.ts';
+import type { NodeKey } from '../node-key.ts';
+import type { NodePlan } from '../plan/node-plan.ts';
+import type { NodeSources } from './sources.ts';
+import type { Progress } from './status.ts';
+import { writeNodeStatus, type NodeReport } from './status-writer.ts';
+import type { TunnelDevice } from '../ports.ts';
+import type { Prober } from './prober.ts';
+import { watchRefusals } from './refusals.ts';
+import { Tracer } from './tracer.ts';
+
+export interface ReporterOptions {
+  kube: KubeClient;
+  nodeName: string;
+  nodeAddress: string;
+  /** UDP port of the tunnel. */
+  port: number;
+  version: string;
+  device: Pick<TunnelDevice, 'status'>;
+  host: Pick<Host, 'refusals'>;
+  hostProblems: FindHostProblems;
+  nodes: NodeSources['fabricNodes'];
+  progress: Progress;
+  /** The plan in force; undefined: none yet. */
+  plan: () => NodePlan | undefined;
+  /** Names what of the plan other nodes wait for. */
+  revision: () => string;
+  key: () => NodeKey;
+  verdict: Prober['verdict'];
+  /** Rung when something turned that is to be told. */
+  bell: Bell;
+  clock: Clock;
+  log: Log;
+}
+
+/** As many as the API holds. */
+const mostRefusals = 256;
+
+export class NodeReporter {
+  readonly #options: ReporterOptions;
+  readonly #tracer: Tracer;
+  #hostProblems: readonly HostProblem[] = [];
+  #refusals: readonly HostRefusal[] = [];
+  #trace: NodeTrace | undefined;
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+    const { plan, device, nodes, nodeName, bell, clock, log } = options;
+    this.#tracer = new Tracer({
+      plan,
+      deviceStatus: () => device.status(),
+      nameOf: (publicKey) =>
+        plan()?.remotePeers.get(publicKey)?.remoteCluster ??
+        nodes.list().find(({ status }) => status?.publicKey === publicKey)?.metadata.name,
+      source: () => nodes.byKey(nodeName)?.spec.externalAddress,
+      echo,
+      onDone: (trace) => {
+        this.#trace = trace;
+        bell.ring();
+      },
+      clock,
+      log,
+    });
+  }
+
+  /** Packets of consumers' pods that the node's rules dropped. */
+  get refusals(): readonly HostRefusal[] {
+    return this.#refusals;
+  }
+
+  /** `hawser trace` asks by an annotation on this node's object. */
+  traceIfAsked(signal: AbortSignal): void {
+    const own = this.#options.nodes.byKey(this.#options.nodeName);
+    this.#tracer.look(own?.metadata.annotations?.[annotations.trace], own?.status?.trace?.id, signal);
+  }
+
+  /** Until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { kube, bell, host, hostProblems, plan, clock, log } = this.#options;
+    const onProblems = (problems: readonly HostProblem[]) => {
+      this.#hostProblems = problems;
+      bell.ring();
+    };
+    const onRefusals = (refusals: readonly HostRefusal[]) => {
+      this.#refusals = refusals;
+      bell.ring();
+    };
+    const read = (until: AbortSignal) => host.refusals(until);
+    const isolates = () => plan()?.host.isolation !== undefined;
+    await Promise.all([
+      writeNodeStatus(kube, () => this.#report(), bell, clock, log, signal),
+      watchHost({ find: hostProblems, plan: () => plan()?.host, onTurn: onProblems, clock, log }, signal),
+      watchRefusals({ read, isolates, onTurn: onRefusals, clock, log }, signal),
+    ]);
+  }
+
+  #report(): NodeReport | undefined {
+    const { nodes, nodeName, nodeAddress, port, version, device, progress, verdict } = this.#options;
+    const node = nodes.byKey(nodeName);
+    const plan = this.#options.plan();
+    if (node === undefined || plan === undefined) return undefined;
+    const status = device.status();
+    const starting = status === null && progress.deviceFailure === undefined;
+    const { key, slot } = this.#options.key();
+    const host = addressFamily(nodeAddress) === 6 ? `[${nodeAddress}]` : nodeAddress;
+    return {
+      node,
+      plan,
+      progress: starting ? { ...progress, deviceFailure: 'it is being started' } : progress,
+      device: status,
+      fields: {
+        publicKey: key.publicKey,
+        endpoint: `${host}:${port}`,
+        heldSlot: slot,
+        appliedRevision: this.#options.revision(),
+        trace: this.#trace,
+        hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,
+        refusals: this.#refusals.length > 0 ? this.#refusals.slice(0, mostRefusals) : undefined,
+        lentRevision: slot === undefined ? undefined : plan.lentRevision,
+        version,
+      },
+      verdict,
+    };
+  }
+}

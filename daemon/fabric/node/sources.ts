@@ -1,0 +1,229 @@
+/** What a node watches: little, unless it holds a slot. Then it must know every pod of the cluster. */
+import type { LocalCluster } from '../../../shared/api/clusters.ts';
+import type { FabricNode, LentAddress, Tunnel } from '../../../shared/api/network.ts';
+import type { TwinNamespace } from '../../../shared/api/offloading.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { annotations, labels, secrets } from '../../../shared/names.ts';
+import { clusterDNS } from '../../../shared/net/isolation.ts';
+import {
+  createInformer,
+  kind,
+  stableText,
+  type AnyObject,
+  type Informer,
+  type InformerOptions,
+  type KindRef,
+  type KubeClient,
+  type Log,
+  type Namespace,
+  type Node,
+  type Pod,
+  type Secret,
+} from '../../kube/index.ts';
+import { trimPod } from './read-input.ts';
+
+/** Informers that begin and end with what the node is for. */
+export interface NodeSources {
+  localClusters: Informer<LocalCluster>;
+  fabricNodes: Informer<FabricNode>;
+  tunnels: Informer<Tunnel>;
+  /** Of this node; of all nodes while it is to hold a slot. */
+  pods(): Informer<Pod>;
+  /** This node itself. */
+  node: Informer<Node>;
+  /** What is known of consumers' pods, on whatever node. */
+  tenants(): { tenantNamespaces: readonly Namespace[]; tenantPods: readonly Pod[]; dnsPods: readonly Pod[] };
+  /** Only while it is to hold a slot. */
+  gateway(): GatewaySources | undefined;
+  /** Begins or ends what a gateway watches. */
+  setSlot(slot: string | undefined): void;
+  /** Whether what every node watches has been read once. */
+  hasSynced(): boolean;
+  /** Whether what a gateway watches has been read once. */
+  gatewaySynced(): boolean;
+  all(): readonly Informer[];
+}
+
+export interface GatewaySources {
+  slot: string;
+  pods: Informer<Pod>;
+  twinNamespaces: Informer<TwinNamespace>;
+  incomingPeerings: Informer<IncomingPeering>;
+  outgoingPeerings: Informer<OutgoingPeering>;
+  lentAddresses: Informer<LentAddress>;
+  tunnelKeys: Informer<Secret>;
+  slotKey: Informer<Secret>;
+}
+
+export function createNodeSources(
+  options: { kube: KubeClient; namespace: string; nodeName: string; log: Log; onChange: () => void },
+  signal: AbortSignal,
+): NodeSources {
+  const { kube, namespace, nodeName, log, onChange } = options;
+  const running = new Set<Informer>();
+
+  function start<T extends AnyObject>(
+    kindRef: KindRef<T>,
+    informerOptions: InformerOptions<T>,
+    until: AbortSignal,
+    matters: (object: T) => unknown = ({ spec, status, metadata }) => [
+      spec,
+      status,
+      metadata.deletionTimestamp,
+    ],
+  ): Informer<T> {
+    const informer = createInformer(kube, kindRef, { ...informerOptions, log });
+    // Others write often what no plan follows from.
+    informer.onChange((_key, object, previous) => {
+      if (object && previous && stableText(matters(object)) === stableText(matters(previous))) return;
+      onChange();
+    });
+    running.add(informer);
+    void Promise.all([
+      informer.synced(until).then(onChange, () => undefined),
+      informer.run(until).finally(() => running.delete(informer)),
+    ]);
+    return informer;
+  }
+  const one = (name: string) => ({ namespace, fieldSelector: `metadata.name=${name}` });
+
+  const ownPods = { fieldSelector: `spec.nodeName=${nodeName}`, transform: trimPod };
+  let podsOfNode: { informer: Informer<Pod>; stop: AbortController } | undefined;
+  let gateway: { sources: GatewaySources; stop: AbortController } | undefined;
+  /** What was known when a slot was given away, until this node's pods are read anew: never none, which would open all. */
+  let before: Informer<Pod> | undefined;
+  /** Pods of the whole cluster take a moment to read; those of this node serve until then. */
+  const settle = () => {
+    if (gateway !== undefined && gateway.sources.pods.hasSynced && podsOfNode !== undefined) {
+      podsOfNode.stop.abort();
+      podsOfNode = undefined;
+    }
+  };
+  const watchOwnPods = () => {
+    if (podsOfNode !== undefined) return;
+    const stop = linkedTo(signal);
+    podsOfNode = { informer: start(kind.pod, ownPods, stop.signal), stop };
+  };
+  watchOwnPods();
+
+  const tenantNamespaces = start(
+    kind.namespace,
+    { labelSelector: labels.originNamespace },
+    signal,
+    ({ metadata }) => [metadata.labels?.[labels.origin]],
+  );
+  /** Only in a cluster that has had a consumer: where there are thousands of nodes, a watch of each costs. */
+  let ofTenants: { pods: Informer<Pod>; dns: Informer<Pod> } | undefined;
+  tenantNamespaces.onChange(() => {
+    ofTenants ??= {
+      pods: start(kind.pod, { labelSelector: labels.origin, transform: trimPod }, signal),
+      dns: start(
+        kind.pod,
+        {
+          namespace: clusterDNS.namespace,
+          labelSelector: selectorText(clusterDNS.labels),
+          transform: trimPod,
+        },
+        signal,
+      ),
+    };
+  });
+
+  const sources: NodeSources = {
+    node: start(
+      kind.node,
+      { fieldSelector: `metadata.name=${nodeName}` },
+      signal,
+      ({ spec }) => spec?.podCIDRs,
+    ),
+    tenants: () => ({
+      tenantNamespaces: tenantNamespaces.list(),
+      tenantPods: ofTenants?.pods.list() ?? [],
+      dnsPods: ofTenants?.dns.list() ?? [],
+    }),
+    localClusters: start(kind.localCluster, {}, signal),
+    fabricNodes: start(kind.fabricNode, {}, signal, ({ spec, status, metadata }) => [
+      spec,
+      status?.publicKey,
+      status?.endpoint,
+      status?.heldSlot,
+      metadata.deletionTimestamp,
+      metadata.name === nodeName && metadata.annotations?.[annotations.trace],
+    ]),
+    tunnels: start(kind.tunnel, {}, signal, ({ spec, metadata }) => [spec, metadata.deletionTimestamp]),
+    pods() {
+      settle();
+      const informer = podsOfNode?.informer ?? (gateway as { sources: GatewaySources }).sources.pods;
+      if (informer.hasSynced) before = undefined;
+      return before ?? informer;
+    },
+    gateway: () => gateway?.sources,
+    setSlot(slot) {
+      if (gateway?.sources.slot === slot) return;
+      // Before the gateway's informers go, so that there are always pods to read.
+      if (gateway?.sources.pods.hasSynced) before = gateway.sources.pods;
+      watchOwnPods();
+      gateway?.stop.abort();
+      gateway = undefined;
+      if (slot === undefined) return;
+      const stop = linkedTo(signal);
+      const until = stop.signal;
+      gateway = {
+        stop,
+        sources: {
+          slot,
+          pods: start(kind.pod, { transform: trimPod }, until),
+          twinNamespaces: start(kind.twinNamespace, {}, until),
+          incomingPeerings: start(kind.incomingPeering, {}, until),
+          outgoingPeerings: start(kind.outgoingPeering, {}, until),
+          lentAddresses: start(kind.lentAddress, {}, until, ({ spec, metadata }) => [
+            spec,
+            metadata.deletionTimestamp,
+          ]),
+          tunnelKeys: start(kind.secret, one(secrets.tunnelKeys), until, ({ data }) => data),
+          slotKey: start(kind.secret, one(secrets.slot(slot)), until, ({ data }) => data),
+        },
+      };
+    },
+    // With what is known of tenants: a first plan without them would open what the process before had closed.
+    hasSynced: () =>
+      [
+        sources.localClusters,
+        sources.fabricNodes,
+        sources.tunnels,
+        sources.pods(),
+        sources.node,
+        tenantNamespaces,
+        ...Object.values(ofTenants ?? {}),
+      ].every((informer) => informer.hasSynced),
+    gatewaySynced: () =>
+      gateway !== undefined &&
+      [
+        gateway.sources.pods,
+        gateway.sources.twinNamespaces,
+        gateway.sources.incomingPeerings,
+        gateway.sources.outgoingPeerings,
+        gateway.sources.lentAddresses,
+        gateway.sources.tunnelKeys,
+        gateway.sources.slotKey,
+      ].every((informer) => informer.hasSynced),
+    all: () => [...running],
+  };
+  return sources;
+}
+
+const selectorText = (labelled: Readonly<Record<string, string>>): string =>
+  Object.entries(labelled)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+
+/** Aborted with the signal, or before. Not a composite signal: those may be collected while somebody listens. */
+function linkedTo(signal: AbortSignal): AbortController {
+  const controller = new AbortController();
+  if (signal.aborted) controller.abort(signal.reason);
+  signal.addEventListener('abort', () => controller.abort(signal.reason), {
+    once: true,
+    signal: controller.signal,
+  });
+  return controller;
+}

@@ -1,0 +1,114 @@
+/** What a node says of its part in the fabric: status of its FabricNode. Pure. */
+import type { FabricNode, NodeSession } from '../../../shared/api/network.ts';
+import type { Finding } from '../../../shared/conditions.ts';
+import type { NodePlan } from '../plan/node-plan.ts';
+import type { ProbeVerdict } from './path-probe.ts';
+import type { DeviceStatus } from '../ports.ts';
+
+/** Reasons of FabricNode's condition Programmed. */
+export const programmedReasons = {
+  /** Device and kernel are as planned. */
+  programmed: 'Programmed',
+  /** The controller has not given the node an address of the external CIDR yet. */
+  waitingForAddress: 'WaitingForAddress',
+  /** The controller wants the node to hold a slot whose key it cannot read yet, or which may be another node's by now. */
+  waitingForSlotKey: 'WaitingForSlotKey',
+  /** The tunnel device is not running; the message says why. */
+  deviceFailed: 'DeviceFailed',
+  /** The kernel did not take the plan; the message says what failed. */
+  hostRefused: 'HostRefused',
+} as const;
+
+/** How far the node is with what it was told. */
+export interface Progress {
+  /** Why the device is not running. */
+  deviceFailure?: string;
+  /** Why the kernel is not as planned. */
+  hostFailure?: string;
+  /** Why an assigned slot is not held. */
+  slotWaiting?: string;
+}
+
+export function programmedFinding(
+  node: FabricNode,
+  progress: Progress,
+  warnings: readonly string[],
+): Finding {
+  const type = 'Programmed';
+  const { deviceFailure, hostFailure, slotWaiting } = progress;
+  const no = (reason: string, message: string): Finding => ({ type, status: 'False', reason, message });
+  if (deviceFailure !== undefined) {
+    return no(
+      programmedReasons.deviceFailed,
+      `the tunnel device does not run, and is started again: ${deviceFailure}`,
+    );
+  }
+  if (hostFailure !== undefined) {
+    return no(
+      programmedReasons.hostRefused,
+      `the kernel did not take the plan, which is tried again: ${hostFailure}`,
+    );
+  }
+  if (node.spec.externalAddress === undefined) {
+    return no(
+      programmedReasons.waitingForAddress,
+      'waiting for the controller to give this node an address of the external CIDR',
+    );
+  }
+  if (slotWaiting !== undefined) {
+    return no(
+      programmedReasons.waitingForSlotKey,
+      `slot ${node.spec.slot ?? ''} is not held: ${slotWaiting}`,
+    );
+  }
+  const message = ['device and kernel are as planned', ...warnings].join('; ').slice(0, 2000);
+  return { type, status: 'True', reason: programmedReasons.programmed, message };
+}
+
+/** One session per slot of a remote; what was measured, in the order of the plan. */
+export function readSessions(
+  plan: NodePlan,
+  device: DeviceStatus | null,
+  verdict: (remoteCluster: string) => ProbeVerdict | undefined,
+): NodeSession[] {
+  const peers = new Map(device?.peers.map((peer) => [peer.publicKey, peer]));
+  const time = (milliseconds: number) => `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
+  return [...plan.remotePeers].map(([publicKey, { remoteCluster, slot }]) => {
+    const peer = peers.get(publicKey);
+    const path = verdict(remoteCluster);
+    const drops = Object.fromEntries(
+      Object.entries(peer?.drops ?? {}).filter((entry): entry is [string, number] => entry[1] !== undefined),
+    );
+    return {
+      remoteCluster,
+      slot,
+      ...(peer?.endpoint !== undefined && { endpoint: peer.endpoint }),
+      ...(peer !== undefined && peer.latestHandshake > 0 && { latestHandshake: time(peer.latestHandshake) }),
+      pathVerified: path?.verified ?? false,
+      ...(path !== undefined && { pathMessage: path.message }),
+      ...(path?.answeredAt !== undefined && { probedAt: time(path.answeredAt) }),
+      ...(path?.roundTripMilliseconds !== undefined && { roundTripMilliseconds: path.roundTripMilliseconds }),
+      ...(path !== undefined && path.questions.asked > 0 && { probes: path.questions }),
+      ...(peer?.pathMTU !== undefined && { pathMTU: peer.pathMTU }),
+      receivedBytes: peer?.receivedBytes ?? 0,
+      sentBytes: peer?.sentBytes ?? 0,
+      ...(Object.keys(drops).length > 0 && { drops }),
+    };
+  });
+}
+
+/** Of a session, what others wait for; all else is counters, and may be some time old. */
+export function urgentPart(sessions: readonly NodeSession[]): unknown {
+  return sessions.map(
+    ({ remoteCluster, slot, endpoint, latestHandshake, pathVerified, pathMessage, pathMTU }) => [
+      remoteCluster,
+      slot,
+      endpoint,
+      latestHandshake === undefined,
+      pathVerified,
+      pathMTU,
+      // "no answer since" and the like change with the verdict only.
+      pathVerified ? undefined : pathMessage,
+    ],
+  );
+}

@@ -1,0 +1,163 @@
+/**
+ * Who may speak to whom through a tunnel: the groups of one peer's admission, in the addresses of the wire. A packet
+ * passes when both its sides share a group; what is in none passes nowhere.
+ */
+import type { Admission, AdmissionEntry } from '../../../native/index.d.ts';
+import {
+  anyContains,
+  contains,
+  hostRange,
+  parseRange,
+  readRanges,
+  type Range,
+} from '../../../shared/net/cidr.ts';
+import { toReal } from '../../../shared/net/address-mapping.ts';
+import { apiServerAddress, gatewayAddress, probeAddress } from '../../../shared/net/external-cidr.ts';
+import type { World, WorldTunnel } from './input.ts';
+
+/** Bits of `AdmissionEntry.groups`. */
+export const groups = {
+  /** Own fixed addresses (probe) ↔ whatever of the remote's external CIDR asks. */
+  answering: 1 << 0,
+  /** The remote's pods and nodes ↔ pods here that run for it. */
+  providing: 1 << 1,
+  /** Own pods, wherever they run, and own nodes ↔ own pods that run there. */
+  consuming: 1 << 2,
+  /** Declared ranges ↔ declared ranges. */
+  open: 1 << 3,
+  /** Own nodes ↔ the remote's fixed addresses: the way by which this cluster asks. */
+  asking: 1 << 4,
+  /** Own controller ↔ the remote's gateway and API server, in-band. */
+  reaching: 1 << 5,
+  /** The remote's pods, its controller among them ↔ own gateway and API server, in-band. */
+  serving: 1 << 6,
+} as const;
+
+/** Prefixes with groups; a longer prefix has those of the shorter ones that it lies in, unless it is told apart. */
+class Side {
+  readonly #entries = new Map<string, { range: Range; groups: number }>();
+  readonly #exact = new Set<string>();
+
+  add(prefix: string, bits: number): void {
+    const range = parseRange(prefix);
+    const present = this.#entries.get(range.text);
+    if (present === undefined) this.#entries.set(range.text, { range, groups: bits });
+    else present.groups |= bits;
+  }
+
+  /** An address that is in no group of the ranges around it, whatever they are. */
+  addExact(address: string, bits: number): void {
+    this.add(hostRange(address), bits);
+    this.#exact.add(hostRange(address));
+  }
+
+  /** The longest match alone decides in the engine, so a longer prefix must say itself what the shorter ones say. */
+  entries(inherited: number): AdmissionEntry[] {
+    const all = [...this.#entries.values()];
+    const wide = all.filter(({ range }) => range.length < (range.family === 4 ? 32 : 128));
+    return all
+      .map(({ range, groups: own }) => ({
+        prefix: range.text,
+        groups: wide
+          .filter(() => !this.#exact.has(range.text))
+          .filter((other) => other.range.length < range.length && contains(other.range, range))
+          .reduce((bits, other) => bits | (other.groups & inherited), own),
+      }))
+      .sort((one, other) => (one.prefix < other.prefix ? -1 : 1));
+  }
+}
+
+/** Pods in twins, with the remote cluster for which they run. */
+export interface TwinPod {
+  address: string;
+  remoteCluster: string;
+}
+
+export interface AdmittedPods {
+  /** Pods here that run for a remote, any remote. */
+  twinPods: readonly TwinPod[];
+  /** Addresses, in this cluster's terms, of own pods that run on that remote. */
+  offloaded: readonly string[];
+  /** Addresses lent to that remote: own pods that run at others. */
+  lent: readonly string[];
+}
+
+/** Admission of one remote cluster. */
+export function planAdmission(
+  world: World,
+  tunnel: WorldTunnel,
+  { twinPods, offloaded, lent }: AdmittedPods,
+): Admission {
+  const local = new Side();
+  const remote = new Side();
+  const { externalCIDR } = world.cluster;
+
+  if (externalCIDR !== undefined) local.add(hostRange(probeAddress(externalCIDR)), groups.answering);
+  remote.add(tunnel.remoteExternalCIDR, groups.answering);
+  remote.add(hostRange(probeAddress(tunnel.remoteExternalCIDR)), groups.asking);
+  for (const { externalAddress } of [world.node, ...world.nodes]) {
+    if (externalAddress === undefined) continue;
+    local.add(hostRange(externalAddress), groups.asking | (tunnel.consumer ? groups.consuming : 0));
+  }
+  // A pod that runs for a remote is none of this cluster's own: the entry, even an empty one, keeps it out of the
+  // groups of the range in which it lies.
+  for (const pod of twinPods) {
+    const mine = tunnel.provider && pod.remoteCluster === tunnel.remoteCluster;
+    local.add(hostRange(pod.address), mine ? groups.providing : 0);
+  }
+  if (tunnel.provider) {
+    for (const prefix of [...tunnel.remotePodCIDRs, tunnel.remoteExternalCIDR]) {
+      remote.add(prefix, groups.providing);
+    }
+  }
+  if (tunnel.consumer) {
+    for (const prefix of world.cluster.podCIDRs) local.add(prefix, groups.consuming);
+    for (const address of lent) local.add(hostRange(address), groups.consuming);
+    for (const address of offloaded) {
+      const real = toReal(tunnel.remaps, address);
+      if (real !== undefined) remote.add(hostRange(real), groups.consuming);
+    }
+  }
+  addControlPlanes(world, tunnel, local, remote);
+  if (tunnel.open) {
+    for (const prefix of [...world.cluster.podCIDRs, ...(externalCIDR === undefined ? [] : [externalCIDR])]) {
+      local.add(prefix, groups.open);
+    }
+    for (const prefix of [...tunnel.remotePodCIDRs, tunnel.remoteExternalCIDR])
+      remote.add(prefix, groups.open);
+  }
+  return {
+    local: local.entries(groups.open),
+    remote: remote.entries(groups.open),
+  };
+}
+
+/**
+ * Gateway and API server of both sides, at their fixed addresses. Only who reaches a control plane in-band reaches them,
+ * also where the declared ranges are open to each other.
+ */
+function addControlPlanes(world: World, tunnel: WorldTunnel, local: Side, remote: Side): void {
+  const { externalCIDR, podCIDRs } = world.cluster;
+  for (const address of controlPlaneAddresses(tunnel.remoteExternalCIDR)) {
+    remote.addExact(address, tunnel.asksInBand ? groups.reaching : 0);
+  }
+  if (tunnel.asksInBand) {
+    const pods = readRanges(podCIDRs);
+    for (const address of world.controllers) {
+      if (!anyContains(pods, address)) continue;
+      // Its own entry says what that of the pod range says too.
+      local.add(hostRange(address), groups.reaching | (tunnel.consumer ? groups.consuming : 0));
+    }
+  }
+  if (externalCIDR !== undefined) {
+    for (const address of controlPlaneAddresses(externalCIDR)) {
+      local.addExact(address, tunnel.answersInBand ? groups.serving : 0);
+    }
+  }
+  if (tunnel.answersInBand) for (const prefix of tunnel.remotePodCIDRs) remote.add(prefix, groups.serving);
+}
+
+const controlPlaneAddresses = (externalCIDR: string) => [
+  gatewayAddress(externalCIDR),
+  apiServerAddress(externalCIDR),
+];

@@ -1,0 +1,21 @@
+/** What the node that holds a slot answers for in-band consumers. Pure. */
+import { apiServerAddress, gatewayAddress } from '../../../shared/net/external-cidr.ts';
+import type { InBandPlan } from '../ports.ts';
+import type { World } from './input.ts';
+
+/** Only while somebody reaches this cluster's control plane so: what nobody needs is not there. */
+export function planInBand({ cluster, tunnels }: World): InBandPlan | undefined {
+  if (cluster.externalCIDR === undefined) return undefined;
+  const consumers = tunnels
+    .filter(({ answersInBand }) => answersInBand)
+    .map(({ remoteCluster, remotePodCIDRs, remaps }) => ({
+      remoteCluster,
+      ranges: remaps.filter(({ real }) => remotePodCIDRs.includes(real)).map(({ mapped }) => mapped),
+    }));
+  if (consumers.length === 0) return undefined;
+  return {
+    gateway: gatewayAddress(cluster.externalCIDR),
+    apiServer: apiServerAddress(cluster.externalCIDR),
+    consumers,
+  };
+}

@@ -1,0 +1,260 @@
+/**
+ * The whole of a node's part in the fabric, computed from plain values: peers and routes of its tunnel device, what its
+ * kernel should hold, whom it probes. Pure, so that two clusters' plans can be laid side by side and walked through.
+ */
+import { anyContains, hostRange, parseRange, readRanges, type Range } from '../../../shared/net/cidr.ts';
+import { toMapped } from '../../../shared/net/address-mapping.ts';
+import { probeAddress } from '../../../shared/net/external-cidr.ts';
+import { ports, tunDevice } from '../../../shared/names.ts';
+import type { HostAddress, HostPlan, HostRoute, HostService } from '../../host/plan.ts';
+import { lentRevision } from '../address-mappings.ts';
+import { isEndpoint, isTunnelKey } from '../wire-text.ts';
+import type { TwinPod } from './admission.ts';
+import { planInBand } from './in-band-plan.ts';
+import { planIsolation } from './isolation-plan.ts';
+import type { DevicePeer, DeviceRoute, InBandPlan } from '../ports.ts';
+import { keepaliveSeconds, offloadedPods, planRemotePeers, type PeersOfRemotes } from './remote-peers.ts';
+import { placeTunnels, type PlacedTunnel } from './remote-ranges.ts';
+import type { World, WorldNode } from './input.ts';
+
+export interface NodePlan {
+  device: {
+    peers: DevicePeer[];
+    routes: DeviceRoute[];
+    tunSources: string[];
+    deadPeers: string[];
+  };
+  host: HostPlan;
+  probes: ProbePlan;
+  /** Where this node answers for gateway and API server, and to whom; absent: nowhere. */
+  inBand?: InBandPlan;
+  /** Peer's public key → what it is; for status. */
+  remotePeers: ReadonlyMap<string, { remoteCluster: string; slot: string }>;
+  /** Names the lent addresses that were asked for. */
+  lentRevision: string;
+  /** What is left out, and why: one sentence each. */
+  warnings: string[];
+}
+
+export interface ProbePlan {
+  /** Own address at which probes are answered; only a node with a slot does. */
+  answerAt?: string;
+  targets: ProbeTarget[];
+}
+
+export interface ProbeTarget {
+  remoteCluster: string;
+  /** The remote's probe address as this cluster knows it. */
+  address: string;
+  /** Own address from which it is asked. */
+  source: string;
+  /** What the remote should see as source; absent: it has not told yet. */
+  expected?: string;
+}
+
+/** WireGuard's overhead over IPv6: 40 + 8 + 32 bytes; over IPv4 20 remain spare. */
+export const tunnelOverhead = 80;
+const minimumMTU = 1280; // RFC 8200, section 5
+
+/** Computes the plan. Never throws for what a peer declares: what cannot be used is left out, with a warning. */
+export function planNode(world: World): NodePlan {
+  const warnings: string[] = [];
+  const { node } = world;
+  const holdsSlot = node.slot !== undefined;
+  const lanMTU = Math.max(minimumMTU, node.underlayMTU - tunnelOverhead);
+  const podRanges = readRanges(world.cluster.podCIDRs);
+
+  const placed = placePods(world, podRanges);
+  const tunnels = placeTunnels(world, podRanges, warnings);
+  const routes = new Map<string, string[]>();
+  const peers = new Map<string, DevicePeer>();
+  const remotePeers = new Map<string, { remoteCluster: string; slot: string }>();
+  const deadPeers: string[] = [];
+
+  // Own addresses and the pods of this node.
+  const own: HostAddress[] = [];
+  if (node.externalAddress !== undefined) {
+    own.push({ prefix: hostRange(node.externalAddress), scope: 'global' });
+  }
+  const answerAt =
+    holdsSlot && world.cluster.externalCIDR !== undefined
+      ? probeAddress(world.cluster.externalCIDR)
+      : undefined;
+  if (answerAt !== undefined) own.push({ prefix: hostRange(answerAt), scope: 'host' });
+  const inBand = holdsSlot ? planInBand(world) : undefined;
+  if (inBand !== undefined) {
+    for (const address of [inBand.gateway, inBand.apiServer]) {
+      own.push({ prefix: hostRange(address), scope: 'host' });
+    }
+  }
+  const localPods = placed.filter((pod) => pod.node === node.name).map((pod) => hostRange(pod.address));
+  for (const { prefix } of own) routes.set(prefix, ['local']);
+  for (const prefix of localPods) routes.set(prefix, ['local']);
+
+  // Nodes with a slot see all others; a node without one sees those with a slot.
+  const keys = new Map<string, string>();
+  for (const other of world.nodes) {
+    if (!holdsSlot && other.slot === undefined) continue;
+    const { publicKey, endpoint } = other;
+    if (publicKey === undefined || endpoint === undefined) continue;
+    if (!isTunnelKey(publicKey) || !isEndpoint(endpoint)) continue;
+    if (publicKey === node.publicKey || peers.has(publicKey)) {
+      warnings.push(`node ${other.name} has the tunnel key of another node and is left out`);
+      continue;
+    }
+    keys.set(other.name, publicKey);
+    peers.set(publicKey, {
+      publicKey,
+      endpoint,
+      persistentKeepaliveSeconds: keepaliveSeconds,
+      mtu: lanMTU,
+      discoverPathMTU: true,
+      returnsToConfigured: true,
+    });
+  }
+  if (holdsSlot) {
+    for (const pod of placed) {
+      const key = keys.get(pod.node);
+      if (key !== undefined) routes.set(hostRange(pod.address), [key]);
+    }
+    for (const other of world.nodes) {
+      const key = keys.get(other.name);
+      if (key === undefined || other.externalAddress === undefined) continue;
+      routes.set(hostRange(other.externalAddress), [key]);
+    }
+  }
+
+  // Remote ranges: to the remotes' slots, or to this cluster's nodes that hold slots.
+  const gateways = world.nodes
+    .filter((other) => other.slot !== undefined)
+    .flatMap((other) => keys.get(other.name) ?? []);
+  const twinPods = placed.flatMap((pod): TwinPod[] => {
+    const remoteCluster = world.twins.get(pod.namespace);
+    return remoteCluster === undefined ? [] : [{ address: pod.address, remoteCluster }];
+  });
+  // Where no endpoint can be: packets of the tunnel would go into a tunnel, or to whoever has the address here.
+  const unreachable = [
+    ...podRanges,
+    ...readRanges(world.cluster.serviceCIDRs),
+    ...tunnels.flatMap(({ mapped }) => readRanges(mapped)),
+  ];
+  const ofRemotes: PeersOfRemotes = {
+    world,
+    twinPods,
+    offloaded: offloadedPods(world),
+    unreachable,
+    lanMTU,
+    peers,
+    remotePeers,
+    warnings,
+  };
+  for (const { tunnel, mapped } of tunnels) {
+    let targets = gateways;
+    if (holdsSlot) {
+      targets = planRemotePeers(ofRemotes, tunnel);
+      // What another gateway of this cluster took from the remote comes by way of it: it is let in, and never sent back.
+      if (targets.length > 0) targets = [...targets, ...gateways];
+    }
+    if (targets.length === 0) continue;
+    for (const prefix of mapped) routes.set(prefix, targets);
+  }
+  if (holdsSlot) deadPeers.push(...gateways);
+
+  // The kernel sends all remote ranges into the device, reachable or not: elsewhere they would leave unencrypted.
+  const host = planHost(world, own, tunnels, lanMTU, planServices(answerAt, inBand));
+  const reachable = tunnels.filter(({ mapped }) => mapped.some((prefix) => routes.has(prefix)));
+  return {
+    device: {
+      peers: [...peers.values()],
+      routes: [...routes].map(([prefix, targets]) => ({ prefix, targets })),
+      tunSources: [...own.map(({ prefix }) => prefix), ...localPods],
+      deadPeers,
+    },
+    host,
+    probes: {
+      ...(answerAt !== undefined && { answerAt }),
+      targets: holdsSlot ? planProbes(node, reachable) : [],
+    },
+    ...(inBand !== undefined && { inBand }),
+    remotePeers,
+    lentRevision: lentRevision(world.lentAddresses),
+    warnings,
+  };
+}
+
+/** What remotes may open towards this node. */
+function planServices(answerAt: string | undefined, inBand: InBandPlan | undefined): HostService[] {
+  return [
+    ...(answerAt === undefined ? [] : [{ address: answerAt, protocol: 'udp' as const, port: ports.probe }]),
+    ...(inBand === undefined
+      ? []
+      : [
+          { address: inBand.gateway, protocol: 'tcp' as const, port: ports.gateway },
+          { address: inBand.apiServer, protocol: 'tcp' as const, port: ports.apiServer },
+        ]),
+  ];
+}
+
+interface PlacedPod {
+  namespace: string;
+  node: string;
+  address: string;
+}
+
+/** Pods that the fabric can reach: their addresses lie in the declared ranges, and no two are the same. */
+function placePods(world: World, podRanges: readonly Range[]): PlacedPod[] {
+  const seen = new Map<string, PlacedPod>();
+  for (const pod of world.pods) {
+    if (world.virtualNodes.has(pod.node)) continue;
+    for (const address of pod.addresses) {
+      if (!anyContains(podRanges, address)) continue;
+      seen.set(address, { namespace: pod.namespace, node: pod.node, address });
+    }
+  }
+  return [...seen.values()];
+}
+
+function planHost(
+  world: World,
+  addresses: readonly HostAddress[],
+  tunnels: readonly PlacedTunnel[],
+  lanMTU: number,
+  services: readonly HostService[],
+): HostPlan {
+  const source = world.node.externalAddress;
+  const family = source === undefined ? undefined : parseRange(source).family;
+  const routes = tunnels.flatMap(({ mapped }) =>
+    mapped.map((prefix): HostRoute => {
+      const usable = source !== undefined && parseRange(prefix).family === family;
+      return usable ? { prefix, source } : { prefix };
+    }),
+  );
+  const isolation = planIsolation(world);
+  return {
+    device: tunDevice,
+    mtu: Math.max(minimumMTU, Math.min(lanMTU, ...tunnels.map(({ tunnel }) => tunnel.mtu))),
+    addresses,
+    routes,
+    packets: {
+      podRanges: readRanges(world.cluster.podCIDRs).map((range) => range.text),
+      remoteRanges: routes.map((route) => route.prefix),
+      ownAddresses: addresses.map((address) => address.prefix),
+      ...(source !== undefined && { hostSource: source }),
+      services,
+    },
+    ...(isolation !== undefined && { isolation }),
+  };
+}
+
+function planProbes(node: WorldNode, tunnels: readonly PlacedTunnel[]): ProbeTarget[] {
+  const source = node.externalAddress;
+  if (source === undefined) return [];
+  return tunnels.flatMap(({ tunnel }) => {
+    const address = toMapped(tunnel.remaps, probeAddress(tunnel.remoteExternalCIDR));
+    if (address === undefined) return [];
+    const expected = toMapped(tunnel.remoteRemaps, source);
+    return [
+      { remoteCluster: tunnel.remoteCluster, address, source, ...(expected !== undefined && { expected }) },
+    ];
+  });
+}

@@ -1,0 +1,72 @@
+/** Which ranges of remotes are routed here. Pure. */
+import {
+  anyContains,
+  overlaps,
+  parseRange,
+  readRanges,
+  tryParseRange,
+  type Range,
+} from '../../../shared/net/cidr.ts';
+import type { World, WorldTunnel } from './input.ts';
+
+export interface PlacedTunnel {
+  tunnel: WorldTunnel;
+  /** Ranges of it that can be routed here. */
+  mapped: string[];
+}
+
+/**
+ * A remote range that meets what this cluster uses would cut it off from itself, and is not routed. One that was chosen
+ * before its own pods or Services came to be declared on it goes on until somebody lets it move, as long as no pod of
+ * this cluster that is known here really has an address in it.
+ */
+export function placeTunnels(world: World, podRanges: readonly Range[], warnings: string[]): PlacedTunnel[] {
+  const taken: { range: Range; what: string; declared?: boolean }[] = [
+    ...podRanges.map((range) => ({ range, what: 'this cluster’s pods', declared: true })),
+    ...readRanges(world.cluster.serviceCIDRs).map((range) => ({
+      range,
+      what: 'this cluster’s Services',
+      declared: true,
+    })),
+    ...readRanges(world.cluster.nodeCIDRs).map((range) => ({ range, what: 'this cluster’s nodes' })),
+    ...readRanges(world.cluster.externalCIDR === undefined ? [] : [world.cluster.externalCIDR]).map(
+      (range) => ({
+        range,
+        what: 'this cluster’s external CIDR',
+      }),
+    ),
+    ...[world.node, ...world.nodes].flatMap((other) =>
+      readRanges(other.address === undefined ? [] : [other.address]).map((range) => ({
+        range,
+        what: `node ${other.name}`,
+      })),
+    ),
+  ];
+  const ownPods = world.pods
+    .filter(({ node }) => !world.virtualNodes.has(node))
+    .flatMap(({ addresses }) => addresses);
+  return world.tunnels.map((tunnel) => {
+    const mapped: string[] = [];
+    for (const remap of tunnel.remaps) {
+      const range = tryParseRange(remap.mapped);
+      if (range === undefined) continue;
+      const met = taken.filter((other) => overlaps(other.range, range));
+      const conflict = met.find(({ declared }) => declared !== true) ?? met[0];
+      const free =
+        remap.held === true &&
+        conflict?.declared === true &&
+        !ownPods.some((address) => anyContains([range], address));
+      if (conflict !== undefined && !free) {
+        if (remap.state === 'InUse') {
+          warnings.push(
+            `range ${range.text} of ${tunnel.remoteCluster} is not routed: it meets ${conflict.what}`,
+          );
+        }
+        continue;
+      }
+      mapped.push(range.text);
+    }
+    for (const text of mapped) taken.push({ range: parseRange(text), what: tunnel.remoteCluster });
+    return { tunnel, mapped };
+  });
+}

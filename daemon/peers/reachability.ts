@@ -1,0 +1,117 @@
+/** Measures whether an API server answers: by asking for the same small thing again and again. */
+import type { KubeClient } from '../kube/client.ts';
+import { sleep, type Clock } from '../../shared/time.ts';
+import { KubeError, messageOf } from '../kube/errors.ts';
+import { readBody } from '../kube/transport.ts';
+
+/** Whether a provider's API server answers, as measured. */
+export interface Reachability {
+  state: 'Reachable' | 'Unreachable' | 'Unknown';
+  /** Milliseconds since 1970: when it became so. */
+  since: number;
+  message: string;
+}
+
+// A server that freezes right after an answer is known for it after 3 + 1 + 3 s: within ten, as people are told, and with time
+// to write it down.
+const probeMilliseconds = 3_000;
+/** What has not answered by then is asked once more, by another connection, while the first is still waited for. */
+const secondMilliseconds = 1_000;
+const retryMilliseconds = 500;
+const probeTimeoutMilliseconds = 3_000;
+
+export interface MeasureOptions {
+  client: KubeClient;
+  /** What is asked for; the least that one may ask for. */
+  path: string;
+  clock: Clock;
+  /** Called with each change. */
+  report(reachability: Reachability): void;
+}
+
+type State = Reachability['state'];
+
+/**
+ * Asks until the signal is aborted. The state is Unknown until the first answer, or the first time that it was asked twice in
+ * vain. What comes back asks now, and not when it is time to.
+ */
+export function measureReachability(options: MeasureOptions, signal: AbortSignal): () => void {
+  const { client, path, clock } = options;
+  let pause = new AbortController();
+  const wake = () => pause.abort();
+  const wait = async (milliseconds: number) => {
+    pause = new AbortController();
+    signal.addEventListener('abort', wake, { once: true });
+    await sleep(milliseconds, pause.signal, clock);
+    signal.removeEventListener('abort', wake);
+  };
+  const ask = () => probe(client, path, signal);
+  /** One lost probe is no news: undefined as soon as one of two has no problem, else that of the second. */
+  const askTwice = async (): Promise<string | undefined> => {
+    let answered: { problem: string | undefined } | undefined;
+    const first = ask().then((problem) => {
+      answered = { problem };
+      wake();
+      return problem;
+    });
+    await wait(secondMilliseconds);
+    if (answered !== undefined) {
+      if (answered.problem === undefined) return undefined;
+      await wait(retryMilliseconds);
+    }
+    return eitherAnswers(first, ask());
+  };
+  const run = async () => {
+    let state: State = 'Unknown';
+    while (!signal.aborted) {
+      const problem = await askTwice();
+      if (signal.aborted) return;
+      const next: State = problem === undefined ? 'Reachable' : 'Unreachable';
+      if (next !== state) {
+        state = next;
+        options.report({ state, since: clock.now(), message: problem ?? 'it answers' });
+      }
+      await wait(problem === undefined ? probeMilliseconds : retryMilliseconds);
+    }
+  };
+  void run();
+  return wake;
+}
+
+async function eitherAnswers(
+  first: Promise<string | undefined>,
+  second: Promise<string | undefined>,
+): Promise<string | undefined> {
+  const answered = async (asked: Promise<string | undefined>) => {
+    const problem = await asked;
+    if (problem !== undefined) throw new Error(problem);
+  };
+  try {
+    await Promise.any([answered(first), answered(second)]);
+    return undefined;
+  } catch {
+    return second;
+  }
+}
+
+/** Undefined: it answers, and lets us in. */
+async function probe(client: KubeClient, path: string, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    const answer = await client.raw('GET', path, { timeoutMilliseconds: probeTimeoutMilliseconds }, signal);
+    const timer = setTimeout(
+      () => answer.destroy(new Error('the answer stopped half-way')),
+      probeTimeoutMilliseconds,
+    );
+    try {
+      await readBody(answer, 1 << 20, 'probe');
+    } finally {
+      clearTimeout(timer);
+    }
+    const status = answer.statusCode ?? 0;
+    if (status === 200) return undefined;
+    if (status === 401 || status === 403) return `it refuses this cluster's identity (${status})`;
+    return `it answers ${status}`;
+  } catch (error) {
+    return error instanceof KubeError ? `it answers ${error.status}` : messageOf(error).slice(0, 300);
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * Clients of the providers' API servers, one a peering, made from the identities that lie in Secrets. A renewed token
+ * is used from the next request on; another address or CA makes another client. Shared by all features of a process.
+ */
+import { secrets } from '../../shared/names.ts';
+import { createKubeClient, type KubeClient } from '../kube/client.ts';
+import { fromIdentity } from '../kube/config.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Source } from '../kube/controller.ts';
+import { createInformer, type Informer } from '../kube/informer.ts';
+import { collectionPath, kind, type AnyObject, type KindRef } from '../kube/refs.ts';
+import { measureReachability, type Reachability } from './reachability.ts';
+import { parseIdentity, type StoredIdentity } from './stored-identity.ts';
+import type { Secret } from '../kube/types.ts';
+
+/** A provider's API server, as its consumer reaches it. */
+export interface Remote {
+  /** Name of the OutgoingPeering. */
+  readonly peering: string;
+  readonly tenantNamespace: string;
+  readonly client: KubeClient;
+  readonly reachability: Reachability;
+  /** The informer of a kind in one namespace there; running from the first call on, until `forget`. */
+  informer<T extends AnyObject>(kind: KindRef<T>, selection: RemoteSelection): Informer<T>;
+  /** Ends the informers of a namespace. */
+  forget(namespace: string): void;
+}
+
+export interface RemoteSelection {
+  namespace: string;
+  labelSelector?: string;
+}
+
+/** Told of every change in any informer of any remote; object undefined: gone. */
+export type RemoteChange = (
+  remote: Remote,
+  object: AnyObject | undefined,
+  previous: AnyObject | undefined,
+) => void;
+
+export interface RemoteClients {
+  /** Undefined while there is no identity for the peering. */
+  get(peering: string): Remote | undefined;
+  list(): readonly Remote[];
+  /** Called when an identity came, moved or went, when reachability turned, and when an informer of it has synced. */
+  onRemote(handler: (peering: string) => void): () => void;
+  onObject(handler: RemoteChange): () => void;
+  /** Resolves when the identities that exist have been read. */
+  synced(signal: AbortSignal): Promise<void>;
+}
+
+/** Five kinds in four hundred namespaces. Beyond it a provider's twins are not watched, and that is logged. */
+const mostInformers = 2_000;
+/** Of one kind in one namespace: more than any twin has. */
+const mostObjects = 20_000;
+
+const shared = new WeakMap<ControllerContext, RemoteClients>();
+
+/** The remote clients of this process; the first call makes them, and they live until its signal is aborted. */
+export function remoteClients(context: ControllerContext, signal: AbortSignal): RemoteClients {
+  const present = shared.get(context);
+  if (present !== undefined) return present;
+  const made = createRemoteClients(context, signal);
+  shared.set(context, made);
+  signal.addEventListener('abort', () => shared.delete(context), { once: true });
+  return made;
+}
+
+/** Keys for a controller from changes of remote objects. */
+export function fromRemoteObjects<T extends AnyObject>(
+  remotes: RemoteClients,
+  kindRef: KindRef<T>,
+  keys: (remote: Remote, object: T) => readonly string[],
+): Source {
+  return {
+    subscribe: (enqueue) =>
+      remotes.onObject((remote, object, previous) => {
+        for (const each of [object, previous]) {
+          if (each?.kind !== kindRef.kind || each.apiVersion !== kindRef.apiVersion) continue;
+          for (const key of keys(remote, each as T)) enqueue(key);
+        }
+      }),
+    synced: () => Promise.resolve(),
+  };
+}
+
+/** Keys for a controller when a remote comes, goes, or changes its reachability. */
+export function fromRemotes(remotes: RemoteClients, keys: (peering: string) => readonly string[]): Source {
+  return {
+    subscribe: (enqueue) =>
+      remotes.onRemote((peering) => {
+        for (const key of keys(peering)) enqueue(key);
+      }),
+    synced: (signal) => remotes.synced(signal),
+  };
+}
+
+interface Held {
+  remote: Remote & { reachability: Reachability };
+  identity: StoredIdentity;
+  controller: AbortController;
+  informers: Map<string, { informer: Informer; namespace: string; controller: AbortController }>;
+  probeNow: () => void;
+}
+
+function createRemoteClients(context: ControllerContext, signal: AbortSignal): RemoteClients {
+  const { log, clock } = context;
+  const prefix = secrets.identity('');
+  const held = new Map<string, Held>();
+  const remoteHandlers = new Set<(peering: string) => void>();
+  const objectHandlers = new Set<RemoteChange>();
+  const tell = (peering: string) => {
+    for (const handler of remoteHandlers) handler(peering);
+  };
+
+  const make = (peering: string, first: StoredIdentity): Held => {
+    const controller = new AbortController();
+    const end = () => controller.abort(signal.reason);
+    signal.addEventListener('abort', end, { once: true });
+    controller.signal.addEventListener('abort', () => signal.removeEventListener('abort', end), {
+      once: true,
+    });
+    const client = createKubeClient(
+      fromIdentity({
+        apiServerURL: first.apiServerURL,
+        caBundle: first.caBundle,
+        tlsServerName: first.tlsServerName,
+        token: () => entry.identity.token,
+      }),
+      // A peer's answers are bounded more tightly than one's own API server's.
+      { timeoutMilliseconds: 15_000, maximumBytes: 16 << 20, maximumListBytes: 64 << 20 },
+    );
+    const informers: Held['informers'] = new Map();
+    const remote: Held['remote'] = {
+      peering,
+      tenantNamespace: first.tenantNamespace,
+      client,
+      reachability: { state: 'Unknown', since: clock.now(), message: 'not asked yet' },
+      informer<T extends AnyObject>(kindRef: KindRef<T>, selection: RemoteSelection): Informer<T> {
+        const key = JSON.stringify([
+          kindRef.apiVersion,
+          kindRef.kind,
+          selection.namespace,
+          selection.labelSelector,
+        ]);
+        const present = informers.get(key);
+        if (present !== undefined) return present.informer as Informer<T>;
+        if (informers.size >= mostInformers) {
+          throw new RangeError(`peering ${peering}: more than ${mostInformers} watches at one provider`);
+        }
+        const informer = createInformer<T>(client, kindRef, {
+          ...selection,
+          maximumObjects: mostObjects,
+          log: log.with({ peering }),
+          clock,
+        });
+        const ending = new AbortController();
+        const onAbort = () => ending.abort(controller.signal.reason);
+        controller.signal.addEventListener('abort', onAbort, { once: true });
+        ending.signal.addEventListener('abort', () =>
+          controller.signal.removeEventListener('abort', onAbort),
+        );
+        if (controller.signal.aborted) onAbort();
+        informers.set(key, { informer, namespace: selection.namespace, controller: ending });
+        informer.onChange((_key, object, previous) => {
+          for (const handler of objectHandlers) handler(remote, object, previous);
+        });
+        informer.synced(ending.signal).then(
+          () => tell(peering),
+          () => undefined,
+        );
+        void informer.run(ending.signal);
+        return informer;
+      },
+      forget(namespace) {
+        for (const [key, each] of informers) {
+          if (each.namespace !== namespace || namespace === remote.tenantNamespace) continue;
+          each.controller.abort(new Error('no longer needed'));
+          informers.delete(key);
+        }
+      },
+    };
+    const entry: Held = { remote, identity: first, controller, informers, probeNow: () => undefined };
+    entry.probeNow = measureReachability(
+      {
+        client,
+        // The least that the identity may do.
+        path: `${collectionPath(kind.twinNamespace, remote.tenantNamespace)}?limit=1`,
+        clock,
+        report(reachability) {
+          remote.reachability = reachability;
+          const { state, message } = reachability;
+          if (state === 'Reachable') for (const { informer } of informers.values()) reconnectIfLost(informer);
+          log.info('API server of a provider', { peering, state, detail: message });
+          tell(peering);
+        },
+      },
+      controller.signal,
+    );
+    return entry;
+  };
+
+  const drop = (peering: string, why: string) => {
+    const entry = held.get(peering);
+    if (entry === undefined) return;
+    held.delete(peering);
+    entry.controller.abort(new Error(why));
+    entry.remote.client.close();
+  };
+
+  const take = (secret: Secret) => {
+    const peering = secret.metadata.name.slice(prefix.length);
+    const next = parseIdentity(secret);
+    if (next === undefined) {
+      log.warn('an identity cannot be read; it will be asked for again when it is renewed', { peering });
+      return;
+    }
+    const entry = held.get(peering);
+    const same =
+      entry !== undefined &&
+      (['apiServerURL', 'caBundle', 'tlsServerName', 'tenantNamespace'] as const).every(
+        (field) => entry.identity[field] === next[field],
+      );
+    if (same) {
+      const renewed = entry.identity.token !== next.token;
+      entry.identity = next;
+      if (!renewed) return;
+      for (const { informer } of entry.informers.values()) reconnectIfLost(informer);
+      entry.probeNow();
+      return;
+    }
+    drop(peering, 'the provider is reached in another way now');
+    held.set(peering, make(peering, next));
+    tell(peering);
+  };
+
+  const identities = context.informer(kind.secret, { namespace: context.namespace });
+  const stop = identities.onChange((_key, secret, previous) => {
+    const name = (secret ?? previous)?.metadata.name ?? '';
+    if (!name.startsWith(prefix)) return;
+    if (secret !== undefined) {
+      take(secret);
+    } else {
+      const peering = name.slice(prefix.length);
+      drop(peering, 'the identity is gone');
+      tell(peering);
+    }
+  });
+  signal.addEventListener(
+    'abort',
+    () => {
+      stop();
+      for (const peering of held.keys()) drop(peering, 'ending');
+    },
+    { once: true },
+  );
+
+  return {
+    get: (peering) => held.get(peering)?.remote,
+    list: () => [...held.values()].map((entry) => entry.remote),
+    onRemote(handler) {
+      remoteHandlers.add(handler);
+      for (const peering of held.keys()) handler(peering);
+      return () => remoteHandlers.delete(handler);
+    },
+    onObject(handler) {
+      objectHandlers.add(handler);
+      for (const { remote, informers } of held.values()) {
+        for (const { informer } of informers.values()) {
+          for (const object of informer.list()) handler(remote, object, undefined);
+        }
+      }
+      return () => objectHandlers.delete(handler);
+    },
+    synced: (waiting) => identities.synced(waiting),
+  };
+}
+
+function reconnectIfLost(informer: Informer): void {
+  if (informer.failure !== undefined) informer.reconnect();
+}

@@ -1,0 +1,43 @@
+/** Whether each consumer is there, by the Lease that it renews in its tenant namespace. */
+import { findCondition } from '../../shared/conditions.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { applyStatus } from '../kube/status.ts';
+import { judgePresence, observe, presenceType, type Observed } from './disconnect.ts';
+import { tenantNamespaceOf } from './names.ts';
+import type { World } from './caches.ts';
+import { consumerLease } from '../../shared/names.ts';
+
+/** Owns the one condition. */
+const fieldManager = 'hawser-tenant-presence';
+
+/** The reconciler. Keys are names of IncomingPeerings. */
+export function reconcilePresence(context: ControllerContext, world: World) {
+  const { kube, clock, events } = context;
+  const seen = new Map<string, Observed>();
+  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+    const peering = world.incoming.byKey(key);
+    if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
+      seen.delete(key);
+      return;
+    }
+    const lease = world.leases.byKey(`${tenantNamespaceOf(peering)}/${consumerLease}`);
+    const now = clock.now();
+    const observed = observe(lease, seen.get(key), now);
+    if (observed === undefined) seen.delete(key);
+    else seen.set(key, observed);
+    const before = findCondition(peering.status?.conditions, presenceType);
+    const { finding, againAfterMilliseconds } = judgePresence(
+      peering.spec.remoteCluster,
+      lease,
+      observed,
+      before,
+      now,
+    );
+    // A consumer that never showed itself needs no condition that says so.
+    if (before !== undefined || finding.status !== 'Unknown')
+      await applyStatus({ kube, fieldManager, object: peering, findings: [finding], now, events }, signal);
+    if (againAfterMilliseconds !== undefined)
+      return { requeueAfterMilliseconds: againAfterMilliseconds + 50 };
+  };
+}

@@ -1,0 +1,147 @@
+/**
+ * Whether this cluster's CNI enforces network policies: tried, since Kubernetes takes them from everybody and nothing says
+ * whether anything comes of them. The chart's policy of the gateway keeps the controller from one of its two ports.
+ */
+import { Socket } from 'node:net';
+import { findCondition, type Finding } from '../../shared/conditions.ts';
+import { ports } from '../../shared/names.ts';
+import { backoff, sleep } from '../../shared/time.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import { messageOf } from '../kube/errors.ts';
+import { kind } from '../kube/refs.ts';
+import { applyStatus } from '../kube/status.ts';
+
+const fieldManager = 'hawser-policies';
+/** The chart's. */
+const policyName = 'hawser-gateway';
+const gatewayPods = 'app.kubernetes.io/name=hawser,app.kubernetes.io/component=gateway';
+/** A dropped packet is sent again after one and after three seconds (RFC 6298). */
+const connectMilliseconds = 4_000;
+/** A CNI takes a moment to put a new policy or pod into force. */
+const again = { base: 3_000, most: 60_000 };
+const restMilliseconds = 600_000;
+
+export interface Trial {
+  /** The policy that forbids it is there. */
+  policy: boolean;
+  /** A gateway's pod was there to be tried. */
+  pod: boolean;
+  /** Could the port be reached that is open to all? */
+  allowed: boolean;
+  /** Could the other one? */
+  forbidden: boolean;
+}
+
+/** Pure. A port that nobody reaches says nothing, unless the one beside it is reached. */
+export function policyFinding({ policy, pod, allowed, forbidden }: Trial): Finding {
+  const type = 'NetworkPoliciesEnforced';
+  if (!policy || !pod || (!allowed && !forbidden)) {
+    return {
+      type,
+      status: 'Unknown',
+      reason: 'NotTried',
+      message: !policy
+        ? `not known: there is no NetworkPolicy ${policyName} to try; install the chart again`
+        : !pod
+          ? 'not known: no gateway’s pod is Ready to try it with'
+          : 'not known: the gateway’s pod cannot be reached at all',
+    };
+  }
+  return forbidden
+    ? {
+        type,
+        status: 'False',
+        reason: 'NotEnforced',
+        message: `this cluster’s CNI enforces no network policies: a connection that NetworkPolicy ${policyName} forbids was made. Hawser’s rules on each node keep consumers’ pods apart, but policies of people have no effect; use a CNI that enforces them`,
+      }
+    : {
+        type,
+        status: 'True',
+        reason: 'Enforced',
+        message: `this cluster’s CNI enforces network policies: a connection that NetworkPolicy ${policyName} forbids was not made`,
+      };
+}
+
+/** Tries until the signal is aborted, and keeps the condition of LocalCluster self. */
+export async function runPolicyTrials(context: ControllerContext, signal: AbortSignal): Promise<void> {
+  const { kube, namespace, clock, log } = context;
+  const pods = context.informer(kind.pod, { namespace, labelSelector: gatewayPods });
+  const localClusters = context.informer(kind.localCluster);
+
+  async function attempt(): Promise<Finding> {
+    const policy = await kube.get({ kind: kind.networkPolicy, namespace, name: policyName }, signal);
+    const address = pods
+      .list()
+      .filter(({ status }) =>
+        status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'True'),
+      )
+      .flatMap(({ status }) => status?.podIP ?? [])
+      .find((each) => each !== context.podIP);
+    if (policy === undefined || address === undefined) {
+      return policyFinding({
+        policy: policy !== undefined,
+        pod: address !== undefined,
+        allowed: false,
+        forbidden: false,
+      });
+    }
+    const [allowed, forbidden] = await Promise.all([
+      canConnect(address, ports.gateway, connectMilliseconds),
+      canConnect(address, ports.gatewayMetrics, connectMilliseconds),
+    ]);
+    return policyFinding({ policy: true, pod: true, allowed, forbidden });
+  }
+
+  try {
+    await Promise.all([localClusters.synced(signal), pods.synced(signal)]);
+  } catch (error) {
+    if (signal.aborted) return;
+    throw error;
+  }
+  let before: string | undefined;
+  for (let looks = 0; !signal.aborted; looks++) {
+    let settled = false;
+    try {
+      const finding = await attempt();
+      const local = localClusters.byKey('self');
+      // What is found may be of a policy that is not in force yet: it counts when it is found again.
+      settled = finding.status !== 'Unknown' && finding.reason === before && local !== undefined;
+      before = finding.reason;
+      const unknown =
+        finding.status === 'Unknown' && findCondition(local?.status?.conditions, finding.type) === undefined;
+      if (local !== undefined && (settled || unknown)) {
+        await applyStatus(
+          {
+            kube,
+            fieldManager,
+            object: local,
+            findings: [finding],
+            now: clock.now(),
+            events: context.events,
+          },
+          signal,
+        );
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn('whether network policies are enforced could not be tried', { error: messageOf(error) });
+    }
+    if (settled) looks = 0;
+    await sleep(settled ? restMilliseconds : backoff(looks, again), signal, clock);
+  }
+}
+
+/** Whether a TCP connection can be made. */
+export function canConnect(host: string, port: number, milliseconds: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = new Socket();
+    const end = (made: boolean) => {
+      socket.destroy();
+      resolve(made);
+    };
+    socket.setTimeout(milliseconds, () => end(false));
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+    socket.connect(port, host);
+  });
+}

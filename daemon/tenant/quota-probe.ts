@@ -1,0 +1,67 @@
+/**
+ * Which of Hawser's own kinds Kubernetes can count: tried with a quota that forbids what is never made in Hawser's own
+ * namespace. Kubernetes looks for new kinds every half minute, but at a quota on them only when it is made or changed, or
+ * every five minutes (`--resource-quota-sync-period`): so the quota is made anew until it is counted, and then taken away.
+ */
+import { backoff, deadline, sleep } from '../../shared/time.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import { isAlreadyExists, messageOf } from '../kube/errors.ts';
+import { kind } from '../kube/refs.ts';
+import type { ResourceQuota } from '../kube/types.ts';
+import { countTrialName, fieldManager } from './names.ts';
+import { countedOwn, ownCounts } from './object-limits.ts';
+
+/** What can be counted is counted in some milliseconds. */
+const lookMilliseconds = 250;
+const looksEach = 8;
+const cleanupMilliseconds = 2000;
+const again = { base: 1000, most: 15_000 };
+
+/** Tries until all can be counted, and adds to `counted` what can be; calls `found` whenever that is more. */
+export async function tryCounting(
+  context: ControllerContext,
+  counted: Set<string>,
+  found: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { kube, namespace, clock, log } = context;
+  const ref = { kind: kind.resourceQuota, namespace, name: countTrialName };
+  const quota: ResourceQuota = {
+    apiVersion: 'v1',
+    kind: 'ResourceQuota',
+    metadata: { name: countTrialName, namespace },
+    spec: { hard: Object.fromEntries(ownCounts.map((name) => [name, '0'])) },
+  };
+  const note = (names: readonly string[]) => {
+    const before = counted.size;
+    for (const name of names) counted.add(name);
+    if (counted.size > before) found();
+  };
+  for (let tries = 0; counted.size < ownCounts.length && !signal.aborted; tries++) {
+    try {
+      await kube.create(quota, signal, { fieldManager }).catch((error: unknown) => {
+        // Of a process that was ended in the middle of it.
+        if (!isAlreadyExists(error)) throw error;
+      });
+      try {
+        for (let looks = 0; looks < looksEach && counted.size < ownCounts.length; looks++) {
+          await sleep(lookMilliseconds, signal, clock);
+          note(countedOwn(await kube.get(ref, signal)));
+        }
+      } finally {
+        // Also when the process is told to end: the next one may be of another release, or none.
+        const limit = deadline(
+          new AbortController().signal,
+          cleanupMilliseconds,
+          'taking a trial away',
+          clock,
+        );
+        await kube.delete(ref, {}, limit.signal).finally(limit.release);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn('what Kubernetes can count could not be tried', { error: messageOf(error) });
+    }
+    if (counted.size < ownCounts.length) await sleep(backoff(tries, again), signal, clock);
+  }
+}

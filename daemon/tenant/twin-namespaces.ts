@@ -1,0 +1,194 @@
+/** TwinNamespace → the namespace that stands for the consumer's, and its end. */
+import type { TwinNamespace } from '../../shared/api/offloading.ts';
+import { findCondition, type Finding } from '../../shared/conditions.ts';
+import { isLetIn } from '../../shared/incoming-peerings.ts';
+import { createApplied } from '../kube/applied.ts';
+import type { ControllerContext } from '../kube/context.ts';
+import type { Outcome } from '../kube/controller.ts';
+import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
+import { keyOf, kind, refOf, splitKey } from '../kube/refs.ts';
+import { applyStatus } from '../kube/status.ts';
+import { fieldManager, ownerAnnotation, reasons, tenantFinalizer } from './names.ts';
+import { mostTwins } from './object-limits.ts';
+import type { Refusals } from './refusals.ts';
+import { takeRights } from './revocation.ts';
+import { nameProblem, twinNamespaceObject, twinObjects } from './twin-objects.ts';
+import type { World } from './caches.ts';
+
+/** Pods of a twin that goes get their own grace, but not more than this. */
+const graceSeconds = 5;
+const podMilliseconds = 10_000;
+
+/** Is the twin one too many? The oldest ones stay. Pure. */
+export function isBeyondLimit(twin: TwinNamespace, all: readonly TwinNamespace[], limit: number): boolean {
+  if (all.length <= limit || twin.status?.namespace !== undefined) return false;
+  const age = (each: TwinNamespace) => `${each.metadata.creationTimestamp ?? ''}/${each.metadata.name}`;
+  return all.filter((each) => each.status?.namespace !== undefined || age(each) < age(twin)).length >= limit;
+}
+
+/** The reconciler. Keys are `tenant namespace/name` of TwinNamespaces. */
+export function reconcileTwin(context: ControllerContext, world: World, refusals: Refusals) {
+  const { kube, clock, events } = context;
+
+  const applied = createApplied(kube, fieldManager, clock);
+  /** Scopes of twins in which a revoked consumer has no rights any more. */
+  const withoutRights = new Set<string>();
+
+  const report = (twin: TwinNamespace, finding: Omit<Finding, 'type'>, signal: AbortSignal) =>
+    applyStatus(
+      {
+        kube,
+        fieldManager,
+        object: twin,
+        now: clock.now(),
+        events,
+        fields: { namespace: finding.status === 'True' ? twin.spec.namespace : undefined },
+        findings: [
+          { type: 'Bound', ...finding },
+          {
+            type: 'NameConflict',
+            status:
+              finding.reason === reasons.NameConflict || finding.reason === reasons.NameReserved
+                ? 'True'
+                : 'False',
+            reason: finding.reason,
+            message: finding.message,
+          },
+          ...enforcement(),
+        ],
+      },
+      signal,
+    );
+
+  /** What is known of this cluster's CNI, for the consumer. */
+  const enforcement = (): Finding[] => {
+    const known = findCondition(world.local.byKey('self')?.status?.conditions, 'NetworkPoliciesEnforced');
+    return known === undefined
+      ? []
+      : [{ type: known.type, status: known.status, reason: known.reason, message: known.message }];
+  };
+
+  async function bind(twin: TwinNamespace, signal: AbortSignal): Promise<Outcome | void> {
+    const peering = world.peeringOfTenant(twin.metadata.namespace ?? '');
+    if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
+      await report(
+        twin,
+        { status: 'False', reason: reasons.NoPeering, message: 'there is no incoming peering for it' },
+        signal,
+      );
+      return;
+    }
+    const name = twin.spec.namespace;
+    const limit = mostTwins(peering.spec.grant);
+    if (isBeyondLimit(twin, world.twins.listIn(twin.metadata.namespace ?? ''), limit)) {
+      const message = `this grant allows ${limit} twins; take offloading from another namespace first`;
+      refusals.note(peering, 'Twin', twin.metadata.uid ?? '', `namespace ${name}: ${message}`);
+      await report(twin, { status: 'False', reason: reasons.TooMany, message }, signal);
+      return { requeueAfterMilliseconds: 60_000 };
+    }
+    const present = await kube.get({ kind: kind.namespace, name }, signal);
+    const problem = nameProblem(twin, present);
+    if (problem !== undefined) {
+      refusals.note(peering, 'Twin', twin.metadata.uid ?? '', problem.message);
+      await report(twin, { status: 'False', ...problem }, signal);
+      // The other namespace is not watched; somebody may remove it.
+      return { requeueAfterMilliseconds: present?.metadata.deletionTimestamp === undefined ? 30_000 : 500 };
+    }
+    if (present?.metadata.deletionTimestamp !== undefined) {
+      const message = `the namespace ${name} is being deleted; it is made again when it is gone`;
+      await report(twin, { status: 'False', reason: reasons.Preparing, message }, signal);
+      return { requeueAfterMilliseconds: 500 };
+    }
+    const scope = `${twin.metadata.uid}/${present?.metadata.uid ?? 'new'}`;
+    await applied.apply(scope, [twinNamespaceObject(twin, peering)], signal);
+    const network = {
+      local: world.local.byKey('self'),
+      tunnel: world.tunnels.byKey(peering.spec.remoteCluster),
+    };
+    if (!isLetIn(peering) && !withoutRights.has(scope)) {
+      // What was being applied while the consumer was put out.
+      await takeRights(kube, [name], signal);
+      applied.forget(scope);
+      withoutRights.add(scope);
+    }
+    if (isLetIn(peering)) withoutRights.delete(scope);
+    await applied.apply(scope, twinObjects(twin, peering, network, world.countable()), signal);
+    await report(
+      twin,
+      {
+        status: 'True',
+        reason: reasons.Ready,
+        message: `the namespace ${name} stands for ${twin.spec.sourceNamespace}`,
+      },
+      signal,
+    );
+  }
+
+  /** Ends what is in it first: a namespace with pods in their grace takes Kubernetes much longer to delete. */
+  async function empty(namespace: string, deadlineAt: number, signal: AbortSignal): Promise<boolean> {
+    const shadows = world.shadows.listIn(namespace);
+    const pods = world.pods.listIn(namespace);
+    await Promise.all(
+      shadows
+        .filter((shadow) => shadow.metadata.deletionTimestamp === undefined)
+        .map((shadow) => kube.delete(refOf(shadow), { uid: shadow.metadata.uid ?? '' }, signal)),
+    );
+    const shorten = pods.filter(
+      (pod) =>
+        pod.metadata.deletionTimestamp === undefined ||
+        (pod.metadata.deletionGracePeriodSeconds ?? 0) > graceSeconds,
+    );
+    await Promise.all(
+      shorten.map((pod) => {
+        const own = pod.spec?.terminationGracePeriodSeconds ?? 30;
+        return kube.delete(
+          refOf(pod),
+          { uid: pod.metadata.uid ?? '', gracePeriodSeconds: Math.min(own, graceSeconds) },
+          signal,
+        );
+      }),
+    );
+    return (shadows.length === 0 && pods.length === 0) || clock.now() >= deadlineAt;
+  }
+
+  async function release(twin: TwinNamespace, signal: AbortSignal): Promise<Outcome | void> {
+    if (!hasFinalizer(twin, tenantFinalizer)) return;
+    const name = twin.spec.namespace;
+    const ref = { kind: kind.namespace, name };
+    const present = await kube.get(ref, signal);
+    if (present !== undefined && present.metadata.annotations?.[ownerAnnotation] === twin.metadata.uid) {
+      const deadlineAt = Date.parse(twin.metadata.deletionTimestamp ?? '') + podMilliseconds;
+      const isEmpty = await empty(name, deadlineAt, signal);
+      if (!isEmpty) return { requeueAfterMilliseconds: 250 };
+      if (present.metadata.deletionTimestamp === undefined) {
+        await kube.delete(ref, { uid: present.metadata.uid ?? '' }, signal);
+      }
+    }
+    // Kubernetes deletes what is left of the namespace some seconds later; the peering's own end waits for that.
+    await removeFinalizer(kube, twin, tenantFinalizer, signal);
+  }
+
+  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+    const twin = world.twins.byKey(key);
+    if (twin === undefined) return;
+    if (twin.metadata.deletionTimestamp !== undefined) return release(twin, signal);
+    const kept = await ensureFinalizer(kube, twin, tenantFinalizer, signal);
+    return kept && bind(kept, signal);
+  };
+}
+
+/** TwinNamespaces whose namespace is the one of that name. */
+export function twinsOfNamespace(world: World, namespace: string): string[] {
+  return world.twins
+    .list()
+    .filter((twin) => twin.spec.namespace === namespace)
+    .map((twin) => keyOf(twin));
+}
+
+/** TwinNamespaces of a peering's tenant namespace. */
+export function twinsOfTenant(world: World, tenant: string): string[] {
+  return world.twins.listIn(tenant).map((twin) => keyOf(twin));
+}
+
+/** Name of the tenant namespace in a TwinNamespace's key. */
+export const tenantOfKey = (key: string): string => splitKey(key).namespace ?? '';

@@ -1,0 +1,67 @@
+/** What the controllers of virtual nodes look at: caches of both clusters, and the questions that all of them ask. */
+import type { LocalCluster } from '../../shared/api/clusters.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
+import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
+import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { kind, type ControllerContext, type Informer } from '../kube/index.ts';
+import { remoteClients, type RemoteClients } from '../peers/remote.ts';
+import type { Namespace, NetworkPolicy, Node } from '../kube/types.ts';
+import { virtualPods, type VirtualPods } from '../peers/virtual-pods.ts';
+
+/** Owner of what vnode/ applies, here and at providers. */
+export const fieldManager = 'hawser-vnode';
+/** On OutgoingPeerings and NamespaceOffloadings: vnode/ has something to take down. */
+export const vnodeFinalizer = 'hawser.dev/vnode';
+
+export interface World {
+  context: ControllerContext;
+  peerings: Informer<OutgoingPeering>;
+  tunnels: Informer<Tunnel>;
+  nodes: Informer<Node>;
+  namespaces: Informer<Namespace>;
+  offloadings: Informer<NamespaceOffloading>;
+  localClusters: Informer<LocalCluster>;
+  policies: Informer<NetworkPolicy>;
+  pods: VirtualPods;
+  remotes: RemoteClients;
+  /** Milliseconds since 1970. Time that passed before this process was there is nobody's delay. */
+  startedAt: number;
+}
+
+/** Starts the caches. */
+export function createWorld(context: ControllerContext, signal: AbortSignal): World {
+  return {
+    context,
+    peerings: context.informer(kind.outgoingPeering),
+    tunnels: context.informer(kind.tunnel),
+    nodes: context.informer(kind.node),
+    namespaces: context.informer(kind.namespace),
+    offloadings: context.informer(kind.namespaceOffloading),
+    localClusters: context.informer(kind.localCluster),
+    policies: context.informer(kind.networkPolicy),
+    pods: virtualPods(context),
+    remotes: remoteClients(context, signal),
+    startedAt: context.clock.now(),
+  };
+}
+
+/** Since when this process has been waiting for the end of an object that is being deleted. */
+export function waitingSince(world: World, object: { metadata: { deletionTimestamp?: string } }): number {
+  const deletedAt = Date.parse(object.metadata.deletionTimestamp ?? '');
+  return Math.max(Number.isFinite(deletedAt) ? deletedAt : 0, world.startedAt);
+}
+
+/** This cluster's ID; undefined until it has one. */
+export function ownClusterID(world: World): string | undefined {
+  return world.localClusters.get(undefined, 'self')?.status?.clusterID;
+}
+
+/** The peering whose virtual node has the name. */
+export function peeringOfNode(world: World, nodeName: string | undefined): OutgoingPeering | undefined {
+  return world.peerings.list().find((peering) => peering.spec.nodeName === nodeName);
+}
+
+/** The namespaces that may not be offloaded: what the cluster itself needs to come up. */
+export function isOffloadable(namespace: string, own: string): boolean {
+  return namespace !== own && !namespace.startsWith('kube-');
+}

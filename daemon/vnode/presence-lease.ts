@@ -1,0 +1,90 @@
+/**
+ * Shows providers that this cluster is there, while any of its namespaces wants its pods stopped when it is not: by a
+ * Lease in the tenant namespace. Where nobody wants that, nothing is written.
+ */
+import { consumerLease } from '../../shared/names.ts';
+import { isNotFound, messageOf } from '../kube/index.ts';
+import { deadline, sleep } from '../../shared/time.ts';
+import type { Remote } from '../peers/remote.ts';
+import type { Lease } from '../kube/types.ts';
+import { fieldManager, ownClusterID, type World } from './caches.ts';
+
+/** A provider calls this cluster away after so long without a renewal. */
+export const leaseSeconds = 40;
+const renewMilliseconds = 10_000;
+/** One provider that is slow to answer holds the others' renewals up no longer than this. */
+const askMilliseconds = 5_000;
+
+/** The Lease as it is applied. `holder` empty: nobody asks any more. Pure. */
+export function presenceLease(tenantNamespace: string, holder: string, now: number): Lease {
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name: consumerLease, namespace: tenantNamespace },
+    spec: {
+      holderIdentity: holder,
+      leaseDurationSeconds: leaseSeconds,
+      // metav1.MicroTime
+      renewTime: new Date(now).toISOString().replace('Z', '000Z'),
+    },
+  };
+}
+
+/** Renews until the signal is aborted; at once for a provider that is reached again. */
+export async function runPresence(world: World, signal: AbortSignal): Promise<void> {
+  const { clock, log } = world.context;
+  /** Peerings whose Lease names this cluster. */
+  const shown = new Set<string>();
+  let pause = new AbortController();
+  const wake = () => pause.abort();
+  const stops = [
+    world.remotes.onRemote(wake),
+    world.offloadings.onChange((_key, offloading, previous) => {
+      if (asks(offloading) !== asks(previous)) wake();
+    }),
+  ];
+  signal.addEventListener('abort', wake, { once: true });
+  while (!signal.aborted) {
+    pause = new AbortController();
+    const asked = world.offloadings.list().some((offloading) => asks(offloading));
+    const consumer = ownClusterID(world);
+    const wanted = world.remotes
+      .list()
+      .filter((remote) => remote.reachability.state === 'Reachable' && (asked || shown.has(remote.peering)));
+    if (consumer !== undefined) {
+      await Promise.all(
+        wanted.map(async (remote) => {
+          try {
+            await show(remote, asked ? consumer : '', clock.now(), signal);
+            if (asked) shown.add(remote.peering);
+            else shown.delete(remote.peering);
+          } catch (error) {
+            if (signal.aborted || isNotFound(error)) return;
+            log.warn('a provider could not be shown that this cluster is there', {
+              peering: remote.peering,
+              error: messageOf(error),
+            });
+          }
+        }),
+      );
+    }
+    await sleep(renewMilliseconds, pause.signal, clock);
+  }
+  for (const stop of stops) stop();
+}
+
+const asks = (offloading: { spec: { onDisconnect?: { policy: string } | undefined } } | undefined): boolean =>
+  offloading?.spec.onDisconnect?.policy === 'StopAfter';
+
+async function show(remote: Remote, holder: string, now: number, signal: AbortSignal): Promise<void> {
+  const limit = deadline(signal, askMilliseconds, 'renewing the lease at a provider');
+  try {
+    await remote.client.apply(
+      presenceLease(remote.tenantNamespace, holder, now),
+      { fieldManager },
+      limit.signal,
+    );
+  } finally {
+    limit.release();
+  }
+}

@@ -1,0 +1,91 @@
+/** The gateway: a Hono app over what it is given. It opens nothing and starts nothing. */
+import { Hono } from 'hono';
+import { z } from 'zod';
+import { Problem } from '../../shared/errors.ts';
+import type { Dependencies, GatewayEnvironment } from './context.ts';
+import { accessLog } from './middleware/access-log.ts';
+import { signerOf } from './middleware/authenticate-signature.ts';
+import { readBody } from './middleware/body.ts';
+import { concurrency } from './middleware/concurrency.ts';
+import { deadline } from './middleware/deadline.ts';
+import { problemHandler } from './middleware/problems.ts';
+import { rateLimit } from './middleware/rate-limit.ts';
+import { requestID } from './middleware/request-id.ts';
+import { securityHeaders } from './middleware/security-headers.ts';
+import { openAPIDocument } from './openapi.ts';
+import { mount, route, type Operation, type Route } from './operation.ts';
+import { identityRoute } from '../routes/identities.ts';
+import { infoRoute } from '../routes/info.ts';
+import { parameterRoutes } from '../routes/parameters.ts';
+import { peeringRoutes } from '../routes/peering.ts';
+import { previewRoute } from '../routes/previews.ts';
+import { tokenRoutes } from '../routes/tokens.ts';
+
+/** All routes, in the order in which the OpenAPI document lists them. */
+export function gatewayRoutes(dependencies: Dependencies): Route[] {
+  const routes = [
+    infoRoute(dependencies),
+    ...tokenRoutes(dependencies),
+    previewRoute(dependencies),
+    identityRoute(dependencies),
+    ...parameterRoutes(dependencies),
+    ...peeringRoutes(dependencies),
+  ];
+  const description: Operation = {
+    id: 'getOpenAPI',
+    method: 'GET',
+    path: '/v1/openapi.json',
+    summary: 'This description',
+    authentication: { by: 'Nobody' },
+    responses: [{ status: 200, description: 'OpenAPI 3.1', schema: z.looseObject({}) }],
+    problems: [],
+  };
+  const document = openAPIDocument([...routes.map(({ operation }) => operation), description]);
+  routes.push(route(description, async (context) => context.json(document)));
+  return routes;
+}
+
+/** The app that answers peers. */
+export function createGateway(dependencies: Dependencies): Hono<GatewayEnvironment> {
+  const { limits, clock, random, log, metrics, sourceOf } = dependencies;
+  const app = new Hono<GatewayEnvironment>();
+  app.onError(problemHandler(log));
+  app.use(
+    requestID({ random, clock }),
+    accessLog({ log, metrics, clock, sourceOf }),
+    securityHeaders(),
+    rateLimit({
+      perSecond: limits.requestsPerSecond,
+      burst: limits.burst,
+      sources: limits.sources,
+      clock,
+      sourceOf,
+      signerOf: (context) => signerOf(dependencies, context),
+    }),
+    concurrency({ most: limits.concurrentRequests, metrics }),
+    deadline({ milliseconds: limits.requestMilliseconds }),
+    readBody({ bytes: limits.bodyBytes, milliseconds: limits.bodyMilliseconds }),
+  );
+  const routes = gatewayRoutes(dependencies);
+  for (const each of routes) mount(app, dependencies, each);
+  app.notFound((context) => {
+    throw unknownRoute(routes, context.req.path);
+  });
+  return app;
+}
+
+/** What is said of a path without a route, or with one for other methods (RFC 9110, section 15.5.6). */
+function unknownRoute(routes: readonly Route[], path: string): Problem {
+  const methods = routes
+    .filter(({ operation }) =>
+      new RegExp(`^${operation.path.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`).test(path),
+    )
+    .map(({ operation }) => operation.method);
+  if (methods.length === 0)
+    return new Problem(
+      'not-found',
+      'There is nothing at this path; GET /v1/openapi.json lists what there is.',
+    );
+  const allow = methods.join(', ');
+  return new Problem('method-not-allowed', `This resource has the methods ${allow}.`, { headers: { allow } });
+}

@@ -1,0 +1,64 @@
+import type { MiddlewareHandler } from 'hono';
+import { Problem } from '../../../shared/errors.ts';
+import { concatenate } from '../../../shared/trust/encoding.ts';
+import type { GatewayEnvironment } from '../context.ts';
+
+export interface BodyOptions {
+  /** Most bytes that a body may have. */
+  bytes: number;
+  /** Until the body must be there. */
+  milliseconds: number;
+}
+
+/**
+ * Reads the body whole, counting while it reads: a Content-Length is believed only when it says that it is too much.
+ * What follows has bytes that were read once, for the signature and the schema alike.
+ */
+export function readBody(options: BodyOptions): MiddlewareHandler<GatewayEnvironment> {
+  return async (context, next) => {
+    const tooLarge = () =>
+      new Problem('body-too-large', `A body has at most ${options.bytes} bytes.`, {
+        // The rest of it is not read, so that the connection is of no use any more.
+        headers: { connection: 'close' },
+      });
+    if (Number(context.req.header('content-length') ?? 0) > options.bytes) throw tooLarge();
+    const stream = context.req.raw.body;
+    context.set('body', stream === null ? new Uint8Array(0) : await readAll(stream, options, tooLarge));
+    await next();
+  };
+}
+
+async function readAll(
+  stream: ReadableStream<Uint8Array>,
+  options: BodyOptions,
+  tooLarge: () => Problem,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const reader = stream.getReader();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    void reader.cancel().catch(() => {});
+  }, options.milliseconds);
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (late)
+        throw new Problem(
+          'request-timeout',
+          `The body did not arrive within ${options.milliseconds / 1000} seconds.`,
+          { headers: { connection: 'close' } },
+        );
+      if (done) return concatenate(...parts);
+      size += value.length;
+      if (size > options.bytes) {
+        void reader.cancel().catch(() => {});
+        throw tooLarge();
+      }
+      parts.push(value);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,16 @@
+import type { MiddlewareHandler } from 'hono';
+import type { GatewayEnvironment } from '../context.ts';
+import { deadline as deadlineOf } from '../../../shared/time.ts';
+
+export interface DeadlineOptions {
+  milliseconds: number;
+}
+
+/** Gives every request a signal that ends with its deadline or with its sender. */
+export function deadline(options: DeadlineOptions): MiddlewareHandler<GatewayEnvironment> {
+  return async (context, next) => {
+    using limited = deadlineOf(context.req.raw.signal, options.milliseconds, 'the request');
+    context.set('signal', limited.signal);
+    await next();
+  };
+}

@@ -1,0 +1,53 @@
+import type { ErrorHandler } from 'hono';
+import { Problem, problemContentType } from '../../../shared/errors.ts';
+import { SignatureError } from '../../../shared/trust/http-signatures.ts';
+import type { GatewayEnvironment } from '../context.ts';
+import { KubeError } from '../../kube/client.ts';
+import { describeError, type Log } from '../log.ts';
+
+/** Turns whatever was thrown into a problem document. What isn't meant for others goes to the log only. */
+export function problemHandler(log: Log): ErrorHandler<GatewayEnvironment> {
+  return (error, context) => {
+    const problem = problemOf(error);
+    if (problem.status >= 500 || problem.cause !== undefined)
+      log('warn', 'request failed', {
+        requestID: context.var.requestID,
+        problem: problem.problem,
+        error: describeError(problem.cause ?? error),
+      });
+    const response = problem.toResponse(context.var.requestID);
+    // Set on the context too, so that headers that middleware adds afterwards aren't lost.
+    return context.newResponse(response.body, response.status as 500, {
+      ...Object.fromEntries(response.headers),
+      'content-type': problemContentType,
+    });
+  };
+}
+
+/** The problem that an error is for whoever sent the request. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof SignatureError)
+    return new Problem(
+      error.reason === 'TooMany' ? 'too-many-requests' : 'signature-refused',
+      `${error.message.slice(0, 1).toUpperCase()}${error.message.slice(1)}.`,
+      { errors: [{ field: error.field, detail: error.reason }] },
+    );
+  if (error instanceof KubeError)
+    return new Problem(
+      'api-server',
+      'The API server of this cluster refused or failed. Try again later; the provider’s administrator finds more in the gateway’s log.',
+      {
+        retryAfterSeconds: 5,
+        cause: error,
+      },
+    );
+  if (error instanceof DOMException && (error.name === 'TimeoutError' || error.name === 'AbortError'))
+    return new Problem('deadline', 'It took longer than a request may. Try again.', {
+      retryAfterSeconds: 5,
+      cause: error,
+    });
+  return new Problem('internal', 'An error of the gateway; its administrator finds more in its log.', {
+    cause: error,
+  });
+}

@@ -1,0 +1,171 @@
+/**
+ * Server-sent events (WHATWG HTML, section 9.2) of this cluster's network document for one remote: the whole document per
+ * event, the newest one only, so that a slow reader costs no memory.
+ */
+import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import { Problem } from '../../shared/errors.ts';
+import { peeringName } from '../../shared/names.ts';
+import { bytesOf } from '../../shared/trust/encoding.ts';
+import type { Dependencies } from '../http/context.ts';
+import { generationOf } from './remote-clusters.ts';
+
+/** Open streams, all and by cluster. */
+export class StreamLedger {
+  readonly #most: number;
+  readonly #mostOfOne: number;
+  readonly #open = new Map<string, number>();
+  #total = 0;
+
+  constructor(limits: { streams: number; streamsPerCluster: number }) {
+    this.#most = limits.streams;
+    this.#mostOfOne = limits.streamsPerCluster;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Counts a stream until the result is called. Throws Problem when there are enough. */
+  open(clusterID: string): () => void {
+    const ofOne = this.#open.get(clusterID) ?? 0;
+    if (this.#total >= this.#most || ofOne >= this.#mostOfOne)
+      throw new Problem(
+        'overloaded',
+        `There are ${ofOne} event streams of ${clusterID} open already. Close some.`,
+        {
+          retryAfterSeconds: 10,
+        },
+      );
+    this.#total++;
+    this.#open.set(clusterID, ofOne + 1);
+    let closed = false;
+    return () => {
+      if (closed) return;
+      closed = true;
+      this.#total--;
+      const left = (this.#open.get(clusterID) ?? 1) - 1;
+      if (left === 0) this.#open.delete(clusterID);
+      else this.#open.set(clusterID, left);
+    };
+  }
+}
+
+export interface StreamOptions {
+  remote: RemoteCluster;
+  peering: string;
+  /** The event that the reader has already: a generation. */
+  lastEventID: string | undefined;
+  /** Ends with the connection. */
+  signal: AbortSignal;
+}
+
+/** A stream that ends when the peering, the remote's key or the stream's time does. */
+export function documentStream(
+  dependencies: Dependencies,
+  ledger: StreamLedger,
+  options: StreamOptions,
+): ReadableStream<Uint8Array> {
+  const { clusterID, publicKey } = options.remote.spec;
+  const close = ledger.open(clusterID);
+  const { keepAliveMilliseconds, streamMilliseconds } = dependencies.limits;
+  const state = { sent: options.lastEventID, ended: undefined as string | undefined, over: false };
+  let document: SignedDocument | undefined;
+  let wake = () => {};
+  const end = (reason: string) => {
+    state.ended ??= reason;
+    wake();
+  };
+  const onRemote = (object: RemoteCluster | undefined) => {
+    // A succession of its key: it connects again with the new one.
+    if (object !== undefined && object.spec.publicKey !== publicKey) state.over = true;
+    if (object === undefined) end('The provider does not know this cluster any more.');
+    document = object?.status?.localDocument;
+    wake();
+  };
+  let peeringUID: string | undefined;
+  const onPeering = (object: IncomingPeering | undefined) => {
+    peeringUID ??= object?.metadata.uid;
+    if (
+      object === undefined ||
+      object.metadata.deletionTimestamp !== undefined ||
+      object.metadata.uid !== peeringUID
+    )
+      end('The peering was ended on the provider.');
+  };
+  const name = peeringName(clusterID, options.peering);
+  const unsubscribe = [
+    dependencies.remoteClusters.subscribe(clusterID, onRemote),
+    dependencies.incomingPeerings.subscribe(name, onPeering),
+  ];
+  // The reader connects again, unless it was told that the peering has ended.
+  const finish = () => {
+    state.over = true;
+    wake();
+  };
+  const lifetime = setTimeout(finish, streamMilliseconds);
+  const stop = () => {
+    clearTimeout(lifetime);
+    dependencies.stopping.removeEventListener('abort', finish);
+    for (const each of unsubscribe) each();
+    close();
+    wake();
+  };
+  options.signal.addEventListener('abort', stop, { once: true });
+  dependencies.stopping.addEventListener('abort', finish);
+  // The collection may be behind the object that the caller has just read.
+  document = options.remote.status?.localDocument;
+  const current = dependencies.remoteClusters.get(clusterID);
+  if (current !== undefined) onRemote(current);
+  return new ReadableStream<Uint8Array>(
+    {
+      start: (controller) => controller.enqueue(bytesOf(': hawser\n\n')),
+      pull: async (controller) => {
+        for (;;) {
+          if (options.signal.aborted || state.over) {
+            controller.close();
+            stop();
+            return;
+          }
+          if (state.ended !== undefined) {
+            controller.enqueue(event('ended', undefined, { reason: state.ended }));
+            controller.close();
+            stop();
+            return;
+          }
+          const id = document === undefined ? undefined : String(generationOf(document) ?? 0);
+          if (document !== undefined && id !== undefined && id !== state.sent) {
+            state.sent = id;
+            controller.enqueue(event('parameters', id, { networkDocument: document }));
+            return;
+          }
+          if (!(await woken(keepAliveMilliseconds))) {
+            controller.enqueue(bytesOf(': still here\n\n'));
+            return;
+          }
+        }
+      },
+      cancel: stop,
+    },
+    { highWaterMark: 1 },
+  );
+
+  /** True when something happened, false when the time was over first. */
+  function woken(milliseconds: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        wake = () => {};
+        resolve(false);
+      }, milliseconds);
+      wake = () => {
+        clearTimeout(timer);
+        wake = () => {};
+        resolve(true);
+      };
+    });
+  }
+}
+
+function event(name: string, id: string | undefined, data: unknown): Uint8Array {
+  return bytesOf(`event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`);
+}

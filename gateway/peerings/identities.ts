@@ -1,0 +1,96 @@
+/** The identity that a consumer is handed: where the API server is, what verifies it, and a token for an hour. */
+import type { IdentityResponse } from '../../shared/wire/gateway-api.ts';
+import type { RemoteCluster } from '../../shared/api/clusters.ts';
+import { Problem } from '../../shared/errors.ts';
+import { tenantServiceAccount } from '../../shared/names.ts';
+import { inBandURLs } from '../../shared/net/in-band.ts';
+import { self, type Dependencies } from '../http/context.ts';
+import type { Tenant } from './incoming-peerings.ts';
+import { isConflict, isNotFound } from '../kube/client.ts';
+import { resources } from '../kube/resources.ts';
+import { features, version } from '../version.ts';
+
+const LIFE_SECONDS = 3600;
+/** A name that every API server's certificate holds, whatever its address outside is. */
+const API_SERVER_NAME = 'kubernetes.default.svc';
+
+interface KubernetesTokenRequest {
+  apiVersion: string;
+  kind: string;
+  spec: unknown;
+  status?: { token?: string; expirationTimestamp?: string };
+}
+
+/** Mints a token that dies with the tenant's identity Secret, and says how to use it. */
+export async function issueIdentity(
+  dependencies: Dependencies,
+  tenant: Tenant,
+  remote: RemoteCluster,
+  signal: AbortSignal,
+): Promise<IdentityResponse> {
+  const { clusterID, publicKey, object } = self(dependencies);
+  const inBand = remote.spec.answersInBand === true;
+  const { externalCIDR } = object.status ?? {};
+  // Told in this cluster's own terms; the consumer knows them by its own.
+  const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.apiServer;
+  const apiServerURL = inBand ? inside : object.status?.apiServerURL;
+  if (apiServerURL === undefined)
+    throw new Problem(
+      'not-ready',
+      'The provider does not know yet how its API server is reached from outside (LocalCluster self, spec.apiServerURL).',
+      { retryAfterSeconds: 5 },
+    );
+  const [authority, minted] = await Promise.all([
+    findAuthority(dependencies, inBand ? undefined : object.spec.apiServerCABundle),
+    mintToken(dependencies, tenant, signal),
+  ]);
+  const { localDocument } = remote.status ?? {};
+  return {
+    clusterID,
+    publicKey,
+    tenantNamespace: tenant.namespace,
+    grant: tenant.grant,
+    identity: { apiServerURL, ...authority, ...minted },
+    ...(localDocument !== undefined && { networkDocument: localDocument }),
+    version,
+    features: [...features],
+  };
+}
+
+/** What verifies the API server: as LocalCluster says, or else as every pod of this cluster knows it. */
+async function findAuthority(
+  { rootAuthority }: Dependencies,
+  configured: string | undefined,
+): Promise<{ caBundle: string; tlsServerName?: string }> {
+  if (configured !== undefined) return { caBundle: configured };
+  return { caBundle: await rootAuthority(), tlsServerName: API_SERVER_NAME };
+}
+
+async function mintToken(
+  { kube }: Dependencies,
+  tenant: Tenant,
+  signal: AbortSignal,
+): Promise<{ token: string; expiresAt: string }> {
+  const request: KubernetesTokenRequest = {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: {
+      expirationSeconds: LIFE_SECONDS,
+      // Without a UID the API server binds it to the Secret that it finds, so that the gateway need not read Secrets.
+      boundObjectRef: { apiVersion: 'v1', kind: 'Secret', name: tenant.identitySecretName },
+    },
+  };
+  try {
+    const { status } = await kube.create(resources.tenantTokens(tenant.namespace), request, signal);
+    if (status?.token === undefined || status.expirationTimestamp === undefined)
+      throw new Problem('api-server', 'The API server of the provider minted no token. Try again.');
+    return { token: status.token, expiresAt: status.expirationTimestamp };
+  } catch (error) {
+    if (!isNotFound(error) && !isConflict(error)) throw error;
+    throw new Problem(
+      'not-ready',
+      `The provider is making the service account ${tenantServiceAccount} or its Secret in ${tenant.namespace} anew. Try again.`,
+      { retryAfterSeconds: 2, cause: error },
+    );
+  }
+}

@@ -1,0 +1,179 @@
+/** IncomingPeerings as the gateway makes them, waits for them, and ends them. What they become is the controller's part. */
+import { apiVersion } from '../../shared/api/meta.ts';
+import type { Grant } from '../../shared/api/grant.ts';
+import { incomingPeering, type IncomingPeering } from '../../shared/api/peerings.ts';
+import { findCondition, isTrue } from '../../shared/conditions.ts';
+import { Problem } from '../../shared/errors.ts';
+import { labels, peeringName } from '../../shared/names.ts';
+import type { Dependencies } from '../http/context.ts';
+import { isAlreadyExists, isConflict } from '../kube/client.ts';
+import { resources } from '../kube/resources.ts';
+
+const ATTEMPTS = 5;
+
+export interface PeeringWish {
+  clusterID: string;
+  peering: string;
+  grant: Grant;
+  tokenName: string;
+  /** Throws when the token is no more: asked right before a peering is made of it. */
+  confirm: (signal: AbortSignal) => Promise<void>;
+}
+
+/** What an identity is made of. */
+export interface Tenant {
+  namespace: string;
+  identitySecretName: string;
+  grant: Grant;
+}
+
+/**
+ * Makes the IncomingPeering, or gives the one that is there the grant of the token that was redeemed for it. Waits until a
+ * former one of that name is gone.
+ */
+export async function ensureIncomingPeering(
+  dependencies: Dependencies,
+  wish: PeeringWish,
+  signal: AbortSignal,
+): Promise<IncomingPeering> {
+  const { kube } = dependencies;
+  const name = peeringName(wish.clusterID, wish.peering);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const found = await kube.get<IncomingPeering>(resources.incomingPeerings, name, signal);
+      if (found === undefined) {
+        // A peering that was revoked while its consumer waited here took its token with it, and must not come back by it.
+        await wish.confirm(signal);
+        return await kube.create(resources.incomingPeerings, newIncomingPeering(name, wish), signal);
+      }
+      if (found.metadata.deletionTimestamp !== undefined) {
+        await waitUntilGone(dependencies, name, found.metadata.uid, signal);
+      } else if (found.spec.tokenName === wish.tokenName) {
+        return found;
+      } else {
+        const spec = { ...found.spec, grant: wish.grant, tokenName: wish.tokenName };
+        return await kube.replace(resources.incomingPeerings, { ...found, spec }, signal);
+      }
+    } catch (error) {
+      if (!(isConflict(error) || isAlreadyExists(error)) || attempt >= ATTEMPTS) throw error;
+    }
+  }
+}
+
+function newIncomingPeering(name: string, wish: PeeringWish): IncomingPeering {
+  return {
+    apiVersion,
+    kind: incomingPeering.kind,
+    metadata: {
+      name,
+      labels: {
+        [labels.managedBy]: 'hawser-gateway',
+        [labels.remoteCluster]: wish.clusterID,
+        [labels.peering]: name,
+      },
+    },
+    spec: {
+      remoteCluster: wish.clusterID,
+      peering: wish.peering,
+      grant: wish.grant,
+      desired: 'Active',
+      tokenName: wish.tokenName,
+    },
+  };
+}
+
+async function waitUntilGone(
+  { incomingPeerings }: Dependencies,
+  name: string,
+  uid: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await incomingPeerings.waitFor(
+      name,
+      (object) => (object === undefined || object.metadata.uid !== uid ? true : undefined),
+      signal,
+    );
+  } catch (error) {
+    throw notReady(
+      `The former peering ${name} is still being removed on the provider. Try again; the token stays yours.`,
+      error,
+    );
+  }
+}
+
+/**
+ * Waits until the controller has made the tenant of `peering`, this object in this generation or a later one: what the
+ * collection holds may be behind it. Throws a Problem that says what is waited for.
+ */
+export async function waitForTenant(
+  { incomingPeerings }: Dependencies,
+  peering: IncomingPeering,
+  signal: AbortSignal,
+): Promise<Tenant> {
+  const { name, uid, generation = 0 } = peering.metadata;
+  let seen: IncomingPeering | undefined;
+  try {
+    return await incomingPeerings.waitFor(
+      name,
+      (object) => {
+        if (object?.metadata.uid !== uid || (object?.metadata.generation ?? 0) < generation) return undefined;
+        seen = object;
+        return object === undefined ? undefined : tenantOf(object);
+      },
+      signal,
+    );
+  } catch (error) {
+    const condition = findCondition(seen?.status?.conditions, 'TenantReady');
+    const reason =
+      condition === undefined ? 'the provider’s controller has not begun with it' : condition.message;
+    throw notReady(
+      `The tenant of ${name} is not ready yet: ${reason}. Ask again with the same key and token; it stays yours until it expires.`,
+      error,
+    );
+  }
+}
+
+/** The tenant of a peering, once it is ready and while nobody is removing it. */
+export function tenantOf(peering: IncomingPeering): Tenant | undefined {
+  const { conditions, identitySecretName, tenantNamespace, observedGeneration } = peering.status ?? {};
+  if (
+    peering.metadata.deletionTimestamp !== undefined ||
+    tenantNamespace === undefined ||
+    identitySecretName === undefined ||
+    !isTrue(conditions, 'TenantReady') ||
+    // A grant that was just changed is in force once the controller has seen it.
+    (observedGeneration ?? 0) < (peering.metadata.generation ?? 0)
+  )
+    return undefined;
+  return { namespace: tenantNamespace, identitySecretName, grant: peering.spec.grant };
+}
+
+/** The peering of that name if `clusterID` has one that isn't being removed. */
+export async function findPeering(
+  { kube }: Dependencies,
+  clusterID: string,
+  peering: string,
+  signal: AbortSignal,
+): Promise<IncomingPeering | undefined> {
+  const found = await kube.get<IncomingPeering>(
+    resources.incomingPeerings,
+    peeringName(clusterID, peering),
+    signal,
+  );
+  return found?.spec.remoteCluster === clusterID && found.metadata.deletionTimestamp === undefined
+    ? found
+    : undefined;
+}
+
+export function noPeering(clusterID: string, peering: string): Problem {
+  return new Problem(
+    'no-peering',
+    `This cluster has no incoming peering ${peering} of ${clusterID}: it was never made, or it was ended here. A new peering token makes one.`,
+    { errors: [{ field: 'peering', detail: 'is not known' }] },
+  );
+}
+
+function notReady(detail: string, cause: unknown): Problem {
+  return new Problem('not-ready', detail, { retryAfterSeconds: 2, cause });
+}

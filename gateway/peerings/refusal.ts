@@ -1,0 +1,23 @@
+/** How a peering token that can't be redeemed is refused, wherever it is shown. */
+import { Problem } from '../../shared/errors.ts';
+import type { Dependencies, GatewayContext } from '../http/context.ts';
+import { refusalTime, type RefusalReason } from './redemption.ts';
+import { sleep } from '../../shared/time.ts';
+
+/** One answer for every token that isn't redeemable, at a time that says nothing of the reason. */
+export async function refusal(
+  { limits, clock, log, metrics }: Dependencies,
+  context: GatewayContext,
+  reason: RefusalReason,
+): Promise<Problem> {
+  const { startedAt, signal, requestID } = context.var;
+  log('info', 'redemption refused', { requestID, reason });
+  metrics.count('hawser_gateway_redemptions_refused_total', 'Peering tokens refused, by reason.', { reason });
+  const elapsed = clock() - startedAt;
+  await sleep(refusalTime(elapsed, limits.refusalMilliseconds) - elapsed, signal);
+  return new Problem(
+    'token-not-redeemable',
+    'This peering token can not be redeemed by this cluster: it may be expired, revoked, spent, meant for another cluster, or never issued; or this cluster’s ID is known here with another key. Ask the provider’s administrator for a new token.',
+    { errors: [{ field: 'secret', detail: 'is not redeemable' }] },
+  );
+}

@@ -1,0 +1,185 @@
+/** RemoteClusters as the provider keeps them: made at a consumer's first redemption, its network document kept current. */
+import { remoteCluster, type RemoteCluster, type SignedDocument } from '../../shared/api/clusters.ts';
+import { apiVersion } from '../../shared/api/meta.ts';
+import { Problem } from '../../shared/errors.ts';
+import { labels } from '../../shared/names.ts';
+import { followSuccessions } from '../../shared/trust/key-succession.ts';
+import {
+  NetworkDocumentError,
+  openNetworkDocument,
+  readStoredDocument,
+} from '../../shared/trust/network-documents.ts';
+import type { IdentityRequest } from '../../shared/wire/gateway-api.ts';
+import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import { self, type Dependencies } from '../http/context.ts';
+import { isAlreadyExists, isConflict } from '../kube/client.ts';
+import { resources } from '../kube/resources.ts';
+
+const ATTEMPTS = 5;
+
+/** What a consumer says of itself in passing. */
+export type RemoteFacts = Pick<IdentityRequest, 'version' | 'features' | 'networkDocument'>;
+
+/** Verifies a document that `clusterID` sent to this cluster. Throws Problem. */
+export function verifyDocument(
+  dependencies: Dependencies,
+  signed: SignedDocument,
+  sender: { clusterID: string; publicKey: string },
+): NetworkDocument {
+  try {
+    return openNetworkDocument(signed, {
+      publicKey: sender.publicKey,
+      sender: sender.clusterID,
+      recipient: self(dependencies).clusterID,
+    });
+  } catch (error) {
+    if (!(error instanceof NetworkDocumentError)) throw error;
+    const field = error.field ? `networkDocument.payload.${error.field}` : 'networkDocument';
+    throw new Problem(
+      'invalid-document',
+      `${error.message.slice(0, 1).toUpperCase()}${error.message.slice(1)}.`,
+      {
+        errors: [{ field: field.slice(0, 256), detail: error.reason }],
+      },
+    );
+  }
+}
+
+/**
+ * Makes the RemoteCluster of a consumer, or brings version, features and document of the one that is there up to date.
+ * Undefined when there is one with another key, which stays as it is.
+ */
+export async function ensureRemoteCluster(
+  { kube }: Dependencies,
+  consumer: { clusterID: string; publicKey: string },
+  facts: RemoteFacts,
+  signal: AbortSignal,
+): Promise<RemoteCluster | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const found = await kube.get<RemoteCluster>(resources.remoteClusters, consumer.clusterID, signal);
+      if (found === undefined)
+        return await kube.create(resources.remoteClusters, newRemoteCluster(consumer, facts), signal);
+      if (keyWith(found, facts.networkDocument) !== consumer.publicKey) return undefined;
+      const spec = mergeFacts(withKey(found.spec, consumer.publicKey), facts);
+      if (JSON.stringify(spec) === JSON.stringify(found.spec)) return found;
+      return await kube.replace(resources.remoteClusters, { ...found, spec }, signal);
+    } catch (error) {
+      if (!(isConflict(error) || isAlreadyExists(error)) || attempt >= ATTEMPTS) throw error;
+    }
+  }
+}
+
+/** The key of a known cluster, followed by what its document brings with it. */
+export function keyWith({ spec }: RemoteCluster, document: SignedDocument | undefined): string {
+  return followSuccessions(spec.publicKey, spec.clusterID, document?.successions);
+}
+
+const withKey = (spec: RemoteCluster['spec'], publicKey: string): RemoteCluster['spec'] =>
+  spec.publicKey === publicKey ? spec : { ...spec, publicKey };
+
+function newRemoteCluster(
+  consumer: { clusterID: string; publicKey: string },
+  facts: RemoteFacts,
+): RemoteCluster {
+  return {
+    apiVersion,
+    kind: remoteCluster.kind,
+    metadata: {
+      name: consumer.clusterID,
+      labels: { [labels.managedBy]: 'hawser-gateway', [labels.remoteCluster]: consumer.clusterID },
+    },
+    spec: {
+      clusterID: consumer.clusterID,
+      publicKey: consumer.publicKey,
+      controlPlane: 'OutOfBand',
+      version: facts.version,
+      features: facts.features,
+      ...(facts.networkDocument !== undefined && { networkDocument: facts.networkDocument }),
+    },
+  };
+}
+
+/** The spec with what is new in `facts`; the same reference when nothing is. A document takes the place of an older one only. */
+export function mergeFacts(spec: RemoteCluster['spec'], facts: Partial<RemoteFacts>): RemoteCluster['spec'] {
+  const merged = { ...spec };
+  if (facts.version !== undefined) merged.version = facts.version;
+  if (facts.features !== undefined) merged.features = facts.features;
+  if (
+    facts.networkDocument !== undefined &&
+    judgeDocument(spec.networkDocument, facts.networkDocument) === 'Newer'
+  )
+    merged.networkDocument = facts.networkDocument;
+  return JSON.stringify(merged) === JSON.stringify(spec) ? spec : merged;
+}
+
+export type DocumentVerdict = 'Newer' | 'Same' | 'Stale';
+
+/** How a verified document stands to the one that is held. */
+export function judgeDocument(held: SignedDocument | undefined, offered: SignedDocument): DocumentVerdict {
+  if (held === undefined) return 'Newer';
+  if (held.payload === offered.payload) return 'Same';
+  const heldGeneration = generationOf(held);
+  const offeredGeneration = generationOf(offered);
+  return offeredGeneration !== undefined &&
+    (heldGeneration === undefined || offeredGeneration > heldGeneration)
+    ? 'Newer'
+    : 'Stale';
+}
+
+/** Generation of a document that this cluster's API holds; undefined when it can't be read. */
+export function generationOf(signed: SignedDocument): number | undefined {
+  try {
+    return readStoredDocument(signed).generation;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Stores a verified document, and the key that signed it, if it is newer, by compare-and-swap. Throws Problem for an older one. */
+export async function storeDocument(
+  { kube }: Dependencies,
+  remote: RemoteCluster,
+  publicKey: string,
+  document: SignedDocument,
+  signal: AbortSignal,
+): Promise<void> {
+  let current = remote;
+  for (let attempt = 1; ; attempt++) {
+    const held = current.spec.networkDocument;
+    const verdict = judgeDocument(held, document);
+    if (verdict === 'Same' && current.spec.publicKey === publicKey) return;
+    if (verdict === 'Stale') {
+      const heldGeneration = held === undefined ? undefined : generationOf(held);
+      throw new Problem(
+        'stale-generation',
+        `This cluster holds generation ${heldGeneration ?? 'unknown'} of your network document already. A changed document needs a higher one.`,
+        {
+          errors: [
+            {
+              field: 'networkDocument',
+              detail: 'Stale',
+              allowed: `a generation above ${heldGeneration ?? 'the one held'}`,
+            },
+          ],
+          extensions: { heldGeneration },
+        },
+      );
+    }
+    try {
+      await kube.replace(
+        resources.remoteClusters,
+        { ...current, spec: { ...current.spec, publicKey, networkDocument: document } },
+        signal,
+      );
+      return;
+    } catch (error) {
+      if (!isConflict(error) || attempt >= ATTEMPTS) throw error;
+    }
+    const again = await kube.get<RemoteCluster>(resources.remoteClusters, remote.metadata.name, signal);
+    // Made anew with another key in the meantime: the signature that let this request in is none any more.
+    if (again === undefined || ![remote.spec.publicKey, publicKey].includes(again.spec.publicKey))
+      throw new Problem('no-peering', 'The peering has ended.');
+    current = again;
+  }
+}

@@ -1,0 +1,144 @@
+/** Issuing peering tokens: what the object in the cluster and the string that is handed over hold. Pure. */
+import type { LocalCluster } from './api/clusters.ts';
+import { defaultGrant, grant as grantSchema, type Grant } from './api/grant.ts';
+import { apiVersion, clusterID } from './api/meta.ts';
+import { peeringToken, type PeeringToken } from './api/peerings.ts';
+import { toSeconds } from './conditions.ts';
+import type { FieldProblem } from './errors.ts';
+import { labels } from './names.ts';
+import { inBandURLs } from './net/in-band.ts';
+import { compareQuantities } from './quantities.ts';
+import { keyFingerprint } from './trust/cluster-key.ts';
+import { hashSecret } from './trust/digest.ts';
+import { toBase64URL } from './trust/encoding.ts';
+import { encodePeeringToken } from './trust/token-codec.ts';
+
+export const defaultLifeSeconds = 15 * 60;
+export const secretBytes = 32;
+
+/** Below is nothing a pod can run in; above is more than Kubernetes' largest supported cluster (5,000 nodes) has. */
+const ranges = {
+  cpu: { least: '1m', most: '1M' },
+  memory: { least: '1Mi', most: '10Pi' },
+  ephemeralStorage: { least: '1Mi', most: '100Pi' },
+} as const;
+
+/** A wished grant with what it leaves open filled in, and what is wrong with it. */
+export function completeGrant(wished: Partial<Record<keyof Grant, unknown>> | undefined): {
+  grant: Grant;
+  errors: FieldProblem[];
+} {
+  const given = Object.fromEntries(Object.entries(wished ?? {}).filter(([, value]) => value !== undefined));
+  const parsed = grantSchema.safeParse({ ...defaultGrant, ...given });
+  if (!parsed.success) {
+    const errors = parsed.error.issues.map(({ path, message }) => ({
+      field: ['grant', ...path].join('.'),
+      detail: message,
+    }));
+    return { grant: defaultGrant, errors };
+  }
+  const grant = parsed.data;
+  const errors = (Object.keys(ranges) as (keyof typeof ranges)[]).flatMap((name) => {
+    const { least, most } = ranges[name];
+    const quantity = grant[name];
+    if (quantity === undefined) return [];
+    if (compareQuantities(quantity, least) >= 0 && compareQuantities(quantity, most) <= 0) return [];
+    return [{ field: `grant.${name}`, detail: 'is out of range', allowed: `${least} to ${most}` }];
+  });
+  return { grant, errors };
+}
+
+/** The object that holds a token: found from its secret's hash by one GET, whether there is one or not. */
+export function tokenName(secretHash: string): string {
+  return `token-${secretHash.slice(0, 16)}`;
+}
+
+/** How a token stands, for lists. `now` in milliseconds since 1970. */
+export function tokenState(
+  token: PeeringToken,
+  now: number,
+): 'Redeemable' | 'Redeemed' | 'Expired' | 'Revoked' {
+  if (token.spec.revoked === true) return 'Revoked';
+  if (token.status?.redeemedBy !== undefined) return 'Redeemed';
+  return now < Date.parse(token.spec.expiresAt) ? 'Redeemable' : 'Expired';
+}
+
+export interface TokenWish {
+  /** Status of LocalCluster self. */
+  issuer: NonNullable<LocalCluster['status']>;
+  /** Hawser's namespace. */
+  namespace: string;
+  grant: Partial<Record<keyof Grant, unknown>> | undefined;
+  /** The consumer reaches the gateway inside the tunnel, wherever it is outside. */
+  inBand?: boolean;
+  /** Only this cluster may redeem it. */
+  consumer?: string | undefined;
+  lifeSeconds: number;
+  issuedBy: string;
+  /** Which part of Hawser issues it. */
+  managedBy: string;
+  /** 32 unpredictable bytes. */
+  secret: Uint8Array;
+  /** Milliseconds since 1970. */
+  now: number;
+}
+
+export type IssuedToken =
+  { object: PeeringToken; token: string } | { problems: FieldProblem[] } | { waitingFor: string };
+
+/** The object to create and the string to hand over; or what is wrong with the wish; or what this cluster still waits for. */
+export function issuePeeringToken(wish: TokenWish): IssuedToken {
+  const { clusterID: id, publicKey, gatewayPin, externalCIDR } = wish.issuer;
+  const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.gateway;
+  const gatewayURL = wish.inBand === true ? inside : wish.issuer.gatewayURL;
+  if (id === undefined || publicKey === undefined)
+    return { waitingFor: 'This cluster has no ID yet: the controller has not made it.' };
+  if (gatewayURL === undefined || gatewayPin === undefined)
+    return {
+      waitingFor:
+        'The address of this gateway is not known yet: its Service has no address, or LocalCluster self has no spec.gatewayURL.',
+    };
+  const { grant, errors } = completeGrant(wish.grant);
+  if (wish.consumer !== undefined && !clusterID.safeParse(wish.consumer).success)
+    errors.push({
+      field: 'consumer',
+      detail: 'is no cluster ID',
+      allowed: 'lower-case letters, digits and dashes',
+    });
+  if (wish.consumer === id)
+    errors.push({
+      field: 'consumer',
+      detail: 'is this cluster itself',
+      allowed: 'the ID of another cluster',
+    });
+  if (errors.length > 0) return { problems: errors };
+  if (wish.secret.length !== secretBytes) throw new RangeError(`a secret has ${secretBytes} bytes`);
+  const secret = toBase64URL(wish.secret);
+  const secretHash = hashSecret(secret);
+  const expiresAt = toSeconds(wish.now + wish.lifeSeconds * 1000);
+  const object: PeeringToken = {
+    apiVersion,
+    kind: peeringToken.kind,
+    metadata: {
+      name: tokenName(secretHash),
+      namespace: wish.namespace,
+      labels: { [labels.managedBy]: wish.managedBy },
+    },
+    spec: {
+      secretHash,
+      expiresAt,
+      grant,
+      issuedBy: wish.issuedBy.slice(0, 512),
+      ...(wish.consumer !== undefined && { expectedCluster: wish.consumer }),
+    },
+  };
+  const token = encodePeeringToken({
+    gatewayURL,
+    gatewayPin,
+    clusterID: id,
+    keyFingerprint: keyFingerprint(publicKey),
+    secret,
+    expiresAt,
+  });
+  return { object, token };
+}

@@ -1,0 +1,453 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  drainingMilliseconds,
+  lentFinding,
+  lentRevision,
+  lentWishes,
+  planLentAddresses,
+  usableLentAddresses,
+} from '../../../daemon/fabric/address-mappings.ts';
+import type { Pod } from '../../../daemon/kube/types.ts';
+import type { FabricNode, LentAddress } from '../../../shared/api/network.ts';
+import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
+import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { toMapped } from '../../../shared/net/address-mapping.ts';
+import { planUniverse, type PlannedCluster, type Universe, type UniverseCluster } from './universe.ts';
+
+const externalCIDR = '100.64.16.0/20';
+const now = Date.parse('2026-01-01T12:00:00Z');
+
+const pod = (
+  name: string,
+  node: string,
+  more: { namespace?: string; ip?: string; phase?: string } = {},
+): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: {
+    name,
+    namespace: more.namespace ?? 'shop',
+    uid: `uid-${name}`,
+    creationTimestamp: '2026-01-01T00:00:00Z',
+  },
+  spec: { containers: [], nodeName: node },
+  status: { phase: more.phase ?? 'Running', podIPs: [{ ip: more.ip ?? '10.128.1.5' }, { ip: 'fd00::5' }] },
+});
+const peering = (name: string, remoteCluster: string) =>
+  ({ metadata: { name }, spec: { remoteCluster, nodeName: `hawser-${name}` } }) as OutgoingPeering;
+const offloading = (namespace: string, ...peerings: string[]) =>
+  ({
+    metadata: { name: 'offloading', namespace },
+    status: { remotes: peerings.map((each) => ({ peering: each })) },
+  }) as NamespaceOffloading;
+const peerings = [
+  peering('oak', 'oak'),
+  peering('oak.gpu', 'oak'),
+  peering('elm', 'elm'),
+  peering('fir', 'fir'),
+];
+
+test('a pod needs one when its namespace has pods at other remotes too', () => {
+  const everywhere = [offloading('shop', 'oak', 'elm', 'fir')];
+  const cases: [string, Pod[], NamespaceOffloading[], [string, string, string[]][]][] = [
+    ['for all others', [pod('p', 'hawser-oak')], everywhere, [['p', '10.128.1.5', ['elm', 'fir']]]],
+    ['not for one remote alone', [pod('p', 'hawser-oak')], [offloading('shop', 'oak')], []],
+    [
+      'not for another node of the same remote',
+      [pod('p', 'hawser-oak')],
+      [offloading('shop', 'oak', 'oak.gpu')],
+      [],
+    ],
+    [
+      'whichever node of a remote it has',
+      [pod('p', 'hawser-oak.gpu')],
+      [offloading('shop', 'oak', 'elm', 'oak.gpu')],
+      [['p', '10.128.1.5', ['elm']]],
+    ],
+    ['not in another namespace', [pod('p', 'hawser-oak', { namespace: 'other' })], everywhere, []],
+    ['not at home', [pod('p', 'n1')], everywhere, []],
+    ['not when it is over', [pod('p', 'hawser-oak', { phase: 'Succeeded' })], everywhere, []],
+    ['not without an address', [pod('p', 'hawser-oak', { ip: '' })], everywhere, []],
+    ['not for a peering that is gone', [pod('p', 'hawser-oak')], [offloading('shop', 'oak', 'ash')], []],
+  ];
+  for (const [what, pods, offloadings, expected] of cases) {
+    const found = lentWishes(4, pods, offloadings, peerings);
+    assert.equal(
+      found.map((each) => [each.pod.name, each.target, each.remoteClusters]),
+      expected,
+      what,
+    );
+  }
+  assert.is(lentWishes(6, [pod('p', 'hawser-oak')], everywhere, peerings)[0]?.target, 'fd00::5');
+});
+
+const wish = (name: string, target: string, ...remoteClusters: string[]) => ({
+  pod: { namespace: 'shop', name, uid: `uid-${name}` },
+  target,
+  remoteClusters,
+});
+const stored = (lent: LentAddress, more: Partial<LentAddress['metadata']> = {}): LentAddress => ({
+  ...lent,
+  metadata: { ...lent.metadata, uid: `of ${lent.metadata.name}`, generation: 1, ...more },
+});
+const plan = (wishes: ReturnType<typeof wish>[], present: LentAddress[] = [], at = now, known = true) =>
+  planLentAddresses(externalCIDR, wishes, present, known, at);
+
+test('an address is made, follows its pod, drains, and goes', () => {
+  const first = plan([wish('p', '10.128.1.5', 'elm')]);
+  assert.equal(
+    first.create.map(({ metadata, spec }) => [metadata.name, spec.address, spec.target]),
+    [['lent-100-64-24-0', '100.64.24.0', '10.128.1.5']],
+  );
+  const there = first.create.map((each) => stored(each));
+  const same = plan([wish('p', '10.128.1.5', 'elm')], there);
+  assert.equal([same.create, same.change, same.remove], [[], [], []]);
+  // The real pod was made anew: the address that others know stays.
+  const moved = plan([wish('p', '10.128.9.9', 'elm')], there);
+  assert.equal(
+    moved.change.map(({ spec }) => [spec.address, spec.target]),
+    [['100.64.24.0', '10.128.9.9']],
+  );
+  const gone = plan([wish('q', '10.128.1.5', 'elm')], there);
+  assert.is(gone.change[0]?.spec.drainingSince, '2026-01-01T12:00:00Z');
+  assert.equal(gone.remove, []);
+  assert.is(gone.againAfter, drainingMilliseconds);
+  assert.is(gone.create[0]?.spec.address, '100.64.24.1', 'one that drains is given to nobody');
+  const draining = gone.change;
+  assert.equal(usableLentAddresses(draining), []);
+  assert.equal(plan([], draining, now + drainingMilliseconds - 1).remove, []);
+  assert.is(plan([], draining, now + drainingMilliseconds).remove.length, 1);
+  const back = plan([wish('p', '10.128.1.5', 'elm')], draining, now + 1000);
+  assert.is(back.change[0]?.spec.drainingSince, undefined);
+  assert.is(
+    plan([], there, now, false).remove.length,
+    1,
+    'with the last peering nobody knows of it any more',
+  );
+});
+
+test('what is in the API and cannot be so is set right', () => {
+  const one = stored(plan([wish('p', '10.128.1.5', 'elm')]).create[0] as LentAddress);
+  const other = stored(
+    { ...one, spec: { ...one.spec, address: '100.64.24.7' } },
+    { name: 'lent-100-64-24-7' },
+  );
+  const twice = plan([wish('p', '10.128.1.5', 'elm')], [one, other]);
+  assert.equal(
+    twice.change.map(({ metadata }) => metadata.name),
+    ['lent-100-64-24-7'],
+  );
+  const outside = stored({ ...one, spec: { ...one.spec, address: '100.64.16.16' } });
+  const again = plan([wish('p', '10.128.1.5', 'elm')], [outside]);
+  assert.equal([again.remove.length, again.create[0]?.spec.address], [1, '100.64.24.0']);
+  const leaving = stored(one, { deletionTimestamp: '2026-01-01T12:00:00Z' });
+  assert.is(plan([wish('q', '10.128.1.6', 'elm')], [leaving]).create[0]?.spec.address, '100.64.24.1');
+});
+
+test('more pods than addresses: the older ones keep theirs', () => {
+  const wishes = Array.from({ length: 2050 }, (_, index) =>
+    wish(`p${index}`, `10.128.${index >> 8}.${index & 255}`, 'elm'),
+  );
+  const made = plan(wishes);
+  assert.equal(
+    [made.create.length, made.without.map((each) => each.pod.name)],
+    [2047, ['p2047', 'p2048', 'p2049']],
+  );
+});
+
+test('Programmed is said once the gateway translates it, and stays said while others come and go', () => {
+  const lent = stored(plan([wish('p', '10.128.1.5', 'elm')]).create[0] as LentAddress);
+  const revision = lentRevision(usableLentAddresses([lent]));
+  const node = (lentRevisionOfNode: string | undefined, heldSlot = '0') =>
+    ({
+      metadata: { name: 'n2' },
+      spec: { slot: '0' },
+      status: { heldSlot, ...(lentRevisionOfNode !== undefined && { lentRevision: lentRevisionOfNode }) },
+    }) as FabricNode;
+  const programmed: LentAddress = {
+    ...lent,
+    status: {
+      conditions: [
+        {
+          type: 'Programmed',
+          status: 'True',
+          reason: 'Programmed',
+          message: '',
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+          observedGeneration: 1,
+        },
+      ],
+    },
+  };
+  const changed = stored(programmed, { generation: 2 });
+  const draining: LentAddress = {
+    ...programmed,
+    spec: { ...lent.spec, drainingSince: '2026-01-01T00:00:00Z' },
+  };
+  const cases: [string, LentAddress, FabricNode[], string][] = [
+    ['translated', lent, [node(revision)], 'Programmed'],
+    ['not yet', lent, [node('older')], 'WaitingForGateway'],
+    ['a node that says nothing of it', lent, [node(undefined)], 'WaitingForGateway'],
+    ['nobody is there to do it', lent, [], 'NoGateway'],
+    ['a slot on the move', lent, [node(revision, '1')], 'NoGateway'],
+    ['another one came', programmed, [node('older')], 'Programmed'],
+    ['it changed itself', changed, [node('older')], 'WaitingForGateway'],
+    ['its pod is gone', draining, [node(revision)], 'Draining'],
+  ];
+  for (const [what, object, nodes, reason] of cases) {
+    const found = lentFinding(object, revision, nodes);
+    assert.is(found.reason, reason, what);
+    assert.is(found.status, reason === 'Programmed' ? 'True' : 'False', what);
+  }
+});
+
+/** Three clusters with the same ranges, each consumer of the two others and provider to them. */
+const ids = ['amber', 'birch', 'cedar'] as const;
+const clusters = ids.map((id, index): UniverseCluster => ({
+  id,
+  podCIDRs: ['10.244.0.0/16'],
+  externalCIDR: `100.64.${16 * (index + 1)}.0/20`,
+  nodes: [{ name: 'n1' }, { name: 'n2', slot: '0' }],
+  pods: [
+    { name: 'own1', node: 'n1', addresses: ['10.244.1.5'] },
+    { name: 'own2', node: 'n2', addresses: ['10.244.2.5'] },
+    ...ids
+      .filter((consumer) => consumer !== id)
+      .flatMap((consumer, place) => [
+        { name: `${consumer}1`, node: 'n1', addresses: [`10.244.1.${20 + place}`], consumer },
+        { name: `${consumer}2`, node: 'n2', addresses: [`10.244.2.${20 + place}`], consumer },
+      ]),
+  ],
+}));
+const sixPeerings: Universe = {
+  clusters,
+  peerings: ids.flatMap((consumer) =>
+    ids.filter((provider) => provider !== consumer).map((provider) => ({ consumer, provider })),
+  ),
+};
+
+interface Place {
+  cluster: string;
+  node: string;
+  address: string;
+  consumer: string;
+}
+const placesOf = (all: readonly UniverseCluster[]) =>
+  all.flatMap(({ id, pods }) =>
+    pods.map(({ node, addresses, consumer }): Place => ({
+      cluster: id,
+      node,
+      address: addresses[0] ?? '',
+      consumer: consumer ?? id,
+    })),
+  );
+const places = placesOf(clusters);
+
+/** What a pod's owner tells a pod elsewhere of another pod of its own, as reflected endpoints do. */
+function nameFor(planned: Map<string, PlannedCluster>, reader: Place, named: Place): string | undefined {
+  const owner = named.consumer;
+  const home = planned.get(owner);
+  // In the owner's terms first.
+  const known =
+    named.cluster === owner ? named.address : toMapped(home?.remaps.get(named.cluster) ?? [], named.address);
+  if (reader.cluster === owner || known === undefined) return known;
+  if (reader.cluster === named.cluster) return named.address;
+  const lent =
+    named.cluster === owner
+      ? known
+      : home?.lent.find(
+          ({ target, remoteClusters }) => target === known && remoteClusters.includes(reader.cluster),
+        )?.address;
+  return lent === undefined
+    ? undefined
+    : toMapped(planned.get(reader.cluster)?.remaps.get(owner) ?? [], lent);
+}
+
+/** Asks from every pod of a cluster every other one of it that runs elsewhere, and back. */
+function walk(universe: Universe): { ways: number; throughHome: number } {
+  const { clusters: planned, model } = planUniverse(universe);
+  const all = placesOf(universe.clusters);
+  let [ways, throughHome] = [0, 0];
+  for (const from of all) {
+    for (const to of all) {
+      if (from.consumer !== to.consumer || from.cluster === to.cluster) continue;
+      ways++;
+      const what = JSON.stringify({ from, to });
+      const destination = nameFor(planned, from, to);
+      assert.ok(destination, what);
+      const there = model.fromTun(`${from.cluster}/${from.node}`, {
+        source: from.address,
+        destination: destination ?? '',
+      });
+      assert.ok(there.delivered, `${what}: ${there.delivered ? '' : `${there.reason} at ${there.at}`}`);
+      assert.is(there.at, `${to.cluster}/${to.node}`, what);
+      assert.is(there.packet.destination, to.address, what);
+      assert.is(
+        there.packet.source,
+        nameFor(planned, to, from),
+        `the source is the name that the receiver knows: ${what}`,
+      );
+      const back = model.fromTun(there.at, { source: to.address, destination: there.packet.source });
+      assert.ok(back.delivered, `${what}, back`);
+      assert.equal(back.delivered && back.packet, { source: destination, destination: from.address }, what);
+      if (from.cluster !== from.consumer && to.cluster !== to.consumer) {
+        throughHome++;
+        assert.ok(
+          there.hops.some((hop) => hop.startsWith(`${from.consumer}/`)),
+          what,
+        );
+      }
+    }
+  }
+  return { ways, throughHome };
+}
+
+test('six peerings: every pod of a cluster reaches every other one of it, wherever both run', () => {
+  assert.is(walk(sixPeerings).throughHome, 3 * 2 * 2 * 2);
+});
+
+test('the same with whatever ranges, and with external CIDRs that meet', () => {
+  let seed = 5;
+  const pick = <T>(list: readonly T[]): T => {
+    seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+    return list[(seed >>> 8) % list.length] as T;
+  };
+  let ways = 0;
+  for (let round = 0; round < 40; round++) {
+    ways += walk({
+      ...sixPeerings,
+      clusters: clusters.map((cluster) => {
+        const range = pick(['10.244.0.0/16', '10.128.0.0/16', '10.9.0.0/16', '172.20.0.0/16']);
+        const start = range.slice(0, -'.0.0/16'.length);
+        return {
+          ...cluster,
+          podCIDRs: [range],
+          externalCIDR: pick(['100.64.16.0/20', '100.64.32.0/20', '10.200.16.0/20']),
+          pods: cluster.pods.map((each) => ({
+            ...each,
+            addresses: each.addresses.map((address) => address.replace('10.244', start)),
+          })),
+        };
+      }),
+    }).ways;
+  }
+  assert.is(ways, 40 * 72);
+});
+
+test('six peerings: pods of different clusters are strangers, by whatever name', () => {
+  const { clusters: planned, model } = planUniverse(sixPeerings);
+  let tried = 0;
+  for (const from of places) {
+    for (const to of places) {
+      if (from.consumer === to.consumer || from.cluster === to.cluster) continue;
+      const names = new Set([
+        toMapped(planned.get(from.cluster)?.remaps.get(to.cluster) ?? [], to.address),
+        // Every name that some pod elsewhere has been told.
+        ...places.map((reader) => nameFor(planned, reader, to)),
+      ]);
+      for (const destination of names) {
+        if (destination === undefined) continue;
+        tried++;
+        const fate = model.fromTun(`${from.cluster}/${from.node}`, { source: from.address, destination });
+        // A name of somebody else's may be another pod's here; what arrives there is that pod's own traffic.
+        const arrived =
+          fate.delivered && fate.at === `${to.cluster}/${to.node}` && fate.packet.destination === to.address;
+        assert.not(arrived, JSON.stringify({ from, to, destination }));
+      }
+    }
+  }
+  assert.ok(tried > 200, String(tried));
+});
+
+test('a lent address serves those alone that it names, and fails closed', () => {
+  const amber = planUniverse(sixPeerings).clusters.get('amber');
+  const lent = amber?.lent ?? [];
+  const atBirch = places.find(
+    ({ cluster, consumer }) => cluster === 'birch' && consumer === 'amber',
+  ) as Place;
+  const atCedar = places.find(
+    ({ cluster, consumer }) => cluster === 'cedar' && consumer === 'amber',
+  ) as Place;
+  const target = toMapped(amber?.remaps.get('birch') ?? [], atBirch.address);
+  const mine = lent.find((each) => each.target === target);
+  assert.ok(mine);
+  const fate = (changed: Partial<NonNullable<typeof mine>> | undefined, from = atCedar.address) => {
+    const others = lent.filter((each) => each !== mine);
+    const list = changed === undefined || mine === undefined ? others : [...others, { ...mine, ...changed }];
+    const { model } = planUniverse({ ...sixPeerings, lent: new Map([['amber', list]]) });
+    const result = model.forge('cedar/n2', 'amber/n2', { source: from, destination: mine?.address ?? '' });
+    return result.delivered
+      ? `${result.at} ${result.packet.destination}`
+      : `${result.reason} at ${result.at}`;
+  };
+  const cases: [string, string, string][] = [
+    ['as it should be', fate({}), `birch/${atBirch.node} ${atBirch.address}`],
+    ['none is lent', fate(undefined), 'notAdmitted at amber/n2'],
+    ['lent to another', fate({ remoteClusters: ['birch'] }), 'notAdmitted at amber/n2'],
+    ['a target that is no pod there', fate({ target: '10.128.77.77' }), 'notAdmitted at amber/n2'],
+    ['a target at home', fate({ target: '10.244.1.5' }), 'notAdmitted at amber/n2'],
+    [
+      'a target of that same remote',
+      fate({ target: toMapped(amber?.remaps.get('cedar') ?? [], atCedar.address) ?? '' }),
+      'notAdmitted at amber/n2',
+    ],
+    ['from a pod of cedar’s own', fate({}, '10.244.1.5'), 'notAdmitted at amber/n2'],
+    ['from a pod of birch at cedar', fate({}, '10.244.1.21'), 'notAdmitted at amber/n2'],
+  ];
+  for (const [what, found, expected] of cases) assert.is(found, expected, what);
+  // A node's address, or the probe's, cannot be lent away.
+  const { model } = planUniverse({
+    ...sixPeerings,
+    lent: new Map([
+      ['amber', [...lent, { address: '100.64.16.16', target: target ?? '', remoteClusters: ['cedar'] }]],
+    ]),
+  });
+  const stolen = model.forge('cedar/n2', 'amber/n2', {
+    source: atCedar.address,
+    destination: '100.64.16.16',
+  });
+  assert.ok(stolen.delivered && stolen.at === 'amber/n1', 'the node keeps its own');
+});
+
+test('a provider with many consumers that all have the same ranges serves each its own', () => {
+  const consumers = Array.from({ length: 12 }, (_, index): UniverseCluster => ({
+    id: `c${index}`,
+    podCIDRs: ['10.244.0.0/16'],
+    externalCIDR: `100.${65 + index}.16.0/20`,
+    nodes: [{ name: 'n1', slot: '0' }, { name: 'n2' }],
+    pods: [{ name: 'own', node: 'n2', addresses: ['10.244.2.5'] }],
+  }));
+  const provider: UniverseCluster = {
+    id: 'provider',
+    podCIDRs: ['10.244.0.0/16'],
+    externalCIDR: '100.64.16.0/20',
+    nodes: [{ name: 'n1', slot: '0' }, { name: 'n2' }],
+    pods: consumers.map(({ id }, index) => ({
+      name: `for ${id}`,
+      node: index % 2 === 0 ? 'n1' : 'n2',
+      addresses: [`10.244.1.${index + 1}`],
+      consumer: id,
+    })),
+  };
+  const { clusters: planned, model } = planUniverse({
+    clusters: [provider, ...consumers],
+    peerings: consumers.map(({ id }) => ({ consumer: id, provider: 'provider' })),
+  });
+  const sources = new Set<string>();
+  for (const { id } of consumers) {
+    for (const [index, other] of consumers.entries()) {
+      const address = `10.244.1.${index + 1}`;
+      const destination = toMapped(planned.get(id)?.remaps.get('provider') ?? [], address) ?? '';
+      const there = model.fromTun(`${id}/n2`, { source: '10.244.2.5', destination });
+      assert.is(there.delivered, id === other.id, `${id} → pod of ${other.id}`);
+      if (!there.delivered) continue;
+      sources.add(there.packet.source);
+      const back = model.fromTun(there.at, { source: address, destination: there.packet.source });
+      assert.ok(back.delivered && back.at === `${id}/n2`, `back to ${id}`);
+    }
+  }
+  assert.is(sources.size, consumers.length, 'the same address of each has a name of its own');
+});
+
+test.run();

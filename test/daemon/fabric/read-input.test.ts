@@ -1,0 +1,473 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { EndpointChoice } from '../../../daemon/fabric/node/address-choice.ts';
+import { planNode } from '../../../daemon/fabric/plan/node-plan.ts';
+import { readWorld, trimPod, type WorldObjects } from '../../../daemon/fabric/node/read-input.ts';
+import type { Pod } from '../../../daemon/kube/types.ts';
+import type { FabricNode, Tunnel } from '../../../shared/api/network.ts';
+import type { TwinNamespace } from '../../../shared/api/offloading.ts';
+import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { keyOf } from './universe.ts';
+
+const apiVersion = 'hawser.dev/v1alpha1';
+const pod = (
+  name: string,
+  node: string,
+  ip: string,
+  more: { phase?: string; namespace?: string; created?: string; hostNetwork?: boolean } = {},
+): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: {
+    name,
+    namespace: more.namespace ?? 'default',
+    creationTimestamp: more.created ?? '2026-01-01T00:00:00Z',
+  },
+  spec: { containers: [], nodeName: node, ...(more.hostNetwork === true && { hostNetwork: true }) },
+  status: { phase: more.phase ?? 'Running', podIP: ip, podIPs: [{ ip }] },
+});
+const fabricNode = (
+  name: string,
+  spec: FabricNode['spec'],
+  status: FabricNode['status'] = {},
+): FabricNode => ({
+  apiVersion,
+  kind: 'FabricNode',
+  metadata: { name },
+  spec,
+  status,
+});
+const tunnel = (
+  remoteCluster: string,
+  more: Partial<Tunnel['spec']> = {},
+  created = '2026-01-01T00:00:00Z',
+): Tunnel => ({
+  apiVersion,
+  kind: 'Tunnel',
+  metadata: { name: remoteCluster, creationTimestamp: created },
+  spec: {
+    remoteCluster,
+    consumer: true,
+    provider: true,
+    remotePodCIDRs: ['10.244.0.0/16'],
+    remoteExternalCIDR: '100.64.32.0/20',
+    remoteSlots: [{ name: '0', publicKey: keyOf(remoteCluster), endpoints: ['198.51.100.7:7470'] }],
+    remaps: [
+      { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
+      { real: '100.64.32.0/20', mapped: '100.64.32.0/20', state: 'InUse' },
+    ],
+    remoteRemaps: [],
+    mtu: 1420,
+    presharedKeyRevision: 'x',
+    ...more,
+  },
+});
+const twin = (tenant: string, namespace: string, bound?: 'True' | 'False'): TwinNamespace => ({
+  apiVersion,
+  kind: 'TwinNamespace',
+  metadata: { name: namespace, namespace: tenant },
+  spec: { sourceNamespace: 'shop', sourceUID: 'u', namespace },
+  status: {
+    namespace,
+    ...(bound !== undefined && {
+      conditions: [
+        {
+          type: 'Bound',
+          status: bound,
+          reason: 'R',
+          message: '',
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+        },
+      ],
+    }),
+  },
+});
+const incoming = (remoteCluster: string, tenantNamespace: string): IncomingPeering =>
+  ({
+    apiVersion,
+    kind: 'IncomingPeering',
+    metadata: { name: remoteCluster },
+    spec: { remoteCluster },
+    status: { tenantNamespace },
+  }) as unknown as IncomingPeering;
+const outgoing = (remoteCluster: string, nodeName: string): OutgoingPeering =>
+  ({
+    apiVersion,
+    kind: 'OutgoingPeering',
+    metadata: { name: remoteCluster },
+    spec: { remoteCluster, nodeName },
+  }) as unknown as OutgoingPeering;
+
+const objects: WorldObjects = {
+  localCluster: {
+    apiVersion,
+    kind: 'LocalCluster',
+    metadata: { name: 'self' },
+    spec: {},
+    status: {
+      clusterID: 'west',
+      podCIDRs: ['10.244.0.0/16'],
+      serviceCIDRs: ['10.96.0.0/16'],
+      externalCIDR: '100.64.16.0/20',
+    },
+  },
+  fabricNodes: [
+    fabricNode(
+      'n1',
+      { externalAddress: '100.64.16.16' },
+      { publicKey: keyOf('n1'), endpoint: '192.0.2.1:7470' },
+    ),
+    fabricNode(
+      'n2',
+      { externalAddress: '100.64.16.17', slot: '0' },
+      { publicKey: keyOf('slot'), endpoint: '192.0.2.2:7470', heldSlot: '0' },
+    ),
+  ],
+  tunnels: [tunnel('east')],
+  pods: [pod('a', 'n1', '10.244.1.5')],
+  twinNamespaces: [],
+  incomingPeerings: [],
+  outgoingPeerings: [],
+  lentAddresses: [],
+  node: { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, spec: { podCIDRs: ['10.244.1.0/24'] } },
+  tenantNamespaces: [],
+  tenantPods: [],
+  dnsPods: [],
+};
+const node = {
+  name: 'n1',
+  address: '192.0.2.1',
+  publicKey: keyOf('n1'),
+  underlayMTU: 1500,
+  namespace: 'hawser-system',
+};
+const gateway = { ...node, name: 'n2', address: '192.0.2.2', publicKey: keyOf('slot'), slot: '0' };
+const keys = new Map([
+  ['east', new Uint8Array(32).fill(1)],
+  ['north', new Uint8Array(32).fill(2)],
+]);
+const read = (changes: Partial<WorldObjects>, self: typeof node & { slot?: string } = gateway) =>
+  readWorld({ ...objects, ...changes }, self, keys, ({ endpoints }) =>
+    endpoints.find((endpoint) => /^[0-9[]/.test(endpoint)),
+  );
+const plan = (changes: Partial<WorldObjects>, self: typeof node & { slot?: string } = gateway) =>
+  planNode(read(changes, self));
+const route = (
+  changes: Partial<WorldObjects>,
+  prefix: string,
+  self: typeof node & { slot?: string } = gateway,
+) => plan(changes, self).device.routes.find((each) => each.prefix === prefix)?.targets;
+
+test('an address is that of the pod that has it now', () => {
+  const over = pod('over', 'n2', '10.244.1.5', { phase: 'Succeeded', created: '2026-02-01T00:00:00Z' });
+  const failed = pod('failed', 'n2', '10.244.1.5', { phase: 'Failed', created: '2026-02-01T00:00:00Z' });
+  const host = pod('host', 'n2', '10.244.1.5', { hostNetwork: true, created: '2026-02-01T00:00:00Z' });
+  for (const other of [over, failed, host]) {
+    assert.equal(
+      route({ pods: [...objects.pods, other] }, '10.244.1.5/32'),
+      [keyOf('n1')],
+      other.metadata.name,
+    );
+  }
+  const newer = pod('newer', 'n2', '10.244.1.5', { created: '2026-02-01T00:00:00Z' });
+  assert.equal(route({ pods: [newer, ...objects.pods] }, '10.244.1.5/32'), ['local']);
+});
+
+test('pods outside of the declared ranges are not part of the fabric', () => {
+  assert.is(route({ pods: [pod('x', 'n1', '192.0.2.1')] }, '192.0.2.1/32'), undefined);
+  assert.is(route({ pods: [pod('x', 'n1', 'nonsense')] }, 'nonsense/32'), undefined);
+});
+
+test('a node without a slot sends everything remote to the gateway, and knows only itself', () => {
+  const made = plan({}, node);
+  assert.equal(
+    made.device.peers.map(({ publicKey }) => publicKey),
+    [keyOf('slot')],
+  );
+  assert.equal(route({}, '10.128.0.0/16', node), [keyOf('slot')]);
+  assert.equal(route({}, '10.244.1.5/32', node), ['local']);
+  assert.is(made.device.peers[0]?.presharedKey, undefined);
+  assert.is(made.device.peers[0]?.admission, undefined);
+  assert.equal(made.probes, { targets: [] });
+});
+
+test('while a slot moves, a node that only says it holds it is no gateway', () => {
+  const moving = [
+    fabricNode('n1', {}, { publicKey: keyOf('n1'), endpoint: '192.0.2.1:7470' }),
+    fabricNode('n2', {}, { publicKey: keyOf('slot'), endpoint: '192.0.2.2:7470', heldSlot: '0' }),
+    fabricNode('n3', { slot: '0' }, { publicKey: keyOf('slot'), endpoint: '192.0.2.3:7470', heldSlot: '0' }),
+  ];
+  const made = plan({ fabricNodes: moving }, node);
+  assert.equal(
+    made.device.peers.map(({ endpoint }) => endpoint),
+    ['192.0.2.3:7470'],
+  );
+  const early = [
+    ...moving.slice(0, 2),
+    fabricNode('n3', { slot: '0' }, { publicKey: keyOf('n3'), endpoint: '192.0.2.3:7470' }),
+  ];
+  assert.equal(plan({ fabricNodes: early }, node).device.peers, []);
+});
+
+test('two nodes with one key: the first stays, and it is said', () => {
+  const twice = [
+    ...objects.fabricNodes,
+    fabricNode('n3', {}, { publicKey: keyOf('n1'), endpoint: '192.0.2.3:7470' }),
+  ];
+  const made = plan({ fabricNodes: twice });
+  assert.is(made.device.peers.filter(({ publicKey }) => publicKey === keyOf('n1')).length, 1);
+  assert.match(made.warnings.join(), /node n3 has the tunnel key of another/);
+});
+
+test('namespaces of consumers', () => {
+  const peerings = [incoming('east', 'tenant-east'), incoming('north', 'tenant-north')];
+  const twins = (...twinNamespaces: TwinNamespace[]) => [
+    ...read({ twinNamespaces, incomingPeerings: peerings }).twins,
+  ];
+  assert.equal(twins(twin('tenant-east', 'shop')), [['shop', 'east']]);
+  assert.equal(twins(twin('tenant-east', 'shop', 'True')), [['shop', 'east']]);
+  assert.equal(twins(twin('tenant-east', 'shop', 'False')), []);
+  assert.equal(twins(twin('elsewhere', 'shop')), []);
+  assert.equal(twins(twin('tenant-east', 'shop'), twin('tenant-north', 'shop')), [], 'contested: nobody’s');
+});
+
+test('a virtual node that has the name of a real one is none', () => {
+  const changes = { outgoingPeerings: [outgoing('east', 'n1'), outgoing('north', 'virtual')] };
+  assert.equal([...read(changes).virtualNodes], [['virtual', 'north']]);
+  assert.equal(route(changes, '10.244.1.5/32'), [keyOf('n1')]);
+});
+
+test('what one remote declares takes nothing from another, nor from this cluster', () => {
+  const evil = (more: Partial<Tunnel['spec']>) => [
+    tunnel('east'),
+    tunnel('north', more, '2026-02-01T00:00:00Z'),
+  ];
+  const sameKey = plan({
+    tunnels: evil({ remoteSlots: [{ name: '0', publicKey: keyOf('east'), endpoints: [] }] }),
+  });
+  assert.is(sameKey.remotePeers.get(keyOf('east'))?.remoteCluster, 'east');
+  assert.match(sameKey.warnings.join(), /slot 0 of north has the tunnel key of another/);
+  const ownKey = plan({
+    tunnels: evil({ remoteSlots: [{ name: '0', publicKey: keyOf('slot'), endpoints: [] }] }),
+  });
+  assert.equal([...ownKey.remotePeers.keys()], [keyOf('east')]);
+
+  const sameRange = plan({ tunnels: evil({}) });
+  assert.equal(sameRange.device.routes.find(({ prefix }) => prefix === '10.128.0.0/16')?.targets, [
+    keyOf('east'),
+  ]);
+  for (const mapped of ['10.244.7.0/24', '10.96.0.0/16', '192.0.2.0/24', '100.64.16.0/24']) {
+    const made = plan({ tunnels: evil({ remaps: [{ real: '10.9.0.0/16', mapped, state: 'InUse' }] }) });
+    assert.not.ok(
+      made.host.routes.some(({ prefix }) => prefix === mapped),
+      mapped,
+    );
+    assert.match(made.warnings.join(), /is not routed/);
+  }
+  // What was in use before this cluster came to declare a range there goes on, but never over an address of its own.
+  for (const [mapped, routed] of [
+    ['10.244.77.0/24', true],
+    ['10.96.0.0/16', true],
+    ['10.244.0.0/16', false],
+    ['192.0.2.0/24', false],
+  ] as const) {
+    const made = plan({
+      tunnels: evil({ remaps: [{ real: '10.9.0.0/16', mapped, state: 'InUse', held: true }] }),
+    });
+    assert.is(
+      made.host.routes.some(({ prefix }) => prefix === mapped),
+      routed,
+      mapped,
+    );
+  }
+  for (const endpoint of ['10.128.0.9:7470', '10.244.1.5:53', '10.96.0.10:53']) {
+    const made = plan({
+      tunnels: evil({
+        remoteSlots: [{ name: '0', publicKey: keyOf('north'), endpoints: [endpoint] }],
+        remaps: [],
+      }),
+    });
+    assert.is(
+      made.device.peers.find(({ publicKey }) => publicKey === keyOf('north'))?.endpoint,
+      undefined,
+      endpoint,
+    );
+    assert.ok(
+      made.host.routes.some(({ prefix }) => prefix === '10.128.0.0/16'),
+      'the other’s range stays routed',
+    );
+  }
+  for (const endpoint of [
+    '127.0.0.1:7470',
+    '0.0.0.0:1',
+    '224.0.0.1:7470',
+    '198.51.100.7:0',
+    '198.51.100.7:70000',
+    '[::1]:7470',
+  ]) {
+    const made = plan({
+      tunnels: evil({ remoteSlots: [{ name: '0', publicKey: keyOf('north'), endpoints: [endpoint] }] }),
+    });
+    assert.not.ok(
+      made.device.peers.some(({ publicKey }) => publicKey === keyOf('north')),
+      endpoint,
+    );
+    assert.ok(made.device.peers.some(({ publicKey }) => publicKey === keyOf('east')));
+  }
+});
+
+test('a tunnel without its key is routed into the device, and no further', () => {
+  const made = planNode(readWorld(objects, gateway, new Map(), ({ endpoints }) => endpoints[0]));
+  assert.equal([...made.remotePeers], []);
+  assert.ok(
+    made.host.routes.some(({ prefix }) => prefix === '10.128.0.0/16'),
+    'not unencrypted by another way',
+  );
+  assert.not.ok(made.device.routes.some(({ prefix }) => prefix === '10.128.0.0/16'));
+});
+
+test('a slot whose name is not resolved yet is a peer that may call', () => {
+  const slots = [{ name: '0', publicKey: keyOf('east'), endpoints: ['gateway.example:7470'] }];
+  const peer = plan({ tunnels: [tunnel('east', { remoteSlots: slots })] }).device.peers.find(
+    ({ publicKey }) => publicKey === keyOf('east'),
+  );
+  assert.ok(peer);
+  assert.is(peer.endpoint, undefined);
+});
+
+test('a slot with several endpoints is looked for at each of them', () => {
+  const choice = new EndpointChoice();
+  const endpoints = ['192.0.2.1:7470', '192.0.2.2:7470'];
+  const at = (seconds: number, established = false, list = endpoints) =>
+    choice.pick('key', list, established, seconds * 1000);
+  assert.is(at(0), endpoints[0]);
+  assert.is(at(14), endpoints[0]);
+  assert.is(at(15), endpoints[1]);
+  assert.is(at(29), endpoints[1]);
+  assert.is(at(30), endpoints[0]);
+  assert.is(at(46), endpoints[1]);
+  assert.is(at(50, true), endpoints[1]);
+  assert.is(at(500, true), endpoints[1], 'what works stays');
+  assert.is(at(514), endpoints[1]);
+  assert.is(at(516), endpoints[0]);
+  assert.is(at(517, false, ['192.0.2.3:7470']), '192.0.2.3:7470', 'one that is no longer declared is left');
+  assert.is(at(999, false, ['192.0.2.3:7470']), '192.0.2.3:7470');
+  assert.is(at(1000, false, []), undefined);
+});
+
+test('MTU: of the path between clusters and of the one between nodes, the smaller', () => {
+  assert.is(plan({}).host.mtu, 1420);
+  assert.is(plan({ tunnels: [tunnel('east', { mtu: 1360 })] }).host.mtu, 1360);
+  assert.is(plan({}, { ...gateway, underlayMTU: 1400 }).host.mtu, 1320);
+  assert.is(
+    plan({ tunnels: [tunnel('east', { mtu: 600 })] }).host.mtu,
+    1280,
+    'IPv6 needs 1280; the engine says packet-too-big',
+  );
+});
+
+test('pods are trimmed to what the fabric needs', () => {
+  const whole = pod('a', 'n1', '10.244.1.5');
+  const fat = { ...whole, metadata: { ...whole.metadata, annotations: { big: 'x'.repeat(10_000) } } };
+  assert.ok(JSON.stringify(trimPod(fat)).length < 400);
+  assert.equal(read({ pods: [trimPod(fat)] }).pods, read({ pods: [whole] }).pods);
+});
+
+test('this cluster’s controller is who runs as it in Hawser’s namespace, and nobody who says so elsewhere', () => {
+  const as = (account: string, each: Pod): Pod => ({
+    ...each,
+    spec: { ...each.spec, containers: [], serviceAccountName: account },
+  });
+  const { controllers } = read({
+    pods: [
+      as('hawser-controller', pod('controller', 'n1', '10.244.1.9', { namespace: 'hawser-system' })),
+      as('hawser-gateway', pod('gateway', 'n1', '10.244.1.10', { namespace: 'hawser-system' })),
+      as('hawser-controller', pod('impostor', 'n1', '10.244.1.11')),
+      as(
+        'hawser-controller',
+        pod('former', 'n1', '10.244.1.12', { namespace: 'hawser-system', phase: 'Failed' }),
+      ),
+    ].map(trimPod),
+  });
+  assert.equal(controllers, ['10.244.1.9']);
+});
+
+test('a consumer that is being put out is out, whatever the Tunnel still says', () => {
+  const west = tunnel('east', { consumer: false, open: true });
+  const letIn = incoming('east', 'hawser-tenant-east');
+  const revoked: IncomingPeering = {
+    ...letIn,
+    spec: { ...letIn.spec, tokenName: 'one' },
+    status: {
+      ...letIn.status,
+      revokedToken: 'one',
+      conditions: [
+        {
+          type: 'Revoked',
+          status: 'True',
+          reason: 'R',
+          message: '',
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+        },
+      ],
+    },
+  };
+  const leaving = {
+    ...letIn,
+    metadata: { ...letIn.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' },
+  };
+  const again = { ...revoked, spec: { ...revoked.spec, tokenName: 'two' } };
+  const cases: [what: string, peerings: IncomingPeering[], inside: boolean][] = [
+    ['let in', [letIn], true],
+    ['none', [], false],
+    ['revoked', [revoked], false],
+    ['being removed', [leaving], false],
+    ['revoked, and let in by another token', [again], true],
+    ['one of two removed', [leaving, { ...letIn, metadata: { name: 'east.second' } }], true],
+  ];
+  for (const [what, incomingPeerings, inside] of cases) {
+    const world = read({
+      tunnels: [west],
+      incomingPeerings,
+      twinNamespaces: [twin('hawser-tenant-east', 'shop-east', 'True')],
+    });
+    const [seen] = world.tunnels;
+    assert.equal([seen?.provider, seen?.open, world.twins.size], [inside, inside, inside ? 1 : 0], what);
+  }
+});
+
+test('whose pods are kept apart is what the labels of namespaces say, also of a consumer that was put out', () => {
+  const namespace = (name: string, origin?: string) => ({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name, ...(origin !== undefined && { labels: { 'hawser.dev/origin': origin } }) },
+  });
+  const world = read(
+    {
+      tenantNamespaces: [
+        namespace('shop-east', 'east'),
+        namespace('odd', 'Not an ID'),
+        namespace('empty', ''),
+        namespace('bare'),
+      ],
+      tenantPods: [
+        pod('shop', 'n2', '10.244.2.5', { namespace: 'shop-east' }),
+        pod('over', 'n2', '10.244.2.6', { namespace: 'shop-east', phase: 'Failed' }),
+      ],
+      dnsPods: [
+        pod('dns', 'n2', '10.244.2.9', { namespace: 'kube-system' }),
+        pod('host', 'n2', '192.0.2.2', { namespace: 'kube-system', hostNetwork: true }),
+      ],
+    },
+    { ...node, nameservers: ['10.96.0.10'] } as typeof node,
+  );
+  assert.equal([...world.tenants], [['shop-east', 'east']]);
+  assert.equal(
+    world.tenantPods.map(({ addresses }) => addresses),
+    [['10.244.2.5']],
+  );
+  assert.equal(world.resolvers, ['10.244.2.9', '10.96.0.10']);
+  assert.equal(world.node.podCIDRs, ['10.244.1.0/24']);
+});
+
+test.run();

@@ -1,0 +1,155 @@
+/** When a provider is asked how it sees a peering, and what is made of its answer. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { askAt, problemOf, saysTheSame, saysWell } from '../../../daemon/peering/provider-report.ts';
+import {
+  CertificatePinError,
+  GatewayProblem,
+  GatewayUnreachable,
+} from '../../../daemon/clients/gateway/index.ts';
+import { apiVersion } from '../../../shared/api/meta.ts';
+import type { OutgoingPeering, ProviderWord } from '../../../shared/api/peerings.ts';
+import { Problem, type ProblemName } from '../../../shared/errors.ts';
+
+const noon = Date.parse('2026-01-01T12:00:00Z');
+const word: ProviderWord = {
+  askedAt: '2026-01-01T12:00:00Z',
+  toldAt: '2026-01-01T12:00:00Z',
+  clockOffsetSeconds: 0.1,
+  state: {
+    version: '0.1.0',
+    desired: 'Active',
+    tenantReady: true,
+    grant: { cpu: '4', memory: '8Gi', pods: 110, podSecurity: 'baseline' },
+    used: { cpu: '1', memory: '1Gi', pods: 1 },
+    tunnel: { established: true, pathVerified: true, latestHandshake: '2026-01-01T11:59:00Z' },
+    problems: [],
+  },
+};
+
+function peering(provider: ProviderWord | undefined, wish?: string): OutgoingPeering {
+  return {
+    apiVersion,
+    kind: 'OutgoingPeering',
+    metadata: {
+      name: 'oak',
+      ...(wish !== undefined && { annotations: { 'hawser.dev/ask-provider': wish } }),
+    },
+    spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
+    ...(provider !== undefined && { status: { provider } }),
+  };
+}
+
+const begun: ProviderWord = {
+  ...word,
+  state: { ...word.state, tunnel: { established: false, pathVerified: false } } as ProviderWord['state'],
+};
+
+test('asked at once when nothing is known or somebody wants to know, soon when not all is well, and once a minute otherwise', () => {
+  const cases: [string, OutgoingPeering, Parameters<typeof askAt>[1], number][] = [
+    ['never asked', peering(undefined), undefined, 0],
+    ['asked at noon', peering(word), undefined, noon + 60_000],
+    [
+      'asked since, and not written',
+      peering(word),
+      { at: noon + 90_000, request: undefined, unwell: 0 },
+      noon + 150_000,
+    ],
+    ['not well, as another process heard', peering(begun), undefined, noon + 3_000],
+    ['not well', peering(begun), { at: noon, request: undefined, unwell: 1 }, noon + 3_000],
+    ['still not well', peering(begun), { at: noon, request: undefined, unwell: 3 }, noon + 12_000],
+    ['not well for long', peering(begun), { at: noon, request: undefined, unwell: 99 }, noon + 60_000],
+    [
+      'well since, and not written',
+      peering(begun),
+      { at: noon, request: undefined, unwell: 0 },
+      noon + 60_000,
+    ],
+    ['a wish', peering(word, 'a'), undefined, 0],
+    ['a wish that was answered', peering({ ...word, request: 'a' }, 'a'), undefined, noon + 60_000],
+    [
+      'answered, and the cache is behind',
+      peering(word, 'a'),
+      { at: noon, request: 'a', unwell: 0 },
+      noon + 60_000,
+    ],
+    ['another wish', peering({ ...word, request: 'a' }, 'b'), { at: noon, request: 'a', unwell: 0 }, 0],
+    ['a time that is none', peering({ ...word, askedAt: 'never' }), undefined, 0],
+  ];
+  for (const [name, given, asked, expected] of cases) assert.is(askAt(given, asked), expected, name);
+});
+
+test('well is what nobody has to look after', () => {
+  const { state } = word;
+  assert.ok(state?.tunnel);
+  const cases: [string, ProviderWord, boolean][] = [
+    ['all of it', word, true],
+    ['a tunnel that is not up yet', begun, false],
+    [
+      'a path that is not verified',
+      { ...word, state: { ...state, tunnel: { ...state.tunnel, pathVerified: false } } },
+      false,
+    ],
+    ['a tenant that is not ready', { ...word, state: { ...state, tenantReady: false } }, false],
+    [
+      'a problem at the provider',
+      { ...word, state: { ...state, problems: [{ type: 'Ready', message: 'no node is a gateway' }] } },
+      false,
+    ],
+    ['not told', { ...word, problem: { reason: 'ProviderUnreachable', message: 'no answer' } }, false],
+  ];
+  for (const [name, given, expected] of cases) assert.is(saysWell(given), expected, name);
+});
+
+test('written when a person would read something else', () => {
+  const { state } = word;
+  assert.ok(state?.tunnel);
+  const later: ProviderWord = { ...word, askedAt: '2026-01-01T12:05:00Z', clockOffsetSeconds: 0.4 };
+  const handshake = { ...state.tunnel, latestHandshake: '2026-01-01T12:04:00Z' };
+  const cases: [string, ProviderWord | undefined, ProviderWord, boolean][] = [
+    ['the first', undefined, word, false],
+    ['later', word, later, true],
+    ['another handshake', word, { ...later, state: { ...state, tunnel: handshake } }, true],
+    ['clocks go apart', word, { ...later, clockOffsetSeconds: 9 }, false],
+    ['a problem', word, { ...later, problem: { reason: 'WrongPin', message: 'another key' } }, false],
+    [
+      'more is used',
+      word,
+      { ...later, state: { ...state, used: { cpu: '2', memory: '1Gi', pods: 2 } } },
+      false,
+    ],
+    ['the answer to a wish', word, { ...later, request: 'a' }, false],
+    [
+      'the path is lost',
+      word,
+      { ...later, state: { ...state, tunnel: { established: true, pathVerified: false } } },
+      false,
+    ],
+  ];
+  for (const [name, before, after, expected] of cases) assert.is(saysTheSame(before, after), expected, name);
+});
+
+test('why nothing was told', () => {
+  const said = (name: ProblemName, detail?: string) =>
+    new GatewayProblem(
+      new Problem(name, 'said', detail === undefined ? {} : { errors: [{ field: 'x', detail }] }).toDocument(
+        undefined,
+      ),
+      undefined,
+    );
+  const cases: [unknown, string][] = [
+    [new CertificatePinError('another key'), 'WrongPin'],
+    [said('signature-refused', 'ClockSkew'), 'ClockSkew'],
+    [said('signature-refused', 'BadSignature'), 'SignatureRefused'],
+    [said('no-peering'), 'PeeringEnded'],
+    [said('method-not-allowed'), 'NotTold'],
+    [said('not-found'), 'NotTold'],
+    [said('overloaded'), 'ProviderUnreachable'],
+    [new GatewayUnreachable('no answer'), 'ProviderUnreachable'],
+    [said('forbidden'), 'ProviderRefuses'],
+  ];
+  for (const [error, reason] of cases) assert.is(problemOf(error).reason, reason);
+  assert.is(problemOf(new Error('x'.repeat(5000))).message.length, 1024);
+});
+
+test.run();
