@@ -43,13 +43,6 @@ export function coreSources(): string[] {
     .map((name) => join(native, 'src', name));
 }
 
-/** Those of them that need no sockets, devices and threads. */
-export function pureSources(): string[] {
-  return coreSources().filter(
-    (source) => !/^(engine|threads|tun|udp|worker|snapshot|mac1)/.test(basename(source)),
-  );
-}
-
 export function releaseVariant(): BuildVariant {
   const modules = join(root, 'node_modules');
   return {
@@ -82,7 +75,6 @@ export function sanitizedVariant(
   sanitizer: 'address' | 'thread',
   output: string,
   sources: readonly string[],
-  core: readonly string[] = coreSources(),
 ): BuildVariant {
   const flags = [
     `-fsanitize=${sanitizer === 'address' ? 'address,undefined' : 'thread'}`,
@@ -93,7 +85,7 @@ export function sanitizedVariant(
     compiler: process.env['CXX'] ?? 'g++',
     flags: [...COMMON, ...WARNINGS, '-O1', '-g', '-fno-omit-frame-pointer', '-DHAWSER_SANITIZED', ...flags],
     linkFlags: ['-pthread', ...flags],
-    sources: [...core, ...sources],
+    sources: [...coreSources(), ...sources],
     output,
   };
 }

@@ -240,8 +240,11 @@ export class Engine {
    */
   sendPathProbe(peer: number, token: number, size: number): 'sent' | 'too-big' | 'no-session';
 
-  /** At most 256 events; call again while it returns that many. */
-  drain(): EngineEvent[];
+  /**
+   * At most 256 events, and whether more wait: then it must be called again, as `onEvents` isn't before all were taken. What
+   * concerns a removed peer is left out, so there may be none and yet more.
+   */
+  drain(): { events: EngineEvent[]; more: boolean };
 
   /** Moves to another port (0: any) while running; returns it. */
   setPort(port: number): number;

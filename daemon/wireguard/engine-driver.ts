@@ -20,8 +20,6 @@ import type { RandomBytes } from './primitives.ts';
 import { selfTest, warmUp } from './self-test.ts';
 import type { DeviceStatus } from './status.ts';
 
-/** At most so many events come of one `drain()`; that many means that more may wait. */
-const EVENT_BATCH = 256;
 /** The longest delay that a timer of JavaScript can hold, milliseconds. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -195,12 +193,12 @@ export class EngineShell {
   #drain(): void {
     // A batch that is scheduled already will take these too.
     if (this.#drainScheduled) return;
-    const events = this.#engine.drain();
+    const { events, more } = this.#engine.drain();
     for (const [position, event] of events.entries()) {
       if (this.#closed) return;
       this.#handle(event, events.length - position - 1);
     }
-    if (events.length >= EVENT_BATCH) this.#scheduleDrain();
+    if (more) this.#scheduleDrain();
     this.#arm();
   }
 

@@ -228,14 +228,18 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
 
   Napi::Value drain(const Napi::CallbackInfo& info) {
     std::vector<Event> events;
-    engine_->drain(events, DRAIN_LIMIT);
+    const bool more = engine_->drain(events, DRAIN_LIMIT);
     Napi::Array array = Napi::Array::New(info.Env());
     uint32_t count = 0;
     for (const Event& event : events) {
       const Napi::Value value = eventValue(info.Env(), event, *engine_);
       if (!value.IsUndefined()) array.Set(count++, value);
     }
-    return array;
+    Napi::Object drained = Napi::Object::New(info.Env());
+    drained.Set("events", array);
+    // Not to be guessed from how many there are: what concerns a removed peer is left out above.
+    drained.Set("more", more);
+    return drained;
   }
 
   Napi::Value setPort(const Napi::CallbackInfo& info) {

@@ -309,14 +309,14 @@ ProbeSent Engine::sendPathProbe(uint32_t id, uint32_t token, uint32_t size) {
   return own_->sendPathProbe(*to, token, size);
 }
 
-size_t Engine::drain(std::vector<Event>& events, size_t limit) {
+bool Engine::drain(std::vector<Event>& events, size_t limit) {
   if (!closed_) collect();
-  core_->events.drain(events, limit);
+  const bool more = core_->events.drain(events, limit);
   for (const Event& event : events)
     // From here on another move is news again.
     if (event.type == EventType::ENDPOINT_CHANGED)
       if (Peer* const moved = peer(event.peer)) moved->endpointEvent.store(false, std::memory_order_release);
-  return events.size();
+  return more;
 }
 
 std::string Engine::setPort(uint16_t port) {

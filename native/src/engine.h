@@ -60,7 +60,8 @@ class Engine {
   std::optional<Endpoint> endpoint(uint32_t id);
   void sendKeepalive(uint32_t id);
   ProbeSent sendPathProbe(uint32_t id, uint32_t token, uint32_t size);
-  size_t drain(std::vector<Event>& events, size_t limit);
+  /** True: more wait; see `EventQueue::drain`. */
+  bool drain(std::vector<Event>& events, size_t limit);
   std::string setPort(uint16_t port);
   std::string setMark(uint32_t mark);
   void close();

@@ -47,6 +47,7 @@ class EventRing {
     count_--;
     return true;
   }
+  bool empty() const { return count_ == 0; }
 
  private:
   std::vector<Event> events_;
@@ -56,7 +57,7 @@ class EventRing {
 
 class EventQueue {
  public:
-  /** `notify` is called by any thread, once until the next drain. */
+  /** `notify` is called by any thread, once until a drain has emptied the queue. */
   EventQueue(size_t handshakes, size_t others, std::function<void()> notify)
       : handshakes_(handshakes), others_(others), notify_(std::move(notify)) {}
 
@@ -74,14 +75,17 @@ class EventQueue {
     return true;
   }
 
-  /** At most `limit`; what concerns sessions comes before the foreign handshake messages. */
-  size_t drain(std::vector<Event>& events, size_t limit) {
+  /**
+   * At most `limit`; what concerns sessions comes before the foreign handshake messages. True: more wait, and the caller
+   * must come again, as nothing is notified before the queue was empty.
+   */
+  bool drain(std::vector<Event>& events, size_t limit) {
     const std::lock_guard lock(mutex_);
     Event event;
     while (events.size() < limit && others_.pop(event)) events.push_back(event);
     while (events.size() < limit && handshakes_.pop(event)) events.push_back(event);
-    if (events.size() < limit) told_ = false;
-    return events.size();
+    told_ = !others_.empty() || !handshakes_.empty();
+    return told_;
   }
 
  private:

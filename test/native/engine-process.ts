@@ -12,7 +12,12 @@ let engine: Engine | undefined;
 const events: EngineEvent[] = [];
 
 function collect(): void {
-  for (let some = engine?.drain() ?? []; some.length > 0; some = engine?.drain() ?? []) events.push(...some);
+  for (
+    let drained = engine?.drain();
+    drained !== undefined;
+    drained = drained.more ? engine?.drain() : undefined
+  )
+    events.push(...drained.events);
 }
 
 function counterRow(row: number): Record<string, number> {
@@ -35,6 +40,15 @@ function perform({ method, parameters }: Request): unknown {
     case 'events':
       collect();
       return events.splice(0);
+    case 'taken':
+      // Without a look of our own: what `onEvents` brought.
+      return events.splice(0);
+    case 'stallThen': {
+      // JavaScript is busy for so many milliseconds, and then does something before it looks at any event.
+      const [milliseconds, then, ...rest] = parameters as [number, string, ...unknown[]];
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+      return perform({ id: 0, method: then, parameters: rest });
+    }
     case 'usage':
       return { ...process.cpuUsage(), resident: process.memoryUsage.rss() };
     default:

@@ -3,6 +3,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { CookieGenerator } from '../../daemon/wireguard/cookie.ts';
 import type { EngineDifference, EngineEvent, PeerConfiguration } from '../../native/index.js';
 import { type EngineHandle, Lab, connect, eventually } from './lab.ts';
 
@@ -317,6 +318,63 @@ test('holds rubbish and floods away from JavaScript', async (context) => {
   assert.is(counters['malformed'], 80);
   assert.is(counters['unknownSession'], 160);
   assert.equal(await a.events(), []);
+});
+
+const PUBLIC_KEY = new Uint8Array(32).fill(7);
+
+/** Sends messages from the namespace `b` to engine `a`. */
+async function sendTo({ lab }: Context, messages: readonly Uint8Array[]): Promise<void> {
+  const flood = `
+    const { createSocket } = require('node:dgram');
+    const socket = createSocket('udp4');
+    const messages = ${JSON.stringify(messages.map((bytes) => Buffer.from(bytes).toString('hex')))};
+    const send = () => {
+      const next = messages.shift();
+      if (next === undefined) return socket.close();
+      socket.send(Buffer.from(next, 'hex'), 51820, '192.0.2.1', send);
+    };
+    send();`;
+  await lab.in('b', process.execPath, ['-e', flood]);
+}
+
+/** Messages of no peer that have the right mac1: whoever knows a public key can make them. */
+function strangers(count: number): Uint8Array[] {
+  const macs = new CookieGenerator(PUBLIC_KEY);
+  return Array.from({ length: count }, (_, number) => {
+    const bytes = new Uint8Array(148);
+    bytes[0] = 1;
+    new DataView(bytes.buffer).setUint32(4, number);
+    macs.addMacs(bytes, 0);
+    return bytes;
+  });
+}
+
+test('notifies for ever, although a peer went whose events waited behind a flood', async (context) => {
+  const { lab, a, b } = context;
+  await start(context);
+  await a.call('setPublicKey', PUBLIC_KEY);
+  await both(context);
+  assert.ok(await ping(lab, 'a', '10.2.0.1'));
+  await b.call('setPort', 0);
+  await a.events();
+  // More than one drain takes, and among the first of them a move of a peer that is gone by then.
+  const removed = a.call('stallThen', 2_500, 'apply', { removePeers: [1] });
+  await b.call('sendKeepalive', 1);
+  await sendTo(context, strangers(300));
+  await removed;
+  const handshakes = (events: EngineEvent[]): number =>
+    events.filter(({ type }) => type === 'handshake').length;
+  let seen = 0;
+  const all = async (count: number): Promise<boolean> => {
+    seen += handshakes(await a.taken());
+    return seen >= count;
+  };
+  assert.ok(await eventually(() => all(300)), `${seen} of 300`);
+  await sendTo(context, strangers(5));
+  assert.ok(
+    await eventually(() => all(305)),
+    'deaf: no handshake would be seen again, all sessions over in 180 s',
+  );
 });
 
 test('runs in a worker thread, and goes with it', async ({ lab }) => {

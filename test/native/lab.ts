@@ -74,6 +74,11 @@ export class EngineHandle {
     return (await this.call('events')) as EngineEvent[];
   }
 
+  /** Events that the engine notified of by itself. */
+  async taken(): Promise<EngineEvent[]> {
+    return (await this.call('taken')) as EngineEvent[];
+  }
+
   async usage(): Promise<Usage> {
     return (await this.call('usage')) as Usage;
   }

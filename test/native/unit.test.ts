@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { build, pureSources, sanitizedVariant } from '../../native/build.ts';
+import { build, sanitizedVariant } from '../../native/build.ts';
 import { run } from './lab.ts';
 
 const directory = fileURLToPath(new URL('unit/', import.meta.url));
@@ -12,7 +12,7 @@ test('the core is as its slow counterparts say, and no sanitizer has a word to s
   const sources = readdirSync(directory)
     .filter((name) => name.endsWith('.cc'))
     .map((name) => directory + name);
-  const program = await build(sanitizedVariant('address', 'unit', sources, pureSources()));
+  const program = await build(sanitizedVariant('address', 'unit', sources));
   const output = await run(program, [], 120);
   assert.match(output, /all is as it should be/);
 });

@@ -11,3 +11,4 @@ void testChecksum();
 void testAead();
 void testEndpoints();
 void testIcmp();
+void testEvents();
