@@ -8,6 +8,7 @@
  * rest are measured for each number, 0 for none.
  */
 import { parseArgs } from 'node:util';
+import { ensureNeeds } from '../../deploy/needs/ensure.ts';
 import { hawser } from '../../test/support/installation.ts';
 import { installedPair, node, outgoingPeeringOf, peer, type Pair } from '../../test/support/peered.ts';
 import { apply, dial, eventually, netexec, readyPods, service } from '../../test/support/workload.ts';
@@ -137,6 +138,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
+await ensureNeeds(['clusters']);
 const restSeconds = Number(values.rest);
 const log = (line: string) => console.error(line);
 const deadlineSeconds = Number(values.deadline);

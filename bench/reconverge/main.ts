@@ -4,6 +4,7 @@
  * until both had converged, and how many pings were lost; `--json` for the same as data.
  */
 import { parseArgs } from 'node:util';
+import { ensureNeeds } from '../../deploy/needs/ensure.ts';
 import { changes, play, turnsOf, type Outcome } from '../../test/support/reconvergence.ts';
 import type { PassingTraffic } from '../../test/support/passing-traffic.ts';
 import type { Pair } from '../../test/support/peered.ts';
@@ -38,6 +39,7 @@ function table(outcomes: readonly Outcome[]): string {
     .join('\n');
 }
 
+await ensureNeeds(['clusters']);
 let pair: Pair | undefined;
 let traffic: PassingTraffic | undefined;
 const outcomes: Outcome[] = [];

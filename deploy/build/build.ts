@@ -2,9 +2,10 @@
  * `npm run build`: Hawser as plain JavaScript in `dist/hawser`, with its addon and nothing else, so that a node program
  * alone runs it.
  */
-import { spawn } from 'node:child_process';
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { ensureNeeds } from '../needs/ensure.ts';
+import { buildAddon } from './addon.ts';
 import { bundle, workerFile } from './bundle.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -25,7 +26,7 @@ export async function build(log: (line: string) => void): Promise<void> {
   await rm(outputDirectory, { recursive: true, force: true });
   await mkdir(outputDirectory, { recursive: true });
   log('native addon');
-  await command(process.execPath, [join(root, 'native', 'build.ts')]);
+  await buildAddon();
   for (const file of ['index.js', 'build/Release/hawser.node'])
     await cp(join(root, 'native', file), join(outputDirectory, 'native', file));
   log('JavaScript');
@@ -74,19 +75,7 @@ async function refuseLeftovers(): Promise<void> {
     throw new Error(`these paths are not there in the build: ${leftovers.join(', ')}`);
 }
 
-function command(program: string, args: string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      cwd: root,
-      stdio: ['ignore', 'ignore', 'inherit'],
-      timeout: 900_000,
-    });
-    child.once('error', reject);
-    child.once('close', (code) => {
-      if (code === 0) resolve();
-      else reject(new Error(`${program} ${args.join(' ')} failed`));
-    });
-  });
+if (import.meta.main) {
+  await ensureNeeds(['engine']);
+  await build((line) => console.log(line));
 }
-
-if (import.meta.main) await build((line) => console.log(line));

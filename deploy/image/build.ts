@@ -9,6 +9,7 @@ import { readdir, realpath } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { build, outputDirectory, readManifest } from '../build/build.ts';
+import { ensureNeeds } from '../needs/ensure.ts';
 import { buildImage, type Image, type ImageFile } from './oci.ts';
 
 const run = promisify(execFile);
@@ -115,6 +116,7 @@ export async function buildHawserImage(): Promise<Image> {
 }
 
 if (import.meta.main) {
+  await ensureNeeds(['image']);
   await build((line) => console.log(line));
   const image = await buildHawserImage();
   console.log(`${image.name} in ${relative(root, image.path)} (${image.digest})`);

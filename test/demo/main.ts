@@ -3,6 +3,7 @@
  * at two providers, one of which is reached in-band. Exit code 0 only if every claim was checked. `--keep` leaves the clusters.
  */
 import { parseArgs } from 'node:util';
+import { ensureNeeds } from '../../deploy/needs/ensure.ts';
 import { down } from '../testbed/index.ts';
 import { inventory, type Inventory } from '../support/inventory.ts';
 import type { Demo } from './demo.ts';
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
   let demo: Demo | undefined;
   let exitCode = 1;
   try {
+    await ensureNeeds(['clusters'], { signal: stop.signal });
     demo = await setUp(tell, values.name, stop.signal);
     const before = new Map<string, Inventory>();
     for (const cluster of demo.bed.clusters) before.set(cluster.name, await inventory(cluster));

@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build, fuzzVariant } from '../../native/build.ts';
+import { ensureNeeds } from '../../deploy/needs/ensure.ts';
+import { build, fuzzVariant, releaseVariant } from '../../native/build.ts';
 import type { RunnerReport } from './script/runner.ts';
 
 const directory = fileURLToPath(new URL('native/', import.meta.url));
@@ -142,6 +143,9 @@ if (import.meta.main) {
     console.error(`usage: npm run fuzz -- --minutes N [--keep] [${harnesses.join(' | ')} …]`);
     process.exit(2);
   }
+  await ensureNeeds(['fuzz']);
+  // Some of the harnesses load it.
+  await build(releaseVariant());
   let found = false;
   for (const name of chosen) {
     const result = await fuzz(name, { seconds: Math.ceil(minutes * 60), keep: values.keep });

@@ -1,14 +1,19 @@
 /**
- * `npm test`: everything, from a clean clone after `npm install`. `npm test -- unit api` runs only these sections, and
+ * `npm test`: everything, from a clean clone. `npm test -- unit api` runs only these sections and those that they need, and
  * says which it left out. Its last line is `N passed, N failed`; exit code 0 only if nothing failed.
  */
+import type { Purpose } from '../../deploy/needs/needs.ts';
 import { duration, sum, totalsLine, type Totals } from './report.ts';
-import { sections, type Section } from './sections.ts';
+import { chosenSections, sections, type Section } from './sections.ts';
 
-async function runSection(section: Section, signal: AbortSignal): Promise<Totals> {
+async function runSection(
+  section: Section,
+  purposes: readonly Purpose[],
+  signal: AbortSignal,
+): Promise<Totals> {
   const log = (line: string) => console.log(line);
   try {
-    return await section.run({ signal, log });
+    return await section.run({ purposes, signal, log });
   } catch (error) {
     // A section that cannot even begin has failed: it is never left out in silence.
     log(`  FAIL ${(error as Error).message}`);
@@ -26,7 +31,8 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  const chosen = sections.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+  const chosen = chosenSections(wanted);
+  const purposes = [...new Set(chosen.flatMap((section) => section.purposes ?? []))];
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => controller.abort(new Error(`ended by ${signal}`)));
@@ -38,7 +44,7 @@ async function main(): Promise<void> {
     const start = performance.now();
     const totals = controller.signal.aborted
       ? { passed: 0, failed: 1, skipped: 0 }
-      : await runSection(section, controller.signal);
+      : await runSection(section, purposes, controller.signal);
     results.push({ section, totals, milliseconds: performance.now() - start });
   }
   console.log('');

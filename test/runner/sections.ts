@@ -1,7 +1,8 @@
 /** What `npm test` consists of, in the order in which it runs: the quick and telling first. */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { ensureNeeds } from '../../deploy/needs/ensure.ts';
+import type { Purpose } from '../../deploy/needs/needs.ts';
 import { findTestFiles } from './find.ts';
 import { runFiles } from './files.ts';
 import { duration, type Totals } from './report.ts';
@@ -10,6 +11,8 @@ export const root = join(import.meta.dirname, '..', '..');
 
 export interface SectionContext {
   signal: AbortSignal;
+  /** What all sections of this run do: see `deploy/needs/needs.ts`. */
+  purposes: readonly Purpose[];
   log: (line: string) => void;
 }
 
@@ -17,6 +20,10 @@ export interface Section {
   /** Chooses it: `npm test -- NAME`. */
   name: string;
   what: string;
+  /** What it does that takes more than npm brings: it is made sure of before the first section. */
+  purposes?: readonly Purpose[];
+  /** Sections without which it cannot run: they run too, when it is chosen. */
+  after?: readonly string[];
   run: (context: SectionContext) => Promise<Totals>;
 }
 
@@ -28,39 +35,101 @@ const rooms = ['shared', 'gateway', 'daemon', 'cli', 'deploy', 'runner', 'testbe
 export const sections: Section[] = [
   {
     name: 'packages',
-    what: 'the npm and Debian packages that the tests need are there',
-    run: ensureInstalled,
+    what: 'what the tests need of this machine is there',
+    run: async ({ purposes, signal, log }) => {
+      await ensureNeeds(purposes, { signal, log: (line) => log(`  ${line}`) });
+      return { passed: 1, failed: 0, skipped: 0 };
+    },
   },
-  command('types', 'types', ['node_modules/.bin/tsc', '--noEmit'], 300),
-  command('lint', 'lint, with the arrows between the rooms', ['npm', 'run', '--silent', 'lint'], 300),
-  command('format', 'formatting', ['node_modules/.bin/prettier', '--check', '--log-level=warn', '.'], 300),
-  command('native-build', 'the native addon builds', ['node', 'native/build.ts'], 900),
-  files('unit', 'unit tests of every room', { paths: rooms, need: 'nothing', jobs: 2, seconds: 120 }),
+  command('types', 'types', ['node', 'node_modules/typescript/bin/tsc', '--noEmit'], 300),
+  command(
+    'lint',
+    'lint, with the arrows between the rooms',
+    ['node', 'node_modules/oxlint/bin/oxlint', '--type-aware', '--deny-warnings'],
+    300,
+  ),
+  command(
+    'format',
+    'formatting',
+    ['node', 'node_modules/prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.'],
+    300,
+  ),
+  {
+    ...command('native-build', 'the native addon builds', ['node', 'deploy/build/addon.ts'], 900),
+    purposes: ['engine'],
+  },
+  files('unit', 'unit tests of every room', {
+    paths: rooms,
+    need: 'nothing',
+    jobs: 2,
+    seconds: 120,
+    after: ['native-build'],
+    purposes: ['network'],
+  }),
   {
     name: 'programs',
     what: 'Kubernetes and the other programs of the bed are built',
+    purposes: ['programs'],
     run: ensureBuilt,
   },
-  files('native', 'the packet engine, with sanitizers', { paths: ['test/native'], jobs: 1, seconds: 900 }),
+  files('native', 'the packet engine, with sanitizers', {
+    paths: ['test/native'],
+    jobs: 1,
+    seconds: 900,
+    after: ['native-build'],
+    purposes: ['network'],
+  }),
   files('fuzz', 'what takes foreign bytes, for a minute each', {
     paths: ['test/fuzz'],
     jobs: 1,
     seconds: 1500,
+    after: ['native-build'],
+    purposes: ['fuzz'],
   }),
   files('api', 'what meets a real API server, the gateway on both runtimes included', {
     paths: rooms,
     need: 'testbed',
     jobs: 2,
     seconds: 300,
+    after: ['native-build', 'programs'],
+    purposes: ['network'],
   }),
-  files('image', 'the container image, whole', { paths: ['test/image'], jobs: 1, seconds: 300 }),
+  files('image', 'the container image, whole', {
+    paths: ['test/image'],
+    jobs: 1,
+    seconds: 300,
+    after: ['native-build'],
+    purposes: ['image'],
+  }),
   files('interop', 'the tunnel with other people’s WireGuard', {
     paths: ['test/interop'],
     jobs: 1,
     seconds: 1200,
+    after: ['native-build', 'programs'],
+    purposes: ['interop'],
   }),
-  files('e2e', 'real clusters on the bed', { paths: ['test/e2e'], jobs: 1, seconds: 1200, live: true }),
+  files('e2e', 'real clusters on the bed', {
+    paths: ['test/e2e'],
+    jobs: 1,
+    seconds: 1200,
+    live: true,
+    after: ['native-build', 'programs'],
+    purposes: ['clusters'],
+  }),
 ];
+
+/** The sections of these names, all when none is named, with those that they cannot run without, in their order. */
+export function chosenSections(names: readonly string[]): Section[] {
+  if (names.length === 0) return sections;
+  const chosen = new Set(names);
+  // A set is walked with what is added meanwhile.
+  for (const name of chosen) {
+    const section = sections.find((each) => each.name === name);
+    for (const other of section?.after ?? []) chosen.add(other);
+    if (section?.purposes !== undefined) chosen.add('packages');
+  }
+  return sections.filter(({ name }) => chosen.has(name));
+}
 
 interface FileSection {
   paths: string[];
@@ -68,12 +137,16 @@ interface FileSection {
   jobs: number;
   seconds: number;
   live?: boolean;
+  after: readonly string[];
+  purposes: readonly Purpose[];
 }
 
 function files(name: string, what: string, section: FileSection): Section {
   return {
     name,
     what,
+    after: section.after,
+    purposes: section.purposes,
     run: async ({ signal, log }) => {
       const all = await findTestFiles(section.paths.map((path) => join(root, path)));
       const chosen = all.filter(({ need }) => section.need === undefined || need === section.need);
@@ -135,15 +208,6 @@ function runCommand(
       resolve({ exitCode, output });
     });
   });
-}
-
-async function ensureInstalled({ signal, log }: SectionContext): Promise<Totals> {
-  if (!existsSync(join(root, 'node_modules', 'typescript'))) {
-    throw new Error('the npm packages are not installed: run npm install');
-  }
-  const { ensurePackages } = await import('../testbed/packages.ts');
-  await ensurePackages({ fuzzing: true, signal, log: (line) => log(`  ${line}`) });
-  return { passed: 1, failed: 0, skipped: 0 };
 }
 
 async function ensureBuilt({ signal, log }: SectionContext): Promise<Totals> {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { buildHawserImage } from '../../deploy/image/build.ts';
 import { build } from '../../deploy/build/build.ts';
+import { ensureNeeds } from '../../deploy/needs/ensure.ts';
 import type { Bed, BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 
@@ -21,6 +22,7 @@ export interface InstallationOptions {
 
 /** Builds sources, addon and image; quick where nothing changed. Returns the archive's path. */
 export async function makeImage(log: (line: string) => void = () => undefined): Promise<string> {
+  await ensureNeeds(['image'], { log });
   await build(log);
   return (await buildHawserImage()).path;
 }

@@ -1,6 +1,7 @@
 /** Bringing a bed up, finding one that is up, taking one down; and what one can do with it in between. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { ensureNeeds } from '../../deploy/needs/ensure.ts';
 import { addonObjects, collectionOf } from './addons.ts';
 import { bootstrapObjects, renewServerCertificate, writeControlPlaneFiles } from './control-plane.ts';
 import { faultsOf } from './faults.ts';
@@ -11,7 +12,6 @@ import { ensureImages } from './image.ts';
 import { kubeconfig } from './kubeconfig.ts';
 import { networkScript } from './network.ts';
 import { nodeObject, writeNodeFiles } from './node.ts';
-import { ensurePackages } from './packages.ts';
 import { onNode, placesScript } from './places.ts';
 import { apiServerPort, differenceOf, planBed } from './plan.ts';
 import type { BedPlan, BedRequest, ClusterPlan, NodePlan } from './plan.ts';
@@ -104,7 +104,7 @@ export async function up(options: UpOptions): Promise<Bed> {
       'whole clusters need Linux and root: they make network namespaces, and containers in them',
     );
   }
-  await ensurePackages({ signal, log });
+  await ensureNeeds(['clusters'], { signal, log });
   const programs = await ensurePrograms({ only: programsOf(wanted), signal, log });
   const images = await ensureImages(programs, { signal, log });
   return await withBed(options.name, { signal, log }, async () => {

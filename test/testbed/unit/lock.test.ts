@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { withLock } from '../lock.ts';
-import { isStatic, missingPackages } from '../packages.ts';
 import { bootId } from '../processes.ts';
 import { sleep } from '../run.ts';
 
@@ -48,26 +46,6 @@ test('the lock is given back when the work fails', async () => {
   const failing = withLock(path, { timeoutMilliseconds: 1000 }, () => Promise.reject(new Error('failed')));
   assert.is(await failing.catch((error: Error) => error.message), 'failed');
   assert.equal(await readdir(directory), []);
-});
-
-test('packages are known by what they bring', () => {
-  assert.equal(
-    missingPackages(() => true),
-    [],
-  );
-  assert.equal(
-    missingPackages((path) => path !== '/usr/sbin/nft' && path !== '/usr/lib/cni/bridge'),
-    ['containernetworking-plugins'],
-  );
-  assert.equal(
-    missingPackages((path) => !path.endsWith('/nft')),
-    ['nftables'],
-  );
-});
-
-test('a program that needs libraries is told from one that needs none', () => {
-  assert.is(isStatic(readFileSync('/bin/sh')), false);
-  assert.is(isStatic(Buffer.from('\x7fELF and nothing more')), true);
 });
 
 test.run();

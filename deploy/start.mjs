@@ -1,0 +1,110 @@
+#!/usr/bin/env node
+/**
+ * Starts everything of this project that is run by name: `node deploy/start.mjs ENTRY ARGUMENTS…`.
+ *
+ * The sources are TypeScript, which Node runs from version 24 on, and Node itself is one of the npm packages. So this file is
+ * plain JavaScript for any Node from 18 on: it installs the npm packages when they are missing or out of date, and then runs
+ * ENTRY by the Node among them. Signals and the exit code are passed through.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { constants } from 'node:os';
+import { basename, delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const installMilliseconds = 15 * 60_000;
+/** The oldest Node that runs the sources, in case that npm's package of Node has none for this machine. */
+const oldestNode = 24;
+
+/** Whether node_modules holds what the lock file asks for. Packages for other platforms may be left out. */
+function isInstalled() {
+  const wanted = lockedPackages('package-lock.json');
+  const present = lockedPackages('node_modules/.package-lock.json');
+  return (
+    wanted !== undefined &&
+    present !== undefined &&
+    Object.entries(wanted).every(([path, entry]) => {
+      const found = present[path];
+      if (path === '') return true;
+      return found === undefined
+        ? entry.optional === true || entry.peer === true
+        : found.version === entry.version && (existsSync(join(root, path)) || entry.optional === true);
+    })
+  );
+}
+
+function lockedPackages(file) {
+  try {
+    return JSON.parse(readFileSync(join(root, file), 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
+}
+
+function install() {
+  process.stderr.write('Installing the npm packages of package-lock.json into node_modules, half a minute\n');
+  // npm says where it is when it runs this; other package managers name themselves in the same variable.
+  const own = process.env['npm_execpath'] ?? '';
+  const npm = basename(own) === 'npm-cli.js' ? [process.execPath, own] : ['npm'];
+  // Not `npm ci`: it refuses a lock file that lacks packages of other platforms, which not every registry mirror serves.
+  const options = ['--no-audit', '--no-fund', '--no-save', '--include=dev', '--include=optional'];
+  const [program, ...args] = [...npm, 'install', ...options];
+  const { status, error, stdout, stderr } = spawnSync(program, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: installMilliseconds,
+  });
+  if (status === 0) return;
+  const why = error === undefined ? `${stdout}${stderr}`.trim() : error.message;
+  process.stderr.write(`npm install failed, so that nothing can be run: ${why}\n`);
+  process.exit(1);
+}
+
+/** The Node that runs the sources. */
+function nodeProgram() {
+  const own = join(root, 'node_modules', 'node', 'bin', 'node');
+  if (existsSync(own)) return own;
+  if (Number.parseInt(process.versions.node, 10) >= oldestNode) return process.execPath;
+  process.stderr.write(
+    `npm's package "node" holds no program for ${process.platform} on ${process.arch}, and this Node is ${process.version}: install Node ${oldestNode} or newer\n`,
+  );
+  return process.exit(1);
+}
+
+/** Runs a source of this project with arguments, in place of this process as far as anybody can see. */
+export function start(entry, args) {
+  if (!isInstalled()) install();
+  const child = spawn(nodeProgram(), [join(root, entry), ...args], {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      PATH: [join(root, 'node_modules', '.bin'), process.env['PATH'] ?? ''].join(delimiter),
+    },
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => {
+      // What is typed at a terminal reaches every process there; the child is not to be asked twice.
+      if (signal === 'SIGINT' && process.stdin.isTTY) return;
+      child.kill(signal);
+    });
+  }
+  child.once('error', (error) => {
+    process.stderr.write(`cannot run ${entry}: ${error.message}\n`);
+    process.exitCode = 1;
+  });
+  child.once('exit', (code, signal) => {
+    // As shells say it; to end by the same signal would have npm print an error of its own.
+    process.exitCode = code ?? 128 + constants.signals[signal];
+  });
+}
+
+// Run itself, not imported by the launcher of the command.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const [entry, ...args] = process.argv.slice(2);
+  if (entry === undefined) {
+    process.stderr.write('usage: node deploy/start.mjs ENTRY ARGUMENTS…\n');
+    process.exitCode = 2;
+  } else start(entry, args);
+}
