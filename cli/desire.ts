@@ -11,7 +11,7 @@ type Peering = OutgoingPeering | IncomingPeering;
 type Desired = Peering['spec']['desired'];
 
 /** One of the three commands. */
-export interface Wish {
+export interface Request {
   name: 'cordon' | 'drain' | 'activate';
   desired: Desired;
   summary: string;
@@ -47,7 +47,7 @@ function look(peering: Peering, desired: Desired): Look<string> {
   return done ? { done: message } : { waitingFor: message };
 }
 
-async function wish(invocation: Invocation, kube: Kube, wanted: Wish): Promise<void> {
+async function request(invocation: Invocation, kube: Kube, wanted: Request): Promise<void> {
   const incoming = invocation.options['incoming'] === true;
   const [remote, ...more] = invocation.arguments;
   if (remote === undefined || more.length > 0)
@@ -94,7 +94,7 @@ const incomingOption: Record<string, Option> = {
 };
 
 /** The command for one wish. */
-export const wishCommand = (wanted: Wish): Command => ({
+export const desiredCommand = (wanted: Request): Command => ({
   name: wanted.name,
   summary: wanted.summary,
   arguments: 'REMOTE',
@@ -105,5 +105,5 @@ hawser status shows them.`,
     [wanted.examples.outgoing, `hawser ${wanted.name} oak-2b1c`],
     [wanted.examples.incoming, `hawser ${wanted.name} elm-7d3k --incoming`],
   ],
-  run: (invocation) => withKube(invocation, (kube) => wish(invocation, kube, wanted)),
+  run: (invocation) => withKube(invocation, (kube) => request(invocation, kube, wanted)),
 });

@@ -6,7 +6,7 @@ import { CommandError, exitCodes, UsageError } from './exit.ts';
 import { commandHelp, listHelp } from './help.ts';
 import { Terminal } from './terminal.ts';
 
-export interface World {
+export interface ClusterObjects {
   stdin: NodeJS.ReadStream;
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
@@ -19,12 +19,12 @@ export interface World {
 const longestInput = 1024 * 1024;
 
 /** Runs what the words say; returns the exit code. Never throws. */
-export async function dispatch(words: readonly string[], world: World): Promise<number> {
-  const terminal = new Terminal(world.stdout, world.stderr, world.environment);
+export async function dispatch(words: readonly string[], objects: ClusterObjects): Promise<number> {
+  const terminal = new Terminal(objects.stdout, objects.stderr, objects.environment);
   try {
-    return await run(words, world, terminal);
+    return await run(words, objects, terminal);
   } catch (error) {
-    if (world.signal.aborted) {
+    if (objects.signal.aborted) {
       terminal.say('Interrupted. What was begun goes on in the cluster.');
       return exitCodes.interrupted;
     }
@@ -38,7 +38,7 @@ export async function dispatch(words: readonly string[], world: World): Promise<
   }
 }
 
-async function run(words: readonly string[], world: World, terminal: Terminal): Promise<number> {
+async function run(words: readonly string[], objects: ClusterObjects, terminal: Terminal): Promise<number> {
   const found = findCommand(words);
   if (found === undefined) {
     terminal.print(await helpFor(words));
@@ -53,10 +53,10 @@ async function run(words: readonly string[], world: World, terminal: Terminal): 
   const invocation: Invocation = {
     ...parsed,
     terminal,
-    environment: world.environment,
-    signal: world.signal,
-    now: () => world.now(),
-    readInput: () => readInput(world.stdin),
+    environment: objects.environment,
+    signal: objects.signal,
+    now: () => objects.now(),
+    readInput: () => readInput(objects.stdin),
     exitCode: exitCodes.done,
   };
   await command.run(invocation);

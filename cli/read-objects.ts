@@ -6,10 +6,10 @@ import type { NamespaceOffloading } from '../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../shared/api/peerings.ts';
 import { localCluster } from './cluster.ts';
 import { hawser, KubeError, type Kube, type Resource } from './kube.ts';
-import type { World } from './status-report.ts';
+import type { ClusterObjects } from './status-report.ts';
 
 /** What may not be read is left out, and said; without LocalCluster there is nothing to tell. */
-export async function readWorld(kube: Kube): Promise<World> {
+export async function readObjects(kube: Kube): Promise<ClusterObjects> {
   const unreadable: string[] = [];
   const list = <T extends KubernetesObject>(plural: string) =>
     listAllowed<T>(kube, hawser(plural), unreadable);

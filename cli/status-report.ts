@@ -4,10 +4,10 @@ import type { Grant } from '../shared/api/grant.ts';
 import type { Condition } from '../shared/api/meta.ts';
 import type { FabricNode, Tunnel } from '../shared/api/network.ts';
 import type { NamespaceOffloading } from '../shared/api/offloading.ts';
-import type { IncomingPeering, OutgoingPeering, ProviderWord } from '../shared/api/peerings.ts';
+import type { IncomingPeering, OutgoingPeering, ProviderReport } from '../shared/api/peerings.ts';
 import { findCondition } from '../shared/conditions.ts';
 
-export interface World {
+export interface ClusterObjects {
   self: LocalCluster;
   remotes: readonly RemoteCluster[];
   outgoing: readonly OutgoingPeering[];
@@ -66,7 +66,7 @@ export interface PeeringReport {
   tunnel?: TunnelReport;
   offloaded?: { namespace: string; twin?: string }[];
   /** How the provider sees it, as it told last. */
-  provider?: ProviderWord;
+  provider?: ProviderReport;
   residue: string[];
 }
 
@@ -80,7 +80,13 @@ export interface StatusReport {
     externalCIDR?: string;
     conditions: ConditionReport[];
   };
-  nodes: { name: string; slot?: string; programmed: boolean; message?: string; problems: string[] }[];
+  nodes: {
+    name: string;
+    tunnelEndpoint?: string;
+    programmed: boolean;
+    message?: string;
+    problems: string[];
+  }[];
   peerings: PeeringReport[];
   /** What could not be read, and why. */
   unreadable: string[];
@@ -131,13 +137,13 @@ function tunnelReport(tunnel: Tunnel, nodes: readonly FabricNode[]): TunnelRepor
 /** Each direction of a bidirectional peering has its own: how this cluster asks, or how it answers. */
 function controlPlaneOf({ spec }: RemoteCluster, direction: PeeringReport['direction']): string {
   if (direction === 'Outgoing') return spec.controlPlane;
-  return spec.answersInBand === true ? 'InBand' : 'OutOfBand';
+  return spec.servesInBand === true ? 'InBand' : 'OutOfBand';
 }
 
-function common(peering: OutgoingPeering | IncomingPeering, world: World) {
+function common(peering: OutgoingPeering | IncomingPeering, objects: ClusterObjects) {
   const { metadata, spec, status } = peering;
-  const tunnel = world.tunnels.find((each) => each.spec.remoteCluster === spec.remoteCluster);
-  const remote = world.remotes.find((each) => each.spec.clusterID === spec.remoteCluster);
+  const tunnel = objects.tunnels.find((each) => each.spec.remoteCluster === spec.remoteCluster);
+  const remote = objects.remotes.find((each) => each.spec.clusterID === spec.remoteCluster);
   return {
     name: metadata.name,
     remoteCluster: spec.remoteCluster,
@@ -149,14 +155,14 @@ function common(peering: OutgoingPeering | IncomingPeering, world: World) {
     controlPlane: remote && controlPlaneOf(remote, 'nodeName' in spec ? 'Outgoing' : 'Incoming'),
     tenantNamespace: status?.tenantNamespace,
     createdAt: metadata.creationTimestamp,
-    tunnel: tunnel === undefined ? undefined : tunnelReport(tunnel, world.fabricNodes),
+    tunnel: tunnel === undefined ? undefined : tunnelReport(tunnel, objects.fabricNodes),
     residue: status?.residue ?? [],
   };
 }
 
-function outgoingReport(peering: OutgoingPeering, world: World): PeeringReport {
+function outgoingReport(peering: OutgoingPeering, objects: ClusterObjects): PeeringReport {
   const { spec, status } = peering;
-  const offloaded = world.offloadings.flatMap(({ metadata, status: offloading }) =>
+  const offloaded = objects.offloadings.flatMap(({ metadata, status: offloading }) =>
     (offloading?.remotes ?? [])
       .filter((remote) => remote.peering === peering.metadata.name)
       .map((remote) =>
@@ -167,7 +173,7 @@ function outgoingReport(peering: OutgoingPeering, world: World): PeeringReport {
       ),
   );
   return present<PeeringReport>({
-    ...common(peering, world),
+    ...common(peering, objects),
     direction: 'Outgoing',
     node: spec.nodeName,
     grant: status?.grant,
@@ -186,10 +192,10 @@ function outgoingReport(peering: OutgoingPeering, world: World): PeeringReport {
   });
 }
 
-function incomingReport(peering: IncomingPeering, world: World): PeeringReport {
+function incomingReport(peering: IncomingPeering, objects: ClusterObjects): PeeringReport {
   const { spec, status } = peering;
   return present<PeeringReport>({
-    ...common(peering, world),
+    ...common(peering, objects),
     direction: 'Incoming',
     grant: spec.grant,
     used: status?.used,
@@ -202,8 +208,8 @@ function incomingReport(peering: IncomingPeering, world: World): PeeringReport {
 }
 
 /** The report of all peerings, the outgoing first, each kind by name. */
-export function statusReport(world: World): StatusReport {
-  const { self } = world;
+export function statusReport(objects: ClusterObjects): StatusReport {
+  const { self } = objects;
   const byName = (a: PeeringReport, b: PeeringReport) => a.name.localeCompare(b.name);
   return {
     cluster: present<StatusReport['cluster']>({
@@ -215,21 +221,21 @@ export function statusReport(world: World): StatusReport {
       externalCIDR: self.status?.externalCIDR,
       conditions: conditionsOf(self.status?.conditions),
     }),
-    nodes: world.fabricNodes.map(({ metadata, spec, status }) => {
+    nodes: objects.fabricNodes.map(({ metadata, spec, status }) => {
       const programmed = findCondition(status?.conditions, 'Programmed');
       return present<StatusReport['nodes'][number]>({
         name: metadata.name,
         // A node that is gone says for good what it held.
-        slot: status?.heldSlot === spec.slot ? spec.slot : undefined,
+        tunnelEndpoint: status?.heldEndpoint === spec.tunnelEndpoint ? spec.tunnelEndpoint : undefined,
         programmed: programmed?.status === 'True',
         message: programmed?.status === 'True' ? undefined : (programmed?.message ?? 'nothing reported yet'),
         problems: (status?.hostProblems ?? []).map(({ message }) => message),
       });
     }),
-    unreadable: [...(world.unreadable ?? [])],
+    unreadable: [...(objects.unreadable ?? [])],
     peerings: [
-      ...world.outgoing.map((peering) => outgoingReport(peering, world)).toSorted(byName),
-      ...world.incoming.map((peering) => incomingReport(peering, world)).toSorted(byName),
+      ...objects.outgoing.map((peering) => outgoingReport(peering, objects)).toSorted(byName),
+      ...objects.incoming.map((peering) => incomingReport(peering, objects)).toSorted(byName),
     ],
   };
 }

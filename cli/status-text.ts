@@ -1,6 +1,6 @@
 /** `hawser status` for people: one line a peering at a glance, one screen a peering in depth. Pure. */
 import { ago, bytes, spanOf } from './ages.ts';
-import type { ProviderWord } from '../shared/api/peerings.ts';
+import type { ProviderReport } from '../shared/api/peerings.ts';
 import type { ConditionReport, PeeringReport, StatusReport, TunnelReport } from './status-report.ts';
 import { table, type Style } from './terminal.ts';
 
@@ -25,18 +25,18 @@ function clusterLines(report: StatusReport, style: Styler): string[] {
   const { cluster, nodes } = report;
   const lines = [
     `Cluster ${style('bold', cluster.id ?? '(no ID yet)')}  ${cluster.version === undefined ? '' : `Hawser ${cluster.version}`}`,
-    `  pods ${cluster.podCIDRs.join(', ') || 'not detected'}, services ${cluster.serviceCIDRs.join(', ') || 'not detected'}, lent addresses ${cluster.externalCIDR ?? 'none'}`,
+    `  pods ${cluster.podCIDRs.join(', ') || 'not detected'}, services ${cluster.serviceCIDRs.join(', ') || 'not detected'}, mapped addresses ${cluster.externalCIDR ?? 'none'}`,
     `  gateway ${cluster.gatewayURL ?? 'has no address yet'}`,
   ];
   for (const condition of cluster.conditions.filter(({ status }) => status !== 'True')) {
     lines.push(`  ${style('yellow', condition.type)}: ${condition.message}`);
   }
   const bad = nodes.filter(({ programmed }) => !programmed);
-  const slots = nodes
-    .filter(({ slot }) => slot !== undefined)
-    .map(({ name, slot }) => `${name} (${slot ?? ''})`);
+  const tunnelEndpoints = nodes
+    .filter(({ tunnelEndpoint }) => tunnelEndpoint !== undefined)
+    .map(({ name, tunnelEndpoint }) => `${name} (${tunnelEndpoint ?? ''})`);
   lines.push(
-    `  data path on ${nodes.length - bad.length} of ${nodes.length} nodes; gateway nodes: ${slots.join(', ') || 'none: kubectl label node NODE hawser.dev/gateway=true'}`,
+    `  data path on ${nodes.length - bad.length} of ${nodes.length} nodes; gateway nodes: ${tunnelEndpoints.join(', ') || 'none: kubectl label node NODE hawser.dev/gateway=true'}`,
   );
   for (const { name, message } of bad) lines.push(`  ${style('yellow', name)}: ${message ?? ''}`);
   for (const { name, problems } of nodes)
@@ -134,10 +134,12 @@ function grantText({ grant, used }: PeeringReport): string | undefined {
 }
 
 /** What the other side says of the peering; a problem of now before what it told last. */
-function providerLines(word: ProviderWord, now: number, style: Styler): string[] {
+function providerLines(word: ProviderReport, now: number, style: Styler): string[] {
   const lines: string[] = [];
   if (word.problem !== undefined)
-    lines.push(`  ${style('red', 'no ')} told nothing ${ago(word.askedAt, now)}: ${word.problem.message}`);
+    lines.push(
+      `  ${style('red', 'no ')} told nothing ${ago(word.requestedAt, now)}: ${word.problem.message}`,
+    );
   const { state } = word;
   if (state === undefined) return lines;
   const { tunnel } = state;
@@ -153,7 +155,7 @@ function providerLines(word: ProviderWord, now: number, style: Styler): string[]
     facts.push(
       `its clock ${(word.clockOffsetSeconds ?? 0) > 0 ? 'ahead' : 'behind'} by ${spanOf(Math.abs(word.clockOffsetSeconds ?? 0) * 1000)}`,
     );
-  lines.push(`  said ${ago(word.toldAt, now)}: ${facts.join(', ')}`);
+  lines.push(`  said ${ago(word.reportedAt, now)}: ${facts.join(', ')}`);
   for (const { message } of state.problems) lines.push(`  ${style('yellow', '-')} ${message}`);
   return lines;
 }
@@ -184,9 +186,9 @@ function placeOf({ type }: ConditionReport): number {
   return place < 0 ? conditionOrder.length : place;
 }
 /** Of these it is well when they are not so. */
-const misfortunes: ReadonlySet<string> = new Set(['Revoked']);
+const negativePolarity: ReadonlySet<string> = new Set(['Revoked']);
 const isGood = ({ type, status }: ConditionReport): boolean =>
-  status === (misfortunes.has(type) ? 'False' : 'True');
+  status === (negativePolarity.has(type) ? 'False' : 'True');
 
 function conditionLines(conditions: readonly ConditionReport[], now: number, style: Styler): string[] {
   if (conditions.length === 0) return ['  none reported yet'];

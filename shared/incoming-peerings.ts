@@ -9,5 +9,5 @@ export function isRevoked({ spec, status }: IncomingPeering): boolean {
 }
 
 /** May the consumer act here, and its packets pass? Not while the peering is being removed, nor after a revocation. */
-export const isLetIn = (peering: IncomingPeering): boolean =>
+export const isAuthorized = (peering: IncomingPeering): boolean =>
   peering.metadata.deletionTimestamp === undefined && !isRevoked(peering);

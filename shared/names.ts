@@ -12,7 +12,7 @@ export const labels = {
   peering: 'hawser.dev/peering',
   /** On virtual nodes, value `true`. */
   virtualNode: 'hawser.dev/virtual-node',
-  /** On nodes that may hold a gateway slot, value `true`. */
+  /** On nodes that may hold a tunnel endpoint, value `true`. */
   gatewayNode: 'hawser.dev/gateway',
   /** On consumer's namespaces with offloading, value the pod placement; the pod webhook selects by it. */
   offloading: 'hawser.dev/offloading',
@@ -52,23 +52,23 @@ export const secrets = {
   gatewayCertificate: 'hawser-gateway-tls',
   /** Pre-shared keys of tunnels: one key per remote, `<remote ID>` → base64 of 32 bytes. Nodes read it by name. */
   tunnelKeys: 'hawser-tunnel-keys',
-  /** X25519 private key of a slot (`privateKey`, base64). Nodes read it by name. */
-  slot: (name: string) => `hawser-slot-${name}`,
+  /** X25519 private key of a tunnel endpoint (`privateKey`, base64). Nodes read it by name. */
+  tunnelEndpoint: (name: string) => `hawser-tunnel-endpoint-${name}`,
   /** Consumer: identity for a provider's API (`identity.json`). */
   identity: (peering: string) => `hawser-identity-${peering}`,
   /** Consumer: the peering token of an in-band peering that is being opened. One name, so that a role can name it. */
   inBandToken: 'hawser-in-band-token',
 } as const;
 
-/** Service of a slot's UDP endpoint. */
-export const slotService = (name: string): string => `hawser-tunnel-${name}`;
-/** Lease of a slot: the controller names the holder, and the holder renews it. */
-export const slotLease = (name: string): string => `hawser-slot-${name}`;
+/** Service of a tunnel endpoint's UDP endpoint. */
+export const endpointService = (name: string): string => `hawser-tunnel-${name}`;
+/** Lease of a tunnel endpoint: the controller names the holder, and the holder renews it. */
+export const endpointLease = (name: string): string => `hawser-tunnel-endpoint-${name}`;
 export const gatewayService = 'hawser-gateway';
 
 /** Ports, the same everywhere so that firewalls can be written once. */
 export const ports = {
-  /** UDP, tunnel, on every node and at the slot's Service. */
+  /** UDP, tunnel, on every node and at the tunnel endpoint's Service. */
   tunnel: 7470,
   /** HTTPS of the gateway. */
   gateway: 7443,

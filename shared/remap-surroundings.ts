@@ -33,7 +33,7 @@ export function remapSurroundings(
     ],
     otherRanges: others.flatMap((tunnel) => [
       ...tunnel.spec.remaps.map((remap) => remap.mapped),
-      ...endpointRanges(tunnel.spec.remoteSlots.flatMap((slot) => slot.endpoints)),
+      ...endpointRanges(tunnel.spec.remoteEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses)),
     ]),
     pools: spec.remapPools?.length
       ? spec.remapPools

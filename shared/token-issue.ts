@@ -63,7 +63,7 @@ export function tokenState(
   return now < Date.parse(token.spec.expiresAt) ? 'Redeemable' : 'Expired';
 }
 
-export interface TokenWish {
+export interface TokenOptions {
   /** Status of LocalCluster self. */
   issuer: NonNullable<LocalCluster['status']>;
   /** Hawser's namespace. */
@@ -87,10 +87,10 @@ export type IssuedToken =
   { object: PeeringToken; token: string } | { problems: FieldProblem[] } | { waitingFor: string };
 
 /** The object to create and the string to hand over; or what is wrong with the wish; or what this cluster still waits for. */
-export function issuePeeringToken(wish: TokenWish): IssuedToken {
-  const { clusterID: id, publicKey, gatewayPin, externalCIDR } = wish.issuer;
+export function issuePeeringToken(request: TokenOptions): IssuedToken {
+  const { clusterID: id, publicKey, gatewayPin, externalCIDR } = request.issuer;
   const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.gateway;
-  const gatewayURL = wish.inBand === true ? inside : wish.issuer.gatewayURL;
+  const gatewayURL = request.inBand === true ? inside : request.issuer.gatewayURL;
   if (id === undefined || publicKey === undefined)
     return { waitingFor: 'This cluster has no ID yet: the controller has not made it.' };
   if (gatewayURL === undefined || gatewayPin === undefined)
@@ -98,38 +98,38 @@ export function issuePeeringToken(wish: TokenWish): IssuedToken {
       waitingFor:
         'The address of this gateway is not known yet: its Service has no address, or LocalCluster self has no spec.gatewayURL.',
     };
-  const { grant, errors } = completeGrant(wish.grant);
-  if (wish.consumer !== undefined && !clusterID.safeParse(wish.consumer).success)
+  const { grant, errors } = completeGrant(request.grant);
+  if (request.consumer !== undefined && !clusterID.safeParse(request.consumer).success)
     errors.push({
       field: 'consumer',
       detail: 'is no cluster ID',
       allowed: 'lower-case letters, digits and dashes',
     });
-  if (wish.consumer === id)
+  if (request.consumer === id)
     errors.push({
       field: 'consumer',
       detail: 'is this cluster itself',
       allowed: 'the ID of another cluster',
     });
   if (errors.length > 0) return { problems: errors };
-  if (wish.secret.length !== secretBytes) throw new RangeError(`a secret has ${secretBytes} bytes`);
-  const secret = toBase64URL(wish.secret);
+  if (request.secret.length !== secretBytes) throw new RangeError(`a secret has ${secretBytes} bytes`);
+  const secret = toBase64URL(request.secret);
   const secretHash = hashSecret(secret);
-  const expiresAt = toSeconds(wish.now + wish.lifeSeconds * 1000);
+  const expiresAt = toSeconds(request.now + request.lifeSeconds * 1000);
   const object: PeeringToken = {
     apiVersion,
     kind: peeringToken.kind,
     metadata: {
       name: tokenName(secretHash),
-      namespace: wish.namespace,
-      labels: { [labels.managedBy]: wish.managedBy },
+      namespace: request.namespace,
+      labels: { [labels.managedBy]: request.managedBy },
     },
     spec: {
       secretHash,
       expiresAt,
       grant,
-      issuedBy: wish.issuedBy.slice(0, 512),
-      ...(wish.consumer !== undefined && { expectedCluster: wish.consumer }),
+      issuedBy: request.issuedBy.slice(0, 512),
+      ...(request.consumer !== undefined && { expectedCluster: request.consumer }),
     },
   };
   const token = encodePeeringToken({

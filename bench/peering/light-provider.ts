@@ -11,7 +11,7 @@ import { getRequestListener } from '@hono/node-server';
 import { KeyStore, keyRevision } from '../../daemon/fabric/controller/key-store.ts';
 import { planNode } from '../../daemon/fabric/plan/node-plan.ts';
 import { createProber, type Prober } from '../../daemon/fabric/node/prober.ts';
-import { readWorld } from '../../daemon/fabric/node/read-input.ts';
+import { readInput } from '../../daemon/fabric/node/read-input.ts';
 import { readDocuments } from '../../daemon/fabric/controller/remote-documents.ts';
 import { planTunnel } from '../../daemon/fabric/controller/tunnel-plan.ts';
 import { generateTunnelKey } from '../../daemon/fabric/tunnel-keys.ts';
@@ -70,7 +70,7 @@ const firstTunnelPort = 30_000;
 /** Routing tables, one a tunnel device. */
 const firstTable = 10_000;
 const podCIDR = '10.244.0.0/16';
-const slot = '0';
+const tunnelEndpoint = '0';
 const nodeName = 'only';
 
 /** 100.64.0.0/10 holds 1,024 ranges of this size. */
@@ -189,11 +189,11 @@ export class LightProvider {
         gatewayURL: `https://${this.#address}:${firstGatewayPort + this.#index}`,
         gatewayPin: certificate.pin,
         apiServerURL: this.#server.url,
-        slots: [
+        tunnelEndpoints: [
           {
-            name: slot,
+            name: tunnelEndpoint,
             publicKey: this.#tunnelKey.publicKey,
-            endpoints: [`${this.#address}:${firstTunnelPort + this.#index}`],
+            addresses: [`${this.#address}:${firstTunnelPort + this.#index}`],
           },
         ],
       },
@@ -315,10 +315,10 @@ export class LightProvider {
       apiVersion,
       kind: 'FabricNode',
       metadata: { name: nodeName },
-      spec: { externalAddress: node, slot },
+      spec: { externalAddress: node, tunnelEndpoint },
     };
     const plan = planNode(
-      readWorld(
+      readInput(
         {
           localCluster: local,
           fabricNodes: [self],
@@ -327,7 +327,7 @@ export class LightProvider {
           twinNamespaces: [],
           incomingPeerings: [],
           outgoingPeerings: [],
-          lentAddresses: [],
+          addressMappings: [],
           node: undefined,
           tenantNamespaces: [],
           tenantPods: [],
@@ -339,10 +339,10 @@ export class LightProvider {
           namespace: 'hawser-system',
           publicKey: this.#tunnelKey.publicKey,
           underlayMTU: 1500,
-          slot,
+          tunnelEndpoint,
         },
         new Map([...keys].map(([id, text]) => [id, Buffer.from(text, 'base64')])),
-        ({ endpoints }) => endpoints[0],
+        ({ addresses }) => addresses[0],
       ),
     );
     this.#shell?.configure({

@@ -1,6 +1,6 @@
-import { wishCommand } from '../desire.ts';
+import { desiredCommand } from '../desire.ts';
 
-export const command = wishCommand({
+export const command = desiredCommand({
   name: 'activate',
   desired: 'Active',
   summary: 'let pods come again after cordon or drain',

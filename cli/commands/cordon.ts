@@ -1,6 +1,6 @@
-import { wishCommand } from '../desire.ts';
+import { desiredCommand } from '../desire.ts';
 
-export const command = wishCommand({
+export const command = desiredCommand({
   name: 'cordon',
   desired: 'Cordoned',
   summary: 'let no new pods come to a provider, or from a consumer',

@@ -31,7 +31,7 @@ Nothing is changed but an annotation that tells the controller to ask. Exit code
       formatOf(invocation);
       const facts = await gatherFacts(invocation, kube, only, invocation.options['stored'] !== true);
       if (only !== undefined) {
-        const { outgoing, incoming } = facts.world;
+        const { outgoing, incoming } = facts.objects;
         const known = [...outgoing, ...incoming];
         if (!known.some(({ metadata, spec }) => metadata.name === only || spec.remoteCluster === only)) {
           const names = known.map(({ metadata }) => metadata.name).join(', ') || 'none';

@@ -1,6 +1,6 @@
-import { wishCommand } from '../desire.ts';
+import { desiredCommand } from '../desire.ts';
 
-export const command = wishCommand({
+export const command = desiredCommand({
   name: 'drain',
   desired: 'Drained',
   summary: 'move the pods away from a provider, keeping disruption budgets',

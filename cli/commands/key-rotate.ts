@@ -70,7 +70,7 @@ export const command: Command = {
 pre-shared keys follow, and nothing is interrupted. A peer that is away learns it when it is back, unless it missed more than
 eight. For when the key may have been seen by somebody, or by schedule.
 
-The key of a tunnel’s slot is another one: kubectl delete secret hawser-slot-0 makes a new one of that.`,
+The key of a tunnel’s tunnel endpoint is another one: kubectl delete secret hawser-tunnel-endpoint-0 makes a new one of that.`,
   options: { ...timeoutOption(defaultSeconds), ...clusterOptions },
   examples: [['The cluster key may have been copied', 'hawser key rotate']],
   run: (invocation) => withKube(invocation, (kube) => rotate(invocation, kube)),

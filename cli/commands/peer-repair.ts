@@ -43,7 +43,7 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
       consumer: endpointOf(invocation, 'consumer-endpoint'),
     };
     const { differencesOf, givenOnce } = await import('../in-band/differences.ts');
-    const { wishesOf } = await import('../in-band/requests.ts');
+    const { requestsOf } = await import('../in-band/requests.ts');
     const { openTunnel } = await import('../in-band/tunnel.ts');
     await withSides(invocation, async (sides) => {
       const { consumer, provider } = sides;
@@ -68,8 +68,8 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
           `${provider.clusterID} is reached out of band, and follows changes by itself: see hawser status ${name}`,
         );
       }
-      const wishes = wishesOf(sides, endpoints, undefined);
-      const found = differencesOf(sides, { consumer: atConsumer, provider: atProvider }, wishes);
+      const requests = requestsOf(sides, endpoints, undefined);
+      const found = differencesOf(sides, { consumer: atConsumer, provider: atProvider }, requests);
       for (const { side, what, known, actual } of found) {
         terminal.say(`  out of date at the ${side}: ${what}: knew ${known}, is ${actual}`);
       }
@@ -78,7 +78,7 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
         terminal.say(`  ${line}`);
       }
       const begun = invocation.now();
-      await openTunnel(invocation, sides, wishes, {
+      await openTunnel(invocation, sides, requests, {
         seconds,
         begun,
         advice: `One side must reach the other’s tunnel endpoint by UDP (--endpoint, --consumer-endpoint). See hawser status ${name}.`,

@@ -4,7 +4,7 @@ import { clusterOptions, outputOption, type Command, type Invocation } from '../
 import { CommandError, exitCodes, UsageError } from '../exit.ts';
 import { withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
-import { readWorld } from '../read-objects.ts';
+import { readObjects } from '../read-objects.ts';
 import { statusReport, type StatusReport } from '../status-report.ts';
 import { inDepth, overview } from '../status-text.ts';
 
@@ -12,7 +12,7 @@ const watchMilliseconds = 1000;
 
 async function look(invocation: Invocation, kube: Kube): Promise<StatusReport> {
   const [wanted] = invocation.arguments;
-  const report = statusReport(await readWorld(kube));
+  const report = statusReport(await readObjects(kube));
   if (wanted === undefined) return report;
   const chosen = report.peerings.filter(
     ({ name, remoteCluster }) => name === wanted || remoteCluster === wanted,

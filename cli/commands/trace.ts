@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
-import type { FabricNode, LentAddress, NodeTrace } from '../../shared/api/network.ts';
+import type { FabricNode, AddressMapping, NodeTrace } from '../../shared/api/network.ts';
 import { annotations } from '../../shared/names.ts';
 import { clusterOptions, outputOption, type Command, type Invocation } from '../command.ts';
 import { CommandError, exitCodes, UsageError } from '../exit.ts';
 import { core, hawser, KubeError, withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
-import { listAllowed, readWorld } from '../read-objects.ts';
+import { listAllowed, readObjects } from '../read-objects.ts';
 import { traceReport, type Measurement } from '../trace/measured.ts';
 import { traceRoute, type Question, type TracedPod } from '../trace/route.ts';
 import { traceText } from '../trace/text.ts';
@@ -46,17 +46,17 @@ async function measure(
 ): Promise<Measurement> {
   const id = randomUUID();
   const nodes = hawser('fabricnodes');
-  const wish = (node: string, address?: string) =>
+  const request = (node: string, address?: string) =>
     kube.patch<FabricNode>(nodes, node, {
       metadata: { annotations: { [annotations.trace]: JSON.stringify({ id, address }) } },
     });
   const counts = remote !== undefined && gateway !== undefined && gateway !== asker;
   try {
     if (counts) {
-      await wish(gateway);
+      await request(gateway);
       await sleep(headStartMilliseconds, undefined, { signal: invocation.signal });
     }
-    await wish(asker, asked);
+    await request(asker, asked);
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
     invocation.terminal.say(`nothing is measured: ${error.message}`);
@@ -100,13 +100,13 @@ said. Exit code 1 if it stops.`,
       if (first === undefined || second === undefined || more.length > 0)
         throw new UsageError('two pods are wanted, each as NAMESPACE/NAME');
       formatOf(invocation);
-      const [from, to, world, lent] = await Promise.all([
+      const [from, to, objects, mappings] = await Promise.all([
         readPod(kube, first),
         readPod(kube, second),
-        readWorld(kube),
-        listAllowed<LentAddress>(kube, hawser('lentaddresses'), []),
+        readObjects(kube),
+        listAllowed<AddressMapping>(kube, hawser('addressmappings'), []),
       ]);
-      const route = traceRoute({ world, from, to, lent });
+      const route = traceRoute({ objects, from, to, mappings });
       const measurements: Measurement[] = [];
       // One after another: a node answers one wish at a time, and counts all that passes meanwhile.
       for (const question of route.questions)

@@ -6,8 +6,8 @@ import { compareVersions } from './versions.ts';
 
 const group = 'This cluster';
 
-export const ranges: Check = ({ world }) => {
-  const { self } = world;
+export const ranges: Check = ({ objects }) => {
+  const { self } = objects;
   const consistent = findCondition(self.status?.conditions, 'CIDRsConsistent');
   const ready = findCondition(self.status?.conditions, 'Ready');
   const wrong = [consistent, ready].find((condition) => condition?.status !== 'True');
@@ -26,8 +26,8 @@ export const ranges: Check = ({ world }) => {
 };
 
 /** A range that must not be touched, and something of this cluster or a remapping that lies in it. */
-export const reservedRanges: Check = ({ world }) => {
-  const { spec, status } = world.self;
+export const reservedRanges: Check = ({ objects }) => {
+  const { spec, status } = objects.self;
   const findings: Finding[] = [];
   for (const reserved of spec.reservedCIDRs ?? []) {
     const range = tryParseRange(reserved);
@@ -39,7 +39,9 @@ export const reservedRanges: Check = ({ world }) => {
     const own = [
       ...(status?.podCIDRs ?? []).map((cidr) => ({ cidr, what: 'pods' })),
       ...(status?.serviceCIDRs ?? []).map((cidr) => ({ cidr, what: 'Services' })),
-      ...(status?.externalCIDR === undefined ? [] : [{ cidr: status.externalCIDR, what: 'lent addresses' }]),
+      ...(status?.externalCIDR === undefined
+        ? []
+        : [{ cidr: status.externalCIDR, what: 'mapped addresses' }]),
     ];
     for (const { cidr, what } of own.filter((each) => meets(each.cidr)))
       findings.push({
@@ -49,9 +51,9 @@ export const reservedRanges: Check = ({ world }) => {
         verdict: 'Bad',
         seen: `the reserved range ${reserved} overlaps ${cidr}, from which this cluster’s ${what} have their addresses`,
         why: 'reserved is what others use: packets for the one reach the other',
-        hint: 'kubectl edit localcluster self (spec.reservedCIDRs; for lent addresses spec.externalCIDR)',
+        hint: 'kubectl edit localcluster self (spec.reservedCIDRs; for mapped addresses spec.externalCIDR)',
       });
-    for (const tunnel of world.tunnels) {
+    for (const tunnel of objects.tunnels) {
       for (const { real, mapped } of tunnel.spec.remaps.filter((remap) => meets(remap.mapped)))
         findings.push({
           group,
@@ -120,9 +122,9 @@ export const rights: Check = ({ rights: all }) => {
 };
 
 /** Only a provider's consumers are kept from others by them. */
-export const networkPolicies: Check = ({ world }) => {
-  const enforced = findCondition(world.self.status?.conditions, 'NetworkPoliciesEnforced');
-  if (enforced === undefined || world.incoming.length === 0) return [];
+export const networkPolicies: Check = ({ objects }) => {
+  const enforced = findCondition(objects.self.status?.conditions, 'NetworkPoliciesEnforced');
+  if (enforced === undefined || objects.incoming.length === 0) return [];
   if (enforced.status === 'True')
     return [{ group, check: 'network-policies', verdict: 'Good', seen: enforced.message }];
   return [
@@ -137,8 +139,8 @@ export const networkPolicies: Check = ({ world }) => {
   ];
 };
 
-export const versions: Check = ({ version, world }) => {
-  const installed = world.self.status?.version;
+export const versions: Check = ({ version, objects }) => {
+  const installed = objects.self.status?.version;
   if (installed === undefined) return [];
   const findings: Finding[] = [];
   if (compareVersions(version, installed).distance !== 'Same')
@@ -150,7 +152,7 @@ export const versions: Check = ({ version, world }) => {
       why: 'it may not know of all that is there',
       hint: `use the command of version ${installed}`,
     });
-  for (const { metadata, status } of world.fabricNodes) {
+  for (const { metadata, status } of objects.fabricNodes) {
     if (status?.version === undefined || status.version === installed) continue;
     findings.push({
       group,
@@ -167,8 +169,8 @@ export const versions: Check = ({ version, world }) => {
     : [{ group, check: 'versions', verdict: 'Good', seen: `everything here is Hawser ${installed}` }];
 };
 
-export const nodes: Check = ({ world, namespace }) =>
-  world.fabricNodes.map(({ metadata, status }): Finding => {
+export const nodes: Check = ({ objects, namespace }) =>
+  objects.fabricNodes.map(({ metadata, status }): Finding => {
     const programmed = findCondition(status?.conditions, 'Programmed');
     return programmed?.status === 'True'
       ? {
@@ -189,7 +191,7 @@ export const nodes: Check = ({ world, namespace }) =>
         };
   });
 
-export const gatewayNodes: Check = ({ nodes: all, world }) => {
+export const gatewayNodes: Check = ({ nodes: all, objects }) => {
   if (all === undefined) return [];
   const labelled = all.filter(({ gateway, virtual }) => gateway && !virtual);
   const why = 'tunnels end on gateway nodes: without one no packet leaves or enters this cluster';
@@ -204,9 +206,9 @@ export const gatewayNodes: Check = ({ nodes: all, world }) => {
         hint: 'kubectl label node NODE hawser.dev/gateway=true',
       },
     ];
-  const lost = world.fabricNodes.filter(
+  const lost = objects.fabricNodes.filter(
     ({ metadata, spec }) =>
-      spec.slot !== undefined && all.find(({ name }) => name === metadata.name)?.ready !== 'True',
+      spec.tunnelEndpoint !== undefined && all.find(({ name }) => name === metadata.name)?.ready !== 'True',
   );
   const ready = labelled.filter(({ ready: each }) => each === 'True');
   const gone = [
@@ -215,7 +217,10 @@ export const gatewayNodes: Check = ({ nodes: all, world }) => {
       .map(({ name, readyMessage }) => `${name} is not Ready (${readyMessage})`),
     ...lost
       .filter(({ metadata }) => !labelled.some(({ name }) => name === metadata.name))
-      .map(({ metadata, spec }) => `${metadata.name}, which holds slot ${spec.slot}, is gone`),
+      .map(
+        ({ metadata, spec }) =>
+          `${metadata.name}, which holds tunnel endpoint ${spec.tunnelEndpoint}, is gone`,
+      ),
   ];
   if (gone.length === 0)
     return [
@@ -255,8 +260,8 @@ const hostChecks = {
 } as const;
 
 /** What node daemons saw of their nodes' kernels. */
-export const hosts: Check = ({ world }) => {
-  const findings = world.fabricNodes.flatMap(({ metadata, status }) =>
+export const hosts: Check = ({ objects }) => {
+  const findings = objects.fabricNodes.flatMap(({ metadata, status }) =>
     (status?.hostProblems ?? []).map(({ reason, message }): Finding => {
       const cut = message.lastIndexOf('; ');
       const { check, why } = hostChecks[reason] ?? { check: 'host', why: '' };
@@ -271,7 +276,7 @@ export const hosts: Check = ({ world }) => {
       };
     }),
   );
-  if (findings.length > 0 || world.fabricNodes.length === 0) return findings;
+  if (findings.length > 0 || objects.fabricNodes.length === 0) return findings;
   return [
     {
       group,

@@ -14,21 +14,21 @@ const skewSeconds = 30;
 const skewRefusedSeconds = 300;
 
 /** The outgoing peerings that are asked about. */
-export function outgoingOf({ world, only }: Facts): readonly OutgoingPeering[] {
-  return only === undefined ? world.outgoing : world.outgoing.filter((peering) => isMeant(peering, only));
+export function outgoingOf({ objects, only }: Facts): readonly OutgoingPeering[] {
+  return only === undefined ? objects.outgoing : objects.outgoing.filter((peering) => isMeant(peering, only));
 }
 
 /** The incoming ones. */
-export function incomingOf({ world, only }: Facts): readonly IncomingPeering[] {
-  return only === undefined ? world.incoming : world.incoming.filter((peering) => isMeant(peering, only));
+export function incomingOf({ objects, only }: Facts): readonly IncomingPeering[] {
+  return only === undefined ? objects.incoming : objects.incoming.filter((peering) => isMeant(peering, only));
 }
 
 function isMeant({ metadata, spec }: OutgoingPeering | IncomingPeering, only: string): boolean {
   return metadata.name === only || spec.remoteCluster === only;
 }
 
-const remoteOf = ({ world }: Facts, id: string): RemoteCluster | undefined =>
-  world.remotes.find(({ spec }) => spec.clusterID === id);
+const remoteOf = ({ objects }: Facts, id: string): RemoteCluster | undefined =>
+  objects.remotes.find(({ spec }) => spec.clusterID === id);
 
 export const identity: Check = (facts) =>
   outgoingOf(facts).flatMap((peering): Finding[] => {
@@ -116,10 +116,10 @@ export const gateway: Check = (facts) =>
           ...about,
           check: 'provider',
           verdict: 'Good',
-          seen: `the gateway of ${id} answered ${ago(word?.toldAt, facts.now)}`,
+          seen: `the gateway of ${id} answered ${ago(word?.reportedAt, facts.now)}`,
         },
       ];
-    const said = `asked ${ago(word?.askedAt, facts.now)}, ${id} told nothing: ${problem.message}`;
+    const said = `asked ${ago(word?.requestedAt, facts.now)}, ${id} told nothing: ${problem.message}`;
     const url = remoteOf(facts, id)?.spec.gatewayURL ?? 'its address';
     const known: Record<string, Pick<Finding, 'check' | 'why' | 'hint'>> = {
       WrongPin: wrongPin(id),
@@ -138,7 +138,7 @@ export const gateway: Check = (facts) =>
         why: 'identities are not renewed and changes do not arrive; what runs goes on',
         hint: `from a pod of this cluster: curl -k ${url}/v1/info; at the provider: kubectl get pods -n ${facts.namespace}`,
       },
-      NotTold: {
+      NotReported: {
         check: 'provider',
         why: 'its version is older than this question: only this side is known',
         hint: `update Hawser at ${id}`,
@@ -149,7 +149,9 @@ export const gateway: Check = (facts) =>
       why: 'the provider refuses what this cluster asks',
       hint: `at the provider: kubectl logs -n ${facts.namespace} deployment/hawser-gateway`,
     };
-    return [{ ...about, ...found, verdict: problem.reason === 'NotTold' ? 'Unknown' : 'Bad', seen: said }];
+    return [
+      { ...about, ...found, verdict: problem.reason === 'NotReported' ? 'Unknown' : 'Bad', seen: said },
+    ];
   });
 
 export const clocks: Check = (facts) =>
@@ -171,12 +173,12 @@ export const clocks: Check = (facts) =>
   });
 
 export const compatibility: Check = (facts) => {
-  const own = facts.world.self.status?.version;
+  const own = facts.objects.self.status?.version;
   const ids = new Set([...outgoingOf(facts), ...incomingOf(facts)].map(({ spec }) => spec.remoteCluster));
   return [...ids].flatMap((id): Finding[] => {
     const remote = remoteOf(facts, id);
     const compatible = findCondition(remote?.status?.conditions, 'Compatible');
-    const word = facts.world.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
+    const word = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
     const theirs = word?.state?.version ?? remote?.spec.version;
     const about = { group, check: 'version', subject: id } as const;
     if (compatible?.status === 'False')

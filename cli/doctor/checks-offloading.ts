@@ -168,8 +168,8 @@ export const virtualNodes: Check = (facts) =>
     };
   });
 
-export const namespaces: Check = ({ world, only }) =>
-  world.offloadings.flatMap(({ metadata, status }) =>
+export const namespaces: Check = ({ objects, only }) =>
+  objects.offloadings.flatMap(({ metadata, status }) =>
     (status?.remotes ?? [])
       .filter(({ peering }) => only === undefined || peering === only)
       .flatMap(({ peering, conditions }) =>
@@ -188,8 +188,8 @@ export const namespaces: Check = ({ world, only }) =>
   );
 
 /** Policies that a person wrote and that hold for less than what was meant. */
-export const networkPolicies: Check = ({ world, only }) =>
-  world.offloadings.flatMap(({ metadata, status }): Finding[] => {
+export const networkPolicies: Check = ({ objects, only }) =>
+  objects.offloadings.flatMap(({ metadata, status }): Finding[] => {
     const condition = findCondition(status?.conditions, 'NetworkPoliciesHold');
     const about = (status?.remotes ?? []).some(({ peering }) => only === undefined || peering === only);
     if (condition?.status !== 'False' || !about) return [];

@@ -14,17 +14,17 @@ const mtuSlack = 8;
 
 function tunnelsOf(facts: Facts): Tunnel[] {
   const ids = new Set([...outgoingOf(facts), ...incomingOf(facts)].map(({ spec }) => spec.remoteCluster));
-  return facts.world.tunnels.filter(({ spec }) => ids.has(spec.remoteCluster));
+  return facts.objects.tunnels.filter(({ spec }) => ids.has(spec.remoteCluster));
 }
 
 /** What the provider says of the tunnel, if it is one and has told. */
 function otherSide(facts: Facts, id: string) {
-  const word = facts.world.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
+  const word = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
   return word?.problem === undefined ? word?.state?.tunnel : undefined;
 }
 
 export const missing: Check = (facts) => {
-  const present = new Set(facts.world.tunnels.map(({ spec }) => spec.remoteCluster));
+  const present = new Set(facts.objects.tunnels.map(({ spec }) => spec.remoteCluster));
   const ids = new Set([...outgoingOf(facts), ...incomingOf(facts)].map(({ spec }) => spec.remoteCluster));
   return [...ids]
     .filter((id) => !present.has(id))
@@ -41,7 +41,7 @@ export const missing: Check = (facts) => {
 
 export const handshake: Check = (facts) =>
   tunnelsOf(facts).map((tunnel): Finding => {
-    const { remoteCluster: id, remoteSlots } = tunnel.spec;
+    const { remoteCluster: id, remoteEndpoints } = tunnel.spec;
     const established = findCondition(tunnel.status?.conditions, 'Established');
     const about = { group, subject: id } as const;
     if (established?.status === 'True')
@@ -77,7 +77,8 @@ export const handshake: Check = (facts) =>
         : other.established
           ? `; ${id} had one ${ago(other.latestHandshake, facts.now)}`
           : `; ${id} has none either`;
-    const endpoints = remoteSlots.flatMap((slot) => slot.endpoints).join(', ') || 'none declared';
+    const endpoints =
+      remoteEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') || 'none declared';
     return {
       ...about,
       check: 'udp-blocked',

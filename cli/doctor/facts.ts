@@ -1,7 +1,7 @@
 /** What `hawser doctor` knows: read once, then judged. Whatever could not be read is absent. */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { PeeringToken } from '../../shared/api/peerings.ts';
-import type { World } from '../status-report.ts';
+import type { ClusterObjects } from '../status-report.ts';
 
 export interface Facts {
   /** Milliseconds since 1970. */
@@ -12,7 +12,7 @@ export interface Facts {
   namespace: string;
   /** Only this peering is asked about (name, or ID of the remote); undefined: all. */
   only: string | undefined;
-  world: World;
+  objects: ClusterObjects;
   tokens: readonly PeeringToken[] | undefined;
   nodes: readonly NodeFacts[] | undefined;
   workloads: readonly WorkloadFacts[] | undefined;

@@ -5,7 +5,7 @@ import type { OutgoingPeering, PeeringToken } from '../../shared/api/peerings.ts
 import { annotations, labels } from '../../shared/names.ts';
 import type { Invocation } from '../command.ts';
 import { core, hawser, KubeError, type Kube } from '../kube.ts';
-import { listAllowed, readWorld } from '../read-objects.ts';
+import { listAllowed, readObjects } from '../read-objects.ts';
 import { ownVersion } from '../version.ts';
 import type { Facts, KubeletFacts, NodeFacts, RightFacts, WorkloadFacts } from './facts.ts';
 import { essentialRights, rightReview, rightText } from './rights.ts';
@@ -23,7 +23,7 @@ export async function gatherFacts(
   only: string | undefined,
   ask: boolean,
 ): Promise<Facts> {
-  const first = await readWorld(kube);
+  const first = await readObjects(kube);
   const meant = first.outgoing.filter(
     ({ metadata, spec }) => only === undefined || metadata.name === only || spec.remoteCluster === only,
   );
@@ -37,13 +37,13 @@ export async function gatherFacts(
     ownVersion(),
   ]);
   // Again: what the providers said stands in it now.
-  const world = answers.asked.length > 0 ? await readWorld(kube) : first;
+  const objects = answers.asked.length > 0 ? await readObjects(kube) : first;
   return {
     now: invocation.now(),
     version,
     namespace: kube.namespace,
     only,
-    world,
+    objects,
     tokens,
     nodes,
     workloads,

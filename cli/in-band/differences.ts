@@ -2,7 +2,7 @@
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { Side, Sides } from './sides.ts';
-import { changesOf, leadsTo, readDocument, type Wish, type Wishes } from './requests.ts';
+import { changesOf, leadsTo, readDocument, type Request, type Requests } from './requests.ts';
 
 export interface Difference {
   /** Which side knew it wrongly. */
@@ -21,7 +21,7 @@ interface Known {
 }
 
 /** In the order in which a person would look: identity, how it is reached, what it declares. */
-export function differencesOf(sides: Sides, known: Known, wishes: Wishes): Difference[] {
+export function differencesOf(sides: Sides, known: Known, requests: Requests): Difference[] {
   return (['consumer', 'provider'] as const).flatMap((name): Difference[] => {
     const remote = known[name];
     const [other, otherName] =
@@ -41,7 +41,7 @@ export function differencesOf(sides: Sides, known: Known, wishes: Wishes): Diffe
     if (!leadsTo(remote, other)) return key;
     return [
       ...key,
-      ...wishDifferences(wishes[name], remote).map(([what, before, after]) => is(what, before, after)),
+      ...requestDifferences(requests[name], remote).map(([what, before, after]) => is(what, before, after)),
       ...documentDifferences(
         readDocument(remote.spec.networkDocument),
         readDocument(known[otherName]?.status?.localDocument),
@@ -64,7 +64,7 @@ export function givenOnce(
       [known.provider, given.consumer, 'consumer', '--consumer-endpoint'],
     ] as const
   ).flatMap(([remote, now, whose, option]) => {
-    const endpoints = remote?.spec.tunnelEndpoints ?? [];
+    const endpoints = remote?.spec.tunnelAddresses ?? [];
     if (endpoints.length === 0 || now !== undefined) return [];
     return [
       `the ${whose}’s tunnel is called at ${endpoints.join(', ')}, as ${option} said once: name another with it if that has moved`,
@@ -74,19 +74,19 @@ export function givenOnce(
 
 type Change = [what: string, known: string, actual: string];
 
-const names: Partial<Record<keyof Wish, string>> = {
+const names: Partial<Record<keyof Request, string>> = {
   controlPlane: 'control plane',
   gatewayPin: 'pin of the gateway’s certificate',
-  answersInBand: 'whether its gateway and API server are reached in-band',
-  tunnelEndpoints: 'endpoint',
+  servesInBand: 'whether its gateway and API server are reached in-band',
+  tunnelAddresses: 'endpoint',
 };
 
-function wishDifferences(wish: Wish, remote: RemoteCluster): Change[] {
-  const changes = changesOf(wish, remote) ?? {};
+function requestDifferences(request: Request, remote: RemoteCluster): Change[] {
+  const changes = changesOf(request, remote) ?? {};
   return Object.keys(changes).flatMap((field): Change[] => {
-    const key = field as keyof Wish;
+    const key = field as keyof Request;
     const what = names[key];
-    return what === undefined ? [] : [[what, textOf(remote.spec[key]), textOf(wish[key])]];
+    return what === undefined ? [] : [[what, textOf(remote.spec[key]), textOf(request[key])]];
   });
 }
 
@@ -98,8 +98,8 @@ export function documentDifferences(
   if (declared === undefined) return [];
   if (held === undefined) return [['network document', 'none', `generation ${declared.generation}`]];
   const fields: [what: string, read: (document: NetworkDocument) => unknown][] = [
-    ['endpoint', ({ slots }) => slots.map(({ endpoints }) => endpoints)],
-    ['tunnel key', ({ slots }) => slots.map(({ publicKey }) => publicKey)],
+    ['endpoint', ({ tunnelEndpoints }) => tunnelEndpoints.map(({ addresses }) => addresses)],
+    ['tunnel key', ({ tunnelEndpoints }) => tunnelEndpoints.map(({ publicKey }) => publicKey)],
     ['ranges', ({ podCIDRs, externalCIDR }) => [...podCIDRs, externalCIDR]],
     ['remaps', ({ remaps }) => remaps.map(({ real, mapped }) => `${real} → ${mapped}`)],
     ['salt of the pre-shared key', ({ salt }) => `${salt.slice(0, 6)}…`],

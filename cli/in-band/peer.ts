@@ -14,7 +14,7 @@ import { printFacts } from '../output.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 import { endpointOf, providerOf, remoteOf, withSides, type Sides } from './sides.ts';
 import { endOpening, openTunnel } from './tunnel.ts';
-import { wishesOf } from './requests.ts';
+import { requestsOf } from './requests.ts';
 
 export const inBandSeconds = 120;
 /** A former peering that is on its way out. */
@@ -50,7 +50,7 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
     terminal.say(`Peering ${consumer.clusterID} with ${provider.clusterID}, in-band`);
     await refuseOutOfBand(sides);
     const existing = await awaitFormer(invocation, sides, name, peering);
-    await openTunnel(invocation, sides, wishesOf(sides, endpoints, invocation.now()), {
+    await openTunnel(invocation, sides, requestsOf(sides, endpoints, invocation.now()), {
       seconds,
       begun,
       advice: `One side must reach the other’s tunnel endpoint by UDP (--endpoint, --consumer-endpoint). Run the command again to go on; what it made goes by itself in a quarter of an hour.`,

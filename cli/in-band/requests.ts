@@ -12,33 +12,33 @@ import type { Side, Sides } from './sides.ts';
 const openSeconds = 15 * 60;
 
 /** Fields of the RemoteCluster that the command writes. */
-export type Wish = Pick<
+export type Request = Pick<
   RemoteCluster['spec'],
   | 'clusterID'
   | 'publicKey'
   | 'controlPlane'
   | 'gatewayPin'
   | 'gatewayPinSince'
-  | 'answersInBand'
+  | 'servesInBand'
   | 'openUntil'
-  | 'tunnelEndpoints'
+  | 'tunnelAddresses'
 >;
 
-export interface Wishes {
+export interface Requests {
   /** On the consumer, of the provider. */
-  consumer: Wish;
+  consumer: Request;
   /** On the provider, of the consumer. */
-  provider: Wish;
+  provider: Request;
 }
 
-export function wishesOf(
+export function requestsOf(
   { consumer, provider }: Sides,
   endpoints: { provider: string | undefined; consumer: string | undefined },
   /** Absent: what is there stays as long as a peering needs it. */
   now: number | undefined,
-): Wishes {
+): Requests {
   const opening = now === undefined ? {} : { openUntil: toSeconds(now + openSeconds * 1000) };
-  const at = (endpoint: string | undefined) => endpoint !== undefined && { tunnelEndpoints: [endpoint] };
+  const at = (endpoint: string | undefined) => endpoint !== undefined && { tunnelAddresses: [endpoint] };
   return {
     consumer: {
       ...identityOf(provider),
@@ -53,7 +53,7 @@ export function wishesOf(
       ...identityOf(consumer),
       // How the provider would dial the consumer is another peering's matter.
       controlPlane: 'OutOfBand',
-      answersInBand: true,
+      servesInBand: true,
       ...opening,
       ...at(endpoints.consumer),
     },
@@ -62,15 +62,15 @@ export function wishesOf(
 
 const identityOf = ({ clusterID, publicKey }: Side) => ({ clusterID, publicKey });
 
-export function newRemote(wish: Wish): RemoteCluster {
+export function newRemote(request: Request): RemoteCluster {
   return {
     apiVersion,
     kind: 'RemoteCluster',
     metadata: {
-      name: wish.clusterID,
-      labels: { [labels.managedBy]: 'hawser-cli', [labels.remoteCluster]: wish.clusterID },
+      name: request.clusterID,
+      labels: { [labels.managedBy]: 'hawser-cli', [labels.remoteCluster]: request.clusterID },
     },
-    spec: wish,
+    spec: request,
   };
 }
 
@@ -80,9 +80,9 @@ export function leadsTo({ spec }: RemoteCluster, { clusterID, publicKey, status 
 }
 
 /** What of a RemoteCluster is to be changed; undefined: nothing. How the provider dials the consumer is left alone. */
-export function changesOf(wish: Wish, remote: RemoteCluster): Partial<Wish> | undefined {
-  const { clusterID: _id, publicKey: _key, controlPlane, ...rest } = wish;
-  const wanted: Partial<Wish> = { ...rest, ...(controlPlane === 'InBand' && { controlPlane }) };
+export function changesOf(request: Request, remote: RemoteCluster): Partial<Request> | undefined {
+  const { clusterID: _id, publicKey: _key, controlPlane, ...rest } = request;
+  const wanted: Partial<Request> = { ...rest, ...(controlPlane === 'InBand' && { controlPlane }) };
   const changes = Object.fromEntries(
     Object.entries(wanted).filter(
       ([field, value]) =>

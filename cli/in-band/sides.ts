@@ -72,14 +72,14 @@ export async function withSides<T>(invocation: Invocation, use: (sides: Sides) =
 
 async function readSide(name: Side['name'], kube: Kube): Promise<Side> {
   const { status = {} } = await localCluster(kube);
-  const { clusterID, publicKey, podCIDRs = [], externalCIDR, slots = [], gatewayPin } = status;
+  const { clusterID, publicKey, podCIDRs = [], externalCIDR, tunnelEndpoints = [], gatewayPin } = status;
   const lacks = (what: string) =>
     new CommandError(
       `the ${name} (context "${kube.context}") has no ${what} yet: kubectl describe localcluster self tells why`,
     );
   if (clusterID === undefined || publicKey === undefined) throw lacks('ID and key');
   if (podCIDRs.length === 0 || externalCIDR === undefined) throw lacks('ranges');
-  if (slots.length === 0) throw lacks('gateway node (label one with hawser.dev/gateway=true)');
+  if (tunnelEndpoints.length === 0) throw lacks('gateway node (label one with hawser.dev/gateway=true)');
   if (name === 'provider' && gatewayPin === undefined) throw lacks('certificate of its gateway');
   return { name, kube, clusterID, publicKey, status };
 }

@@ -18,8 +18,8 @@ import {
   leadsTo,
   newRemote,
   refusalOf,
-  type Wish,
-  type Wishes,
+  type Request,
+  type Requests,
 } from './requests.ts';
 
 export interface Opening {
@@ -32,7 +32,7 @@ export interface Opening {
 export async function openTunnel(
   invocation: Invocation,
   sides: Sides,
-  wishes: Wishes,
+  requests: Requests,
   { seconds, begun, advice }: Opening,
 ): Promise<void> {
   const said = new Set<string>();
@@ -44,8 +44,8 @@ export async function openTunnel(
   const { consumer, provider } = sides;
   await waitUntil<true>(invocation, { seconds, advice }, async () => {
     const [atConsumer, atProvider] = await Promise.all([
-      ensureRemote(consumer, provider, wishes.consumer),
-      ensureRemote(provider, consumer, wishes.provider),
+      ensureRemote(consumer, provider, requests.consumer),
+      ensureRemote(provider, consumer, requests.provider),
     ]);
     if (atConsumer === undefined || atProvider === undefined) {
       return { waitingFor: 'both clusters to know each other' };
@@ -119,19 +119,19 @@ export async function endOpening({ consumer, provider }: Sides): Promise<void> {
 }
 
 /** Undefined: somebody was quicker, and the next look will see. */
-async function ensureRemote(side: Side, other: Side, wish: Wish): Promise<RemoteCluster | undefined> {
+async function ensureRemote(side: Side, other: Side, request: Request): Promise<RemoteCluster | undefined> {
   const found = await remoteOf(side, other);
   try {
-    if (found === undefined) return await side.kube.create(hawser('remoteclusters'), newRemote(wish));
+    if (found === undefined) return await side.kube.create(hawser('remoteclusters'), newRemote(request));
     if (found.metadata.deletionTimestamp !== undefined) return undefined;
     if (!leadsTo(found, other)) {
       throw new CommandError(
-        `the ${side.name} knows ${wish.clusterID} by another cluster key than it has now: if it was made anew, end the peering (hawser unpeer ${wish.clusterID}), delete that RemoteCluster in the ${side.name}, and peer again`,
+        `the ${side.name} knows ${request.clusterID} by another cluster key than it has now: if it was made anew, end the peering (hawser unpeer ${request.clusterID}), delete that RemoteCluster in the ${side.name}, and peer again`,
       );
     }
-    const changes = changesOf(wish, found);
+    const changes = changesOf(request, found);
     if (changes === undefined) return found;
-    return await side.kube.patch(hawser('remoteclusters'), wish.clusterID, { spec: changes });
+    return await side.kube.patch(hawser('remoteclusters'), request.clusterID, { spec: changes });
   } catch (error) {
     if (error instanceof KubeError && (error.status === 404 || error.status === 409)) return undefined;
     throw error;

@@ -87,7 +87,7 @@ export function planPeering(input: PlanInput): PeeringPlan {
               `gateway ${token.gatewayURL}`,
               ...(preview.apiServerURL === undefined ? [] : [`API server ${preview.apiServerURL}`]),
             ]),
-        ...preview.tunnelEndpoints.map((endpoint) => `tunnel ${endpoint}/udp`),
+        ...preview.tunnelAddresses.map((endpoint) => `tunnel ${endpoint}/udp`),
       ],
       exposed: exposedBy(self, input.inBand?.calledAt),
     },
@@ -111,7 +111,7 @@ function planRanges(
     ...remapSurroundings({
       local: self,
       nodeAddresses: nodes.flatMap(({ addresses }) => addresses),
-      endpoints: preview.tunnelEndpoints,
+      endpoints: preview.tunnelAddresses,
       others: tunnels.filter((tunnel) => tunnel !== present),
     }),
   });
@@ -130,7 +130,7 @@ function planRanges(
 }
 
 function exposedBy({ spec, status }: LocalCluster, calledAt: string | undefined): string[] {
-  const declared = (status?.slots ?? []).flatMap((slot) => slot.endpoints);
+  const declared = (status?.tunnelEndpoints ?? []).flatMap((tunnelEndpoint) => tunnelEndpoint.addresses);
   const endpoints = calledAt === undefined ? declared : [calledAt];
   return [
     ...endpoints.map(
@@ -181,7 +181,7 @@ function problemsOf({ preview, self, nodes, nodeName, outgoing, name, inBand }: 
     problems.push(`a node ${nodeName} is there already: name another with --node`);
   if (nodes.length > 0 && !nodes.some(({ gateway, virtual }) => gateway && !virtual))
     problems.push('no node is labelled to be a gateway: kubectl label node NODE hawser.dev/gateway=true');
-  if (preview.tunnelEndpoints.length === 0 && inBand?.calledAt === undefined)
+  if (preview.tunnelAddresses.length === 0 && inBand?.calledAt === undefined)
     problems.push('the provider has no tunnel endpoint yet: its Service hawser-tunnel-0 has no address');
   if (preview.apiServerURL === undefined && inBand === undefined)
     problems.push(

@@ -26,7 +26,7 @@ import { planText } from './text.ts';
 
 const askMilliseconds = 15_000;
 
-export interface PlanWish {
+export interface PlanRequest {
   token: TokenContent;
   self: LocalCluster;
   /** Names that the peering would have. */
@@ -34,8 +34,8 @@ export interface PlanWish {
   nodeName: string;
 }
 
-export async function showPlan(invocation: Invocation, kube: Kube, wish: PlanWish): Promise<void> {
-  const { token, self, name, nodeName } = wish;
+export async function showPlan(invocation: Invocation, kube: Kube, request: PlanRequest): Promise<void> {
+  const { token, self, name, nodeName } = request;
   const clusterID = self.status?.clusterID;
   if (clusterID === undefined)
     throw new CommandError('this cluster has no ID yet: its controller makes one at its first start');
@@ -51,7 +51,7 @@ export async function showInBandPlan(invocation: Invocation, peering: string): P
     if (wrong !== undefined) throw new UsageError(`${wrong.field}: ${wrong.detail}`);
     const self = await localCluster(consumer.kube);
     const { clusterID, publicKey, status } = provider;
-    const { podCIDRs = [], externalCIDR, mtu, slots = [], apiServerURL } = status;
+    const { podCIDRs = [], externalCIDR, mtu, tunnelEndpoints = [], apiServerURL } = status;
     const endpoint = endpointOf(invocation, 'endpoint');
     const calledAt = endpointOf(invocation, 'consumer-endpoint');
     await show(invocation, consumer.kube, {
@@ -64,7 +64,10 @@ export async function showInBandPlan(invocation: Invocation, peering: string): P
         podCIDRs,
         ...(externalCIDR !== undefined && { externalCIDR }),
         ...(mtu !== undefined && { mtu }),
-        tunnelEndpoints: endpoint === undefined ? slots.flatMap((slot) => slot.endpoints) : [endpoint],
+        tunnelAddresses:
+          endpoint === undefined
+            ? tunnelEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses)
+            : [endpoint],
         ...(apiServerURL !== undefined && { apiServerURL }),
         version: status.version ?? '',
         features: [],

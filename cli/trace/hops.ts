@@ -24,8 +24,9 @@ export interface Hop {
 export function gatewayOf(nodes: readonly FabricNode[], tunnel: Tunnel | undefined): string | undefined {
   const reported = tunnel?.status?.gatewayNode;
   if (reported !== undefined) return reported;
-  return nodes.find(({ spec, status }) => spec.slot !== undefined && status?.heldSlot === spec.slot)?.metadata
-    .name;
+  return nodes.find(
+    ({ spec, status }) => spec.tunnelEndpoint !== undefined && status?.heldEndpoint === spec.tunnelEndpoint,
+  )?.metadata.name;
 }
 
 export type Addresses = Pick<Hop, 'source' | 'destination' | 'terms'>;
@@ -72,7 +73,8 @@ export function gatewayHop(
       ...addresses,
       verdict: 'Stops',
       why:
-        findCondition(tunnel?.status?.conditions, 'Established')?.message ?? 'no node holds a gateway slot',
+        findCondition(tunnel?.status?.conditions, 'Established')?.message ??
+        'no node holds a tunnel endpoint',
     };
   const hop = nodeHop(nodes, gateway, addresses, outwards);
   return {

@@ -120,7 +120,7 @@ function howText(all: readonly Asked[]): string {
   });
   const relayed =
     all.length > 1
-      ? 'Each half was asked by itself, from the node where they meet; that lent addresses take the place of its own is computed. '
+      ? 'Each half was asked by itself, from the node where they meet; that mapped addresses take the place of its own is computed. '
       : '';
   return `Measured: ${sent.join('; ')}. ${relayed}The question takes the way in one direction, the answer in the other. Node and pod take the same way, but a policy may let the one through and not the other. Counters count whatever passed meanwhile. The rest is computed.`;
 }

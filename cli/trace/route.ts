@@ -2,9 +2,9 @@
  * The way of a packet between two pods, hop by hop, computed from what the cluster's objects say: addresses at each hop, in
  * whose terms, and whether it is let through. Pure.
  */
-import type { LentAddress, Tunnel } from '../../shared/api/network.ts';
+import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
-import type { World } from '../status-report.ts';
+import type { ClusterObjects } from '../status-report.ts';
 import {
   admissionHop,
   gatewayHop,
@@ -26,10 +26,10 @@ export interface TracedPod {
 }
 
 export interface TraceFacts {
-  world: World;
+  objects: ClusterObjects;
   from: TracedPod;
   to: TracedPod;
-  lent: readonly LentAddress[];
+  mappings: readonly AddressMapping[];
 }
 
 /** What a node of this cluster asks, so that packets take the way that is traced, there or back. */
@@ -59,7 +59,7 @@ interface Side {
 export function traceRoute(facts: TraceFacts): Route {
   const sideOf = (pod: TracedPod): Side => ({
     pod,
-    provider: facts.world.outgoing.find(({ spec }) => spec.nodeName === pod.node)?.spec.remoteCluster,
+    provider: facts.objects.outgoing.find(({ spec }) => spec.nodeName === pod.node)?.spec.remoteCluster,
   });
   const [from, to] = [sideOf(facts.from), sideOf(facts.to)];
   const missing = [from, to].find(({ pod }) => pod.address === undefined || pod.node === '');
@@ -127,9 +127,9 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
   const remote = to.provider ?? from.provider ?? '';
   const local = outwards ? from.pod : to.pod;
   const away = outwards ? to.pod : from.pod;
-  const { world } = facts;
-  const tunnel = world.tunnels.find(({ spec }) => spec.remoteCluster === remote);
-  const gateway = gatewayOf(world.fabricNodes, tunnel);
+  const { objects } = facts;
+  const tunnel = objects.tunnels.find(({ spec }) => spec.remoteCluster === remote);
+  const gateway = gatewayOf(objects.fabricNodes, tunnel);
   const names = namesOf(tunnel, local.address ?? '', away.address ?? '');
   const pair = (localName: string, awayName: string) =>
     outwards ? { source: localName, destination: awayName } : { source: awayName, destination: localName };
@@ -139,9 +139,9 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
   const end = `pod ${away.name} at ${remote}`;
   const hops: Hop[] = [
     { at: `pod ${local.name}`, ...inHere, verdict: 'Passes', why: `it runs on node ${local.node}` },
-    nodeHop(world.fabricNodes, local.node, inHere, outwards),
+    nodeHop(objects.fabricNodes, local.node, inHere, outwards),
     ...(gateway === undefined || gateway !== local.node
-      ? [gatewayHop(world.fabricNodes, gateway, tunnel, inHere, outwards)]
+      ? [gatewayHop(objects.fabricNodes, gateway, tunnel, inHere, outwards)]
       : []),
     admissionHop(tunnel, gateway, names.away, onWire),
     sessionHop(tunnel, onWire, outwards),
@@ -171,26 +171,27 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
 
 /** Between pods at two providers: by way of this cluster, each under an address that this one lends. */
 function relayedRoute(facts: TraceFacts, from: Side, to: Side): Route {
-  const { world, lent } = facts;
-  const lentOf = (pod: TracedPod) => lent.find(({ spec }) => spec.target === pod.address)?.spec.address;
-  const [lentFrom, lentTo] = [lentOf(from.pod), lentOf(to.pod)];
-  const tunnelTo = (id: string | undefined) => world.tunnels.find(({ spec }) => spec.remoteCluster === id);
+  const { objects, mappings } = facts;
+  const mappingOf = (pod: TracedPod) =>
+    mappings.find(({ spec }) => spec.target === pod.address)?.spec.address;
+  const [mappingsFrom, mappingsFor] = [mappingOf(from.pod), mappingOf(to.pod)];
+  const tunnelTo = (id: string | undefined) => objects.tunnels.find(({ spec }) => spec.remoteCluster === id);
   const [first, second] = [tunnelTo(from.provider), tunnelTo(to.provider)];
   const known = (tunnel: Tunnel | undefined, address: string | undefined) =>
     (address === undefined ? undefined : toMapped(tunnel?.spec.remoteRemaps ?? [], address)) ?? '?';
-  const gateway = gatewayOf(world.fabricNodes, first);
+  const gateway = gatewayOf(objects.fabricNodes, first);
   const atFirst = {
     source: toReal(first?.spec.remaps ?? [], from.pod.address ?? '') ?? '?',
-    destination: known(first, lentTo),
+    destination: known(first, mappingsFor),
     terms: from.provider ?? '',
   };
-  const atHome = { source: lentFrom ?? '?', destination: to.pod.address ?? '?', terms: here };
+  const atHome = { source: mappingsFrom ?? '?', destination: to.pod.address ?? '?', terms: here };
   const atSecond = {
-    source: known(second, lentFrom),
+    source: known(second, mappingsFrom),
     destination: toReal(second?.spec.remaps ?? [], to.pod.address ?? '') ?? '?',
     terms: to.provider ?? '',
   };
-  const lends: HopVerdict = lentFrom !== undefined && lentTo !== undefined ? 'Passes' : 'Stops';
+  const lends: HopVerdict = mappingsFrom !== undefined && mappingsFor !== undefined ? 'Passes' : 'Stops';
   const leg = (
     { pod, provider = '' }: Side,
     tunnel: Tunnel | undefined,
@@ -214,8 +215,8 @@ function relayedRoute(facts: TraceFacts, from: Side, to: Side): Route {
     verdict: lends,
     why:
       lends === 'Passes'
-        ? `both have lent addresses (${lentFrom}, ${lentTo}), by which the providers know them`
-        : 'pods of two providers reach each other by lent addresses, and one has none: both must be ready pods of one offloaded namespace',
+        ? `both have mapped addresses (${mappingsFrom}, ${mappingsFor}), by which the providers know them`
+        : 'pods of two providers reach each other by mapped addresses, and one has none: both must be ready pods of one offloaded namespace',
   };
   return {
     gateway,

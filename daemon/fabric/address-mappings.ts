@@ -1,21 +1,21 @@
-/** Which lent addresses this cluster needs, and which of them a gateway translates. Pure. */
+/** Which mapped addresses this cluster needs, and which of them a gateway translates. Pure. */
 import { createHash } from 'node:crypto';
-import type { FabricNode, LentAddress } from '../../shared/api/network.ts';
+import type { FabricNode, AddressMapping } from '../../shared/api/network.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, toSeconds, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import { addressFamily, parseRange } from '../../shared/net/cidr.ts';
-import { allocateLentAddresses, isLentAddress } from '../../shared/net/external-cidr.ts';
+import { allocateMappedAddresses, isMappedAddress } from '../../shared/net/external-cidr.ts';
 import { kind, stableText, type Pod } from '../kube/index.ts';
-import type { WorldLentAddress } from './plan/input.ts';
+import type { InputMapping } from './plan/input.ts';
 
 /** An address whose pod is gone is given to nobody for so long: endpoints and connections elsewhere still name it. */
 export const drainingMilliseconds = 60_000;
 
 /** An offloaded pod that other providers must reach. */
-export interface LentWish {
-  pod: LentAddress['spec']['pod'];
+export interface MappingRequest {
+  pod: AddressMapping['spec']['pod'];
   /** Its address in this cluster's terms. */
   target: string;
   remoteClusters: string[];
@@ -25,14 +25,14 @@ export interface LentWish {
  * Pods on virtual nodes whose namespace is offloaded to more than one remote cluster: each of the others may have pods
  * that call it, or that it calls, and both ends need a name there.
  *
- * @param family of the external CIDR; an address of the other one cannot be lent
+ * @param family of the external CIDR; an address of the other one cannot be mapped
  */
-export function lentWishes(
+export function mappingRequests(
   family: 4 | 6,
   pods: readonly Pod[],
   offloadings: readonly NamespaceOffloading[],
   peerings: readonly OutgoingPeering[],
-): LentWish[] {
+): MappingRequest[] {
   const remoteOf = new Map(peerings.map(({ metadata, spec }) => [metadata.name, spec.remoteCluster]));
   const remoteOfNode = new Map(peerings.map(({ spec }) => [spec.nodeName, spec.remoteCluster]));
   const remotesOf = new Map(
@@ -42,7 +42,7 @@ export function lentWishes(
     ]),
   );
   const byAge = (one: Pod, other: Pod) => (ageOf(one) < ageOf(other) ? -1 : 1);
-  return pods.toSorted(byAge).flatMap((pod): LentWish[] => {
+  return pods.toSorted(byAge).flatMap((pod): MappingRequest[] => {
     const { namespace = '', name, uid } = pod.metadata;
     const remote = remoteOfNode.get(pod.spec?.nodeName ?? '');
     const phase = pod.status?.phase;
@@ -56,13 +56,13 @@ export function lentWishes(
 
 const ageOf = ({ metadata }: Pod) => `${metadata.creationTimestamp ?? ''}/${metadata.uid ?? ''}`;
 
-export interface LentPlan {
-  create: LentAddress[];
+export interface MappingPlan {
+  create: AddressMapping[];
   /** Those that are there, with the spec that they should have. */
-  change: LentAddress[];
-  remove: LentAddress[];
+  change: AddressMapping[];
+  remove: AddressMapping[];
   /** Pods for which nothing is left. */
-  without: LentWish[];
+  without: MappingRequest[];
   /** When an address has drained; undefined: none is draining. */
   againAfter: number | undefined;
 }
@@ -71,22 +71,22 @@ export interface LentPlan {
  * @param present all that there are
  * @param known whether any provider may still know of one; otherwise none has to drain
  */
-export function planLentAddresses(
+export function planAddressMappings(
   externalCIDR: string,
-  wishes: readonly LentWish[],
-  present: readonly LentAddress[],
+  requests: readonly MappingRequest[],
+  present: readonly AddressMapping[],
   known: boolean,
   now: number,
-): LentPlan {
-  const plan: LentPlan = { create: [], change: [], remove: [], without: [], againAfter: undefined };
-  const held = new Map<string, LentAddress>();
-  const surplus: LentAddress[] = [];
-  for (const lent of present) {
-    if (lent.metadata.deletionTimestamp !== undefined) continue;
-    const { address, pod } = lent.spec;
-    if (!isLentAddress(externalCIDR, address)) plan.remove.push(lent);
-    else if (held.has(pod.uid)) surplus.push(lent);
-    else held.set(pod.uid, lent);
+): MappingPlan {
+  const plan: MappingPlan = { create: [], change: [], remove: [], without: [], againAfter: undefined };
+  const held = new Map<string, AddressMapping>();
+  const surplus: AddressMapping[] = [];
+  for (const mappings of present) {
+    if (mappings.metadata.deletionTimestamp !== undefined) continue;
+    const { address, pod } = mappings.spec;
+    if (!isMappedAddress(externalCIDR, address)) plan.remove.push(mappings);
+    else if (held.has(pod.uid)) surplus.push(mappings);
+    else held.set(pod.uid, mappings);
   }
   const stored = new Map([
     ...[...held].map(([uid, { spec }]) => [uid, spec.address] as const),
@@ -97,70 +97,75 @@ export function planLentAddresses(
       .filter(({ metadata }) => metadata.deletionTimestamp !== undefined)
       .map(({ metadata, spec }) => [`leaving ${metadata.name}`, spec.address] as const),
   ]);
-  const addresses = allocateLentAddresses(
+  const addresses = allocateMappedAddresses(
     externalCIDR,
-    wishes.map(({ pod }) => pod.uid),
+    requests.map(({ pod }) => pod.uid),
     stored,
   );
-  for (const wish of wishes) {
-    const address = addresses.get(wish.pod.uid);
+  for (const request of requests) {
+    const address = addresses.get(request.pod.uid);
     if (address === undefined) {
-      plan.without.push(wish);
+      plan.without.push(request);
       continue;
     }
-    const { pod, target, remoteClusters } = wish;
-    const spec: LentAddress['spec'] = { address, target, remoteClusters, pod };
+    const { pod, target, remoteClusters } = request;
+    const spec: AddressMapping['spec'] = { address, target, remoteClusters, pod };
     const found = held.get(pod.uid);
     held.delete(pod.uid);
-    if (found === undefined) plan.create.push(newLentAddress(spec));
+    if (found === undefined) plan.create.push(newAddressMapping(spec));
     else if (stableText(found.spec) !== stableText(spec)) plan.change.push({ ...found, spec });
   }
-  for (const lent of [...held.values(), ...surplus]) {
-    const { drainingSince } = lent.spec;
+  for (const mappings of [...held.values(), ...surplus]) {
+    const { drainingSince } = mappings.spec;
     if (known && drainingSince === undefined) {
-      plan.change.push({ ...lent, spec: { ...lent.spec, drainingSince: toSeconds(now) } });
+      plan.change.push({ ...mappings, spec: { ...mappings.spec, drainingSince: toSeconds(now) } });
     }
     const since = drainingSince === undefined ? now : Date.parse(drainingSince);
     const left = Number.isFinite(since) ? since + drainingMilliseconds - now : 0;
-    if (!known || left <= 0) plan.remove.push(lent);
+    if (!known || left <= 0) plan.remove.push(mappings);
     else plan.againAfter = Math.min(plan.againAfter ?? left, left);
   }
   return plan;
 }
 
 /** Named by its address, so that nobody can make two of one. */
-function newLentAddress(spec: LentAddress['spec']): LentAddress {
+function newAddressMapping(spec: AddressMapping['spec']): AddressMapping {
   return {
-    apiVersion: kind.lentAddress.apiVersion,
-    kind: kind.lentAddress.kind,
-    metadata: { name: lentAddressName(spec.address), labels: { [labels.managedBy]: 'hawser-fabric' } },
+    apiVersion: kind.addressMapping.apiVersion,
+    kind: kind.addressMapping.kind,
+    metadata: { name: addressMappingName(spec.address), labels: { [labels.managedBy]: 'hawser-fabric' } },
     spec,
   };
 }
 
-/** `100.64.24.1` → `lent-100-64-24-1` */
-export const lentAddressName = (address: string): string => `lent-${address.replace(/[^0-9a-f]+/g, '-')}`;
+/** `100.64.24.1` → `mapping-100-64-24-1` */
+export const addressMappingName = (address: string): string =>
+  `mapping-${address.replace(/[^0-9a-f]+/g, '-')}`;
 
 /** What a gateway's plan is made from: those in use, in a stable order. */
-export function usableLentAddresses(present: readonly LentAddress[]): WorldLentAddress[] {
+export function usableMappings(present: readonly AddressMapping[]): InputMapping[] {
   return present
     .filter(({ metadata, spec }) => metadata.deletionTimestamp === undefined && !spec.drainingSince)
     .map(({ spec: { address, target, remoteClusters } }) => ({ address, target, remoteClusters }))
     .sort((one, other) => (one.address < other.address ? -1 : one.address > other.address ? 1 : 0));
 }
 
-/** Names a set of lent addresses, so that a gateway can say by a few letters which ones it translates. */
-export function lentRevision(lent: readonly WorldLentAddress[]): string {
-  return createHash('sha256').update(stableText(lent)).digest('hex').slice(0, 16);
+/** Names a set of mapped addresses, so that a gateway can say by a few letters which ones it translates. */
+export function mappingRevision(mappings: readonly InputMapping[]): string {
+  return createHash('sha256').update(stableText(mappings)).digest('hex').slice(0, 16);
 }
 
 /**
  * The condition Programmed of each. What was programmed once stays so while it is the same: what the revision names
- * changes with every other lent address too.
+ * changes with every other mapped address too.
  */
-export function lentFinding(lent: LentAddress, revision: string, nodes: readonly FabricNode[]): Finding {
+export function mappingFinding(
+  mappings: AddressMapping,
+  revision: string,
+  nodes: readonly FabricNode[],
+): Finding {
   const type = 'Programmed';
-  if (lent.spec.drainingSince !== undefined) {
+  if (mappings.spec.drainingSince !== undefined) {
     return {
       type,
       status: 'False',
@@ -169,7 +174,7 @@ export function lentFinding(lent: LentAddress, revision: string, nodes: readonly
     };
   }
   const gateways = nodes.filter(
-    ({ spec, status }) => spec.slot !== undefined && spec.slot === status?.heldSlot,
+    ({ spec, status }) => spec.tunnelEndpoint !== undefined && spec.tunnelEndpoint === status?.heldEndpoint,
   );
   if (gateways.length === 0) {
     return {
@@ -177,18 +182,18 @@ export function lentFinding(lent: LentAddress, revision: string, nodes: readonly
       status: 'False',
       reason: 'NoGateway',
       message:
-        'no node holds a gateway slot: label a node hawser.dev/gateway=true, and check that it is Ready',
+        'no node holds a tunnel endpoint: label a node hawser.dev/gateway=true, and check that it is Ready',
     };
   }
-  const before = findCondition(lent.status?.conditions, type);
-  const still = before?.status === 'True' && before.observedGeneration === lent.metadata.generation;
-  const waiting = gateways.find(({ status }) => status?.lentRevision !== revision);
+  const before = findCondition(mappings.status?.conditions, type);
+  const still = before?.status === 'True' && before.observedGeneration === mappings.metadata.generation;
+  const waiting = gateways.find(({ status }) => status?.mappingRevision !== revision);
   if (waiting === undefined || still) {
     return {
       type,
       status: 'True',
       reason: type,
-      message: `gateway nodes translate it for ${lent.spec.remoteClusters.join(', ')}`,
+      message: `gateway nodes translate it for ${mappings.spec.remoteClusters.join(', ')}`,
     };
   }
   return {
@@ -199,5 +204,5 @@ export function lentFinding(lent: LentAddress, revision: string, nodes: readonly
   };
 }
 
-/** Family of a cluster's lent addresses. */
-export const lentFamily = (externalCIDR: string): 4 | 6 => parseRange(externalCIDR).family;
+/** Family of a cluster's mapped addresses. */
+export const mappingFamily = (externalCIDR: string): 4 | 6 => parseRange(externalCIDR).family;

@@ -1,5 +1,5 @@
 /**
- * Whether the node that was given a slot still shows that it is there, by the renewals of the slot's Lease. Pure.
+ * Whether the node that was given a tunnel endpoint still shows that it is there, by the renewals of the tunnel endpoint's Lease. Pure.
  *
  * Readings are counted and no times compared: clocks of two machines differ, and while the API server or this process is too
  * slow to read, nothing is known of the node. Kubernetes itself takes 40 to 50 s to see a node that is gone.
@@ -12,13 +12,13 @@ export const renewMilliseconds = 2_000;
 export const readMilliseconds = 1_000;
 /** So many readings in a row without a renewal: three or more were missed. */
 const silentReadings = 8;
-/** A node that was just given the slot first reads what a gateway must know. */
+/** A node that was just given the tunnel endpoint first reads what a gateway must know. */
 const takingReadings = 30;
 
 /** What was read of one holder. */
 export interface Renewals {
   holder: string;
-  /** Of the last renewal; undefined: none since the slot was handed over. */
+  /** Of the last renewal; undefined: none since the tunnel endpoint was handed over. */
   renewTime: string | undefined;
   /** Readings in a row that showed the same as the one before. */
   unchanged: number;

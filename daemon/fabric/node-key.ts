@@ -1,22 +1,22 @@
-/** Which tunnel key a node uses now: one of its own, or that of the slot that it holds. */
+/** Which tunnel key a node uses now: one of its own, or that of the tunnel endpoint that it holds. */
 import { secrets } from '../../shared/names.ts';
 import { messageOf, type Secret } from '../kube/index.ts';
 import { readTunnelKey, type TunnelKeyPair } from './tunnel-keys.ts';
 
 export interface NodeKey {
   key: TunnelKeyPair;
-  /** The slot whose key it is. */
-  slot?: string;
-  /** Why an assigned slot is not held. */
+  /** The tunnel endpoint whose key it is. */
+  tunnelEndpoint?: string;
+  /** Why an assigned tunnel endpoint is not held. */
   waiting?: string;
 }
 
 /**
- * A slot that is taken away is let go at once. One that is given is taken when its key and all that a gateway must know
+ * A tunnel endpoint that is taken away is let go at once. One that is given is taken when its key and all that a gateway must know
  * have been read: before that it would drop what it does not know.
  *
- * @param assigned slot in the spec of the node's FabricNode
- * @param secret the slot's Secret; undefined when it is not there
+ * @param assigned tunnel endpoint in the spec of the node's FabricNode
+ * @param secret the tunnel endpoint's Secret; undefined when it is not there
  * @param synced whether everything that a gateway watches was read once
  */
 export function chooseNodeKey(
@@ -27,18 +27,20 @@ export function chooseNodeKey(
   synced: boolean,
 ): NodeKey {
   if (assigned === undefined) return { key: nodeKey };
-  const held = previous.slot === assigned;
+  const held = previous.tunnelEndpoint === assigned;
   if (!synced) return held ? previous : { key: nodeKey, waiting: 'what a gateway must know is being read' };
   const text = secretText(secret, 'privateKey');
-  // A Secret that vanished is no reason to cut the tunnels: the controller makes it again, or takes the slot away.
+  // A Secret that vanished is no reason to cut the tunnels: the controller makes it again, or takes the tunnel endpoint away.
   if (text === undefined)
-    return held ? previous : { key: nodeKey, waiting: `there is no key in Secret ${secrets.slot(assigned)}` };
+    return held
+      ? previous
+      : { key: nodeKey, waiting: `there is no key in Secret ${secrets.tunnelEndpoint(assigned)}` };
   try {
-    return { key: readTunnelKey(text), slot: assigned };
+    return { key: readTunnelKey(text), tunnelEndpoint: assigned };
   } catch (error) {
     return held
       ? previous
-      : { key: nodeKey, waiting: `Secret ${secrets.slot(assigned)}: ${messageOf(error)}` };
+      : { key: nodeKey, waiting: `Secret ${secrets.tunnelEndpoint(assigned)}: ${messageOf(error)}` };
   }
 }
 

@@ -1,4 +1,4 @@
-/** X25519 keys of nodes and slots (RFC 7748): made, and the public half of a private one. */
+/** X25519 keys of nodes and tunnel endpoints (RFC 7748): made, and the public half of a private one. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 
 export interface TunnelKeyPair {
@@ -17,7 +17,7 @@ export function generateTunnelKey(): TunnelKeyPair {
   return { privateKey: clamp(raw), publicKey: publicText(privateKey) };
 }
 
-/** From 32 bytes in base64, as a slot's Secret holds them. Throws RangeError; the text is never repeated. */
+/** From 32 bytes in base64, as a tunnel endpoint's Secret holds them. Throws RangeError; the text is never repeated. */
 export function readTunnelKey(text: string): TunnelKeyPair {
   const raw = Buffer.from(text, 'base64');
   if (raw.length !== 32 || raw.toString('base64') !== text) {

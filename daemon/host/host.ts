@@ -38,7 +38,7 @@ export interface Host {
  */
 export function createHost(run: RunCommand): Host {
   /** A table is compared by what it held right after it was made, since nft rewrites what it is given. */
-  const applied = new Map<OwnTable, { wish: string; content: string }>();
+  const applied = new Map<OwnTable, { request: string; content: string }>();
 
   /** Does all that can be done, and says then what could not. Rules come before the routes that they are for. */
   async function perform(difference: HostDifference, signal: AbortSignal): Promise<string[]> {
@@ -70,9 +70,9 @@ export function createHost(run: RunCommand): Host {
       const observed = await observeHost(run, normal.device, signal, podAddresses);
       const wanted = wantedTables(normal, observed.podDevices);
       const known = new Map(
-        wanted.flatMap(({ table, wish }) => {
+        wanted.flatMap(({ table, request }) => {
           const before = applied.get(table);
-          return before?.wish === wish ? [[table, before.content] as const] : [];
+          return before?.request === request ? [[table, before.content] as const] : [];
         }),
       );
       const difference = diffHost(normal, observed, known);
@@ -80,9 +80,9 @@ export function createHost(run: RunCommand): Host {
       if (difference.nft.length > 0) {
         const now = await readOwnTables(run, signal);
         applied.clear();
-        for (const { table, wish } of wanted) {
+        for (const { table, request } of wanted) {
           const content = now.get(table)?.content;
-          if (content !== undefined) applied.set(table, { wish, content });
+          if (content !== undefined) applied.set(table, { request, content });
         }
       }
       return { changes, devicePresent: observed.link !== undefined };

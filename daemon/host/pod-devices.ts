@@ -27,12 +27,12 @@ export async function findPodDevices(
       return { ways, defaults };
     }),
   );
-  const toWorld = new Set(found.flatMap(({ defaults }) => defaults).map(({ dev }) => textOf(dev)));
+  const toCaches = new Set(found.flatMap(({ defaults }) => defaults).map(({ dev }) => textOf(dev)));
   const direct = found
     .flatMap(({ ways }) => ways)
     .filter(({ gateway, via, type }) => gateway === undefined && via === undefined && type !== 'local')
     .flatMap(({ dev }) => textOf(dev) ?? []);
-  return [...new Set(direct)].filter((name) => name !== 'lo' && !toWorld.has(name)).toSorted();
+  return [...new Set(direct)].filter((name) => name !== 'lo' && !toCaches.has(name)).toSorted();
 }
 
 /** One line of JSON for each question that has an answer. */

@@ -21,7 +21,7 @@ export interface ObservedTable {
 export interface WantedTable {
   table: OwnTable;
   /** Names what is wanted. */
-  wish: string;
+  request: string;
   /** As a transaction for `nft -f`. */
   render: (counts: Counts) => string;
 }
@@ -36,12 +36,12 @@ export function wantedTables(
       ? []
       : (['inet', 'bridge'] as const).map((family): WantedTable => ({
           table: `${family} ${isolationTable}`,
-          wish: JSON.stringify([device, isolation, podDevices]),
+          request: JSON.stringify([device, isolation, podDevices]),
           render: (counts) => renderIsolation(family, device, isolation, podDevices, counts),
         }))),
     {
       table: `inet ${nftTable}`,
-      wish: JSON.stringify([device, packets]),
+      request: JSON.stringify([device, packets]),
       render: () => renderTable(device, packets),
     },
   ];

@@ -1,5 +1,5 @@
 /**
- * In-band control plane, the provider's part: while a slot's node answers for gateway and API server at the cluster's
+ * In-band control plane, the provider's part: while a tunnel endpoint's node answers for gateway and API server at the cluster's
  * fixed addresses, their two TCP ports are spliced to where both are. The targets are this cluster's own word: nothing
  * that a remote says chooses one.
  */

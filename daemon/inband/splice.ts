@@ -84,7 +84,7 @@ export class Splice {
     return typeof address === 'object' ? address?.port : undefined;
   }
 
-  /** Listens until the signal is aborted, and again when it could not: the address comes and goes with the slot. */
+  /** Listens until the signal is aborted, and again when it could not: the address comes and goes with the tunnel endpoint. */
   async run(signal: AbortSignal): Promise<void> {
     const { name, address, port, log, clock = systemClock } = this.#options;
     for (let failures = 0; !signal.aborted; failures++) {

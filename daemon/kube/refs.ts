@@ -1,7 +1,7 @@
 /** Which kinds there are, and where the API server keeps their objects. */
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
-import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.ts';
+import type { FabricNode, AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import type { NamespaceOffloading, ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering, PeeringToken } from '../../shared/api/peerings.ts';
 import type { ShadowPolicy } from '../../shared/api/policies.ts';
@@ -107,7 +107,7 @@ export const kind = {
   incomingPeering: define<IncomingPeering>(hawser, 'IncomingPeering', 'incomingpeerings', false),
   tunnel: define<Tunnel>(hawser, 'Tunnel', 'tunnels', false),
   fabricNode: define<FabricNode>(hawser, 'FabricNode', 'fabricnodes', false),
-  lentAddress: define<LentAddress>(hawser, 'LentAddress', 'lentaddresses', false),
+  addressMapping: define<AddressMapping>(hawser, 'AddressMapping', 'addressmappings', false),
   namespaceOffloading: define<NamespaceOffloading>(
     hawser,
     'NamespaceOffloading',

@@ -7,7 +7,7 @@ import { findCondition, type Finding } from '../../shared/conditions.ts';
 
 const waitMilliseconds = 1_000;
 
-export class Patience {
+export class StatusDebouncer {
   /** Since when there are other words than those that are written. */
   readonly #since = new Map<string, number>();
 

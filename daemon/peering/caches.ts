@@ -1,12 +1,12 @@
 /** The caches that peering/ reads. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
-import { gatewayService, labels, secrets, slotService } from '../../shared/names.ts';
+import { gatewayService, labels, secrets, endpointService } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { kind } from '../kube/refs.ts';
 import { gatewayOf } from './control-plane.ts';
 
 /** Asking for a cache starts its watch. */
-export function createWorld(context: ControllerContext) {
+export function createCaches(context: ControllerContext) {
   const { informer, namespace } = context;
   const services = informer(kind.service, { namespace });
   // All of Hawser's own Secrets: vnode/ follows identities in the same cache.
@@ -34,8 +34,8 @@ export function createWorld(context: ControllerContext) {
     ] as const,
     gatewayCertificate: () => ownSecrets.get(namespace, secrets.gatewayCertificate),
     gatewayServiceObject: () => services.get(namespace, gatewayService),
-    slotServices: () =>
-      services.list().filter((service) => service.metadata.name.startsWith(slotService(''))),
+    endpointServices: () =>
+      services.list().filter((service) => service.metadata.name.startsWith(endpointService(''))),
     /** Where a remote's gateway is dialled now. */
     gatewayOf: (remote: RemoteCluster) => gatewayOf(remote, tunnels.byKey(remote.metadata.name)),
     identitySecret: (peering: string) => ownSecrets.get(namespace, secrets.identity(peering)),
@@ -43,4 +43,4 @@ export function createWorld(context: ControllerContext) {
   };
 }
 
-export type World = ReturnType<typeof createWorld>;
+export type Caches = ReturnType<typeof createCaches>;

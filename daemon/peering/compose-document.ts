@@ -53,7 +53,7 @@ export function composeDocument(input: ComposeInput): ComposeResult {
     podCIDRs: local.podCIDRs.slice(0, 16),
     externalCIDR: local.externalCIDR,
     mtu: tunnel?.spec.mtu ?? local.mtu ?? 1420,
-    slots: (local.slots ?? []).toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    tunnelEndpoints: (local.tunnelEndpoints ?? []).toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     remaps: (tunnel?.spec.remaps ?? [])
       .filter(({ state }) => state === 'InUse')
       .map(({ real, mapped }) => ({ real, mapped })),

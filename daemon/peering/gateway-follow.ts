@@ -14,7 +14,7 @@ import { messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
 import { fieldManager } from './names.ts';
 import { readStored } from './remote-clusters.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** A certificate that was replaced is shown by gateways within seconds; addresses of load balancers take longer. */
 const attempts = 12;
@@ -65,16 +65,16 @@ export function addressesToTry(
  */
 export async function followGateway(
   { kube, log, clock }: Pick<ControllerContext, 'kube' | 'log' | 'clock'>,
-  world: World,
+  caches: Caches,
   name: string,
   failing: boolean,
   signal: AbortSignal,
   look: typeof lookAtGateway = lookAtGateway,
 ): Promise<void> {
   for (let attempt = 0; attempt < attempts && !signal.aborted; attempt++) {
-    const remote = world.remotes.byKey(name);
+    const remote = caches.remotes.byKey(name);
     const declared = readStored(remote?.spec.networkDocument)?.gateway;
-    const dialled = remote && world.gatewayOf(remote)?.url;
+    const dialled = remote && caches.gatewayOf(remote)?.url;
     const urls =
       remote === undefined
         ? []

@@ -17,24 +17,24 @@ import {
   type RefusedDocuments,
 } from './remote-clusters.ts';
 import { createSessions } from './sessions.ts';
-import { createWorld, type World } from './caches.ts';
+import { createCaches, type Caches } from './caches.ts';
 
 /** Runs the peering feature until the signal is aborted. */
 export async function runPeering(context: ControllerContext, signal: AbortSignal): Promise<void> {
-  const world = createWorld(context);
-  const identity = await waitForIdentity(context, world, signal);
+  const caches = createCaches(context);
+  const identity = await waitForIdentity(context, caches, signal);
   if (identity === undefined) return;
   const delivered: Delivered = new Map();
   const refused: RefusedDocuments = new Map();
-  const providers = createProviders(identity, world.gatewayOf, (remote) => {
-    const document = world.remotes.byKey(remote)?.status?.localDocument;
+  const providers = createProviders(identity, caches.gatewayOf, (remote) => {
+    const document = caches.remotes.byKey(remote)?.status?.localDocument;
     // One of the former key introduces nobody.
     return readStored(document)?.publicKey === identity.key.publicKey ? document : undefined;
   });
   const sessionChanges = triggers();
   const sessions = createSessions(
     context,
-    world,
+    caches,
     identity,
     providers,
     delivered,
@@ -50,9 +50,9 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
   const run = (options: Omit<ControllerOptions, keyof typeof common>) =>
     runController({ ...common, ...options }, signal);
   const self = () => ['self'];
-  const everyRemote = () => world.remotes.list().map((remote) => remote.metadata.name);
+  const everyRemote = () => caches.remotes.list().map((remote) => remote.metadata.name);
   const outgoingOf = (remote: string) =>
-    world.outgoing
+    caches.outgoing
       .list()
       .filter((peering) => peering.spec.remoteCluster === remote)
       .map((peering) => peering.metadata.name);
@@ -71,56 +71,56 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
           // Also when there is none.
           {
             subscribe: (enqueue) => (enqueue('self'), () => {}),
-            synced: (until) => world.local.synced(until),
+            synced: (until) => caches.local.synced(until),
           },
-          from(world.local, self),
-          nodesOf(world),
-          from(world.serviceCIDRs, self),
-          from(world.services, self),
-          ...world.apiServerSources.map((source) => from(source as Informer, self)),
-          from(world.ownSecrets, (secret) => (secret.type === 'kubernetes.io/tls' ? ['self'] : [])),
+          from(caches.local, self),
+          nodesOf(caches),
+          from(caches.serviceCIDRs, self),
+          from(caches.services, self),
+          ...caches.apiServerSources.map((source) => from(source as Informer, self)),
+          from(caches.ownSecrets, (secret) => (secret.type === 'kubernetes.io/tls' ? ['self'] : [])),
         ],
-        reconcile: reconcileLocalCluster(context, world, identity),
+        reconcile: reconcileLocalCluster(context, caches, identity),
       }),
       run({
         name: 'remote-clusters',
         sources: [
-          from(world.remotes),
-          from(world.local, everyRemote),
-          from(world.authorities, everyRemote),
+          from(caches.remotes),
+          from(caches.local, everyRemote),
+          from(caches.authorities, everyRemote),
           fromAspect(
-            world.tunnels,
+            caches.tunnels,
             ({ spec }) => spec,
             (tunnel) => [tunnel.metadata.name],
           ),
-          from(world.incoming, (peering) => [peering.spec.remoteCluster]),
+          from(caches.incoming, (peering) => [peering.spec.remoteCluster]),
           sessionChanges,
         ],
-        reconcile: reconcileRemoteCluster(context, world, identity, delivered, refused),
+        reconcile: reconcileRemoteCluster(context, caches, identity, delivered, refused),
       }),
       run({
         name: 'outgoing-peerings',
         concurrency: 8,
         sources: [
-          from(world.outgoing),
-          from(world.remotes, (remote) => outgoingOf(remote.metadata.name)),
+          from(caches.outgoing),
+          from(caches.remotes, (remote) => outgoingOf(remote.metadata.name)),
           // Where an in-band provider is, and whether it can be reached.
           fromAspect(
-            world.tunnels,
+            caches.tunnels,
             ({ spec, status }) => [spec, status?.conditions],
             (tunnel) => outgoingOf(tunnel.metadata.name),
           ),
-          from(world.local, () => world.outgoing.list().map((peering) => peering.metadata.name)),
-          from(world.ownSecrets, (secret) => peeringsOfSecret(world, secret.metadata.name)),
+          from(caches.local, () => caches.outgoing.list().map((peering) => peering.metadata.name)),
+          from(caches.ownSecrets, (secret) => peeringsOfSecret(caches, secret.metadata.name)),
           outgoingOfSession,
         ],
-        reconcile: reconcileOutgoing(context, world, identity, providers, sessions),
+        reconcile: reconcileOutgoing(context, caches, identity, providers, sessions),
       }),
       run({
         name: 'provider-words',
         concurrency: 8,
-        sources: [from(world.outgoing), from(world.remotes, (remote) => outgoingOf(remote.metadata.name))],
-        reconcile: reconcileProviderWord(context, world, providers),
+        sources: [from(caches.outgoing), from(caches.remotes, (remote) => outgoingOf(remote.metadata.name))],
+        reconcile: reconcileProviderWord(context, caches, providers),
       }),
     ]);
   } finally {
@@ -129,20 +129,20 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
 }
 
 /** Nodes report every few minutes, and only their ranges and addresses matter here. */
-function nodesOf(world: World): Source {
-  const seen = (node: ReturnType<World['nodes']['byKey']>) =>
+function nodesOf(caches: Caches): Source {
+  const seen = (node: ReturnType<Caches['nodes']['byKey']>) =>
     node && JSON.stringify([node.spec?.podCIDRs, node.status?.addresses]);
   return {
     subscribe: (enqueue) =>
-      world.nodes.onChange((_key, node, previous) => {
+      caches.nodes.onChange((_key, node, previous) => {
         if (seen(node) !== seen(previous)) enqueue('self');
       }),
-    synced: (until) => world.nodes.synced(until),
+    synced: (until) => caches.nodes.synced(until),
   };
 }
 
-function peeringsOfSecret(world: World, secretName: string): string[] {
-  return world.outgoing
+function peeringsOfSecret(caches: Caches, secretName: string): string[] {
+  return caches.outgoing
     .list()
     .filter(
       (peering) =>
@@ -155,22 +155,22 @@ function peeringsOfSecret(world: World, secretName: string): string[] {
 /** The cluster's key and ID; tried for as long as it takes, since nothing works without. */
 async function waitForIdentity(
   context: ControllerContext,
-  world: World,
+  caches: Caches,
   signal: AbortSignal,
 ): Promise<LocalIdentity | undefined> {
   const { kube, namespace, log, clock } = context;
   for (let failures = 0; !signal.aborted; failures++) {
     try {
-      await world.local.synced(signal);
-      const name = world.local.byKey('self')?.spec.name ?? context.clusterName;
+      await caches.local.synced(signal);
+      const name = caches.local.byKey('self')?.spec.name ?? context.clusterName;
       // A chart's LocalCluster brings the name; wait for it a little rather than make an ID without.
-      if (name === undefined && world.local.byKey('self') === undefined && failures < 3) {
+      if (name === undefined && caches.local.byKey('self') === undefined && failures < 3) {
         await sleep(500, signal, clock);
         continue;
       }
-      const known = world.local.byKey('self')?.status?.clusterID;
+      const known = caches.local.byKey('self')?.status?.clusterID;
       const identity = await ensureIdentity(kube, namespace, { name, known }, signal);
-      const before = world.local.byKey('self')?.status?.publicKey;
+      const before = caches.local.byKey('self')?.status?.publicKey;
       if (before !== undefined && before !== identity.key.publicKey) {
         log.warn(
           'the cluster key is another one than before: peers will refuse it until they are peered with anew',

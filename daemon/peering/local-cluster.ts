@@ -1,8 +1,8 @@
 /** LocalCluster `self`: what this cluster is to others. */
-import type { LocalCluster, SignedDocument, Slot } from '../../shared/api/clusters.ts';
+import type { LocalCluster, SignedDocument, TunnelEndpoint } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
-import { labels, ports, slotService } from '../../shared/names.ts';
+import { labels, ports, endpointService } from '../../shared/names.ts';
 import { addressFamily } from '../../shared/net/cidr.ts';
 import { signGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -15,7 +15,7 @@ import { succeedKey, withSuccessions, type LocalIdentity } from './cluster-key.t
 import { ensureCertificate, gatewayHosts, pinOf, pinSince } from './gateway-certificate.ts';
 import { fieldManager, publicKeyAnnotation, reasons } from './names.ts';
 import { detectRanges, externalRange, hostPort, inconsistencies, yamlValues, type Ranges } from './ranges.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** Outer headers of a tunnel packet: IPv6 40, UDP 8, WireGuard data 16 and tag 16 (WireGuard paper, section 5.4.6). */
 export const tunnelOverhead = 80;
@@ -38,20 +38,20 @@ export function gatewayURLOf(spec: LocalCluster['spec'], service: Service | unde
   return host === undefined ? undefined : `https://${hostPort(host, port)}`;
 }
 
-/** Slots as others reach them: fabric/'s Services, once they have a key and an address. */
-export function slotsOf(spec: LocalCluster['spec'], services: readonly Service[]): Slot[] {
+/** Endpoints as others reach them: fabric/'s Services, once they have a key and an address. */
+export function endpointsOf(spec: LocalCluster['spec'], services: readonly Service[]): TunnelEndpoint[] {
   return services
     .flatMap((service) => {
       const publicKey = service.metadata.annotations?.[publicKeyAnnotation];
       const port = service.spec?.ports?.find((each) => each.protocol === 'UDP')?.port ?? ports.tunnel;
-      const endpoints =
-        spec.tunnelEndpoints ?? loadBalancerHosts(service).map((host) => hostPort(host, port));
+      const addresses =
+        spec.tunnelAddresses ?? loadBalancerHosts(service).map((host) => hostPort(host, port));
       if (publicKey === undefined || service.metadata.deletionTimestamp !== undefined) return [];
       return [
         {
-          name: service.metadata.name.slice(slotService('').length),
+          name: service.metadata.name.slice(endpointService('').length),
           publicKey,
-          endpoints: endpoints.slice(0, 8),
+          addresses: addresses.slice(0, 8),
         },
       ];
     })
@@ -132,12 +132,12 @@ function stateGateway(identity: LocalIdentity, pin: string, since: string): Sign
 }
 
 /** The reconciler; the key is always `self`. */
-export function reconcileLocalCluster(context: ControllerContext, world: World, identity: LocalIdentity) {
+export function reconcileLocalCluster(context: ControllerContext, caches: Caches, identity: LocalIdentity) {
   const { kube, clock, log, namespace, events } = context;
   const startedAt = clock.now();
   let slow: Promise<Slow> | undefined;
   let slowAt = 0;
-  for (const source of world.apiServerSources) {
+  for (const source of caches.apiServerSources) {
     source.onChange(() => {
       slow = undefined;
     });
@@ -200,7 +200,7 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
   }
 
   return async (_key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const local = world.local.byKey('self');
+    const local = caches.local.byKey('self');
     if (local === undefined) return create(signal);
     const now = clock.now();
     if (slow === undefined || now - slowAt > againMilliseconds) {
@@ -226,8 +226,8 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
     const ranges = detectRanges(
       spec,
       {
-        nodes: world.nodes.list(),
-        serviceCIDRs: world.serviceCIDRs.list(),
+        nodes: caches.nodes.list(),
+        serviceCIDRs: caches.serviceCIDRs.list(),
         kubeadm: seen.kubeadm?.data?.['ClusterConfiguration'],
         kubeProxy: seen.kubeProxy?.data?.['config.conf'],
         controlPlane: seen.controlPlane,
@@ -235,13 +235,13 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
       status,
     );
     const externalCIDR = externalRange(spec, status?.externalCIDR, identity.clusterID, ranges);
-    const service = world.gatewayServiceObject();
+    const service = caches.gatewayServiceObject();
     const gatewayURL = gatewayURLOf(spec, service);
     const hosts = gatewayHosts(namespace, loadBalancerHosts(service), gatewayURL);
     const certificate = await ensureCertificate(
       kube,
       namespace,
-      world.gatewayCertificate(),
+      caches.gatewayCertificate(),
       hosts,
       now,
       signal,
@@ -249,7 +249,7 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
     const pin = pinOf(certificate);
     const gatewayPinSince = pin && pinSince(pin, status, now);
     const apiServer = apiServerURLOf(spec, seen.clusterInfo, seen.endpoints);
-    const slots = slotsOf(spec, world.slotServices());
+    const tunnelEndpoints = endpointsOf(spec, caches.endpointServices());
     const missing = [
       ...(gatewayURL === undefined
         ? [
@@ -259,7 +259,7 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
       ...(apiServer.url === undefined
         ? ['the address of the API server is not known; set spec.apiServerURL']
         : []),
-      ...(slots.some(({ endpoints }) => endpoints.length > 0)
+      ...(tunnelEndpoints.some(({ addresses }) => addresses.length > 0)
         ? []
         : [
             `no tunnel endpoint yet: label a node with ${labels.gatewayNode}=true, and see that the Services hawser-tunnel-* get an address`,
@@ -289,7 +289,7 @@ export function reconcileLocalCluster(context: ControllerContext, world: World, 
           apiServerURL: apiServer.url,
           apiServerAddresses: apiServerAddressesOf(apiServer.url, seen.endpoints),
           mtu: (spec.mtu ?? defaultPathMTU) - tunnelOverhead,
-          slots,
+          tunnelEndpoints,
           version: context.version,
         },
         findings: localFindings(ranges, externalCIDR, missing),

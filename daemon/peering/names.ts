@@ -4,7 +4,7 @@ export const fieldManager = 'hawser-peering';
 export { peeringFinalizer } from '../../shared/names.ts';
 /** vnode/'s own on the same object: its node is drained and removed before the provider is told. */
 export const nodeFinalizer = 'hawser.dev/vnode';
-/** On a slot's Service, by fabric/: the slot's tunnel key. */
+/** On a tunnel endpoint's Service, by fabric/: the tunnel endpoint's tunnel key. */
 export const publicKeyAnnotation = 'hawser.dev/public-key';
 /** Key of the Secret that OutgoingPeering.spec.tokenSecretName names. */
 export const tokenKey = 'token';

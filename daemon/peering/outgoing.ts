@@ -31,7 +31,7 @@ import type { Providers } from './providers.ts';
 import { isNegotiated, readStored } from './remote-clusters.ts';
 import { removeOutgoing } from './removal.ts';
 import { storeDocument, type Sessions } from './sessions.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** After a no that only a person can change: another token or spec is seen at once, this is for all else. */
 const refusedMilliseconds = 60_000;
@@ -77,7 +77,7 @@ function identitySecretObject(peering: OutgoingPeering, namespace: string, ident
 /** The reconciler. Keys are names of OutgoingPeerings. */
 export function reconcileOutgoing(
   context: ControllerContext,
-  world: World,
+  caches: Caches,
   identity: LocalIdentity,
   providers: Providers,
   sessions: Sessions,
@@ -98,7 +98,8 @@ export function reconcileOutgoing(
     signal: AbortSignal,
   ): Promise<RemoteCluster> {
     const name = peering.spec.remoteCluster;
-    const present = world.remotes.byKey(name) ?? (await kube.get({ kind: kind.remoteCluster, name }, signal));
+    const present =
+      caches.remotes.byKey(name) ?? (await kube.get({ kind: kind.remoteCluster, name }, signal));
     if (present === undefined) {
       if (token === undefined) {
         throw new PeeringProblem(
@@ -141,7 +142,7 @@ export function reconcileOutgoing(
   ): Promise<StoredIdentity | undefined> {
     const { tokenSecretName, remoteCluster } = peering.spec;
     const tokenSecret =
-      tokenSecretName === undefined ? undefined : world.ownSecrets.get(namespace, tokenSecretName);
+      tokenSecretName === undefined ? undefined : caches.ownSecrets.get(namespace, tokenSecretName);
     const before = sessions.state(remoteCluster, peering.spec.peering);
     const need = identityNeed(held, clock.now()) ?? (before?.doubted === true ? 'Doubted' : undefined);
     const spent =
@@ -155,7 +156,7 @@ export function reconcileOutgoing(
     }
     const token = tokenSecret && readToken(tokenSecret, remoteCluster);
     const remote = await ensureRemote(peering, token, signal);
-    const tunnel = world.tunnels.byKey(remoteCluster);
+    const tunnel = caches.tunnels.byKey(remoteCluster);
     if (remote.spec.controlPlane === 'OutOfBand' && remote.spec.gatewayURL === undefined) {
       throw new PeeringProblem(
         reasons.WaitingForRemoteCluster,
@@ -191,10 +192,10 @@ export function reconcileOutgoing(
   /** The identity as it is to be used: where the provider's API server is now. */
   function located(peering: OutgoingPeering, held: StoredIdentity): StoredIdentity {
     const { remoteCluster } = peering.spec;
-    const remote = world.remotes.byKey(remoteCluster);
+    const remote = caches.remotes.byKey(remoteCluster);
     if (remote === undefined) return held;
     const stated = readStored(remote.spec.networkDocument)?.apiServer;
-    return locateAPIServer(held, remote, world.tunnels.byKey(remoteCluster), stated);
+    return locateAPIServer(held, remote, caches.tunnels.byKey(remoteCluster), stated);
   }
 
   /** The provider's API server has moved. */
@@ -216,12 +217,12 @@ export function reconcileOutgoing(
   function askedWith(peering: OutgoingPeering): string {
     const { tokenSecretName, remoteCluster } = peering.spec;
     const secret =
-      tokenSecretName === undefined ? undefined : world.ownSecrets.get(namespace, tokenSecretName);
-    const remote = world.remotes.byKey(remoteCluster);
+      tokenSecretName === undefined ? undefined : caches.ownSecrets.get(namespace, tokenSecretName);
+    const remote = caches.remotes.byKey(remoteCluster);
     return JSON.stringify([
       secret?.metadata.uid,
       secret?.metadata.resourceVersion,
-      remote && [world.gatewayOf(remote), tunnelWait(remote, world.tunnels.byKey(remoteCluster))],
+      remote && [caches.gatewayOf(remote), tunnelWait(remote, caches.tunnels.byKey(remoteCluster))],
     ]);
   }
 
@@ -263,7 +264,7 @@ export function reconcileOutgoing(
     signal.addEventListener('abort', end, { once: true });
     if (signal.aborted) end();
     let cancel = () => {};
-    const stop = world.outgoing.onChange((key, peering) => {
+    const stop = caches.outgoing.onChange((key, peering) => {
       if (key !== name || peering?.metadata.deletionTimestamp === undefined) return;
       cancel();
       cancel = clock.after(answerMilliseconds, () => {
@@ -282,13 +283,13 @@ export function reconcileOutgoing(
   async function keep(peering: OutgoingPeering, signal: AbortSignal): Promise<Outcome | void> {
     const { name } = peering.metadata;
     const provider = peering.spec.remoteCluster;
-    const local = world.local.byKey('self');
+    const local = caches.local.byKey('self');
     const recent = issued.get(name);
     // Until the cache shows it; later, one that was deleted is gone.
     const before =
       recent !== undefined && clock.now() - recent.at < cacheMilliseconds
         ? recent.stored
-        : readStoredIdentity(world.identitySecret(name));
+        : readStoredIdentity(caches.identitySecret(name));
     const ready = (local?.status?.podCIDRs?.length ?? 0) > 0 && local?.status?.externalCIDR !== undefined;
     const state: IdentityState = ready
       ? await attempt(peering, before, signal)
@@ -302,10 +303,10 @@ export function reconcileOutgoing(
     const now = clock.now();
     if (state.held !== undefined) sessions.ensure(provider, peering.spec.peering);
     const session = sessions.state(provider, peering.spec.peering);
-    const negotiated = isNegotiated(world.remotes.byKey(provider));
+    const negotiated = isNegotiated(caches.remotes.byKey(provider));
     const ended = session?.ended === true || state.problem?.reason === reasons.PeeringEnded;
     const finding = identityFinding(provider, state, now);
-    const document = readStored(world.remotes.byKey(provider)?.spec.networkDocument);
+    const document = readStored(caches.remotes.byKey(provider)?.spec.networkDocument);
     const findings = outgoingFindings(
       peering,
       ended
@@ -361,7 +362,7 @@ export function reconcileOutgoing(
   }
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const peering = world.outgoing.byKey(key);
+    const peering = caches.outgoing.byKey(key);
     if (peering === undefined) {
       refusals.delete(key);
       issued.delete(key);
@@ -370,7 +371,7 @@ export function reconcileOutgoing(
     }
     if (peering.metadata.deletionTimestamp !== undefined) {
       return removeOutgoing(
-        { context, world, providers, sessions, unanswered: unanswered.has(key) },
+        { context, caches, providers, sessions, unanswered: unanswered.has(key) },
         peering,
         signal,
       );

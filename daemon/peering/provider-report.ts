@@ -4,7 +4,7 @@
  * `hawser.dev/ask-provider` changes.
  */
 import { CertificatePinError, isProblem, isTemporary, type GatewayClient } from '../clients/gateway/index.ts';
-import type { OutgoingPeering, ProviderWord } from '../../shared/api/peerings.ts';
+import type { OutgoingPeering, ProviderReport } from '../../shared/api/peerings.ts';
 import { annotations } from '../../shared/names.ts';
 import { backoff } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -12,10 +12,10 @@ import type { Outcome } from '../kube/controller.ts';
 import { messageOf } from '../kube/errors.ts';
 import { stableText } from '../kube/status.ts';
 import type { Providers } from './providers.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** A field manager of its own: who writes the conditions does not know of it. */
-const wordManager = 'hawser-provider-word';
+const reportManager = 'hawser-provider-word';
 /** Asked so often while nobody wants to know and all is well. */
 const askMilliseconds = 60_000;
 /** What is not well may be so in a moment, as when a peering begins: asked again so soon, and then ever more seldom. */
@@ -27,13 +27,13 @@ const answerMilliseconds = 10_000;
 /** Clocks that differ by less are the same: the way of the answer is in it. */
 const offsetTolerance = 2;
 
-export const wordReasons = {
+export const reportReasons = {
   WrongPin: 'WrongPin',
   ClockSkew: 'ClockSkew',
   SignatureRefused: 'SignatureRefused',
   PeeringEnded: 'PeeringEnded',
   /** An older version, which does not tell. */
-  NotTold: 'NotTold',
+  NotReported: 'NotReported',
   ProviderUnreachable: 'ProviderUnreachable',
   ProviderRefuses: 'ProviderRefuses',
 } as const;
@@ -42,14 +42,14 @@ export interface Asked {
   at: number;
   request: string | undefined;
   /** Words in a row by which not all was well. */
-  unwell: number;
+  unhealthy: number;
 }
 
-const wishOf = (peering: OutgoingPeering): string | undefined =>
+const requestOf = (peering: OutgoingPeering): string | undefined =>
   peering.metadata.annotations?.[annotations.askProvider]?.slice(0, 64);
 
 /** Whether there is nothing in it that a person would have to look after. Pure. */
-export const saysWell = ({ problem, state }: ProviderWord): boolean =>
+export const isHealthy = ({ problem, state }: ProviderReport): boolean =>
   problem === undefined &&
   state?.tenantReady === true &&
   state.problems.length === 0 &&
@@ -57,10 +57,10 @@ export const saysWell = ({ problem, state }: ProviderWord): boolean =>
   state.tunnel.pathVerified;
 
 /** Without jitter: whoever asks twice when it is time must be told the same. */
-const pauseAfter = (unwell: number): number =>
-  unwell === 0
+const pauseAfter = (unhealthy: number): number =>
+  unhealthy === 0
     ? askMilliseconds
-    : backoff(unwell - 1, { base: askAgainMilliseconds, most: askMilliseconds, random: () => 1 });
+    : backoff(unhealthy - 1, { base: askAgainMilliseconds, most: askMilliseconds, random: () => 1 });
 
 /**
  * When to ask, milliseconds since 1970: 0 is at once. Pure.
@@ -68,17 +68,17 @@ const pauseAfter = (unwell: number): number =>
  * @param asked by this process, which the cache may not show yet
  */
 export function askAt(peering: OutgoingPeering, asked: Asked | undefined): number {
-  const wish = wishOf(peering);
+  const request = requestOf(peering);
   const held = peering.status?.provider;
-  if (wish !== undefined && wish !== (asked?.request ?? held?.request)) return 0;
-  const last = asked?.at ?? (held === undefined ? undefined : Date.parse(held.askedAt));
-  const unwell = asked?.unwell ?? (held === undefined || saysWell(held) ? 0 : 1);
-  return last === undefined || Number.isNaN(last) ? 0 : last + pauseAfter(unwell);
+  if (request !== undefined && request !== (asked?.request ?? held?.request)) return 0;
+  const last = asked?.at ?? (held === undefined ? undefined : Date.parse(held.requestedAt));
+  const unhealthy = asked?.unhealthy ?? (held === undefined || isHealthy(held) ? 0 : 1);
+  return last === undefined || Number.isNaN(last) ? 0 : last + pauseAfter(unhealthy);
 }
 
 /** Whether a person would read something else in it; times and what follows from them aside. Pure. */
-export function saysTheSame(one: ProviderWord | undefined, other: ProviderWord): boolean {
-  const told = (word: ProviderWord | undefined) => {
+export function saysTheSame(one: ProviderReport | undefined, other: ProviderReport): boolean {
+  const told = (word: ProviderReport | undefined) => {
     const { tunnel, ...state } = word?.state ?? {};
     return stableText([word?.request, word?.problem, state, tunnel?.established, tunnel?.pathVerified]);
   };
@@ -87,17 +87,17 @@ export function saysTheSame(one: ProviderWord | undefined, other: ProviderWord):
 }
 
 /** Why the provider told nothing. Pure. */
-export function problemOf(error: unknown): NonNullable<ProviderWord['problem']> {
+export function problemOf(error: unknown): NonNullable<ProviderReport['problem']> {
   const say = (reason: string) => ({ reason, message: messageOf(error).slice(0, 1024) });
-  if (error instanceof CertificatePinError) return say(wordReasons.WrongPin);
+  if (error instanceof CertificatePinError) return say(reportReasons.WrongPin);
   if (isProblem(error, 'signature-refused')) {
     const skewed = error.document.errors?.some(({ detail }) => detail === 'ClockSkew') === true;
-    return say(skewed ? wordReasons.ClockSkew : wordReasons.SignatureRefused);
+    return say(skewed ? reportReasons.ClockSkew : reportReasons.SignatureRefused);
   }
-  if (isProblem(error, 'no-peering')) return say(wordReasons.PeeringEnded);
+  if (isProblem(error, 'no-peering')) return say(reportReasons.PeeringEnded);
   if (isProblem(error, 'method-not-allowed') || isProblem(error, 'not-found'))
-    return say(wordReasons.NotTold);
-  return say(isTemporary(error) ? wordReasons.ProviderUnreachable : wordReasons.ProviderRefuses);
+    return say(reportReasons.NotReported);
+  return say(isTemporary(error) ? reportReasons.ProviderUnreachable : reportReasons.ProviderRefuses);
 }
 
 async function ask(
@@ -105,12 +105,12 @@ async function ask(
   peering: OutgoingPeering,
   now: () => number,
   signal: AbortSignal,
-): Promise<ProviderWord> {
-  const wish = wishOf(peering);
+): Promise<ProviderReport> {
+  const request = requestOf(peering);
   const begun = now();
-  const word: ProviderWord = {
-    askedAt: new Date(begun).toISOString(),
-    ...(wish !== undefined && { request: wish }),
+  const word: ProviderReport = {
+    requestedAt: new Date(begun).toISOString(),
+    ...(request !== undefined && { request: request }),
   };
   const held = peering.status?.provider;
   try {
@@ -121,7 +121,7 @@ async function ask(
     return {
       ...word,
       state,
-      toldAt: new Date(now()).toISOString(),
+      reportedAt: new Date(now()).toISOString(),
       ...(Number.isFinite(offset) && { clockOffsetSeconds: Math.round(offset * 10) / 10 }),
     };
   } catch (error) {
@@ -129,7 +129,7 @@ async function ask(
     return {
       ...word,
       ...(held?.state !== undefined && { state: held.state }),
-      ...(held?.toldAt !== undefined && { toldAt: held.toldAt }),
+      ...(held?.reportedAt !== undefined && { reportedAt: held.reportedAt }),
       problem: problemOf(error),
     };
   }
@@ -138,28 +138,28 @@ async function ask(
 /** The reconciler. Keys are names of OutgoingPeerings. */
 export function reconcileProviderWord(
   { kube, clock }: Pick<ControllerContext, 'kube' | 'clock'>,
-  world: Pick<World, 'outgoing' | 'remotes'>,
+  caches: Pick<Caches, 'outgoing' | 'remotes'>,
   providers: Providers,
 ) {
   const asked = new Map<string, Asked>();
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const peering = world.outgoing.byKey(key);
+    const peering = caches.outgoing.byKey(key);
     if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
       asked.delete(key);
       return;
     }
-    const remote = world.remotes.byKey(peering.spec.remoteCluster);
+    const remote = caches.remotes.byKey(peering.spec.remoteCluster);
     const client = remote && providers.of(remote);
     // Who was never let in would only be told that nobody knows it; that the condition IdentityValid says already.
     if (client === undefined || peering.status?.identity === undefined) return;
     const due = askAt(peering, asked.get(key));
     if (due > clock.now()) return { requeueAfterMilliseconds: due - clock.now() };
     const word = await ask(client, peering, () => clock.now(), signal);
-    const unwell = saysWell(word) ? 0 : (asked.get(key)?.unwell ?? 0) + 1;
-    asked.set(key, { at: clock.now(), request: word.request, unwell });
+    const unhealthy = isHealthy(word) ? 0 : (asked.get(key)?.unhealthy ?? 0) + 1;
+    asked.set(key, { at: clock.now(), request: word.request, unhealthy });
     const held = peering.status.provider;
-    const old = held === undefined || clock.now() - Date.parse(held.askedAt) > writeMilliseconds;
+    const old = held === undefined || clock.now() - Date.parse(held.requestedAt) > writeMilliseconds;
     if (old || !saysTheSame(held, word)) {
       const { name, uid } = peering.metadata;
       await kube.apply(
@@ -169,10 +169,10 @@ export function reconcileProviderWord(
           metadata: { name, ...(uid !== undefined && { uid }) },
           status: { provider: word },
         } as OutgoingPeering,
-        { fieldManager: wordManager, subresource: 'status' },
+        { fieldManager: reportManager, subresource: 'status' },
         signal,
       );
     }
-    return { requeueAfterMilliseconds: pauseAfter(unwell) };
+    return { requeueAfterMilliseconds: pauseAfter(unhealthy) };
   };
 }

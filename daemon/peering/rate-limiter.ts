@@ -1,13 +1,13 @@
 /** Slows down whoever asks too often: so many at once, then so many a second. */
 import { sleep, type Clock } from '../../shared/time.ts';
 
-export interface Pace {
+export interface RateLimiter {
   /** Resolves when it is time for one more, or when the signal is aborted. */
   wait(signal: AbortSignal): Promise<void>;
 }
 
 /** A bucket of `atOnce` that one more flows into every `intervalMilliseconds`. */
-export function createPace(clock: Clock, atOnce: number, intervalMilliseconds: number): Pace {
+export function createRateLimiter(clock: Clock, atOnce: number, intervalMilliseconds: number): RateLimiter {
   /** When the bucket would be full again. */
   let fullAt = clock.now();
   return {

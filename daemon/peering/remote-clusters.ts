@@ -20,7 +20,7 @@ import { withSuccessions, type LocalIdentity } from './cluster-key.ts';
 import { composeDocument, holdsOurs } from './compose-document.ts';
 import { fieldManager, reasons } from './names.ts';
 import { offerTo } from './offer.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** A remote's document that holds, or why it doesn't. */
 export type Judgement =
@@ -179,7 +179,7 @@ export type RefusedDocuments = Map<string, { count: number; at: number; message:
 /** The reconciler. Keys are names of RemoteClusters. */
 export function reconcileRemoteCluster(
   context: ControllerContext,
-  world: World,
+  caches: Caches,
   identity: LocalIdentity,
   delivered: Delivered,
   refused: ReadonlyMap<string, { count: number; at: number; message: string }>,
@@ -204,7 +204,7 @@ export function reconcileRemoteCluster(
   async function isAbandoned(remote: RemoteCluster, signal: AbortSignal): Promise<boolean> {
     const { openUntil, clusterID } = remote.spec;
     if (openUntil === undefined || openingMilliseconds(remote, clock.now()) > 0) return false;
-    if (!isUnreferenced(clusterID, [...world.outgoing.list(), ...world.incoming.list()], undefined))
+    if (!isUnreferenced(clusterID, [...caches.outgoing.list(), ...caches.incoming.list()], undefined))
       return false;
     const { name, uid = '', resourceVersion = '' } = remote.metadata;
     log.info('nobody went on with an in-band peering', { remote: name, openUntil });
@@ -213,14 +213,14 @@ export function reconcileRemoteCluster(
   }
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const remote = world.remotes.byKey(key);
+    const remote = caches.remotes.byKey(key);
     if (remote === undefined) {
       judged.delete(key);
       delivered.delete(key);
       written.delete(key);
       return;
     }
-    const local = world.local.byKey('self')?.status;
+    const local = caches.local.byKey('self')?.status;
     if (remote.metadata.deletionTimestamp !== undefined || local === undefined) return;
     if (await isAbandoned(remote, signal)) return;
     const judgement = judge(remote);
@@ -249,13 +249,13 @@ export function reconcileRemoteCluster(
       recipient: key,
       previous: readStored(held),
       remote: theirs,
-      tunnel: world.tunnels.byKey(key),
+      tunnel: caches.tunnels.byKey(key),
       offer: offerTo(
         key,
-        world.incoming.list(),
-        world.local.byKey('self'),
-        world.rootAuthority(),
-        remote.spec.answersInBand === true,
+        caches.incoming.list(),
+        caches.local.byKey('self'),
+        caches.rootAuthority(),
+        remote.spec.servesInBand === true,
       ),
       newSalt: () => randomBytes(32).toString('base64'),
       now: clock.now(),

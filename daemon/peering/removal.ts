@@ -15,7 +15,7 @@ import { fieldManager, nodeFinalizer, peeringFinalizer, reasons } from './names.
 import { applyStatus } from '../kube/status.ts';
 import type { Providers } from './providers.ts';
 import type { Sessions } from './sessions.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** vnode/ gets so long to drain and remove its node. */
 export const nodeMilliseconds = 10_000;
@@ -24,7 +24,7 @@ export const providerMilliseconds = 3000;
 
 export interface RemovalDependencies {
   context: ControllerContext;
-  world: World;
+  caches: Caches;
   providers: Providers;
   sessions: Sessions;
   /** The provider was being asked for an identity, and had not answered. */
@@ -56,7 +56,7 @@ export async function removeOutgoing(
   peering: OutgoingPeering,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
-  const { context, world, providers, sessions, unanswered } = dependencies;
+  const { context, caches, providers, sessions, unanswered } = dependencies;
   const { kube, clock, namespace, events, log } = context;
   const next = removalStep(peering, clock.now());
   if (next.step === 'None') return;
@@ -66,9 +66,9 @@ export async function removeOutgoing(
   const residue: string[] = [];
   sessions.end(provider, peering.spec.peering);
   const told = await tellProvider(dependencies, peering, signal);
-  const held = world.identitySecret(name) !== undefined;
+  const held = caches.identitySecret(name) !== undefined;
   if (told !== undefined && (held || unanswered || mayKnowUs(peering))) {
-    const there = peeringName(world.local.byKey('self')?.status?.clusterID ?? '', peering.spec.peering);
+    const there = peeringName(caches.local.byKey('self')?.status?.clusterID ?? '', peering.spec.peering);
     residue.push(
       `at the provider ${provider}: what it ${held ? 'made' : 'may have made'} for this peering, with the twin namespaces and their pods; remove it there with hawser unpeer ${there} --incoming (${told})`,
     );
@@ -101,7 +101,7 @@ export async function removeOutgoing(
     await recordResidue(kube, namespace, peering, residue, clock.now(), signal);
     log.warn('unpeered, with residue', { peering: name, residue });
   }
-  if (isUnreferenced(provider, [...world.outgoing.list(), ...world.incoming.list()], uid)) {
+  if (isUnreferenced(provider, [...caches.outgoing.list(), ...caches.incoming.list()], uid)) {
     providers.forget(provider);
     await kube.delete({ kind: kind.remoteCluster, name: provider }, {}, signal);
   }
@@ -110,11 +110,11 @@ export async function removeOutgoing(
 
 /** Undefined: it knows. Otherwise why it could not be told. */
 async function tellProvider(
-  { context, world, providers }: RemovalDependencies,
+  { context, caches, providers }: RemovalDependencies,
   peering: OutgoingPeering,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const remote = world.remotes.byKey(peering.spec.remoteCluster);
+  const remote = caches.remotes.byKey(peering.spec.remoteCluster);
   const client = remote && providers.of(remote);
   if (client === undefined) return 'its gateway is not known here';
   const limit = deadline(signal, providerMilliseconds, 'telling the provider', context.clock);

@@ -21,9 +21,9 @@ import type { LocalIdentity } from './cluster-key.ts';
 import { followGateway } from './gateway-follow.ts';
 import { fieldManager } from './names.ts';
 import type { Providers } from './providers.ts';
-import { createPace } from './rate-limiter.ts';
+import { createRateLimiter } from './rate-limiter.ts';
 import { judgeDocument, readStored, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** What a session last heard, for conditions. */
 export interface SessionState {
@@ -117,7 +117,7 @@ export async function storeDocument(
 /** Sessions, none yet. `onChange` is called with the remote whenever its state turned or something was delivered. */
 export function createSessions(
   context: ControllerContext,
-  world: World,
+  caches: Caches,
   identity: LocalIdentity,
   providers: Providers,
   delivered: Delivered,
@@ -160,7 +160,7 @@ export function createSessions(
     }
     const following: NonNullable<Session['following']> = { again: undefined };
     session.following = following;
-    followGateway(context, world, session.remote, failing, session.stop.signal)
+    followGateway(context, caches, session.remote, failing, session.stop.signal)
       .catch((error: unknown) => {
         if (!session.stop.signal.aborted)
           log.warn('a gateway is not followed', { remote: session.remote, error });
@@ -174,7 +174,7 @@ export function createSessions(
   /** Their document, as it comes. */
   async function receive(session: Session, client: GatewayClient): Promise<void> {
     const name = session.remote;
-    const remote = world.remotes.byKey(name);
+    const remote = caches.remotes.byKey(name);
     const heldGeneration = readStored(remote?.spec.networkDocument)?.generation;
     const documents = client.watchParameters({
       peering: session.peering,
@@ -186,12 +186,12 @@ export function createSessions(
         follow(session, true);
       },
     });
-    const pace = createPace(clock, documentsAtOnce, documentMilliseconds);
+    const limiter = createRateLimiter(clock, documentsAtOnce, documentMilliseconds);
     for await (const signed of documents) {
       // Not read faster than this, so that whoever sends without end waits.
-      await pace.wait(session.stop.signal);
+      await limiter.wait(session.stop.signal);
       say(session, { problem: undefined, ended: false, doubted: false });
-      const cached = world.remotes.byKey(name);
+      const cached = caches.remotes.byKey(name);
       const { signal: stop } = session.stop;
       const outcome = await storeDocument(context, name, signed, identity, cached, stop);
       if (outcome === undefined) accept(name);
@@ -210,7 +210,7 @@ export function createSessions(
       const changed = new Promise<void>((resolve) => {
         session.wake = resolve;
       });
-      const document = world.remotes.byKey(name)?.status?.localDocument;
+      const document = caches.remotes.byKey(name)?.status?.localDocument;
       const generation = readStored(document)?.generation;
       if (
         document === undefined ||
@@ -253,7 +253,7 @@ export function createSessions(
     let sending: Promise<void> | undefined;
     follow(session, false);
     for (let failures = 0; !stop.aborted; failures++) {
-      const remote = world.remotes.byKey(name);
+      const remote = caches.remotes.byKey(name);
       const client = remote && providers.of(remote);
       if (client !== undefined) {
         // Another address ends the session, so that the client stays the same for as long as this one lasts.
@@ -289,8 +289,8 @@ export function createSessions(
 
   // A change of our document is sent at once; a change of address begins anew.
   const moved = (session: Session): boolean => {
-    const remote = world.remotes.byKey(session.remote);
-    const address = remote && world.gatewayOf(remote);
+    const remote = caches.remotes.byKey(session.remote);
+    const address = remote && caches.gatewayOf(remote);
     const text = address && JSON.stringify(address);
     // One that cannot be told for a moment is no other one.
     if (text === undefined || text === session.address) return false;
@@ -301,10 +301,10 @@ export function createSessions(
     sessionsApi.ensure(session.remote, session.peering);
     return true;
   };
-  const unfollow = world.tunnels.onChange((name) => {
+  const unfollow = caches.tunnels.onChange((name) => {
     for (const session of sessionsWith(name)) moved(session);
   });
-  const unsubscribe = world.remotes.onChange((name, remote, previous) => {
+  const unsubscribe = caches.remotes.onChange((name, remote, previous) => {
     for (const session of sessionsWith(name)) {
       if (remote === undefined) {
         end(session);

@@ -1,5 +1,5 @@
 /** Addresses of endpoints in the terms of the provider that gets them. Pure. */
-import type { LentAddress, Tunnel } from '../../shared/api/network.ts';
+import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import { isTrue } from '../../shared/conditions.ts';
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
 import { anyContains, tryParseRange } from '../../shared/net/cidr.ts';
@@ -9,7 +9,7 @@ export type Translate = (address: string) => string | undefined;
 
 /**
  * A pod offloaded to this very provider has its real address there; a pod of this cluster has the address by which the
- * provider knows it; a pod at a third cluster the address that is lent to it, once that works. What lies outside of all
+ * provider knows it; a pod at a third cluster the address mapped for it, once that works. What lies outside of all
  * ranges cannot be reached.
  *
  * @param tunnel to the provider
@@ -18,27 +18,27 @@ export type Translate = (address: string) => string | undefined;
 export function translatorFor(
   tunnel: Tunnel,
   others: readonly Tunnel[],
-  lentAddresses: readonly LentAddress[],
+  addressMappings: readonly AddressMapping[],
 ): Translate {
   const { remoteCluster, remaps, remoteRemaps } = tunnel.spec;
   const elsewhere = others.flatMap((other) =>
     other.spec.remaps.flatMap((remap) => tryParseRange(remap.mapped) ?? []),
   );
-  const lent = new Map(
-    lentAddresses
+  const mappings = new Map(
+    addressMappings
       .filter((each) => mayUse(each, remoteCluster))
       .map(({ spec }) => [spec.target, spec.address] as const),
   );
   return (address) => {
     const there = toReal(remaps, address);
     if (there !== undefined) return there;
-    const own = anyContains(elsewhere, address) ? lent.get(address) : address;
+    const own = anyContains(elsewhere, address) ? mappings.get(address) : address;
     return own === undefined ? undefined : toMapped(remoteRemaps, own);
   };
 }
 
 /** Whether a provider can be told of it: before it works, or once its pod is gone, calls would be lost. */
-function mayUse({ metadata, spec, status }: LentAddress, remoteCluster: string): boolean {
+function mayUse({ metadata, spec, status }: AddressMapping, remoteCluster: string): boolean {
   return (
     metadata.deletionTimestamp === undefined &&
     spec.drainingSince === undefined &&

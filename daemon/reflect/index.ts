@@ -1,5 +1,5 @@
 /** Carries to each twin what its pods use: ConfigMaps, Secrets, Services and their endpoints. */
-import type { LentAddress, Tunnel } from '../../shared/api/network.ts';
+import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import {
@@ -48,7 +48,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
   const pods = virtualPods(context);
   const peerings = context.informer(kind.outgoingPeering);
   const tunnels = context.informer(kind.tunnel);
-  const lentAddresses = context.informer(kind.lentAddress);
+  const addressMappings = context.informer(kind.addressMapping);
   const namespaces = context.informer(kind.namespace);
   const localClusters = context.informer(kind.localCluster);
   const offloadings = context.informer(kind.namespaceOffloading);
@@ -110,13 +110,13 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     );
     if (!complete || !pods.hasSynced(peering.spec.nodeName)) return;
     const tunnel = tunnels.get(undefined, peering.spec.remoteCluster);
-    const wanted = wish(
+    const wanted = request(
       { namespace: twin, consumer, source: namespace },
       here,
       pods.listOn(peering.spec.nodeName).filter((pod) => pod.metadata.namespace === namespace),
       tunnel,
       tunnels.list().filter((each) => each !== tunnel),
-      lentAddresses.list(),
+      addressMappings.list(),
     );
     const present = there.flatMap((informer) => informer.list());
     // Without a tunnel there is no telling how endpoints are called there: they stay as they are.
@@ -163,7 +163,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
         changed,
         fromAspect(tunnels, (tunnel) => [tunnel.spec.remaps, tunnel.spec.remoteRemaps], allKeys),
         fromAspect(
-          lentAddresses,
+          addressMappings,
           ({ spec, status, metadata }) => [
             spec,
             findCondition(status?.conditions, 'Programmed')?.status,
@@ -203,20 +203,20 @@ interface NamespaceSources {
 }
 
 /** Everything that shall be in the twin. */
-function wish(
+function request(
   target: Target,
   here: NamespaceSources,
   pods: Parameters<typeof usedBy>[0],
   tunnel: Tunnel | undefined,
   others: readonly Tunnel[],
-  lentAddresses: readonly LentAddress[],
+  addressMappings: readonly AddressMapping[],
 ): Reflected[] {
   const used = usedBy(pods);
   const live = <T extends AnyObject>(informer: Informer<T>): T[] =>
     informer.listIn(target.source).filter((each) => each.metadata.deletionTimestamp === undefined);
   const services = live(here.services).flatMap((service) => reflectedService(service, target) ?? []);
   const names = new Set(services.map((service) => service.metadata.name));
-  const translate = tunnel === undefined ? undefined : translatorFor(tunnel, others, lentAddresses);
+  const translate = tunnel === undefined ? undefined : translatorFor(tunnel, others, addressMappings);
   return [
     ...live(here.configMaps)
       .filter((each) => used.configMaps.has(each.metadata.name))

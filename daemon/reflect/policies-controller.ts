@@ -34,7 +34,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
   const remotes = remoteClients(context, signal);
   const peerings = context.informer(kind.outgoingPeering);
   const tunnels = context.informer(kind.tunnel);
-  const lentAddresses = context.informer(kind.lentAddress);
+  const addressMappings = context.informer(kind.addressMapping);
   const namespaces = context.informer(kind.namespace);
   const localClusters = context.informer(kind.localCluster);
   const policies = context.informer(kind.networkPolicy);
@@ -98,7 +98,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
       pods: pods().list(),
       offloaded: boundTwins(remote).map(({ source }) => source),
       isThere: (address) => toReal(tunnel.spec.remaps, address) !== undefined,
-      translate: translatorFor(tunnel, others, lentAddresses.list()),
+      translate: translatorFor(tunnel, others, addressMappings.list()),
       ranges: rangesInView(tunnel, others, localClusters.get(undefined, 'self')?.status),
     };
   }
@@ -139,7 +139,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
         ),
         fromAspect(tunnels, ({ spec }) => [spec.remaps, spec.remoteRemaps], keysWithPolicies),
         fromAspect(
-          lentAddresses,
+          addressMappings,
           ({ spec, status, metadata }) => [
             spec,
             findCondition(status?.conditions, 'Programmed')?.status,

@@ -111,7 +111,7 @@ function resolve(
   if (peer.ipBlock !== undefined) {
     return {
       peers: blocksThere(peer.ipBlock, direction, view.ranges),
-      elsewhere: lentWithin(peer.ipBlock, view),
+      elsewhere: mappedWithin(peer.ipBlock, view),
     };
   }
   const { podSelector = {}, namespaceSelector } = peer;
@@ -156,7 +156,7 @@ function addressesOf({ spec, status }: Pod): string[] {
 }
 
 /** Pods at third clusters have no range at the provider: those that lie in the block are told one by one. */
-function lentWithin(
+function mappedWithin(
   block: NonNullable<Peer['ipBlock']>,
   view: PolicyView,
 ): { pod: Pod; peers: PolicyPeer[] }[] {

@@ -97,8 +97,8 @@ export function blocksThere(
   const left = [...new Set(closed)].sort();
   // Less than was asked for, and never more.
   if (left.length > mostExceptions) return peers;
-  const world = { cidr: block.text, ...(left.length > 0 && { except: left }) };
-  return [...peers, { block: world }];
+  const caches = { cidr: block.text, ...(left.length > 0 && { except: left }) };
+  return [...peers, { block: caches }];
 }
 
 /** The range under the mapping's other name: the same host part. */

@@ -37,7 +37,7 @@ export interface NodeRoleOptions {
 
 /** MTU of the device until a plan says another. */
 const firstMTU = 1420;
-/** Nodes of a cluster at most (5,000, says Kubernetes; "Considerations for large clusters"), and remotes' slots. */
+/** Nodes of a cluster at most (5,000, says Kubernetes; "Considerations for large clusters"), and remotes' tunnel endpoints. */
 const maximumPeers = 6144;
 
 /** Runs the node role of this pod until the signal is aborted. */
@@ -155,7 +155,7 @@ function metricsText(role: FabricNodeRole, inBand: InBand): string {
   }
   const sessions = role.sessions();
   const of = (label: string) => (value: (typeof sessions)[number]) =>
-    `{remote="${value.remoteCluster}",slot="${value.slot ?? ''}"${label}}`;
+    `{remote="${value.remoteCluster}",tunnel endpoint="${value.tunnelEndpoint ?? ''}"${label}}`;
   const each = (read: (session: (typeof sessions)[number]) => number): [string, number][] =>
     sessions.map((session) => [of('')(session), read(session)]);
   metric(

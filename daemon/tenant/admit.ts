@@ -28,7 +28,7 @@ export type Admission =
  * @param spec PodSpec as the consumer sent it: anything at all
  * @param ledger what this peering's other pods use already, over all of its twins
  */
-export function admit(spec: unknown, grant: Grant, ledger: Usage): Admission {
+export function admit(spec: unknown, grant: Grant, tracker: Usage): Admission {
   try {
     const kept = podFields(spec, '') as PodSpec;
     if (!Array.isArray(kept.containers) || kept.containers.length === 0) {
@@ -38,7 +38,7 @@ export function admit(spec: unknown, grant: Grant, ledger: Usage): Admission {
     checkResourceNames(kept);
     const filled = withDefaults(kept, grant);
     const usage = podUsage(filled);
-    const short = shortage(grant, ledger, usage);
+    const short = shortage(grant, tracker, usage);
     if (short !== undefined) throw new Refusal(short.resource, short.message, 'QuotaExceeded');
     return {
       admitted: true,

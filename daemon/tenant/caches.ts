@@ -11,9 +11,9 @@ import { isFinished } from './real-pod.ts';
 import { addUsage, nothing, podUsage, type Usage } from './usage.ts';
 
 /** The caches. Asking for one starts its watch. `counted`: filled by `tryCounting`. */
-export function createWorld(context: ControllerContext, counted: Countable) {
+export function createCaches(context: ControllerContext, counted: Countable) {
   const { informer, namespace } = context;
-  const world = {
+  const caches = {
     incoming: informer(kind.incomingPeering),
     outgoing: informer(kind.outgoingPeering),
     remotes: informer(kind.remoteCluster),
@@ -48,29 +48,29 @@ export function createWorld(context: ControllerContext, counted: Countable) {
       labelSelector: `kubernetes.io/service-name=${dnsService}`,
     }),
     /** Which of Hawser's own kinds Kubernetes can count: found by a trial, or seen of a quota that counts them already. */
-    countable: (): Countable => new Set([...counted, ...world.quotas.list().flatMap(countedOwn)]),
+    countable: (): Countable => new Set([...counted, ...caches.quotas.list().flatMap(countedOwn)]),
     /** The peering that owns a tenant namespace. */
     peeringOfTenant(tenant: string): IncomingPeering | undefined {
-      return world.incoming.list().find((peering) => tenantNamespaceOf(peering) === tenant);
+      return caches.incoming.list().find((peering) => tenantNamespaceOf(peering) === tenant);
     },
     /** The peering that a twin belongs to, by the labels that only this controller sets. */
     peeringOfTwin(twin: Namespace | undefined): IncomingPeering | undefined {
       const name = twin?.metadata.labels?.[labels.peering];
-      return name === undefined ? undefined : world.incoming.byKey(name);
+      return name === undefined ? undefined : caches.incoming.byKey(name);
     },
     /** The peering that a pod of a consumer belongs to. */
     peeringNameOfPod: (pod: Pod): string | undefined => pod.metadata.labels?.[labels.peering],
   };
-  return world;
+  return caches;
 }
 
-export type World = ReturnType<typeof createWorld>;
+export type Caches = ReturnType<typeof createCaches>;
 
 /**
  * What each peering's pods use. Counts pods that exist and those that were admitted a moment ago but that the cache
  * doesn't show yet, so that two at once cannot both get the last of a grant.
  */
-export interface Ledger {
+export interface UsageTracker {
   /** Of all pods of the peering but the one named. */
   used(peering: string, exceptKey?: string): Usage;
   /** Counts a pod from now on, for a minute at most, until the cache shows it. */
@@ -81,19 +81,22 @@ export interface Ledger {
 const reservationMilliseconds = 60_000;
 
 /** A ledger over the world. */
-export function createLedger(world: Pick<World, 'pods' | 'peeringNameOfPod'>, now: () => number): Ledger {
+export function createUsageTracker(
+  caches: Pick<Caches, 'pods' | 'peeringNameOfPod'>,
+  now: () => number,
+): UsageTracker {
   const reserved = new Map<string, { peering: string; usage: Usage; until: number }>();
   return {
     used(peering, exceptKey) {
       let sum = nothing;
-      for (const pod of world.pods.list()) {
+      for (const pod of caches.pods.list()) {
         const key = keyOf(pod);
         // As ResourceQuota does: pods that have ended use nothing.
         if (key === exceptKey || pod.spec === undefined || isFinished(pod)) continue;
-        if (world.peeringNameOfPod(pod) === peering) sum = addUsage(sum, podUsage(pod.spec));
+        if (caches.peeringNameOfPod(pod) === peering) sum = addUsage(sum, podUsage(pod.spec));
       }
       for (const [key, { peering: owner, usage, until }] of reserved) {
-        if (world.pods.byKey(key) !== undefined || until < now()) reserved.delete(key);
+        if (caches.pods.byKey(key) !== undefined || until < now()) reserved.delete(key);
         else if (owner === peering && key !== exceptKey) sum = addUsage(sum, usage);
       }
       return sum;

@@ -103,8 +103,8 @@ function everybody(direction: Direction, network: PolicyNetwork): PolicyPeer[] {
     { pods: { selector: {} } },
     ...rangesAtHome(network).map((cidr) => ({ block: { cidr } })),
   ];
-  const world = ['0.0.0.0/0', '::/0'].map((cidr) => ({ block: { cidr } }));
-  return direction === 'ingress' ? own : [...own, { dns: true }, ...world];
+  const caches = ['0.0.0.0/0', '::/0'].map((cidr) => ({ block: { cidr } }));
+  return direction === 'ingress' ? own : [...own, { dns: true }, ...caches];
 }
 
 function peerHere(

@@ -5,23 +5,23 @@ import type { Outcome } from '../kube/controller.ts';
 import { applyStatus } from '../kube/status.ts';
 import { judgePresence, observe, presenceType, type Observed } from './disconnect.ts';
 import { tenantNamespaceOf } from './names.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 import { consumerLease } from '../../shared/names.ts';
 
 /** Owns the one condition. */
 const fieldManager = 'hawser-tenant-presence';
 
 /** The reconciler. Keys are names of IncomingPeerings. */
-export function reconcilePresence(context: ControllerContext, world: World) {
+export function reconcilePresence(context: ControllerContext, caches: Caches) {
   const { kube, clock, events } = context;
   const seen = new Map<string, Observed>();
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const peering = world.incoming.byKey(key);
+    const peering = caches.incoming.byKey(key);
     if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
       seen.delete(key);
       return;
     }
-    const lease = world.leases.byKey(`${tenantNamespaceOf(peering)}/${consumerLease}`);
+    const lease = caches.leases.byKey(`${tenantNamespaceOf(peering)}/${consumerLease}`);
     const now = clock.now();
     const observed = observe(lease, seen.get(key), now);
     if (observed === undefined) seen.delete(key);

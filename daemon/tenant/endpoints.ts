@@ -15,7 +15,7 @@ import { keyOf, refOf } from '../kube/refs.ts';
 import type { EndpointSlice, Pod } from '../kube/types.ts';
 import { fieldManager } from './names.ts';
 import type { Refusals } from './refusals.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 type Endpoints = NonNullable<EndpointSlice['endpoints']>;
 
@@ -107,23 +107,23 @@ export function viewOf(
 }
 
 /** The reconciler. Keys are `twin/name` of reflected EndpointSlices. */
-export function reconcileEndpoints(context: ControllerContext, world: World, refusals: Refusals) {
+export function reconcileEndpoints(context: ControllerContext, caches: Caches, refusals: Refusals) {
   const { kube, clock, events, log } = context;
   const book = new AddressBook(clock);
   /** Slices that name what may be a pod, and the version of the first look. */
   const doubted = new Map<string, string>();
-  world.pods.onChange((key, pod, previous) => book.change(key, pod, previous));
+  caches.pods.onChange((key, pod, previous) => book.change(key, pod, previous));
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const slice = world.slices.byKey(key);
+    const slice = caches.slices.byKey(key);
     if (slice === undefined || slice.metadata.deletionTimestamp !== undefined) {
       doubted.delete(key);
       return;
     }
-    const peering = world.peeringOfTwin(world.namespaces.byKey(slice.metadata.namespace ?? ''));
+    const peering = caches.peeringOfTwin(caches.namespaces.byKey(slice.metadata.namespace ?? ''));
     if (peering === undefined) return;
     const consumer = peering.spec.remoteCluster;
-    const view = viewOf(world.local.byKey('self'), world.tunnels.byKey(consumer), (address) =>
+    const view = viewOf(caches.local.byKey('self'), caches.tunnels.byKey(consumer), (address) =>
       book.has(consumer, address),
     );
     const { kept, foreign } = partEndpoints(slice, view);
@@ -133,7 +133,7 @@ export function reconcileEndpoints(context: ControllerContext, world: World, ref
       return { requeueAfterMilliseconds: 2 * afterwardsMilliseconds };
     }
     // A pod that started just now may be known to the cluster's own endpoints before it is known here.
-    const pods = readRanges(world.local.byKey('self')?.status?.podCIDRs ?? []);
+    const pods = readRanges(caches.local.byKey('self')?.status?.podCIDRs ?? []);
     const version = slice.metadata.resourceVersion ?? '';
     if (doubted.get(key) !== version && foreign.every((address) => anyContains(pods, address))) {
       doubted.set(key, version);

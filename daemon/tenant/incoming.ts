@@ -28,7 +28,7 @@ import type { Refusals } from './refusals.ts';
 import { namespacesOf, putOut } from './revocation.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
 import { shownUsage } from './usage.ts';
-import type { Ledger, World } from './caches.ts';
+import type { UsageTracker, Caches } from './caches.ts';
 
 /** A deletion waits so long for twins to go, then ends and says what is left. */
 export const deletionMilliseconds = 30_000;
@@ -43,8 +43,8 @@ export function isPutOut(peering: IncomingPeering, secretExists: boolean): boole
 /** The reconciler. Keys are names of IncomingPeerings. */
 export function reconcileIncoming(
   context: ControllerContext,
-  world: World,
-  ledger: Ledger,
+  caches: Caches,
+  tracker: UsageTracker,
   refusals: Refusals,
 ) {
   const { kube, clock, events, namespace: hawserNamespace } = context;
@@ -54,7 +54,7 @@ export function reconcileIncoming(
   const outAlready = new Set<string>();
 
   const quotasOf = (peering: IncomingPeering) =>
-    world.quotas
+    caches.quotas
       .list()
       .filter(({ metadata }) => metadata.labels?.[labels.peering] === peeringLabels(peering)[labels.peering]);
   /** By peering's UID: what was full when it was looked at last. */
@@ -76,7 +76,7 @@ export function reconcileIncoming(
   async function prepare(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
     const tenant = tenantNamespaceOf(peering);
     const present =
-      world.namespaces.byKey(tenant) ?? (await kube.get({ kind: kind.namespace, name: tenant }, signal));
+      caches.namespaces.byKey(tenant) ?? (await kube.get({ kind: kind.namespace, name: tenant }, signal));
     const owner = present?.metadata.annotations?.[ownerAnnotation];
     let problem: string | undefined;
     let retry: Outcome | void = undefined;
@@ -89,7 +89,7 @@ export function reconcileIncoming(
         retry = { requeueAfterMilliseconds: 10_000 };
       }
     }
-    const secretKnown = world.identities.byKey(`${tenant}/${identitySecret}`) !== undefined;
+    const secretKnown = caches.identities.byKey(`${tenant}/${identitySecret}`) !== undefined;
     let revoked = isPutOut(peering, secretKnown);
     if (problem === undefined) {
       const scope = `${peering.metadata.uid}/${present?.metadata.uid ?? 'new'}`;
@@ -107,16 +107,16 @@ export function reconcileIncoming(
       const beginning = !isTrue(peering.status?.conditions, 'TenantReady') && !revoked;
       if (!secretKnown && !beginning) await ensureSecret();
       if (revoked && !isRevoked(peering)) {
-        await putOut(kube, peering, namespacesOf(world, peering), signal);
+        await putOut(kube, peering, namespacesOf(caches, peering), signal);
         applied.forget(scope);
       }
       await Promise.all([
-        applied.apply(scope, tenantObjects(peering, hawserNamespace, !revoked, world.countable()), signal),
+        applied.apply(scope, tenantObjects(peering, hawserNamespace, !revoked, caches.countable()), signal),
         ...(!secretKnown && beginning ? [ensureSecret()] : []),
       ]);
     }
     countFull(peering);
-    const used = ledger.used(peering.metadata.name);
+    const used = tracker.used(peering.metadata.name);
     const { finding: refused, againAfterMilliseconds } = refusals.finding(peering);
     await applyStatus(
       {
@@ -134,7 +134,7 @@ export function reconcileIncoming(
         findings: [
           ...incomingFindings(peering, { revoked, problem, used }),
           objectsFinding(peering, quotasOf(peering)),
-          dnsFinding(world.dns.list()),
+          dnsFinding(caches.dns.list()),
           refused,
         ],
       },
@@ -151,8 +151,8 @@ export function reconcileIncoming(
   async function remove(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
     if (!hasFinalizer(peering, tenantFinalizer)) return;
     const tenant = tenantNamespaceOf(peering);
-    const twins = world.twins.listIn(tenant);
-    const namespaces = namespacesOf(world, peering).filter((name) => name !== tenant);
+    const twins = caches.twins.listIn(tenant);
+    const namespaces = namespacesOf(caches, peering).filter((name) => name !== tenant);
     const deadlineAt = Date.parse(peering.metadata.deletionTimestamp ?? '') + deletionMilliseconds;
     const namespaceRef = { kind: kind.namespace, name: tenant };
     const present = await kube.get(namespaceRef, signal);
@@ -227,7 +227,7 @@ export function reconcileIncoming(
       );
     }
     const remote = peering.spec.remoteCluster;
-    const others = [...world.incoming.list(), ...world.outgoing.list()];
+    const others = [...caches.incoming.list(), ...caches.outgoing.list()];
     if (isUnreferenced(remote, others, peering.metadata.uid)) {
       await kube.delete({ kind: kind.remoteCluster, name: remote }, {}, signal);
     }
@@ -237,7 +237,7 @@ export function reconcileIncoming(
   }
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const peering = world.incoming.byKey(key);
+    const peering = caches.incoming.byKey(key);
     if (peering === undefined) return;
     if (peering.metadata.deletionTimestamp !== undefined) return remove(peering, signal);
     const kept = await ensureFinalizer(kube, peering, tenantFinalizer, signal);

@@ -19,19 +19,19 @@ import { createRefusals } from './refusals.ts';
 import { reconcileShadowPod } from './shadow-pods.ts';
 import { reconcileToken } from './tokens.ts';
 import { reconcileTwin, twinsOfNamespace, twinsOfTenant } from './twin-namespaces.ts';
-import { createLedger, createWorld } from './caches.ts';
+import { createUsageTracker, createCaches } from './caches.ts';
 
 /** Runs the tenant feature until the signal is aborted. */
 export async function runTenant(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const counted = new Set<string>();
-  const world = createWorld(context, counted);
+  const caches = createCaches(context, counted);
   const peeringsToCount = triggers();
   const twinsToCount = triggers();
   const countAll = () => {
-    for (const peering of world.incoming.list()) peeringsToCount.trigger(peering.metadata.name);
-    for (const twin of world.twins.list()) twinsToCount.trigger(keyOf(twin));
+    for (const peering of caches.incoming.list()) peeringsToCount.trigger(peering.metadata.name);
+    for (const twin of caches.twins.list()) twinsToCount.trigger(keyOf(twin));
   };
-  const ledger = createLedger(world, () => context.clock.now());
+  const tracker = createUsageTracker(caches, () => context.clock.now());
   const refusals = createRefusals(context.clock, context.metrics);
   const common = {
     log: context.log,
@@ -50,10 +50,10 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
 
   /** Shadows that were refused for want of room, when room may have come, and those that depend on the consumer's presence. */
   const refusedOf = (peering: string): string[] =>
-    world.shadows
+    caches.shadows
       .list()
       .filter((shadow) => {
-        const twin = world.namespaces.byKey(shadow.metadata.namespace ?? '');
+        const twin = caches.namespaces.byKey(shadow.metadata.namespace ?? '');
         return (
           twin?.metadata.labels?.[labels.peering] === peering &&
           (shadow.status?.stoppedAt !== undefined ||
@@ -65,10 +65,10 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
 
   /** Records of policies of that consumer, or of all. */
   const policiesOf = (consumer?: string): string[] =>
-    world.policies
+    caches.policies
       .list()
       .filter(({ metadata }) => {
-        const twin = world.namespaces.byKey(metadata.namespace ?? '');
+        const twin = caches.namespaces.byKey(metadata.namespace ?? '');
         return consumer === undefined || twin?.metadata.labels?.[labels.origin] === consumer;
       })
       .map((policy) => keyOf(policy));
@@ -77,12 +77,12 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
   const shadowsToSee = (peering: IncomingPeering): string[] =>
     peering.metadata.deletionTimestamp === undefined
       ? refusedOf(peering.metadata.name)
-      : world.shadows
+      : caches.shadows
           .list()
           .filter(
             (shadow) =>
-              world.peeringOfTwin(world.namespaces.byKey(shadow.metadata.namespace ?? ''))?.metadata.name ===
-              peering.metadata.name,
+              caches.peeringOfTwin(caches.namespaces.byKey(shadow.metadata.namespace ?? ''))?.metadata
+                .name === peering.metadata.name,
           )
           .map((shadow) => keyOf(shadow));
 
@@ -92,147 +92,148 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
     run({
       name: 'tenant-incoming',
       sources: [
-        from(world.incoming),
-        from(world.namespaces, peeringLabel),
-        from(world.identities, peeringLabel),
-        from(world.pods, peeringLabel),
-        from(world.twins, (twin) => {
-          const peering = world.peeringOfTenant(twin.metadata.namespace ?? '');
+        from(caches.incoming),
+        from(caches.namespaces, peeringLabel),
+        from(caches.identities, peeringLabel),
+        from(caches.pods, peeringLabel),
+        from(caches.twins, (twin) => {
+          const peering = caches.peeringOfTenant(twin.metadata.namespace ?? '');
           return peering === undefined ? [] : [peering.metadata.name];
         }),
-        from(world.dns, () => world.incoming.list().map((peering) => peering.metadata.name)),
+        from(caches.dns, () => caches.incoming.list().map((peering) => peering.metadata.name)),
         // Every object that is made changes a quota's status; only what is full by it matters.
-        fromAspect(world.quotas, fullCounts, peeringLabel),
+        fromAspect(caches.quotas, fullCounts, peeringLabel),
         peeringsToCount,
         refusals.source,
-        ...listed(world.outgoing, world.remotes),
+        ...listed(caches.outgoing, caches.remotes),
       ],
-      reconcile: reconcileIncoming(context, world, ledger, refusals),
+      reconcile: reconcileIncoming(context, caches, tracker, refusals),
     }),
     run({
       name: 'tenant-presence',
       sources: [
-        from(world.incoming),
-        from(world.leases, (lease) => {
-          const peering = world.peeringOfTenant(lease.metadata.namespace ?? '');
+        from(caches.incoming),
+        from(caches.leases, (lease) => {
+          const peering = caches.peeringOfTenant(lease.metadata.namespace ?? '');
           return peering === undefined ? [] : [peering.metadata.name];
         }),
       ],
-      reconcile: reconcilePresence(context, world),
+      reconcile: reconcilePresence(context, caches),
     }),
     run({
       name: 'tenant-twins',
       sources: [
-        from(world.twins),
-        from(world.namespaces, (namespace) => twinsOfNamespace(world, namespace.metadata.name)),
-        from(world.incoming, (peering) => twinsOfTenant(world, tenantNamespaceOf(peering))),
-        from(world.tunnels, (tunnel) =>
-          world.incoming
+        from(caches.twins),
+        from(caches.namespaces, (namespace) => twinsOfNamespace(caches, namespace.metadata.name)),
+        from(caches.incoming, (peering) => twinsOfTenant(caches, tenantNamespaceOf(peering))),
+        from(caches.tunnels, (tunnel) =>
+          caches.incoming
             .list()
             .filter((peering) => peering.spec.remoteCluster === tunnel.spec.remoteCluster)
-            .flatMap((peering) => twinsOfTenant(world, tenantNamespaceOf(peering))),
+            .flatMap((peering) => twinsOfTenant(caches, tenantNamespaceOf(peering))),
         ),
         // While a twin is being emptied, its last pod and its last shadow are what is waited for.
-        from(world.shadows, (shadow) =>
+        from(caches.shadows, (shadow) =>
           shadow.metadata.deletionTimestamp === undefined
             ? []
-            : twinsOfNamespace(world, shadow.metadata.namespace ?? ''),
+            : twinsOfNamespace(caches, shadow.metadata.namespace ?? ''),
         ),
-        from(world.pods, (pod) =>
+        from(caches.pods, (pod) =>
           pod.metadata.deletionTimestamp === undefined
             ? []
-            : twinsOfNamespace(world, pod.metadata.namespace ?? ''),
+            : twinsOfNamespace(caches, pod.metadata.namespace ?? ''),
         ),
         twinsToCount,
-        ...listed(world.quotas),
+        ...listed(caches.quotas),
         fromAspect(
-          world.local,
+          caches.local,
           ({ status }) => findCondition(status?.conditions, 'NetworkPoliciesEnforced')?.message,
-          () => world.twins.list().map((twin) => keyOf(twin)),
+          () => caches.twins.list().map((twin) => keyOf(twin)),
         ),
       ],
-      reconcile: reconcileTwin(context, world, refusals),
+      reconcile: reconcileTwin(context, caches, refusals),
     }),
     run({
       name: 'tenant-shadow-pods',
       concurrency: 16,
       sources: [
-        from(world.shadows),
-        from(world.pods, (pod) => [keyOf(pod)]),
+        from(caches.shadows),
+        from(caches.pods, (pod) => [keyOf(pod)]),
         {
           subscribe: (enqueue) =>
-            world.pods.onChange((_key, pod, previous) => {
+            caches.pods.onChange((_key, pod, previous) => {
               const freed = pod === undefined || pod.status?.phase !== previous?.status?.phase;
               const peering = previous?.metadata.labels?.[labels.peering];
               if (freed && peering !== undefined) for (const key of refusedOf(peering)) enqueue(key);
             }),
-          synced: (until) => world.pods.synced(until),
+          synced: (until) => caches.pods.synced(until),
         },
-        from(world.incoming, (peering) => shadowsToSee(peering)),
-        from(world.namespaces, (namespace) =>
-          world.shadows.listIn(namespace.metadata.name).map((shadow) => keyOf(shadow)),
+        from(caches.incoming, (peering) => shadowsToSee(peering)),
+        from(caches.namespaces, (namespace) =>
+          caches.shadows.listIn(namespace.metadata.name).map((shadow) => keyOf(shadow)),
         ),
         // Which pods they select, once they are in force.
         fromAspect(
-          world.policies,
+          caches.policies,
           ({ spec, status, metadata }) => [
             spec.podSelector,
             spec.policyTypes,
             findCondition(status?.conditions, 'Carried') === undefined,
             metadata.deletionTimestamp,
           ],
-          ({ metadata }) => world.shadows.listIn(metadata.namespace ?? '').map((shadow) => keyOf(shadow)),
+          ({ metadata }) => caches.shadows.listIn(metadata.namespace ?? '').map((shadow) => keyOf(shadow)),
         ),
       ],
-      reconcile: reconcileShadowPod(context, world, ledger, refusals),
+      reconcile: reconcileShadowPod(context, caches, tracker, refusals),
     }),
     run({
       name: 'tenant-endpoints',
       sources: [
-        from(world.slices),
+        from(caches.slices),
         // Its ranges decide which of its endpoints are its own.
         fromAspect(
-          world.tunnels,
+          caches.tunnels,
           (tunnel) => tunnel.spec.remaps,
           (tunnel) =>
-            world.slices
+            caches.slices
               .list()
               .filter(
                 (slice) =>
-                  world.namespaces.byKey(slice.metadata.namespace ?? '')?.metadata.labels?.[labels.origin] ===
-                  tunnel.spec.remoteCluster,
+                  caches.namespaces.byKey(slice.metadata.namespace ?? '')?.metadata.labels?.[
+                    labels.origin
+                  ] === tunnel.spec.remoteCluster,
               )
               .map((slice) => keyOf(slice)),
         ),
-        ...listed(world.namespaces, world.incoming, world.pods, world.local),
+        ...listed(caches.namespaces, caches.incoming, caches.pods, caches.local),
       ],
-      reconcile: reconcileEndpoints(context, world, refusals),
+      reconcile: reconcileEndpoints(context, caches, refusals),
     }),
     run({
       name: 'tenant-policies',
       sources: [
-        from(world.policies),
-        from(world.namespaces, (namespace) =>
-          world.policies.listIn(namespace.metadata.name).map((policy) => keyOf(policy)),
+        from(caches.policies),
+        from(caches.namespaces, (namespace) =>
+          caches.policies.listIn(namespace.metadata.name).map((policy) => keyOf(policy)),
         ),
         fromAspect(
-          world.tunnels,
+          caches.tunnels,
           (tunnel) => tunnel.spec.remaps,
           (tunnel) => policiesOf(tunnel.spec.remoteCluster),
         ),
         fromAspect(
-          world.local,
+          caches.local,
           (local) => closedRanges({ local }),
           () => policiesOf(),
         ),
-        ...listed(world.incoming),
+        ...listed(caches.incoming),
       ],
-      reconcile: reconcilePolicy(context, world),
+      reconcile: reconcilePolicy(context, caches),
     }),
     run({
       name: 'tenant-tokens',
-      sources: [from(world.tokens)],
-      reconcile: reconcileToken(context, world),
+      sources: [from(caches.tokens)],
+      reconcile: reconcileToken(context, caches),
     }),
   ]);
 }

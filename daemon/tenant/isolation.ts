@@ -54,7 +54,7 @@ export function isolationPolicies(
   const tenants = { namespaceSelector: sameConsumer(peering) };
   const atHome = rangesAtHome(network).map((cidr) => ({ ipBlock: { cidr } }));
   const closed = closedRanges(network);
-  const world = (family: 4 | 6) => {
+  const caches = (family: 4 | 6) => {
     const any = family === 4 ? '0.0.0.0/0' : '::/0';
     const except = closed.filter((cidr) => cidr.includes(':') === (family === 6));
     return { ipBlock: { cidr: any, except } };
@@ -81,7 +81,7 @@ export function isolationPolicies(
       egress: [
         { to: [tenants, ...atHome] },
         { to: [kubeDNS], ports: dnsPorts },
-        { to: [world(4), world(6)] },
+        { to: [caches(4), caches(6)] },
       ],
     }),
   ];

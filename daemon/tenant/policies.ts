@@ -5,24 +5,24 @@ import type { ControllerContext } from '../kube/context.ts';
 import { isInvalid, messageOf } from '../kube/errors.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** The reconciler. Keys are `twin/name` of ShadowPolicies; what is made goes with the record, by its owner reference. */
-export function reconcilePolicy(context: ControllerContext, world: World) {
+export function reconcilePolicy(context: ControllerContext, caches: Caches) {
   const { kube, clock, events } = context;
   const applied = createApplied(kube, fieldManager, clock);
 
   return async (key: string, signal: AbortSignal): Promise<void> => {
-    const shadow = world.policies.byKey(key);
+    const shadow = caches.policies.byKey(key);
     if (shadow === undefined || shadow.metadata.deletionTimestamp !== undefined) {
       applied.forget(key);
       return;
     }
-    const peering = world.peeringOfTwin(world.namespaces.byKey(shadow.metadata.namespace ?? ''));
+    const peering = caches.peeringOfTwin(caches.namespaces.byKey(shadow.metadata.namespace ?? ''));
     if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) return;
     const network = {
-      local: world.local.byKey('self'),
-      tunnel: world.tunnels.byKey(peering.spec.remoteCluster),
+      local: caches.local.byKey('self'),
+      tunnel: caches.tunnels.byKey(peering.spec.remoteCluster),
     };
     const { policy, cut } = carriedPolicy(shadow, peering, network);
     let finding = carriedFinding(cut);

@@ -7,11 +7,11 @@ import { labels } from '../../shared/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { kind } from '../kube/refs.ts';
 import { consumerRole, identitySecret, ownerAnnotation, tenantNamespaceOf } from './names.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** Namespaces in which the consumer of a peering has rights, by what only this controller writes on them. */
-export function namespacesOf(world: Pick<World, 'namespaces'>, peering: IncomingPeering): string[] {
-  return world.namespaces
+export function namespacesOf(caches: Pick<Caches, 'namespaces'>, peering: IncomingPeering): string[] {
+  return caches.namespaces
     .list()
     .filter(
       ({ metadata }) =>

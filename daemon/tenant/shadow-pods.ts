@@ -24,7 +24,7 @@ import {
   shownStatus,
 } from './real-pod.ts';
 import type { Refusals } from './refusals.ts';
-import type { Ledger, World } from './caches.ts';
+import type { UsageTracker, Caches } from './caches.ts';
 
 /** What is refused for want of room or by another admission is tried again, though nothing here changes. */
 const againMilliseconds = 30_000;
@@ -63,8 +63,8 @@ const withoutStop = (shadow: ShadowPod): ShadowPod => {
 /** The reconciler. Keys are `twin/name`. */
 export function reconcileShadowPod(
   context: ControllerContext,
-  world: World,
-  ledger: Ledger,
+  caches: Caches,
+  tracker: UsageTracker,
   refusals: Refusals,
 ) {
   const { kube, clock, events } = context;
@@ -101,7 +101,7 @@ export function reconcileShadowPod(
     if (!hasFinalizer(shadow, tenantFinalizer)) return;
     const ref = { kind: kind.pod, namespace: shadow.metadata.namespace ?? '', name: shadow.metadata.name };
     const pod = await kube.get(ref, signal);
-    ledger.release(`${ref.namespace}/${ref.name}`);
+    tracker.release(`${ref.namespace}/${ref.name}`);
     if (pod === undefined || !isPodOf(pod, shadow)) {
       await removeFinalizer(kube, shadow, tenantFinalizer, signal);
       return;
@@ -127,21 +127,21 @@ export function reconcileShadowPod(
     await report(
       shadow,
       admitted,
-      world.pods.byKey(`${ref.namespace}/${ref.name}`) ?? pod,
+      caches.pods.byKey(`${ref.namespace}/${ref.name}`) ?? pod,
       shadow.status?.restarts ?? 0,
       signal,
     );
   }
 
   async function keep(shadow: ShadowPod, key: string, signal: AbortSignal): Promise<Outcome | void> {
-    const twin = world.namespaces.byKey(shadow.metadata.namespace ?? '');
-    const peering = world.peeringOfTwin(twin);
-    let pod = world.pods.byKey(key);
+    const twin = caches.namespaces.byKey(shadow.metadata.namespace ?? '');
+    const peering = caches.peeringOfTwin(twin);
+    let pod = caches.pods.byKey(key);
     let resumed = false;
     // The pod itself says how often it was made: the cache may not show yet what was written of it.
     const restarts = Math.max(shadow.status?.restarts ?? 0, restartsOf(pod));
     const refuse = async (reason: Finding['reason'], message: string, retry?: Outcome) => {
-      ledger.release(key);
+      tracker.release(key);
       if (reason !== reasons.Preparing) events.emit(shadow, 'Warning', reason, message);
       await report(shadow, { type: 'Admitted', status: 'False', reason, message }, pod, restarts, signal);
       return retry;
@@ -161,7 +161,7 @@ export function reconcileShadowPod(
     const presence = findCondition(peering.status?.conditions, presenceType);
     const disconnect = planDisconnect(shadow, presence, clock.now());
     if (disconnect.action !== 'Run') {
-      ledger.release(key);
+      tracker.release(key);
       // Noted before anything is ended: whoever goes on after a crash here knows that it was.
       const stoppedAt = shadow.status?.stoppedAt ?? new Date(clock.now()).toISOString();
       const admitted: Finding = {
@@ -188,12 +188,12 @@ export function reconcileShadowPod(
       disconnect.againAfterMilliseconds === undefined
         ? undefined
         : { requeueAfterMilliseconds: disconnect.againAfterMilliseconds + 50 };
-    const admission = admit(shadow.spec.pod, peering.spec.grant, ledger.used(peering.metadata.name, key));
+    const admission = admit(shadow.spec.pod, peering.spec.grant, tracker.used(peering.metadata.name, key));
     const wantedLabels = podLabels(
       shadow,
       peering,
       twin.metadata.labels?.[labels.originNamespace],
-      world.policies.listIn(twin.metadata.name),
+      caches.policies.listIn(twin.metadata.name),
     );
     if (pod !== undefined) {
       const spec = admission.admitted ? imageChanges(admission.spec, pod) : undefined;
@@ -239,7 +239,7 @@ export function reconcileShadowPod(
         admission.reason === 'QuotaExceeded' ? { requeueAfterMilliseconds: againMilliseconds } : undefined;
       return refuse(admission.reason, admission.message, retry);
     }
-    ledger.reserve(peering.metadata.name, key, admission.usage);
+    tracker.reserve(peering.metadata.name, key, admission.usage);
     const again = shadow.status?.podUID === undefined ? restarts : restarts + 1;
     const wanted = realPod(shadow, wantedLabels, admission.spec, again);
     try {
@@ -249,7 +249,7 @@ export function reconcileShadowPod(
         // The cache is behind, or a pod without our labels has the name.
         pod = await kube.get(refOf(wanted), signal);
         if (pod !== undefined && !isPodOf(pod, shadow)) {
-          ledger.release(key);
+          tracker.release(key);
           return refuse(
             reasons.NameConflict,
             `another pod of the name ${wanted.metadata.name} is in the twin`,
@@ -259,7 +259,7 @@ export function reconcileShadowPod(
           );
         }
       } else if (isQuotaUnknown(error)) {
-        ledger.release(key);
+        tracker.release(key);
         throw error;
       } else if (isForbidden(error) || isInvalid(error)) {
         const room = isForbidden(error) && error.message.includes('exceeded quota');
@@ -269,7 +269,7 @@ export function reconcileShadowPod(
           requeueAfterMilliseconds: againMilliseconds,
         });
       } else {
-        ledger.release(key);
+        tracker.release(key);
         throw error;
       }
     }
@@ -278,9 +278,9 @@ export function reconcileShadowPod(
   }
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const shadow = world.shadows.byKey(key);
+    const shadow = caches.shadows.byKey(key);
     if (shadow === undefined) {
-      ledger.release(key);
+      tracker.release(key);
       return;
     }
     if (shadow.metadata.deletionTimestamp !== undefined) return end(shadow, signal);

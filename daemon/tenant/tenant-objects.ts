@@ -26,7 +26,7 @@ import { tenantCounts, type Countable } from './object-limits.ts';
 const rbacGroup = 'rbac.authorization.k8s.io';
 const everything = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'];
 
-/** In the tenant namespace: wishes for twins, and the lease by which the consumer shows that it is alive. */
+/** In the tenant namespace: requests for twins, and the lease by which the consumer shows that it is alive. */
 export const tenantRules: readonly PolicyRule[] = [
   { apiGroups: ['hawser.dev'], resources: ['twinnamespaces'], verbs: everything },
   {

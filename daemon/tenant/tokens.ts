@@ -6,7 +6,7 @@ import type { Outcome } from '../kube/controller.ts';
 import { refOf } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** A spent or expired token stays so long, for whoever wonders what became of it. */
 export const keptMilliseconds = 24 * 3_600_000;
@@ -58,10 +58,10 @@ export function judgeToken(
 }
 
 /** The reconciler. Keys are `namespace/name`. */
-export function reconcileToken(context: ControllerContext, world: World) {
+export function reconcileToken(context: ControllerContext, caches: Caches) {
   const { kube, clock } = context;
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const token = world.tokens.byKey(key);
+    const token = caches.tokens.byKey(key);
     if (token === undefined || token.metadata.deletionTimestamp !== undefined) return;
     const { finding, sweep, lookAgainAfter } = judgeToken(token, clock.now());
     if (sweep) {

@@ -1,7 +1,7 @@
 /** TwinNamespace → the namespace that stands for the consumer's, and its end. */
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
-import { isLetIn } from '../../shared/incoming-peerings.ts';
+import { isAuthorized } from '../../shared/incoming-peerings.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
@@ -13,7 +13,7 @@ import { mostTwins } from './object-limits.ts';
 import type { Refusals } from './refusals.ts';
 import { takeRights } from './revocation.ts';
 import { nameProblem, twinNamespaceObject, twinObjects } from './twin-objects.ts';
-import type { World } from './caches.ts';
+import type { Caches } from './caches.ts';
 
 /** Pods of a twin that goes get their own grace, but not more than this. */
 const graceSeconds = 5;
@@ -27,7 +27,7 @@ export function isBeyondLimit(twin: TwinNamespace, all: readonly TwinNamespace[]
 }
 
 /** The reconciler. Keys are `tenant namespace/name` of TwinNamespaces. */
-export function reconcileTwin(context: ControllerContext, world: World, refusals: Refusals) {
+export function reconcileTwin(context: ControllerContext, caches: Caches, refusals: Refusals) {
   const { kube, clock, events } = context;
 
   const applied = createApplied(kube, fieldManager, clock);
@@ -62,14 +62,14 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
 
   /** What is known of this cluster's CNI, for the consumer. */
   const enforcement = (): Finding[] => {
-    const known = findCondition(world.local.byKey('self')?.status?.conditions, 'NetworkPoliciesEnforced');
+    const known = findCondition(caches.local.byKey('self')?.status?.conditions, 'NetworkPoliciesEnforced');
     return known === undefined
       ? []
       : [{ type: known.type, status: known.status, reason: known.reason, message: known.message }];
   };
 
   async function bind(twin: TwinNamespace, signal: AbortSignal): Promise<Outcome | void> {
-    const peering = world.peeringOfTenant(twin.metadata.namespace ?? '');
+    const peering = caches.peeringOfTenant(twin.metadata.namespace ?? '');
     if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
       await report(
         twin,
@@ -80,7 +80,7 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
     }
     const name = twin.spec.namespace;
     const limit = mostTwins(peering.spec.grant);
-    if (isBeyondLimit(twin, world.twins.listIn(twin.metadata.namespace ?? ''), limit)) {
+    if (isBeyondLimit(twin, caches.twins.listIn(twin.metadata.namespace ?? ''), limit)) {
       const message = `this grant allows ${limit} twins; take offloading from another namespace first`;
       refusals.note(peering, 'Twin', twin.metadata.uid ?? '', `namespace ${name}: ${message}`);
       await report(twin, { status: 'False', reason: reasons.TooMany, message }, signal);
@@ -102,17 +102,17 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
     const scope = `${twin.metadata.uid}/${present?.metadata.uid ?? 'new'}`;
     await applied.apply(scope, [twinNamespaceObject(twin, peering)], signal);
     const network = {
-      local: world.local.byKey('self'),
-      tunnel: world.tunnels.byKey(peering.spec.remoteCluster),
+      local: caches.local.byKey('self'),
+      tunnel: caches.tunnels.byKey(peering.spec.remoteCluster),
     };
-    if (!isLetIn(peering) && !withoutRights.has(scope)) {
+    if (!isAuthorized(peering) && !withoutRights.has(scope)) {
       // What was being applied while the consumer was put out.
       await takeRights(kube, [name], signal);
       applied.forget(scope);
       withoutRights.add(scope);
     }
-    if (isLetIn(peering)) withoutRights.delete(scope);
-    await applied.apply(scope, twinObjects(twin, peering, network, world.countable()), signal);
+    if (isAuthorized(peering)) withoutRights.delete(scope);
+    await applied.apply(scope, twinObjects(twin, peering, network, caches.countable()), signal);
     await report(
       twin,
       {
@@ -126,8 +126,8 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
 
   /** Ends what is in it first: a namespace with pods in their grace takes Kubernetes much longer to delete. */
   async function empty(namespace: string, deadlineAt: number, signal: AbortSignal): Promise<boolean> {
-    const shadows = world.shadows.listIn(namespace);
-    const pods = world.pods.listIn(namespace);
+    const shadows = caches.shadows.listIn(namespace);
+    const pods = caches.pods.listIn(namespace);
     await Promise.all(
       shadows
         .filter((shadow) => shadow.metadata.deletionTimestamp === undefined)
@@ -169,7 +169,7 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
   }
 
   return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const twin = world.twins.byKey(key);
+    const twin = caches.twins.byKey(key);
     if (twin === undefined) return;
     if (twin.metadata.deletionTimestamp !== undefined) return release(twin, signal);
     const kept = await ensureFinalizer(kube, twin, tenantFinalizer, signal);
@@ -178,16 +178,16 @@ export function reconcileTwin(context: ControllerContext, world: World, refusals
 }
 
 /** TwinNamespaces whose namespace is the one of that name. */
-export function twinsOfNamespace(world: World, namespace: string): string[] {
-  return world.twins
+export function twinsOfNamespace(caches: Caches, namespace: string): string[] {
+  return caches.twins
     .list()
     .filter((twin) => twin.spec.namespace === namespace)
     .map((twin) => keyOf(twin));
 }
 
 /** TwinNamespaces of a peering's tenant namespace. */
-export function twinsOfTenant(world: World, tenant: string): string[] {
-  return world.twins.listIn(tenant).map((twin) => keyOf(twin));
+export function twinsOfTenant(caches: Caches, tenant: string): string[] {
+  return caches.twins.listIn(tenant).map((twin) => keyOf(twin));
 }
 
 /** Name of the tenant namespace in a TwinNamespace's key. */

@@ -3,7 +3,7 @@ import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
-import { isLetIn } from '../../shared/incoming-peerings.ts';
+import { isAuthorized } from '../../shared/incoming-peerings.ts';
 import type { AnyObject } from '../kube/refs.ts';
 import type { LimitRange, Namespace, ResourceQuota, ServiceAccount } from '../kube/types.ts';
 import {
@@ -123,6 +123,6 @@ export function twinObjects(
     objects,
     limits,
     ...isolationPolicies(twin, peering, network),
-    ...consumerRights(namespace, labels, twinRules, tenantNamespaceOf(peering), isLetIn(peering)),
+    ...consumerRights(namespace, labels, twinRules, tenantNamespaceOf(peering), isAuthorized(peering)),
   ];
 }

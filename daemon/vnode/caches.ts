@@ -13,7 +13,7 @@ export const fieldManager = 'hawser-vnode';
 /** On OutgoingPeerings and NamespaceOffloadings: vnode/ has something to take down. */
 export const vnodeFinalizer = 'hawser.dev/vnode';
 
-export interface World {
+export interface Caches {
   context: ControllerContext;
   peerings: Informer<OutgoingPeering>;
   tunnels: Informer<Tunnel>;
@@ -29,7 +29,7 @@ export interface World {
 }
 
 /** Starts the caches. */
-export function createWorld(context: ControllerContext, signal: AbortSignal): World {
+export function createCaches(context: ControllerContext, signal: AbortSignal): Caches {
   return {
     context,
     peerings: context.informer(kind.outgoingPeering),
@@ -46,19 +46,19 @@ export function createWorld(context: ControllerContext, signal: AbortSignal): Wo
 }
 
 /** Since when this process has been waiting for the end of an object that is being deleted. */
-export function waitingSince(world: World, object: { metadata: { deletionTimestamp?: string } }): number {
+export function waitingSince(caches: Caches, object: { metadata: { deletionTimestamp?: string } }): number {
   const deletedAt = Date.parse(object.metadata.deletionTimestamp ?? '');
-  return Math.max(Number.isFinite(deletedAt) ? deletedAt : 0, world.startedAt);
+  return Math.max(Number.isFinite(deletedAt) ? deletedAt : 0, caches.startedAt);
 }
 
 /** This cluster's ID; undefined until it has one. */
-export function ownClusterID(world: World): string | undefined {
-  return world.localClusters.get(undefined, 'self')?.status?.clusterID;
+export function ownClusterID(caches: Caches): string | undefined {
+  return caches.localClusters.get(undefined, 'self')?.status?.clusterID;
 }
 
 /** The peering whose virtual node has the name. */
-export function peeringOfNode(world: World, nodeName: string | undefined): OutgoingPeering | undefined {
-  return world.peerings.list().find((peering) => peering.spec.nodeName === nodeName);
+export function peeringOfNode(caches: Caches, nodeName: string | undefined): OutgoingPeering | undefined {
+  return caches.peerings.list().find((peering) => peering.spec.nodeName === nodeName);
 }
 
 /** The namespaces that may not be offloaded: what the cluster itself needs to come up. */

@@ -6,7 +6,7 @@ import { runNodes } from './nodes.ts';
 import { runOffloading } from './offloading.ts';
 import { runPods } from './pods.ts';
 import { runPresence } from './presence-lease.ts';
-import { createWorld } from './caches.ts';
+import { createCaches } from './caches.ts';
 
 export interface VirtualNodesOptions {
   /** Port of the kubelet API, as the nodes announce it. Default `ports.kubelet`. */
@@ -19,13 +19,13 @@ export async function runVirtualNodes(
   signal: AbortSignal,
   options: VirtualNodesOptions = {},
 ): Promise<void> {
-  const world = createWorld(context, signal);
+  const caches = createCaches(context, signal);
   await Promise.all([
-    runNodes(world, options.kubeletPort ?? ports.kubelet, signal),
-    runLeases(world, signal),
-    runPresence(world, signal),
-    runOffloading(world, signal),
-    runPods(world, signal),
+    runNodes(caches, options.kubeletPort ?? ports.kubelet, signal),
+    runLeases(caches, signal),
+    runPresence(caches, signal),
+    runOffloading(caches, signal),
+    runPods(caches, signal),
   ]);
 }
 

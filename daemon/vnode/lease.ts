@@ -3,7 +3,7 @@ import { kind, messageOf, type KubeClient } from '../kube/index.ts';
 import { sleep } from '../../shared/time.ts';
 import type { Lease, Node } from '../kube/types.ts';
 import { labels } from '../../shared/names.ts';
-import { fieldManager, type World } from './caches.ts';
+import { fieldManager, type Caches } from './caches.ts';
 
 /** A kubelet's own: a lease of 40 s, renewed every quarter of it (KubeletConfiguration, nodeLeaseDurationSeconds). */
 const leaseSeconds = 40;
@@ -48,11 +48,11 @@ export async function deleteLease(kube: KubeClient, nodeName: string, signal: Ab
 }
 
 /** Renews all virtual nodes' leases every ten seconds until the signal is aborted. */
-export async function runLeases(world: World, signal: AbortSignal): Promise<void> {
-  const { kube, clock, log } = world.context;
+export async function runLeases(caches: Caches, signal: AbortSignal): Promise<void> {
+  const { kube, clock, log } = caches.context;
   while (!signal.aborted) {
-    const mine = world.nodes.list().filter((node) => node.metadata.labels?.[labels.virtualNode] === 'true');
-    const named = new Set(world.peerings.list().map((peering) => peering.spec.nodeName));
+    const mine = caches.nodes.list().filter((node) => node.metadata.labels?.[labels.virtualNode] === 'true');
+    const named = new Set(caches.peerings.list().map((peering) => peering.spec.nodeName));
     const wanted = mine.filter((node) => named.has(node.metadata.name));
     const results: PromiseSettledResult<void>[] = [];
     for (let first = 0; first < wanted.length; first += leasesAtOnce) {

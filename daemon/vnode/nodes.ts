@@ -8,7 +8,7 @@ import {
   isConflict,
   keyOf,
   kind,
-  Patience,
+  StatusDebouncer,
   readBody,
   runController,
   type Outcome,
@@ -31,7 +31,7 @@ import {
 } from './node-object.ts';
 import { judgeReadiness, nodeReadyFinding, readinessReasons } from './readiness.ts';
 import { removeNode } from './removal.ts';
-import { fieldManager, peeringOfNode, vnodeFinalizer, type World } from './caches.ts';
+import { fieldManager, peeringOfNode, vnodeFinalizer, type Caches } from './caches.ts';
 
 /** A pod that a disruption budget holds back is asked for again so often. */
 const drainRetryMilliseconds = 5_000;
@@ -39,17 +39,17 @@ const drainRetryMilliseconds = 5_000;
 const readAgainMilliseconds = 250;
 
 /** Runs until the signal is aborted. */
-export async function runNodes(world: World, kubeletPort: number, signal: AbortSignal): Promise<void> {
-  const { context } = world;
-  const facts = await nodeFacts(world, kubeletPort, signal);
-  const patience = new Patience();
+export async function runNodes(caches: Caches, kubeletPort: number, signal: AbortSignal): Promise<void> {
+  const { context } = caches;
+  const facts = await nodeFacts(caches, kubeletPort, signal);
+  const debouncer = new StatusDebouncer();
   const forRemote = (remoteCluster: string) =>
-    world.peerings
+    caches.peerings
       .list()
       .filter((peering) => peering.spec.remoteCluster === remoteCluster)
       .map((peering) => peering.metadata.name);
   const forNode = (nodeName: string | undefined) => {
-    const peering = peeringOfNode(world, nodeName);
+    const peering = peeringOfNode(caches, nodeName);
     // Pods matter to a node only while they have to leave it.
     if (peering === undefined) return [];
     const leaving =
@@ -60,24 +60,24 @@ export async function runNodes(world: World, kubeletPort: number, signal: AbortS
     {
       name: 'virtual-nodes',
       sources: [
-        from(world.peerings),
+        from(caches.peerings),
         fromAspect(
-          world.tunnels,
+          caches.tunnels,
           ({ status }) => status?.conditions,
           (tunnel) => forRemote(tunnel.spec.remoteCluster),
         ),
-        from(world.nodes, (node) => {
-          const peering = peeringOfNode(world, node.metadata.name);
+        from(caches.nodes, (node) => {
+          const peering = peeringOfNode(caches, node.metadata.name);
           return peering === undefined ? [] : [keyOf(peering)];
         }),
-        fromRemotes(world.remotes, (peering) => [peering]),
+        fromRemotes(caches.remotes, (peering) => [peering]),
         // The last twin that is gone is what a removal waits for.
-        fromRemoteObjects(world.remotes, kind.twinNamespace, ({ peering }) =>
-          world.peerings.byKey(peering)?.metadata.deletionTimestamp === undefined ? [] : [peering],
+        fromRemoteObjects(caches.remotes, kind.twinNamespace, ({ peering }) =>
+          caches.peerings.byKey(peering)?.metadata.deletionTimestamp === undefined ? [] : [peering],
         ),
-        fromVirtualPods(world.pods, (pod) => forNode(pod.spec?.nodeName)),
+        fromVirtualPods(caches.pods, (pod) => forNode(pod.spec?.nodeName)),
       ],
-      reconcile: (key, limited) => reconcileNode(world, facts, patience, key, limited),
+      reconcile: (key, limited) => reconcileNode(caches, facts, debouncer, key, limited),
       log: context.log,
       clock: context.clock,
       ...(context.metrics && { metrics: context.metrics }),
@@ -87,31 +87,31 @@ export async function runNodes(world: World, kubeletPort: number, signal: AbortS
 }
 
 async function reconcileNode(
-  world: World,
+  caches: Caches,
   facts: NodeFacts,
-  patience: Patience,
+  debouncer: StatusDebouncer,
   name: string,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
-  const { kube, clock, events } = world.context;
-  const peering = world.peerings.byKey(name);
-  if (peering === undefined) return patience.forget(name);
-  const wait = (finding: Finding) => patience.left(name, peering.status?.conditions, [finding], clock.now());
+  const { kube, clock, events } = caches.context;
+  const peering = caches.peerings.byKey(name);
+  if (peering === undefined) return debouncer.forget(name);
+  const wait = (finding: Finding) => debouncer.left(name, peering.status?.conditions, [finding], clock.now());
   if (peering.metadata.deletionTimestamp !== undefined) {
     if (!(peering.metadata.finalizers ?? []).includes(vnodeFinalizer)) return;
-    return removeNode(world, peering, signal);
+    return removeNode(caches, peering, signal);
   }
-  const present = world.nodes.get(undefined, peering.spec.nodeName);
+  const present = caches.nodes.get(undefined, peering.spec.nodeName);
   if (present === undefined && !isTrue(peering.status?.conditions, 'IdentityValid')) {
     const waiting = waitingForIdentity(peering);
     const later = wait(waiting);
     if (later > 0) return { requeueAfterMilliseconds: later };
-    await report(world, peering, [waiting], signal);
+    await report(caches, peering, [waiting], signal);
     return;
   }
   if (present !== undefined && !isOurs(present, peering)) {
     await report(
-      world,
+      caches,
       peering,
       [
         {
@@ -127,22 +127,22 @@ async function reconcileNode(
   }
   if ((await ensureFinalizer(kube, peering, vnodeFinalizer, signal)) === undefined) return;
   const node = present ?? (await kube.create(newNode(peering, facts), signal, { fieldManager }));
-  const remote = world.remotes.get(name);
+  const remote = caches.remotes.get(name);
   const readiness = judgeReadiness(
     peering,
-    world.tunnels.get(undefined, peering.spec.remoteCluster),
+    caches.tunnels.get(undefined, peering.spec.remoteCluster),
     remote?.reachability ?? { state: 'Unknown', since: clock.now(), message: 'there is no identity yet' },
   );
   if (present === undefined) await renewLease(kube, node, clock.now(), signal);
-  await settleSpec(world, peering, facts, node, readiness, signal);
+  await settleSpec(caches, peering, facts, node, readiness, signal);
   const finding = nodeReadyFinding(peering, readiness);
   const said = node.status?.conditions?.find((each) => each.type === 'Ready')?.status;
   const draining = desireOf(peering).desired === 'Drained';
-  if (draining && !world.pods.hasSynced(peering.spec.nodeName)) {
+  if (draining && !caches.pods.hasSynced(peering.spec.nodeName)) {
     return { requeueAfterMilliseconds: readAgainMilliseconds };
   }
-  const leaving = draining ? podsToLeave(world.pods.listOn(peering.spec.nodeName)) : [];
-  const schedulable = schedulableFinding(peering, leaving, await drain(world, peering, leaving, signal));
+  const leaving = draining ? podsToLeave(caches.pods.listOn(peering.spec.nodeName)) : [];
+  const schedulable = schedulableFinding(peering, leaving, await drain(caches, peering, leaving, signal));
   const later = said === readiness.status && isTold(peering, schedulable) ? wait(finding) : 0;
   if (later > 0) return { requeueAfterMilliseconds: later };
   const status = nodeStatus(peering, readiness, facts, node, clock.now());
@@ -162,20 +162,20 @@ async function reconcileNode(
       );
     }
   }
-  await report(world, peering, [finding, schedulable], signal);
+  await report(caches, peering, [finding, schedulable], signal);
   if (leaving.length > 0) return { requeueAfterMilliseconds: drainRetryMilliseconds };
 }
 
 /** Labels, unschedulable and taints, each only if it differs. */
 async function settleSpec(
-  world: World,
+  caches: Caches,
   peering: OutgoingPeering,
   facts: NodeFacts,
   node: Node,
   readiness: Parameters<typeof plannedTaints>[1],
   signal: AbortSignal,
 ): Promise<void> {
-  const { kube, clock } = world.context;
+  const { kube, clock } = caches.context;
   const applied = appliedNode(peering, facts);
   const labelled = Object.entries(applied.metadata.labels ?? {}).every(
     ([label, value]) => node.metadata.labels?.[label] === value,
@@ -201,7 +201,7 @@ async function settleSpec(
   try {
     await kube.patch(
       { kind: kind.node, name: node.metadata.name },
-      { metadata: { resourceVersion: await freshVersion(world, node, signal) }, spec: { taints } },
+      { metadata: { resourceVersion: await freshVersion(caches, node, signal) }, spec: { taints } },
       { type: 'merge', fieldManager },
       signal,
     );
@@ -215,8 +215,8 @@ async function settleSpec(
 const cordonedAnnotation = 'hawser.dev/cordoned';
 
 /** The version to write taints under; refuses when taints changed since the cache was filled. */
-async function freshVersion(world: World, node: Node, signal: AbortSignal): Promise<string | undefined> {
-  const now = await world.context.kube.get<Node>({ kind: kind.node, name: node.metadata.name }, signal);
+async function freshVersion(caches: Caches, node: Node, signal: AbortSignal): Promise<string | undefined> {
+  const now = await caches.context.kube.get<Node>({ kind: kind.node, name: node.metadata.name }, signal);
   const same = JSON.stringify(now?.spec?.taints ?? []) === JSON.stringify(node.spec?.taints ?? []);
   return same ? now?.metadata.resourceVersion : node.metadata.resourceVersion;
 }
@@ -244,12 +244,12 @@ function waitingForIdentity(peering: OutgoingPeering): Finding {
 }
 
 async function report(
-  world: World,
+  caches: Caches,
   peering: OutgoingPeering,
   findings: readonly Finding[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { kube, clock, events } = world.context;
+  const { kube, clock, events } = caches.context;
   await applyStatus({ kube, fieldManager, object: peering, findings, now: clock.now(), events }, signal);
 }
 
@@ -265,12 +265,12 @@ function isTold(peering: OutgoingPeering, finding: Finding): boolean {
 
 /** Asks the pods to leave. Returns the keys of those that have to wait. */
 async function drain(
-  world: World,
+  caches: Caches,
   peering: OutgoingPeering,
   leaving: readonly Pod[],
   signal: AbortSignal,
 ): Promise<ReadonlySet<string>> {
-  const { kube, events } = world.context;
+  const { kube, events } = caches.context;
   const heldBack = new Set<string>();
   for (const eviction of await evictPods(kube, leaving, signal)) {
     if (eviction.outcome === 'Blocked') {
@@ -287,8 +287,8 @@ async function drain(
 }
 
 /** The kubelet version that nodes show: the API server's own, so that tools that compare the two are content. */
-async function nodeFacts(world: World, kubeletPort: number, signal: AbortSignal): Promise<NodeFacts> {
-  const { kube, podIP, version, log } = world.context;
+async function nodeFacts(caches: Caches, kubeletPort: number, signal: AbortSignal): Promise<NodeFacts> {
+  const { kube, podIP, version, log } = caches.context;
   let server = 'v1.0.0';
   try {
     const answer = await kube.raw('GET', '/version', {}, signal);

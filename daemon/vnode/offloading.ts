@@ -22,48 +22,48 @@ import { ensureFinalizer } from '../kube/finalizers.ts';
 import { enforcedType, policiesFinding } from './network-policies.ts';
 import { desiredTwin, planTwin, selects, summarise, twinReasons } from './twin-plan.ts';
 import { removeTwin, unoffload } from './unoffload.ts';
-import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type World } from './caches.ts';
+import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type Caches } from './caches.ts';
 
 /** The one NamespaceOffloading of a namespace. */
 export const offloadingName = 'offloading';
 
 /** Runs until the signal is aborted. Keys are namespaces. */
-export async function runOffloading(world: World, signal: AbortSignal): Promise<void> {
-  const { context } = world;
-  const all = () => world.offloadings.list().map((each) => each.metadata.namespace ?? '');
+export async function runOffloading(caches: Caches, signal: AbortSignal): Promise<void> {
+  const { context } = caches;
+  const all = () => caches.offloadings.list().map((each) => each.metadata.namespace ?? '');
   const inNamespace = (object: { metadata: { namespace?: string } }) =>
     object.metadata.namespace === undefined ? [] : [object.metadata.namespace];
   const inNamespaceOffloaded = (object: { metadata: { namespace?: string } }) =>
-    inNamespace(object).filter((name) => world.offloadings.get(name, offloadingName) !== undefined);
+    inNamespace(object).filter((name) => caches.offloadings.get(name, offloadingName) !== undefined);
   await runController(
     {
       name: 'namespace-offloading',
       sources: [
-        from(world.offloadings, inNamespace),
+        from(caches.offloadings, inNamespace),
         // A label that somebody took away, a namespace made anew.
-        from(world.namespaces, (namespace) =>
-          world.offloadings.get(namespace.metadata.name, offloadingName) !== undefined ||
+        from(caches.namespaces, (namespace) =>
+          caches.offloadings.get(namespace.metadata.name, offloadingName) !== undefined ||
           namespace.metadata.labels?.[labels.offloading] !== undefined
             ? [namespace.metadata.name]
             : [],
         ),
-        from(world.peerings, all),
-        from(world.nodes, (node) => (node.metadata.labels?.[labels.virtualNode] === 'true' ? all() : [])),
-        fromAspect(world.policies, () => '', inNamespaceOffloaded),
-        from(world.localClusters, all),
-        fromRemotes(world.remotes, all),
-        fromRemoteObjects(world.remotes, kind.twinNamespace, (_remote, twin) => [twin.spec.sourceNamespace]),
-        fromRemoteObjects(world.remotes, kind.shadowPolicy, (remote, record) => {
+        from(caches.peerings, all),
+        from(caches.nodes, (node) => (node.metadata.labels?.[labels.virtualNode] === 'true' ? all() : [])),
+        fromAspect(caches.policies, () => '', inNamespaceOffloaded),
+        from(caches.localClusters, all),
+        fromRemotes(caches.remotes, all),
+        fromRemoteObjects(caches.remotes, kind.twinNamespace, (_remote, twin) => [twin.spec.sourceNamespace]),
+        fromRemoteObjects(caches.remotes, kind.shadowPolicy, (remote, record) => {
           const source = sourceOf(remote, record.metadata.namespace);
           return source === undefined ? [] : [source];
         }),
         // Whoever waits for pods to leave.
-        fromVirtualPods(world.pods, (pod) => {
-          const offloading = world.offloadings.get(pod.metadata.namespace, offloadingName);
+        fromVirtualPods(caches.pods, (pod) => {
+          const offloading = caches.offloadings.get(pod.metadata.namespace, offloadingName);
           return offloading?.metadata.deletionTimestamp === undefined ? [] : inNamespace(pod);
         }),
       ],
-      reconcile: (namespace, limited) => reconcileNamespace(world, namespace, limited),
+      reconcile: (namespace, limited) => reconcileNamespace(caches, namespace, limited),
       log: context.log,
       clock: context.clock,
       ...(context.metrics && { metrics: context.metrics }),
@@ -72,20 +72,24 @@ export async function runOffloading(world: World, signal: AbortSignal): Promise<
   );
 }
 
-async function reconcileNamespace(world: World, name: string, signal: AbortSignal): Promise<Outcome | void> {
-  const { kube, namespace: own } = world.context;
-  const offloading = world.offloadings.get(name, offloadingName);
+async function reconcileNamespace(
+  caches: Caches,
+  name: string,
+  signal: AbortSignal,
+): Promise<Outcome | void> {
+  const { kube, namespace: own } = caches.context;
+  const offloading = caches.offloadings.get(name, offloadingName);
   if (offloading === undefined) {
-    await labelNamespace(world, name, undefined, signal);
+    await labelNamespace(caches, name, undefined, signal);
     return;
   }
   if (offloading.metadata.deletionTimestamp !== undefined) {
-    await labelNamespace(world, name, undefined, signal);
-    return unoffload(world, offloading, signal);
+    await labelNamespace(caches, name, undefined, signal);
+    return unoffload(caches, offloading, signal);
   }
   const refuse = (message: string) =>
     report(
-      world,
+      caches,
       offloading,
       [],
       { type: 'Ready', status: 'False', reason: 'NamespaceNotAllowed', message },
@@ -97,7 +101,7 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     );
     return;
   }
-  const namespace = world.namespaces.get(undefined, name);
+  const namespace = caches.namespaces.get(undefined, name);
   const origin = namespace?.metadata.labels?.[labels.origin];
   if (origin !== undefined) {
     await refuse(
@@ -105,11 +109,11 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     );
     return;
   }
-  const consumer = ownClusterID(world);
+  const consumer = ownClusterID(caches);
   if (namespace === undefined || namespace.metadata.deletionTimestamp !== undefined) return;
   if (consumer === undefined) {
     await report(
-      world,
+      caches,
       offloading,
       [],
       {
@@ -123,20 +127,20 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     return;
   }
   if ((await ensureFinalizer(kube, offloading, vnodeFinalizer, signal)) === undefined) return;
-  await labelNamespace(world, name, offloading.spec.podPlacement, signal);
-  const policies = world.policies
+  await labelNamespace(caches, name, offloading.spec.podPlacement, signal);
+  const policies = caches.policies
     .listIn(name)
     .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
     .map(({ metadata }) => metadata.name);
   const twins: TwinReport[] = [];
   const failures: unknown[] = [];
   let later: Outcome | undefined;
-  for (const peering of world.peerings.list()) {
+  for (const peering of caches.peerings.list()) {
     if (peering.metadata.deletionTimestamp !== undefined) continue;
-    const node = world.nodes.get(undefined, peering.spec.nodeName);
-    const remote = world.remotes.get(peering.metadata.name);
+    const node = caches.nodes.get(undefined, peering.spec.nodeName);
+    const remote = caches.remotes.get(peering.metadata.name);
     if (node === undefined || !selects(offloading.spec.clusterSelector, node.metadata.labels)) {
-      const outcome = await removeUnselected(world, remote, peering, name, signal);
+      const outcome = await removeUnselected(caches, remote, peering, name, signal);
       later ??= outcome;
       continue;
     }
@@ -146,17 +150,17 @@ async function reconcileNamespace(world: World, name: string, signal: AbortSigna
     });
     const before = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
     const said = findCondition(before?.conditions, 'Bound');
-    const { finding, enforced, failure } = await settleTwin(world, remote, wanted, said, signal);
+    const { finding, enforced, failure } = await settleTwin(caches, remote, wanted, said, signal);
     const carried = policies.length === 0 ? undefined : carriedAt(remote, namespace);
     twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding, enforced, carried });
     if (failure !== undefined) failures.push(failure);
   }
   const hold = policiesFinding(
     policies,
-    findCondition(world.localClusters.get(undefined, 'self')?.status?.conditions, enforcedType),
+    findCondition(caches.localClusters.get(undefined, 'self')?.status?.conditions, enforcedType),
     twins,
   );
-  await report(world, offloading, twins, summarise(twins), signal, [hold]);
+  await report(caches, offloading, twins, summarise(twins), signal, [hold]);
   // Said first, then tried again.
   if (failures.length > 0) throw failures[0];
   return later;
@@ -187,7 +191,7 @@ function carriedAt(remote: Remote | undefined, { metadata }: Namespace): TwinRep
 
 /** Makes the twin as it should be; says how it is. A provider that fails does not keep others from theirs. */
 async function settleTwin(
-  world: World,
+  caches: Caches,
   remote: Remote | undefined,
   wanted: TwinNamespace,
   before: Condition | undefined,
@@ -229,7 +233,7 @@ async function settleTwin(
 
 /** A provider that the selector no longer names loses the twin, after its pods have left. */
 async function removeUnselected(
-  world: World,
+  caches: Caches,
   remote: Remote | undefined,
   peering: OutgoingPeering,
   namespace: string,
@@ -237,20 +241,22 @@ async function removeUnselected(
 ): Promise<Outcome | undefined> {
   if (remote === undefined || !twinsOf(remote).hasSynced) return undefined;
   if (twinOf(remote, namespace) === undefined) return undefined;
-  const pods = world.pods.listOn(peering.spec.nodeName).filter((pod) => pod.metadata.namespace === namespace);
-  return removeTwin(world, remote, namespace, pods, signal);
+  const pods = caches.pods
+    .listOn(peering.spec.nodeName)
+    .filter((pod) => pod.metadata.namespace === namespace);
+  return removeTwin(caches, remote, namespace, pods, signal);
 }
 
 /** Sets or takes away the label by which the pod webhook selects namespaces. */
 async function labelNamespace(
-  world: World,
+  caches: Caches,
   name: string,
   placement: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const namespace = world.namespaces.get(undefined, name);
+  const namespace = caches.namespaces.get(undefined, name);
   if (namespace === undefined || namespace.metadata.labels?.[labels.offloading] === placement) return;
-  await world.context.kube.patch(
+  await caches.context.kube.patch(
     { kind: kind.namespace, name },
     { metadata: { labels: { [labels.offloading]: placement ?? null } } },
     { type: 'merge', fieldManager },
@@ -259,14 +265,14 @@ async function labelNamespace(
 }
 
 async function report(
-  world: World,
+  caches: Caches,
   offloading: NamespaceOffloading,
   twins: readonly TwinReport[],
   ready: Finding,
   signal: AbortSignal,
   more: readonly Finding[] = [],
 ): Promise<void> {
-  const { kube, clock, events } = world.context;
+  const { kube, clock, events } = caches.context;
   const before = new Map((offloading.status?.remotes ?? []).map((each) => [each.peering, each.conditions]));
   await applyStatus(
     {

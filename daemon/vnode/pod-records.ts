@@ -15,7 +15,7 @@ import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Pod } from '../kube/types.ts';
 import { offloadedReasons, type Hindrance } from './pod-status.ts';
 import { deletionGraceAnnotation } from './shadow-pod.ts';
-import { fieldManager, ownClusterID, type World } from './caches.ts';
+import { fieldManager, ownClusterID, type Caches } from './caches.ts';
 
 /**
  * Makes the record. One that is there already is left to the event that tells of it.
@@ -23,7 +23,7 @@ import { fieldManager, ownClusterID, type World } from './caches.ts';
  * @returns why the provider has no room for it
  */
 export async function createShadow(
-  world: World,
+  caches: Caches,
   remote: Remote,
   pod: Pod,
   wanted: ShadowPod,
@@ -44,7 +44,7 @@ export async function createShadow(
     }
     if (!isInvalid(error)) throw error;
     const message = `The provider's API does not take this pod: ${messageOf(error).slice(0, 900)}`;
-    world.context.events.emit(pod, 'Warning', offloadedReasons.refused, message);
+    caches.context.events.emit(pod, 'Warning', offloadedReasons.refused, message);
     throw error;
   }
 }
@@ -83,7 +83,7 @@ export async function resumeShadow(remote: Remote, shadow: ShadowPod, signal: Ab
 
 /** The provider has nothing left of it: ask once more, past the cache, then let the pod go. */
 export async function finishDeletion(
-  world: World,
+  caches: Caches,
   pod: Pod,
   remote: Remote | undefined,
   twin: string | undefined,
@@ -95,7 +95,7 @@ export async function finishDeletion(
     if (live !== undefined && live.spec.podUID === uid) return;
   }
   if (namespace === undefined || uid === undefined) return;
-  await world.context.kube.delete(
+  await caches.context.kube.delete(
     { kind: kind.pod, name, namespace },
     { uid, gracePeriodSeconds: 0 },
     signal,
@@ -104,7 +104,7 @@ export async function finishDeletion(
 
 /** Deletes a record whose pod is gone, after the own API server has confirmed that. */
 export async function removeOrphan(
-  world: World,
+  caches: Caches,
   remote: Remote,
   namespace: string,
   name: string,
@@ -115,11 +115,11 @@ export async function removeOrphan(
   const bound = boundNamespace(twin, twin?.spec.sourceUID);
   if (bound === undefined) return;
   const shadow = remote.informer(kind.shadowPod, { namespace: bound }).get(bound, name);
-  const consumer = ownClusterID(world);
+  const consumer = ownClusterID(caches);
   if (shadow === undefined || shadow.metadata.deletionTimestamp !== undefined) return;
   if (consumer === undefined || shadow.metadata.labels?.[labels.origin] !== consumer) return;
-  const live = await world.context.kube.get<Pod>({ kind: kind.pod, name, namespace }, signal);
-  const nodeName = world.peerings.byKey(remote.peering)?.spec.nodeName;
+  const live = await caches.context.kube.get<Pod>({ kind: kind.pod, name, namespace }, signal);
+  const nodeName = caches.peerings.byKey(remote.peering)?.spec.nodeName;
   if (live !== undefined && live.metadata.uid === shadow.spec.podUID && live.spec?.nodeName === nodeName)
     return;
   await deleteShadow(remote, shadow, undefined, signal);

@@ -14,7 +14,7 @@ import { localPodStatus, offloadedCondition, offloadedReasons, type Hindrance } 
 import { podStatusDiffers } from './pod-status-difference.ts';
 import { createShadow, deleteShadow, finishDeletion, removeOrphan, resumeShadow } from './pod-records.ts';
 import { deletionGrace, desiredShadowPod } from './shadow-pod.ts';
-import { fieldManager, ownClusterID, peeringOfNode, type World } from './caches.ts';
+import { fieldManager, ownClusterID, peeringOfNode, type Caches } from './caches.ts';
 
 /** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
 const addressRetryMilliseconds = 1_000;
@@ -24,10 +24,10 @@ const fullRetryMilliseconds = 30_000;
 const concurrency = 16;
 
 /** Runs until the signal is aborted. Keys are pods here, `namespace/name`. */
-export async function runPods(world: World, signal: AbortSignal): Promise<void> {
-  const { context, pods, remotes } = world;
+export async function runPods(caches: Caches, signal: AbortSignal): Promise<void> {
+  const { context, pods, remotes } = caches;
   const onNodesOf = (wanted: (peering: OutgoingPeering) => boolean) =>
-    world.peerings
+    caches.peerings
       .list()
       .filter(wanted)
       .flatMap((peering) => pods.listOn(peering.spec.nodeName).map((pod) => keyOf(pod)));
@@ -38,16 +38,16 @@ export async function runPods(world: World, signal: AbortSignal): Promise<void> 
       name: 'virtual-pods',
       sources: [
         fromVirtualPods(pods),
-        from(world.offloadings, (offloading) => inNamespace(offloading.metadata.namespace)),
-        from(world.namespaces, (namespace) => inNamespace(namespace.metadata.name)),
-        from(world.localClusters, () => onNodesOf(() => true)),
+        from(caches.offloadings, (offloading) => inNamespace(offloading.metadata.namespace)),
+        from(caches.namespaces, (namespace) => inNamespace(namespace.metadata.name)),
+        from(caches.localClusters, () => onNodesOf(() => true)),
         // A controller that moved is reached, and so its pods are, at another address.
-        fromAspect(world.nodes, addressOf, (node) =>
+        fromAspect(caches.nodes, addressOf, (node) =>
           onNodesOf((peering) => peering.spec.nodeName === node.metadata.name),
         ),
         // Addresses are translated by what the tunnel says, and pods are ready only while packets pass.
         fromAspect(
-          world.tunnels,
+          caches.tunnels,
           (tunnel) => [tunnel.spec, isTrue(tunnel.status?.conditions, 'PathVerified')],
           (tunnel) => onNodesOf((each) => each.spec.remoteCluster === tunnel.spec.remoteCluster),
         ),
@@ -64,7 +64,7 @@ export async function runPods(world: World, signal: AbortSignal): Promise<void> 
           return source === undefined ? [] : [`${source}/${shadow.metadata.name}`];
         }),
       ],
-      reconcile: (key, limited) => reconcilePod(world, key, limited),
+      reconcile: (key, limited) => reconcilePod(caches, key, limited),
       concurrency,
       log: context.log,
       clock: context.clock,
@@ -88,37 +88,37 @@ function shadowKeys(remote: Remote | undefined): string[] {
   );
 }
 
-async function reconcilePod(world: World, key: string, signal: AbortSignal): Promise<Outcome | void> {
+async function reconcilePod(caches: Caches, key: string, signal: AbortSignal): Promise<Outcome | void> {
   const { namespace = '', name } = splitKey(key);
-  const pod = world.pods.get(namespace, name);
-  const peering = peeringOfNode(world, pod?.spec?.nodeName);
+  const pod = caches.pods.get(namespace, name);
+  const peering = peeringOfNode(caches, pod?.spec?.nodeName);
   // A pod that moved to another node, or ended without us: nobody else may hold a record of it.
-  for (const remote of world.remotes.list()) {
+  for (const remote of caches.remotes.list()) {
     if (pod === undefined || remote.peering !== peering?.metadata.name) {
-      await removeOrphan(world, remote, namespace, name, signal);
+      await removeOrphan(caches, remote, namespace, name, signal);
     }
   }
   if (pod === undefined || peering === undefined) return;
-  return settlePod(world, pod, peering, signal);
+  return settlePod(caches, pod, peering, signal);
 }
 
 async function settlePod(
-  world: World,
+  caches: Caches,
   pod: Pod,
   peering: OutgoingPeering,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
-  const { events, clock } = world.context;
+  const { events, clock } = caches.context;
   const namespace = pod.metadata.namespace ?? '';
-  const remote = world.remotes.get(peering.metadata.name);
-  const place = findPlace(world, peering, remote, namespace);
+  const remote = caches.remotes.get(peering.metadata.name);
+  const place = findPlace(caches, peering, remote, namespace);
   const shadows =
     remote === undefined || place.twin === undefined
       ? undefined
       : remote.informer(kind.shadowPod, { namespace: place.twin });
   const shadow = shadows?.get(place.twin, pod.metadata.name);
-  const consumer = ownClusterID(world);
-  const offloading = world.offloadings.get(namespace, offloadingName);
+  const consumer = ownClusterID(caches);
+  const offloading = caches.offloadings.get(namespace, offloadingName);
   const wanted =
     place.twin === undefined || consumer === undefined
       ? undefined
@@ -135,7 +135,7 @@ async function settlePod(
   switch (action) {
     case 'CreateShadow':
       if (remote !== undefined && wanted !== undefined)
-        full = await createShadow(world, remote, pod, wanted, signal);
+        full = await createShadow(caches, remote, pod, wanted, signal);
       break;
     case 'UpdateShadow':
       // Replaced, since an apply takes nothing away that was made by a create: a label that is gone here stayed there.
@@ -150,25 +150,25 @@ async function settlePod(
         await deleteShadow(remote, shadow, deletionGrace(pod), signal);
       break;
     case 'FinishDeletion':
-      return finishDeletion(world, pod, remote, place.twin, signal);
+      return finishDeletion(caches, pod, remote, place.twin, signal);
     case 'None':
   }
   // Right after a start the provider has not been read: what was said of the pod before is still the best there is.
   const read =
     remote !== undefined && twinsOf(remote).hasSynced && (shadows === undefined || shadows.hasSynced);
   if (!read && pod.status?.conditions?.some((each) => each.type === offloadedCondition)) return;
-  const node = world.nodes.get(undefined, peering.spec.nodeName);
-  const tunnel = world.tunnels.get(undefined, peering.spec.remoteCluster);
+  const node = caches.nodes.get(undefined, peering.spec.nodeName);
+  const tunnel = caches.tunnels.get(undefined, peering.spec.remoteCluster);
   const status = localPodStatus({
     pod,
     shadow: shadow?.spec.podUID === pod.metadata.uid ? shadow : undefined,
     hindrance: place.hindrance ?? full,
     provider: peering.spec.remoteCluster,
-    hostAddress: addressOf(node) ?? world.context.podIP,
+    hostAddress: addressOf(node) ?? caches.context.podIP,
     tunnel: tunnel?.spec,
     pathVerified: isTrue(tunnel?.status?.conditions, 'PathVerified'),
     isTaken: (address) =>
-      world.pods
+      caches.pods
         .byAddress(address)
         .some(
           (other) =>
@@ -178,14 +178,14 @@ async function settlePod(
   });
   const again = full && { requeueAfterMilliseconds: fullRetryMilliseconds };
   if (status === undefined || !podStatusDiffers(pod.status, status)) return again;
-  await applyPodStatus(world, pod, status, signal);
+  await applyPodStatus(caches, pod, status, signal);
   const condition = status.conditions?.find((each) => each.type === offloadedCondition);
   const before = pod.status?.conditions?.find((each) => each.type === offloadedCondition);
   const worse = condition?.status === 'False' && condition.reason !== offloadedReasons.waiting;
   if (condition?.reason !== before?.reason && worse) {
     events.emit(pod, 'Warning', condition.reason ?? '', condition.message ?? '');
     if (condition.reason === offloadedReasons.badAddress)
-      world.context.metrics?.refused(peering.spec.remoteCluster, 'PodAddress');
+      caches.context.metrics?.refused(peering.spec.remoteCluster, 'PodAddress');
   } else if (condition?.status === 'True' && before?.status !== 'True') {
     events.emit(pod, 'Normal', 'Offloaded', condition.message ?? '');
   }
@@ -203,16 +203,16 @@ interface Place {
 
 /** Where pods of the namespace go at the provider, or why they can't. */
 function findPlace(
-  world: World,
+  caches: Caches,
   peering: OutgoingPeering,
   remote: Remote | undefined,
   namespace: string,
 ): Place {
-  const offloading = world.offloadings.get(namespace, offloadingName);
+  const offloading = caches.offloadings.get(namespace, offloadingName);
   const provider = peering.spec.remoteCluster;
   const twin: TwinNamespace | undefined =
     remote === undefined || !twinsOf(remote).hasSynced ? undefined : twinOf(remote, namespace);
-  const uid = world.namespaces.get(undefined, namespace)?.metadata.uid;
+  const uid = caches.namespaces.get(undefined, namespace)?.metadata.uid;
   const bound = boundNamespace(twin, uid);
   if (offloading === undefined) {
     return {
@@ -238,10 +238,15 @@ function findPlace(
   };
 }
 
-async function applyPodStatus(world: World, pod: Pod, status: PodStatus, signal: AbortSignal): Promise<void> {
+async function applyPodStatus(
+  caches: Caches,
+  pod: Pod,
+  status: PodStatus,
+  signal: AbortSignal,
+): Promise<void> {
   const { name, namespace, uid } = pod.metadata;
   try {
-    await world.context.kube.apply<Pod>(
+    await caches.context.kube.apply<Pod>(
       {
         apiVersion: 'v1',
         kind: 'Pod',

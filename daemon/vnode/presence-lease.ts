@@ -7,7 +7,7 @@ import { isNotFound, messageOf } from '../kube/index.ts';
 import { deadline, sleep } from '../../shared/time.ts';
 import type { Remote } from '../peers/remote.ts';
 import type { Lease } from '../kube/types.ts';
-import { fieldManager, ownClusterID, type World } from './caches.ts';
+import { fieldManager, ownClusterID, type Caches } from './caches.ts';
 
 /** A provider calls this cluster away after so long without a renewal. */
 export const leaseSeconds = 40;
@@ -31,24 +31,24 @@ export function presenceLease(tenantNamespace: string, holder: string, now: numb
 }
 
 /** Renews until the signal is aborted; at once for a provider that is reached again. */
-export async function runPresence(world: World, signal: AbortSignal): Promise<void> {
-  const { clock, log } = world.context;
+export async function runPresence(caches: Caches, signal: AbortSignal): Promise<void> {
+  const { clock, log } = caches.context;
   /** Peerings whose Lease names this cluster. */
   const shown = new Set<string>();
   let pause = new AbortController();
   const wake = () => pause.abort();
   const stops = [
-    world.remotes.onRemote(wake),
-    world.offloadings.onChange((_key, offloading, previous) => {
+    caches.remotes.onRemote(wake),
+    caches.offloadings.onChange((_key, offloading, previous) => {
       if (asks(offloading) !== asks(previous)) wake();
     }),
   ];
   signal.addEventListener('abort', wake, { once: true });
   while (!signal.aborted) {
     pause = new AbortController();
-    const asked = world.offloadings.list().some((offloading) => asks(offloading));
-    const consumer = ownClusterID(world);
-    const wanted = world.remotes
+    const asked = caches.offloadings.list().some((offloading) => asks(offloading));
+    const consumer = ownClusterID(caches);
+    const wanted = caches.remotes
       .list()
       .filter((remote) => remote.reachability.state === 'Reachable' && (asked || shown.has(remote.peering)));
     if (consumer !== undefined) {

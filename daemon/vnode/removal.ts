@@ -8,7 +8,7 @@ import { applyStatus, kind, keyOf, messageOf, refOf, type Outcome } from '../kub
 import { deadline } from '../../shared/time.ts';
 import { twinsOf } from '../peers/twin-namespaces.ts';
 import { labels } from '../../shared/names.ts';
-import { fieldManager, ownClusterID, vnodeFinalizer, waitingSince, type World } from './caches.ts';
+import { fieldManager, ownClusterID, vnodeFinalizer, waitingSince, type Caches } from './caches.ts';
 import { removeFinalizer } from '../kube/finalizers.ts';
 import { deleteLease } from './lease.ts';
 import { planRemoval } from './removal-plan.ts';
@@ -19,15 +19,15 @@ const askMilliseconds = 2_000;
 
 /** One step of the removal; called again until the finalizer is off. */
 export async function removeNode(
-  world: World,
+  caches: Caches,
   peering: OutgoingPeering,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
-  const { kube, clock, events, log } = world.context;
+  const { kube, clock, events, log } = caches.context;
   const name = peering.metadata.name;
-  const remote = world.remotes.get(name);
-  const pods = world.pods.listOn(peering.spec.nodeName);
-  const consumer = ownClusterID(world);
+  const remote = caches.remotes.get(name);
+  const pods = caches.pods.listOn(peering.spec.nodeName);
+  const consumer = ownClusterID(caches);
   const twins =
     remote === undefined || !twinsOf(remote).hasSynced
       ? undefined
@@ -38,7 +38,7 @@ export async function removeNode(
               consumer === undefined || (twin.metadata.labels?.[labels.origin] ?? consumer) === consumer,
           );
   const plan = planRemoval({
-    waitingSince: waitingSince(world, peering),
+    waitingSince: waitingSince(caches, peering),
     now: clock.now(),
     provider: remote === undefined ? 'NoIdentity' : remote.reachability.state,
     providerSince: remote?.reachability.since ?? clock.now(),
@@ -48,7 +48,7 @@ export async function removeNode(
       deleting: twin.metadata.deletionTimestamp !== undefined,
     })),
   });
-  const node = world.nodes.get(undefined, peering.spec.nodeName);
+  const node = caches.nodes.get(undefined, peering.spec.nodeName);
   if (node !== undefined && node.spec?.unschedulable !== true) {
     // Otherwise the scheduler sends new pods here as fast as the old ones are deleted.
     await kube.patch(refOf(node), { spec: { unschedulable: true } }, { type: 'merge', fieldManager }, signal);

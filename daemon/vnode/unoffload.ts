@@ -7,27 +7,27 @@ import type { Pod } from '../kube/types.ts';
 import { evictPods } from './eviction.ts';
 import { removeFinalizer } from '../kube/finalizers.ts';
 import { reachableDeadlineMilliseconds, unreachableDeadlineMilliseconds } from './removal-plan.ts';
-import { fieldManager, isOffloadable, vnodeFinalizer, waitingSince, type World } from './caches.ts';
+import { fieldManager, isOffloadable, vnodeFinalizer, waitingSince, type Caches } from './caches.ts';
 
 const lookAgainMilliseconds = 2_000;
 
 /** One step; called again until the finalizer is off. */
 export async function unoffload(
-  world: World,
+  caches: Caches,
   offloading: NamespaceOffloading,
   signal: AbortSignal,
 ): Promise<Outcome | void> {
   if (!(offloading.metadata.finalizers ?? []).includes(vnodeFinalizer)) return;
-  const { kube, clock, events } = world.context;
+  const { kube, clock, events } = caches.context;
   const namespace = offloading.metadata.namespace ?? '';
-  const waited = clock.now() - waitingSince(world, offloading);
+  const waited = clock.now() - waitingSince(caches, offloading);
   const waiting: string[] = [];
   const residue: string[] = [];
-  if (isOffloadable(namespace, world.context.namespace)) {
-    for (const peering of world.peerings.list()) {
+  if (isOffloadable(namespace, caches.context.namespace)) {
+    for (const peering of caches.peerings.list()) {
       const name = peering.metadata.name;
-      const remote = world.remotes.get(name);
-      const pods = world.pods
+      const remote = caches.remotes.get(name);
+      const pods = caches.pods
         .listOn(peering.spec.nodeName)
         .filter((pod) => pod.metadata.namespace === namespace);
       const state = remote?.reachability.state ?? 'Unreachable';
@@ -46,7 +46,7 @@ export async function unoffload(
       if (remote === undefined) {
         await evictPods(kube, pods, signal);
       } else {
-        await removeTwin(world, remote, namespace, pods, signal);
+        await removeTwin(caches, remote, namespace, pods, signal);
       }
       waiting.push(
         pods.length > 0
@@ -81,13 +81,13 @@ export async function unoffload(
 
 /** Evicts the pods; when they are gone, deletes the TwinNamespace and ends the watches of the twin. */
 export async function removeTwin(
-  world: World,
+  caches: Caches,
   remote: Remote,
   namespace: string,
   pods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<Outcome | undefined> {
-  const { kube, events, log } = world.context;
+  const { kube, events, log } = caches.context;
   if (pods.length > 0) {
     for (const eviction of await evictPods(kube, pods, signal)) {
       if (eviction.outcome === 'Blocked')

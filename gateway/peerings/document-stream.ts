@@ -11,7 +11,7 @@ import type { Dependencies } from '../http/context.ts';
 import { generationOf } from './remote-clusters.ts';
 
 /** Open streams, all and by cluster. */
-export class StreamLedger {
+export class StreamRegistry {
   readonly #most: number;
   readonly #mostOfOne: number;
   readonly #open = new Map<string, number>();
@@ -63,11 +63,11 @@ export interface StreamOptions {
 /** A stream that ends when the peering, the remote's key or the stream's time does. */
 export function documentStream(
   dependencies: Dependencies,
-  ledger: StreamLedger,
+  streams: StreamRegistry,
   options: StreamOptions,
 ): ReadableStream<Uint8Array> {
   const { clusterID, publicKey } = options.remote.spec;
-  const close = ledger.open(clusterID);
+  const close = streams.open(clusterID);
   const { keepAliveMilliseconds, streamMilliseconds } = dependencies.limits;
   const state = { sent: options.lastEventID, ended: undefined as string | undefined, over: false };
   let document: SignedDocument | undefined;

@@ -29,7 +29,7 @@ export async function issueIdentity(
   signal: AbortSignal,
 ): Promise<IdentityResponse> {
   const { clusterID, publicKey, object } = self(dependencies);
-  const inBand = remote.spec.answersInBand === true;
+  const inBand = remote.spec.servesInBand === true;
   const { externalCIDR } = object.status ?? {};
   // Told in this cluster's own terms; the consumer knows them by its own.
   const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.apiServer;

@@ -11,7 +11,7 @@ import { resources } from '../kube/resources.ts';
 
 const ATTEMPTS = 5;
 
-export interface PeeringWish {
+export interface PeeringRequest {
   clusterID: string;
   peering: string;
   grant: Grant;
@@ -33,25 +33,25 @@ export interface Tenant {
  */
 export async function ensureIncomingPeering(
   dependencies: Dependencies,
-  wish: PeeringWish,
+  request: PeeringRequest,
   signal: AbortSignal,
 ): Promise<IncomingPeering> {
   const { kube } = dependencies;
-  const name = peeringName(wish.clusterID, wish.peering);
+  const name = peeringName(request.clusterID, request.peering);
   for (let attempt = 1; ; attempt++) {
     try {
       const found = await kube.get<IncomingPeering>(resources.incomingPeerings, name, signal);
       if (found === undefined) {
         // A peering that was revoked while its consumer waited here took its token with it, and must not come back by it.
-        await wish.confirm(signal);
-        return await kube.create(resources.incomingPeerings, newIncomingPeering(name, wish), signal);
+        await request.confirm(signal);
+        return await kube.create(resources.incomingPeerings, newIncomingPeering(name, request), signal);
       }
       if (found.metadata.deletionTimestamp !== undefined) {
         await waitUntilGone(dependencies, name, found.metadata.uid, signal);
-      } else if (found.spec.tokenName === wish.tokenName) {
+      } else if (found.spec.tokenName === request.tokenName) {
         return found;
       } else {
-        const spec = { ...found.spec, grant: wish.grant, tokenName: wish.tokenName };
+        const spec = { ...found.spec, grant: request.grant, tokenName: request.tokenName };
         return await kube.replace(resources.incomingPeerings, { ...found, spec }, signal);
       }
     } catch (error) {
@@ -60,7 +60,7 @@ export async function ensureIncomingPeering(
   }
 }
 
-function newIncomingPeering(name: string, wish: PeeringWish): IncomingPeering {
+function newIncomingPeering(name: string, request: PeeringRequest): IncomingPeering {
   return {
     apiVersion,
     kind: incomingPeering.kind,
@@ -68,16 +68,16 @@ function newIncomingPeering(name: string, wish: PeeringWish): IncomingPeering {
       name,
       labels: {
         [labels.managedBy]: 'hawser-gateway',
-        [labels.remoteCluster]: wish.clusterID,
+        [labels.remoteCluster]: request.clusterID,
         [labels.peering]: name,
       },
     },
     spec: {
-      remoteCluster: wish.clusterID,
-      peering: wish.peering,
-      grant: wish.grant,
+      remoteCluster: request.clusterID,
+      peering: request.peering,
+      grant: request.grant,
       desired: 'Active',
-      tokenName: wish.tokenName,
+      tokenName: request.tokenName,
     },
   };
 }

@@ -105,7 +105,7 @@ async function redeem(
 ): Promise<IdentityResponse> {
   const token = await spend(dependencies, context, request, hashSecret(secret));
   await ensureCaller(dependencies, context, request);
-  const wish = {
+  const incoming = {
     clusterID: request.clusterID,
     peering: request.peering,
     grant: token.spec.grant,
@@ -121,7 +121,7 @@ async function redeem(
       if (gone) throw await refusal(dependencies, context, 'Revoked');
     },
   };
-  const peering = await ensureIncomingPeering(dependencies, wish, tenantDeadline);
+  const peering = await ensureIncomingPeering(dependencies, incoming, tenantDeadline);
   // A former peering that was still on its way out took the RemoteCluster with it; now that this one stands, nobody does.
   const remote = await ensureCaller(dependencies, context, request);
   return finish(dependencies, context, peering, remote, tenantDeadline);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Problem } from '../../shared/errors.ts';
 import { parameters } from '../../shared/wire/gateway-api.ts';
 import type { Dependencies } from '../http/context.ts';
-import { documentStream, StreamLedger } from '../peerings/document-stream.ts';
+import { documentStream, StreamRegistry } from '../peerings/document-stream.ts';
 import { findPeering, noPeering } from '../peerings/incoming-peerings.ts';
 import { authenticateSender } from '../http/middleware/authenticate-signature.ts';
 import { route, type Route } from '../http/operation.ts';
@@ -40,8 +40,8 @@ function putSelf(dependencies: Dependencies): Route {
 }
 
 function getRemote(dependencies: Dependencies): Route {
-  const ledger = new StreamLedger(dependencies.limits);
-  dependencies.metrics.gauge('hawser_gateway_streams', 'Open event streams.', () => ledger.total);
+  const streams = new StreamRegistry(dependencies.limits);
+  dependencies.metrics.gauge('hawser_gateway_streams', 'Open event streams.', () => streams.total);
   return route(
     {
       id: 'getParameters',
@@ -78,7 +78,7 @@ function getRemote(dependencies: Dependencies): Route {
         throw noPeering(clusterID, peering);
       if (accepts(context.req.header('accept')))
         return context.body(
-          documentStream(dependencies, ledger, {
+          documentStream(dependencies, streams, {
             remote,
             peering,
             lastEventID: context.req.header('last-event-id'),

@@ -41,7 +41,7 @@ export function previewRoute(dependencies: Dependencies): Route {
 
 function previewOf(dependencies: Dependencies, { spec }: PeeringToken): Preview {
   const { clusterID, publicKey, object } = self(dependencies);
-  const { podCIDRs, externalCIDR, mtu, slots, apiServerURL } = object.status ?? {};
+  const { podCIDRs, externalCIDR, mtu, tunnelEndpoints, apiServerURL } = object.status ?? {};
   return {
     clusterID,
     publicKey,
@@ -50,7 +50,7 @@ function previewOf(dependencies: Dependencies, { spec }: PeeringToken): Preview 
     podCIDRs: podCIDRs ?? [],
     ...(externalCIDR !== undefined && { externalCIDR }),
     ...(mtu !== undefined && { mtu }),
-    tunnelEndpoints: (slots ?? []).flatMap(({ endpoints }) => endpoints),
+    tunnelAddresses: (tunnelEndpoints ?? []).flatMap(({ addresses }) => addresses),
     ...(apiServerURL !== undefined && { apiServerURL }),
     version,
     features: [...features],

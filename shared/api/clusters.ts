@@ -17,12 +17,12 @@ import {
 const prefixes = z.array(prefix).max(64);
 
 /** A tunnel endpoint of a cluster as others see it. */
-export const slot = z.object({
+export const tunnelEndpoint = z.object({
   name: label,
   publicKey: key32,
-  endpoints: z.array(hostPort).max(8),
+  addresses: z.array(hostPort).max(8),
 });
-export type Slot = z.infer<typeof slot>;
+export type TunnelEndpoint = z.infer<typeof tunnelEndpoint>;
 
 /** A short text with its signature. */
 const signedText = z.object({
@@ -62,12 +62,12 @@ export const localCluster = {
     serviceCIDRs: prefixes.optional().describe('Overrides detection'),
     nodeCIDRs: prefixes.optional().describe('Overrides detection'),
     reservedCIDRs: prefixes.optional().describe('Ranges that no remapping may touch'),
-    externalCIDR: prefix.optional().describe('Addresses lent to what is not a pod of this cluster'),
+    externalCIDR: prefix.optional().describe('Addresses that stand for what is not a pod of this cluster'),
     remapPools: prefixes.optional().describe('Where free ranges for overlapping remotes are taken from'),
     gatewayURL: httpsURL.optional().describe('Overrides the address of the gateway Service'),
     apiServerURL: httpsURL.optional().describe('How consumers reach this API server'),
     apiServerCABundle: z.string().max(65_536).optional().describe('PEM; default kube-root-ca.crt'),
-    tunnelEndpoints: z
+    tunnelAddresses: z
       .array(hostPort)
       .max(8)
       .optional()
@@ -107,7 +107,7 @@ export const localCluster = {
       .optional()
       .describe('Where the API server is, so that no consumer’s pod reaches it'),
     mtu: z.int().optional().describe('Inner packets'),
-    slots: z.array(slot).max(16).optional(),
+    tunnelEndpoints: z.array(tunnelEndpoint).max(16).optional(),
     version: z.string().max(64).optional(),
   }),
   columns: [
@@ -139,7 +139,7 @@ export const remoteCluster = {
     controlPlane: z
       .enum(['OutOfBand', 'InBand'])
       .describe('How this cluster reaches its gateway and API server: beside the tunnel, or inside'),
-    answersInBand: z
+    servesInBand: z
       .boolean()
       .optional()
       .describe('That cluster reaches this one’s gateway and API server inside the tunnel'),
@@ -148,7 +148,7 @@ export const remoteCluster = {
       .describe(
         'The tunnel is kept until then though no peering needs it yet; if none does by then, this object goes',
       ),
-    tunnelEndpoints: z
+    tunnelAddresses: z
       .array(hostPort)
       .max(8)
       .optional()

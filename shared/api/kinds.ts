@@ -1,6 +1,6 @@
 import { localCluster, remoteCluster } from './clusters.ts';
 import type { Kind } from './meta.ts';
-import { fabricNode, lentAddress, tunnel } from './network.ts';
+import { fabricNode, addressMapping, tunnel } from './network.ts';
 import { namespaceOffloading, shadowPod, twinNamespace } from './offloading.ts';
 import { incomingPeering, outgoingPeering, peeringToken } from './peerings.ts';
 import { shadowPolicy } from './policies.ts';
@@ -14,7 +14,7 @@ export const kinds: readonly Kind[] = [
   incomingPeering,
   tunnel,
   fabricNode,
-  lentAddress,
+  addressMapping,
   namespaceOffloading,
   twinNamespace,
   shadowPod,

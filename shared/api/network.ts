@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { slot } from './clusters.ts';
+import { tunnelEndpoint } from './clusters.ts';
 import {
   clusterID,
   conditions,
@@ -52,17 +52,17 @@ export const tunnel = {
       .boolean()
       .optional()
       .describe('Admit the declared ranges both ways instead of the consumer’s traffic only'),
-    asksInBand: z
+    dialsInBand: z
       .boolean()
       .optional()
       .describe('This cluster’s controller reaches the remote’s gateway and API server through the tunnel'),
-    answersInBand: z
+    servesInBand: z
       .boolean()
       .optional()
       .describe('The remote reaches this cluster’s gateway and API server through the tunnel'),
     remotePodCIDRs: z.array(prefix).max(64).describe('As the remote declares them'),
     remoteExternalCIDR: prefix.describe('As the remote declares it'),
-    remoteSlots: z.array(slot).max(16),
+    remoteEndpoints: z.array(tunnelEndpoint).max(16),
     remaps: z.array(remap).max(64).describe('Remote ranges as this cluster knows them; append-only'),
     remoteRemaps: z
       .array(z.object({ real: prefix, mapped: prefix }))
@@ -111,7 +111,7 @@ export type Tunnel = HawserObject<typeof tunnel>;
 /** What a node measured of one remote cluster. */
 export const nodeSession = z.object({
   remoteCluster: clusterID,
-  slot: label.optional(),
+  tunnelEndpoint: label.optional(),
   endpoint: hostPort.optional(),
   latestHandshake: dateTime.optional(),
   pathVerified: z.boolean(),
@@ -168,16 +168,16 @@ export const fabricNode = {
       .max(45)
       .optional()
       .describe('The node’s own address of the external CIDR: how its host traffic is seen by remotes'),
-    slot: label.optional().describe('Gateway slot that this node holds'),
+    tunnelEndpoint: label.optional().describe('tunnel endpoint that this node holds'),
   }),
   status: z.object({
     observedGeneration,
     conditions,
-    publicKey: key32.optional().describe('The node’s tunnel key; the slot’s, when it holds one'),
+    publicKey: key32.optional().describe('The node’s tunnel key; the tunnel endpoint’s, when it holds one'),
     endpoint: hostPort.optional().describe('Where the cluster’s other nodes reach it'),
-    heldSlot: label.optional().describe('Slot that this node serves now'),
+    heldEndpoint: label.optional().describe('Tunnel endpoint that this node serves now'),
     appliedRevision: z.string().max(64).optional(),
-    lentRevision: z.string().max(64).optional().describe('Names the lent addresses that it translates'),
+    mappingRevision: z.string().max(64).optional().describe('Names the mapped addresses that it translates'),
     sessions: z.array(nodeSession).max(1024).optional(),
     features: z.record(z.string().max(64), z.string().max(128)).optional(),
     hostProblems: z
@@ -201,7 +201,7 @@ export const fabricNode = {
   }),
   columns: [
     { name: 'Address', type: 'string', jsonPath: '.spec.externalAddress' },
-    { name: 'Slot', type: 'string', jsonPath: '.status.heldSlot' },
+    { name: 'Tunnel endpoint', type: 'string', jsonPath: '.status.heldEndpoint' },
     { name: 'Endpoint', type: 'string', jsonPath: '.status.endpoint' },
     { name: 'Programmed', type: 'string', jsonPath: '.status.conditions[?(@.type=="Programmed")].status' },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
@@ -210,11 +210,11 @@ export const fabricNode = {
 } satisfies Kind;
 export type FabricNode = HawserObject<typeof fabricNode>;
 
-export const lentAddress = {
-  kind: 'LentAddress',
-  plural: 'lentaddresses',
-  singular: 'lentaddress',
-  shortNames: ['la'],
+export const addressMapping = {
+  kind: 'AddressMapping',
+  plural: 'addressmappings',
+  singular: 'addressmapping',
+  shortNames: ['am'],
   scope: 'Cluster',
   description:
     'An address of the external CIDR that stands for a pod of this cluster which runs at a provider, for other providers.',
@@ -241,8 +241,8 @@ export const lentAddress = {
   validations: [
     {
       rule: '!has(oldSelf.spec) || self.spec.address == oldSelf.spec.address && self.spec.pod.uid == oldSelf.spec.pod.uid',
-      message: 'address and pod never change; another pod gets another LentAddress',
+      message: 'address and pod never change; another pod gets another AddressMapping',
     },
   ],
 } satisfies Kind;
-export type LentAddress = HawserObject<typeof lentAddress>;
+export type AddressMapping = HawserObject<typeof addressMapping>;

@@ -105,7 +105,7 @@ export const shadowPod = {
   kind: 'ShadowPod',
   plural: 'shadowpods',
   singular: 'shadowpod',
-  shortNames: ['sp'],
+  shortNames: ['shp'],
   scope: 'Namespaced',
   description:
     'The record of an offloaded pod; the provider keeps the real pod of the same name alive from it.',

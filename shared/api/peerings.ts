@@ -92,15 +92,15 @@ export const peeringState = z.object({
 export type PeeringState = z.infer<typeof peeringState>;
 
 /** What came of asking the provider for it. */
-export const providerWord = z.object({
-  askedAt: dateTime,
+export const providerReport = z.object({
+  requestedAt: dateTime,
   request: z
     .string()
     .max(64)
     .optional()
     .describe('The wish to ask (annotation hawser.dev/ask-provider) that this answers'),
   state: peeringState.optional().describe('As it was told last'),
-  toldAt: dateTime.optional(),
+  reportedAt: dateTime.optional(),
   clockOffsetSeconds: z
     .number()
     .optional()
@@ -110,7 +110,7 @@ export const providerWord = z.object({
     .optional()
     .describe('Why it told nothing at that time'),
 });
-export type ProviderWord = z.infer<typeof providerWord>;
+export type ProviderReport = z.infer<typeof providerReport>;
 
 export const outgoingPeering = {
   kind: 'OutgoingPeering',
@@ -146,7 +146,7 @@ export const outgoingPeering = {
       .array(z.object({ name: z.string().max(64), at: dateTime }))
       .max(32)
       .optional(),
-    provider: providerWord.optional(),
+    provider: providerReport.optional(),
     residue: z
       .array(z.string().max(512))
       .max(64)

@@ -13,7 +13,7 @@ import { externalOffsets } from '../names.ts';
 
 /** Shared address space (RFC 6598): rarely used for pods, Services or nodes. */
 export const externalPool = '100.64.0.0/10';
-/** 4,096 addresses: enough for nodes and lent addresses; 1,024 such ranges in the pool. */
+/** 4,096 addresses: enough for nodes and mapped addresses; 1,024 such ranges in the pool. */
 const externalLength = 20;
 
 /**
@@ -55,7 +55,7 @@ export function apiServerAddress(externalCIDR: string): string {
 }
 
 /**
- * Gives every node an address of the external CIDR: the first free one from offset 16, in the half that is not lent. A
+ * Gives every node an address of the external CIDR: the first free one from offset 16, in the half that is not for mappings. A
  * node keeps what it has.
  *
  * @param nodes names of the nodes that need one, in any order
@@ -75,11 +75,11 @@ export function allocateNodeAddresses(
     const address = stored.get(node);
     const offset = address === undefined ? undefined : offsetOf(range, address);
     if (offset === undefined || offset < BigInt(externalOffsets.firstNode) || taken.has(offset)) continue;
-    if (offset >= firstLentOffset(range)) continue;
+    if (offset >= firstMappedOffset(range)) continue;
     taken.add(offset);
     result.set(node, addressAt(range, offset));
   }
-  const end = min(firstLentOffset(range), endOf(range));
+  const end = min(firstMappedOffset(range), endOf(range));
   let next = BigInt(externalOffsets.firstNode);
   for (const node of sorted) {
     if (result.has(node)) continue;
@@ -92,20 +92,20 @@ export function allocateNodeAddresses(
 }
 
 /**
- * Gives everything that needs one a lent address: the first free one of the external CIDR's upper half. What has one
+ * Gives everything that needs one a mapped address: the first free one of the external CIDR's upper half. What has one
  * keeps it.
  *
  * @param wanted keys of what needs one, older ones first
  * @param stored what was given before, also to what does not need it any more; an address outside is given anew
  * @returns addresses by key of `wanted`; keys for which nothing is left are not in it
  */
-export function allocateLentAddresses(
+export function allocateMappedAddresses(
   externalCIDR: string,
   wanted: readonly string[],
   stored: ReadonlyMap<string, string>,
 ): Map<string, string> {
   const range = parseRange(externalCIDR);
-  const [first, end] = [firstLentOffset(range), endOf(range)];
+  const [first, end] = [firstMappedOffset(range), endOf(range)];
   const taken = new Set<bigint>();
   const held = new Map<string, bigint>();
   for (const [key, address] of stored) {
@@ -129,15 +129,15 @@ export function allocateLentAddresses(
   return result;
 }
 
-/** Whether an address lies where addresses are lent. */
-export function isLentAddress(externalCIDR: string, address: string): boolean {
+/** Whether an address lies in the half for address mappings. */
+export function isMappedAddress(externalCIDR: string, address: string): boolean {
   const range = parseRange(externalCIDR);
   const offset = offsetOf(range, address);
-  return offset !== undefined && offset >= firstLentOffset(range) && offset < endOf(range);
+  return offset !== undefined && offset >= firstMappedOffset(range) && offset < endOf(range);
 }
 
-/** The upper half is for lending; a range that is hardly large enough for nodes lends nothing. */
-function firstLentOffset(range: Range): bigint {
+/** The upper half is for address mappings; a range hardly large enough for nodes has none. */
+function firstMappedOffset(range: Range): bigint {
   const size = rangeSize(range);
   return size >= 64n ? size / 2n : size;
 }

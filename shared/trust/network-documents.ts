@@ -20,7 +20,7 @@ export type NetworkDocumentProblem =
 export class NetworkDocumentError extends Error {
   override readonly name = 'NetworkDocumentError';
   readonly reason: NetworkDocumentProblem;
-  /** Path of the field that is wrong, as in `slots.0.publicKey`; only for Malformed. */
+  /** Path of the field that is wrong, as in `tunnel endpoints.0.publicKey`; only for Malformed. */
   readonly field: string | undefined;
   constructor(reason: NetworkDocumentProblem, message: string, field?: string) {
     super(message);

@@ -116,7 +116,7 @@ export const preview = z.object({
   podCIDRs: z.array(prefix).max(64),
   externalCIDR: prefix.optional(),
   mtu: z.int().min(576).max(65_535).optional(),
-  tunnelEndpoints: z.array(hostPort).max(128),
+  tunnelAddresses: z.array(hostPort).max(128),
   apiServerURL: httpsURL.optional(),
   version: z.string().max(64),
   features: z.array(z.string().max(64)).max(64),

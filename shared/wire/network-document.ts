@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { slot } from '../api/clusters.ts';
+import { tunnelEndpoint } from '../api/clusters.ts';
 import { grant } from '../api/grant.ts';
 import { clusterID, key32, label, prefix, sha256Hex } from '../api/meta.ts';
 import { desired } from '../api/peerings.ts';
@@ -29,7 +29,7 @@ export const networkDocument = z.looseObject({
   podCIDRs: z.array(prefix).min(1).max(16),
   externalCIDR: prefix,
   mtu: z.int().min(576).max(65_535).describe('Inner packets that the sender’s path takes'),
-  slots: z.array(slot).max(16),
+  tunnelEndpoints: z.array(tunnelEndpoint).max(16),
   remaps: z
     .array(z.object({ real: prefix, mapped: prefix }))
     .max(64)

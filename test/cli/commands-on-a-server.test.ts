@@ -175,7 +175,7 @@ commands('peer follows each step and ends when all is Ready', async () => {
       provider: false,
       remotePodCIDRs: ['10.0.0.0/16'],
       remoteExternalCIDR: '100.64.0.0/20',
-      remoteSlots: [],
+      remoteEndpoints: [],
       remaps: [],
       remoteRemaps: [],
       mtu: 1420,

@@ -20,7 +20,7 @@ const faults: Fault[] = [
       const offloading = object('NamespaceOffloading', 'offloading', {
         status: { conditions: [said], remotes: [{ peering: 'oak' }] },
       });
-      return { world: { ...facts.world, offloadings: [offloading] } };
+      return { objects: { ...facts.objects, offloadings: [offloading] } };
     },
   ],
   [
@@ -220,9 +220,9 @@ const faults: Fault[] = [
     'tunnel',
     /there is no tunnel to oak yet/,
     ({ facts }) => ({
-      world: {
-        ...facts.world,
-        tunnels: facts.world.tunnels.filter(({ spec }) => spec.remoteCluster !== 'oak'),
+      objects: {
+        ...facts.objects,
+        tunnels: facts.objects.tunnels.filter(({ spec }) => spec.remoteCluster !== 'oak'),
       },
     }),
   ],

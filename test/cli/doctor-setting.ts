@@ -60,8 +60,8 @@ export function healthy() {
         secretName: 's',
       },
       provider: {
-        askedAt: '2026-01-01T11:59:59Z',
-        toldAt: '2026-01-01T11:59:59Z',
+        requestedAt: '2026-01-01T11:59:59Z',
+        reportedAt: '2026-01-01T11:59:59Z',
         clockOffsetSeconds: 0.2,
         state: {
           version: '0.9.0',
@@ -99,7 +99,7 @@ export function healthy() {
         provider: false,
         remotePodCIDRs: ['10.244.0.0/16'],
         remoteExternalCIDR: '100.64.16.0/20',
-        remoteSlots: [{ name: '0', publicKey: key, endpoints: ['192.0.2.7:7470'] }],
+        remoteEndpoints: [{ name: '0', publicKey: key, addresses: ['192.0.2.7:7470'] }],
         remaps: [
           { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
           { real: '100.64.16.0/20', mapped: '100.64.16.0/20', state: 'InUse' },
@@ -120,10 +120,10 @@ export function healthy() {
       },
     });
   const fabricNode: FabricNode = object('FabricNode', 'n1', {
-    spec: { slot: '0' },
+    spec: { tunnelEndpoint: '0' },
     status: {
       version: '0.9.0',
-      heldSlot: '0',
+      heldEndpoint: '0',
       conditions: [condition('Programmed', 'True', 'device and kernel are as planned')],
     },
   });
@@ -132,7 +132,7 @@ export function healthy() {
     version: '0.9.0',
     namespace: 'hawser-system',
     only: undefined,
-    world: {
+    objects: {
       self,
       remotes: [remote('oak'), remote('fir')],
       outgoing: [outgoing],
@@ -155,7 +155,7 @@ export function healthy() {
     kubelets: { 'hawser-oak': { status: 200, message: 'ok' } },
     unanswered: [],
   };
-  return { facts, self, outgoing, incoming, fabricNode, tunnel: facts.world.tunnels[0] as Tunnel };
+  return { facts, self, outgoing, incoming, fabricNode, tunnel: facts.objects.tunnels[0] as Tunnel };
 }
 
 type Healthy = ReturnType<typeof healthy>;

@@ -73,9 +73,9 @@ const faults: Fault[] = [
   ],
   ['no gateway node', 'gateway-node', /no node is labelled to be a gateway/, () => ({ nodes: [] })],
   [
-    'the node that holds the slot is gone',
+    'the node that holds the tunnel endpoint is gone',
     'gateway-node',
-    /n1, which holds slot 0, is gone/,
+    /n1, which holds tunnel endpoint 0, is gone/,
     () => ({
       nodes: [{ name: 'n2', gateway: true, virtual: false, ready: 'True', readyMessage: '' }],
     }),
@@ -125,7 +125,7 @@ test('a cluster without peerings, where little may be read, is no error', () => 
   const { facts } = healthy();
   const findings = diagnose({
     ...facts,
-    world: { ...facts.world, outgoing: [], incoming: [], tunnels: [], remotes: [], fabricNodes: [] },
+    objects: { ...facts.objects, outgoing: [], incoming: [], tunnels: [], remotes: [], fabricNodes: [] },
     tokens: undefined,
     nodes: undefined,
     workloads: undefined,

@@ -10,7 +10,7 @@ import {
   leadsTo,
   newRemote,
   refusalOf,
-  wishesOf,
+  requestsOf,
 } from '../../cli/in-band/requests.ts';
 import type { Invocation } from '../../cli/command.ts';
 import type { Kube } from '../../cli/kube.ts';
@@ -44,7 +44,7 @@ const document = (from: string, to: string, more: Partial<NetworkDocument> = {})
   podCIDRs: ['10.244.0.0/16'],
   externalCIDR: '100.64.16.0/20',
   mtu: 1420,
-  slots: [{ name: '0', publicKey: key('s'), endpoints: ['198.51.100.7:7470'] }],
+  tunnelEndpoints: [{ name: '0', publicKey: key('s'), addresses: ['198.51.100.7:7470'] }],
   remaps: [{ real: '10.244.0.0/16', mapped: '10.128.0.0/16' }],
   salt: key('S'),
   acknowledges: 1,
@@ -76,10 +76,10 @@ const known = (
   },
 });
 
-const wishes = suite('what each side is to know');
+const requests = suite('what each side is to know');
 
-wishes('the consumer dials inside, the provider answers, and both only for a while', () => {
-  const made = wishesOf(sides, none, now);
+requests('the consumer dials inside, the provider answers, and both only for a while', () => {
+  const made = requestsOf(sides, none, now);
   assert.equal(made.consumer, {
     clusterID: 'east',
     publicKey: key('e'),
@@ -92,31 +92,31 @@ wishes('the consumer dials inside, the provider answers, and both only for a whi
     clusterID: 'west',
     publicKey: key('w'),
     controlPlane: 'OutOfBand',
-    answersInBand: true,
+    servesInBand: true,
     openUntil: '2026-01-01T00:15:00Z',
   });
-  for (const wish of [made.consumer, made.provider]) {
-    assert.ok(remoteCluster.spec.safeParse(newRemote(wish).spec).success);
+  for (const request of [made.consumer, made.provider]) {
+    assert.ok(remoteCluster.spec.safeParse(newRemote(request).spec).success);
   }
-  const named = wishesOf(sides, { provider: 'vpn.east.example:7470', consumer: undefined }, undefined);
-  assert.equal(named.consumer.tunnelEndpoints, ['vpn.east.example:7470']);
-  assert.is(named.provider.tunnelEndpoints, undefined);
+  const named = requestsOf(sides, { provider: 'vpn.east.example:7470', consumer: undefined }, undefined);
+  assert.equal(named.consumer.tunnelAddresses, ['vpn.east.example:7470']);
+  assert.is(named.provider.tunnelAddresses, undefined);
   assert.is(named.consumer.openUntil, undefined);
 });
 
-wishes('what is as wished is not written again; how the provider dials the consumer is left alone', () => {
-  const { provider, consumer } = wishesOf(sides, none, now);
+requests('what is as wished is not written again; how the provider dials the consumer is left alone', () => {
+  const { provider, consumer } = requestsOf(sides, none, now);
   assert.is(changesOf(consumer, newRemote(consumer)), undefined);
   const dialled = known(sides.consumer, undefined, undefined, {
     gatewayURL: 'https://198.51.100.1:7443',
     controlPlane: 'InBand',
   });
-  assert.equal(changesOf(provider, dialled), { answersInBand: true, openUntil: provider.openUntil });
-  const later = wishesOf(sides, none, now + 60_000);
+  assert.equal(changesOf(provider, dialled), { servesInBand: true, openUntil: provider.openUntil });
+  const later = requestsOf(sides, none, now + 60_000);
   assert.equal(changesOf(later.consumer, newRemote(consumer)), { openUntil: '2026-01-01T00:16:00Z' });
 });
 
-wishes('documents are settled when each holds what the other declares, remaps and all', () => {
+requests('documents are settled when each holds what the other declares, remaps and all', () => {
   const [west, east] = [document('west', 'east'), document('east', 'west')];
   const both = (atConsumer: RemoteCluster, atProvider: RemoteCluster) => isSettled(atConsumer, atProvider);
   assert.ok(both(known(sides.provider, east, west), known(sides.consumer, west, east)));
@@ -130,7 +130,7 @@ wishes('documents are settled when each holds what the other declares, remaps an
   assert.not(both(unseen, known(sides.consumer, west, east)), 'its controller has not seen it');
 });
 
-wishes('only a newer document takes the place of another', () => {
+requests('only a newer document takes the place of another', () => {
   const [old, young] = [
     signed(document('east', 'west')),
     signed(document('east', 'west', { generation: 8 })),
@@ -143,7 +143,7 @@ wishes('only a newer document takes the place of another', () => {
   assert.not(isNewer({ payload: 'bm90IGpzb24', signature: '' }, old));
 });
 
-wishes('a refusal of what was given is one, an older one is not', () => {
+requests('a refusal of what was given is one, an older one is not', () => {
   const remote = known(sides.provider, undefined, undefined);
   const condition = {
     type: 'Authenticated',
@@ -164,13 +164,13 @@ differences('each thing by its name, with what was known and what is', () => {
   const held = document('east', 'west');
   const table: [change: Partial<NetworkDocument>, what: string, known: string, actual: string][] = [
     [
-      { slots: [{ name: '0', publicKey: key('s'), endpoints: ['203.0.113.9:7470'] }] },
+      { tunnelEndpoints: [{ name: '0', publicKey: key('s'), addresses: ['203.0.113.9:7470'] }] },
       'endpoint',
       '198.51.100.7:7470',
       '203.0.113.9:7470',
     ],
     [
-      { slots: [{ name: '0', publicKey: key('t'), endpoints: ['198.51.100.7:7470'] }] },
+      { tunnelEndpoints: [{ name: '0', publicKey: key('t'), addresses: ['198.51.100.7:7470'] }] },
       'tunnel key',
       key('s'),
       key('t'),
@@ -210,7 +210,7 @@ differences('each thing by its name, with what was known and what is', () => {
 
 differences('both sides are compared, and the pin, and who is not known at all', () => {
   const [west, east] = [document('west', 'east'), document('east', 'west')];
-  const wished = wishesOf(sides, none, undefined);
+  const wished = requestsOf(sides, none, undefined);
   const good = {
     consumer: known(sides.provider, east, west, { ...wished.consumer }),
     provider: known(sides.consumer, west, east, { ...wished.provider }),
@@ -234,7 +234,7 @@ differences('both sides are compared, and the pin, and who is not known at all',
   );
   const rekeyed = { ...sides, provider: { ...sides.provider, publicKey: key('f') } };
   assert.equal(
-    differencesOf(rekeyed, good, wishesOf(rekeyed, none, undefined)).map(({ what }) => what),
+    differencesOf(rekeyed, good, requestsOf(rekeyed, none, undefined)).map(({ what }) => what),
     ['cluster key'],
   );
 });
@@ -270,7 +270,7 @@ differences(
     ] as const) {
       const later = { ...sides, provider: rotated(signer) };
       assert.is(leadsTo(consumer, later.provider), leads);
-      const found = differencesOf(later, { consumer, provider }, wishesOf(later, none, undefined));
+      const found = differencesOf(later, { consumer, provider }, requestsOf(later, none, undefined));
       assert.equal(
         found.filter(({ side: where }) => where === 'consumer').map(({ what }) => what),
         expected,
@@ -281,7 +281,7 @@ differences(
 
 differences('an endpoint that was given once is told, since nobody can tell whether it is right', () => {
   const endpoints = (endpoint: string) =>
-    known(sides.provider, undefined, undefined, { tunnelEndpoints: [endpoint] });
+    known(sides.provider, undefined, undefined, { tunnelAddresses: [endpoint] });
   const both = { consumer: endpoints('vpn.example:7470'), provider: endpoints('198.51.100.7:7470') };
   assert.equal(
     givenOnce(both, none).map((line) => line.replace(/:? name .*$/, '')),
@@ -338,6 +338,6 @@ words('options that belong to in-band alone say so, and in-band says what it wan
   assert.match(await refused('peer', 'repair', 'east'), /--remote-context/);
 });
 
-wishes.run();
+requests.run();
 differences.run();
 words.run();

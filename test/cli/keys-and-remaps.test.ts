@@ -26,7 +26,7 @@ const remote = (acknowledgedGeneration: number | undefined): RemoteCluster => ({
         podCIDRs: ['10.1.0.0/16'],
         externalCIDR: '100.64.0.0/20',
         mtu: 1420,
-        slots: [],
+        tunnelEndpoints: [],
         remaps: [],
         salt: Buffer.alloc(32, 1).toString('base64'),
         acknowledges: 0,

@@ -23,7 +23,7 @@ function tunnel(remoteCluster: string, mapped: string, mtu = 1420): Tunnel {
       provider: true,
       remotePodCIDRs: ['10.244.0.0/16'],
       remoteExternalCIDR: '100.64.32.0/20',
-      remoteSlots: [],
+      remoteEndpoints: [],
       remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
       remoteRemaps: [],
       mtu,
@@ -44,7 +44,7 @@ const self = (spec: LocalCluster['spec'] = {}): LocalCluster => ({
     serviceCIDRs: ['10.96.0.0/16'],
     externalCIDR: '100.64.0.0/20',
     mtu: 1420,
-    slots: [{ name: '0', publicKey: key, endpoints: ['198.51.100.1:7470'] }],
+    tunnelEndpoints: [{ name: '0', publicKey: key, addresses: ['198.51.100.1:7470'] }],
   },
 });
 
@@ -61,7 +61,7 @@ const input = (changes: Partial<PlanInput> = {}): PlanInput => ({
     podCIDRs: ['10.244.0.0/16'],
     externalCIDR: '100.64.16.0/20',
     mtu: 1420,
-    tunnelEndpoints: ['192.0.2.2:7470'],
+    tunnelAddresses: ['192.0.2.2:7470'],
     apiServerURL: 'https://192.0.2.3:6443',
     version: '0.9.0',
     features: [],
@@ -129,13 +129,13 @@ test('in-band only the tunnel is dialled, and what the command writes on both si
     input({
       inBand: { calledAt: 'vpn.example:7470' },
       token,
-      preview: { ...preview, tunnelEndpoints: [] },
+      preview: { ...preview, tunnelAddresses: [] },
     }),
   );
   assert.equal(called.problems, []);
   assert.match(called.endpoints.exposed[0] ?? '', 'tunnel vpn.example:7470/udp');
   assert.match(
-    planPeering(input({ inBand: {}, token, preview: { ...preview, tunnelEndpoints: [] } })).problems.join(),
+    planPeering(input({ inBand: {}, token, preview: { ...preview, tunnelAddresses: [] } })).problems.join(),
     'the provider has no tunnel endpoint yet',
   );
 });
@@ -172,7 +172,7 @@ test('what would keep it from working', () => {
     [{ preview: { ...preview, version: '0.5.0' } }, /0\.5\.0 there and 0\.9\.0 here do not work together/],
     [{ nodes: [node('n1', false)] }, /no node is labelled/],
     [{ nodes: [node('n1', true), node('hawser-oak', false)] }, /a node hawser-oak is there already/],
-    [{ preview: { ...preview, tunnelEndpoints: [] } }, /no tunnel endpoint yet/],
+    [{ preview: { ...preview, tunnelAddresses: [] } }, /no tunnel endpoint yet/],
     [{ preview: silent }, /how its API server is reached/],
     [{ preview: unknown }, /does not know its own ranges/],
     [{ preview: { ...preview, podCIDRs: ['127.0.0.0/16'] } }, /which is not for pods/],

@@ -7,7 +7,7 @@ import { ago, bytes, spanOf } from '../../cli/ages.ts';
 import { parseLife } from '../../cli/issue-token.ts';
 import { phasesOf } from '../../cli/peering-phases.ts';
 import { statusChanges } from '../../cli/status-changes.ts';
-import { statusReport, type World } from '../../cli/status-report.ts';
+import { statusReport, type ClusterObjects } from '../../cli/status-report.ts';
 import { inDepth, overview } from '../../cli/status-text.ts';
 import { table, Terminal } from '../../cli/terminal.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
@@ -115,8 +115,8 @@ const outgoing: OutgoingPeering = {
       { name: 'IdentityValid', at: '2026-01-01T11:00:01.400Z' },
     ],
     provider: {
-      askedAt: '2026-01-01T11:59:50Z',
-      toldAt: '2026-01-01T11:59:50Z',
+      requestedAt: '2026-01-01T11:59:50Z',
+      reportedAt: '2026-01-01T11:59:50Z',
       clockOffsetSeconds: -90,
       state: {
         version: '0.1.0',
@@ -140,7 +140,7 @@ const tunnel: Tunnel = {
     provider: false,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.64.0.0/20',
-    remoteSlots: [],
+    remoteEndpoints: [],
     remaps: [{ real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' }],
     remoteRemaps: [{ real: '10.244.0.0/16', mapped: '10.244.0.0/16' }],
     mtu: 1420,
@@ -153,7 +153,7 @@ const tunnel: Tunnel = {
     pathMTU: 1280,
   },
 };
-const world: World = {
+const objects: ClusterObjects = {
   self: {
     apiVersion: 'hawser.dev/v1alpha1',
     kind: 'LocalCluster',
@@ -170,9 +170,9 @@ const world: World = {
       apiVersion: 'hawser.dev/v1alpha1',
       kind: 'FabricNode',
       metadata: { name: 'n1' },
-      spec: { slot: '0' },
+      spec: { tunnelEndpoint: '0' },
       status: {
-        heldSlot: '0',
+        heldEndpoint: '0',
         conditions: [condition('Programmed', 'True', '')],
         sessions: [
           {
@@ -201,14 +201,14 @@ texts('the steps of a peering say what each waits for, in the cluster’s words'
 });
 
 texts('status at a glance: one line a peering, and why one is not Ready', () => {
-  const text = overview(statusReport(world), now, plain);
+  const text = overview(statusReport(objects), now, plain);
   assert.match(text, /→ oak +provider +NotReady +hawser-oak +path not verified +60 min/);
   assert.match(text, 'oak: oak has not answered for 30 s; is its gateway reachable?');
   assert.match(text, 'gateway nodes: n1 (0)');
 });
 
 texts('status in depth: sentences, ranges, drops, identity', () => {
-  const [report] = statusReport(world).peerings;
+  const [report] = statusReport(objects).peerings;
   assert.ok(report);
   const text = inDepth(report, now, plain);
   assert.match(text, 'yes IdentityValid  oak lets this cluster in (30 s ago)');
@@ -224,10 +224,10 @@ texts('status in depth: sentences, ranges, drops, identity', () => {
 });
 
 texts(
-  'status of what is late or lost: an identity that was not renewed, a slot that has moved, a range that drains',
+  'status of what is late or lost: an identity that was not renewed, a tunnel endpoint that has moved, a range that drains',
   () => {
     const late = Date.parse('2026-01-01T13:00:00Z');
-    const moved = structuredClone(world);
+    const moved = structuredClone(objects);
     const [holder] = moved.fabricNodes;
     if (holder !== undefined) holder.spec = {};
     const [draining] = moved.tunnels;
@@ -271,10 +271,10 @@ texts(
       apiVersion: 'hawser.dev/v1alpha1',
       kind: 'RemoteCluster',
       metadata: { name: 'oak' },
-      spec: { clusterID: 'oak', publicKey: '', controlPlane: 'OutOfBand', answersInBand: true },
+      spec: { clusterID: 'oak', publicKey: '', controlPlane: 'OutOfBand', servesInBand: true },
     };
     const [report] = statusReport({
-      ...world,
+      ...objects,
       remotes: [remote],
       outgoing: [],
       incoming: [incoming],
@@ -294,7 +294,7 @@ texts(
 );
 
 texts('status in depth: what the provider says of the peering, and when', () => {
-  const [report] = statusReport(world).peerings;
+  const [report] = statusReport(objects).peerings;
   assert.equal(report?.used, { cpu: '1', memory: '1Gi', pods: 3 });
   assert.ok(report);
   const text = inDepth(report, now, plain);
@@ -304,31 +304,34 @@ texts('status in depth: what the provider says of the peering, and when', () => 
   );
   assert.match(text, 'its clock behind by 2 min');
   assert.match(text, '- no answer of elm at 10.9.0.1 yet');
-  const silent = { askedAt: '2026-01-01T11:59:50Z', problem: { reason: 'WrongPin', message: 'another key' } };
+  const silent = {
+    requestedAt: '2026-01-01T11:59:50Z',
+    problem: { reason: 'WrongPin', message: 'another key' },
+  };
   assert.match(inDepth({ ...report, provider: silent }, now, plain), 'told nothing 10 s ago: another key');
 });
 
 texts('status in lines: all at first, then what turned, and nothing for ages and counters', () => {
-  const first = statusReport(world);
+  const first = statusReport(objects);
   const begun = statusChanges(undefined, first);
   assert.ok(begun.includes('→ oak is there, desired Active'));
   assert.ok(begun.includes('→ oak tunnel Established yes: the tunnel is up'));
-  const counted = structuredClone(world);
+  const counted = structuredClone(objects);
   const [session] = counted.fabricNodes[0]?.status?.sessions ?? [];
   if (session !== undefined) session.receivedBytes = 12_345;
   assert.equal(statusChanges(first, statusReport(counted)), []);
   const turned = { ...outgoing, spec: { ...outgoing.spec, desired: 'Cordoned' as const } };
-  assert.equal(statusChanges(first, statusReport({ ...world, outgoing: [turned] })), [
+  assert.equal(statusChanges(first, statusReport({ ...objects, outgoing: [turned] })), [
     '→ oak desired Cordoned',
   ]);
-  assert.equal(statusChanges(first, statusReport({ ...world, outgoing: [], fabricNodes: [] })), [
+  assert.equal(statusChanges(first, statusReport({ ...objects, outgoing: [], fabricNodes: [] })), [
     'node n1 is gone',
     '→ oak is gone',
   ]);
 });
 
 texts('what this user may not read is said, not failed on', () => {
-  const report = statusReport({ ...world, tunnels: [], unreadable: ['tunnels: forbidden'] });
+  const report = statusReport({ ...objects, tunnels: [], unreadable: ['tunnels: forbidden'] });
   assert.match(overview(report, now, plain), 'not readable: tunnels: forbidden');
 });
 
@@ -340,19 +343,19 @@ texts('a screen is drawn over the one before, and never scrolls', () => {
 });
 
 texts('status of a cluster that knows nothing yet does not fail', () => {
-  const empty: World = {
-    ...world,
+  const empty: ClusterObjects = {
+    ...objects,
     outgoing: [],
     tunnels: [],
     fabricNodes: [],
-    self: { ...world.self, status: {} },
+    self: { ...objects.self, status: {} },
   };
   const text = overview(statusReport(empty), now, plain);
   assert.match(text, '(no ID yet)');
   assert.match(text, 'No peerings.');
   assert.match(text, 'kubectl label node NODE hawser.dev/gateway=true');
   const bare = statusReport({
-    ...world,
+    ...objects,
     outgoing: [{ ...outgoing, status: undefined as never }],
     tunnels: [],
   });

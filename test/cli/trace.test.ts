@@ -16,14 +16,14 @@ const condition = (type: string, status: Condition['status'], message = 'so it i
   lastTransitionTime: '2026-01-01T00:00:00Z',
 });
 
-const node = (name: string, slot?: string): FabricNode => ({
+const node = (name: string, tunnelEndpoint?: string): FabricNode => ({
   apiVersion,
   kind: 'FabricNode',
   metadata: { name },
-  spec: slot === undefined ? {} : { slot },
+  spec: tunnelEndpoint === undefined ? {} : { tunnelEndpoint },
   status: {
     conditions: [condition('Programmed', 'True')],
-    ...(slot !== undefined && { heldSlot: slot }),
+    ...(tunnelEndpoint !== undefined && { heldEndpoint: tunnelEndpoint }),
   },
 });
 
@@ -37,7 +37,7 @@ const tunnel = (remoteCluster: string, mapped: string): Tunnel => ({
     provider: false,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.64.16.0/20',
-    remoteSlots: [],
+    remoteEndpoints: [],
     remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
     remoteRemaps: [
       { real: '10.244.0.0/16', mapped: '10.200.0.0/16' },
@@ -75,8 +75,8 @@ function facts(from: TracedPod, to: TracedPod): TraceFacts {
   return {
     from,
     to,
-    lent: [],
-    world: {
+    mappings: [],
+    objects: {
       self: { apiVersion, kind: 'LocalCluster', metadata: { name: 'self' }, spec: {} },
       remotes: [],
       outgoing: [outgoing('oak'), outgoing('fir')],
@@ -164,7 +164,7 @@ test('where it stops, by what is known', () => {
       'the node is not programmed',
       (all) => ({
         ...all,
-        world: { ...all.world, fabricNodes: [{ ...node('n1'), status: {} }, node('g1', '0')] },
+        objects: { ...all.objects, fabricNodes: [{ ...node('n1'), status: {} }, node('g1', '0')] },
       }),
       'node n1',
       /has reported nothing/,
@@ -181,14 +181,14 @@ test('where it stops, by what is known', () => {
         const down = tunnel('oak', '10.128.0.0/16');
         if (down.status)
           down.status.conditions = [condition('Established', 'False', 'no handshake with oak yet')];
-        return { ...all, world: { ...all.world, tunnels: [down] } };
+        return { ...all, objects: { ...all.objects, tunnels: [down] } };
       },
       'tunnel to oak',
       /no handshake with oak yet/,
     ],
     [
       'no tunnel',
-      (all) => ({ ...all, world: { ...all.world, tunnels: [] } }),
+      (all) => ({ ...all, objects: { ...all.objects, tunnels: [] } }),
       'translation and admission at g1',
       /there is no tunnel/,
     ],
@@ -234,7 +234,7 @@ test('measured: where it ends when nothing comes back', () => {
 
 test('a rule of others on the node: its probes arrive, and pods may fare otherwise', () => {
   const all = facts(here, away);
-  const [first, second] = all.world.fabricNodes;
+  const [first, second] = all.objects.fabricNodes;
   if (first?.status) first.status.hostProblems = [{ reason: 'ForeignDrop', message: 'a rule drops' }];
   assert.ok(second);
   const report = traceReport(traceRoute(all), [{ asker: trace(4, []), gateway: trace(0, []) }]);
@@ -250,7 +250,7 @@ test('nothing measured is said, and not taken for an answer', () => {
   assert.match(neither.how, 'no node here is on the way');
 });
 
-test('both here, both at one provider, and at two by lent addresses', () => {
+test('both here, both at one provider, and at two by mapped addresses', () => {
   assert.match(
     traceRoute(facts(here, { ...here, name: 'shop/other', node: 'g1' })).hops[0]?.why ?? '',
     'the CNI alone',
@@ -263,13 +263,13 @@ test('both here, both at one provider, and at two by lent addresses', () => {
   assert.is(traceReport(traceRoute(relayed), nothing).stopsAt, 'gateway node g1');
   const lend = (address: string, target: string) => ({
     apiVersion,
-    kind: 'LentAddress',
+    kind: 'AddressMapping',
     metadata: { name: address },
     spec: { address, target, remoteClusters: [], pod: { namespace: 'shop', name: 'x', uid: 'u' } },
   });
   const route = traceRoute({
     ...relayed,
-    lent: [lend('100.64.4.1', '10.128.2.6'), lend('100.64.4.2', '10.129.3.7')],
+    mappings: [lend('100.64.4.1', '10.128.2.6'), lend('100.64.4.2', '10.129.3.7')],
   });
   const { hops } = route;
   assert.equal(

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decodePeeringToken } from '../../shared/trust/token-codec.ts';
-import { World } from '../gateway/setting.ts';
+import { Fixture } from '../gateway/setting.ts';
 import { ensurePrograms, upControlPlane } from '../testbed/index.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -18,12 +18,12 @@ readme('its curl commands do what it says', async () => {
   const block = /<!-- curl: begin -->\s*```sh\n([^]*?)```\s*<!-- curl: end -->/.exec(text)?.[1];
   assert.ok(block);
   const { kubectl } = await ensurePrograms({ only: ['kubectl'] });
-  const world = await World.start('node', await upControlPlane({ name: 'readme' }));
+  const fixture = await Fixture.start('node', await upControlPlane({ name: 'readme' }));
   const directory = await mkdtemp(join(tmpdir(), 'hawser-readme-'));
   try {
     // Where the controller keeps it; this gateway has it in files.
-    const { certificate } = world.certificate;
-    await world.plane.kubectl([
+    const { certificate } = fixture.certificate;
+    await fixture.plane.kubectl([
       ...'create secret generic hawser-gateway-tls -n hawser-system'.split(' '),
       `--from-literal=tls.crt=${certificate}`,
     ]);
@@ -33,7 +33,7 @@ readme('its curl commands do what it says', async () => {
       timeout: 60_000,
       env: {
         ...process.env,
-        KUBECONFIG: world.plane.kubeconfig,
+        KUBECONFIG: fixture.plane.kubeconfig,
         PATH: `${dirname(kubectl)}:${process.env['PATH']}`,
       },
     });
@@ -42,7 +42,7 @@ readme('its curl commands do what it says', async () => {
       token: string;
       grant: object;
     };
-    assert.is(decodePeeringToken(issued.token).gatewayURL, world.url);
+    assert.is(decodePeeringToken(issued.token).gatewayURL, fixture.url);
     assert.equal(issued.grant, {
       cpu: '4',
       memory: '8Gi',
@@ -55,7 +55,7 @@ readme('its curl commands do what it says', async () => {
     assert.match(stdout, '"publicKey"');
     assert.not.match(stdout, issued.token.slice(0, 40));
     const held = JSON.parse(
-      await world.plane.kubectl(['get', 'peeringtoken', issued.name, '-n', 'hawser-system', '-o', 'json']),
+      await fixture.plane.kubectl(['get', 'peeringtoken', issued.name, '-n', 'hawser-system', '-o', 'json']),
     ) as { spec: { revoked?: boolean } };
     assert.is(held.spec.revoked, true);
     const openapi = JSON.parse(await readFile(join(directory, 'openapi.json'), 'utf8')) as {
@@ -64,7 +64,7 @@ readme('its curl commands do what it says', async () => {
     assert.match(openapi.openapi, /^3\.1/);
   } finally {
     await rm(directory, { recursive: true, force: true });
-    await world.stop();
+    await fixture.stop();
   }
 });
 

@@ -15,7 +15,7 @@ const story = 'autumn';
 const log = (line: string) => console.log(`  ${line}`);
 const seconds = (begun: number) => `${((performance.now() - begun) / 1000).toFixed(1)} s`;
 /** Generous: many things are going on on this machine. */
-const patience = 120;
+const debouncer = 120;
 
 let pair: Pair;
 let before: { consumer: Inventory; provider: Inventory };
@@ -111,7 +111,7 @@ test('a provider that drains moves no pod below its consumer’s disruption budg
   );
   assert.match(late, /being drained by this cluster: 1 pods of rome-\S+ are still here/);
   assert.is((await away('budgeted')).length, 1, 'the budget holds');
-  await eventually('the consumer to say it', patience, async () =>
+  await eventually('the consumer to say it', debouncer, async () =>
     /being drained by the provider [^]*held back by disruption budgets/.test(
       await pair.consumer.kubectl(['get', 'outgoingpeering', peering, '-o', 'json']),
     ),
@@ -123,7 +123,7 @@ test('a provider that drains moves no pod below its consumer’s disruption budg
     metadata.name,
     '--incoming',
     '--timeout',
-    String(patience),
+    String(debouncer),
   ]);
   log(`drained ${seconds(begun)} after the budget was gone`);
   assert.match(drained, `Drained: ${metadata.name}`);
@@ -135,7 +135,7 @@ test('a provider that drains moves no pod below its consumer’s disruption budg
     /activated here, but (being )?drained by the provider/,
   );
   await hawser(pair.provider, ['activate', metadata.name, '--incoming']);
-  await hawser(pair.consumer, ['activate', peering, '--timeout', String(patience)]);
+  await hawser(pair.consumer, ['activate', peering, '--timeout', String(debouncer)]);
 });
 
 test('unpeering from a provider whose control plane is frozen ends, says what removes the rest, and peering again works', async () => {
@@ -147,18 +147,18 @@ test('unpeering from a provider whose control plane is frozen ends, says what re
   let outcome: string;
   const begun = performance.now();
   try {
-    outcome = await outcomeOf(hawser(pair.consumer, ['unpeer', peering, '--timeout', String(patience)]));
+    outcome = await outcomeOf(hawser(pair.consumer, ['unpeer', peering, '--timeout', String(debouncer)]));
   } finally {
     await pair.bed.kill(frozen, 'SIGCONT');
   }
   log(`unpeered from a frozen provider in ${seconds(begun)}`);
   const command = /hawser (unpeer \S+ --incoming)/.exec(outcome)?.[1];
   assert.ok(command, `it says what removes the rest: ${outcome}`);
-  await eventually('the provider to answer again', patience, async () =>
+  await eventually('the provider to answer again', debouncer, async () =>
     (await pair.provider.kubectl(['get', 'incomingpeerings', '-o', 'name'])).includes('incomingpeering'),
   );
   const ended = performance.now();
-  const removed = await hawser(pair.provider, [...command.split(' '), '--timeout', String(patience)]);
+  const removed = await hawser(pair.provider, [...command.split(' '), '--timeout', String(debouncer)]);
   log(`put out at the provider in ${seconds(ended)}`);
   assert.match(removed, 'Removed:');
   const again = performance.now();
@@ -191,7 +191,7 @@ test('uninstalled while it is peered, on both sides, nothing of it is left', asy
   }
   for (const side of ['consumer', 'provider'] as const) {
     let left: string[] = [];
-    await eventually(`${side} to be as it was`, patience, async () => {
+    await eventually(`${side} to be as it was`, debouncer, async () => {
       left = inventoryDifference(before[side], await inventory(pair[side]));
       if (left.length > 0) throw new Error(left.join(', '));
       return true;

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { only, patchLocal } from '../support/api-objects.ts';
 import { interruptAfter, killAt } from '../support/cut-command.ts';
 import type { Cut } from '../support/cutting-relay.ts';
-import { InBandStory, patience } from '../support/in-band-story.ts';
+import { InBandStory, debouncer } from '../support/in-band-story.ts';
 import { hawser, namespace } from '../support/installation.ts';
 import { node, outgoingPeeringOf, peer, tunnelOf, tunnelsOf, type Pair } from '../support/peered.ts';
 import { answersPod, answerToConnect, reachedByController } from '../support/reach.ts';
@@ -78,14 +78,14 @@ test('the command may be cut at every step, and run again', async () => {
         story.relay,
         { ...step, when },
         story.command(words, 'relay'),
-        patience * 2,
+        debouncer * 2,
       );
       assert.is(signal, 'SIGKILL', `${when} ${step.path.source}`);
     }
   };
   await killed({ method: 'POST', path: /\/remoteclusters$/ });
   await killed({ method: 'PATCH', path: /\/remoteclusters\//, body: /"networkDocument"/ });
-  const { code } = await interruptAfter(/path verified/, story.command(words), patience * 2);
+  const { code } = await interruptAfter(/path verified/, story.command(words), debouncer * 2);
   assert.is(code, 130);
   await killed({ method: 'POST', path: /\/peeringtokens$/ });
   await killed({ method: 'PATCH', path: /\/secrets\// });
@@ -185,9 +185,9 @@ test('the gateway’s restart, and the API server’s with a new certificate, go
     pair.provider.kubectl(['get', 'pods', '-n', namespace, '-l', gatewayLabel, '-o', 'jsonpath={..podIP}']);
   const was = await gatewayPods();
   await pair.provider.kubectl(['delete', 'pod', '-n', namespace, '-l', gatewayLabel, '--wait=true'], {
-    timeoutMilliseconds: patience * 1000,
+    timeoutMilliseconds: debouncer * 1000,
   });
-  await eventually('a gateway at another address', patience, async () => {
+  await eventually('a gateway at another address', debouncer, async () => {
     const is = await gatewayPods();
     return is !== '' && is !== was;
   });
@@ -206,10 +206,10 @@ test('a new certificate of the gateway, with another key, goes unnoticed', async
   await pair.provider.kubectl(['delete', 'secret', '-n', namespace, 'hawser-gateway-tls']);
   await eventually(
     'the consumer to trust the new certificate',
-    patience,
+    debouncer,
     async () => (await pinOf()) !== pin,
   );
-  await eventually('the documents to be exchanged under it', patience, async () => {
+  await eventually('the documents to be exchanged under it', debouncer, async () => {
     const found = await story.condition(pair.consumer, `outgoingpeering/${providerID}`, 'Negotiated');
     return found['status'] === 'True';
   });
@@ -226,7 +226,7 @@ test('the consumer’s port, and then its address, change behind its NAT', async
     return (await run(inNamespace(pair.provider.plan.edgeNetns, list))).includes(address);
   };
   assert.ok(await arrivesFrom(wideAreaAddress));
-  let was = await eventually('the provider to tell where the consumer is', patience, seen);
+  let was = await eventually('the provider to tell where the consumer is', debouncer, seen);
   for (const change of [
     () => pair.bed.faults.forgetFlows(pair.consumer.name),
     async () => {
@@ -235,8 +235,8 @@ test('the consumer’s port, and then its address, change behind its NAT', async
     },
   ]) {
     await change();
-    await eventually('an answer through the new flow', patience, () => story.ask());
-    const is = await eventually('the provider to see the other endpoint', patience, async () => {
+    await eventually('an answer through the new flow', debouncer, () => story.ask());
+    const is = await eventually('the provider to see the other endpoint', debouncer, async () => {
       const found = await seen();
       return found !== was && found;
     });
@@ -252,10 +252,10 @@ test('the provider’s tunnel moves, and its name with it: no person is needed',
   const begun = performance.now();
   const address = await moveTunnelService(pair.bed, pair.provider);
   await nameAddress(pair.consumer, 'tunnel-of-milan', address);
-  await eventually('the consumer to call at the new address', patience, async () =>
+  await eventually('the consumer to call at the new address', debouncer, async () =>
     (await tunnelsOf(pair.consumer))[0]?.status?.endpoint?.startsWith(`${address}:`),
   );
-  await eventually('an answer by the new address', patience, () => story.ask());
+  await eventually('an answer by the new address', debouncer, () => story.ask());
   log(`followed the name in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
   await story.scale(6);
   assert.is(await story.steadyState(), steady);
@@ -281,23 +281,23 @@ test('repair says all that is out of date on both sides, may be cut, and brings 
   await patchLocal(pair.provider, { podCIDRs: [pair.provider.podCIDR, '10.78.0.0/16'] });
   for (const cluster of [pair.consumer, pair.provider]) await renewKeys(cluster);
   const pin = await pinOf();
-  await eventually('the provider to tell of what is new', patience, async () => {
+  await eventually('the provider to tell of what is new', debouncer, async () => {
     const { status } = await only(pair.provider, 'localclusters');
     return status?.podCIDRs?.includes('10.78.0.0/16') && status.gatewayPin !== pin;
   });
-  await eventually('the tunnel to be seen as broken', patience, async () => {
+  await eventually('the tunnel to be seen as broken', debouncer, async () => {
     const found = await story.condition(pair.consumer, `tunnel/${providerID}`, 'PathVerified');
     return found['status'] !== 'True';
   });
   await cut.remove();
 
   const step = { method: 'PATCH', path: /\/remoteclusters\// };
-  const words = ['repair', providerID, '--timeout', String(patience), '--consumer-endpoint', endpoint];
+  const words = ['repair', providerID, '--timeout', String(debouncer), '--consumer-endpoint', endpoint];
   const first = await killAt(
     story.relay,
     { ...step, when: 'before' },
     story.command(words, 'relay'),
-    patience * 2,
+    debouncer * 2,
   );
   for (const [side, ...whats] of [
     ['consumer', 'cluster key', 'tunnel key', 'pin of the gateway’s certificate', 'ranges'],
@@ -306,7 +306,7 @@ test('repair says all that is out of date on both sides, may be cut, and brings 
     for (const what of whats)
       assert.match(first.stderr, new RegExp(`out of date at the ${side}: ${what}: knew .+, is .+`));
   }
-  await killAt(story.relay, { ...step, when: 'after' }, story.command(words, 'relay'), patience * 2);
+  await killAt(story.relay, { ...step, when: 'after' }, story.command(words, 'relay'), debouncer * 2);
   const { exitCode, stdout, stderr } = await story.repair(providerID, '--consumer-endpoint', endpoint);
   assert.is(exitCode, 0, stderr);
   assert.match(stdout, /Repaired/);
@@ -334,7 +334,7 @@ test('the provider is a consumer too, out-of-band over the same tunnel', async (
   await faults.nat(pair.provider.name, { randomPorts: true });
   await faults.firewall(pair.consumer.name, { inbound: open, outbound: [] });
   // Faults that go take flows with them; what is lost of that is nobody's.
-  await eventually('an answer through the flow that is left', patience, () => story.ask());
+  await eventually('an answer through the flow that is left', debouncer, () => story.ask());
   const reversed = { consumer: pair.provider, provider: pair.consumer };
   await unbroken(
     [[awayFromGateway(pair.consumer), firstRemote()]],
@@ -353,7 +353,7 @@ test('the provider is a consumer too, out-of-band over the same tunnel', async (
     );
   }
   const known = await only(pair.provider, 'remoteclusters');
-  assert.equal([known.spec.controlPlane, known.spec.answersInBand], ['OutOfBand', true]);
+  assert.equal([known.spec.controlPlane, known.spec.servesInBand], ['OutOfBand', true]);
   assert.is((await only(pair.consumer, 'remoteclusters')).spec.controlPlane, 'InBand');
 });
 
@@ -366,9 +366,9 @@ test('the in-band one ends alone and begins anew, and the out-of-band one loses 
     () => hawser(pair.consumer, ['unpeer', providerID]),
     log,
   );
-  await eventually('the provider to answer in-band no more', patience, async () => {
+  await eventually('the provider to answer in-band no more', debouncer, async () => {
     const [tunnel] = await tunnelsOf(pair.provider);
-    return tunnel?.spec.consumer && !tunnel.spec.provider && !tunnel.spec.answersInBand;
+    return tunnel?.spec.consumer && !tunnel.spec.provider && !tunnel.spec.servesInBand;
   });
   await unbroken(
     [[awayFromGateway(pair.provider), studioPod]],
@@ -388,7 +388,7 @@ test('the out-of-band one ends alone, and the in-band one loses nothing', async 
     async () => hawser(pair.provider, ['unpeer', await outgoingPeeringOf(pair.provider)]),
     log,
   );
-  await eventually('a tunnel for the in-band one alone', patience, async () => {
+  await eventually('a tunnel for the in-band one alone', debouncer, async () => {
     const [tunnel] = await tunnelsOf(pair.consumer);
     return tunnel?.spec.consumer && !tunnel.spec.provider;
   });
@@ -432,7 +432,7 @@ async function runsAtConsumer(): Promise<PodFacts> {
     studio,
     netexec('easel', { nodeSelector: { 'hawser.dev/virtual-node': 'true' } }),
   );
-  const [pod] = await readyPods(pair.provider, studio, 'easel', 1, patience);
+  const [pod] = await readyPods(pair.provider, studio, 'easel', 1, debouncer);
   if (pod === undefined) throw new Error('no pod runs at the consumer');
   return pod;
 }
@@ -451,14 +451,14 @@ async function renewKeys(cluster: BedCluster): Promise<void> {
     return {
       generation: status?.clusterKeyGeneration ?? 1,
       cluster: status?.publicKey,
-      tunnel: status?.slots?.[0]?.publicKey,
+      tunnel: status?.tunnelEndpoints?.[0]?.publicKey,
     };
   };
   const was = await keys();
   // As `hawser key rotate` does, which would wait for the other one to learn of it.
   await patchLocal(cluster, { clusterKeyGeneration: was.generation + 1 });
-  await cluster.kubectl(['delete', 'secret', '-n', namespace, 'hawser-slot-0']);
-  await eventually(`other keys in ${cluster.name}`, patience, async () => {
+  await cluster.kubectl(['delete', 'secret', '-n', namespace, 'hawser-tunnel-endpoint-0']);
+  await eventually(`other keys in ${cluster.name}`, debouncer, async () => {
     const is = await keys();
     return is.cluster !== was.cluster && is.tunnel !== undefined && is.tunnel !== was.tunnel;
   });

@@ -128,12 +128,12 @@ test('each cluster spreads a namespace over all three, behind one Service', asyn
   }
 });
 
-test('every offloaded pod has a lent address, and nobody else has', async () => {
+test('every offloaded pod has a mapped address, and nobody else has', async () => {
   for (const consumer of names) {
     const cluster = bed.cluster(consumer);
-    const lent = await eventually(`the lent addresses of ${consumer}`, 120, async () => {
+    const mappings = await eventually(`the mapped addresses of ${consumer}`, 120, async () => {
       // A pod that was replaced meanwhile left one that drains.
-      const found = (await listed(cluster, 'lentaddresses')).filter(
+      const found = (await listed(cluster, 'addressmappings')).filter(
         ({ spec }) => spec.drainingSince === undefined,
       );
       return (
@@ -146,7 +146,7 @@ test('every offloaded pod has a lent address, and nobody else has', async () => 
     });
     for (const provider of spread.others(consumer)) {
       for (const pod of await pods(cluster, story, `app=at-${provider}`)) {
-        const own = lent.find(({ spec }) => spec.pod.uid === pod.uid);
+        const own = mappings.find(({ spec }) => spec.pod.uid === pod.uid);
         assert.is(own?.spec.target, pod.ip);
         assert.equal(
           own?.spec.remoteClusters,
@@ -262,8 +262,8 @@ test('a pod of one cluster does not reach another cluster’s pods through a tun
   const birch = bed.cluster('birch');
   // As birch itself knows its pod at cedar; and the address that birch lends for it.
   const pod = await spread.remotePod('birch', 'cedar');
-  const lent = (await listed(birch, 'lentaddresses')).find(({ spec }) => spec.pod.uid === pod.uid);
-  for (const address of [pod.ip, lent?.spec.address ?? '']) {
+  const mappings = (await listed(birch, 'addressmappings')).find(({ spec }) => spec.pod.uid === pod.uid);
+  for (const address of [pod.ip, mappings?.spec.address ?? '']) {
     const answer = await dial({
       from: { node: node(birch, amber?.facts.node ?? ''), ip: amber?.facts.ip ?? '' },
       host: address,
@@ -307,9 +307,9 @@ test('network policies that do not hold are not passed over in silence', async (
 test('a real pod made anew keeps the address that is lent to it', async () => {
   const cluster = bed.cluster('amber');
   const pod = await spread.remotePod('amber', 'cedar');
-  const lentTo = async () =>
-    (await listed(cluster, 'lentaddresses')).find(({ spec }) => spec.pod.uid === pod.uid);
-  const first = await lentTo();
+  const mappingsFor = async () =>
+    (await listed(cluster, 'addressmappings')).find(({ spec }) => spec.pod.uid === pod.uid);
+  const first = await mappingsFor();
   const cedar = bed.cluster('cedar');
   const real = (await pods(cedar, spread.twinOf('amber'))).find(({ name }) => name === pod.name);
   await cedar.kubectl(['delete', 'pod', '-n', spread.twinOf('amber'), pod.name, '--grace-period=1']);
@@ -319,9 +319,12 @@ test('a real pod made anew keeps the address that is lent to it', async () => {
     ),
   );
   await readyPods(cluster, story, 'at-cedar', 2);
-  const again = await eventually('the lent address to follow', 90, async () => {
-    const [lent, now] = [await lentTo(), (await pods(cluster, story)).find(({ uid }) => uid === pod.uid)];
-    return lent?.spec.target === now?.ip && now?.ip !== pod.ip && lent;
+  const again = await eventually('the mapped address to follow', 90, async () => {
+    const [mappings, now] = [
+      await mappingsFor(),
+      (await pods(cluster, story)).find(({ uid }) => uid === pod.uid),
+    ];
+    return mappings?.spec.target === now?.ip && now?.ip !== pod.ip && mappings;
   });
   assert.is(again.spec.address, first?.spec.address);
   const from = (await spread.membersOf('amber')).find(({ at }) => at.name === 'birch');

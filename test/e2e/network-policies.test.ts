@@ -14,7 +14,7 @@ const test = suite('network policies over a peering');
 const story = 'shop';
 const log = (line: string) => console.log(`  ${line}`);
 /** A policy goes through two API servers and two firewalls, on a machine that may be busy. */
-const patience = 240;
+const debouncer = 240;
 const friend = { role: 'friend' };
 
 let bed: Bed;
@@ -56,7 +56,7 @@ async function reaches(from: string, to: string): Promise<boolean> {
 /** Waits until just those of the pairs get an answer that shall. */
 async function holds(what: string, expected: Record<string, boolean>): Promise<void> {
   let found: Record<string, boolean> = {};
-  await eventually(what, patience, async () => {
+  await eventually(what, debouncer, async () => {
     const pairs = Object.keys(expected).map(async (pair): Promise<[string, boolean]> => {
       const [from = '', to = ''] = pair.split(' → ');
       return [pair, await reaches(from, to)];
@@ -114,19 +114,19 @@ test.before(
     );
     const twin = `${story}-${await clusterIDOf(consumer)}`;
     for (const app of ['store', 'anna', 'boris']) {
-      const [facts] = await readyPods(consumer, story, app, 1, patience);
+      const [facts] = await readyPods(consumer, story, app, 1, debouncer);
       if (facts === undefined) throw new Error(`no pod of ${app}`);
       members.set(app, { at: consumer, facts, called: { home: facts.ip } });
     }
     for (const app of ['web', 'carla', 'dario']) {
-      const [known] = await readyPods(consumer, story, app, 1, patience);
-      const [facts] = await readyPods(provider, twin, app, 1, patience);
+      const [known] = await readyPods(consumer, story, app, 1, debouncer);
+      const [facts] = await readyPods(provider, twin, app, 1, debouncer);
       if (facts === undefined || known === undefined) throw new Error(`no pod of ${app}`);
       members.set(app, { at: provider, facts, called: { home: known.ip, there: facts.ip } });
     }
     // A pod of the provider's own, which nobody's policies let in.
     await apply(provider, 'default', netexec('stranger'));
-    const [stranger] = await readyPods(provider, 'default', 'stranger', 1, patience);
+    const [stranger] = await readyPods(provider, 'default', 'stranger', 1, debouncer);
     if (stranger === undefined) throw new Error('no stranger');
     members.set('stranger', { at: provider, facts: stranger, called: { home: '', there: stranger.ip } });
     // How the store is called at the provider: the provider's name for the consumer's range.
@@ -188,7 +188,7 @@ test('a policy of a pod at home lets in by label, from home and from the provide
 });
 
 test('it is said that they hold', async () => {
-  const text = await eventually('NetworkPoliciesHold', patience, async () => {
+  const text = await eventually('NetworkPoliciesHold', debouncer, async () => {
     const now = await said('NetworkPoliciesHold');
     return now.startsWith('True') && now;
   });

@@ -24,7 +24,7 @@ const signed = (generation: number, more = '') => ({
         podCIDRs: ['10.0.0.0/8'],
         externalCIDR: '100.64.0.0/20',
         mtu: 1420,
-        slots: [],
+        tunnelEndpoints: [],
         remaps: [],
         salt: toBase64(new Uint8Array(32)),
         acknowledges: 0,

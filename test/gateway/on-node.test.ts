@@ -4,26 +4,26 @@ import { parameterStories } from './stories/parameters.ts';
 import { tokenStories } from './stories/tokens.ts';
 import { transportStories } from './stories/transport.ts';
 import { upControlPlane } from '../testbed/index.ts';
-import { World } from './setting.ts';
+import { Fixture } from './setting.ts';
 
 const test = suite('the gateway on Node');
-let world: World | undefined;
-const theWorld = (): World => {
-  if (world === undefined) throw new Error('the world was not made');
-  return world;
+let fixture: Fixture | undefined;
+const theFixture = (): Fixture => {
+  if (fixture === undefined) throw new Error('the world was not made');
+  return fixture;
 };
 
 test.before(async () => {
-  world = await World.start('node', await upControlPlane({ name: 'gateway-node' }));
+  fixture = await Fixture.start('node', await upControlPlane({ name: 'gateway-node' }));
 });
 test.after(async () => {
-  await world?.stop();
+  await fixture?.stop();
 });
 
-identityStories(test, theWorld);
-tokenStories(test, theWorld);
-parameterStories(test, theWorld);
+identityStories(test, theFixture);
+tokenStories(test, theFixture);
+parameterStories(test, theFixture);
 // It ends with the gateway being stopped.
-transportStories(test, theWorld);
+transportStories(test, theFixture);
 
 test.run();

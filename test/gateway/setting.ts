@@ -47,7 +47,7 @@ export function newKey(): ClusterKey {
   return ClusterKey.generate((length) => crypto.getRandomValues(new Uint8Array(length)));
 }
 
-export class World {
+export class Fixture {
   readonly plane: ControlPlane;
   readonly kube: KubeClient;
   readonly providerKey: ClusterKey;
@@ -68,7 +68,7 @@ export class World {
 
   constructor(
     options: Pick<
-      World,
+      Fixture,
       'plane' | 'kube' | 'providerKey' | 'certificate' | 'directory' | 'port' | 'metricsPort' | 'runtime'
     >,
   ) {
@@ -84,7 +84,7 @@ export class World {
   }
 
   /** `plane` is stopped with the world. */
-  static async start(runtime: RuntimeName, plane: ControlPlane): Promise<World> {
+  static async start(runtime: RuntimeName, plane: ControlPlane): Promise<Fixture> {
     const directory = await mkdtemp(join(tmpdir(), 'hawser-gateway-test-'));
     const [port, metricsPort] = [await freePort(), await freePort()];
     const connection: KubeConnection = {
@@ -93,7 +93,7 @@ export class World {
       token: () => Promise.resolve(plane.adminToken),
     };
     const certificate = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 30, now: Date.now() });
-    const world = new World({
+    const fixture = new Fixture({
       plane,
       kube: new KubeClient(connection),
       providerKey: newKey(),
@@ -103,10 +103,10 @@ export class World {
       metricsPort,
       runtime,
     });
-    await world.#prepare();
-    void world.#standInForTenants();
-    await world.startGateway();
-    return world;
+    await fixture.#prepare();
+    void fixture.#standInForTenants();
+    await fixture.startGateway();
+    return fixture;
   }
 
   get url(): string {

@@ -1,6 +1,6 @@
 /** Hawser's objects of a cluster of the bed, as its administrator reads and edits them. */
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
-import type { FabricNode, LentAddress, Tunnel } from '../../shared/api/network.ts';
+import type { FabricNode, AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import type { BedCluster } from '../testbed/index.ts';
 
@@ -9,7 +9,7 @@ interface Kinds {
   remoteclusters: RemoteCluster;
   tunnels: Tunnel;
   fabricnodes: FabricNode;
-  lentaddresses: LentAddress;
+  addressmappings: AddressMapping;
   incomingpeerings: IncomingPeering;
   outgoingpeerings: OutgoingPeering;
 }

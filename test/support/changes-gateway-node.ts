@@ -1,6 +1,6 @@
-/** Changes of the node that holds a cluster's gateway slot. */
+/** Changes of the node that holds a cluster's tunnel endpoint. */
 import * as assert from 'uvu/assert';
-import { slotLease } from '../../shared/names.ts';
+import { endpointLease } from '../../shared/names.ts';
 import type { BedCluster, BedNode } from '../testbed/index.ts';
 import { listed } from './api-objects.ts';
 import { own, pathVerified, type Change } from './change.ts';
@@ -8,37 +8,39 @@ import { namespace } from './installation.ts';
 import type { Pair } from './peered.ts';
 import { eventually } from './workload.ts';
 
-/** The slot goes to the cluster's other node. */
+/** The tunnel endpoint goes to the cluster's other node. */
 export const gatewayNode: Change = {
   name: 'gateway node',
   sides: ['consumer', 'provider'],
   apply: async (pair, side) => {
     const cluster = own(pair, side);
-    const holder = (await listed(cluster, 'fabricnodes')).find(({ spec }) => spec.slot !== undefined);
+    const holder = (await listed(cluster, 'fabricnodes')).find(
+      ({ spec }) => spec.tunnelEndpoint !== undefined,
+    );
     const next = cluster.nodes.find(({ name }) => name !== holder?.metadata.name)?.name ?? '';
     await cluster.kubectl(['label', 'node', next, 'hawser.dev/gateway=true', '--overwrite']);
     await cluster.kubectl(['label', 'node', holder?.metadata.name ?? '', 'hawser.dev/gateway-']);
     return async () =>
       (await listed(cluster, 'fabricnodes')).some(
-        ({ metadata, status }) => metadata.name === next && status?.heldSlot !== undefined,
+        ({ metadata, status }) => metadata.name === next && status?.heldEndpoint !== undefined,
       );
   },
 };
 
-const slotHolder = async (cluster: BedCluster): Promise<string | undefined> =>
+const endpointHolder = async (cluster: BedCluster): Promise<string | undefined> =>
   (await listed(cluster, 'fabricnodes')).find(
-    ({ spec, status }) => spec.slot !== undefined && status?.heldSlot === spec.slot,
+    ({ spec, status }) => spec.tunnelEndpoint !== undefined && status?.heldEndpoint === spec.tunnelEndpoint,
   )?.metadata.name;
 
-/** When this node renewed the slot's Lease; empty: it has not, or another holds it. */
-async function slotRenewal(cluster: BedCluster, name: string): Promise<string> {
+/** When this node renewed the tunnel endpoint's Lease; empty: it has not, or another holds it. */
+async function endpointRenewal(cluster: BedCluster, name: string): Promise<string> {
   const fields = '{.spec.holderIdentity} {.spec.renewTime}';
   const text = await cluster.kubectl([
     'get',
     'lease',
     '-n',
     namespace,
-    slotLease('0'),
+    endpointLease('0'),
     '-o',
     `jsonpath=${fields}`,
   ]);
@@ -70,7 +72,7 @@ async function comeBack(pair: Pair, cluster: BedCluster): Promise<void> {
 }
 
 /**
- * A node that holds the slot falls out of the network while all its processes go on, as when a switch dies; its kubelet
+ * A node that holds the tunnel endpoint falls out of the network while all its processes go on, as when a switch dies; its kubelet
  * stands still. Another node carries the label as well.
  */
 export const gatewayNodeCutOff: Change = {
@@ -82,15 +84,15 @@ export const gatewayNodeCutOff: Change = {
     await comeBack(pair, cluster);
     await cluster.kubectl(['label', 'node', lost.name, 'hawser.dev/gateway=true', '--overwrite']);
     await cluster.kubectl(['label', 'node', left.name, 'hawser.dev/gateway-']);
-    // A node that is not Ready yet, or fell silent and has not renewed since, would lose the slot as soon as the other is labelled.
+    // A node that is not Ready yet, or fell silent and has not renewed since, would lose the tunnel endpoint as soon as the other is labelled.
     await cluster.kubectl(['wait', `node/${lost.name}`, '--for=condition=Ready', '--timeout=90s'], {
       timeoutMilliseconds: 100_000,
     });
     const renewals = new Set<string>();
-    await eventually(`${lost.name} to hold the slot, and to renew it`, 60, async () => {
-      const renewed = await slotRenewal(cluster, lost.name);
+    await eventually(`${lost.name} to hold the tunnel endpoint, and to renew it`, 60, async () => {
+      const renewed = await endpointRenewal(cluster, lost.name);
       if (renewed !== '') renewals.add(renewed);
-      return renewals.size > 2 && (await slotHolder(cluster)) === lost.name;
+      return renewals.size > 2 && (await endpointHolder(cluster)) === lost.name;
     });
     await cluster.kubectl(['label', 'node', left.name, 'hawser.dev/gateway=true']);
     await eventually('the path by it', 60, () => pathVerified(cluster));
@@ -98,14 +100,14 @@ export const gatewayNodeCutOff: Change = {
   apply: async (pair, side) => {
     const cluster = own(pair, side);
     const { lost, left } = pairOfNodes(cluster);
-    assert.is(await slotHolder(cluster), lost.name, 'the node that is cut off holds the slot');
+    assert.is(await endpointHolder(cluster), lost.name, 'the node that is cut off holds the tunnel endpoint');
     await pair.bed.kill(kubeletOf(cluster, lost), 'SIGSTOP');
     await lost.exec(['nft', '-f', '-'], { input: silence });
-    return async () => (await slotHolder(cluster)) === left.name && (await pathVerified(cluster));
+    return async () => (await endpointHolder(cluster)) === left.name && (await pathVerified(cluster));
   },
 };
 
-/** It comes back with all that it knew, and finds the slot with another. */
+/** It comes back with all that it knew, and finds the tunnel endpoint with another. */
 export const gatewayNodeBack: Change = {
   name: 'gateway node back with old state',
   sides: ['consumer', 'provider'],
@@ -116,7 +118,7 @@ export const gatewayNodeBack: Change = {
     await comeBack(pair, cluster);
     return async () => {
       const nodes = await listed(cluster, 'fabricnodes');
-      const holding = nodes.filter(({ status }) => status?.heldSlot !== undefined);
+      const holding = nodes.filter(({ status }) => status?.heldEndpoint !== undefined);
       return holding.length === 1 && holding[0]?.metadata.name === left.name && (await pathVerified(cluster));
     };
   },

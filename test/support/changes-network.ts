@@ -3,12 +3,12 @@ import type { BedCluster } from '../testbed/index.ts';
 import { listed, only, patch, patchLocal } from './api-objects.ts';
 import { other, own, pathVerified, type Change } from './change.ts';
 import { hawser, namespace } from './installation.ts';
-import { moveTunnelService, slotService } from './tunnel-service.ts';
+import { moveTunnelService, endpointService } from './tunnel-service.ts';
 import { eventually } from './workload.ts';
 
-const slotSecret = 'hawser-slot-0';
+const endpointSecret = 'hawser-tunnel-endpoint-0';
 const patchService = (cluster: BedCluster, change: object, ...more: string[]) =>
-  patch(cluster, 'service', slotService, change, '-n', namespace, ...more);
+  patch(cluster, 'service', endpointService, change, '-n', namespace, ...more);
 
 /** The endpoint's port; `tunnelPort` differs from play to play, so that it is always another. */
 let tunnelPort = 7480;
@@ -21,8 +21,11 @@ export const endpointPort: Change = {
       spec: { ports: [{ name: 'tunnel', port, targetPort: 7470, protocol: 'UDP' }] },
     });
     return async () => {
-      const [slot] = (await only(other(pair, side), 'tunnels')).spec.remoteSlots;
-      return (slot?.endpoints[0]?.endsWith(`:${port}`) ?? false) && (await pathVerified(other(pair, side)));
+      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteEndpoints;
+      return (
+        (tunnelEndpoint?.addresses[0]?.endsWith(`:${port}`) ?? false) &&
+        (await pathVerified(other(pair, side)))
+      );
     };
   },
 };
@@ -33,8 +36,11 @@ export const loadBalancerAddress: Change = {
   apply: async (pair, side) => {
     const ip = await moveTunnelService(pair.bed, own(pair, side));
     return async () => {
-      const [slot] = (await only(other(pair, side), 'tunnels')).spec.remoteSlots;
-      return (slot?.endpoints[0]?.startsWith(`${ip}:`) ?? false) && (await pathVerified(other(pair, side)));
+      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteEndpoints;
+      return (
+        (tunnelEndpoint?.addresses[0]?.startsWith(`${ip}:`) ?? false) &&
+        (await pathVerified(other(pair, side)))
+      );
     };
   },
 };
@@ -43,12 +49,14 @@ export const tunnelKey: Change = {
   name: 'tunnel key',
   sides: ['consumer', 'provider'],
   apply: async (pair, side) => {
-    const before = (await only(other(pair, side), 'tunnels')).spec.remoteSlots[0]?.publicKey;
-    await own(pair, side).kubectl(['delete', 'secret', '-n', namespace, slotSecret]);
+    const before = (await only(other(pair, side), 'tunnels')).spec.remoteEndpoints[0]?.publicKey;
+    await own(pair, side).kubectl(['delete', 'secret', '-n', namespace, endpointSecret]);
     return async () => {
-      const [slot] = (await only(other(pair, side), 'tunnels')).spec.remoteSlots;
-      const [held] = (await listed(own(pair, side), 'fabricnodes')).filter((node) => node.status?.heldSlot);
-      return slot?.publicKey !== before && slot?.publicKey === held?.status?.publicKey;
+      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteEndpoints;
+      const [held] = (await listed(own(pair, side), 'fabricnodes')).filter(
+        (node) => node.status?.heldEndpoint,
+      );
+      return tunnelEndpoint?.publicKey !== before && tunnelEndpoint?.publicKey === held?.status?.publicKey;
     };
   },
 };

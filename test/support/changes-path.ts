@@ -27,10 +27,10 @@ async function narrow(pair: Pair, bytes: number, silent: boolean): Promise<void>
 
 const widen = async (present: { fault: Promise<Fault> } | undefined) => (await present?.fault)?.remove();
 
-/** What the node that holds the slot has measured; undefined: nothing yet. */
+/** What the node that holds the tunnel endpoint has measured; undefined: nothing yet. */
 async function measured(pair: Pair, side: Side): Promise<number | undefined> {
   const nodes = await listed(own(pair, side), 'fabricnodes');
-  return nodes.find(({ status }) => status?.heldSlot !== undefined)?.status?.sessions?.[0]?.pathMTU;
+  return nodes.find(({ status }) => status?.heldEndpoint !== undefined)?.status?.sessions?.[0]?.pathMTU;
 }
 
 const narrowed = (name: string, bytes: number, silent: boolean): Change => ({

@@ -6,7 +6,7 @@ type Kubectl = (args: readonly string[]) => Promise<string>;
 const ofHawser = ['crd', '-l', 'app.kubernetes.io/part-of=hawser'];
 const seconds = 240;
 /** So long the API server is left alone with it. */
-const patienceMilliseconds = 10_000;
+const graceMilliseconds = 10_000;
 
 /**
  * Deletes the CRDs and waits until they are gone. An API server that finds a kind's storage "(re)initializing" looks again
@@ -20,7 +20,7 @@ export async function deleteKinds(kubectl: Kubectl, signal?: AbortSignal): Promi
     async () => {
       const left = (await kubectl(['get', ...ofHawser, '-o', 'name'])).split('\n').filter(Boolean);
       if (left.length === 0) return true;
-      if (performance.now() - touchedAt > patienceMilliseconds) {
+      if (performance.now() - touchedAt > graceMilliseconds) {
         touchedAt = performance.now();
         const touch = `hawser.dev/touched=${Date.now()}`;
         // One that goes meanwhile is none that waits.

@@ -13,7 +13,7 @@ export interface Attempt {
 }
 
 /** Seconds that a connection may take. */
-const patience = { refused: 2, made: 10 };
+const debouncer = { refused: 2, made: 10 };
 
 /** Whether a pod makes a TCP connection. It is asked from its own node, which may always. */
 export async function connects(
@@ -40,7 +40,7 @@ export async function through(
 ): Promise<string[]> {
   const made = await Promise.all(
     attempts.map(async (attempt) =>
-      (await connects(from, attempt, patience[expected])) ? [attempt.what] : [],
+      (await connects(from, attempt, debouncer[expected])) ? [attempt.what] : [],
     ),
   );
   return made.flat();

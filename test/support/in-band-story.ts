@@ -14,7 +14,7 @@ import { run, runAnyway, type RunResult } from '../testbed/run.ts';
 
 const cli = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
 /** Longer than anything takes on a busy machine; what is waited for ends it. */
-export const patience = 240;
+export const debouncer = 240;
 
 export class InBandStory {
   readonly namespace = 'atelier';
@@ -47,7 +47,7 @@ export class InBandStory {
     keep(pair);
     // What a node holds without any peering is there once its address is.
     for (const cluster of [pair.consumer, pair.provider]) {
-      await eventually(`every node of ${cluster.name} to be part of the fabric`, patience, async () => {
+      await eventually(`every node of ${cluster.name} to be part of the fabric`, debouncer, async () => {
         const nodes = await listed(cluster, 'fabricnodes');
         const programmed = nodes.filter(({ status }) =>
           status?.conditions?.some((each) => each.type === 'Programmed' && each.status === 'True'),
@@ -91,17 +91,17 @@ export class InBandStory {
     '--pods',
     '20',
     '--timeout',
-    String(patience),
+    String(debouncer),
     ...more,
   ];
 
   peer(...more: string[]): Promise<string> {
-    return run(this.command(this.start(...more)), { timeoutMilliseconds: (patience * 2 + 60) * 1000 });
+    return run(this.command(this.start(...more)), { timeoutMilliseconds: (debouncer * 2 + 60) * 1000 });
   }
 
   repair(provider: string, ...more: string[]): Promise<RunResult> {
-    return runAnyway(this.command(['repair', provider, '--timeout', String(patience), ...more]), {
-      timeoutMilliseconds: (patience * 2 + 60) * 1000,
+    return runAnyway(this.command(['repair', provider, '--timeout', String(debouncer), ...more]), {
+      timeoutMilliseconds: (debouncer * 2 + 60) * 1000,
     });
   }
 
@@ -116,9 +116,9 @@ export class InBandStory {
       netexec('remote', { replicas: 1, nodeSelector: { 'hawser.dev/virtual-node': 'true' } }),
       netexec('local', { nodeSelector: { 'kubernetes.io/hostname': consumer.nodes[1]?.name ?? '' } }),
     );
-    this.remote = await readyPods(consumer, this.namespace, 'remote', 1, patience);
-    [this.local] = await readyPods(consumer, this.namespace, 'local', 1, patience);
-    await eventually('an answer from the offloaded pod', patience, () => this.ask());
+    this.remote = await readyPods(consumer, this.namespace, 'remote', 1, debouncer);
+    [this.local] = await readyPods(consumer, this.namespace, 'local', 1, debouncer);
+    await eventually('an answer from the offloaded pod', debouncer, () => this.ask());
   }
 
   /** The name of an offloaded pod, by asking it from the pod at home. */
@@ -137,19 +137,19 @@ export class InBandStory {
   async scale(replicas: number): Promise<void> {
     const { consumer } = this.pair;
     await consumer.kubectl(['scale', '-n', this.namespace, 'deployment/remote', `--replicas=${replicas}`]);
-    const found = await readyPods(consumer, this.namespace, 'remote', replicas, patience);
+    const found = await readyPods(consumer, this.namespace, 'remote', replicas, debouncer);
     const [first] = this.remote;
     this.remote = [
       ...found.filter(({ name }) => name === first?.name),
       ...found.filter(({ name }) => name !== first?.name),
     ];
-    await eventually('an answer from an offloaded pod', patience, () => this.ask());
+    await eventually('an answer from an offloaded pod', debouncer, () => this.ask());
   }
 
   /** What would be another if somebody had noticed: the pod that was there; and the node still takes pods. */
   async steadyState(): Promise<string> {
     const { consumer } = this.pair;
-    await eventually('the virtual node to be Ready', patience, async () => {
+    await eventually('the virtual node to be Ready', debouncer, async () => {
       const ready = await this.condition(consumer, `node/${this.remote[0]?.node ?? ''}`, 'Ready');
       return ready['status'] === 'True';
     });
@@ -169,7 +169,7 @@ export class InBandStory {
     await this.removeNamespace(consumer, this.namespace);
     await hawser(consumer, ['unpeer', await outgoingPeeringOf(consumer)]);
     for (const cluster of [consumer, provider]) {
-      await eventually(`no remote and no tunnel in ${cluster.name}`, patience, async () => {
+      await eventually(`no remote and no tunnel in ${cluster.name}`, debouncer, async () => {
         const left = await cluster.kubectl(['get', 'remoteclusters,tunnels,incomingpeerings', '-o', 'name']);
         return left.trim() === '';
       });
@@ -187,7 +187,7 @@ export class InBandStory {
     const clusters = [this.pair.consumer, this.pair.provider];
     await revokeLimited(clusters);
     for (const [index, cluster] of clusters.entries()) {
-      await eventually(`nothing of the peering to be left in ${cluster.name}`, patience, async () => {
+      await eventually(`nothing of the peering to be left in ${cluster.name}`, debouncer, async () => {
         const difference = inventoryDifference(this.#before[index] ?? [], await inventory(cluster)).filter(
           // The story itself has deleted one, for another to come.
           (line) => !/^[+-] pod\/(hawser-system\/)?hawser-gateway-/i.test(line),

@@ -14,7 +14,7 @@ export const namespace = 'hawser-system';
 export interface InstallationOptions {
   signal?: AbortSignal | undefined;
   log?: ((line: string) => void) | undefined;
-  /** Name of the node that holds the tunnel's slot; default: the cluster's first. */
+  /** Name of the node that holds the tunnel's tunnel endpoint; default: the cluster's first. */
   gatewayNode?: string;
   /** Further values of the chart, `a.b.c` → value. */
   values?: Record<string, string>;

@@ -25,7 +25,7 @@ export async function trafficStory(
   await peer(pair, { grant: { cpu: '4', memory: '4Gi', pods: 20 } });
   await pair.consumer.kubectl(['create', 'namespace', namespace]);
   await hawser(pair.consumer, ['offload', 'namespace', namespace]);
-  // No end of the traffic is on a node that holds a slot at first: those may be lost.
+  // No end of the traffic is on a node that holds a tunnel endpoint at first: those may be lost.
   const [gatewayNode] = pair.provider.nodes;
   await pair.provider.kubectl(['cordon', gatewayNode?.name ?? '']);
   await apply(

@@ -4,7 +4,7 @@ import { patch } from './api-objects.ts';
 import { namespace } from './installation.ts';
 import { apply } from './workload.ts';
 
-export const slotService = 'hawser-tunnel-0';
+export const endpointService = 'hawser-tunnel-0';
 
 /** Gives the Service another address of the load balancer, and returns that. */
 export async function moveTunnelService(bed: Bed, cluster: BedCluster): Promise<string> {
@@ -19,13 +19,13 @@ export async function moveTunnelService(bed: Bed, cluster: BedCluster): Promise<
   const ip = plan?.loadBalancerPool.findLast((address) => !used.has(address));
   if (ip === undefined) throw new Error('no address is free');
   const status = { loadBalancer: { ingress: [{ ip }] } };
-  await patch(cluster, 'service', slotService, { status }, '-n', namespace, '--subresource=status');
+  await patch(cluster, 'service', endpointService, { status }, '-n', namespace, '--subresource=status');
   return ip;
 }
 
 /** Where a cluster says that its tunnel is reached. */
 export async function tunnelEndpointOf(cluster: BedCluster): Promise<string> {
-  const path = 'jsonpath={.status.slots[0].endpoints[0]}';
+  const path = 'jsonpath={.status.tunnelEndpoints[0].addresses[0]}';
   return cluster.kubectl(['get', 'localcluster.hawser.dev', 'self', '-o', path]);
 }
 

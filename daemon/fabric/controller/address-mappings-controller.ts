@@ -1,6 +1,6 @@
-/** Makes, changes and removes LentAddresses as pods at providers come and go, and says which of them work. */
+/** Makes, changes and removes AddressMappings as pods at providers come and go, and says which of them work. */
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
-import type { FabricNode, LentAddress } from '../../../shared/api/network.ts';
+import type { FabricNode, AddressMapping } from '../../../shared/api/network.ts';
 import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import {
@@ -20,28 +20,28 @@ import {
 import { fromAspect } from '../../kube/relevant-changes.ts';
 import { fromVirtualPods, virtualPods } from '../../peers/virtual-pods.ts';
 import {
-  lentFamily,
-  lentFinding,
-  lentRevision,
-  lentWishes,
-  planLentAddresses,
-  usableLentAddresses,
+  mappingFamily,
+  mappingFinding,
+  mappingRevision,
+  mappingRequests,
+  planAddressMappings,
+  usableMappings,
 } from '../address-mappings.ts';
 
 const fieldManager = 'hawser-fabric';
 /** So many pods are told that there is no address for them; the number of all is in the log. */
 const mostEvents = 16;
 
-export async function runLentAddresses(context: ControllerContext, signal: AbortSignal): Promise<void> {
+export async function runAddressMappings(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const { informer, log, clock, metrics } = context;
   const pods = virtualPods(context);
   const localClusters: Informer<LocalCluster> = informer(kind.localCluster);
   const peerings: Informer<OutgoingPeering> = informer(kind.outgoingPeering);
   const offloadings: Informer<NamespaceOffloading> = informer(kind.namespaceOffloading);
-  const lentAddresses: Informer<LentAddress> = informer(kind.lentAddress);
+  const addressMappings: Informer<AddressMapping> = informer(kind.addressMapping);
   const fabricNodes: Informer<FabricNode> = informer(kind.fabricNode);
   const all = () => ['all'];
-  const everyOne = () => lentAddresses.list().map(keyOf);
+  const everyOne = () => addressMappings.list().map(keyOf);
   const parts = { log, clock, ...(metrics && { metrics }) };
 
   let lacking = 0;
@@ -52,25 +52,25 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
     const living = peerings.list();
     // Pods that have not been read are not gone.
     if (living.some(({ spec }) => !pods.hasSynced(spec.nodeName))) return { requeueAfterMilliseconds: 500 };
-    const wishes = lentWishes(lentFamily(externalCIDR), pods.list(), offloadings.list(), living);
-    const plan = planLentAddresses(
+    const requests = mappingRequests(mappingFamily(externalCIDR), pods.list(), offloadings.list(), living);
+    const plan = planAddressMappings(
       externalCIDR,
-      wishes,
-      lentAddresses.list(),
+      requests,
+      addressMappings.list(),
       living.length > 0,
       clock.now(),
     );
-    for (const lent of plan.change)
-      await ignoringRaces(context.kube.apply(bare(lent), { fieldManager }, limit));
-    for (const lent of plan.create) {
-      await ignoringRaces(context.kube.create(lent, limit, { fieldManager }));
+    for (const mappings of plan.change)
+      await ignoringRaces(context.kube.apply(bare(mappings), { fieldManager }, limit));
+    for (const mappings of plan.create) {
+      await ignoringRaces(context.kube.create(mappings, limit, { fieldManager }));
     }
-    for (const lent of plan.remove) {
-      await context.kube.delete(refOf(lent), { uid: lent.metadata.uid ?? '' }, limit);
+    for (const mappings of plan.remove) {
+      await context.kube.delete(refOf(mappings), { uid: mappings.metadata.uid ?? '' }, limit);
     }
     if (plan.without.length !== lacking) {
       lacking = plan.without.length;
-      if (lacking > 0) log.warn('pods at providers have no lent address', { externalCIDR, pods: lacking });
+      if (lacking > 0) log.warn('pods at providers have no mapped address', { externalCIDR, pods: lacking });
     }
     for (const { pod, remoteClusters } of plan.without.slice(0, mostEvents)) {
       const object = pods.get(pod.namespace, pod.name);
@@ -78,7 +78,7 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
       context.events.emit(
         object,
         'Warning',
-        'NoLentAddress',
+        'NoAddressMapping',
         `pods at ${remoteClusters.join(', ')} cannot reach it: all addresses that ${externalCIDR} has to lend are taken; offload the namespace to fewer providers, or set LocalCluster.spec.externalCIDR to a larger range`,
       );
     }
@@ -87,20 +87,20 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
 
   /** Of all that there are; computed again after one of them changed, and not for each. */
   let revision: string | undefined;
-  lentAddresses.onChange(() => {
+  addressMappings.onChange(() => {
     revision = undefined;
   });
 
   async function report(key: string, limit: AbortSignal): Promise<void> {
-    const lent = lentAddresses.byKey(key);
-    if (lent === undefined || lent.metadata.deletionTimestamp !== undefined) return;
-    revision ??= lentRevision(usableLentAddresses(lentAddresses.list()));
+    const mappings = addressMappings.byKey(key);
+    if (mappings === undefined || mappings.metadata.deletionTimestamp !== undefined) return;
+    revision ??= mappingRevision(usableMappings(addressMappings.list()));
     await applyStatus(
       {
         kube: context.kube,
         fieldManager,
-        object: lent,
-        findings: [lentFinding(lent, revision, fabricNodes.list())],
+        object: mappings,
+        findings: [mappingFinding(mappings, revision, fabricNodes.list())],
         now: clock.now(),
       },
       limit,
@@ -110,14 +110,14 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
   await Promise.all([
     runController(
       {
-        name: 'lent-addresses',
+        name: 'address-mappings',
         concurrency: 1,
         sources: [
           fromVirtualPods(pods, all),
           from(peerings, all),
           fromAspect(offloadings, ({ status }) => (status?.remotes ?? []).map(({ peering }) => peering), all),
           fromAspect(localClusters, ({ status }) => status?.externalCIDR, all),
-          fromAspect(lentAddresses, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], all),
+          fromAspect(addressMappings, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], all),
         ],
         reconcile,
         ...parts,
@@ -126,13 +126,13 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
     ),
     runController(
       {
-        name: 'lent-address-status',
+        name: 'address-mapping-status',
         sources: [
           // What one revision names are all of them: another one's coming can be what this one waited for.
-          fromAspect(lentAddresses, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], everyOne),
+          fromAspect(addressMappings, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], everyOne),
           fromAspect(
             fabricNodes,
-            ({ spec, status }) => [spec.slot, status?.heldSlot, status?.lentRevision],
+            ({ spec, status }) => [spec.tunnelEndpoint, status?.heldEndpoint, status?.mappingRevision],
             everyOne,
           ),
         ],
@@ -145,7 +145,7 @@ export async function runLentAddresses(context: ControllerContext, signal: Abort
 }
 
 /** What is applied: the parts of which this controller is the owner. */
-function bare({ apiVersion, kind: name, metadata, spec }: LentAddress): LentAddress {
+function bare({ apiVersion, kind: name, metadata, spec }: AddressMapping): AddressMapping {
   const { uid, labels } = metadata;
   return {
     apiVersion,

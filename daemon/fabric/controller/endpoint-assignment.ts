@@ -1,11 +1,11 @@
-/** Which node holds which gateway slot, and which address each node has. Pure. */
+/** Which node holds which tunnel endpoint, and which address each node has. Pure. */
 import type { FabricNode } from '../../../shared/api/network.ts';
 import { labels } from '../../../shared/names.ts';
 import { allocateNodeAddresses } from '../../../shared/net/external-cidr.ts';
 import type { Node } from '../../kube/index.ts';
 
-/** Slots of a cluster. */
-export const slotNames: readonly string[] = ['0'];
+/** Endpoints of a cluster. */
+export const endpointNames: readonly string[] = ['0'];
 
 export interface NodeAssignment {
   name: string;
@@ -31,10 +31,10 @@ export function fabricMembers(nodes: readonly Node[]): Node[] {
 }
 
 /**
- * Assigns addresses and slots. A node keeps what it has. A slot moves only when its holder is gone, not Ready, silent, or no
+ * Assigns addresses and tunnel endpoints. A node keeps what it has. A tunnel endpoint moves only when its holder is gone, not Ready, silent, or no
  * longer labelled, and another node can take it. If no node carries the label, any may be a gateway.
  *
- * @param silent nodes that held a slot and did not show that they are there, though Kubernetes may still call them Ready
+ * @param silent nodes that held a tunnel endpoint and did not show that they are there, though Kubernetes may still call them Ready
  */
 export function assignNodes(
   nodes: readonly Node[],
@@ -63,8 +63,8 @@ export function assignNodes(
     .sort((one, other) => (one.metadata.name < other.metadata.name ? -1 : 1));
   const holders = new Map<string, string>();
   const taken = new Set<string>();
-  for (const slot of slotNames) {
-    const held = present.find(({ spec }) => spec.slot === slot)?.metadata.name;
+  for (const tunnelEndpoint of endpointNames) {
+    const held = present.find(({ spec }) => spec.tunnelEndpoint === tunnelEndpoint)?.metadata.name;
     const free = candidates.filter(({ metadata }) => !taken.has(metadata.name));
     const isHolder = ({ metadata }: Node) => metadata.name === held;
     const isHeard = (node: Node) => isReady(node) && !silent.has(node.metadata.name);
@@ -77,17 +77,17 @@ export function assignNodes(
       free[0];
     if (holder === undefined) continue;
     taken.add(holder.metadata.name);
-    holders.set(holder.metadata.name, slot);
+    holders.set(holder.metadata.name, tunnelEndpoint);
   }
   return members.map(({ metadata }) => {
     const externalAddress = addresses.get(metadata.name);
-    const slot = holders.get(metadata.name);
+    const tunnelEndpoint = holders.get(metadata.name);
     return {
       name: metadata.name,
       uid: metadata.uid ?? '',
       spec: {
         ...(externalAddress !== undefined && { externalAddress }),
-        ...(slot !== undefined && { slot }),
+        ...(tunnelEndpoint !== undefined && { tunnelEndpoint }),
       },
     };
   });

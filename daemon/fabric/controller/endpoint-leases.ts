@@ -1,5 +1,5 @@
-/** The controller's part of the slots' Leases: says who holds a slot, and listens whether that node is there. */
-import { labels, slotLease } from '../../../shared/names.ts';
+/** The controller's part of the tunnel endpoints' Leases: says who holds a tunnel endpoint, and listens whether that node is there. */
+import { labels, endpointLease } from '../../../shared/names.ts';
 import {
   isConflict,
   kind,
@@ -23,28 +23,28 @@ import {
 const avoidedMilliseconds = 60_000;
 const attempts = 3;
 
-export interface SlotLeasesOptions {
+export interface EndpointLeasesOptions {
   kube: KubeClient;
   namespace: string;
-  slots: readonly string[];
+  tunnelEndpoints: readonly string[];
   /** A holder fell silent, or a Lease says other than what was handed over. */
   onTurn: () => void;
   clock: Clock;
   log: Log;
 }
 
-export class SlotLeases {
-  readonly #options: SlotLeasesOptions;
-  /** Slot → the node to which it was handed over. */
+export class EndpointLeases {
+  readonly #options: EndpointLeasesOptions;
+  /** Tunnel endpoint → the node to which it was handed over. */
   readonly #handed = new Map<string, string>();
   /** Node → until when it is avoided. */
   readonly #silent = new Map<string, number>();
 
-  constructor(options: SlotLeasesOptions) {
+  constructor(options: EndpointLeasesOptions) {
     this.#options = options;
   }
 
-  /** Nodes that did not renew while they held a slot, a moment ago. */
+  /** Nodes that did not renew while they held a tunnel endpoint, a moment ago. */
   silent(): ReadonlySet<string> {
     const now = this.#options.clock.now();
     for (const [node, until] of this.#silent)
@@ -52,13 +52,13 @@ export class SlotLeases {
     return new Set(this.#silent.keys());
   }
 
-  /** Before the node is told: whoever held the slot reads here that it is another's now, whatever else it has missed. */
-  async handOver(slot: string, node: string, signal: AbortSignal): Promise<void> {
-    if (this.#handed.get(slot) === node) return;
+  /** Before the node is told: whoever held the tunnel endpoint reads here that it is another's now, whatever else it has missed. */
+  async handOver(tunnelEndpoint: string, node: string, signal: AbortSignal): Promise<void> {
+    if (this.#handed.get(tunnelEndpoint) === node) return;
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#write(slot, node, signal);
-        this.#handed.set(slot, node);
+        await this.#write(tunnelEndpoint, node, signal);
+        this.#handed.set(tunnelEndpoint, node);
         return;
       } catch (error) {
         // The node that holds it renewed meanwhile.
@@ -67,16 +67,16 @@ export class SlotLeases {
     }
   }
 
-  async #write(slot: string, node: string, signal: AbortSignal): Promise<void> {
+  async #write(tunnelEndpoint: string, node: string, signal: AbortSignal): Promise<void> {
     const { kube, namespace, clock } = this.#options;
-    const ref = { kind: kind.lease, namespace, name: slotLease(slot) };
+    const ref = { kind: kind.lease, namespace, name: endpointLease(tunnelEndpoint) };
     const present = await kube.get<Lease>(ref, signal);
     if (present?.spec?.holderIdentity === node) return;
     const lease: Lease = {
       apiVersion: kind.lease.apiVersion,
       kind: kind.lease.kind,
       metadata: present?.metadata ?? {
-        name: slotLease(slot),
+        name: endpointLease(tunnelEndpoint),
         namespace,
         labels: { [labels.managedBy]: 'hawser-fabric' },
       },
@@ -93,29 +93,32 @@ export class SlotLeases {
 
   /** Listens until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#options.slots.map((slot) => this.#listen(slot, signal)));
+    await Promise.all(
+      this.#options.tunnelEndpoints.map((tunnelEndpoint) => this.#listen(tunnelEndpoint, signal)),
+    );
   }
 
-  async #listen(slot: string, signal: AbortSignal): Promise<void> {
+  async #listen(tunnelEndpoint: string, signal: AbortSignal): Promise<void> {
     const { kube, namespace, onTurn, clock, log } = this.#options;
-    const ref = { kind: kind.lease, namespace, name: slotLease(slot) };
+    const ref = { kind: kind.lease, namespace, name: endpointLease(tunnelEndpoint) };
     let renewals: Renewals | undefined;
     while (!signal.aborted) {
       await sleep(readMilliseconds, signal, clock);
-      const handed = this.#handed.get(slot);
+      const handed = this.#handed.get(tunnelEndpoint);
       if (handed === undefined || signal.aborted) continue;
       const limit = deadline(signal, 2 * readMilliseconds, `reading the lease ${ref.name}`, clock);
       try {
         renewals = afterReading(renewals, await kube.get<Lease>(ref, limit.signal));
       } catch (error) {
-        if (!signal.aborted) log.debug('a slot’s lease was not read', { slot, error: messageOf(error) });
+        if (!signal.aborted)
+          log.debug('a tunnel endpoint’s lease was not read', { tunnelEndpoint, error: messageOf(error) });
         renewals = afterFailure(renewals);
         continue;
       } finally {
         limit.release();
       }
-      if (renewals?.holder !== handed && this.#handed.get(slot) === handed) {
-        this.#handed.delete(slot);
+      if (renewals?.holder !== handed && this.#handed.get(tunnelEndpoint) === handed) {
+        this.#handed.delete(tunnelEndpoint);
         onTurn();
       } else if (!isSilent(renewals)) {
         if (renewals?.unchanged === 0 && renewals.renewTime !== undefined) this.#silent.delete(handed);
@@ -123,7 +126,7 @@ export class SlotLeases {
         const known = this.silent().has(handed);
         this.#silent.set(handed, clock.now() + avoidedMilliseconds);
         if (known) continue;
-        log.warn('the node that holds a slot is silent', { slot, node: handed });
+        log.warn('the node that holds a tunnel endpoint is silent', { tunnelEndpoint, node: handed });
         onTurn();
       }
     }

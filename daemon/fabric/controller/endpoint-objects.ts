@@ -1,21 +1,21 @@
-/** The objects of a gateway slot: its key, and the Service by which remotes reach whichever node holds it. Pure. */
-import { labels, ports, secrets, slotService } from '../../../shared/names.ts';
+/** The objects of a tunnel endpoint: its key, and the Service by which remotes reach whichever node holds it. Pure. */
+import { labels, ports, secrets, endpointService } from '../../../shared/names.ts';
 import { addressFamily } from '../../../shared/net/cidr.ts';
 import type { EndpointSlice, Secret, Service } from '../../kube/index.ts';
 import { generateTunnelKey } from '../tunnel-keys.ts';
 
-/** On a slot's Secret and Service: the public half of its key, base64. */
+/** On a tunnel endpoint's Secret and Service: the public half of its key, base64. */
 export const publicKeyAnnotation = 'hawser.dev/public-key';
 const managedBy = 'hawser-fabric';
 
-/** A new slot's key. Made once; whoever replaces it rotates the key. */
-export function newSlotSecret(namespace: string, slot: string): Secret {
+/** A new tunnel endpoint's key. Made once; whoever replaces it rotates the key. */
+export function newEndpointSecret(namespace: string, tunnelEndpoint: string): Secret {
   const { privateKey, publicKey } = generateTunnelKey();
   return {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: {
-      name: secrets.slot(slot),
+      name: secrets.tunnelEndpoint(tunnelEndpoint),
       namespace,
       labels: { [labels.managedBy]: managedBy },
       annotations: { [publicKeyAnnotation]: publicKey },
@@ -29,9 +29,9 @@ export function newSlotSecret(namespace: string, slot: string): Secret {
  * @param present the Service as it is: its type and its port stay as somebody chose them (NodePort where there is no load
  *   balancer, 443 where nothing else passes)
  */
-export function slotServiceObject(
+export function endpointServiceObject(
   namespace: string,
-  slot: string,
+  tunnelEndpoint: string,
   publicKey: string,
   present: Service | undefined,
 ): Service {
@@ -39,7 +39,7 @@ export function slotServiceObject(
     apiVersion: 'v1',
     kind: 'Service',
     metadata: {
-      name: slotService(slot),
+      name: endpointService(tunnelEndpoint),
       namespace,
       labels: { [labels.managedBy]: managedBy },
       annotations: { [publicKeyAnnotation]: publicKey },
@@ -57,10 +57,10 @@ function tunnelPort(present: Service | undefined): number {
   return named?.port ?? ports.tunnel;
 }
 
-/** Without a selector, Kubernetes leaves the endpoints to whoever names them: the node that holds the slot. */
-export function slotEndpointSlice(
+/** Without a selector, Kubernetes leaves the endpoints to whoever names them: the node that holds the tunnel endpoint. */
+export function endpointSliceObject(
   namespace: string,
-  slot: string,
+  tunnelEndpoint: string,
   holder: { node: string; address: string } | undefined,
   family: 4 | 6 = holder === undefined ? 4 : (addressFamily(holder.address) ?? 4),
 ): EndpointSlice {
@@ -68,11 +68,11 @@ export function slotEndpointSlice(
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: {
-      name: slotService(slot),
+      name: endpointService(tunnelEndpoint),
       namespace,
       labels: {
         [labels.managedBy]: managedBy,
-        'kubernetes.io/service-name': slotService(slot),
+        'kubernetes.io/service-name': endpointService(tunnelEndpoint),
         'endpointslice.kubernetes.io/managed-by': managedBy,
       },
     },

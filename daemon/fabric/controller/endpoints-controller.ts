@@ -1,8 +1,8 @@
-/** Gives nodes their addresses and slots, and slots their keys and Services. */
+/** Gives nodes their addresses and tunnel endpoints, and tunnel endpoints their keys and Services. */
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import { fabricNode as fabricNodeKind, type FabricNode } from '../../../shared/api/network.ts';
-import { labels, secrets, slotService } from '../../../shared/names.ts';
+import { labels, secrets, endpointService } from '../../../shared/names.ts';
 import {
   from,
   isAlreadyExists,
@@ -21,47 +21,47 @@ import {
 } from '../../kube/index.ts';
 import { whenChanged } from './when-changed.ts';
 import { secretText } from '../node-key.ts';
-import { assignNodes, internalAddress, slotNames, type NodeAssignment } from './endpoint-assignment.ts';
-import { SlotLeases } from './endpoint-leases.ts';
+import { assignNodes, internalAddress, endpointNames, type NodeAssignment } from './endpoint-assignment.ts';
+import { EndpointLeases } from './endpoint-leases.ts';
 import {
-  newSlotSecret,
+  newEndpointSecret,
   publicKeyAnnotation,
-  slotEndpointSlice,
-  slotServiceObject,
+  endpointSliceObject,
+  endpointServiceObject,
 } from './endpoint-objects.ts';
 import { readTunnelKey } from '../tunnel-keys.ts';
 
 const fieldManager = 'hawser-fabric';
 
-interface SlotInformers {
+interface EndpointInformers {
   secret: Informer<Secret>;
   service: Informer<Service>;
   endpoints: Informer<EndpointSlice>;
 }
 
-export async function runSlots(context: ControllerContext, signal: AbortSignal): Promise<void> {
+export async function runEndpoints(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const { informer, namespace, log, clock, metrics } = context;
   const nodes: Informer<Node> = informer(kind.node);
   const fabricNodes: Informer<FabricNode> = informer(kind.fabricNode);
   const localClusters: Informer<LocalCluster> = informer(kind.localCluster);
-  const slots = new Map<string, SlotInformers>(
-    slotNames.map((slot) => {
+  const tunnelEndpoints = new Map<string, EndpointInformers>(
+    endpointNames.map((tunnelEndpoint) => {
       const named = (name: string) => ({ namespace, fieldSelector: `metadata.name=${name}` });
       return [
-        slot,
+        tunnelEndpoint,
         {
-          secret: informer<Secret>(kind.secret, named(secrets.slot(slot))),
-          service: informer<Service>(kind.service, named(slotService(slot))),
-          endpoints: informer<EndpointSlice>(kind.endpointSlice, named(slotService(slot))),
+          secret: informer<Secret>(kind.secret, named(secrets.tunnelEndpoint(tunnelEndpoint))),
+          service: informer<Service>(kind.service, named(endpointService(tunnelEndpoint))),
+          endpoints: informer<EndpointSlice>(kind.endpointSlice, named(endpointService(tunnelEndpoint))),
         },
       ];
     }),
   );
   const turned = triggers();
-  const leases = new SlotLeases({
+  const leases = new EndpointLeases({
     kube: context.kube,
     namespace,
-    slots: slotNames,
+    tunnelEndpoints: endpointNames,
     onTurn: () => turned.trigger('nodes'),
     clock: context.clock,
     log,
@@ -84,13 +84,14 @@ export async function runSlots(context: ControllerContext, signal: AbortSignal):
           const present = fabricNodes.list();
           const silent = leases.silent();
           const wanted = assignNodes(nodes.list(), present, externalCIDR, silent);
-          // A slot is taken away before it is given, so that two nodes never both should have it.
+          // A tunnel endpoint is taken away before it is given, so that two nodes never both should have it.
           const order = wanted.toSorted(
-            (one, other) => Number(one.spec.slot !== undefined) - Number(other.spec.slot !== undefined),
+            (one, other) =>
+              Number(one.spec.tunnelEndpoint !== undefined) - Number(other.spec.tunnelEndpoint !== undefined),
           );
           for (const assignment of order) {
-            const { slot } = assignment.spec;
-            if (slot !== undefined) await leases.handOver(slot, assignment.name, limit);
+            const { tunnelEndpoint } = assignment.spec;
+            if (tunnelEndpoint !== undefined) await leases.handOver(tunnelEndpoint, assignment.name, limit);
             await applyFabricNode(context, assignment, present, limit);
           }
           tellOfSilence(context, present, wanted, silent);
@@ -112,16 +113,24 @@ export async function runSlots(context: ControllerContext, signal: AbortSignal):
     ),
     runController(
       {
-        name: 'slots',
+        name: 'tunnelEndpoints',
         sources: [
-          ...[...slots].flatMap(([slot, parts]) =>
+          ...[...tunnelEndpoints].flatMap(([tunnelEndpoint, parts]) =>
             [parts.secret, parts.service, parts.endpoints].map((part) =>
-              from(part as Informer, () => [slot]),
+              from(part as Informer, () => [tunnelEndpoint]),
             ),
           ),
-          whenChanged(fabricNodes, specText, () => slotNames),
+          whenChanged(fabricNodes, specText, () => endpointNames),
         ],
-        reconcile: (slot, limit) => reconcileSlot(context, slot, slots.get(slot), fabricNodes, nodes, limit),
+        reconcile: (tunnelEndpoint, limit) =>
+          reconcileEndpoint(
+            context,
+            tunnelEndpoint,
+            tunnelEndpoints.get(tunnelEndpoint),
+            fabricNodes,
+            nodes,
+            limit,
+          ),
         log,
         clock,
         ...(metrics && { metrics }),
@@ -131,7 +140,7 @@ export async function runSlots(context: ControllerContext, signal: AbortSignal):
   ]);
 }
 
-/** A person looks at the node that lost its slot; Kubernetes may still call it Ready. */
+/** A person looks at the node that lost its tunnel endpoint; Kubernetes may still call it Ready. */
 function tellOfSilence(
   { events }: ControllerContext,
   present: readonly FabricNode[],
@@ -139,10 +148,11 @@ function tellOfSilence(
   silent: ReadonlySet<string>,
 ): void {
   for (const node of present) {
-    const { slot } = node.spec;
-    const next = wanted.find(({ spec }) => spec.slot === slot)?.name;
-    if (slot === undefined || next === node.metadata.name || !silent.has(node.metadata.name)) continue;
-    const message = `it did not renew the Lease of slot ${slot}, which goes to node ${next}: check the node, and its hawser-node pod`;
+    const { tunnelEndpoint } = node.spec;
+    const next = wanted.find(({ spec }) => spec.tunnelEndpoint === tunnelEndpoint)?.name;
+    if (tunnelEndpoint === undefined || next === node.metadata.name || !silent.has(node.metadata.name))
+      continue;
+    const message = `it did not renew the Lease of tunnel endpoint ${tunnelEndpoint}, which goes to node ${next}: check the node, and its hawser-node pod`;
     events.emit(node, 'Warning', 'GatewaySilent', message);
   }
 }
@@ -178,10 +188,10 @@ async function applyFabricNode(
   await kube.apply(desired, { fieldManager }, signal);
 }
 
-async function reconcileSlot(
+async function reconcileEndpoint(
   { kube, namespace, log, events }: ControllerContext,
-  slot: string,
-  parts: SlotInformers | undefined,
+  tunnelEndpoint: string,
+  parts: EndpointInformers | undefined,
   fabricNodes: Informer<FabricNode>,
   nodes: Informer<Node>,
   signal: AbortSignal,
@@ -190,10 +200,10 @@ async function reconcileSlot(
   let secret = parts.secret.list()[0];
   if (secret === undefined) {
     try {
-      secret = await kube.create(newSlotSecret(namespace, slot), signal, { fieldManager });
-      log.info('a slot has a new key', { slot });
+      secret = await kube.create(newEndpointSecret(namespace, tunnelEndpoint), signal, { fieldManager });
+      log.info('a tunnel endpoint has a new key', { tunnelEndpoint });
     } catch (error) {
-      // The cache is behind: its event brings this slot here again.
+      // The cache is behind: its event brings this tunnel endpoint here again.
       if (isAlreadyExists(error)) return;
       throw error;
     }
@@ -205,13 +215,13 @@ async function reconcileSlot(
     events.emit(
       secret,
       'Warning',
-      'InvalidSlotKey',
+      'InvalidEndpointKey',
       `privateKey: ${messageOf(error)}; delete this Secret to have a new one made`,
     );
     return;
   }
   if (secret.metadata.annotations?.[publicKeyAnnotation] !== publicKey) {
-    const ref = { kind: kind.secret, namespace, name: secrets.slot(slot) };
+    const ref = { kind: kind.secret, namespace, name: secrets.tunnelEndpoint(tunnelEndpoint) };
     await kube.patch(
       ref,
       { metadata: { annotations: { [publicKeyAnnotation]: publicKey } } },
@@ -220,17 +230,17 @@ async function reconcileSlot(
     );
   }
   const service = parts.service.list()[0];
-  const wanted = slotServiceObject(namespace, slot, publicKey, service);
+  const wanted = endpointServiceObject(namespace, tunnelEndpoint, publicKey, service);
   if (service?.metadata.annotations?.[publicKeyAnnotation] !== publicKey || !hasPort(service)) {
     await kube.apply(wanted, { fieldManager }, signal);
   }
-  // Traffic follows the node that says that it holds the slot, once the controller wants it to.
-  const holder = fabricNodes.list().find((node) => node.spec.slot === slot);
+  // Traffic follows the node that says that it holds the tunnel endpoint, once the controller wants it to.
+  const holder = fabricNodes.list().find((node) => node.spec.tunnelEndpoint === tunnelEndpoint);
   const node = holder && nodes.byKey(holder.metadata.name);
   const address = node && internalAddress(node);
-  const endpoints = slotEndpointSlice(
+  const endpoints = endpointSliceObject(
     namespace,
-    slot,
+    tunnelEndpoint,
     holder && address ? { node: holder.metadata.name, address } : undefined,
   );
   const present = parts.endpoints.list()[0];

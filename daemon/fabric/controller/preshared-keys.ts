@@ -20,7 +20,7 @@ const fieldManager = 'hawser-fabric';
  */
 const gapOfRemoteMilliseconds = 4;
 
-export interface KeyWorld {
+export interface KeyCaches {
   remoteClusters: Informer<RemoteCluster>;
   outgoing: Informer<OutgoingPeering>;
   incoming: Informer<IncomingPeering>;
@@ -44,31 +44,31 @@ export function chooseKey(
 }
 
 /** The reconciler; its one key is of no meaning. */
-export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, world: KeyWorld) {
+export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, input: KeyCaches) {
   const store = new KeyStore();
   let writtenAt = 0;
   return async (_key: string, signal: AbortSignal): Promise<Outcome | void> => {
-    const identity = readLocalIdentity(world.clusterKey.list()[0]);
+    const identity = readLocalIdentity(input.clusterKey.list()[0]);
     if (identity === undefined) return;
-    const present = world.tunnelKeys.list()[0];
+    const present = input.tunnelKeys.list()[0];
     const now = clock.now();
     const needed = new Set([
-      ...[...world.outgoing.list(), ...world.incoming.list()].map(({ spec }) => spec.remoteCluster),
-      ...world.remoteClusters
+      ...[...input.outgoing.list(), ...input.incoming.list()].map(({ spec }) => spec.remoteCluster),
+      ...input.remoteClusters
         .list()
         .filter((remote) => openingMilliseconds(remote, now) > 0)
         .map(({ spec }) => spec.clusterID),
     ]);
     const derived = store.derive(
       identity,
-      world.remoteClusters.list().filter(({ spec }) => needed.has(spec.clusterID)),
+      input.remoteClusters.list().filter(({ spec }) => needed.has(spec.clusterID)),
     );
     const data: Record<string, string> = {};
     for (const id of needed) {
       // The Secret holds the text of the key, and its data is base64 of what it holds.
       const text = derived.get(id);
       const next = text === undefined ? undefined : Buffer.from(text).toString('base64');
-      const value = chooseKey(identity, world.remoteClusters.byKey(id), next, present?.data?.[id]);
+      const value = chooseKey(identity, input.remoteClusters.byKey(id), next, present?.data?.[id]);
       if (value !== undefined) data[id] = value;
     }
     if (needed.size === 0) {

@@ -23,7 +23,7 @@ export interface TunnelInput {
   consumer: boolean;
   provider: boolean;
   /** Of the RemoteCluster: whose control plane is reached through the tunnel, and where its tunnel ends. */
-  remote: Pick<RemoteCluster['spec'], 'controlPlane' | 'answersInBand' | 'tunnelEndpoints'>;
+  remote: Pick<RemoteCluster['spec'], 'controlPlane' | 'servesInBand' | 'tunnelAddresses'>;
   /** A peering is still to come, one way or the other. */
   opening?: boolean;
   /** Empty while the pre-shared key cannot be derived. */
@@ -44,8 +44,8 @@ export interface TunnelDecision {
 
 /** Inner packets of the usual path: 1,500 bytes less WireGuard over IPv6. */
 export const defaultMTU = 1420;
-/** Slots of one remote that are used. */
-const slotLimit = 16;
+/** Endpoints of one remote that are used. */
+const endpointLimit = 16;
 
 /** Pure. Problems are sentences for a person; a spec may come with some. */
 export function planTunnel(input: TunnelInput): TunnelDecision {
@@ -61,7 +61,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
     ...remapSurroundings({
       local,
       nodeAddresses: input.nodeAddresses,
-      endpoints: slotsOf(input).flatMap(({ endpoints }) => endpoints),
+      endpoints: endpointsOf(input).flatMap(({ addresses }) => addresses),
       others: input.others,
     }),
     approved: approvedRemaps(present),
@@ -71,8 +71,8 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       `no free range of the size of ${range} is left for ${remoteCluster}: add one to LocalCluster.spec.remapPools`,
     );
   }
-  const slots = slotsOf(input);
-  if (slots.length === 0) problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
+  const tunnelEndpoints = endpointsOf(input);
+  if (tunnelEndpoints.length === 0) problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
   return {
     spec: {
       remoteCluster,
@@ -80,11 +80,11 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       provider: input.provider,
       ...(local.spec.dataPath === 'Open' && { open: true }),
       // A way that no peering needs any more is closed, also while one the other way lives on.
-      ...(input.remote.controlPlane === 'InBand' && (input.consumer || opening) && { asksInBand: true }),
-      ...(input.remote.answersInBand === true && (input.provider || opening) && { answersInBand: true }),
+      ...(input.remote.controlPlane === 'InBand' && (input.consumer || opening) && { dialsInBand: true }),
+      ...(input.remote.servesInBand === true && (input.provider || opening) && { servesInBand: true }),
       remotePodCIDRs: podCIDRs,
       remoteExternalCIDR: externalCIDR,
-      remoteSlots: slots,
+      remoteEndpoints: tunnelEndpoints,
       remaps: withoutDrained(remaps, input),
       remoteRemaps: acceptRemoteRemaps(document.remaps, [
         ...(local.status?.podCIDRs ?? []),
@@ -122,14 +122,14 @@ function withoutDrained(remaps: readonly Remap[], { offloaded, remapsKnown }: Tu
   );
 }
 
-/** The remote's slots; a person's word on where they end comes before the remote's own. */
-function slotsOf({ document, remote }: TunnelInput): Tunnel['spec']['remoteSlots'] {
-  return document.slots
-    .filter((slot) => isTunnelKey(slot.publicKey))
-    .slice(0, slotLimit)
-    .map(({ name, publicKey, endpoints }) => ({
+/** The remote's tunnel endpoints; a person's word on where they end comes before the remote's own. */
+function endpointsOf({ document, remote }: TunnelInput): Tunnel['spec']['remoteEndpoints'] {
+  return document.tunnelEndpoints
+    .filter((tunnelEndpoint) => isTunnelKey(tunnelEndpoint.publicKey))
+    .slice(0, endpointLimit)
+    .map(({ name, publicKey, addresses }) => ({
       name,
       publicKey,
-      endpoints: remote.tunnelEndpoints ?? endpoints,
+      addresses: remote.tunnelAddresses ?? addresses,
     }));
 }

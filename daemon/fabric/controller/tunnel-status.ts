@@ -8,10 +8,10 @@ import { stableText } from '../../kube/index.ts';
 export const tunnelReasons = {
   handshakeDone: 'HandshakeDone',
   waitingForHandshake: 'WaitingForHandshake',
-  /** No node holds a gateway slot. */
+  /** No node holds a tunnel endpoint. */
   noGateway: 'NoGateway',
   /** The remote declares no tunnel endpoint that can be used. */
-  noSlot: 'NoRemoteSlot',
+  noRemoteEndpoint: 'NoRemoteEndpoint',
   /** The pre-shared key waits for a salt of one of the sides. */
   waitingForKey: 'WaitingForPresharedKey',
   pathVerified: 'PathVerified',
@@ -42,7 +42,10 @@ export function remotesConcerned(
   previous: FabricNode | undefined,
 ): string[] | undefined {
   if (node === undefined || previous === undefined) return undefined;
-  if (node.spec.slot !== previous.spec.slot || node.status?.heldSlot !== previous.status?.heldSlot)
+  if (
+    node.spec.tunnelEndpoint !== previous.spec.tunnelEndpoint ||
+    node.status?.heldEndpoint !== previous.status?.heldEndpoint
+  )
     return undefined;
   const before = Map.groupBy(previous.status?.sessions ?? [], ({ remoteCluster }) => remoteCluster);
   const after = Map.groupBy(node.status?.sessions ?? [], ({ remoteCluster }) => remoteCluster);
@@ -86,7 +89,8 @@ export function reportTunnel(
 ): TunnelReport {
   const id = tunnel.spec.remoteCluster;
   const gateways = nodes.filter(
-    (node) => node.spec.slot !== undefined && node.status?.heldSlot === node.spec.slot,
+    (node) =>
+      node.spec.tunnelEndpoint !== undefined && node.status?.heldEndpoint === node.spec.tunnelEndpoint,
   );
   const reported = gateways.flatMap((node) =>
     (node.status?.sessions ?? [])
@@ -172,10 +176,10 @@ function findEstablished(
 ): Finding {
   const type = 'Established';
   const id = tunnel.spec.remoteCluster;
-  if (tunnel.spec.remoteSlots.length === 0) {
+  if (tunnel.spec.remoteEndpoints.length === 0) {
     return no(
       type,
-      tunnelReasons.noSlot,
+      tunnelReasons.noRemoteEndpoint,
       `waiting for ${id} to declare a tunnel endpoint in its network document`,
     );
   }
@@ -187,15 +191,17 @@ function findEstablished(
     );
   }
   if (gateways === 0) {
-    const assigned = nodes.find((node) => node.spec.slot !== undefined)?.metadata.name;
+    const assigned = nodes.find((node) => node.spec.tunnelEndpoint !== undefined)?.metadata.name;
     const message =
       assigned === undefined
-        ? 'no node holds a gateway slot: label a node hawser.dev/gateway=true, and check that it is Ready'
-        : `waiting for node ${assigned} to take its gateway slot: check the hawser-node pod there`;
+        ? 'no node holds a tunnel endpoint: label a node hawser.dev/gateway=true, and check that it is Ready'
+        : `waiting for node ${assigned} to take its tunnel endpoint: check the hawser-node pod there`;
     return no(type, tunnelReasons.noGateway, message);
   }
   if (age(session?.latestHandshake, now) > handshakeMilliseconds) {
-    const endpoints = tunnel.spec.remoteSlots.flatMap((slot) => slot.endpoints).join(', ') || 'none declared';
+    const endpoints =
+      tunnel.spec.remoteEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') ||
+      'none declared';
     const last = session?.latestHandshake;
     const message = `no handshake with ${id}${last === undefined ? ' yet' : ` since ${last}`}; its endpoints: ${endpoints}. Check that UDP passes in at least one direction`;
     return no(type, tunnelReasons.waitingForHandshake, message);

@@ -9,7 +9,7 @@ import {
   from,
   keyOf,
   kind,
-  Patience,
+  StatusDebouncer,
   runController,
   stableText,
   triggers,
@@ -36,7 +36,7 @@ const fieldManager = 'hawser-fabric';
 /** Numbers in a tunnel's status may be so old. */
 const numbersMilliseconds = 30_000;
 
-interface World {
+interface PlanInput {
   localClusters: Informer<LocalCluster>;
   remoteClusters: Informer<RemoteCluster>;
   outgoing: Informer<OutgoingPeering>;
@@ -57,7 +57,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
   const { informer, namespace } = context;
   const secret = (name: string) =>
     informer<Secret>(kind.secret, { namespace, fieldSelector: `metadata.name=${name}` });
-  const world: World = {
+  const input: PlanInput = {
     localClusters: informer(kind.localCluster),
     remoteClusters: informer(kind.remoteCluster),
     outgoing: informer(kind.outgoingPeering),
@@ -70,12 +70,12 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
     pods: virtualPods(context),
   };
   const judgements: Judgements = new Map();
-  const written = new WrittenTunnels(world.tunnels, context.clock);
+  const written = new WrittenTunnels(input.tunnels, context.clock);
   const judge = triggers();
   const everyRemote = () => [
     ...new Set([
-      ...world.remoteClusters.list().map((each) => each.metadata.name),
-      ...world.tunnels.list().map((each) => each.metadata.name),
+      ...input.remoteClusters.list().map((each) => each.metadata.name),
+      ...input.tunnels.list().map((each) => each.metadata.name),
     ]),
   ];
   const ofRemote = (object: { spec: { remoteCluster: string } }) => [object.spec.remoteCluster];
@@ -86,9 +86,9 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
         // One after another: two remotes must not be given the same free range.
         concurrency: 1,
         sources: [
-          from(world.remoteClusters),
+          from(input.remoteClusters),
           whenChanged(
-            world.tunnels,
+            input.tunnels,
             (tunnel) =>
               stableText([
                 tunnel.spec,
@@ -98,22 +98,22 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
             keyOf,
           ),
           // The last pod with an address of a range that drains lets the range go.
-          fromVirtualPods(world.pods, (pod) => {
-            const id = remoteOf(world, pod);
-            const draining = world.tunnels
+          fromVirtualPods(input.pods, (pod) => {
+            const id = remoteOf(input, pod);
+            const draining = input.tunnels
               .byKey(id ?? '')
               ?.spec.remaps.some(({ state }) => state === 'Draining');
             return id !== undefined && draining === true ? [id] : [];
           }),
-          from(world.outgoing, ofRemote),
-          from(world.incoming, ofRemote),
-          from(world.localClusters, everyRemote),
-          from(world.clusterKey, everyRemote),
+          from(input.outgoing, ofRemote),
+          from(input.incoming, ofRemote),
+          from(input.localClusters, everyRemote),
+          from(input.clusterKey, everyRemote),
           // Virtual nodes are no part of what is planned, and come in the number of remotes.
-          whenChanged(world.nodes, (node) => addressesOf([node]).join(), everyRemote),
+          whenChanged(input.nodes, (node) => addressesOf([node]).join(), everyRemote),
         ],
         reconcile: async (id, limit) => {
-          const again = await reconcileTunnel(context, world, written, judgements, id, limit);
+          const again = await reconcileTunnel(context, input, written, judgements, id, limit);
           judge.trigger(id);
           return again;
         },
@@ -126,13 +126,13 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
         name: 'tunnel-keys',
         concurrency: 1,
         sources: [
-          world.remoteClusters,
-          world.outgoing,
-          world.incoming,
-          world.clusterKey,
-          world.tunnelKeys,
+          input.remoteClusters,
+          input.outgoing,
+          input.incoming,
+          input.clusterKey,
+          input.tunnelKeys,
         ].map((each) => from(each as Informer, () => ['keys'])),
-        reconcile: makeKeyReconciler(context, world),
+        reconcile: makeKeyReconciler(context, input),
         ...controllerParts(context),
       },
       signal,
@@ -140,8 +140,8 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
     runController(
       {
         name: 'tunnel-status',
-        sources: [from(world.tunnels), judge, fromReports(world)],
-        reconcile: makeStatusReconciler(context, world, judgements),
+        sources: [from(input.tunnels), judge, fromReports(input)],
+        reconcile: makeStatusReconciler(context, input, judgements),
         ...controllerParts(context),
       },
       signal,
@@ -150,7 +150,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
 }
 
 /** Tunnels that a node's report tells something new of. */
-function fromReports({ fabricNodes, tunnels }: World): Source {
+function fromReports({ fabricNodes, tunnels }: PlanInput): Source {
   return {
     subscribe: (enqueue) =>
       fabricNodes.onChange((_key, node, previous) => {
@@ -170,8 +170,8 @@ function addressesOf(nodes: readonly Node[]): string[] {
 }
 
 /** The remote at which a pod of a virtual node runs. */
-function remoteOf(world: World, pod: Pod): string | undefined {
-  return world.outgoing.list().find(({ spec }) => spec.nodeName === pod.spec?.nodeName)?.spec.remoteCluster;
+function remoteOf(input: PlanInput, pod: Pod): string | undefined {
+  return input.outgoing.list().find(({ spec }) => spec.nodeName === pod.spec?.nodeName)?.spec.remoteCluster;
 }
 
 const addressesOfPod = (pod: Pod): string[] => (pod.status?.podIPs ?? []).map(({ ip }) => ip);
@@ -181,7 +181,7 @@ const refersTo = (id: string) => (peering: { spec: { remoteCluster: string } }) 
 
 async function reconcileTunnel(
   { kube, log, events, clock }: ControllerContext,
-  world: World,
+  input: PlanInput,
   written: WrittenTunnels,
   judgements: Judgements,
   id: string,
@@ -189,9 +189,9 @@ async function reconcileTunnel(
 ): Promise<Outcome | void> {
   const items = written.list();
   const present = items.find((tunnel) => tunnel.metadata.name === id);
-  const consumer = world.outgoing.list().some(refersTo(id));
-  const provider = world.incoming.list().some(refersTo(id));
-  const remote = world.remoteClusters.byKey(id);
+  const consumer = input.outgoing.list().some(refersTo(id));
+  const provider = input.incoming.list().some(refersTo(id));
+  const remote = input.remoteClusters.byKey(id);
   const opening = openingMilliseconds(remote, clock.now());
   if (!consumer && !provider && opening === 0) {
     judgements.delete(id);
@@ -201,7 +201,7 @@ async function reconcileTunnel(
     return;
   }
   const again = opening > 0 ? { requeueAfterMilliseconds: opening } : undefined;
-  const local = world.localClusters.byKey('self');
+  const local = input.localClusters.byKey('self');
   const localID = local?.status?.clusterID;
   // What is not known yet, or no longer, is no reason to change anything.
   if (local === undefined || localID === undefined || remote === undefined) return again;
@@ -216,14 +216,14 @@ async function reconcileTunnel(
     document,
     present,
     others: items.filter((tunnel) => tunnel.metadata.name !== id),
-    nodeAddresses: addressesOf(world.nodes.list()),
+    nodeAddresses: addressesOf(input.nodes.list()),
     consumer,
     provider,
     remote: remote.spec,
     opening: opening > 0,
-    offloaded: world.pods.list().flatMap((pod) => (remoteOf(world, pod) === id ? addressesOfPod(pod) : [])),
+    offloaded: input.pods.list().flatMap((pod) => (remoteOf(input, pod) === id ? addressesOfPod(pod) : [])),
     remapsKnown: ourDocumentHeld(remote, localID),
-    presharedKeyRevision: keyRevision(readLocalIdentity(world.clusterKey.list()[0]), remote),
+    presharedKeyRevision: keyRevision(readLocalIdentity(input.clusterKey.list()[0]), remote),
   });
   judgements.set(id, decision);
   if (decision.spec === undefined) {
@@ -250,28 +250,28 @@ const uidOf = (object: { metadata: { uid?: string } }) =>
 
 function makeStatusReconciler(
   { kube, clock, events }: ControllerContext,
-  world: World,
+  input: PlanInput,
   judgements: ReadonlyMap<string, Judgement>,
 ) {
   const written = new Map<string, { fields: Record<string, unknown>; at: number }>();
-  const patience = new Patience();
+  const debouncer = new StatusDebouncer();
   return async (id: string, signal: AbortSignal): Promise<{ requeueAfterMilliseconds: number } | void> => {
-    const tunnel = world.tunnels.byKey(id);
+    const tunnel = input.tunnels.byKey(id);
     if (tunnel === undefined || tunnel.metadata.deletionTimestamp !== undefined) {
       written.delete(id);
-      patience.forget(id);
+      debouncer.forget(id);
       return;
     }
     const now = clock.now();
     const judgement = judgements.get(id) ?? { problems: [], collisions: [] };
-    const report = reportTunnel(tunnel, world.fabricNodes.list(), judgement, now);
+    const report = reportTunnel(tunnel, input.fabricNodes.list(), judgement, now);
     // Round trips and counters change all the time; they are written with something else, or now and then.
     const last = written.get(id);
     const fresh = last !== undefined && now - last.at < numbersMilliseconds;
     const moved = (['endpoint', 'gatewayNode', 'pathMTU'] as const).some(
       (field) => report.fields[field] !== tunnel.status?.[field],
     );
-    const later = moved ? 0 : patience.left(id, tunnel.status?.conditions, report.findings, now);
+    const later = moved ? 0 : debouncer.left(id, tunnel.status?.conditions, report.findings, now);
     if (later > 0) return { requeueAfterMilliseconds: later };
     const fields: Record<string, unknown> = {
       ...(fresh && !moved ? last.fields : report.fields),

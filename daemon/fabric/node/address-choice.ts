@@ -1,5 +1,5 @@
 /**
- * Which of a remote slot's several endpoints is tried: the first, and after a while without a handshake the next.
+ * Which of a remote tunnel endpoint's several endpoints is tried: the first, and after a while without a handshake the next.
  * Whichever worked last stays until it no longer does.
  */
 
@@ -10,7 +10,7 @@ export class EndpointChoice {
   readonly #tried = new Map<string, { endpoint: string; since: number }>();
 
   /**
-   * @param established whether the slot has a session that can seal now
+   * @param established whether the tunnel endpoint has a session that can seal now
    * @param endpoints addresses with ports, best first
    */
   pick(
@@ -31,7 +31,7 @@ export class EndpointChoice {
     return endpoint;
   }
 
-  /** Forgets slots that are no longer wanted. */
+  /** Forgets tunnel endpoints that are no longer wanted. */
   keep(publicKeys: ReadonlySet<string>): void {
     for (const key of this.#tried.keys()) if (!publicKeys.has(key)) this.#tried.delete(key);
   }

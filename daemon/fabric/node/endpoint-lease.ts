@@ -1,5 +1,5 @@
-/** A node's part of its slot's Lease: renews it, and knows when the slot has become another node's. */
-import { slotLease } from '../../../shared/names.ts';
+/** A node's part of its tunnel endpoint's Lease: renews it, and knows when the tunnel endpoint has become another node's. */
+import { endpointLease } from '../../../shared/names.ts';
 import {
   isConflict,
   kind,
@@ -13,19 +13,19 @@ import { deadline, sleep, type Clock } from '../../../shared/time.ts';
 import { renewMilliseconds } from '../lease-renewals.ts';
 
 /**
- * After so many failures in a row the controller may have given the slot away. While remotes are heard the slot is kept
+ * After so many failures in a row the controller may have given the tunnel endpoint away. While remotes are heard the tunnel endpoint is kept
  * all the same: an API server that is down is no reason to cut tunnels. Whoever hears neither keeps still until it has
- * read that the slot is its own, or its first packets would draw the remotes away from the node that took over.
+ * read that the tunnel endpoint is its own, or its first packets would draw the remotes away from the node that took over.
  */
 const failuresAllowed = 4;
 
-export interface SlotTenureOptions {
+export interface EndpointLeaseOptions {
   kube: KubeClient;
   namespace: string;
   nodeName: string;
-  /** Slot that the FabricNode says is this node's. */
+  /** Tunnel endpoint that the FabricNode says is this node's. */
   assigned: () => string | undefined;
-  /** Slot that this node serves now. */
+  /** Tunnel endpoint that this node serves now. */
   served: () => string | undefined;
   /** Whether any of the remotes answers; undefined: there is none. */
   heard: () => boolean | undefined;
@@ -35,16 +35,16 @@ export interface SlotTenureOptions {
   log: Log;
 }
 
-export class SlotTenure {
-  readonly #options: SlotTenureOptions;
+export class EndpointLease {
+  readonly #options: EndpointLeaseOptions;
   #lost: string | undefined;
   #lease: Lease | undefined;
 
-  constructor(options: SlotTenureOptions) {
+  constructor(options: EndpointLeaseOptions) {
     this.#options = options;
   }
 
-  /** Why an assigned slot is not to be served; undefined: it is. */
+  /** Why an assigned tunnel endpoint is not to be served; undefined: it is. */
   get lost(): string | undefined {
     return this.#lost;
   }
@@ -55,42 +55,49 @@ export class SlotTenure {
     let said = '';
     while (!signal.aborted) {
       await sleep(renewMilliseconds, signal, clock);
-      const slot = assigned();
-      if (signal.aborted || slot === undefined) {
+      const tunnelEndpoint = assigned();
+      if (signal.aborted || tunnelEndpoint === undefined) {
         failures = 0;
         this.#lease = undefined;
         this.#turn(undefined);
         continue;
       }
       try {
-        this.#turn(await this.#renew(slot, signal));
+        this.#turn(await this.#renew(tunnelEndpoint, signal));
         failures = 0;
         said = '';
       } catch (error) {
         const message = messageOf(error);
-        if (!signal.aborted && message !== said) log.warn('the slot’s lease is not renewed', { slot, error });
+        if (!signal.aborted && message !== said)
+          log.warn('the tunnel endpoint’s lease is not renewed', { tunnelEndpoint, error });
         said = message;
         if (++failures >= failuresAllowed && heard() === false)
-          this.#turn('neither the API server nor any remote is heard: another node may hold the slot');
+          this.#turn(
+            'neither the API server nor any remote is heard: another node may hold the tunnel endpoint',
+          );
       }
     }
   }
 
-  /** Returns why the slot is not this node's. */
-  async #renew(slot: string, signal: AbortSignal): Promise<string | undefined> {
+  /** Returns why the tunnel endpoint is not this node's. */
+  async #renew(tunnelEndpoint: string, signal: AbortSignal): Promise<string | undefined> {
     const known = this.#lease;
     try {
-      return await this.#attempt(slot, known, signal);
+      return await this.#attempt(tunnelEndpoint, known, signal);
     } catch (error) {
       // Another's word has come in between.
       if (!isConflict(error) || known === undefined) throw error;
-      return await this.#attempt(slot, undefined, signal);
+      return await this.#attempt(tunnelEndpoint, undefined, signal);
     }
   }
 
-  async #attempt(slot: string, known: Lease | undefined, signal: AbortSignal): Promise<string | undefined> {
+  async #attempt(
+    tunnelEndpoint: string,
+    known: Lease | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     const { kube, namespace, nodeName, served, clock } = this.#options;
-    const ref = { kind: kind.lease, namespace, name: slotLease(slot) };
+    const ref = { kind: kind.lease, namespace, name: endpointLease(tunnelEndpoint) };
     const limit = deadline(signal, renewMilliseconds, `lease ${ref.name}`, clock);
     this.#lease = undefined;
     try {
@@ -99,7 +106,7 @@ export class SlotTenure {
       if (lease === undefined || !holder) return undefined;
       if (holder !== nodeName) return `node ${holder} holds it`;
       // What is not served yet is not renewed: the controller shall see when that does not come to pass.
-      if (served() !== slot) return undefined;
+      if (served() !== tunnelEndpoint) return undefined;
       const spec = { ...lease.spec, renewTime: microTime(clock.now()) };
       this.#lease = await kube.replace({ ...lease, spec }, {}, limit.signal);
       return undefined;
@@ -112,7 +119,7 @@ export class SlotTenure {
     if (lost === this.#lost) return;
     this.#lost = lost;
     const { log, onTurn } = this.#options;
-    if (lost !== undefined) log.warn('the slot is let go', { why: lost });
+    if (lost !== undefined) log.warn('the tunnel endpoint is let go', { why: lost });
     onTurn();
   }
 }

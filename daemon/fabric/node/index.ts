@@ -5,7 +5,7 @@ import { ports, tunDevice } from '../../../shared/names.ts';
 import type { Host, HostRefusal } from '../../host/index.ts';
 import { messageOf, stableText, type Informer, type KubeClient, type Log } from '../../kube/index.ts';
 import { backoff, deadline, sleep, type Clock } from '../../../shared/time.ts';
-import { Bell } from './notifier.ts';
+import { Notifier } from './notifier.ts';
 import { runDevice } from './device-loop.ts';
 import { createEndpointResolver } from './address-resolver.ts';
 import { HostKeeper } from './host-keeper.ts';
@@ -17,7 +17,7 @@ import { createNodeSources, type NodeSources } from './sources.ts';
 import { readSessions, type Progress } from './status.ts';
 import type { InBandService, Resolve, TunnelDevice } from '../ports.ts';
 import { createProber, type Prober } from './prober.ts';
-import { SlotTenure } from './endpoint-lease.ts';
+import { EndpointLease } from './endpoint-lease.ts';
 
 export interface NodeOptions {
   kube: KubeClient;
@@ -82,8 +82,8 @@ export function createFabricNode(options: NodeOptions): FabricNodeRole {
 class NodeRole implements FabricNodeRole {
   readonly #options: NodeOptions;
   readonly #port: number;
-  readonly #bell = new Bell();
-  readonly #statusBell = new Bell();
+  readonly #notifier = new Notifier();
+  readonly #statusNotifier = new Notifier();
   readonly #progress: Progress = { deviceFailure: 'it is being started' };
   readonly #counters = { plans: 0, deviceChanges: 0, deviceRestarts: 0 };
   readonly #keeper: HostKeeper;
@@ -98,7 +98,7 @@ class NodeRole implements FabricNodeRole {
     this.#options = options;
     this.#port = options.port ?? ports.tunnel;
     const { host, clock, log } = options;
-    const wake = () => this.#bell.ring();
+    const wake = () => this.#notifier.notify();
     this.#keeper = new HostKeeper({ host, clock, log, progress: this.#progress, wake });
   }
 
@@ -116,18 +116,18 @@ class NodeRole implements FabricNodeRole {
   async run(signal: AbortSignal): Promise<void> {
     const { kube, clock, log, device, inBand, namespace, nodeName, nodeAddress, version } = this.#options;
     log.info('the node role begins', { node: nodeName, version });
-    const onChange = () => this.#bell.ring();
+    const onChange = () => this.#notifier.notify();
     const sources = createNodeSources({ ...this.#options, onChange }, signal);
     this.#sources = sources;
-    const prober = createProber({ onTurn: () => this.#statusBell.ring(), log, clock });
+    const prober = createProber({ onTurn: () => this.#statusNotifier.notify(), log, clock });
     this.#verdict = (remoteCluster) => prober.verdict(remoteCluster);
     const resolver = createEndpointResolver({ resolve: this.#options.resolve, onChange, log, clock });
-    const tenure: SlotTenure = new SlotTenure({
+    const lease: EndpointLease = new EndpointLease({
       kube,
       namespace,
       nodeName,
-      assigned: () => sources.fabricNodes.byKey(nodeName)?.spec.slot,
-      served: () => (this.#progress.deviceFailure === undefined ? planner.key.slot : undefined),
+      assigned: () => sources.fabricNodes.byKey(nodeName)?.spec.tunnelEndpoint,
+      served: () => (this.#progress.deviceFailure === undefined ? planner.key.tunnelEndpoint : undefined),
       heard: () => {
         const sessions = this.sessions();
         return sessions.length === 0 ? undefined : sessions.some(({ pathVerified }) => pathVerified);
@@ -144,7 +144,7 @@ class NodeRole implements FabricNodeRole {
       resolver,
       nameservers: this.#options.nameservers,
       deviceStatus: () => device.status(),
-      slotLost: () => tenure.lost,
+      endpointLost: () => lease.lost,
       progress: this.#progress,
       clock,
       log,
@@ -158,7 +158,7 @@ class NodeRole implements FabricNodeRole {
       revision: () => this.#revision,
       key: () => planner.key,
       verdict: this.#verdict,
-      bell: this.#statusBell,
+      notifier: this.#statusNotifier,
     });
     this.#reporter = reporter;
     await this.#readUnderlay(planner, signal);
@@ -170,7 +170,7 @@ class NodeRole implements FabricNodeRole {
       onFailure: (reason: string) => {
         this.#progress.deviceFailure = reason;
         this.#counters.deviceRestarts++;
-        this.#statusBell.ring();
+        this.#statusNotifier.notify();
       },
     };
     await Promise.all([
@@ -180,7 +180,7 @@ class NodeRole implements FabricNodeRole {
       prober.run(signal),
       inBand.run(signal),
       resolver.run(signal),
-      tenure.run(signal),
+      lease.run(signal),
       this.#options.monitor(() => this.#keeper.suspect(), signal),
     ]);
     await this.#leave();
@@ -206,7 +206,7 @@ class NodeRole implements FabricNodeRole {
     let failures = 0;
     let gap = settleMilliseconds;
     while (!signal.aborted) {
-      await this.#bell.wait(planner.triesEndpoints ? tryMilliseconds : restMilliseconds, signal, clock);
+      await this.#notifier.wait(planner.triesEndpoints ? tryMilliseconds : restMilliseconds, signal, clock);
       await sleep(gap, signal, clock);
       if (signal.aborted) break;
       try {
@@ -216,9 +216,9 @@ class NodeRole implements FabricNodeRole {
       } catch (error) {
         if (signal.aborted) break;
         log.warn('the plan is not applied, will try again', { error: messageOf(error), failures });
-        this.#statusBell.ring();
+        this.#statusNotifier.notify();
         await sleep(backoff(failures++, { base: 200, most: 10_000 }), signal, clock);
-        this.#bell.ring();
+        this.#notifier.notify();
       }
     }
   }
@@ -226,7 +226,7 @@ class NodeRole implements FabricNodeRole {
   async #step(planner: NodePlanner, prober: Prober, signal: AbortSignal): Promise<void> {
     const { device, log } = this.#options;
     if (this.#plan === undefined) {
-      if (!planner.knowsEnough(() => this.#bell.ring())) return;
+      if (!planner.knowsEnough(() => this.#notifier.notify())) return;
       log.info('the cluster is known');
     }
     const plan = planner.plan();
@@ -250,7 +250,7 @@ class NodeRole implements FabricNodeRole {
     prober.update(plan.probes);
     this.#options.inBand.update(plan.inBand);
     this.#reporter?.traceIfAsked(signal);
-    this.#statusBell.ring();
+    this.#statusNotifier.notify();
   }
 
   async #readUnderlay(planner: NodePlanner, signal: AbortSignal): Promise<void> {

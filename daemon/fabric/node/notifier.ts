@@ -1,11 +1,11 @@
 import type { Clock } from '../../../shared/time.ts';
 
 /** Wakes one loop that waits; a ring while nobody waits is remembered. */
-export class Bell {
+export class Notifier {
   #rung = false;
   #wake: () => void = () => {};
 
-  ring(): void {
+  notify(): void {
     this.#rung = true;
     this.#wake();
   }

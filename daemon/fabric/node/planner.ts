@@ -8,7 +8,7 @@ import { planNode, type NodePlan } from '../plan/node-plan.ts';
 import type { NodeSources } from './sources.ts';
 import type { Progress } from './status.ts';
 import type { DeviceStatus } from '../ports.ts';
-import { readWorld } from './read-input.ts';
+import { readInput } from './read-input.ts';
 import { generateTunnelKey } from '../tunnel-keys.ts';
 
 export interface PlannerOptions {
@@ -21,70 +21,70 @@ export interface PlannerOptions {
   sources: NodeSources;
   resolver: Pick<EndpointResolver, 'get' | 'keep'>;
   deviceStatus: () => DeviceStatus | null;
-  /** Why an assigned slot is another node's by now, as far as this one can know. */
-  slotLost: () => string | undefined;
+  /** Why an assigned tunnel endpoint is another node's by now, as far as this one can know. */
+  endpointLost: () => string | undefined;
   progress: Progress;
   clock: Clock;
   log: Log;
 }
 
 /** How long the first plan waits for what a gateway must know. */
-const patienceMilliseconds = 5_000;
+const graceMilliseconds = 5_000;
 
 export class NodePlanner {
   readonly #options: PlannerOptions;
   readonly #nodeKey = generateTunnelKey();
   readonly #endpoints = new EndpointChoice();
   #inUse: NodeKey = { key: this.#nodeKey };
-  #patienceUntil: number | undefined;
+  #graceUntil: number | undefined;
   underlayMTU = 1500;
 
   constructor(options: PlannerOptions) {
     this.#options = options;
   }
 
-  /** The key of the last plan, and the slot that it belongs to. */
+  /** The key of the last plan, and the tunnel endpoint that it belongs to. */
   get key(): NodeKey {
     return this.#inUse;
   }
 
   /**
-   * Whether a first plan can be made: one without the slot that this node is to hold would have to be taken back.
+   * Whether a first plan can be made: one without the tunnel endpoint that this node is to hold would have to be taken back.
    *
    * @param again called when it is time to ask again, though nothing changed
    */
   knowsEnough(again: () => void): boolean {
     const { sources, nodeName, clock } = this.#options;
     if (!sources.hasSynced()) return false;
-    const assigned = sources.fabricNodes.byKey(nodeName)?.spec.slot;
-    sources.setSlot(assigned);
+    const assigned = sources.fabricNodes.byKey(nodeName)?.spec.tunnelEndpoint;
+    sources.setEndpoint(assigned);
     if (assigned === undefined || sources.gatewaySynced()) return true;
-    this.#patienceUntil ??= clock.now() + patienceMilliseconds;
-    if (clock.now() >= this.#patienceUntil) return true;
-    clock.after(this.#patienceUntil - clock.now(), again);
+    this.#graceUntil ??= clock.now() + graceMilliseconds;
+    if (clock.now() >= this.#graceUntil) return true;
+    clock.after(this.#graceUntil - clock.now(), again);
     return false;
   }
 
   /** Whether a remote with several endpoints is being looked for, so that time alone changes the plan. */
   get triesEndpoints(): boolean {
     const { sources } = this.#options;
-    if (this.#inUse.slot === undefined) return false;
+    if (this.#inUse.tunnelEndpoint === undefined) return false;
     return sources.tunnels
       .list()
-      .some(({ spec }) => spec.remoteSlots.some(({ endpoints }) => endpoints.length > 1));
+      .some(({ spec }) => spec.remoteEndpoints.some(({ addresses }) => addresses.length > 1));
   }
 
   plan(): NodePlan {
     const { nodeName, nodeAddress, sources, resolver } = this.#options;
     this.#chooseKey();
-    const { key, slot } = this.#inUse;
-    const gateway = slot === undefined ? undefined : sources.gateway();
+    const { key, tunnelEndpoint } = this.#inUse;
+    const gateway = tunnelEndpoint === undefined ? undefined : sources.gateway();
     const tunnels = sources.tunnels.list();
-    const slots = tunnels.flatMap(({ spec }) => spec.remoteSlots);
-    resolver.keep(new Set(slots.flatMap(({ endpoints }) => endpoints)));
-    this.#endpoints.keep(new Set(slots.map(({ publicKey }) => publicKey)));
+    const tunnelEndpoints = tunnels.flatMap(({ spec }) => spec.remoteEndpoints);
+    resolver.keep(new Set(tunnelEndpoints.flatMap(({ addresses }) => addresses)));
+    this.#endpoints.keep(new Set(tunnelEndpoints.map(({ publicKey }) => publicKey)));
     return planNode(
-      readWorld(
+      readInput(
         {
           localCluster: sources.localClusters.byKey('self'),
           fabricNodes: sources.fabricNodes.list(),
@@ -93,7 +93,7 @@ export class NodePlanner {
           twinNamespaces: gateway?.twinNamespaces.list() ?? [],
           incomingPeerings: gateway?.incomingPeerings.list() ?? [],
           outgoingPeerings: gateway?.outgoingPeerings.list() ?? [],
-          lentAddresses: gateway?.lentAddresses.list() ?? [],
+          addressMappings: gateway?.addressMappings.list() ?? [],
           node: sources.node.byKey(nodeName),
           ...sources.tenants(),
         },
@@ -104,7 +104,7 @@ export class NodePlanner {
           publicKey: key.publicKey,
           underlayMTU: this.underlayMTU,
           nameservers: this.#options.nameservers,
-          ...(slot !== undefined && { slot }),
+          ...(tunnelEndpoint !== undefined && { tunnelEndpoint }),
         },
         readPresharedKeys(gateway?.tunnelKeys.list()[0]),
         this.#endpointOf(),
@@ -113,32 +113,35 @@ export class NodePlanner {
   }
 
   #chooseKey(): void {
-    const { nodeName, sources, slotLost, progress, log } = this.#options;
-    const assigned = sources.fabricNodes.byKey(nodeName)?.spec.slot;
-    sources.setSlot(assigned);
-    const secret = sources.gateway()?.slotKey.list()[0];
+    const { nodeName, sources, endpointLost, progress, log } = this.#options;
+    const assigned = sources.fabricNodes.byKey(nodeName)?.spec.tunnelEndpoint;
+    sources.setEndpoint(assigned);
+    const secret = sources.gateway()?.endpointKey.list()[0];
     const before = this.#inUse;
-    const lost = slotLost();
+    const lost = endpointLost();
     this.#inUse =
       lost === undefined
         ? chooseNodeKey(this.#nodeKey, before, assigned, secret, sources.gatewaySynced())
         : { key: this.#nodeKey, waiting: lost };
-    const { slot, waiting } = this.#inUse;
-    if (slot !== before.slot) {
-      log.info(slot === undefined ? 'no longer holding a slot' : 'holding a slot', { slot });
+    const { tunnelEndpoint, waiting } = this.#inUse;
+    if (tunnelEndpoint !== before.tunnelEndpoint) {
+      log.info(
+        tunnelEndpoint === undefined ? 'no longer holding a tunnel endpoint' : 'holding a tunnel endpoint',
+        { tunnelEndpoint },
+      );
     }
-    if (waiting === undefined) delete progress.slotWaiting;
-    else progress.slotWaiting = waiting;
+    if (waiting === undefined) delete progress.endpointWaiting;
+    else progress.endpointWaiting = waiting;
   }
 
-  /** A function that says where a remote slot is called now. */
+  /** A function that says where a remote tunnel endpoint is called now. */
   #endpointOf() {
     const { resolver, deviceStatus, clock } = this.#options;
     const established = new Map(deviceStatus()?.peers.map((peer) => [peer.publicKey, peer.established]));
-    return ({ publicKey, endpoints }: { publicKey: string; endpoints: readonly string[] }) =>
+    return ({ publicKey, addresses }: { publicKey: string; addresses: readonly string[] }) =>
       this.#endpoints.pick(
         publicKey,
-        endpoints.flatMap((endpoint) => resolver.get(endpoint) ?? []),
+        addresses.flatMap((endpoint) => resolver.get(endpoint) ?? []),
         established.get(publicKey) ?? false,
         clock.now(),
       );

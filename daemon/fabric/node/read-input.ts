@@ -1,17 +1,17 @@
 /** From the API's objects to the plain values of a node's plan. Pure. */
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
-import type { FabricNode, LentAddress, Tunnel } from '../../../shared/api/network.ts';
+import type { FabricNode, AddressMapping, Tunnel } from '../../../shared/api/network.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { findCondition } from '../../../shared/conditions.ts';
-import { isLetIn } from '../../../shared/incoming-peerings.ts';
+import { isAuthorized } from '../../../shared/incoming-peerings.ts';
 import { controllerServiceAccount, labels } from '../../../shared/names.ts';
 import type { Namespace, Node, Pod } from '../../kube/index.ts';
-import { usableLentAddresses } from '../address-mappings.ts';
+import { usableMappings } from '../address-mappings.ts';
 import { addressOf } from '../wire-text.ts';
-import type { World, WorldNode, WorldPod, WorldTunnel } from '../plan/input.ts';
+import type { PlanInput, InputNode, InputPod, InputTunnel } from '../plan/input.ts';
 
-export interface WorldObjects {
+export interface InputObjects {
   localCluster: LocalCluster | undefined;
   fabricNodes: readonly FabricNode[];
   tunnels: readonly Tunnel[];
@@ -19,7 +19,7 @@ export interface WorldObjects {
   twinNamespaces: readonly TwinNamespace[];
   incomingPeerings: readonly IncomingPeering[];
   outgoingPeerings: readonly OutgoingPeering[];
-  lentAddresses: readonly LentAddress[];
+  addressMappings: readonly AddressMapping[];
   /** This node. */
   node: Node | undefined;
   /** Twins: those with the label of a consumer's namespace. */
@@ -32,7 +32,10 @@ export interface WorldObjects {
 /** As in `shared/api/meta.ts`, which a node would have to load a schema library for. */
 const clusterIDPattern = /^[a-z0-9][-a-z0-9]{0,39}$/;
 
-export type EndpointOf = (slot: { publicKey: string; endpoints: readonly string[] }) => string | undefined;
+export type EndpointOf = (tunnelEndpoint: {
+  publicKey: string;
+  addresses: readonly string[];
+}) => string | undefined;
 
 /** What a node knows of itself. */
 export interface Self {
@@ -40,8 +43,8 @@ export interface Self {
   address: string;
   publicKey: string;
   underlayMTU: number;
-  /** The slot whose key it holds. */
-  slot?: string;
+  /** The tunnel endpoint whose key it holds. */
+  tunnelEndpoint?: string;
   /** Hawser's namespace. */
   namespace: string;
   /** Whom this node asks for names, as its pods do. */
@@ -50,21 +53,21 @@ export interface Self {
 
 /**
  * @param presharedKeys by remote cluster
- * @param endpointOf where a remote slot is called, `address:port`; undefined while no address is known
+ * @param endpointOf where a remote tunnel endpoint is called, `address:port`; undefined while no address is known
  */
-export function readWorld(
-  objects: WorldObjects,
+export function readInput(
+  objects: InputObjects,
   self: Self,
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
-): World {
+): PlanInput {
   const { namespace, nameservers = [], ...selfNode } = self;
   const own = objects.fabricNodes.find(({ metadata }) => metadata.name === self.name);
   const status = objects.localCluster?.status;
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
   const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
   // Read here and not from the Tunnel alone: a consumer that is put out is out before the controller has said it anew.
-  const letIn = objects.incomingPeerings.filter(isLetIn);
+  const letIn = objects.incomingPeerings.filter(isAuthorized);
   const consumers = new Set(letIn.map((peering) => peering.spec.remoteCluster));
   return {
     node: {
@@ -106,20 +109,20 @@ export function readWorld(
         .filter((peering) => !realNodes.has(peering.spec.nodeName))
         .map((peering) => [peering.spec.nodeName, peering.spec.remoteCluster]),
     ),
-    lentAddresses: usableLentAddresses(objects.lentAddresses),
+    addressMappings: usableMappings(objects.addressMappings),
   };
 }
 
-function readNode(node: FabricNode): WorldNode {
+function readNode(node: FabricNode): InputNode {
   const { spec, status } = node;
-  // While a slot moves, its old holder still says what was: a slot is held when controller and node agree.
-  const moving = status?.heldSlot !== undefined && status.heldSlot !== spec.slot;
+  // While a tunnel endpoint moves, its old holder still says what was: a tunnel endpoint is held when controller and node agree.
+  const moving = status?.heldEndpoint !== undefined && status.heldEndpoint !== spec.tunnelEndpoint;
   const known = moving ? undefined : status;
   return {
     name: node.metadata.name,
     ...(status?.endpoint !== undefined && { endpoint: status.endpoint, address: addressOf(status.endpoint) }),
     ...(known?.publicKey !== undefined && { publicKey: known.publicKey }),
-    ...(known?.heldSlot !== undefined && { slot: known.heldSlot }),
+    ...(known?.heldEndpoint !== undefined && { tunnelEndpoint: known.heldEndpoint }),
     ...(spec.externalAddress !== undefined && { externalAddress: spec.externalAddress }),
   };
 }
@@ -129,7 +132,7 @@ function readTunnel(
   consumers: ReadonlySet<string>,
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
-): WorldTunnel {
+): InputTunnel {
   const { spec } = tunnel;
   const presharedKey = presharedKeys.get(spec.remoteCluster);
   const provider = spec.provider && consumers.has(spec.remoteCluster);
@@ -138,13 +141,17 @@ function readTunnel(
     consumer: spec.consumer,
     provider,
     open: spec.open === true && (spec.consumer || provider),
-    asksInBand: spec.asksInBand ?? false,
-    answersInBand: spec.answersInBand ?? false,
+    dialsInBand: spec.dialsInBand ?? false,
+    servesInBand: spec.servesInBand ?? false,
     remotePodCIDRs: spec.remotePodCIDRs,
     remoteExternalCIDR: spec.remoteExternalCIDR,
-    slots: spec.remoteSlots.map((slot) => {
-      const endpoint = endpointOf(slot);
-      return { name: slot.name, publicKey: slot.publicKey, ...(endpoint !== undefined && { endpoint }) };
+    tunnelEndpoints: spec.remoteEndpoints.map((tunnelEndpoint) => {
+      const endpoint = endpointOf(tunnelEndpoint);
+      return {
+        name: tunnelEndpoint.name,
+        publicKey: tunnelEndpoint.publicKey,
+        ...(endpoint !== undefined && { endpoint }),
+      };
     }),
     remaps: spec.remaps,
     remoteRemaps: spec.remoteRemaps,
@@ -164,7 +171,7 @@ function hasAddress(pod: Pod): boolean {
   );
 }
 
-function readPod(pod: Pod): WorldPod {
+function readPod(pod: Pod): InputPod {
   const addresses = pod.status?.podIPs?.map(({ ip }) => ip) ?? [];
   return {
     namespace: pod.metadata.namespace ?? '',

@@ -5,7 +5,7 @@ import { addressFamily } from '../../../shared/net/cidr.ts';
 import type { Host, HostRefusal } from '../../host/index.ts';
 import type { KubeClient, Log } from '../../kube/index.ts';
 import type { Clock } from '../../../shared/time.ts';
-import type { Bell } from './notifier.ts';
+import type { Notifier } from './notifier.ts';
 import { echo } from './echo.ts';
 import { watchHost, type FindHostProblems } from './host-watch.ts';
 import type { NodeKey } from '../node-key.ts';
@@ -37,7 +37,7 @@ export interface ReporterOptions {
   key: () => NodeKey;
   verdict: Prober['verdict'];
   /** Rung when something turned that is to be told. */
-  bell: Bell;
+  notifier: Notifier;
   clock: Clock;
   log: Log;
 }
@@ -54,7 +54,7 @@ export class NodeReporter {
 
   constructor(options: ReporterOptions) {
     this.#options = options;
-    const { plan, device, nodes, nodeName, bell, clock, log } = options;
+    const { plan, device, nodes, nodeName, notifier, clock, log } = options;
     this.#tracer = new Tracer({
       plan,
       deviceStatus: () => device.status(),
@@ -65,7 +65,7 @@ export class NodeReporter {
       echo,
       onDone: (trace) => {
         this.#trace = trace;
-        bell.ring();
+        notifier.notify();
       },
       clock,
       log,
@@ -85,19 +85,19 @@ export class NodeReporter {
 
   /** Until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { kube, bell, host, hostProblems, plan, clock, log } = this.#options;
+    const { kube, notifier, host, hostProblems, plan, clock, log } = this.#options;
     const onProblems = (problems: readonly HostProblem[]) => {
       this.#hostProblems = problems;
-      bell.ring();
+      notifier.notify();
     };
     const onRefusals = (refusals: readonly HostRefusal[]) => {
       this.#refusals = refusals;
-      bell.ring();
+      notifier.notify();
     };
     const read = (until: AbortSignal) => host.refusals(until);
     const isolates = () => plan()?.host.isolation !== undefined;
     await Promise.all([
-      writeNodeStatus(kube, () => this.#report(), bell, clock, log, signal),
+      writeNodeStatus(kube, () => this.#report(), notifier, clock, log, signal),
       watchHost({ find: hostProblems, plan: () => plan()?.host, onTurn: onProblems, clock, log }, signal),
       watchRefusals({ read, isolates, onTurn: onRefusals, clock, log }, signal),
     ]);
@@ -110,7 +110,7 @@ export class NodeReporter {
     if (node === undefined || plan === undefined) return undefined;
     const status = device.status();
     const starting = status === null && progress.deviceFailure === undefined;
-    const { key, slot } = this.#options.key();
+    const { key, tunnelEndpoint } = this.#options.key();
     const host = addressFamily(nodeAddress) === 6 ? `[${nodeAddress}]` : nodeAddress;
     return {
       node,
@@ -120,12 +120,12 @@ export class NodeReporter {
       fields: {
         publicKey: key.publicKey,
         endpoint: `${host}:${port}`,
-        heldSlot: slot,
+        heldEndpoint: tunnelEndpoint,
         appliedRevision: this.#options.revision(),
         trace: this.#trace,
         hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,
         refusals: this.#refusals.length > 0 ? this.#refusals.slice(0, mostRefusals) : undefined,
-        lentRevision: slot === undefined ? undefined : plan.lentRevision,
+        mappingRevision: tunnelEndpoint === undefined ? undefined : plan.mappingRevision,
         version,
       },
       verdict,

@@ -1,6 +1,6 @@
-/** What a node watches: little, unless it holds a slot. Then it must know every pod of the cluster. */
+/** What a node watches: little, unless it holds a tunnel endpoint. Then it must know every pod of the cluster. */
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
-import type { FabricNode, LentAddress, Tunnel } from '../../../shared/api/network.ts';
+import type { FabricNode, AddressMapping, Tunnel } from '../../../shared/api/network.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { annotations, labels, secrets } from '../../../shared/names.ts';
@@ -27,16 +27,16 @@ export interface NodeSources {
   localClusters: Informer<LocalCluster>;
   fabricNodes: Informer<FabricNode>;
   tunnels: Informer<Tunnel>;
-  /** Of this node; of all nodes while it is to hold a slot. */
+  /** Of this node; of all nodes while it is to hold a tunnel endpoint. */
   pods(): Informer<Pod>;
   /** This node itself. */
   node: Informer<Node>;
   /** What is known of consumers' pods, on whatever node. */
   tenants(): { tenantNamespaces: readonly Namespace[]; tenantPods: readonly Pod[]; dnsPods: readonly Pod[] };
-  /** Only while it is to hold a slot. */
+  /** Only while it is to hold a tunnel endpoint. */
   gateway(): GatewaySources | undefined;
   /** Begins or ends what a gateway watches. */
-  setSlot(slot: string | undefined): void;
+  setEndpoint(tunnelEndpoint: string | undefined): void;
   /** Whether what every node watches has been read once. */
   hasSynced(): boolean;
   /** Whether what a gateway watches has been read once. */
@@ -45,14 +45,14 @@ export interface NodeSources {
 }
 
 export interface GatewaySources {
-  slot: string;
+  tunnelEndpoint: string;
   pods: Informer<Pod>;
   twinNamespaces: Informer<TwinNamespace>;
   incomingPeerings: Informer<IncomingPeering>;
   outgoingPeerings: Informer<OutgoingPeering>;
-  lentAddresses: Informer<LentAddress>;
+  addressMappings: Informer<AddressMapping>;
   tunnelKeys: Informer<Secret>;
-  slotKey: Informer<Secret>;
+  endpointKey: Informer<Secret>;
 }
 
 export function createNodeSources(
@@ -90,7 +90,7 @@ export function createNodeSources(
   const ownPods = { fieldSelector: `spec.nodeName=${nodeName}`, transform: trimPod };
   let podsOfNode: { informer: Informer<Pod>; stop: AbortController } | undefined;
   let gateway: { sources: GatewaySources; stop: AbortController } | undefined;
-  /** What was known when a slot was given away, until this node's pods are read anew: never none, which would open all. */
+  /** What was known when a tunnel endpoint was given away, until this node's pods are read anew: never none, which would open all. */
   let before: Informer<Pod> | undefined;
   /** Pods of the whole cluster take a moment to read; those of this node serve until then. */
   const settle = () => {
@@ -146,7 +146,7 @@ export function createNodeSources(
       spec,
       status?.publicKey,
       status?.endpoint,
-      status?.heldSlot,
+      status?.heldEndpoint,
       metadata.deletionTimestamp,
       metadata.name === nodeName && metadata.annotations?.[annotations.trace],
     ]),
@@ -158,30 +158,35 @@ export function createNodeSources(
       return before ?? informer;
     },
     gateway: () => gateway?.sources,
-    setSlot(slot) {
-      if (gateway?.sources.slot === slot) return;
+    setEndpoint(tunnelEndpoint) {
+      if (gateway?.sources.tunnelEndpoint === tunnelEndpoint) return;
       // Before the gateway's informers go, so that there are always pods to read.
       if (gateway?.sources.pods.hasSynced) before = gateway.sources.pods;
       watchOwnPods();
       gateway?.stop.abort();
       gateway = undefined;
-      if (slot === undefined) return;
+      if (tunnelEndpoint === undefined) return;
       const stop = linkedTo(signal);
       const until = stop.signal;
       gateway = {
         stop,
         sources: {
-          slot,
+          tunnelEndpoint,
           pods: start(kind.pod, { transform: trimPod }, until),
           twinNamespaces: start(kind.twinNamespace, {}, until),
           incomingPeerings: start(kind.incomingPeering, {}, until),
           outgoingPeerings: start(kind.outgoingPeering, {}, until),
-          lentAddresses: start(kind.lentAddress, {}, until, ({ spec, metadata }) => [
+          addressMappings: start(kind.addressMapping, {}, until, ({ spec, metadata }) => [
             spec,
             metadata.deletionTimestamp,
           ]),
           tunnelKeys: start(kind.secret, one(secrets.tunnelKeys), until, ({ data }) => data),
-          slotKey: start(kind.secret, one(secrets.slot(slot)), until, ({ data }) => data),
+          endpointKey: start(
+            kind.secret,
+            one(secrets.tunnelEndpoint(tunnelEndpoint)),
+            until,
+            ({ data }) => data,
+          ),
         },
       };
     },
@@ -203,9 +208,9 @@ export function createNodeSources(
         gateway.sources.twinNamespaces,
         gateway.sources.incomingPeerings,
         gateway.sources.outgoingPeerings,
-        gateway.sources.lentAddresses,
+        gateway.sources.addressMappings,
         gateway.sources.tunnelKeys,
-        gateway.sources.slotKey,
+        gateway.sources.endpointKey,
       ].every((informer) => informer.hasSynced),
     all: () => [...running],
   };

@@ -2,7 +2,7 @@
 import type { FabricNode } from '../../../shared/api/network.ts';
 import { applyStatus, messageOf, stableText, type KubeClient, type Log } from '../../kube/index.ts';
 import { sleep, type Clock } from '../../../shared/time.ts';
-import type { Bell } from './notifier.ts';
+import type { Notifier } from './notifier.ts';
 import { programmedFinding, readSessions, urgentPart, type Progress } from './status.ts';
 import type { NodePlan } from '../plan/node-plan.ts';
 import type { DeviceStatus } from '../ports.ts';
@@ -13,7 +13,7 @@ export interface NodeReport {
   plan: NodePlan;
   progress: Progress;
   device: DeviceStatus | null;
-  /** publicKey, endpoint, heldSlot, appliedRevision, version. */
+  /** publicKey, endpoint, heldEndpoint, appliedRevision, version. */
   fields: Record<string, unknown>;
   verdict: (remoteCluster: string) => ProbeVerdict | undefined;
 }
@@ -34,7 +34,7 @@ const gapOfSessionMilliseconds = 8;
 export async function writeNodeStatus(
   kube: KubeClient,
   read: () => NodeReport | undefined,
-  bell: Bell,
+  notifier: Notifier,
   clock: Clock,
   log: Log,
   signal: AbortSignal,
@@ -44,7 +44,7 @@ export async function writeNodeStatus(
   let seenDevice: DeviceStatus | null = null;
   let failed = '';
   while (!signal.aborted) {
-    const rung = await bell.wait(tickMilliseconds, signal, clock);
+    const rung = await notifier.wait(tickMilliseconds, signal, clock);
     const report = signal.aborted ? undefined : read();
     if (report === undefined) continue;
     const { node, plan, progress, device } = report;

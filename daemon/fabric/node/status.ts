@@ -11,8 +11,8 @@ export const programmedReasons = {
   programmed: 'Programmed',
   /** The controller has not given the node an address of the external CIDR yet. */
   waitingForAddress: 'WaitingForAddress',
-  /** The controller wants the node to hold a slot whose key it cannot read yet, or which may be another node's by now. */
-  waitingForSlotKey: 'WaitingForSlotKey',
+  /** The controller wants the node to hold a tunnel endpoint whose key it cannot read yet, or which may be another node's by now. */
+  waitingForEndpointKey: 'WaitingForEndpointKey',
   /** The tunnel device is not running; the message says why. */
   deviceFailed: 'DeviceFailed',
   /** The kernel did not take the plan; the message says what failed. */
@@ -25,8 +25,8 @@ export interface Progress {
   deviceFailure?: string;
   /** Why the kernel is not as planned. */
   hostFailure?: string;
-  /** Why an assigned slot is not held. */
-  slotWaiting?: string;
+  /** Why an assigned tunnel endpoint is not held. */
+  endpointWaiting?: string;
 }
 
 export function programmedFinding(
@@ -35,7 +35,7 @@ export function programmedFinding(
   warnings: readonly string[],
 ): Finding {
   const type = 'Programmed';
-  const { deviceFailure, hostFailure, slotWaiting } = progress;
+  const { deviceFailure, hostFailure, endpointWaiting } = progress;
   const no = (reason: string, message: string): Finding => ({ type, status: 'False', reason, message });
   if (deviceFailure !== undefined) {
     return no(
@@ -55,17 +55,17 @@ export function programmedFinding(
       'waiting for the controller to give this node an address of the external CIDR',
     );
   }
-  if (slotWaiting !== undefined) {
+  if (endpointWaiting !== undefined) {
     return no(
-      programmedReasons.waitingForSlotKey,
-      `slot ${node.spec.slot ?? ''} is not held: ${slotWaiting}`,
+      programmedReasons.waitingForEndpointKey,
+      `tunnel endpoint ${node.spec.tunnelEndpoint ?? ''} is not held: ${endpointWaiting}`,
     );
   }
   const message = ['device and kernel are as planned', ...warnings].join('; ').slice(0, 2000);
   return { type, status: 'True', reason: programmedReasons.programmed, message };
 }
 
-/** One session per slot of a remote; what was measured, in the order of the plan. */
+/** One session per tunnel endpoint of a remote; what was measured, in the order of the plan. */
 export function readSessions(
   plan: NodePlan,
   device: DeviceStatus | null,
@@ -73,7 +73,7 @@ export function readSessions(
 ): NodeSession[] {
   const peers = new Map(device?.peers.map((peer) => [peer.publicKey, peer]));
   const time = (milliseconds: number) => `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
-  return [...plan.remotePeers].map(([publicKey, { remoteCluster, slot }]) => {
+  return [...plan.remotePeers].map(([publicKey, { remoteCluster, tunnelEndpoint }]) => {
     const peer = peers.get(publicKey);
     const path = verdict(remoteCluster);
     const drops = Object.fromEntries(
@@ -81,7 +81,7 @@ export function readSessions(
     );
     return {
       remoteCluster,
-      slot,
+      tunnelEndpoint,
       ...(peer?.endpoint !== undefined && { endpoint: peer.endpoint }),
       ...(peer !== undefined && peer.latestHandshake > 0 && { latestHandshake: time(peer.latestHandshake) }),
       pathVerified: path?.verified ?? false,
@@ -100,9 +100,9 @@ export function readSessions(
 /** Of a session, what others wait for; all else is counters, and may be some time old. */
 export function urgentPart(sessions: readonly NodeSession[]): unknown {
   return sessions.map(
-    ({ remoteCluster, slot, endpoint, latestHandshake, pathVerified, pathMessage, pathMTU }) => [
+    ({ remoteCluster, tunnelEndpoint, endpoint, latestHandshake, pathVerified, pathMessage, pathMTU }) => [
       remoteCluster,
-      slot,
+      tunnelEndpoint,
       endpoint,
       latestHandshake === undefined,
       pathVerified,

@@ -7,7 +7,7 @@ import type { EchoResult } from './echo.ts';
 import type { NodePlan } from '../plan/node-plan.ts';
 import type { DeviceStatus } from '../ports.ts';
 
-export interface TraceWish {
+export interface TraceRequest {
   id: string;
   address?: string;
 }
@@ -16,12 +16,12 @@ export interface TraceWish {
 const countMilliseconds = 4_000;
 /** The device's counters are read that often by itself. */
 const settleMilliseconds = 1_200;
-const wishLength = 256;
+const requestLength = 256;
 const peerLimit = 64;
 
 /** The wish in the annotation; undefined for anything else. Pure. */
-export function parseTraceWish(text: string | undefined): TraceWish | undefined {
-  if (text === undefined || text.length > wishLength) return undefined;
+export function parseTraceRequest(text: string | undefined): TraceRequest | undefined {
+  if (text === undefined || text.length > requestLength) return undefined;
   try {
     const { id, address } = JSON.parse(text) as Record<string, unknown>;
     if (typeof id !== 'string' || !/^[-A-Za-z0-9]{1,64}$/.test(id)) return undefined;
@@ -88,11 +88,11 @@ export class Tracer {
 
   /** Looks at the annotation. What was answered before this process began is not answered again. */
   look(annotation: string | undefined, answered: string | undefined, signal: AbortSignal): void {
-    const wish = parseTraceWish(annotation);
-    if (wish === undefined || this.#busy || wish.id === this.#seen || wish.id === answered) return;
-    this.#seen = wish.id;
+    const request = parseTraceRequest(annotation);
+    if (request === undefined || this.#busy || request.id === this.#seen || request.id === answered) return;
+    this.#seen = request.id;
     this.#busy = true;
-    void this.#run(wish, signal)
+    void this.#run(request, signal)
       .then((trace) => this.#options.onDone(trace))
       .catch((error: unknown) => {
         if (!signal.aborted) this.#options.log.warn('a trace failed', { error: messageOf(error) });
@@ -102,16 +102,16 @@ export class Tracer {
       });
   }
 
-  async #run(wish: TraceWish, signal: AbortSignal): Promise<NodeTrace> {
+  async #run(request: TraceRequest, signal: AbortSignal): Promise<NodeTrace> {
     const { plan, deviceStatus, nameOf, source, echo, clock } = this.#options;
-    const trace = { id: wish.id, at: new Date(clock.now()).toISOString(), asked: 0, answered: 0 };
+    const trace = { id: request.id, at: new Date(clock.now()).toISOString(), asked: 0, answered: 0 };
     const before = deviceStatus();
     const host = plan()?.host;
-    if (wish.address === undefined) {
+    if (request.address === undefined) {
       await sleep(countMilliseconds, signal, clock);
       return { ...trace, peers: countersBetween(before, deviceStatus(), nameOf) };
     }
-    const { address } = wish;
+    const { address } = request;
     if (host === undefined || !mayAsk(host, address))
       return {
         ...trace,

@@ -13,7 +13,7 @@ import {
 } from '../../../shared/net/cidr.ts';
 import { toReal } from '../../../shared/net/address-mapping.ts';
 import { apiServerAddress, gatewayAddress, probeAddress } from '../../../shared/net/external-cidr.ts';
-import type { World, WorldTunnel } from './input.ts';
+import type { PlanInput, InputTunnel } from './input.ts';
 
 /** Bits of `AdmissionEntry.groups`. */
 export const groups = {
@@ -78,24 +78,24 @@ export interface AdmittedPods {
   twinPods: readonly TwinPod[];
   /** Addresses, in this cluster's terms, of own pods that run on that remote. */
   offloaded: readonly string[];
-  /** Addresses lent to that remote: own pods that run at others. */
-  lent: readonly string[];
+  /** Addresses mapped for that remote: own pods that run at others. */
+  mappings: readonly string[];
 }
 
 /** Admission of one remote cluster. */
 export function planAdmission(
-  world: World,
-  tunnel: WorldTunnel,
-  { twinPods, offloaded, lent }: AdmittedPods,
+  input: PlanInput,
+  tunnel: InputTunnel,
+  { twinPods, offloaded, mappings }: AdmittedPods,
 ): Admission {
   const local = new Side();
   const remote = new Side();
-  const { externalCIDR } = world.cluster;
+  const { externalCIDR } = input.cluster;
 
   if (externalCIDR !== undefined) local.add(hostRange(probeAddress(externalCIDR)), groups.answering);
   remote.add(tunnel.remoteExternalCIDR, groups.answering);
   remote.add(hostRange(probeAddress(tunnel.remoteExternalCIDR)), groups.asking);
-  for (const { externalAddress } of [world.node, ...world.nodes]) {
+  for (const { externalAddress } of [input.node, ...input.nodes]) {
     if (externalAddress === undefined) continue;
     local.add(hostRange(externalAddress), groups.asking | (tunnel.consumer ? groups.consuming : 0));
   }
@@ -111,16 +111,16 @@ export function planAdmission(
     }
   }
   if (tunnel.consumer) {
-    for (const prefix of world.cluster.podCIDRs) local.add(prefix, groups.consuming);
-    for (const address of lent) local.add(hostRange(address), groups.consuming);
+    for (const prefix of input.cluster.podCIDRs) local.add(prefix, groups.consuming);
+    for (const address of mappings) local.add(hostRange(address), groups.consuming);
     for (const address of offloaded) {
       const real = toReal(tunnel.remaps, address);
       if (real !== undefined) remote.add(hostRange(real), groups.consuming);
     }
   }
-  addControlPlanes(world, tunnel, local, remote);
+  addControlPlanes(input, tunnel, local, remote);
   if (tunnel.open) {
-    for (const prefix of [...world.cluster.podCIDRs, ...(externalCIDR === undefined ? [] : [externalCIDR])]) {
+    for (const prefix of [...input.cluster.podCIDRs, ...(externalCIDR === undefined ? [] : [externalCIDR])]) {
       local.add(prefix, groups.open);
     }
     for (const prefix of [...tunnel.remotePodCIDRs, tunnel.remoteExternalCIDR])
@@ -136,14 +136,14 @@ export function planAdmission(
  * Gateway and API server of both sides, at their fixed addresses. Only who reaches a control plane in-band reaches them,
  * also where the declared ranges are open to each other.
  */
-function addControlPlanes(world: World, tunnel: WorldTunnel, local: Side, remote: Side): void {
-  const { externalCIDR, podCIDRs } = world.cluster;
+function addControlPlanes(input: PlanInput, tunnel: InputTunnel, local: Side, remote: Side): void {
+  const { externalCIDR, podCIDRs } = input.cluster;
   for (const address of controlPlaneAddresses(tunnel.remoteExternalCIDR)) {
-    remote.addExact(address, tunnel.asksInBand ? groups.reaching : 0);
+    remote.addExact(address, tunnel.dialsInBand ? groups.reaching : 0);
   }
-  if (tunnel.asksInBand) {
+  if (tunnel.dialsInBand) {
     const pods = readRanges(podCIDRs);
-    for (const address of world.controllers) {
+    for (const address of input.controllers) {
       if (!anyContains(pods, address)) continue;
       // Its own entry says what that of the pod range says too.
       local.add(hostRange(address), groups.reaching | (tunnel.consumer ? groups.consuming : 0));
@@ -151,10 +151,10 @@ function addControlPlanes(world: World, tunnel: WorldTunnel, local: Side, remote
   }
   if (externalCIDR !== undefined) {
     for (const address of controlPlaneAddresses(externalCIDR)) {
-      local.addExact(address, tunnel.answersInBand ? groups.serving : 0);
+      local.addExact(address, tunnel.servesInBand ? groups.serving : 0);
     }
   }
-  if (tunnel.answersInBand) for (const prefix of tunnel.remotePodCIDRs) remote.add(prefix, groups.serving);
+  if (tunnel.servesInBand) for (const prefix of tunnel.remotePodCIDRs) remote.add(prefix, groups.serving);
 }
 
 const controlPlaneAddresses = (externalCIDR: string) => [

@@ -1,13 +1,13 @@
-/** What the node that holds a slot answers for in-band consumers. Pure. */
+/** What the node that holds a tunnel endpoint answers for in-band consumers. Pure. */
 import { apiServerAddress, gatewayAddress } from '../../../shared/net/external-cidr.ts';
 import type { InBandPlan } from '../ports.ts';
-import type { World } from './input.ts';
+import type { PlanInput } from './input.ts';
 
 /** Only while somebody reaches this cluster's control plane so: what nobody needs is not there. */
-export function planInBand({ cluster, tunnels }: World): InBandPlan | undefined {
+export function planInBand({ cluster, tunnels }: PlanInput): InBandPlan | undefined {
   if (cluster.externalCIDR === undefined) return undefined;
   const consumers = tunnels
-    .filter(({ answersInBand }) => answersInBand)
+    .filter(({ servesInBand }) => servesInBand)
     .map(({ remoteCluster, remotePodCIDRs, remaps }) => ({
       remoteCluster,
       ranges: remaps.filter(({ real }) => remotePodCIDRs.includes(real)).map(({ mapped }) => mapped),

@@ -4,7 +4,7 @@
  */
 
 /** A node of this cluster in the fabric. */
-export interface WorldNode {
+export interface InputNode {
   name: string;
   /** Address by which the cluster's nodes reach each other. */
   address?: string;
@@ -14,11 +14,11 @@ export interface WorldNode {
   publicKey?: string;
   /** Its own address of the external CIDR. */
   externalAddress?: string;
-  /** Gateway slot that it holds, as both the controller and the node say. */
-  slot?: string;
+  /** tunnel endpoint that it holds, as both the controller and the node say. */
+  tunnelEndpoint?: string;
 }
 
-export interface WorldSlot {
+export interface InputEndpoint {
   name: string;
   publicKey: string;
   /** Resolved: address and port. */
@@ -26,7 +26,7 @@ export interface WorldSlot {
 }
 
 /** A remote cluster whose tunnel is wanted. */
-export interface WorldTunnel {
+export interface InputTunnel {
   remoteCluster: string;
   /** This cluster offloads to the remote. */
   consumer: boolean;
@@ -35,12 +35,12 @@ export interface WorldTunnel {
   /** Declared ranges are admitted both ways. */
   open: boolean;
   /** This cluster's controller reaches the remote's gateway and API server through the tunnel. */
-  asksInBand: boolean;
+  dialsInBand: boolean;
   /** The remote reaches this cluster's gateway and API server through the tunnel. */
-  answersInBand: boolean;
+  servesInBand: boolean;
   remotePodCIDRs: readonly string[];
   remoteExternalCIDR: string;
-  slots: readonly WorldSlot[];
+  tunnelEndpoints: readonly InputEndpoint[];
   remaps: readonly {
     real: string;
     mapped: string;
@@ -50,12 +50,12 @@ export interface WorldTunnel {
   /** This cluster's ranges as the remote knows them. */
   remoteRemaps: readonly { real: string; mapped: string }[];
   mtu: number;
-  /** Absent: not derived yet, or this node holds no slot. */
+  /** Absent: not derived yet, or this node holds no tunnel endpoint. */
   presharedKey?: Uint8Array;
 }
 
 /** A pod that has or will have an address of its own, and is not over. */
-export interface WorldPod {
+export interface InputPod {
   namespace: string;
   name: string;
   node: string;
@@ -63,15 +63,15 @@ export interface WorldPod {
 }
 
 /** An address of the external CIDR that stands, for these remotes, for an own pod that runs at another one. */
-export interface WorldLentAddress {
+export interface InputMapping {
   address: string;
   /** In this cluster's terms. */
   target: string;
   remoteClusters: readonly string[];
 }
 
-export interface World {
-  node: WorldNode & {
+export interface PlanInput {
+  node: InputNode & {
     /** MTU of the path to the cluster's other nodes. */
     underlayMTU: number;
     /** Kubernetes has set these aside for its pods; whether they have them is the network plugin's affair. */
@@ -85,10 +85,10 @@ export interface World {
     apiServerAddresses?: readonly string[];
   };
   /** The other nodes. */
-  nodes: readonly WorldNode[];
+  nodes: readonly InputNode[];
   /** Older ones first: what two claim belongs to the first. */
-  tunnels: readonly WorldTunnel[];
-  pods: readonly WorldPod[];
+  tunnels: readonly InputTunnel[];
+  pods: readonly InputPod[];
   /** Addresses of this cluster's own Hawser controller. */
   controllers: readonly string[];
   /** Namespaces that stand for a consumer's: namespace → remote cluster. */
@@ -99,11 +99,11 @@ export interface World {
    */
   tenants: ReadonlyMap<string, string>;
   /** Pods of consumers on all nodes. */
-  tenantPods: readonly WorldPod[];
+  tenantPods: readonly InputPod[];
   /** Addresses that every pod may ask for names. */
   resolvers: readonly string[];
   /** Virtual nodes of this cluster: node name → remote cluster. */
   virtualNodes: ReadonlyMap<string, string>;
   /** Those that are in use. */
-  lentAddresses: readonly WorldLentAddress[];
+  addressMappings: readonly InputMapping[];
 }

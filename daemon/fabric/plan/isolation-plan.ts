@@ -2,7 +2,7 @@
 import { addressFamily, anyContains, readRanges } from '../../../shared/net/cidr.ts';
 import { forbiddenRanges, homeRanges } from '../../../shared/net/isolation.ts';
 import type { IsolationPlan } from '../../host/plan.ts';
-import type { World } from './input.ts';
+import type { PlanInput } from './input.ts';
 
 /**
  * The plan; undefined while no consumer has a twin here: then nothing is in anybody's way.
@@ -11,36 +11,36 @@ import type { World } from './input.ts';
  * first pod, an address of this node's that nobody is known to have is taken for a consumer's; a pod of this cluster's own
  * that is just being started may ask the DNS and the world meanwhile, and the rest as soon as its address is known.
  */
-export function planIsolation(world: World): IsolationPlan | undefined {
-  if (world.tenants.size === 0) return undefined;
-  const here = world.pods.filter(({ node }) => node === world.node.name);
-  const consumers = new Set(here.flatMap(({ namespace }) => world.tenants.get(namespace) ?? []));
+export function planIsolation(input: PlanInput): IsolationPlan | undefined {
+  if (input.tenants.size === 0) return undefined;
+  const here = input.pods.filter(({ node }) => node === input.node.name);
+  const consumers = new Set(here.flatMap(({ namespace }) => input.tenants.get(namespace) ?? []));
   // What two pods claim is of the one that was made last, as everywhere in the fabric.
   const holders = new Map(
     here.flatMap(({ namespace, addresses }) =>
-      usable(addresses).map((address) => [address, world.tenants.get(namespace)] as const),
+      usable(addresses).map((address) => [address, input.tenants.get(namespace)] as const),
     ),
   );
-  const { podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses } = world.cluster;
-  const unknown = planUnknown(world.node.podCIDRs ?? [], [...holders.keys()]);
+  const { podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses } = input.cluster;
+  const unknown = planUnknown(input.node.podCIDRs ?? [], [...holders.keys()]);
   if (consumers.size === 0 && unknown === undefined) return undefined;
   return {
     tenants: [...consumers].map((remoteCluster) => {
       const own = [...holders].filter(([, consumer]) => consumer === remoteCluster);
-      const elsewhere = world.tenantPods.filter(
-        ({ namespace, node }) => node !== world.node.name && world.tenants.get(namespace) === remoteCluster,
+      const elsewhere = input.tenantPods.filter(
+        ({ namespace, node }) => node !== input.node.name && input.tenants.get(namespace) === remoteCluster,
       );
       const addresses = own.map(([address]) => address);
       return {
         remoteCluster,
         here: addresses,
         pods: [...addresses, ...elsewhere.flatMap((pod) => usable(pod.addresses))],
-        home: world.tunnels
+        home: input.tunnels
           .filter((tunnel) => tunnel.remoteCluster === remoteCluster)
           .flatMap(({ remaps }) => homeRanges(remaps)),
       };
     }),
-    resolvers: usable(world.resolvers),
+    resolvers: usable(input.resolvers),
     forbidden: forbiddenRanges({ podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses }),
     ...(unknown !== undefined && { unknown }),
   };

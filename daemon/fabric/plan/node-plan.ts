@@ -7,7 +7,7 @@ import { toMapped } from '../../../shared/net/address-mapping.ts';
 import { probeAddress } from '../../../shared/net/external-cidr.ts';
 import { ports, tunDevice } from '../../../shared/names.ts';
 import type { HostAddress, HostPlan, HostRoute, HostService } from '../../host/plan.ts';
-import { lentRevision } from '../address-mappings.ts';
+import { mappingRevision } from '../address-mappings.ts';
 import { isEndpoint, isTunnelKey } from '../wire-text.ts';
 import type { TwinPod } from './admission.ts';
 import { planInBand } from './in-band-plan.ts';
@@ -15,7 +15,7 @@ import { planIsolation } from './isolation-plan.ts';
 import type { DevicePeer, DeviceRoute, InBandPlan } from '../ports.ts';
 import { keepaliveSeconds, offloadedPods, planRemotePeers, type PeersOfRemotes } from './remote-peers.ts';
 import { placeTunnels, type PlacedTunnel } from './remote-ranges.ts';
-import type { World, WorldNode } from './input.ts';
+import type { PlanInput, InputNode } from './input.ts';
 
 export interface NodePlan {
   device: {
@@ -29,15 +29,15 @@ export interface NodePlan {
   /** Where this node answers for gateway and API server, and to whom; absent: nowhere. */
   inBand?: InBandPlan;
   /** Peer's public key → what it is; for status. */
-  remotePeers: ReadonlyMap<string, { remoteCluster: string; slot: string }>;
-  /** Names the lent addresses that were asked for. */
-  lentRevision: string;
+  remotePeers: ReadonlyMap<string, { remoteCluster: string; tunnelEndpoint: string }>;
+  /** Names the mapped addresses that were asked for. */
+  mappingRevision: string;
   /** What is left out, and why: one sentence each. */
   warnings: string[];
 }
 
 export interface ProbePlan {
-  /** Own address at which probes are answered; only a node with a slot does. */
+  /** Own address at which probes are answered; only a node with a tunnel endpoint does. */
   answerAt?: string;
   targets: ProbeTarget[];
 }
@@ -57,18 +57,18 @@ export const tunnelOverhead = 80;
 const minimumMTU = 1280; // RFC 8200, section 5
 
 /** Computes the plan. Never throws for what a peer declares: what cannot be used is left out, with a warning. */
-export function planNode(world: World): NodePlan {
+export function planNode(input: PlanInput): NodePlan {
   const warnings: string[] = [];
-  const { node } = world;
-  const holdsSlot = node.slot !== undefined;
+  const { node } = input;
+  const holdsEndpoint = node.tunnelEndpoint !== undefined;
   const lanMTU = Math.max(minimumMTU, node.underlayMTU - tunnelOverhead);
-  const podRanges = readRanges(world.cluster.podCIDRs);
+  const podRanges = readRanges(input.cluster.podCIDRs);
 
-  const placed = placePods(world, podRanges);
-  const tunnels = placeTunnels(world, podRanges, warnings);
+  const placed = placePods(input, podRanges);
+  const tunnels = placeTunnels(input, podRanges, warnings);
   const routes = new Map<string, string[]>();
   const peers = new Map<string, DevicePeer>();
-  const remotePeers = new Map<string, { remoteCluster: string; slot: string }>();
+  const remotePeers = new Map<string, { remoteCluster: string; tunnelEndpoint: string }>();
   const deadPeers: string[] = [];
 
   // Own addresses and the pods of this node.
@@ -77,11 +77,11 @@ export function planNode(world: World): NodePlan {
     own.push({ prefix: hostRange(node.externalAddress), scope: 'global' });
   }
   const answerAt =
-    holdsSlot && world.cluster.externalCIDR !== undefined
-      ? probeAddress(world.cluster.externalCIDR)
+    holdsEndpoint && input.cluster.externalCIDR !== undefined
+      ? probeAddress(input.cluster.externalCIDR)
       : undefined;
   if (answerAt !== undefined) own.push({ prefix: hostRange(answerAt), scope: 'host' });
-  const inBand = holdsSlot ? planInBand(world) : undefined;
+  const inBand = holdsEndpoint ? planInBand(input) : undefined;
   if (inBand !== undefined) {
     for (const address of [inBand.gateway, inBand.apiServer]) {
       own.push({ prefix: hostRange(address), scope: 'host' });
@@ -91,10 +91,10 @@ export function planNode(world: World): NodePlan {
   for (const { prefix } of own) routes.set(prefix, ['local']);
   for (const prefix of localPods) routes.set(prefix, ['local']);
 
-  // Nodes with a slot see all others; a node without one sees those with a slot.
+  // Nodes with a tunnel endpoint see all others; a node without one sees those with a tunnel endpoint.
   const keys = new Map<string, string>();
-  for (const other of world.nodes) {
-    if (!holdsSlot && other.slot === undefined) continue;
+  for (const other of input.nodes) {
+    if (!holdsEndpoint && other.tunnelEndpoint === undefined) continue;
     const { publicKey, endpoint } = other;
     if (publicKey === undefined || endpoint === undefined) continue;
     if (!isTunnelKey(publicKey) || !isEndpoint(endpoint)) continue;
@@ -112,36 +112,36 @@ export function planNode(world: World): NodePlan {
       returnsToConfigured: true,
     });
   }
-  if (holdsSlot) {
+  if (holdsEndpoint) {
     for (const pod of placed) {
       const key = keys.get(pod.node);
       if (key !== undefined) routes.set(hostRange(pod.address), [key]);
     }
-    for (const other of world.nodes) {
+    for (const other of input.nodes) {
       const key = keys.get(other.name);
       if (key === undefined || other.externalAddress === undefined) continue;
       routes.set(hostRange(other.externalAddress), [key]);
     }
   }
 
-  // Remote ranges: to the remotes' slots, or to this cluster's nodes that hold slots.
-  const gateways = world.nodes
-    .filter((other) => other.slot !== undefined)
+  // Remote ranges: to the remotes' tunnel endpoints, or to this cluster's nodes that hold tunnel endpoints.
+  const gateways = input.nodes
+    .filter((other) => other.tunnelEndpoint !== undefined)
     .flatMap((other) => keys.get(other.name) ?? []);
   const twinPods = placed.flatMap((pod): TwinPod[] => {
-    const remoteCluster = world.twins.get(pod.namespace);
+    const remoteCluster = input.twins.get(pod.namespace);
     return remoteCluster === undefined ? [] : [{ address: pod.address, remoteCluster }];
   });
   // Where no endpoint can be: packets of the tunnel would go into a tunnel, or to whoever has the address here.
   const unreachable = [
     ...podRanges,
-    ...readRanges(world.cluster.serviceCIDRs),
+    ...readRanges(input.cluster.serviceCIDRs),
     ...tunnels.flatMap(({ mapped }) => readRanges(mapped)),
   ];
   const ofRemotes: PeersOfRemotes = {
-    world,
+    input,
     twinPods,
-    offloaded: offloadedPods(world),
+    offloaded: offloadedPods(input),
     unreachable,
     lanMTU,
     peers,
@@ -150,7 +150,7 @@ export function planNode(world: World): NodePlan {
   };
   for (const { tunnel, mapped } of tunnels) {
     let targets = gateways;
-    if (holdsSlot) {
+    if (holdsEndpoint) {
       targets = planRemotePeers(ofRemotes, tunnel);
       // What another gateway of this cluster took from the remote comes by way of it: it is let in, and never sent back.
       if (targets.length > 0) targets = [...targets, ...gateways];
@@ -158,10 +158,10 @@ export function planNode(world: World): NodePlan {
     if (targets.length === 0) continue;
     for (const prefix of mapped) routes.set(prefix, targets);
   }
-  if (holdsSlot) deadPeers.push(...gateways);
+  if (holdsEndpoint) deadPeers.push(...gateways);
 
   // The kernel sends all remote ranges into the device, reachable or not: elsewhere they would leave unencrypted.
-  const host = planHost(world, own, tunnels, lanMTU, planServices(answerAt, inBand));
+  const host = planHost(input, own, tunnels, lanMTU, planServices(answerAt, inBand));
   const reachable = tunnels.filter(({ mapped }) => mapped.some((prefix) => routes.has(prefix)));
   return {
     device: {
@@ -173,11 +173,11 @@ export function planNode(world: World): NodePlan {
     host,
     probes: {
       ...(answerAt !== undefined && { answerAt }),
-      targets: holdsSlot ? planProbes(node, reachable) : [],
+      targets: holdsEndpoint ? planProbes(node, reachable) : [],
     },
     ...(inBand !== undefined && { inBand }),
     remotePeers,
-    lentRevision: lentRevision(world.lentAddresses),
+    mappingRevision: mappingRevision(input.addressMappings),
     warnings,
   };
 }
@@ -202,10 +202,10 @@ interface PlacedPod {
 }
 
 /** Pods that the fabric can reach: their addresses lie in the declared ranges, and no two are the same. */
-function placePods(world: World, podRanges: readonly Range[]): PlacedPod[] {
+function placePods(input: PlanInput, podRanges: readonly Range[]): PlacedPod[] {
   const seen = new Map<string, PlacedPod>();
-  for (const pod of world.pods) {
-    if (world.virtualNodes.has(pod.node)) continue;
+  for (const pod of input.pods) {
+    if (input.virtualNodes.has(pod.node)) continue;
     for (const address of pod.addresses) {
       if (!anyContains(podRanges, address)) continue;
       seen.set(address, { namespace: pod.namespace, node: pod.node, address });
@@ -215,13 +215,13 @@ function placePods(world: World, podRanges: readonly Range[]): PlacedPod[] {
 }
 
 function planHost(
-  world: World,
+  input: PlanInput,
   addresses: readonly HostAddress[],
   tunnels: readonly PlacedTunnel[],
   lanMTU: number,
   services: readonly HostService[],
 ): HostPlan {
-  const source = world.node.externalAddress;
+  const source = input.node.externalAddress;
   const family = source === undefined ? undefined : parseRange(source).family;
   const routes = tunnels.flatMap(({ mapped }) =>
     mapped.map((prefix): HostRoute => {
@@ -229,14 +229,14 @@ function planHost(
       return usable ? { prefix, source } : { prefix };
     }),
   );
-  const isolation = planIsolation(world);
+  const isolation = planIsolation(input);
   return {
     device: tunDevice,
     mtu: Math.max(minimumMTU, Math.min(lanMTU, ...tunnels.map(({ tunnel }) => tunnel.mtu))),
     addresses,
     routes,
     packets: {
-      podRanges: readRanges(world.cluster.podCIDRs).map((range) => range.text),
+      podRanges: readRanges(input.cluster.podCIDRs).map((range) => range.text),
       remoteRanges: routes.map((route) => route.prefix),
       ownAddresses: addresses.map((address) => address.prefix),
       ...(source !== undefined && { hostSource: source }),
@@ -246,7 +246,7 @@ function planHost(
   };
 }
 
-function planProbes(node: WorldNode, tunnels: readonly PlacedTunnel[]): ProbeTarget[] {
+function planProbes(node: InputNode, tunnels: readonly PlacedTunnel[]): ProbeTarget[] {
   const source = node.externalAddress;
   if (source === undefined) return [];
   return tunnels.flatMap(({ tunnel }) => {

@@ -1,12 +1,12 @@
-/** The slots of a remote cluster as peers of the tunnel device: keys, translation, admission. Pure. */
+/** The tunnel endpoints of a remote cluster as peers of the tunnel device: keys, translation, admission. Pure. */
 import type { PrefixMapping } from '../../../native/index.d.ts';
 import { toReal } from '../../../shared/net/address-mapping.ts';
 import { anyContains, hostRange, type Range } from '../../../shared/net/cidr.ts';
-import { isLentAddress } from '../../../shared/net/external-cidr.ts';
+import { isMappedAddress } from '../../../shared/net/external-cidr.ts';
 import { planAdmission, type TwinPod } from './admission.ts';
 import type { DevicePeer } from '../ports.ts';
 import { addressOf, isEndpoint, isTunnelKey } from '../wire-text.ts';
-import type { World, WorldLentAddress, WorldTunnel } from './input.ts';
+import type { PlanInput, InputMapping, InputTunnel } from './input.ts';
 
 /**
  * A peer behind a NAT or a firewall stays reachable (WireGuard's manual, "NAT and Firewall Traversal Persistence"); and
@@ -16,55 +16,58 @@ export const keepaliveSeconds = 25;
 
 /** What the peers of all remotes are planned from, and where they go. */
 export interface PeersOfRemotes {
-  world: World;
+  input: PlanInput;
   twinPods: readonly TwinPod[];
   offloaded: OffloadedPods;
   /** Where no endpoint can be. */
   unreachable: readonly Range[];
   lanMTU: number;
   peers: Map<string, DevicePeer>;
-  remotePeers: Map<string, { remoteCluster: string; slot: string }>;
+  remotePeers: Map<string, { remoteCluster: string; tunnelEndpoint: string }>;
   warnings: string[];
 }
 
-/** Adds a remote's slots as peers; returns their keys. */
+/** Adds a remote's tunnel endpoints as peers; returns their keys. */
 export function planRemotePeers(
-  { world, twinPods, offloaded, unreachable, lanMTU, peers, remotePeers, warnings }: PeersOfRemotes,
-  tunnel: WorldTunnel,
+  { input, twinPods, offloaded, unreachable, lanMTU, peers, remotePeers, warnings }: PeersOfRemotes,
+  tunnel: InputTunnel,
 ): string[] {
   const { presharedKey } = tunnel;
   if (presharedKey === undefined) return [];
-  const lent = lentTo(world, tunnel, offloaded);
-  const admission = planAdmission(world, tunnel, {
+  const mappings = mappingsFor(input, tunnel, offloaded);
+  const admission = planAdmission(input, tunnel, {
     twinPods,
     offloaded: offloaded.at(tunnel.remoteCluster),
-    lent: lent.map(({ address }) => address),
+    mappings: mappings.map(({ address }) => address),
   });
-  const translation = planTranslation(tunnel, lent, offloaded.at(tunnel.remoteCluster));
+  const translation = planTranslation(tunnel, mappings, offloaded.at(tunnel.remoteCluster));
   const targets: string[] = [];
-  for (const slot of tunnel.slots) {
+  for (const tunnelEndpoint of tunnel.tunnelEndpoints) {
     // One entry that the device refuses would make it refuse the whole configuration, everybody's.
-    if (!isTunnelKey(slot.publicKey) || (slot.endpoint !== undefined && !isEndpoint(slot.endpoint))) {
+    if (
+      !isTunnelKey(tunnelEndpoint.publicKey) ||
+      (tunnelEndpoint.endpoint !== undefined && !isEndpoint(tunnelEndpoint.endpoint))
+    ) {
       warnings.push(
-        `slot ${slot.name} of ${tunnel.remoteCluster} has a malformed key or endpoint and is left out`,
+        `tunnel endpoint ${tunnelEndpoint.name} of ${tunnel.remoteCluster} has a malformed key or endpoint and is left out`,
       );
       continue;
     }
-    if (slot.publicKey === world.node.publicKey || peers.has(slot.publicKey)) {
+    if (tunnelEndpoint.publicKey === input.node.publicKey || peers.has(tunnelEndpoint.publicKey)) {
       warnings.push(
-        `slot ${slot.name} of ${tunnel.remoteCluster} has the tunnel key of another peer and is left out`,
+        `tunnel endpoint ${tunnelEndpoint.name} of ${tunnel.remoteCluster} has the tunnel key of another peer and is left out`,
       );
       continue;
     }
-    let { endpoint } = slot;
+    let { endpoint } = tunnelEndpoint;
     if (endpoint !== undefined && anyContains(unreachable, addressOf(endpoint))) {
       warnings.push(
         `endpoint ${endpoint} of ${tunnel.remoteCluster} is not used: it lies in a range of this cluster or of a remote`,
       );
       endpoint = undefined;
     }
-    peers.set(slot.publicKey, {
-      publicKey: slot.publicKey,
+    peers.set(tunnelEndpoint.publicKey, {
+      publicKey: tunnelEndpoint.publicKey,
       presharedKey,
       ...(endpoint !== undefined && { endpoint }),
       persistentKeepaliveSeconds: keepaliveSeconds,
@@ -74,8 +77,11 @@ export function planRemotePeers(
       translation,
       admission,
     });
-    remotePeers.set(slot.publicKey, { remoteCluster: tunnel.remoteCluster, slot: slot.name });
-    targets.push(slot.publicKey);
+    remotePeers.set(tunnelEndpoint.publicKey, {
+      remoteCluster: tunnel.remoteCluster,
+      tunnelEndpoint: tunnelEndpoint.name,
+    });
+    targets.push(tunnelEndpoint.publicKey);
   }
   return targets;
 }
@@ -89,12 +95,12 @@ export interface OffloadedPods {
 }
 
 /** A remote's pod is none of this cluster's own, whatever node it has. */
-export function offloadedPods(world: World): OffloadedPods {
+export function offloadedPods(input: PlanInput): OffloadedPods {
   const byRemote = new Map<string, string[]>();
   const byAddress = new Map<string, string>();
-  for (const pod of world.pods) {
-    const remote = world.virtualNodes.get(pod.node);
-    if (remote === undefined || world.twins.has(pod.namespace)) continue;
+  for (const pod of input.pods) {
+    const remote = input.virtualNodes.get(pod.node);
+    if (remote === undefined || input.twins.has(pod.namespace)) continue;
     for (const address of pod.addresses) {
       const there = byRemote.get(remote);
       if (there === undefined) byRemote.set(remote, [address]);
@@ -108,17 +114,18 @@ export function offloadedPods(world: World): OffloadedPods {
   };
 }
 
-/** The lent addresses that a remote may use: each stands for a pod that runs, now, at another one. */
-function lentTo(world: World, tunnel: WorldTunnel, offloaded: OffloadedPods): WorldLentAddress[] {
-  const { externalCIDR } = world.cluster;
+/** The mapped addresses that a remote may use: each stands for a pod that runs, now, at another one. */
+function mappingsFor(input: PlanInput, tunnel: InputTunnel, offloaded: OffloadedPods): InputMapping[] {
+  const { externalCIDR } = input.cluster;
   if (!tunnel.consumer || externalCIDR === undefined) return [];
   const [addresses, targets] = [new Set<string>(), new Set<string>()];
-  return world.lentAddresses.filter(({ address, target, remoteClusters }) => {
+  return input.addressMappings.filter(({ address, target, remoteClusters }) => {
     if (!remoteClusters.includes(tunnel.remoteCluster)) return false;
     const where = offloaded.remoteOf(target);
     if (where === undefined || where === tunnel.remoteCluster) return false;
     // What two claim belongs to the first: a mapping that is not one to one has no way back.
-    if (!isLentAddress(externalCIDR, address) || addresses.has(address) || targets.has(target)) return false;
+    if (!isMappedAddress(externalCIDR, address) || addresses.has(address) || targets.has(target))
+      return false;
     addresses.add(address);
     targets.add(target);
     return true;
@@ -126,17 +133,17 @@ function lentTo(world: World, tunnel: WorldTunnel, offloaded: OffloadedPods): Wo
 }
 
 /**
- * Leaving: the names used here → the remote's own; a pod that runs elsewhere → the address lent to it. Entering: the
- * remote's own → the names used here; a lent address → whom it stands for.
+ * Leaving: the names used here → the remote's own; a pod that runs elsewhere → the address mapped for it. Entering: the
+ * remote's own → the names used here; a mapped address → whom it stands for.
  */
 function planTranslation(
-  tunnel: WorldTunnel,
-  lent: readonly WorldLentAddress[],
+  tunnel: InputTunnel,
+  mappings: readonly InputMapping[],
   offloaded: readonly string[],
 ): NonNullable<DevicePeer['translation']> {
   const changed = tunnel.remaps.filter((remap) => remap.real !== remap.mapped);
-  const lending = lent.map(({ address, target }) => ({
-    lent: hostRange(address),
+  const lending = mappings.map(({ address, target }) => ({
+    mappings: hostRange(address),
     target: hostRange(target),
   }));
   return {
@@ -147,10 +154,10 @@ function planTranslation(
           .map(({ real, mapped }) => ({ from: real, to: mapped })),
         ...drainingPods(tunnel, offloaded),
       ],
-      destination: lending.map((each) => ({ from: each.lent, to: each.target })),
+      destination: lending.map((each) => ({ from: each.mappings, to: each.target })),
     },
     out: {
-      source: lending.map((each) => ({ from: each.target, to: each.lent })),
+      source: lending.map((each) => ({ from: each.target, to: each.mappings })),
       destination: changed.map(({ real, mapped }) => ({ from: mapped, to: real })),
     },
   };
@@ -160,7 +167,7 @@ function planTranslation(
  * Pods that have their address still from a range that drains: they keep it for as long as they live, one by one, while the
  * range as a whole has another name already. So no connection of theirs sees its other end change.
  */
-function drainingPods({ remaps }: WorldTunnel, offloaded: readonly string[]): PrefixMapping[] {
+function drainingPods({ remaps }: InputTunnel, offloaded: readonly string[]): PrefixMapping[] {
   const draining = remaps.filter(
     ({ real, state }) =>
       state === 'Draining' && remaps.some((other) => other.real === real && other.state === 'InUse'),

@@ -7,10 +7,10 @@ import {
   tryParseRange,
   type Range,
 } from '../../../shared/net/cidr.ts';
-import type { World, WorldTunnel } from './input.ts';
+import type { PlanInput, InputTunnel } from './input.ts';
 
 export interface PlacedTunnel {
-  tunnel: WorldTunnel;
+  tunnel: InputTunnel;
   /** Ranges of it that can be routed here. */
   mapped: string[];
 }
@@ -20,32 +20,36 @@ export interface PlacedTunnel {
  * before its own pods or Services came to be declared on it goes on until somebody lets it move, as long as no pod of
  * this cluster that is known here really has an address in it.
  */
-export function placeTunnels(world: World, podRanges: readonly Range[], warnings: string[]): PlacedTunnel[] {
+export function placeTunnels(
+  input: PlanInput,
+  podRanges: readonly Range[],
+  warnings: string[],
+): PlacedTunnel[] {
   const taken: { range: Range; what: string; declared?: boolean }[] = [
     ...podRanges.map((range) => ({ range, what: 'this cluster’s pods', declared: true })),
-    ...readRanges(world.cluster.serviceCIDRs).map((range) => ({
+    ...readRanges(input.cluster.serviceCIDRs).map((range) => ({
       range,
       what: 'this cluster’s Services',
       declared: true,
     })),
-    ...readRanges(world.cluster.nodeCIDRs).map((range) => ({ range, what: 'this cluster’s nodes' })),
-    ...readRanges(world.cluster.externalCIDR === undefined ? [] : [world.cluster.externalCIDR]).map(
+    ...readRanges(input.cluster.nodeCIDRs).map((range) => ({ range, what: 'this cluster’s nodes' })),
+    ...readRanges(input.cluster.externalCIDR === undefined ? [] : [input.cluster.externalCIDR]).map(
       (range) => ({
         range,
         what: 'this cluster’s external CIDR',
       }),
     ),
-    ...[world.node, ...world.nodes].flatMap((other) =>
+    ...[input.node, ...input.nodes].flatMap((other) =>
       readRanges(other.address === undefined ? [] : [other.address]).map((range) => ({
         range,
         what: `node ${other.name}`,
       })),
     ),
   ];
-  const ownPods = world.pods
-    .filter(({ node }) => !world.virtualNodes.has(node))
+  const ownPods = input.pods
+    .filter(({ node }) => !input.virtualNodes.has(node))
     .flatMap(({ addresses }) => addresses);
-  return world.tunnels.map((tunnel) => {
+  return input.tunnels.map((tunnel) => {
     const mapped: string[] = [];
     for (const remap of tunnel.remaps) {
       const range = tryParseRange(remap.mapped);

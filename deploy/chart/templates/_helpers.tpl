@@ -31,7 +31,7 @@ nodeAffinity:
     nodeSelectorTerms:
       - matchExpressions:
           - { key: hawser.dev/virtual-node, operator: DoesNotExist }
-  {{- /* Where there is another node: who moves a lost gateway node's slot should not be lost with it. */}}
+  {{- /* Where there is another node: who moves a lost gateway node's tunnel endpoint should not be lost with it. */}}
   preferredDuringSchedulingIgnoredDuringExecution:
     - weight: 100
       preference:

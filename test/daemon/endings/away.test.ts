@@ -5,7 +5,7 @@ import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { eventually } from '../clusters.ts';
 import type { LineState } from '../line.ts';
-import { patience } from './setting.ts';
+import { debouncer } from './setting.ts';
 import {
   asBefore,
   begin,
@@ -21,12 +21,12 @@ import {
   say,
   seconds,
   steps,
-  world,
+  fixture,
 } from './steps.ts';
 
 const test = suite('endings without the other side');
 test.before(begin);
-test.after(() => world?.stop());
+test.after(() => fixture?.stop());
 
 for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
   test(`the consumer leaves a provider that is ${state} at every step: it ends, and says what removes the rest`, async () => {
@@ -38,7 +38,7 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
       steps.find(({ name }) => name === 'Ready')!,
       bare,
     );
-    world.setLines(state);
+    fixture.setLines(state);
     const early = await peer(tokens[2], 'early');
     // It is being asked for its identity, and no answer comes.
     await new Promise((resolve) => setTimeout(resolve, 1500));
@@ -59,11 +59,11 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
     assert.equal(commands.toSorted(), [consumerID, `${consumerID}.bare`]);
     assert.match((await residue(early)).join(), /may have made/);
     // The provider is back, with all that it had, and its person does what was said.
-    world.setLines('Open');
+    fixture.setLines('Open');
     assert.equal((await incoming()).map(({ metadata }) => metadata.name).toSorted(), commands.toSorted());
     const again = performance.now();
     for (const name of commands) {
-      await world.provider.kube.delete({ kind: kind.incomingPeering, name }, {}, world.provider.signal);
+      await fixture.provider.kube.delete({ kind: kind.incomingPeering, name }, {}, fixture.provider.signal);
     }
     await eventually('the provider is rid of them', async () => (await incoming()).length === 0, deadline);
     say(`put out at the provider in ${seconds(performance.now() - again)}`);
@@ -73,11 +73,11 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
   test(`peering again works at once while the provider still has the old state, after it was ${state}`, async () => {
     const peering = await peer(await issueToken());
     await reach(steps.at(-1)!, peering);
-    world.setLines(state);
+    fixture.setLines(state);
     await mark(peering.metadata.name);
     await gone(peering.metadata.name);
     assert.is((await residue(peering)).length, 1);
-    world.setLines('Open');
+    fixture.setLines('Open');
     const begun = performance.now();
     const again = await peer(await issueToken());
     await reach(steps.at(-1)!, again);
@@ -91,27 +91,27 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
   test(`a consumer that was ${state} while it was put out comes back with old state: it is told, and can leave`, async () => {
     const peering = await peer(await issueToken());
     await reach(steps.at(-1)!, peering);
-    world.setLines(state);
+    fixture.setLines(state);
     for (const { metadata } of await incoming()) {
-      await world.provider.kube.delete(
+      await fixture.provider.kube.delete(
         { kind: kind.incomingPeering, name: metadata.name },
         {},
-        world.provider.signal,
+        fixture.provider.signal,
       );
     }
     const begun = performance.now();
     await eventually('the provider is rid of it', async () => (await incoming()).length === 0, deadline);
     say(`put out without its consumer in ${seconds(performance.now() - begun)}`);
     await asBefore('provider');
-    world.setLines('Open');
+    fixture.setLines('Open');
     const back = performance.now();
     await eventually(
       'the consumer is told',
       async () => {
-        const found = await world.outgoing(peering.metadata.name);
+        const found = await fixture.outgoing(peering.metadata.name);
         return findCondition(found?.status?.conditions, 'IdentityValid')?.reason === 'PeeringEnded';
       },
-      patience,
+      debouncer,
     );
     say(`told ${seconds(performance.now() - back)} after it was back`);
     await mark(peering.metadata.name);

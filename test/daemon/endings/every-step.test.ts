@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { eventually } from '../clusters.ts';
-import { patience } from './setting.ts';
+import { debouncer } from './setting.ts';
 import {
   asBefore,
   begin,
@@ -19,12 +19,12 @@ import {
   say,
   seconds,
   steps,
-  world,
+  fixture,
 } from './steps.ts';
 
 const test = suite('endings at every step');
 test.before(begin);
-test.after(() => world?.stop());
+test.after(() => fixture?.stop());
 
 for (const step of steps) {
   test(`the consumer leaves at "${step.name}", the provider alive: nothing is left on either side`, async () => {
@@ -49,10 +49,10 @@ for (const step of steps.filter(({ name }) => told.includes(name))) {
     await reach(step, peering);
     const begun = performance.now();
     for (const { metadata } of await incoming()) {
-      await world.provider.kube.delete(
+      await fixture.provider.kube.delete(
         { kind: kind.incomingPeering, name: metadata.name },
         {},
-        world.provider.signal,
+        fixture.provider.signal,
       );
     }
     await eventually('the provider is rid of it', async () => (await incoming()).length === 0, deadline);
@@ -61,12 +61,12 @@ for (const step of steps.filter(({ name }) => told.includes(name))) {
       'the consumer is told',
       async () => {
         const found = findCondition(
-          (await world.outgoing(peering.metadata.name))?.status?.conditions,
+          (await fixture.outgoing(peering.metadata.name))?.status?.conditions,
           'IdentityValid',
         );
         return found?.status === 'False' && /^(PeeringEnded|TokenRefused)$/.test(found.reason) && found;
       },
-      patience,
+      debouncer,
     );
     assert.match(word.message, /peer again|new one|new token/);
     const known = performance.now();

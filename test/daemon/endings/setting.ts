@@ -21,11 +21,11 @@ export const features: Record<string, Feature> = {
   'virtual-nodes': (context, signal) => runVirtualNodes(context, signal),
 };
 /** Converging takes moments; a busy machine takes longer. */
-export const patience = 60_000;
+export const debouncer = 60_000;
 export const offloaded = 'shop';
 const apiVersion = 'hawser.dev/v1alpha1';
 
-export class EndingsWorld {
+export class EndingsFixture {
   readonly consumer: Cluster;
   readonly provider: Cluster;
   /** The consumer's way to the provider's gateway and API server. */
@@ -41,7 +41,7 @@ export class EndingsWorld {
     this.lines = lines;
   }
 
-  static async start(): Promise<EndingsWorld> {
+  static async start(): Promise<EndingsFixture> {
     let ports = { gateway: 0, apiServer: 0 };
     const lines = [new Line(() => ports.gateway), new Line(() => ports.apiServer)];
     const [gateway, apiServer] = await Promise.all(lines.map((line) => line.open()));
@@ -56,10 +56,10 @@ export class EndingsWorld {
       ),
     ]);
     ports = { gateway: provider.gatewayPort, apiServer: Number(new URL(provider.plane.url).port) };
-    const world = new EndingsWorld(consumer, provider, lines);
+    const fixture = new EndingsFixture(consumer, provider, lines);
     for (const cluster of [consumer, provider]) {
       await cluster.kube.create<AnyObject>(
-        { apiVersion, kind: 'FabricNode', metadata: { name: 'one' }, spec: { slot: 'one' } },
+        { apiVersion, kind: 'FabricNode', metadata: { name: 'one' }, spec: { tunnelEndpoint: 'one' } },
         cluster.signal,
       );
     }
@@ -84,10 +84,10 @@ export class EndingsWorld {
         );
         return locals.every((local) => isTrueOf(local, 'Ready'));
       },
-      patience,
+      debouncer,
     );
-    world.#played.push(world.#playGateways(), world.#playKubelet());
-    return world;
+    fixture.#played.push(fixture.#playGateways(), fixture.#playKubelet());
+    return fixture;
   }
 
   setLines(state: Parameters<Line['set']>[0]): void {
@@ -153,7 +153,7 @@ export class EndingsWorld {
         const now = new Date().toISOString();
         const sessions = items.map(({ spec }) => ({
           remoteCluster: spec.remoteCluster,
-          slot: 'one',
+          tunnelEndpoint: 'one',
           latestHandshake: now,
           probedAt: now,
           pathVerified: this.pathVerified,
@@ -163,7 +163,7 @@ export class EndingsWorld {
         }));
         await cluster.kube.patch(
           { kind: kind.fabricNode, name: 'one' },
-          { status: { heldSlot: 'one', sessions } },
+          { status: { heldEndpoint: 'one', sessions } },
           { type: 'merge', subresource: 'status' },
           cluster.signal,
         );

@@ -7,11 +7,11 @@ import { residueConfigMap, residueOf } from '../../../shared/residue.ts';
 import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import { eventually, namespace } from '../clusters.ts';
 import { isTrueOf } from '../peering/helpers.ts';
-import { apiInventory, differenceOf, EndingsWorld, patience } from './setting.ts';
+import { apiInventory, differenceOf, EndingsFixture, debouncer } from './setting.ts';
 
 /** The other side is dead or frozen: so long it may take at most, on a busy machine. */
 export const deadline = 40_000;
-export let world: EndingsWorld;
+export let fixture: EndingsFixture;
 export let consumerID = '';
 let before: { consumer: Set<string>; provider: Set<string> };
 
@@ -20,7 +20,7 @@ export const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixe
 
 /** A token of the provider; the provider's own way to its gateway is always open. */
 export async function issueToken(): Promise<string> {
-  const { provider } = world;
+  const { provider } = fixture;
   const local = await provider.kube.get({ kind: kind.localCluster, name: 'self' }, provider.signal);
   const client = createGatewayClient({
     url: `https://127.0.0.1:${provider.gatewayPort}`,
@@ -34,7 +34,7 @@ export async function issueToken(): Promise<string> {
 
 /** What `hawser peer` writes. */
 export async function peer(token: string, peering = 'default'): Promise<OutgoingPeering> {
-  const { consumer } = world;
+  const { consumer } = fixture;
   const { clusterID } = decodePeeringToken(token);
   const name = peeringName(clusterID, peering);
   const tokenSecretName = `hawser-token-${name}`;
@@ -66,14 +66,14 @@ export async function peer(token: string, peering = 'default'): Promise<Outgoing
 }
 
 export const mark = (name: string) =>
-  world.consumer.kube.delete({ kind: kind.outgoingPeering, name }, {}, world.consumer.signal);
+  fixture.consumer.kube.delete({ kind: kind.outgoingPeering, name }, {}, fixture.consumer.signal);
 export const gone = (name: string) =>
-  eventually(`${name} is gone`, async () => (await world.outgoing(name)) === undefined, deadline);
+  eventually(`${name} is gone`, async () => (await fixture.outgoing(name)) === undefined, deadline);
 export const incoming = async () =>
-  (await world.provider.kube.list(kind.incomingPeering, {}, world.provider.signal)).items;
+  (await fixture.provider.kube.list(kind.incomingPeering, {}, fixture.provider.signal)).items;
 export const residue = async ({ metadata }: OutgoingPeering) => {
   const ref = { kind: kind.configMap, namespace, name: residueConfigMap };
-  return residueOf((await world.consumer.kube.get(ref, world.consumer.signal))?.data, metadata.uid ?? '');
+  return residueOf((await fixture.consumer.kube.get(ref, fixture.consumer.signal))?.data, metadata.uid ?? '');
 };
 
 export async function asBefore(...sides: ('consumer' | 'provider')[]): Promise<void> {
@@ -83,10 +83,10 @@ export async function asBefore(...sides: ('consumer' | 'provider')[]): Promise<v
     await eventually(
       `${side} is as it was`,
       async () => {
-        left = differenceOf(before[side], await apiInventory(world[side]));
+        left = differenceOf(before[side], await apiInventory(fixture[side]));
         return left.length === 0;
       },
-      patience,
+      debouncer,
     ).catch((error: unknown) => {
       throw new Error(`${(error as Error).message}: ${left.join(', ')}`);
     });
@@ -103,9 +103,9 @@ export interface Step {
 const condition =
   (name: string) =>
   ({ metadata }: OutgoingPeering) =>
-    world.outgoing(metadata.name).then((found) => isTrueOf(found, name));
+    fixture.outgoing(metadata.name).then((found) => isTrueOf(found, name));
 const boundTwin = async ({ metadata }: OutgoingPeering) =>
-  (await world.offloading())?.status?.remotes
+  (await fixture.offloading())?.status?.remotes
     ?.find((each) => each.peering === metadata.name)
     ?.conditions?.some(({ type, status }) => type === 'Bound' && status === 'True');
 
@@ -114,15 +114,18 @@ export const steps: readonly Step[] = [
   {
     name: 'RemoteCluster made',
     reached: ({ spec }) =>
-      world.consumer.kube.get({ kind: kind.remoteCluster, name: spec.remoteCluster }, world.consumer.signal),
+      fixture.consumer.kube.get(
+        { kind: kind.remoteCluster, name: spec.remoteCluster },
+        fixture.consumer.signal,
+      ),
   },
   { name: 'known to the provider', reached: async () => (await incoming()).length > 0 },
   {
     name: 'identity issued',
     reached: ({ metadata }) =>
-      world.consumer.kube.get(
+      fixture.consumer.kube.get(
         { kind: kind.secret, namespace, name: `hawser-identity-${metadata.name}` },
-        world.consumer.signal,
+        fixture.consumer.signal,
       ),
   },
   { name: 'negotiated', reached: condition('Negotiated') },
@@ -130,24 +133,27 @@ export const steps: readonly Step[] = [
     name: 'tunnel up',
     reached: async ({ spec }) =>
       isTrueOf(
-        await world.consumer.kube.get({ kind: kind.tunnel, name: spec.remoteCluster }, world.consumer.signal),
+        await fixture.consumer.kube.get(
+          { kind: kind.tunnel, name: spec.remoteCluster },
+          fixture.consumer.signal,
+        ),
         'PathVerified',
       ),
   },
   {
     name: 'node made',
     reached: ({ spec }) =>
-      world.consumer.kube.get({ kind: kind.node, name: spec.nodeName }, world.consumer.signal),
+      fixture.consumer.kube.get({ kind: kind.node, name: spec.nodeName }, fixture.consumer.signal),
   },
   { name: 'Ready', reached: condition('Ready') },
   { name: 'namespace offloaded', reached: boundTwin },
   {
     name: 'pods running',
     go: async (peering) => {
-      await eventually('the twin is bound', () => boundTwin(peering), patience);
-      await world.runPodOn(peering.spec.nodeName, 'web');
+      await eventually('the twin is bound', () => boundTwin(peering), debouncer);
+      await fixture.runPodOn(peering.spec.nodeName, 'web');
     },
-    reached: async () => (await world.podPhase('web')) === 'Running',
+    reached: async () => (await fixture.podPhase('web')) === 'Running',
   },
 ];
 
@@ -159,16 +165,16 @@ export async function reach(step: Step, peering: OutgoingPeering): Promise<void>
       const value = await step.reached(peering);
       return value !== undefined && value !== false;
     },
-    patience,
+    debouncer,
   ).catch(async (error: unknown) => {
-    throw new Error(`${(error as Error).message}; ${await world.describe()}`);
+    throw new Error(`${(error as Error).message}; ${await fixture.describe()}`);
   });
 }
 
 /** Two clusters, once through it all, so that what is made once for all peerings is there. */
 export async function begin(): Promise<void> {
-  world = await EndingsWorld.start();
-  const { consumer, provider } = world;
+  fixture = await EndingsFixture.start();
+  const { consumer, provider } = fixture;
   const self = await consumer.kube.get({ kind: kind.localCluster, name: 'self' }, consumer.signal);
   consumerID = self?.status?.clusterID ?? '';
   // Once through it all, so that what is made once for all peerings is there.
@@ -176,22 +182,22 @@ export async function begin(): Promise<void> {
   await reach(steps.at(-1)!, peering);
   await mark(peering.metadata.name);
   await gone(peering.metadata.name);
-  await eventually('the provider has nothing of it', async () => (await incoming()).length === 0, patience);
+  await eventually('the provider has nothing of it', async () => (await incoming()).length === 0, debouncer);
   await eventually(
     'its namespaces are gone',
     async () => {
       const { items } = await provider.kube.list(kind.namespace, {}, provider.signal);
       return !items.some(({ metadata }) => metadata.name.includes(consumerID));
     },
-    patience,
+    debouncer,
   );
-  await eventually('its pod is gone', async () => (await world.podPhase('web')) === undefined, patience);
+  await eventually('its pod is gone', async () => (await fixture.podPhase('web')) === undefined, debouncer);
   before = { consumer: await apiInventory(consumer), provider: await apiInventory(provider) };
 }
 
 /** Tokens that nobody could redeem any more. */
 async function revokeUnspent(): Promise<void> {
-  const { kube, signal } = world.provider;
+  const { kube, signal } = fixture.provider;
   for (const { metadata } of (await kube.list(kind.peeringToken, { namespace }, signal)).items) {
     if (!before.provider.has(`PeeringToken/${namespace}/${metadata.name}`))
       await kube.delete({ kind: kind.peeringToken, namespace, name: metadata.name }, {}, signal);

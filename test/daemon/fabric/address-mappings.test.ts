@@ -2,14 +2,14 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   drainingMilliseconds,
-  lentFinding,
-  lentRevision,
-  lentWishes,
-  planLentAddresses,
-  usableLentAddresses,
+  mappingFinding,
+  mappingRevision,
+  mappingRequests,
+  planAddressMappings,
+  usableMappings,
 } from '../../../daemon/fabric/address-mappings.ts';
 import type { Pod } from '../../../daemon/kube/types.ts';
-import type { FabricNode, LentAddress } from '../../../shared/api/network.ts';
+import type { FabricNode, AddressMapping } from '../../../shared/api/network.ts';
 import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
@@ -72,53 +72,60 @@ test('a pod needs one when its namespace has pods at other remotes too', () => {
     ['not for a peering that is gone', [pod('p', 'hawser-oak')], [offloading('shop', 'oak', 'ash')], []],
   ];
   for (const [what, pods, offloadings, expected] of cases) {
-    const found = lentWishes(4, pods, offloadings, peerings);
+    const found = mappingRequests(4, pods, offloadings, peerings);
     assert.equal(
       found.map((each) => [each.pod.name, each.target, each.remoteClusters]),
       expected,
       what,
     );
   }
-  assert.is(lentWishes(6, [pod('p', 'hawser-oak')], everywhere, peerings)[0]?.target, 'fd00::5');
+  assert.is(mappingRequests(6, [pod('p', 'hawser-oak')], everywhere, peerings)[0]?.target, 'fd00::5');
 });
 
-const wish = (name: string, target: string, ...remoteClusters: string[]) => ({
+const request = (name: string, target: string, ...remoteClusters: string[]) => ({
   pod: { namespace: 'shop', name, uid: `uid-${name}` },
   target,
   remoteClusters,
 });
-const stored = (lent: LentAddress, more: Partial<LentAddress['metadata']> = {}): LentAddress => ({
-  ...lent,
-  metadata: { ...lent.metadata, uid: `of ${lent.metadata.name}`, generation: 1, ...more },
+const stored = (
+  mappings: AddressMapping,
+  more: Partial<AddressMapping['metadata']> = {},
+): AddressMapping => ({
+  ...mappings,
+  metadata: { ...mappings.metadata, uid: `of ${mappings.metadata.name}`, generation: 1, ...more },
 });
-const plan = (wishes: ReturnType<typeof wish>[], present: LentAddress[] = [], at = now, known = true) =>
-  planLentAddresses(externalCIDR, wishes, present, known, at);
+const plan = (
+  requests: ReturnType<typeof request>[],
+  present: AddressMapping[] = [],
+  at = now,
+  known = true,
+) => planAddressMappings(externalCIDR, requests, present, known, at);
 
 test('an address is made, follows its pod, drains, and goes', () => {
-  const first = plan([wish('p', '10.128.1.5', 'elm')]);
+  const first = plan([request('p', '10.128.1.5', 'elm')]);
   assert.equal(
     first.create.map(({ metadata, spec }) => [metadata.name, spec.address, spec.target]),
-    [['lent-100-64-24-0', '100.64.24.0', '10.128.1.5']],
+    [['mapping-100-64-24-0', '100.64.24.0', '10.128.1.5']],
   );
   const there = first.create.map((each) => stored(each));
-  const same = plan([wish('p', '10.128.1.5', 'elm')], there);
+  const same = plan([request('p', '10.128.1.5', 'elm')], there);
   assert.equal([same.create, same.change, same.remove], [[], [], []]);
   // The real pod was made anew: the address that others know stays.
-  const moved = plan([wish('p', '10.128.9.9', 'elm')], there);
+  const moved = plan([request('p', '10.128.9.9', 'elm')], there);
   assert.equal(
     moved.change.map(({ spec }) => [spec.address, spec.target]),
     [['100.64.24.0', '10.128.9.9']],
   );
-  const gone = plan([wish('q', '10.128.1.5', 'elm')], there);
+  const gone = plan([request('q', '10.128.1.5', 'elm')], there);
   assert.is(gone.change[0]?.spec.drainingSince, '2026-01-01T12:00:00Z');
   assert.equal(gone.remove, []);
   assert.is(gone.againAfter, drainingMilliseconds);
   assert.is(gone.create[0]?.spec.address, '100.64.24.1', 'one that drains is given to nobody');
   const draining = gone.change;
-  assert.equal(usableLentAddresses(draining), []);
+  assert.equal(usableMappings(draining), []);
   assert.equal(plan([], draining, now + drainingMilliseconds - 1).remove, []);
   assert.is(plan([], draining, now + drainingMilliseconds).remove.length, 1);
-  const back = plan([wish('p', '10.128.1.5', 'elm')], draining, now + 1000);
+  const back = plan([request('p', '10.128.1.5', 'elm')], draining, now + 1000);
   assert.is(back.change[0]?.spec.drainingSince, undefined);
   assert.is(
     plan([], there, now, false).remove.length,
@@ -128,28 +135,28 @@ test('an address is made, follows its pod, drains, and goes', () => {
 });
 
 test('what is in the API and cannot be so is set right', () => {
-  const one = stored(plan([wish('p', '10.128.1.5', 'elm')]).create[0] as LentAddress);
+  const one = stored(plan([request('p', '10.128.1.5', 'elm')]).create[0] as AddressMapping);
   const other = stored(
     { ...one, spec: { ...one.spec, address: '100.64.24.7' } },
-    { name: 'lent-100-64-24-7' },
+    { name: 'mapping-100-64-24-7' },
   );
-  const twice = plan([wish('p', '10.128.1.5', 'elm')], [one, other]);
+  const twice = plan([request('p', '10.128.1.5', 'elm')], [one, other]);
   assert.equal(
     twice.change.map(({ metadata }) => metadata.name),
-    ['lent-100-64-24-7'],
+    ['mapping-100-64-24-7'],
   );
   const outside = stored({ ...one, spec: { ...one.spec, address: '100.64.16.16' } });
-  const again = plan([wish('p', '10.128.1.5', 'elm')], [outside]);
+  const again = plan([request('p', '10.128.1.5', 'elm')], [outside]);
   assert.equal([again.remove.length, again.create[0]?.spec.address], [1, '100.64.24.0']);
   const leaving = stored(one, { deletionTimestamp: '2026-01-01T12:00:00Z' });
-  assert.is(plan([wish('q', '10.128.1.6', 'elm')], [leaving]).create[0]?.spec.address, '100.64.24.1');
+  assert.is(plan([request('q', '10.128.1.6', 'elm')], [leaving]).create[0]?.spec.address, '100.64.24.1');
 });
 
 test('more pods than addresses: the older ones keep theirs', () => {
-  const wishes = Array.from({ length: 2050 }, (_, index) =>
-    wish(`p${index}`, `10.128.${index >> 8}.${index & 255}`, 'elm'),
+  const requests = Array.from({ length: 2050 }, (_, index) =>
+    request(`p${index}`, `10.128.${index >> 8}.${index & 255}`, 'elm'),
   );
-  const made = plan(wishes);
+  const made = plan(requests);
   assert.equal(
     [made.create.length, made.without.map((each) => each.pod.name)],
     [2047, ['p2047', 'p2048', 'p2049']],
@@ -157,16 +164,19 @@ test('more pods than addresses: the older ones keep theirs', () => {
 });
 
 test('Programmed is said once the gateway translates it, and stays said while others come and go', () => {
-  const lent = stored(plan([wish('p', '10.128.1.5', 'elm')]).create[0] as LentAddress);
-  const revision = lentRevision(usableLentAddresses([lent]));
-  const node = (lentRevisionOfNode: string | undefined, heldSlot = '0') =>
+  const mappings = stored(plan([request('p', '10.128.1.5', 'elm')]).create[0] as AddressMapping);
+  const revision = mappingRevision(usableMappings([mappings]));
+  const node = (mappingRevisionOfNode: string | undefined, heldEndpoint = '0') =>
     ({
       metadata: { name: 'n2' },
-      spec: { slot: '0' },
-      status: { heldSlot, ...(lentRevisionOfNode !== undefined && { lentRevision: lentRevisionOfNode }) },
+      spec: { tunnelEndpoint: '0' },
+      status: {
+        heldEndpoint,
+        ...(mappingRevisionOfNode !== undefined && { mappingRevision: mappingRevisionOfNode }),
+      },
     }) as FabricNode;
-  const programmed: LentAddress = {
-    ...lent,
+  const programmed: AddressMapping = {
+    ...mappings,
     status: {
       conditions: [
         {
@@ -181,22 +191,22 @@ test('Programmed is said once the gateway translates it, and stays said while ot
     },
   };
   const changed = stored(programmed, { generation: 2 });
-  const draining: LentAddress = {
+  const draining: AddressMapping = {
     ...programmed,
-    spec: { ...lent.spec, drainingSince: '2026-01-01T00:00:00Z' },
+    spec: { ...mappings.spec, drainingSince: '2026-01-01T00:00:00Z' },
   };
-  const cases: [string, LentAddress, FabricNode[], string][] = [
-    ['translated', lent, [node(revision)], 'Programmed'],
-    ['not yet', lent, [node('older')], 'WaitingForGateway'],
-    ['a node that says nothing of it', lent, [node(undefined)], 'WaitingForGateway'],
-    ['nobody is there to do it', lent, [], 'NoGateway'],
-    ['a slot on the move', lent, [node(revision, '1')], 'NoGateway'],
+  const cases: [string, AddressMapping, FabricNode[], string][] = [
+    ['translated', mappings, [node(revision)], 'Programmed'],
+    ['not yet', mappings, [node('older')], 'WaitingForGateway'],
+    ['a node that says nothing of it', mappings, [node(undefined)], 'WaitingForGateway'],
+    ['nobody is there to do it', mappings, [], 'NoGateway'],
+    ['a tunnel endpoint on the move', mappings, [node(revision, '1')], 'NoGateway'],
     ['another one came', programmed, [node('older')], 'Programmed'],
     ['it changed itself', changed, [node('older')], 'WaitingForGateway'],
     ['its pod is gone', draining, [node(revision)], 'Draining'],
   ];
   for (const [what, object, nodes, reason] of cases) {
-    const found = lentFinding(object, revision, nodes);
+    const found = mappingFinding(object, revision, nodes);
     assert.is(found.reason, reason, what);
     assert.is(found.status, reason === 'Programmed' ? 'True' : 'False', what);
   }
@@ -208,7 +218,7 @@ const clusters = ids.map((id, index): UniverseCluster => ({
   id,
   podCIDRs: ['10.244.0.0/16'],
   externalCIDR: `100.64.${16 * (index + 1)}.0/20`,
-  nodes: [{ name: 'n1' }, { name: 'n2', slot: '0' }],
+  nodes: [{ name: 'n1' }, { name: 'n2', tunnelEndpoint: '0' }],
   pods: [
     { name: 'own1', node: 'n1', addresses: ['10.244.1.5'] },
     { name: 'own2', node: 'n2', addresses: ['10.244.2.5'] },
@@ -253,15 +263,15 @@ function nameFor(planned: Map<string, PlannedCluster>, reader: Place, named: Pla
     named.cluster === owner ? named.address : toMapped(home?.remaps.get(named.cluster) ?? [], named.address);
   if (reader.cluster === owner || known === undefined) return known;
   if (reader.cluster === named.cluster) return named.address;
-  const lent =
+  const mappings =
     named.cluster === owner
       ? known
-      : home?.lent.find(
+      : home?.mappings.find(
           ({ target, remoteClusters }) => target === known && remoteClusters.includes(reader.cluster),
         )?.address;
-  return lent === undefined
+  return mappings === undefined
     ? undefined
-    : toMapped(planned.get(reader.cluster)?.remaps.get(owner) ?? [], lent);
+    : toMapped(planned.get(reader.cluster)?.remaps.get(owner) ?? [], mappings);
 }
 
 /** Asks from every pod of a cluster every other one of it that runs elsewhere, and back. */
@@ -360,9 +370,9 @@ test('six peerings: pods of different clusters are strangers, by whatever name',
   assert.ok(tried > 200, String(tried));
 });
 
-test('a lent address serves those alone that it names, and fails closed', () => {
+test('a mapped address serves those alone that it names, and fails closed', () => {
   const amber = planUniverse(sixPeerings).clusters.get('amber');
-  const lent = amber?.lent ?? [];
+  const mappings = amber?.mappings ?? [];
   const atBirch = places.find(
     ({ cluster, consumer }) => cluster === 'birch' && consumer === 'amber',
   ) as Place;
@@ -370,12 +380,12 @@ test('a lent address serves those alone that it names, and fails closed', () => 
     ({ cluster, consumer }) => cluster === 'cedar' && consumer === 'amber',
   ) as Place;
   const target = toMapped(amber?.remaps.get('birch') ?? [], atBirch.address);
-  const mine = lent.find((each) => each.target === target);
+  const mine = mappings.find((each) => each.target === target);
   assert.ok(mine);
   const fate = (changed: Partial<NonNullable<typeof mine>> | undefined, from = atCedar.address) => {
-    const others = lent.filter((each) => each !== mine);
+    const others = mappings.filter((each) => each !== mine);
     const list = changed === undefined || mine === undefined ? others : [...others, { ...mine, ...changed }];
-    const { model } = planUniverse({ ...sixPeerings, lent: new Map([['amber', list]]) });
+    const { model } = planUniverse({ ...sixPeerings, mappings: new Map([['amber', list]]) });
     const result = model.forge('cedar/n2', 'amber/n2', { source: from, destination: mine?.address ?? '' });
     return result.delivered
       ? `${result.at} ${result.packet.destination}`
@@ -399,8 +409,8 @@ test('a lent address serves those alone that it names, and fails closed', () => 
   // A node's address, or the probe's, cannot be lent away.
   const { model } = planUniverse({
     ...sixPeerings,
-    lent: new Map([
-      ['amber', [...lent, { address: '100.64.16.16', target: target ?? '', remoteClusters: ['cedar'] }]],
+    mappings: new Map([
+      ['amber', [...mappings, { address: '100.64.16.16', target: target ?? '', remoteClusters: ['cedar'] }]],
     ]),
   });
   const stolen = model.forge('cedar/n2', 'amber/n2', {
@@ -415,14 +425,14 @@ test('a provider with many consumers that all have the same ranges serves each i
     id: `c${index}`,
     podCIDRs: ['10.244.0.0/16'],
     externalCIDR: `100.${65 + index}.16.0/20`,
-    nodes: [{ name: 'n1', slot: '0' }, { name: 'n2' }],
+    nodes: [{ name: 'n1', tunnelEndpoint: '0' }, { name: 'n2' }],
     pods: [{ name: 'own', node: 'n2', addresses: ['10.244.2.5'] }],
   }));
   const provider: UniverseCluster = {
     id: 'provider',
     podCIDRs: ['10.244.0.0/16'],
     externalCIDR: '100.64.16.0/20',
-    nodes: [{ name: 'n1', slot: '0' }, { name: 'n2' }],
+    nodes: [{ name: 'n1', tunnelEndpoint: '0' }, { name: 'n2' }],
     pods: consumers.map(({ id }, index) => ({
       name: `for ${id}`,
       node: index % 2 === 0 ? 'n1' : 'n2',

@@ -245,7 +245,7 @@ export class ClusterBed {
     ) as { metadata?: { annotations?: Record<string, string> } };
     const publicKey = service.metadata?.annotations?.['hawser.dev/public-key'];
     const holder =
-      (await this.fabricNodes()).find(({ spec }) => spec.slot !== undefined)?.metadata.name ?? 'n2';
+      (await this.fabricNodes()).find(({ spec }) => spec.tunnelEndpoint !== undefined)?.metadata.name ?? 'n2';
     return {
       version: 1 as const,
       clusterID: this.id,
@@ -255,10 +255,10 @@ export class ClusterBed {
       podCIDRs: [this.podRange],
       externalCIDR: this.externalCIDR,
       mtu: 1420,
-      slots:
+      tunnelEndpoints:
         publicKey === undefined
           ? []
-          : [{ name: '0', publicKey, endpoints: [`${this.node(holder).address}:7470`] }],
+          : [{ name: '0', publicKey, addresses: [`${this.node(holder).address}:7470`] }],
       remaps: (tunnel?.spec.remaps ?? [])
         .filter(({ state }) => state === 'InUse')
         .map(({ real, mapped }) => ({ real, mapped })),

@@ -2,9 +2,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { assignNodes } from '../../../daemon/fabric/controller/endpoint-assignment.ts';
 import {
-  slotEndpointSlice,
-  slotServiceObject,
-  newSlotSecret,
+  endpointSliceObject,
+  endpointServiceObject,
+  newEndpointSecret,
 } from '../../../daemon/fabric/controller/endpoint-objects.ts';
 import { chooseNodeKey, readPresharedKeys } from '../../../daemon/fabric/node-key.ts';
 import { generateTunnelKey, readTunnelKey } from '../../../daemon/fabric/tunnel-keys.ts';
@@ -28,16 +28,18 @@ const node = (
   },
 });
 const gatewayLabel = { labels: { 'hawser.dev/gateway': 'true' } };
-const held = (name: string, slot?: string): FabricNode => ({
+const held = (name: string, tunnelEndpoint?: string): FabricNode => ({
   apiVersion: 'hawser.dev/v1alpha1',
   kind: 'FabricNode',
   metadata: { name },
-  spec: { externalAddress: '100.64.16.40', ...(slot !== undefined && { slot }) },
+  spec: { externalAddress: '100.64.16.40', ...(tunnelEndpoint !== undefined && { tunnelEndpoint }) },
 });
 const holder = (nodes: Node[], present: FabricNode[] = [], silent: string[] = []) =>
-  assignNodes(nodes, present, '100.64.16.0/20', new Set(silent)).find(({ spec }) => spec.slot === '0')?.name;
+  assignNodes(nodes, present, '100.64.16.0/20', new Set(silent)).find(
+    ({ spec }) => spec.tunnelEndpoint === '0',
+  )?.name;
 
-test('who holds the slot', () => {
+test('who holds the tunnel endpoint', () => {
   const table: [string, Node[], FabricNode[], string | undefined][] = [
     ['no node', [], [], undefined],
     ['nobody is labelled: any', [node('b'), node('aa')], [], 'aa'],
@@ -69,7 +71,7 @@ test('who holds the slot', () => {
   for (const [name, nodes, present, expected] of table) assert.is(holder(nodes, present), expected, name);
 });
 
-test('a silent node loses its slot to one that may be there, and to nobody else', () => {
+test('a silent node loses its tunnel endpoint to one that may be there, and to nobody else', () => {
   const [a, b] = [node('a', gatewayLabel), node('b', gatewayLabel)];
   const gone = node('a', { ready: false, ...gatewayLabel });
   const table: [string, Node[], string[], string | undefined][] = [
@@ -99,51 +101,55 @@ test('every real node has an address, and keeps it', () => {
   assert.is(assignNodes([node('a')], [], undefined)[0]?.spec.externalAddress, undefined);
 });
 
-test('the slot’s objects', () => {
-  const secret = newSlotSecret('hawser-system', '0');
+test('the tunnel endpoint’s objects', () => {
+  const secret = newEndpointSecret('hawser-system', '0');
   const { publicKey } = readTunnelKey(secret.stringData?.['privateKey'] ?? '');
   assert.is(secret.metadata.annotations?.['hawser.dev/public-key'], publicKey);
-  const service = slotServiceObject('hawser-system', '0', publicKey, undefined);
+  const service = endpointServiceObject('hawser-system', '0', publicKey, undefined);
   assert.is(service.spec?.type, 'LoadBalancer');
   assert.is(service.spec?.selector, undefined);
-  const nodePort = slotServiceObject('hawser-system', '0', publicKey, {
+  const nodePort = endpointServiceObject('hawser-system', '0', publicKey, {
     ...service,
     spec: { type: 'NodePort' },
   });
   assert.is(nodePort.spec?.type, 'NodePort');
   const moved = [{ name: 'tunnel', port: 443, targetPort: 7470, protocol: 'UDP' }];
-  const kept = slotServiceObject('hawser-system', '0', publicKey, { ...service, spec: { ports: moved } });
+  const kept = endpointServiceObject('hawser-system', '0', publicKey, { ...service, spec: { ports: moved } });
   assert.equal(kept.spec?.ports, moved, 'the port that a person chose stays');
   assert.equal(
-    slotEndpointSlice('hawser-system', '0', { node: 'a', address: 'fd00::1' }).addressType,
+    endpointSliceObject('hawser-system', '0', { node: 'a', address: 'fd00::1' }).addressType,
     'IPv6',
   );
-  assert.equal(slotEndpointSlice('hawser-system', '0', undefined).endpoints, []);
+  assert.equal(endpointSliceObject('hawser-system', '0', undefined).endpoints, []);
 });
 
-test('a node takes a slot’s key when all is known, and lets go at once', () => {
+test('a node takes a tunnel endpoint’s key when all is known, and lets go at once', () => {
   const own = generateTunnelKey();
-  const slotSecret = newSlotSecret('hawser-system', '0');
-  const text = slotSecret.stringData?.['privateKey'] ?? '';
-  const secret = { ...slotSecret, data: { privateKey: Buffer.from(text).toString('base64') } };
+  const endpointSecret = newEndpointSecret('hawser-system', '0');
+  const text = endpointSecret.stringData?.['privateKey'] ?? '';
+  const secret = { ...endpointSecret, data: { privateKey: Buffer.from(text).toString('base64') } };
   const nothing = { key: own };
   assert.equal(chooseNodeKey(own, nothing, undefined, secret, true), nothing);
-  assert.is(chooseNodeKey(own, nothing, '0', secret, false).slot, undefined);
+  assert.is(chooseNodeKey(own, nothing, '0', secret, false).tunnelEndpoint, undefined);
   assert.ok(chooseNodeKey(own, nothing, '0', secret, false).waiting);
   const holding = chooseNodeKey(own, nothing, '0', secret, true);
-  assert.is(holding.slot, '0');
+  assert.is(holding.tunnelEndpoint, '0');
   assert.is(holding.key.publicKey, readTunnelKey(text).publicKey);
   assert.is(
-    chooseNodeKey(own, holding, '0', secret, false).slot,
+    chooseNodeKey(own, holding, '0', secret, false).tunnelEndpoint,
     '0',
     'a watch that begins anew cuts nothing',
   );
-  assert.is(chooseNodeKey(own, holding, '0', undefined, true).slot, '0', 'nor a Secret that vanished');
-  assert.is(chooseNodeKey(own, holding, undefined, secret, true).slot, undefined);
-  assert.is(chooseNodeKey(own, holding, '1', secret, false).slot, undefined);
+  assert.is(
+    chooseNodeKey(own, holding, '0', undefined, true).tunnelEndpoint,
+    '0',
+    'nor a Secret that vanished',
+  );
+  assert.is(chooseNodeKey(own, holding, undefined, secret, true).tunnelEndpoint, undefined);
+  assert.is(chooseNodeKey(own, holding, '1', secret, false).tunnelEndpoint, undefined);
   const broken = { ...secret, data: { privateKey: Buffer.from('short').toString('base64') } };
   const refused = chooseNodeKey(own, nothing, '0', broken, true);
-  assert.is(refused.slot, undefined);
+  assert.is(refused.tunnelEndpoint, undefined);
   assert.match(refused.waiting ?? '', /32 bytes/);
   assert.not.match(refused.waiting ?? '', /short/);
 });

@@ -74,8 +74,8 @@ test.before(
     provider = createKubeClient({ url, ca, token: () => adminToken });
     for (const cluster of [west, east]) cluster.startNode('n2');
     for (const cluster of [west, east])
-      await eventually(`${cluster.id} holds its slot`, 90, async () =>
-        (await cluster.fabricNodes()).some(({ status }) => status?.heldSlot === '0'),
+      await eventually(`${cluster.id} holds its tunnel endpoint`, 90, async () =>
+        (await cluster.fabricNodes()).some(({ status }) => status?.heldEndpoint === '0'),
       );
     const spec = (remoteCluster: string) => ({ remoteCluster, peering: 'default', desired: 'Active' });
     await west.apply({
@@ -177,11 +177,11 @@ const data = (secret: Secret | undefined, name: string) =>
 
 test('whatever a hostile provider writes into the tunnel, only answers of pods that it serves get through', async () => {
   const secret = async (name: string) => provider.get({ kind: kind.secret, namespace, name }, signal);
-  const privateKey = data(await secret('hawser-slot-0'), 'privateKey');
+  const privateKey = data(await secret('hawser-tunnel-endpoint-0'), 'privateKey');
   const presharedKey = Buffer.from(data(await secret('hawser-tunnel-keys'), 'west'), 'base64').toString(
     'base64',
   );
-  const consumerKey = (await west.fabricNodes()).find(({ status }) => status?.heldSlot === '0')?.status
+  const consumerKey = (await west.fabricNodes()).find(({ status }) => status?.heldEndpoint === '0')?.status
     ?.publicKey;
   await writeFile(join(directory, 'private'), privateKey, { mode: 0o600 });
   await writeFile(join(directory, 'preshared'), presharedKey, { mode: 0o600 });

@@ -5,7 +5,7 @@ import { toMapped } from '../../../shared/net/address-mapping.ts';
 import { planUniverse, type Universe, type UniverseCluster } from './universe.ts';
 
 const range = ['10.244.0.0/16'];
-const twoNodes = [{ name: 'n1' }, { name: 'n2', slot: '0' }];
+const twoNodes = [{ name: 'n1' }, { name: 'n2', tunnelEndpoint: '0' }];
 const cluster = (id: string, third: number, more: Partial<UniverseCluster> = {}): UniverseCluster => ({
   id,
   podCIDRs: range,
@@ -155,7 +155,7 @@ test('being admitted to a control plane admits to nothing else', () => {
   }
 });
 
-test('the node with the slot holds the two addresses while somebody may reach them, and opens two ports', () => {
+test('the node with the tunnel endpoint holds the two addresses while somebody may reach them, and opens two ports', () => {
   const planOf = (universe: Universe, id: string, node: string) =>
     planUniverse(universe).clusters.get(id)?.plans.get(node);
   const serving = planOf(inBand, 'east', 'n2');

@@ -1,11 +1,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { planIsolation } from '../../../daemon/fabric/plan/isolation-plan.ts';
-import type { World, WorldPod } from '../../../daemon/fabric/plan/input.ts';
+import type { PlanInput, InputPod } from '../../../daemon/fabric/plan/input.ts';
 
 const test = suite('isolation plan');
 
-const pod = (namespace: string, node: string, ...addresses: string[]): WorldPod => ({
+const pod = (namespace: string, node: string, ...addresses: string[]): InputPod => ({
   namespace,
   name: `${namespace}-${addresses.join('-')}`,
   node,
@@ -13,7 +13,7 @@ const pod = (namespace: string, node: string, ...addresses: string[]): WorldPod 
 });
 
 /** A node with a range of its own in a cluster where `twin-a` and `twin-a2` are of consumer a, and `twin-b` is of b. */
-function world(pods: WorldPod[], changes: Partial<World> = {}): World {
+function input(pods: InputPod[], changes: Partial<PlanInput> = {}): PlanInput {
   return {
     node: { name: 'n1', underlayMTU: 1500, podCIDRs: ['10.244.1.0/24', 'fd00:1:1::/64'] },
     cluster: {
@@ -36,7 +36,7 @@ function world(pods: WorldPod[], changes: Partial<World> = {}): World {
     tenantPods: [],
     resolvers: [],
     virtualNodes: new Map(),
-    lentAddresses: [],
+    addressMappings: [],
     ...changes,
   };
 }
@@ -46,13 +46,13 @@ const summary = (planned: ReturnType<typeof planIsolation>) =>
 
 test('without a twin there is none, and with one there is before its first pod', () => {
   const pods = [pod('own', 'n1', '10.244.1.5'), pod('twin-a', 'n2', '10.244.2.5')];
-  assert.is(planIsolation(world(pods, { tenants: new Map() })), undefined);
-  const planned = planIsolation(world(pods, { tenantPods: pods.slice(1) }));
+  assert.is(planIsolation(input(pods, { tenants: new Map() })), undefined);
+  const planned = planIsolation(input(pods, { tenantPods: pods.slice(1) }));
   assert.equal(planned?.tenants, []);
   assert.equal(planned?.unknown, { ranges: ['10.244.1.0/24', 'fd00:1:1::/64'], known: ['10.244.1.5'] });
   // Where nothing can be said to be unknown, there is nothing to do before the first pod.
   const node = { name: 'n1', underlayMTU: 1500 };
-  assert.is(planIsolation(world(pods, { node })), undefined);
+  assert.is(planIsolation(input(pods, { node })), undefined);
 });
 
 test('whose pods are here, and who are theirs', () => {
@@ -65,7 +65,7 @@ test('whose pods are here, and who are theirs', () => {
   // A gateway knows the pods of all nodes; every node knows those of consumers.
   for (const pods of [here, [...here, elsewhere, pod('own', 'n2', '10.244.2.2')]]) {
     const tenantPods = [...here.slice(1), elsewhere, pod('twin-b', 'n3', '10.244.3.7')];
-    const planned = planIsolation(world(pods, { tenantPods }));
+    const planned = planIsolation(input(pods, { tenantPods }));
     assert.equal(summary(planned), [
       {
         remoteCluster: 'a',
@@ -82,18 +82,18 @@ test('whose pods are here, and who are theirs', () => {
 });
 
 test('a pod that has no address yet closes what is unknown', () => {
-  const planned = planIsolation(world([pod('own', 'n1', '10.244.1.2'), pod('twin-a', 'n1')]));
+  const planned = planIsolation(input([pod('own', 'n1', '10.244.1.2'), pod('twin-a', 'n1')]));
   assert.equal(summary(planned), [{ remoteCluster: 'a', here: [], pods: [] }]);
   assert.equal(planned?.unknown?.known, ['10.244.1.2']);
 });
 
 test('what two pods claim is of the one that was made last, and of no two consumers', () => {
   const claims = [pod('twin-a', 'n1', '10.244.1.5'), pod('twin-b', 'n1', '10.244.1.5')];
-  assert.equal(summary(planIsolation(world(claims))), [
+  assert.equal(summary(planIsolation(input(claims))), [
     { remoteCluster: 'a', here: [], pods: [] },
     { remoteCluster: 'b', here: ['10.244.1.5'], pods: ['10.244.1.5'] },
   ]);
-  const own = planIsolation(world([...claims, pod('own', 'n1', '10.244.1.5')]));
+  const own = planIsolation(input([...claims, pod('own', 'n1', '10.244.1.5')]));
   assert.ok(own?.tenants.every(({ here }) => here.length === 0));
   assert.equal(own?.unknown?.known, ['10.244.1.5']);
 });
@@ -108,7 +108,7 @@ test('where pods have not the addresses of their node’s range, nothing is said
   ];
   for (const [what, podCIDRs, addresses, ranges] of cases) {
     const node = { name: 'n1', underlayMTU: 1500, podCIDRs };
-    const planned = planIsolation(world([pod('twin-a', 'n1', ...addresses)], { node }));
+    const planned = planIsolation(input([pod('twin-a', 'n1', ...addresses)], { node }));
     assert.equal(planned?.unknown?.ranges, ranges, what);
   }
 });
@@ -117,7 +117,7 @@ test('where a pod may go: its home by every remapping, and nothing that is this 
   const tunnel = (remoteCluster: string, mapped: string) =>
     ({ remoteCluster, remaps: [{ real: '10.244.0.0/16', mapped, state: 'Draining' }] }) as never;
   const planned = planIsolation(
-    world([pod('twin-a', 'n1', '10.244.1.5')], {
+    input([pod('twin-a', 'n1', '10.244.1.5')], {
       tunnels: [tunnel('a', '10.128.0.0/16'), tunnel('b', '10.129.0.0/16')],
       resolvers: ['10.244.1.9', 'nonsense', '169.254.20.10'],
     }),

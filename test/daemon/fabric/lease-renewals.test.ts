@@ -1,4 +1,4 @@
-/** When a node that holds a slot counts as silent: by readings in a row, never by clocks. */
+/** When a node that holds a tunnel endpoint counts as silent: by readings in a row, never by clocks. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -12,7 +12,7 @@ import type { Lease } from '../../../daemon/kube/types.ts';
 const lease = (holder: string, renewTime?: string): Lease => ({
   apiVersion: 'coordination.k8s.io/v1',
   kind: 'Lease',
-  metadata: { name: 'hawser-slot-0' },
+  metadata: { name: 'hawser-tunnel-endpoint-0' },
   spec: { holderIdentity: holder, ...(renewTime !== undefined && { renewTime }) },
 });
 
@@ -33,7 +33,7 @@ test('a holder is silent after eight readings without a renewal, whatever happen
     ['the API server was away for long', [...times(8, lease('a', '1')), ...times(100, 'failed')], false],
     ['and right after', [...times(8, lease('a', '1')), 'failed', ...times(7, lease('a', '1'))], false],
     ['another holder begins anew', [...times(9, lease('a', '1')), lease('b', '1')], false],
-    ['one that was just given the slot has longer', times(20, lease('b')), false],
+    ['one that was just given the tunnel endpoint has longer', times(20, lease('b')), false],
     ['and not for ever', times(31, lease('b')), true],
     ['nobody holds it', times(100, lease('')), false],
   ];

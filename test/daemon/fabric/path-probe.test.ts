@@ -15,7 +15,7 @@ function drive(
   probe: PathProbe,
   from: number,
   until: number,
-  answer: (askedAt: number) => { after: number; source: string } | undefined,
+  answer: (requestedAt: number) => { after: number; source: string } | undefined,
 ): { asked: number[]; turns: [number, boolean][] } {
   const asked: number[] = [];
   const turns: [number, boolean][] = [];

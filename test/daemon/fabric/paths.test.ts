@@ -6,7 +6,7 @@ import type { EngineModel, Fate } from './engine-model.ts';
 import { keyOf, planUniverse, type PlannedCluster, type Universe, type UniverseCluster } from './universe.ts';
 
 const range = ['10.244.0.0/16'];
-const twoNodes = [{ name: 'n1' }, { name: 'n2', slot: '0' }];
+const twoNodes = [{ name: 'n1' }, { name: 'n2', tunnelEndpoint: '0' }];
 
 /** Two clusters with the same ranges: west offloads to east. */
 const west: UniverseCluster = {
@@ -286,8 +286,8 @@ test('IPv6 by the same rules, beside IPv4 and alone', () => {
   }
 });
 
-test('several slots on both sides: whichever node carries a flow, it arrives and is answered', () => {
-  const nodes = [{ name: 'n1' }, { name: 'n2', slot: '0' }, { name: 'n3', slot: '1' }];
+test('several tunnel endpoints on both sides: whichever node carries a flow, it arrives and is answered', () => {
+  const nodes = [{ name: 'n1' }, { name: 'n2', tunnelEndpoint: '0' }, { name: 'n3', tunnelEndpoint: '1' }];
   const planned = planUniverse({
     clusters: [
       { ...west, nodes, pods: [...west.pods, { name: 'a3', node: 'n3', addresses: ['10.244.3.5'] }] },
@@ -343,7 +343,7 @@ test('whatever the ranges: what is admitted goes there and back, what is not goe
         id,
         podCIDRs: [pick(usable)],
         externalCIDR,
-        nodes: [{ name: 'n0', slot: '0' }, { name: 'n1' }, { name: 'n2' }],
+        nodes: [{ name: 'n0', tunnelEndpoint: '0' }, { name: 'n1' }, { name: 'n2' }],
         pods: [],
       };
     });
@@ -397,11 +397,11 @@ test('a large cluster is planned in little time', () => {
     ...(index % 10 === 0 && { consumer: 'west' }),
   }));
   const planned = planUniverse({
-    clusters: [west, { ...east, nodes: [{ name: 'n0', slot: '0' }], pods }],
+    clusters: [west, { ...east, nodes: [{ name: 'n0', tunnelEndpoint: '0' }], pods }],
     peerings: oneWay.peerings,
   });
-  const world = planned.clusters.get('east')?.worlds.get('n0');
-  assert.ok(world);
+  const input = planned.clusters.get('east')?.inputs.get('n0');
+  assert.ok(input);
   const nodes = Array.from({ length: 199 }, (_, index) => ({
     name: `n${index + 1}`,
     publicKey: keyOf(`n${index + 1}`),
@@ -409,7 +409,7 @@ test('a large cluster is planned in little time', () => {
     externalAddress: `100.64.32.${index + 20}`,
   }));
   const begun = performance.now();
-  const plan = planNode({ ...world, nodes });
+  const plan = planNode({ ...input, nodes });
   const milliseconds = performance.now() - begun;
   assert.ok(plan.device.routes.length > 6000, String(plan.device.routes.length));
   assert.ok(milliseconds < 2000, `${milliseconds} ms`);

@@ -48,7 +48,12 @@ class Side {
     const publicKey = followSuccessions(spec.publicKey, spec.clusterID, spec.networkDocument?.successions);
     const theirs = readStored(spec.networkDocument);
     const composed = composeDocument({
-      local: { clusterID: this.id, podCIDRs: ['10.1.0.0/16'], externalCIDR: '100.64.0.0/20', slots: [] },
+      local: {
+        clusterID: this.id,
+        podCIDRs: ['10.1.0.0/16'],
+        externalCIDR: '100.64.0.0/20',
+        tunnelEndpoints: [],
+      },
       publicKey: this.key.publicKey,
       recipient: spec.clusterID,
       previous: readStored(status?.localDocument),

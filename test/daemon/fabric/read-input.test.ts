@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { EndpointChoice } from '../../../daemon/fabric/node/address-choice.ts';
 import { planNode } from '../../../daemon/fabric/plan/node-plan.ts';
-import { readWorld, trimPod, type WorldObjects } from '../../../daemon/fabric/node/read-input.ts';
+import { readInput, trimPod, type InputObjects } from '../../../daemon/fabric/node/read-input.ts';
 import type { Pod } from '../../../daemon/kube/types.ts';
 import type { FabricNode, Tunnel } from '../../../shared/api/network.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';
@@ -51,7 +51,7 @@ const tunnel = (
     provider: true,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.64.32.0/20',
-    remoteSlots: [{ name: '0', publicKey: keyOf(remoteCluster), endpoints: ['198.51.100.7:7470'] }],
+    remoteEndpoints: [{ name: '0', publicKey: keyOf(remoteCluster), addresses: ['198.51.100.7:7470'] }],
     remaps: [
       { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
       { real: '100.64.32.0/20', mapped: '100.64.32.0/20', state: 'InUse' },
@@ -98,7 +98,7 @@ const outgoing = (remoteCluster: string, nodeName: string): OutgoingPeering =>
     spec: { remoteCluster, nodeName },
   }) as unknown as OutgoingPeering;
 
-const objects: WorldObjects = {
+const objects: InputObjects = {
   localCluster: {
     apiVersion,
     kind: 'LocalCluster',
@@ -119,8 +119,8 @@ const objects: WorldObjects = {
     ),
     fabricNode(
       'n2',
-      { externalAddress: '100.64.16.17', slot: '0' },
-      { publicKey: keyOf('slot'), endpoint: '192.0.2.2:7470', heldSlot: '0' },
+      { externalAddress: '100.64.16.17', tunnelEndpoint: '0' },
+      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.2:7470', heldEndpoint: '0' },
     ),
   ],
   tunnels: [tunnel('east')],
@@ -128,7 +128,7 @@ const objects: WorldObjects = {
   twinNamespaces: [],
   incomingPeerings: [],
   outgoingPeerings: [],
-  lentAddresses: [],
+  addressMappings: [],
   node: { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, spec: { podCIDRs: ['10.244.1.0/24'] } },
   tenantNamespaces: [],
   tenantPods: [],
@@ -141,21 +141,27 @@ const node = {
   underlayMTU: 1500,
   namespace: 'hawser-system',
 };
-const gateway = { ...node, name: 'n2', address: '192.0.2.2', publicKey: keyOf('slot'), slot: '0' };
+const gateway = {
+  ...node,
+  name: 'n2',
+  address: '192.0.2.2',
+  publicKey: keyOf('tunnelEndpoint'),
+  tunnelEndpoint: '0',
+};
 const keys = new Map([
   ['east', new Uint8Array(32).fill(1)],
   ['north', new Uint8Array(32).fill(2)],
 ]);
-const read = (changes: Partial<WorldObjects>, self: typeof node & { slot?: string } = gateway) =>
-  readWorld({ ...objects, ...changes }, self, keys, ({ endpoints }) =>
-    endpoints.find((endpoint) => /^[0-9[]/.test(endpoint)),
+const read = (changes: Partial<InputObjects>, self: typeof node & { tunnelEndpoint?: string } = gateway) =>
+  readInput({ ...objects, ...changes }, self, keys, ({ addresses }) =>
+    addresses.find((endpoint) => /^[0-9[]/.test(endpoint)),
   );
-const plan = (changes: Partial<WorldObjects>, self: typeof node & { slot?: string } = gateway) =>
+const plan = (changes: Partial<InputObjects>, self: typeof node & { tunnelEndpoint?: string } = gateway) =>
   planNode(read(changes, self));
 const route = (
-  changes: Partial<WorldObjects>,
+  changes: Partial<InputObjects>,
   prefix: string,
-  self: typeof node & { slot?: string } = gateway,
+  self: typeof node & { tunnelEndpoint?: string } = gateway,
 ) => plan(changes, self).device.routes.find((each) => each.prefix === prefix)?.targets;
 
 test('an address is that of the pod that has it now', () => {
@@ -178,24 +184,32 @@ test('pods outside of the declared ranges are not part of the fabric', () => {
   assert.is(route({ pods: [pod('x', 'n1', 'nonsense')] }, 'nonsense/32'), undefined);
 });
 
-test('a node without a slot sends everything remote to the gateway, and knows only itself', () => {
+test('a node without a tunnel endpoint sends everything remote to the gateway, and knows only itself', () => {
   const made = plan({}, node);
   assert.equal(
     made.device.peers.map(({ publicKey }) => publicKey),
-    [keyOf('slot')],
+    [keyOf('tunnelEndpoint')],
   );
-  assert.equal(route({}, '10.128.0.0/16', node), [keyOf('slot')]);
+  assert.equal(route({}, '10.128.0.0/16', node), [keyOf('tunnelEndpoint')]);
   assert.equal(route({}, '10.244.1.5/32', node), ['local']);
   assert.is(made.device.peers[0]?.presharedKey, undefined);
   assert.is(made.device.peers[0]?.admission, undefined);
   assert.equal(made.probes, { targets: [] });
 });
 
-test('while a slot moves, a node that only says it holds it is no gateway', () => {
+test('while a tunnel endpoint moves, a node that only says it holds it is no gateway', () => {
   const moving = [
     fabricNode('n1', {}, { publicKey: keyOf('n1'), endpoint: '192.0.2.1:7470' }),
-    fabricNode('n2', {}, { publicKey: keyOf('slot'), endpoint: '192.0.2.2:7470', heldSlot: '0' }),
-    fabricNode('n3', { slot: '0' }, { publicKey: keyOf('slot'), endpoint: '192.0.2.3:7470', heldSlot: '0' }),
+    fabricNode(
+      'n2',
+      {},
+      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.2:7470', heldEndpoint: '0' },
+    ),
+    fabricNode(
+      'n3',
+      { tunnelEndpoint: '0' },
+      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.3:7470', heldEndpoint: '0' },
+    ),
   ];
   const made = plan({ fabricNodes: moving }, node);
   assert.equal(
@@ -204,7 +218,7 @@ test('while a slot moves, a node that only says it holds it is no gateway', () =
   );
   const early = [
     ...moving.slice(0, 2),
-    fabricNode('n3', { slot: '0' }, { publicKey: keyOf('n3'), endpoint: '192.0.2.3:7470' }),
+    fabricNode('n3', { tunnelEndpoint: '0' }, { publicKey: keyOf('n3'), endpoint: '192.0.2.3:7470' }),
   ];
   assert.equal(plan({ fabricNodes: early }, node).device.peers, []);
 });
@@ -243,12 +257,12 @@ test('what one remote declares takes nothing from another, nor from this cluster
     tunnel('north', more, '2026-02-01T00:00:00Z'),
   ];
   const sameKey = plan({
-    tunnels: evil({ remoteSlots: [{ name: '0', publicKey: keyOf('east'), endpoints: [] }] }),
+    tunnels: evil({ remoteEndpoints: [{ name: '0', publicKey: keyOf('east'), addresses: [] }] }),
   });
   assert.is(sameKey.remotePeers.get(keyOf('east'))?.remoteCluster, 'east');
-  assert.match(sameKey.warnings.join(), /slot 0 of north has the tunnel key of another/);
+  assert.match(sameKey.warnings.join(), /tunnel endpoint 0 of north has the tunnel key of another/);
   const ownKey = plan({
-    tunnels: evil({ remoteSlots: [{ name: '0', publicKey: keyOf('slot'), endpoints: [] }] }),
+    tunnels: evil({ remoteEndpoints: [{ name: '0', publicKey: keyOf('tunnelEndpoint'), addresses: [] }] }),
   });
   assert.equal([...ownKey.remotePeers.keys()], [keyOf('east')]);
 
@@ -283,7 +297,7 @@ test('what one remote declares takes nothing from another, nor from this cluster
   for (const endpoint of ['10.128.0.9:7470', '10.244.1.5:53', '10.96.0.10:53']) {
     const made = plan({
       tunnels: evil({
-        remoteSlots: [{ name: '0', publicKey: keyOf('north'), endpoints: [endpoint] }],
+        remoteEndpoints: [{ name: '0', publicKey: keyOf('north'), addresses: [endpoint] }],
         remaps: [],
       }),
     });
@@ -306,7 +320,7 @@ test('what one remote declares takes nothing from another, nor from this cluster
     '[::1]:7470',
   ]) {
     const made = plan({
-      tunnels: evil({ remoteSlots: [{ name: '0', publicKey: keyOf('north'), endpoints: [endpoint] }] }),
+      tunnels: evil({ remoteEndpoints: [{ name: '0', publicKey: keyOf('north'), addresses: [endpoint] }] }),
     });
     assert.not.ok(
       made.device.peers.some(({ publicKey }) => publicKey === keyOf('north')),
@@ -317,7 +331,7 @@ test('what one remote declares takes nothing from another, nor from this cluster
 });
 
 test('a tunnel without its key is routed into the device, and no further', () => {
-  const made = planNode(readWorld(objects, gateway, new Map(), ({ endpoints }) => endpoints[0]));
+  const made = planNode(readInput(objects, gateway, new Map(), ({ addresses }) => addresses[0]));
   assert.equal([...made.remotePeers], []);
   assert.ok(
     made.host.routes.some(({ prefix }) => prefix === '10.128.0.0/16'),
@@ -326,16 +340,16 @@ test('a tunnel without its key is routed into the device, and no further', () =>
   assert.not.ok(made.device.routes.some(({ prefix }) => prefix === '10.128.0.0/16'));
 });
 
-test('a slot whose name is not resolved yet is a peer that may call', () => {
-  const slots = [{ name: '0', publicKey: keyOf('east'), endpoints: ['gateway.example:7470'] }];
-  const peer = plan({ tunnels: [tunnel('east', { remoteSlots: slots })] }).device.peers.find(
+test('a tunnel endpoint whose name is not resolved yet is a peer that may call', () => {
+  const tunnelEndpoints = [{ name: '0', publicKey: keyOf('east'), addresses: ['gateway.example:7470'] }];
+  const peer = plan({ tunnels: [tunnel('east', { remoteEndpoints: tunnelEndpoints })] }).device.peers.find(
     ({ publicKey }) => publicKey === keyOf('east'),
   );
   assert.ok(peer);
   assert.is(peer.endpoint, undefined);
 });
 
-test('a slot with several endpoints is looked for at each of them', () => {
+test('a tunnel endpoint with several endpoints is looked for at each of them', () => {
   const choice = new EndpointChoice();
   const endpoints = ['192.0.2.1:7470', '192.0.2.2:7470'];
   const at = (seconds: number, established = false, list = endpoints) =>
@@ -426,13 +440,13 @@ test('a consumer that is being put out is out, whatever the Tunnel still says', 
     ['one of two removed', [leaving, { ...letIn, metadata: { name: 'east.second' } }], true],
   ];
   for (const [what, incomingPeerings, inside] of cases) {
-    const world = read({
+    const input = read({
       tunnels: [west],
       incomingPeerings,
       twinNamespaces: [twin('hawser-tenant-east', 'shop-east', 'True')],
     });
-    const [seen] = world.tunnels;
-    assert.equal([seen?.provider, seen?.open, world.twins.size], [inside, inside, inside ? 1 : 0], what);
+    const [seen] = input.tunnels;
+    assert.equal([seen?.provider, seen?.open, input.twins.size], [inside, inside, inside ? 1 : 0], what);
   }
 });
 
@@ -442,7 +456,7 @@ test('whose pods are kept apart is what the labels of namespaces say, also of a 
     kind: 'Namespace',
     metadata: { name, ...(origin !== undefined && { labels: { 'hawser.dev/origin': origin } }) },
   });
-  const world = read(
+  const input = read(
     {
       tenantNamespaces: [
         namespace('shop-east', 'east'),
@@ -461,13 +475,13 @@ test('whose pods are kept apart is what the labels of namespaces say, also of a 
     },
     { ...node, nameservers: ['10.96.0.10'] } as typeof node,
   );
-  assert.equal([...world.tenants], [['shop-east', 'east']]);
+  assert.equal([...input.tenants], [['shop-east', 'east']]);
   assert.equal(
-    world.tenantPods.map(({ addresses }) => addresses),
+    input.tenantPods.map(({ addresses }) => addresses),
     [['10.244.2.5']],
   );
-  assert.equal(world.resolvers, ['10.244.2.9', '10.96.0.10']);
-  assert.equal(world.node.podCIDRs, ['10.244.1.0/24']);
+  assert.equal(input.resolvers, ['10.244.2.9', '10.96.0.10']);
+  assert.equal(input.node.podCIDRs, ['10.244.1.0/24']);
 });
 
 test.run();

@@ -19,7 +19,7 @@ const document: NetworkDocument = {
   podCIDRs: ['10.200.0.0/16'],
   externalCIDR: '100.64.16.0/20',
   mtu: 1420,
-  slots: [],
+  tunnelEndpoints: [],
   remaps: [],
   salt: toBase64(new Uint8Array(32).fill(9)),
   acknowledges: 0,

@@ -4,7 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { echo } from '../../../daemon/fabric/node/echo.ts';
 import type { DeviceStatus } from '../../../daemon/fabric/ports.ts';
-import { countersBetween, mayAsk, parseTraceWish } from '../../../daemon/fabric/node/tracer.ts';
+import { countersBetween, mayAsk, parseTraceRequest } from '../../../daemon/fabric/node/tracer.ts';
 import type { HostPlan } from '../../../daemon/host/index.ts';
 
 test('a wish is an ID and maybe an address, and nothing else is one', () => {
@@ -20,7 +20,7 @@ test('a wish is an ID and maybe an address, and nothing else is one', () => {
     [`{"id":"a","more":"${'x'.repeat(300)}"}`, undefined],
     ['null', undefined],
   ];
-  for (const [text, expected] of cases) assert.equal(parseTraceWish(text), expected, text ?? 'none');
+  for (const [text, expected] of cases) assert.equal(parseTraceRequest(text), expected, text ?? 'none');
 });
 
 test('only pods and what lies behind a tunnel is asked', () => {

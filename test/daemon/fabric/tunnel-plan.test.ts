@@ -29,8 +29,8 @@ const input: TunnelInput = {
     podCIDRs: ['10.244.0.0/16'],
     externalCIDR: '100.64.32.0/20',
     mtu: 1380,
-    slots: [
-      { name: '0', publicKey: keyOf('east'), endpoints: ['gateway.east.example:7470', '198.51.100.7:7470'] },
+    tunnelEndpoints: [
+      { name: '0', publicKey: keyOf('east'), addresses: ['gateway.east.example:7470', '198.51.100.7:7470'] },
     ],
     remaps: [
       { real: '10.244.0.0/16', mapped: '10.9.0.0/16' },
@@ -66,8 +66,8 @@ test('a tunnel follows from the document', () => {
     provider: false,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.64.32.0/20',
-    remoteSlots: [
-      { name: '0', publicKey: keyOf('east'), endpoints: ['gateway.east.example:7470', '198.51.100.7:7470'] },
+    remoteEndpoints: [
+      { name: '0', publicKey: keyOf('east'), addresses: ['gateway.east.example:7470', '198.51.100.7:7470'] },
     ],
     remaps: [
       { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
@@ -109,9 +109,9 @@ test('what cannot be true gives no tunnel, and says why', () => {
 
 test('keys that no device would take are left out', () => {
   const wrong = `${keyOf('east').slice(0, 42)}B=`;
-  const document = { ...input.document, slots: [{ name: '0', publicKey: wrong, endpoints: [] }] };
+  const document = { ...input.document, tunnelEndpoints: [{ name: '0', publicKey: wrong, addresses: [] }] };
   const { spec, problems } = planTunnel({ ...input, document });
-  assert.equal(spec?.remoteSlots, []);
+  assert.equal(spec?.remoteEndpoints, []);
   assert.match(problems[0] ?? '', /no tunnel endpoint/);
 });
 
@@ -123,16 +123,16 @@ test('a full pool is said', () => {
 });
 
 const now = Date.parse('2026-05-01T12:00:00Z');
-const gateway = (sessions: NodeSession[], slot = '0'): FabricNode => ({
+const gateway = (sessions: NodeSession[], tunnelEndpoint = '0'): FabricNode => ({
   apiVersion: 'hawser.dev/v1alpha1',
   kind: 'FabricNode',
   metadata: { name: 'gateway' },
-  spec: { slot, externalAddress: '100.64.16.17' },
-  status: { heldSlot: '0', sessions },
+  spec: { tunnelEndpoint, externalAddress: '100.64.16.17' },
+  status: { heldEndpoint: '0', sessions },
 });
 const session: NodeSession = {
   remoteCluster: 'east',
-  slot: '0',
+  tunnelEndpoint: '0',
   endpoint: '198.51.100.7:7470',
   latestHandshake: '2026-05-01T11:59:00Z',
   pathVerified: true,
@@ -158,11 +158,11 @@ test('status: each way of not being ready has its reason and a cure', () => {
       /nonsense/,
     ],
     [
-      'no slot',
-      tunnel({ ...good.spec, remoteSlots: [] }),
+      'no tunnel endpoint',
+      tunnel({ ...good.spec, remoteEndpoints: [] }),
       [gateway([])],
       [],
-      'NoRemoteSlot',
+      'NoRemoteEndpoint',
       /waiting for east/,
     ],
     [
@@ -227,14 +227,14 @@ test('whose control plane is reached through the tunnel is the RemoteCluster’s
   const specOf = (remote: TunnelInput['remote'], more: Partial<TunnelInput> = {}) =>
     planTunnel({ ...input, remote, ...more }).spec;
   const beside = specOf({ controlPlane: 'OutOfBand' });
-  assert.is(beside?.asksInBand, undefined);
-  assert.is(beside?.answersInBand, undefined);
-  assert.is(specOf({ controlPlane: 'InBand' })?.asksInBand, true);
-  const answering = specOf({ controlPlane: 'OutOfBand', answersInBand: true }, { provider: true });
-  assert.is(answering?.asksInBand, undefined);
-  assert.is(answering?.answersInBand, true);
+  assert.is(beside?.dialsInBand, undefined);
+  assert.is(beside?.servesInBand, undefined);
+  assert.is(specOf({ controlPlane: 'InBand' })?.dialsInBand, true);
+  const answering = specOf({ controlPlane: 'OutOfBand', servesInBand: true }, { provider: true });
+  assert.is(answering?.dialsInBand, undefined);
+  assert.is(answering?.servesInBand, true);
   // Each way is open while a peering needs it, or one is to come.
-  const both = { controlPlane: 'InBand', answersInBand: true } as const;
+  const both = { controlPlane: 'InBand', servesInBand: true } as const;
   for (const [more, asks, answers] of [
     [{ consumer: true, provider: false }, true, undefined],
     [{ consumer: false, provider: true }, undefined, true],
@@ -242,17 +242,17 @@ test('whose control plane is reached through the tunnel is the RemoteCluster’s
     [{ consumer: true, provider: false, opening: true }, true, true],
   ] as const) {
     const spec = specOf(both, more);
-    assert.equal([spec?.asksInBand, spec?.answersInBand], [asks, answers], JSON.stringify(more));
+    assert.equal([spec?.dialsInBand, spec?.servesInBand], [asks, answers], JSON.stringify(more));
   }
 });
 
 test('an endpoint that a person named comes before those that the remote declares', () => {
   const { spec } = planTunnel({
     ...input,
-    remote: { controlPlane: 'InBand', tunnelEndpoints: ['vpn.east.example:40000'] },
+    remote: { controlPlane: 'InBand', tunnelAddresses: ['vpn.east.example:40000'] },
   });
   assert.equal(
-    spec?.remoteSlots.map(({ endpoints }) => endpoints),
+    spec?.remoteEndpoints.map(({ addresses }) => addresses),
     [['vpn.east.example:40000']],
   );
 });

@@ -9,7 +9,7 @@ const test = suite('remotes that a report concerns');
 
 const session = (remoteCluster: string, more: Partial<NodeSession> = {}): NodeSession => ({
   remoteCluster,
-  slot: '0',
+  tunnelEndpoint: '0',
   endpoint: '192.0.2.1:7470',
   latestHandshake: '2026-01-01T00:00:00Z',
   pathVerified: true,
@@ -20,12 +20,12 @@ const session = (remoteCluster: string, more: Partial<NodeSession> = {}): NodeSe
   sentBytes: 1,
   ...more,
 });
-const report = (sessions: NodeSession[], heldSlot = '0'): FabricNode => ({
+const report = (sessions: NodeSession[], heldEndpoint = '0'): FabricNode => ({
   apiVersion,
   kind: 'FabricNode',
   metadata: { name: 'n1' },
-  spec: { slot: '0' },
-  status: { heldSlot, sessions },
+  spec: { tunnelEndpoint: '0' },
+  status: { heldEndpoint, sessions },
 });
 const before = report([session('a'), session('b')]);
 
@@ -56,7 +56,7 @@ for (const [what, after, concerned] of [
     assert.equal(remotesConcerned(after, before), concerned);
   });
 
-test('all, when a node comes, goes, or takes a slot', () => {
+test('all, when a node comes, goes, or takes a tunnel endpoint', () => {
   assert.is(remotesConcerned(before, undefined), undefined);
   assert.is(remotesConcerned(undefined, before), undefined);
   assert.is(remotesConcerned(before, report([session('a')], '1')), undefined);

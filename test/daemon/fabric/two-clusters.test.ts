@@ -43,7 +43,7 @@ const ask = async (from: TestNamespace, address: string, protocol: 'tcp' | 'udp'
 const passes = async (from: TestNamespace, address: string) =>
   (await ask(from, address, 'tcp', 0.3)).startsWith('10.128.');
 
-test('nodes get addresses, the labelled one gets the slot and holds it', async () => {
+test('nodes get addresses, the labelled one gets the tunnel endpoint and holds it', async () => {
   for (const cluster of [west, east]) {
     const nodes = await eventually(`${cluster.id}: nodes are programmed`, 60, async () => {
       const all = await cluster.fabricNodes();
@@ -51,10 +51,10 @@ test('nodes get addresses, the labelled one gets the slot and holds it', async (
         status?.conditions?.some(({ type, status: is }) => type === 'Programmed' && is === 'True'),
       );
       return (
-        programmed.length === 2 && programmed.some(({ status }) => status?.heldSlot === '0') && programmed
+        programmed.length === 2 && programmed.some(({ status }) => status?.heldEndpoint === '0') && programmed
       );
     });
-    assert.is(nodes.find(({ spec }) => spec.slot === '0')?.metadata.name, 'n2');
+    assert.is(nodes.find(({ spec }) => spec.tunnelEndpoint === '0')?.metadata.name, 'n2');
     assert.is(new Set(nodes.map(({ spec }) => spec.externalAddress)).size, 2);
   }
 });
@@ -258,7 +258,7 @@ test('killed node daemons are back within seconds, and connections go on', async
   }
 });
 
-test('the slot moves when its node is not Ready, under the same key', async () => {
+test('the tunnel endpoint moves when its node is not Ready, under the same key', async () => {
   const before = (await west.tunnel('east'))?.status?.gatewayNode;
   assert.is(before, 'n2');
   const keys = (await west.fabricNodes()).map(({ status }) => status?.publicKey);
@@ -270,9 +270,9 @@ test('the slot moves when its node is not Ready, under the same key', async () =
   await west.endNode('n2', 'SIGKILL');
   await west.setReady('n2', false);
   const begun = Date.now();
-  await eventually('n1 holds the slot', 60, async () =>
+  await eventually('n1 holds the tunnel endpoint', 60, async () =>
     (await west.fabricNodes()).some(
-      ({ metadata, status }) => metadata.name === 'n1' && status?.heldSlot === '0',
+      ({ metadata, status }) => metadata.name === 'n1' && status?.heldEndpoint === '0',
     ),
   );
   const there = await inWest('10.244.1.5');
@@ -282,19 +282,21 @@ test('the slot moves when its node is not Ready, under the same key', async () =
   assert.ok(keys.includes(after));
   await west.setReady('n2', true);
   west.startNode('n2');
-  await eventually('the other node is back, without the slot', 60, async () =>
+  await eventually('the other node is back, without the tunnel endpoint', 60, async () =>
     (await west.fabricNodes()).some(
       ({ metadata, status }) =>
-        metadata.name === 'n2' && status?.heldSlot === undefined && status?.publicKey !== after,
+        metadata.name === 'n2' && status?.heldEndpoint === undefined && status?.publicKey !== after,
     ),
   );
   await eventually('its pods pass', 60, async () => passes(pods['a2']!, there));
 });
 
-test('the slot leaves a node that is silent though Kubernetes calls it Ready, and which keeps still when it is back', async () => {
+test('the tunnel endpoint leaves a node that is silent though Kubernetes calls it Ready, and which keeps still when it is back', async () => {
   const holders = async () =>
     (await west.fabricNodes()).flatMap(({ metadata, spec, status }) =>
-      status?.heldSlot === undefined ? [] : [`${metadata.name} ${spec.slot} ${status.heldSlot}`],
+      status?.heldEndpoint === undefined
+        ? []
+        : [`${metadata.name} ${spec.tunnelEndpoint} ${status.heldEndpoint}`],
     );
   assert.equal(await holders(), ['n1 0 0']);
   await west.apply({
@@ -307,20 +309,24 @@ test('the slot leaves a node that is silent though Kubernetes calls it Ready, an
   const begun = Date.now();
   frozen?.kill('SIGSTOP');
   try {
-    await eventually('n2 holds the slot', 60, async () => (await holders()).includes('n2 0 0'));
+    await eventually('n2 holds the tunnel endpoint', 60, async () => (await holders()).includes('n2 0 0'));
     await eventually('packets pass', 60, async () => passes(pods['a2']!, there));
     log(`packets pass ${Date.now() - begun} ms after the holder froze`);
   } finally {
     frozen?.kill('SIGCONT');
   }
-  await eventually('it has let the slot go', 60, async () => (await holders()).join() === 'n2 0 0');
+  await eventually(
+    'it has let the tunnel endpoint go',
+    60,
+    async () => (await holders()).join() === 'n2 0 0',
+  );
   await eventually('its own pods pass as well', 60, async () => passes(pods['a1']!, there));
   const lease = await west.plane.kubectl([
     'get',
     'lease',
     '-n',
     'hawser-system',
-    'hawser-slot-0',
+    'hawser-tunnel-endpoint-0',
     '-o',
     'json',
   ]);

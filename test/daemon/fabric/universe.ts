@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { planNode, type NodePlan } from '../../../daemon/fabric/plan/node-plan.ts';
 import type {
-  World,
-  WorldLentAddress,
-  WorldNode,
-  WorldPod,
-  WorldTunnel,
+  PlanInput,
+  InputMapping,
+  InputNode,
+  InputPod,
+  InputTunnel,
 } from '../../../daemon/fabric/plan/input.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
-import { allocateLentAddresses } from '../../../shared/net/external-cidr.ts';
+import { allocateMappedAddresses } from '../../../shared/net/external-cidr.ts';
 import { defaultRemapPools, planRemaps, uniqueLocalPool, type Remap } from '../../../shared/net/remapping.ts';
 import { EngineModel, type ModelDevice } from './engine-model.ts';
 
@@ -18,7 +18,7 @@ export interface UniverseCluster {
   podCIDRs: string[];
   serviceCIDRs?: string[];
   externalCIDR: string;
-  nodes: { name: string; slot?: string }[];
+  nodes: { name: string; tunnelEndpoint?: string }[];
   /** Own pods, and pods that run here for others (`consumer`). */
   pods: { name: string; node: string; addresses: string[]; consumer?: string }[];
   /** Those of its own pods that are Hawser's controller: addresses. */
@@ -36,22 +36,23 @@ export interface Universe {
   peerings: UniversePeering[];
   open?: boolean;
   /** What a cluster lends instead of what it should. */
-  lent?: ReadonlyMap<string, WorldLentAddress[]>;
+  mappings?: ReadonlyMap<string, InputMapping[]>;
 }
 
 export interface PlannedCluster {
   description: UniverseCluster;
   plans: Map<string, NodePlan>;
-  worlds: Map<string, World>;
+  inputs: Map<string, PlanInput>;
   remaps: Map<string, Remap[]>;
   /** What it lends, as planned from its pods. */
-  lent: WorldLentAddress[];
+  mappings: InputMapping[];
 }
 
 /** A well-formed public key that says whose it is. */
 export const keyOf = (name: string): string => createHash('sha256').update(name).digest('base64');
 
-const slotKey = (cluster: string, slot: string) => keyOf(`${cluster} slot ${slot}`);
+const endpointKey = (cluster: string, tunnelEndpoint: string) =>
+  keyOf(`${cluster} tunnel endpoint ${tunnelEndpoint}`);
 
 export function planUniverse(universe: Universe): {
   clusters: Map<string, PlannedCluster>;
@@ -84,18 +85,21 @@ export function planUniverse(universe: Universe): {
   const devices: ModelDevice[] = [];
   universe.clusters.forEach((cluster, clusterIndex) => {
     const remaps = remapsOf.get(cluster.id) ?? new Map<string, Remap[]>();
-    const nodes = cluster.nodes.map(({ name, slot }, index): WorldNode => {
+    const nodes = cluster.nodes.map(({ name, tunnelEndpoint }, index): InputNode => {
       const address = `192.0.${clusterIndex}.${index + 1}`;
       return {
         name,
         address,
         endpoint: `${address}:7470`,
-        publicKey: slot === undefined ? keyOf(`${cluster.id} ${name}`) : slotKey(cluster.id, slot),
+        publicKey:
+          tunnelEndpoint === undefined
+            ? keyOf(`${cluster.id} ${name}`)
+            : endpointKey(cluster.id, tunnelEndpoint),
         externalAddress: cluster.externalCIDR.replace(/\.0\/[0-9]+$/, `.${16 + index}`),
-        ...(slot !== undefined && { slot }),
+        ...(tunnelEndpoint !== undefined && { tunnelEndpoint }),
       };
     });
-    const ownPods = cluster.pods.map(({ name, node, addresses, consumer }): WorldPod => ({
+    const ownPods = cluster.pods.map(({ name, node, addresses, consumer }): InputPod => ({
       namespace: consumer === undefined ? 'own' : `twin-${consumer}`,
       name,
       node,
@@ -105,14 +109,14 @@ export function planUniverse(universe: Universe): {
     const offloaded = universe.clusters.flatMap((remote) =>
       remote.pods
         .filter(({ consumer }) => consumer === cluster.id)
-        .map(({ name, addresses }): WorldPod => ({
+        .map(({ name, addresses }): InputPod => ({
           namespace: 'own',
           name,
           node: `virtual-${remote.id}`,
           addresses: addresses.flatMap((address) => toMapped(remaps.get(remote.id) ?? [], address) ?? []),
         })),
     );
-    const tunnels = neighbours(cluster.id).map((remote): WorldTunnel => {
+    const tunnels = neighbours(cluster.id).map((remote): InputTunnel => {
       const remoteIndex = universe.clusters.indexOf(remote);
       return {
         remoteCluster: remote.id,
@@ -123,21 +127,21 @@ export function planUniverse(universe: Universe): {
           (each) => each.provider === cluster.id && each.consumer === remote.id,
         ),
         open: universe.open ?? false,
-        asksInBand: universe.peerings.some(
+        dialsInBand: universe.peerings.some(
           (each) => each.consumer === cluster.id && each.provider === remote.id && each.inBand === true,
         ),
-        answersInBand: universe.peerings.some(
+        servesInBand: universe.peerings.some(
           (each) => each.provider === cluster.id && each.consumer === remote.id && each.inBand === true,
         ),
         remotePodCIDRs: remote.podCIDRs,
         remoteExternalCIDR: remote.externalCIDR,
-        slots: remote.nodes.flatMap(({ slot }, index) =>
-          slot === undefined
+        tunnelEndpoints: remote.nodes.flatMap(({ tunnelEndpoint }, index) =>
+          tunnelEndpoint === undefined
             ? []
             : [
                 {
-                  name: slot,
-                  publicKey: slotKey(remote.id, slot),
+                  name: tunnelEndpoint,
+                  publicKey: endpointKey(remote.id, tunnelEndpoint),
                   endpoint: `192.0.${remoteIndex}.${index + 1}:7470`,
                 },
               ],
@@ -148,16 +152,16 @@ export function planUniverse(universe: Universe): {
         presharedKey: new Uint8Array(32).fill(7),
       };
     });
-    const lent = planLent(cluster, universe, remaps);
+    const mappings = planMappings(cluster, universe, remaps);
     const planned: PlannedCluster = {
       description: cluster,
       plans: new Map(),
-      worlds: new Map(),
+      inputs: new Map(),
       remaps,
-      lent,
+      mappings,
     };
     for (const node of nodes) {
-      const world: World = {
+      const input: PlanInput = {
         node: { ...node, underlayMTU: 1500 },
         cluster: {
           podCIDRs: cluster.podCIDRs,
@@ -174,11 +178,11 @@ export function planUniverse(universe: Universe): {
         tenantPods: ownPods.filter(({ namespace }) => namespace !== 'own'),
         resolvers: [],
         virtualNodes: new Map(universe.clusters.map(({ id }) => [`virtual-${id}`, id])),
-        lentAddresses: universe.lent?.get(cluster.id) ?? lent,
+        addressMappings: universe.mappings?.get(cluster.id) ?? mappings,
       };
-      const plan = planNode(world);
+      const plan = planNode(input);
       planned.plans.set(node.name, plan);
-      planned.worlds.set(node.name, world);
+      planned.inputs.set(node.name, input);
       devices.push({ name: `${cluster.id}/${node.name}`, publicKey: node.publicKey ?? '', plan });
     }
     clusters.set(cluster.id, planned);
@@ -187,11 +191,11 @@ export function planUniverse(universe: Universe): {
 }
 
 /** Every own pod that runs at one provider has an address for all others. */
-function planLent(
+function planMappings(
   cluster: UniverseCluster,
   universe: Universe,
   remaps: ReadonlyMap<string, Remap[]>,
-): WorldLentAddress[] {
+): InputMapping[] {
   const providers = universe.peerings
     .filter(({ consumer }) => consumer === cluster.id)
     .map(({ provider }) => provider);
@@ -201,7 +205,7 @@ function planLent(
       .flatMap(({ addresses }) => toMapped(remaps.get(remote.id) ?? [], addresses[0] ?? '') ?? [])
       .map((target) => ({ target, remoteClusters: providers.filter((id) => id !== remote.id) })),
   );
-  const addresses = allocateLentAddresses(
+  const addresses = allocateMappedAddresses(
     cluster.externalCIDR,
     targets.map(({ target }) => target),
     new Map(),

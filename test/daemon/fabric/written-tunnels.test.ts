@@ -19,7 +19,7 @@ const tunnel = (name: string, uid: string, generation: number): Tunnel => ({
     provider: false,
     remotePodCIDRs: [],
     remoteExternalCIDR: '100.64.0.0/20',
-    remoteSlots: [],
+    remoteEndpoints: [],
     remaps: [],
     remoteRemaps: [],
     mtu: 1420,
@@ -27,7 +27,7 @@ const tunnel = (name: string, uid: string, generation: number): Tunnel => ({
   },
 });
 
-function world() {
+function input() {
   const cached = new Map<string, Tunnel>();
   let handler: ChangeHandler<Tunnel> = () => undefined;
   let now = 0;
@@ -55,7 +55,7 @@ function world() {
 }
 
 test('a write shows before the cache has it, in place of what the cache has', () => {
-  const { tunnels, see, shown } = world();
+  const { tunnels, see, shown } = input();
   see('a', tunnel('a', 'u1', 1));
   tunnels.note(tunnel('a', 'u1', 2));
   tunnels.note(tunnel('b', 'u2', 1));
@@ -63,7 +63,7 @@ test('a write shows before the cache has it, in place of what the cache has', ()
 });
 
 test('the cache is believed as soon as it is as far', () => {
-  const { tunnels, see, shown } = world();
+  const { tunnels, see, shown } = input();
   tunnels.note(tunnel('a', 'u1', 2));
   see('a', tunnel('a', 'u1', 1));
   assert.equal(shown(), ['a u1 2']);
@@ -72,7 +72,7 @@ test('the cache is believed as soon as it is as far', () => {
 });
 
 test('what is deleted is gone, and what was made anew is another one', () => {
-  const { tunnels, see, shown } = world();
+  const { tunnels, see, shown } = input();
   see('a', tunnel('a', 'u1', 1));
   tunnels.note(tunnel('a', 'u1', 2));
   see('a', undefined);
@@ -83,7 +83,7 @@ test('what is deleted is gone, and what was made anew is another one', () => {
 });
 
 test('a write whose end was missed is not shown for ever', () => {
-  const { tunnels, pass, shown } = world();
+  const { tunnels, pass, shown } = input();
   tunnels.note(tunnel('a', 'u1', 1));
   pass(6_000);
   assert.equal(shown(), []);

@@ -1,10 +1,10 @@
 /** When other words for the same status are written. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Patience } from '../../../daemon/kube/index.ts';
+import { StatusDebouncer } from '../../../daemon/kube/index.ts';
 import type { Finding } from '../../../shared/conditions.ts';
 
-const test = suite('patience');
+const test = suite('debouncer');
 const finding = (status: Finding['status'], message: string): Finding => ({
   type: 'Ready',
   status,
@@ -17,34 +17,34 @@ const condition = (status: Finding['status'], message: string) => ({
 });
 
 test('a status that is new or turns is written at once', () => {
-  const patience = new Patience();
-  assert.is(patience.left('a', undefined, [finding('False', 'no')], 0), 0);
-  assert.is(patience.left('a', [condition('False', 'no')], [finding('True', 'yes')], 0), 0);
+  const debouncer = new StatusDebouncer();
+  assert.is(debouncer.left('a', undefined, [finding('False', 'no')], 0), 0);
+  assert.is(debouncer.left('a', [condition('False', 'no')], [finding('True', 'yes')], 0), 0);
 });
 
 test('other words wait from the first of them on, however often they change, and then are written', () => {
-  const patience = new Patience();
+  const debouncer = new StatusDebouncer();
   const present = [condition('False', 'one')];
-  assert.is(patience.left('a', present, [finding('False', 'two')], 100), 1_000);
-  assert.is(patience.left('a', present, [finding('False', 'three')], 700), 400);
-  assert.is(patience.left('b', present, [finding('False', 'two')], 700), 1_000);
-  assert.is(patience.left('a', present, [finding('False', 'four')], 1_100), 0);
-  assert.is(patience.left('a', present, [finding('False', 'five')], 1_200), 1_000);
+  assert.is(debouncer.left('a', present, [finding('False', 'two')], 100), 1_000);
+  assert.is(debouncer.left('a', present, [finding('False', 'three')], 700), 400);
+  assert.is(debouncer.left('b', present, [finding('False', 'two')], 700), 1_000);
+  assert.is(debouncer.left('a', present, [finding('False', 'four')], 1_100), 0);
+  assert.is(debouncer.left('a', present, [finding('False', 'five')], 1_200), 1_000);
 });
 
 test('what came back to what is written, or turned, waits no more', () => {
-  const patience = new Patience();
+  const debouncer = new StatusDebouncer();
   const present = [condition('False', 'one')];
-  patience.left('a', present, [finding('False', 'two')], 0);
-  assert.is(patience.left('a', present, [finding('False', 'one')], 500), 0);
-  assert.is(patience.left('a', present, [finding('False', 'two')], 2_000), 1_000);
-  assert.is(patience.left('a', present, [finding('True', 'yes')], 2_100), 0);
+  debouncer.left('a', present, [finding('False', 'two')], 0);
+  assert.is(debouncer.left('a', present, [finding('False', 'one')], 500), 0);
+  assert.is(debouncer.left('a', present, [finding('False', 'two')], 2_000), 1_000);
+  assert.is(debouncer.left('a', present, [finding('True', 'yes')], 2_100), 0);
 });
 
 test('one condition of several that turns takes the others with it', () => {
-  const patience = new Patience();
+  const debouncer = new StatusDebouncer();
   const other = { ...finding('False', 'x'), type: 'Path' };
-  assert.is(patience.left('a', [condition('False', 'one')], [finding('False', 'two'), other], 0), 0);
+  assert.is(debouncer.left('a', [condition('False', 'one')], [finding('False', 'two'), other], 0), 0);
 });
 
 test.run();

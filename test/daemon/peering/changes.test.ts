@@ -21,7 +21,7 @@ import { isTrueOf, issueToken, kind, peer } from './helpers.ts';
 const test = suite('changes while a peering lives');
 const features = { peering: runPeering, tenant: runTenant };
 /** Converging takes moments; a busy machine takes longer. */
-const patience = 60_000;
+const debouncer = 60_000;
 let consumer: Cluster;
 let provider: Cluster;
 
@@ -41,12 +41,12 @@ const identity = async () => {
 };
 async function measured<T>(what: string, check: () => Promise<T | undefined | false>): Promise<T> {
   const begun = performance.now();
-  const value = await eventually(what, check, patience);
+  const value = await eventually(what, check, debouncer);
   console.log(`  ${what}: ${Math.round(performance.now() - begun)} ms`);
   return value;
 }
 const negotiated = () =>
-  eventually('negotiated', async () => isTrueOf(await outgoing(), 'Negotiated'), patience);
+  eventually('negotiated', async () => isTrueOf(await outgoing(), 'Negotiated'), debouncer);
 
 test.before(async () => {
   [consumer, provider] = await Promise.all([
@@ -95,7 +95,7 @@ test('another authority and another address of the API server are followed, and 
   await eventually(
     'all as it was',
     async () => (await identity()).apiServerURL === provider.plane.url,
-    patience,
+    debouncer,
   );
 });
 
@@ -137,7 +137,7 @@ test('a gateway that was away comes back with another certificate, and is known'
   await eventually(
     'the statement about it',
     async () => (await localAt(provider))?.status?.gatewayPin === issued.pin,
-    patience,
+    debouncer,
   );
   await provider.startGateway();
   await measured(
@@ -187,7 +187,7 @@ for (const sides of [['consumer'], ['provider'], ['consumer', 'provider']] as co
       await eventually(
         'another key',
         async () => (await localAt(cluster))?.status?.publicKey !== before[index],
-        patience,
+        debouncer,
       );
     await measured(`cluster key of ${sides.join(' and ')}`, keysAgree);
     const local = await localAt(provider);
@@ -203,7 +203,7 @@ test('a consumer that was away for several successions of both keys finds its wa
     await eventually(
       'another key',
       async () => (await localAt(provider))?.status?.publicKey !== before,
-      patience,
+      debouncer,
     );
   }
   const name = `hawser-identity-${(await outgoing())?.metadata.name}`;

@@ -45,7 +45,7 @@ const document = (generation: number, more: Partial<NetworkDocument> = {}): Netw
   podCIDRs: ['10.50.0.0/16'],
   externalCIDR: '100.70.0.0/20',
   mtu: 1400,
-  slots: [],
+  tunnelEndpoints: [],
   remaps: [],
   salt: Buffer.alloc(32, 7).toString('base64'),
   acknowledges: Number.MAX_SAFE_INTEGER,

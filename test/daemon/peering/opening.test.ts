@@ -12,7 +12,7 @@ import { Cluster, eventually, namespace } from '../clusters.ts';
 import { isTrueOf, kind } from './helpers.ts';
 
 const test = suite('an in-band opening');
-const patience = 60_000;
+const debouncer = 60_000;
 const id = 'east-7d3k9a';
 const remoteKey = ClusterKey.generate((length) => randomBytes(length));
 let cluster: Cluster;
@@ -45,7 +45,9 @@ async function open(seconds: number): Promise<RemoteCluster> {
       podCIDRs: ['10.244.0.0/16'],
       externalCIDR: '100.64.32.0/20',
       mtu: 1420,
-      slots: [{ name: '0', publicKey: randomBytes(32).toString('base64'), endpoints: ['198.51.100.7:7470'] }],
+      tunnelEndpoints: [
+        { name: '0', publicKey: randomBytes(32).toString('base64'), addresses: ['198.51.100.7:7470'] },
+      ],
       remaps: [],
       salt: randomBytes(32).toString('base64'),
       acknowledges: 0,
@@ -61,7 +63,7 @@ async function open(seconds: number): Promise<RemoteCluster> {
         clusterID: id,
         publicKey: remoteKey.publicKey,
         controlPlane: 'InBand',
-        answersInBand: true,
+        servesInBand: true,
         openUntil: new Date(Date.now() + seconds * 1000).toISOString(),
         networkDocument,
       },
@@ -72,11 +74,11 @@ async function open(seconds: number): Promise<RemoteCluster> {
 
 test('has a tunnel and its key, and says who asks and who answers inside', async () => {
   const remote = await open(600);
-  const tunnel = await eventually('the tunnel', tunnelTo, patience);
-  assert.is(tunnel.spec.asksInBand, true);
-  assert.is(tunnel.spec.answersInBand, true);
+  const tunnel = await eventually('the tunnel', tunnelTo, debouncer);
+  assert.is(tunnel.spec.dialsInBand, true);
+  assert.is(tunnel.spec.servesInBand, true);
   assert.not(tunnel.spec.consumer || tunnel.spec.provider, 'no peering needs it yet');
-  await eventually('its key', async () => (await keys())?.data?.[id], patience);
+  await eventually('its key', async () => (await keys())?.data?.[id], debouncer);
   await cluster.apply([
     {
       apiVersion: 'v1',
@@ -104,14 +106,14 @@ test('that nobody goes on with goes by itself, with all that it made', async () 
     { type: 'merge' },
     cluster.signal,
   );
-  await eventually('no RemoteCluster', async () => (await remoteCluster()) === undefined, patience);
-  await eventually('no Tunnel', async () => (await tunnelTo()) === undefined, patience);
-  await eventually('no key', async () => (await keys()) === undefined, patience);
+  await eventually('no RemoteCluster', async () => (await remoteCluster()) === undefined, debouncer);
+  await eventually('no Tunnel', async () => (await tunnelTo()) === undefined, debouncer);
+  await eventually('no key', async () => (await keys()) === undefined, debouncer);
   const token = { kind: kind.secret, namespace, name: 'hawser-in-band-token' };
   await eventually(
     'no token',
     async () => (await cluster.kube.get(token, cluster.signal)) === undefined,
-    patience,
+    debouncer,
   );
 });
 
@@ -126,14 +128,14 @@ test('that became a peering stays as long as that needs it', async () => {
     } as never,
     cluster.signal,
   );
-  await eventually('a tunnel of a consumer', async () => (await tunnelTo())?.spec.consumer, patience);
+  await eventually('a tunnel of a consumer', async () => (await tunnelTo())?.spec.consumer, debouncer);
   const peering = await eventually(
     'what it waits for',
     async () => {
       const found = await cluster.kube.get({ kind: kind.outgoingPeering, name: id }, cluster.signal);
       return found?.status?.conditions?.find(({ type }) => type === 'IdentityValid');
     },
-    patience,
+    debouncer,
   );
   assert.is(peering.reason, 'WaitingForTunnel', peering.message);
   await cluster.kube.patch(
@@ -146,8 +148,8 @@ test('that became a peering stays as long as that needs it', async () => {
   assert.ok(await remoteCluster());
   assert.ok(await tunnelTo());
   await cluster.kube.delete({ kind: kind.outgoingPeering, name: id }, {}, cluster.signal);
-  await eventually('no RemoteCluster', async () => (await remoteCluster()) === undefined, patience);
-  await eventually('no Tunnel', async () => (await tunnelTo()) === undefined, patience);
+  await eventually('no RemoteCluster', async () => (await remoteCluster()) === undefined, debouncer);
+  await eventually('no Tunnel', async () => (await tunnelTo()) === undefined, debouncer);
 });
 
 test.run();

@@ -1,20 +1,20 @@
 /** When a provider is asked how it sees a peering, and what is made of its answer. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { askAt, problemOf, saysTheSame, saysWell } from '../../../daemon/peering/provider-report.ts';
+import { askAt, problemOf, saysTheSame, isHealthy } from '../../../daemon/peering/provider-report.ts';
 import {
   CertificatePinError,
   GatewayProblem,
   GatewayUnreachable,
 } from '../../../daemon/clients/gateway/index.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
-import type { OutgoingPeering, ProviderWord } from '../../../shared/api/peerings.ts';
+import type { OutgoingPeering, ProviderReport } from '../../../shared/api/peerings.ts';
 import { Problem, type ProblemName } from '../../../shared/errors.ts';
 
 const noon = Date.parse('2026-01-01T12:00:00Z');
-const word: ProviderWord = {
-  askedAt: '2026-01-01T12:00:00Z',
-  toldAt: '2026-01-01T12:00:00Z',
+const word: ProviderReport = {
+  requestedAt: '2026-01-01T12:00:00Z',
+  reportedAt: '2026-01-01T12:00:00Z',
   clockOffsetSeconds: 0.1,
   state: {
     version: '0.1.0',
@@ -27,22 +27,22 @@ const word: ProviderWord = {
   },
 };
 
-function peering(provider: ProviderWord | undefined, wish?: string): OutgoingPeering {
+function peering(provider: ProviderReport | undefined, request?: string): OutgoingPeering {
   return {
     apiVersion,
     kind: 'OutgoingPeering',
     metadata: {
       name: 'oak',
-      ...(wish !== undefined && { annotations: { 'hawser.dev/ask-provider': wish } }),
+      ...(request !== undefined && { annotations: { 'hawser.dev/ask-provider': request } }),
     },
     spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
     ...(provider !== undefined && { status: { provider } }),
   };
 }
 
-const begun: ProviderWord = {
+const begun: ProviderReport = {
   ...word,
-  state: { ...word.state, tunnel: { established: false, pathVerified: false } } as ProviderWord['state'],
+  state: { ...word.state, tunnel: { established: false, pathVerified: false } } as ProviderReport['state'],
 };
 
 test('asked at once when nothing is known or somebody wants to know, soon when not all is well, and once a minute otherwise', () => {
@@ -52,17 +52,17 @@ test('asked at once when nothing is known or somebody wants to know, soon when n
     [
       'asked since, and not written',
       peering(word),
-      { at: noon + 90_000, request: undefined, unwell: 0 },
+      { at: noon + 90_000, request: undefined, unhealthy: 0 },
       noon + 150_000,
     ],
     ['not well, as another process heard', peering(begun), undefined, noon + 3_000],
-    ['not well', peering(begun), { at: noon, request: undefined, unwell: 1 }, noon + 3_000],
-    ['still not well', peering(begun), { at: noon, request: undefined, unwell: 3 }, noon + 12_000],
-    ['not well for long', peering(begun), { at: noon, request: undefined, unwell: 99 }, noon + 60_000],
+    ['not well', peering(begun), { at: noon, request: undefined, unhealthy: 1 }, noon + 3_000],
+    ['still not well', peering(begun), { at: noon, request: undefined, unhealthy: 3 }, noon + 12_000],
+    ['not well for long', peering(begun), { at: noon, request: undefined, unhealthy: 99 }, noon + 60_000],
     [
       'well since, and not written',
       peering(begun),
-      { at: noon, request: undefined, unwell: 0 },
+      { at: noon, request: undefined, unhealthy: 0 },
       noon + 60_000,
     ],
     ['a wish', peering(word, 'a'), undefined, 0],
@@ -70,11 +70,11 @@ test('asked at once when nothing is known or somebody wants to know, soon when n
     [
       'answered, and the cache is behind',
       peering(word, 'a'),
-      { at: noon, request: 'a', unwell: 0 },
+      { at: noon, request: 'a', unhealthy: 0 },
       noon + 60_000,
     ],
-    ['another wish', peering({ ...word, request: 'a' }, 'b'), { at: noon, request: 'a', unwell: 0 }, 0],
-    ['a time that is none', peering({ ...word, askedAt: 'never' }), undefined, 0],
+    ['another wish', peering({ ...word, request: 'a' }, 'b'), { at: noon, request: 'a', unhealthy: 0 }, 0],
+    ['a time that is none', peering({ ...word, requestedAt: 'never' }), undefined, 0],
   ];
   for (const [name, given, asked, expected] of cases) assert.is(askAt(given, asked), expected, name);
 });
@@ -82,7 +82,7 @@ test('asked at once when nothing is known or somebody wants to know, soon when n
 test('well is what nobody has to look after', () => {
   const { state } = word;
   assert.ok(state?.tunnel);
-  const cases: [string, ProviderWord, boolean][] = [
+  const cases: [string, ProviderReport, boolean][] = [
     ['all of it', word, true],
     ['a tunnel that is not up yet', begun, false],
     [
@@ -98,15 +98,15 @@ test('well is what nobody has to look after', () => {
     ],
     ['not told', { ...word, problem: { reason: 'ProviderUnreachable', message: 'no answer' } }, false],
   ];
-  for (const [name, given, expected] of cases) assert.is(saysWell(given), expected, name);
+  for (const [name, given, expected] of cases) assert.is(isHealthy(given), expected, name);
 });
 
 test('written when a person would read something else', () => {
   const { state } = word;
   assert.ok(state?.tunnel);
-  const later: ProviderWord = { ...word, askedAt: '2026-01-01T12:05:00Z', clockOffsetSeconds: 0.4 };
+  const later: ProviderReport = { ...word, requestedAt: '2026-01-01T12:05:00Z', clockOffsetSeconds: 0.4 };
   const handshake = { ...state.tunnel, latestHandshake: '2026-01-01T12:04:00Z' };
-  const cases: [string, ProviderWord | undefined, ProviderWord, boolean][] = [
+  const cases: [string, ProviderReport | undefined, ProviderReport, boolean][] = [
     ['the first', undefined, word, false],
     ['later', word, later, true],
     ['another handshake', word, { ...later, state: { ...state, tunnel: handshake } }, true],
@@ -142,8 +142,8 @@ test('why nothing was told', () => {
     [said('signature-refused', 'ClockSkew'), 'ClockSkew'],
     [said('signature-refused', 'BadSignature'), 'SignatureRefused'],
     [said('no-peering'), 'PeeringEnded'],
-    [said('method-not-allowed'), 'NotTold'],
-    [said('not-found'), 'NotTold'],
+    [said('method-not-allowed'), 'NotReported'],
+    [said('not-found'), 'NotReported'],
     [said('overloaded'), 'ProviderUnreachable'],
     [new GatewayUnreachable('no answer'), 'ProviderUnreachable'],
     [said('forbidden'), 'ProviderRefuses'],

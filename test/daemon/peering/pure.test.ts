@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { newClusterID } from '../../../daemon/peering/cluster-key.ts';
 import { composeDocument, holdsOurs } from '../../../daemon/peering/compose-document.ts';
 import { certificateNeed, gatewayHosts } from '../../../daemon/peering/gateway-certificate.ts';
-import { apiServerURLOf, gatewayURLOf, slotsOf } from '../../../daemon/peering/local-cluster.ts';
+import { apiServerURLOf, gatewayURLOf, endpointsOf } from '../../../daemon/peering/local-cluster.ts';
 import {
   identityFinding,
   identityNeed,
@@ -193,14 +193,14 @@ self('the gateway is where its load balancer is, or where a person says', () => 
   assert.is(gatewayURLOf({}, service('g', [])), undefined);
   assert.is(gatewayURLOf({ gatewayURL: 'https://x' }, undefined), 'https://x');
 });
-self('slots have a key and, if there is one, an address', () => {
+self('tunnel endpoints have a key and, if there is one, an address', () => {
   const annotated = { annotations: { 'hawser.dev/public-key': 'K' } };
   const one = service('hawser-tunnel-one', [{ ip: '1.2.3.4' }], annotated);
   one.spec.ports = [{ port: 7470, protocol: 'UDP' }];
-  assert.equal(slotsOf({}, [one, service('hawser-tunnel-two', [])]), [
-    { name: 'one', publicKey: 'K', endpoints: ['1.2.3.4:7470'] },
+  assert.equal(endpointsOf({}, [one, service('hawser-tunnel-two', [])]), [
+    { name: 'one', publicKey: 'K', addresses: ['1.2.3.4:7470'] },
   ]);
-  assert.equal(slotsOf({ tunnelEndpoints: ['vpn.example.com:1'] }, [one])[0]?.endpoints, [
+  assert.equal(endpointsOf({ tunnelAddresses: ['vpn.example.com:1'] }, [one])[0]?.addresses, [
     'vpn.example.com:1',
   ]);
 });
@@ -256,7 +256,7 @@ const status = (id: string) => ({
   podCIDRs: ['10.244.0.0/16'],
   externalCIDR: '100.64.16.0/20',
   mtu: 1420,
-  slots: [],
+  tunnelEndpoints: [],
 });
 const tunnel = (mapped: string): Tunnel =>
   ({

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createPace } from '../../../daemon/peering/rate-limiter.ts';
+import { createRateLimiter } from '../../../daemon/peering/rate-limiter.ts';
 
 test('so many at once, then one an interval; and who waited long begins anew', async () => {
   let now = 0;
@@ -13,16 +13,16 @@ test('so many at once, then one an interval; and who waited long begins anew', a
     },
   };
   const { signal } = new AbortController();
-  const pace = createPace(clock, 3, 1000);
+  const limiter = createRateLimiter(clock, 3, 1000);
   const at: number[] = [];
   for (let index = 0; index < 6; index++) {
-    await pace.wait(signal);
+    await limiter.wait(signal);
     at.push(now);
   }
   assert.equal(at, [0, 0, 0, 1000, 2000, 3000]);
   now = 60_000;
   for (let index = 0; index < 4; index++) {
-    await pace.wait(signal);
+    await limiter.wait(signal);
     at.push(now);
   }
   assert.equal(at.slice(6), [60_000, 60_000, 60_000, 61_000]);

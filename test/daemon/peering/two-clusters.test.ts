@@ -45,7 +45,7 @@ test('each knows itself', async () => {
   assert.equal(local.status?.podCIDRs, ['10.244.0.0/16']);
   assert.equal(local.status?.serviceCIDRs, ['10.96.0.0/16']);
   assert.match(local.status?.externalCIDR ?? '', /^100\.\d+\.\d+\.0\/20$/);
-  assert.equal(local.status?.slots?.[0]?.endpoints, ['198.18.0.1:7470']);
+  assert.equal(local.status?.tunnelEndpoints?.[0]?.addresses, ['198.18.0.1:7470']);
   assert.is(local.status?.mtu, 1420);
 });
 

@@ -34,7 +34,7 @@ const apiVersion = 'hawser.dev/v1alpha1';
 const twin = twinName('shop', consumerID);
 const restricted = 'policy.hawser.dev/restricted-ingress';
 /** On a loaded machine a change takes its time through two API servers. */
-const patience = 60_000;
+const debouncer = 60_000;
 
 let planes: Planes;
 const atHome = (object: object) => planes.consumer.kube.create(object as AnyObject, planes.signal);
@@ -107,7 +107,7 @@ test.before(async () => {
         provider: true,
         remotePodCIDRs: ['10.244.0.0/16'],
         remoteExternalCIDR: '100.66.0.0/20',
-        remoteSlots: [],
+        remoteEndpoints: [],
         remaps: [{ real: '10.244.0.0/16', mapped: '10.200.0.0/16', state: 'InUse' }],
         remoteRemaps: [],
         mtu: 1380,
@@ -129,7 +129,7 @@ test.before(async () => {
     consumer.kube.get({ kind: kind.serviceAccount, namespace: 'shop', name: 'default' }, signal),
   );
   await atHome(pod('web', { app: 'web', 'example.com/tier': 'front' }, { nodeName: virtualNode }));
-  await eventually('the real pod', () => remotePod('web'), patience);
+  await eventually('the real pod', () => remotePod('web'), debouncer);
   await playKubelet(planes, twin, 'web', '10.244.3.4');
   await atHome(pod('client', { app: 'client' }));
   await address('client', '10.244.1.2');
@@ -167,7 +167,7 @@ test('a policy by label becomes one there: by label for pods there, by address f
       const found = await made('carried-web');
       return blocksOf(found).includes('10.200.1.2/32') && found;
     },
-    patience,
+    debouncer,
   );
   assert.equal(policy.spec, {
     podSelector: { matchLabels: { 'label.hawser.dev/example.com_tier': 'front' } },
@@ -191,7 +191,7 @@ test('a policy by label becomes one there: by label for pods there, by address f
   await eventually(
     'the default no longer holds for the pod',
     async () => (await remotePod('web'))?.metadata.labels?.[restricted] === 'true',
-    patience,
+    debouncer,
   );
   const condition = await eventually(
     'it is said',
@@ -199,7 +199,7 @@ test('a policy by label becomes one there: by label for pods there, by address f
       const found = await said();
       return found?.message.includes(`At ${providerID} they are carried`) && found;
     },
-    patience,
+    debouncer,
   );
   assert.is(condition.status, 'Unknown');
 });
@@ -210,16 +210,16 @@ test('pods that come, go and change their labels at home are followed there', as
   await eventually(
     'the second client is let in',
     async () => blocksOf(await made('carried-web')).join() === '10.200.1.2/32,10.200.1.3/32',
-    patience,
+    debouncer,
   );
   await relabel('client', { app: 'stranger' });
   await eventually(
     'the first is not any more',
     async () => blocksOf(await made('carried-web')).join() === '10.200.1.3/32',
-    patience,
+    debouncer,
   );
   await planes.consumer.kube.delete({ kind: kind.pod, namespace: 'shop', name: 'second' }, {}, planes.signal);
-  await eventually('nobody is', async () => blocksOf(await made('carried-web')).length === 0, patience);
+  await eventually('nobody is', async () => blocksOf(await made('carried-web')).length === 0, debouncer);
 });
 
 test('a pod there that changes its labels is selected by another policy, or none', async () => {
@@ -234,13 +234,13 @@ test('a pod there that changes its labels is selected by another policy, or none
         labels[restricted] === undefined
       );
     },
-    patience,
+    debouncer,
   );
   await relabel('web', { 'example.com/tier': 'front', role: null });
   await eventually(
     'selected again',
     async () => (await remotePod('web'))?.metadata.labels?.[restricted] === 'true',
-    patience,
+    debouncer,
   );
 });
 
@@ -279,7 +279,7 @@ test('a hostile consumer opens nothing that is closed', async () => {
       },
       planes.signal,
     );
-    const policy = await eventually('a NetworkPolicy', () => made('carried-open'), patience);
+    const policy = await eventually('a NetworkPolicy', () => made('carried-open'), debouncer);
     assert.equal(blocksOf(policy), ['10.200.9.9/32']);
     assert.equal(blocksOf(policy, 'egress'), ['10.200.9.9/32']);
     const condition = await eventually(
@@ -291,7 +291,7 @@ test('a hostile consumer opens nothing that is closed', async () => {
         );
         return findCondition(found?.status?.conditions, 'Carried');
       },
-      patience,
+      debouncer,
     );
     assert.is(condition.reason, 'CarriedInPart');
     assert.match(condition.message, /without 8 peers/);
@@ -310,14 +310,14 @@ test('a policy that is deleted is gone there, and the default holds again', asyn
   await eventually(
     'the NetworkPolicy is gone',
     async () => (await made('carried-web')) === undefined,
-    patience,
+    debouncer,
   );
   await eventually(
     'the default holds',
     async () => (await remotePod('web'))?.metadata.labels?.[restricted] === undefined,
-    patience,
+    debouncer,
   );
-  await eventually('it is said', async () => (await said())?.reason === 'NoPolicies', patience);
+  await eventually('it is said', async () => (await said())?.reason === 'NoPolicies', debouncer);
 });
 
 test.run();

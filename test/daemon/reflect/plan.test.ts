@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { LentAddress, Tunnel } from '../../../shared/api/network.ts';
+import type { AddressMapping, Tunnel } from '../../../shared/api/network.ts';
 import type { EndpointSlice, Pod, Service } from '../../../daemon/kube/index.ts';
 import { translatorFor } from '../../../daemon/reflect/addresses.ts';
 import {
@@ -126,9 +126,9 @@ test('addresses in the provider’s terms', () => {
 });
 
 test('a pod at a third cluster is called by what is lent to the provider, while that works', () => {
-  const lent = (changes: Partial<LentAddress['spec']> = {}, programmed: 'True' | 'False' = 'True') =>
+  const mappings = (changes: Partial<AddressMapping['spec']> = {}, programmed: 'True' | 'False' = 'True') =>
     ({
-      metadata: { name: 'lent-100-64-24-0' },
+      metadata: { name: 'mapping-100-64-24-0' },
       spec: {
         address: '100.64.24.0',
         target: '10.129.1.2',
@@ -137,14 +137,14 @@ test('a pod at a third cluster is called by what is lent to the provider, while 
         ...changes,
       },
       status: { conditions: [{ type: 'Programmed', status: programmed }] },
-    }) as unknown as LentAddress;
-  const cases: [string, LentAddress[], string | undefined][] = [
-    ['in the provider’s terms', [lent()], '100.70.24.0'],
-    ['not before it works', [lent({}, 'False')], undefined],
-    ['not what is lent to another', [lent({ remoteClusters: ['mill'] })], undefined],
-    ['not what drains', [lent({ drainingSince: '2026-01-01T00:00:00Z' })], undefined],
-    ['not another pod’s', [lent({ target: '10.129.1.3' })], undefined],
-    ['not what the provider has no name for', [lent({ address: '100.65.0.1' })], undefined],
+    }) as unknown as AddressMapping;
+  const cases: [string, AddressMapping[], string | undefined][] = [
+    ['in the provider’s terms', [mappings()], '100.70.24.0'],
+    ['not before it works', [mappings({}, 'False')], undefined],
+    ['not what is lent to another', [mappings({ remoteClusters: ['mill'] })], undefined],
+    ['not what drains', [mappings({ drainingSince: '2026-01-01T00:00:00Z' })], undefined],
+    ['not another pod’s', [mappings({ target: '10.129.1.3' })], undefined],
+    ['not what the provider has no name for', [mappings({ address: '100.65.0.1' })], undefined],
   ];
   for (const [what, list, expected] of cases) {
     assert.is(translatorFor(farm, [barn], list)('10.129.1.2'), expected, what);

@@ -4,7 +4,7 @@ import { translatorFor } from '../../../daemon/reflect/addresses.ts';
 import { shadowPolicy, type PolicyView } from '../../../daemon/reflect/policies.ts';
 import { blocksThere, rangesInView } from '../../../daemon/reflect/policy-blocks.ts';
 import type { Namespace, NetworkPolicy, Pod } from '../../../daemon/kube/index.ts';
-import type { LentAddress, Tunnel } from '../../../shared/api/network.ts';
+import type { AddressMapping, Tunnel } from '../../../shared/api/network.ts';
 import { mostPeers } from '../../../shared/api/policies.ts';
 import { toReal } from '../../../shared/net/address-mapping.ts';
 
@@ -31,13 +31,13 @@ const other = {
     remoteRemaps: [],
   },
 } as unknown as Tunnel;
-const lent = [
+const mappings = [
   {
     metadata: { name: 'l' },
     spec: { target: '10.129.1.5', address: '100.65.9.9', remoteClusters: ['oak'], pod: {} },
     status: { conditions: [{ type: 'Programmed', status: 'True' }] },
   },
-] as unknown as LentAddress[];
+] as unknown as AddressMapping[];
 const ranges = rangesInView(tunnel, [other], {
   serviceCIDRs: ['10.96.0.0/16'],
   nodeCIDRs: ['192.0.2.0/24'],
@@ -62,14 +62,14 @@ const view = (pods: readonly Pod[]): PolicyView => ({
   pods,
   offloaded: ['shop'],
   isThere: (address) => toReal(tunnel.spec.remaps, address) !== undefined,
-  translate: translatorFor(tunnel, [other], lent),
+  translate: translatorFor(tunnel, [other], mappings),
   ranges,
 });
 const pods = [
   pod('shop', 'client', '10.244.1.2'),
   pod('shop', 'there', '10.128.1.3'),
   pod('shop', 'third', '10.129.1.5'),
-  pod('shop', 'unlent', '10.129.1.6'),
+  pod('shop', 'unmapped', '10.129.1.6'),
   pod('ops', 'odd', '10.244.1.7'),
   pod('ops', 'node', '10.244.1.8', { spec: { containers: [], hostNetwork: true } }),
   pod('ops', 'over', '10.244.1.9', { status: { phase: 'Succeeded', podIPs: [{ ip: '10.244.1.9' }] } }),
@@ -169,7 +169,7 @@ test('ranges are told by what they are at the provider', () => {
     cidr: string,
     except: string[],
     ingress: object[],
-    world: object | undefined,
+    caches: object | undefined,
   ][] = [
     ['own pods', '10.244.0.0/16', [], [block('10.200.0.0/16')], undefined],
     [
@@ -203,11 +203,11 @@ test('ranges are told by what they are at the provider', () => {
     ],
     ['no range', '10.244.0.1/16', [], [], undefined],
   ];
-  for (const [what, cidr, except, ingress, world] of table) {
+  for (const [what, cidr, except, ingress, caches] of table) {
     assert.equal(blocksThere({ cidr, except }, 'ingress', ranges), ingress, what);
     assert.equal(
       blocksThere({ cidr, except }, 'egress', ranges),
-      [...ingress, ...(world === undefined ? [] : [world])],
+      [...ingress, ...(caches === undefined ? [] : [caches])],
       what,
     );
   }

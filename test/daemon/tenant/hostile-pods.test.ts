@@ -77,7 +77,7 @@ test('a pod that asks for more than the grant gives is not made', async () => {
 });
 
 test('what a pod says of scheduling, accounts and labels is not heard', async () => {
-  const wish = {
+  const request = {
     tolerations: [{ operator: 'Exists' }],
     affinity: {
       nodeAffinity: {
@@ -92,7 +92,7 @@ test('what a pod says of scheduling, accounts and labels is not heard', async ()
     automountServiceAccountToken: true,
   };
   await hostile.create(
-    shadowOf(mallory, 'meek', wish, { 'hawser.dev/origin': alice.id, 'hawser.dev/peering': alice.id }),
+    shadowOf(mallory, 'meek', request, { 'hawser.dev/origin': alice.id, 'hawser.dev/peering': alice.id }),
     signal,
   );
   const pod = await eventually('the pod', () =>

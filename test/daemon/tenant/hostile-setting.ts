@@ -88,7 +88,7 @@ const tunnelOf = (who: typeof mallory, mapped: string): AnyObject => ({
     provider: true,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.65.0.0/20',
-    remoteSlots: [],
+    remoteEndpoints: [],
     remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
     remoteRemaps: [],
     mtu: 1380,
@@ -222,11 +222,11 @@ export async function begin(): Promise<void> {
   await beginTwin(hostile, mallory, 'shop');
   await beginTwin(honest, alice, 'bank');
   await honest.create(shadowOf(alice, 'ledger'), signal);
-  const ledger = await eventually('the pod of another tenant', () =>
+  const usage = await eventually('the pod of another tenant', () =>
     admin.get({ kind: kind.pod, namespace: alice.twin, name: 'ledger' }, signal),
   );
   await admin.patch(
-    { kind: kind.pod, namespace: alice.twin, name: ledger.metadata.name },
+    { kind: kind.pod, namespace: alice.twin, name: usage.metadata.name },
     { status: { phase: 'Running', podIP: '10.244.1.99', podIPs: [{ ip: '10.244.1.99' }] } },
     { type: 'merge', subresource: 'status' },
     signal,

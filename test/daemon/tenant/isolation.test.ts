@@ -72,14 +72,14 @@ test('the NetworkPolicies of a twin leave out what the nodes’ rules refuse, an
     policies.flatMap(({ spec }) => (spec?.[direction] as T[] | undefined) ?? []);
   const egress = rules<{ to: Block[] }>('egress');
   const ingress = rules<{ from: Block[] }>('ingress');
-  const world = egress.flatMap(({ to }) => to).filter(({ ipBlock }) => ipBlock?.except !== undefined);
+  const caches = egress.flatMap(({ to }) => to).filter(({ ipBlock }) => ipBlock?.except !== undefined);
   assert.equal(
-    world.flatMap(({ ipBlock }) => ipBlock?.except ?? []).toSorted(),
+    caches.flatMap(({ ipBlock }) => ipBlock?.except ?? []).toSorted(),
     forbiddenRanges(facts)
       .flatMap(({ ranges }) => ranges)
       .toSorted(),
   );
-  for (const { ipBlock } of world) {
+  for (const { ipBlock } of caches) {
     const family = ipBlock?.cidr === '::/0' ? 6 : 4;
     assert.ok(readRanges(ipBlock?.except ?? []).every((range) => range.family === family));
   }

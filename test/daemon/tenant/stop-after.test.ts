@@ -22,7 +22,7 @@ const apiVersion = 'hawser.dev/v1alpha1';
 const peering = 'home-abc123';
 const tenant = `hawser-tenant-${peering}`;
 const twin = `shop-${peering}`;
-const patience = 30_000;
+const debouncer = 30_000;
 let cluster: Cluster;
 let controller: { stop: AbortController; ended: Promise<void> };
 let ahead = 0;
@@ -74,7 +74,7 @@ const present = async () => {
   return findCondition(found?.status?.conditions, 'ConsumerPresent')?.status;
 };
 const presentIs = (status: string) =>
-  eventually(`ConsumerPresent ${status}`, async () => (await present()) === status, patience);
+  eventually(`ConsumerPresent ${status}`, async () => (await present()) === status, debouncer);
 /** What the consumer's controller does every ten seconds. Its clock is its own. */
 let renewals = 0;
 const renew = () =>
@@ -112,9 +112,9 @@ const isStopped = (name: string) =>
       const found = await getShadow(name);
       return found?.status?.stoppedAt !== undefined && (await getPod(name)) === undefined && found;
     },
-    patience,
+    debouncer,
   );
-const runs = (name: string) => eventually(`${name} runs`, () => getPod(name), patience);
+const runs = (name: string) => eventually(`${name} runs`, () => getPod(name), debouncer);
 
 test.before(async () => {
   cluster = await Cluster.start({ name: 'away' });
@@ -136,7 +136,7 @@ test.before(async () => {
   await eventually(
     'the tenant namespace',
     () => cluster.kube.get({ kind: kind.namespace, name: tenant }, cluster.signal),
-    patience,
+    debouncer,
   );
   await cluster.kube.create(
     {
@@ -150,7 +150,7 @@ test.before(async () => {
   await eventually(
     'the twin',
     () => cluster.kube.get({ kind: kind.serviceAccount, namespace: twin, name: 'default' }, cluster.signal),
-    patience,
+    debouncer,
   );
 });
 test.after(async () => {
@@ -200,7 +200,7 @@ test('vouched for before it is heard of, and heard of before it is vouched for: 
   await eventually(
     'the record to say that it runs',
     async () => (await getShadow('careful'))?.status?.stoppedAt === undefined,
-    patience,
+    debouncer,
   );
   // The other order, and with the word for the former stop still there.
   ahead += 41_000;
@@ -224,7 +224,7 @@ test('a pod that was replaced meanwhile is never made again', async () => {
   await renew();
   await presentIs('True');
   await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'careful' }, {}, cluster.signal);
-  await eventually('the record is gone', async () => (await getShadow('careful')) === undefined, patience);
+  await eventually('the record is gone', async () => (await getShadow('careful')) === undefined, debouncer);
   await createShadow('careful', 'uid-3', stopAfter);
   const pod = await runs('careful');
   assert.is(pod.metadata.annotations?.[annotations.originPodUID], 'uid-3');

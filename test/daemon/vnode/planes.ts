@@ -235,7 +235,7 @@ export async function meet(planes: Planes): Promise<void> {
       provider: false,
       remotePodCIDRs: ['10.244.0.0/16'],
       remoteExternalCIDR: '100.65.0.0/20',
-      remoteSlots: [],
+      remoteEndpoints: [],
       remaps: [{ real: '10.244.0.0/16', mapped: mappedRange, state: 'InUse' }],
       remoteRemaps: [{ real: '10.244.0.0/16', mapped: '10.200.0.0/16' }],
       mtu: 1380,

@@ -41,19 +41,19 @@ test('LocalAndRemote with a selector: ordinary nodes, or those virtual ones', ()
 test('Remote: virtual nodes only', () => {
   assert.equal(affinityOf(mutatePod(pod(), { podPlacement: 'Remote' })), [{ matchExpressions: [onVirtual] }]);
 });
-test('the pod’s own wishes stay, every alternative of them', () => {
-  const wish = (key: string) => ({ matchExpressions: [{ key, operator: 'Exists' }] });
+test('the pod’s own requests stay, every alternative of them', () => {
+  const request = (key: string) => ({ matchExpressions: [{ key, operator: 'Exists' }] });
   const affinity = {
     podAffinity: { x: 1 },
     nodeAffinity: {
       preferredDuringSchedulingIgnoredDuringExecution: [],
-      requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [wish('a'), wish('b')] },
+      requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [request('a'), request('b')] },
     },
   };
   const operations = mutatePod(pod({ affinity, tolerations: [{ key: 'x' }] }), { podPlacement: 'Remote' });
   assert.equal(affinityOf(operations), [
-    { matchExpressions: [...wish('a').matchExpressions, onVirtual] },
-    { matchExpressions: [...wish('b').matchExpressions, onVirtual] },
+    { matchExpressions: [...request('a').matchExpressions, onVirtual] },
+    { matchExpressions: [...request('b').matchExpressions, onVirtual] },
   ]);
   const value = operations.find((each) => each.path === '/spec/affinity')?.value as typeof affinity;
   assert.equal(value.podAffinity, { x: 1 });

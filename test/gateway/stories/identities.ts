@@ -12,15 +12,15 @@ import { hashSecret } from '../../../shared/trust/digest.ts';
 import { toBase64URL } from '../../../shared/trust/encoding.ts';
 import { tokenName } from '../../../shared/token-issue.ts';
 import type { IdentityResponse } from '../../../shared/wire/gateway-api.ts';
-import { eventually, namespace, newKey, type Consumer, type World } from '../setting.ts';
+import { eventually, namespace, newKey, type Consumer, type Fixture } from '../setting.ts';
 import type { Stories } from './story.ts';
 
 const signal = () => AbortSignal.timeout(10_000);
 
-export const identityStories: Stories = (test, world) => {
+export const identityStories: Stories = (test, fixture) => {
   test('a hundred at once make one identity', async () => {
-    const secret = await world().newSecret();
-    const consumers = Array.from({ length: 100 }, (_, index) => world().consumer(`racer-${index}`));
+    const secret = await fixture().newSecret();
+    const consumers = Array.from({ length: 100 }, (_, index) => fixture().consumer(`racer-${index}`));
     const outcomes = await Promise.all(consumers.map((consumer) => redeem(consumer, secret)));
     const winners = outcomes.flatMap((outcome, index) => (outcome instanceof GatewayProblem ? [] : [index]));
     assert.is(winners.length, 1);
@@ -29,17 +29,17 @@ export const identityStories: Stories = (test, world) => {
       [...new Set(refusals.map(({ type, status }) => `${status} ${type}`))],
       ['401 https://hawser.dev/problems/token-not-redeemable'],
     );
-    const { items } = await world().kube.list<IncomingPeering>(resources.incomingPeerings, signal());
+    const { items } = await fixture().kube.list<IncomingPeering>(resources.incomingPeerings, signal());
     assert.equal(
       items.map(({ spec }) => spec.remoteCluster).filter((id) => id.startsWith('racer-')),
       [`racer-${winners[0]}`],
     );
-    assert.is((await remotes(world(), 'racer-')).length, 1);
+    assert.is((await remotes(fixture(), 'racer-')).length, 1);
   });
 
   test('the same key asking again, twenty at once too, gets its answer again', async () => {
-    const secret = await world().newSecret();
-    const consumer = world().consumer('patient');
+    const secret = await fixture().newSecret();
+    const consumer = fixture().consumer('patient');
     const first = await redeem(consumer, secret);
     assert.not(first instanceof GatewayProblem);
     const again = await Promise.all(Array.from({ length: 20 }, () => redeem(consumer, secret)));
@@ -47,11 +47,11 @@ export const identityStories: Stories = (test, world) => {
       assert.not(answer instanceof GatewayProblem);
       assert.is((answer as IdentityResponse).tenantNamespace, (first as IdentityResponse).tenantNamespace);
     }
-    assert.is((await remotes(world(), 'patient')).length, 1);
+    assert.is((await remotes(fixture(), 'patient')).length, 1);
   });
 
   test('the identity opens the API server, and closes with its Secret', async () => {
-    const identity = await identityOf(world().consumer('opener'), await world().newSecret());
+    const identity = await identityOf(fixture().consumer('opener'), await fixture().newSecret());
     const { apiServerURL, caBundle, tlsServerName, token } = identity.identity;
     const agent = new Agent({
       ca: caBundle,
@@ -73,7 +73,7 @@ export const identityStories: Stories = (test, world) => {
     assert.match(answer.text, `system:serviceaccount:${identity.tenantNamespace}:consumer`);
     const life = Date.parse(identity.identity.expiresAt) - Date.now();
     assert.ok(life > 3500_000 && life < 3700_000);
-    await world().kube.delete(
+    await fixture().kube.delete(
       `/api/v1/namespaces/${identity.tenantNamespace}/secrets`,
       'identity',
       undefined,
@@ -85,22 +85,22 @@ export const identityStories: Stories = (test, world) => {
   });
 
   test('whatever is wrong with a token gets one answer, at times that say nothing', async () => {
-    const spent = await world().newSecret();
-    await identityOf(world().consumer('spender'), spent);
-    const revoked = await world().administrator().createToken({});
-    await world().administrator().revokeToken(revoked.name);
+    const spent = await fixture().newSecret();
+    await identityOf(fixture().consumer('spender'), spent);
+    const revoked = await fixture().administrator().createToken({});
+    await fixture().administrator().revokeToken(revoked.name);
     const { decodePeeringToken } = await import('../../../shared/trust/token-codec.ts');
     const cases: [string, string, string][] = [
       ['never issued', 'stranger-1', toBase64URL(crypto.getRandomValues(new Uint8Array(32)))],
       ['spent by another', 'stranger-2', spent],
       ['revoked', 'stranger-3', decodePeeringToken(revoked.token).secret],
-      ['for another cluster', 'stranger-4', await world().newSecret({ consumer: 'somebody-else' })],
-      ['expired', 'stranger-5', await expiredSecret(world())],
-      ['ID taken with another key', 'spender', await world().newSecret()],
+      ['for another cluster', 'stranger-4', await fixture().newSecret({ consumer: 'somebody-else' })],
+      ['expired', 'stranger-5', await expiredSecret(fixture())],
+      ['ID taken with another key', 'spender', await fixture().newSecret()],
     ];
     const answers = new Set<string>();
     for (const [what, clusterID, secret] of cases) {
-      const consumer = world().consumer(clusterID);
+      const consumer = fixture().consumer(clusterID);
       const started = performance.now();
       const problem = await redeem(consumer, secret);
       const took = performance.now() - started;
@@ -111,17 +111,21 @@ export const identityStories: Stories = (test, world) => {
       assert.ok(took >= 240, `${what}: ${Math.round(took)} ms`);
     }
     assert.is(answers.size, 1);
-    assert.equal(await remotes(world(), 'stranger-'), []);
-    for (const [, , secret] of cases) assert.not(world().log.join('\n').includes(secret));
+    assert.equal(await remotes(fixture(), 'stranger-'), []);
+    for (const [, , secret] of cases) assert.not(fixture().log.join('\n').includes(secret));
   });
 
   test('bad requests are told apart from bad tokens, name the field, and make nothing', async () => {
-    const secret = await world().newSecret();
-    const consumer = world().consumer('clumsy');
+    const secret = await fixture().newSecret();
+    const consumer = fixture().consumer('clumsy');
     const body = JSON.stringify({ ...consumer.request, secret });
-    const post = (options: Parameters<World['raw']>[2]) => world().raw('POST', '/v1/identities', options);
+    const post = (options: Parameters<Fixture['raw']>[2]) => fixture().raw('POST', '/v1/identities', options);
     const sign = (who: Consumer, what = body) =>
-      who.sign({ method: 'POST', url: `${world().url}/v1/identities`, body: new TextEncoder().encode(what) });
+      who.sign({
+        method: 'POST',
+        url: `${fixture().url}/v1/identities`,
+        body: new TextEncoder().encode(what),
+      });
     const expect = (
       answer: Awaited<ReturnType<typeof post>>,
       status: number,
@@ -146,12 +150,12 @@ export const identityStories: Stories = (test, world) => {
       'content-digest',
       /not the one that was signed/,
     );
-    const other = world().consumer('clumsy');
+    const other = fixture().consumer('clumsy');
     expect(await post({ body, headers: sign(other) }), 401, 'signature', /not made by/);
-    const named = world().consumer('other-name', consumer.key);
+    const named = fixture().consumer('other-name', consumer.key);
     expect(await post({ body, headers: sign(named) }), 401, 'signature-input', /keyid is not the clusterID/);
     for (const skew of [-301_000, 301_000]) {
-      const skewed = world().consumer('clumsy', consumer.key, () => Date.now() + skew);
+      const skewed = fixture().consumer('clumsy', consumer.key, () => Date.now() + skew);
       expect(
         await post({ body, signedBy: skewed }),
         401,
@@ -168,7 +172,7 @@ export const identityStories: Stories = (test, world) => {
     expect(await post({ body: weak, signedBy: consumer }), 422, 'publicKey', /no Ed25519 key/);
     const short = JSON.stringify({ ...consumer.request, secret: 'short' });
     expect(await post({ body: short, signedBy: consumer }), 422, 'secret', /matching/);
-    const self = world().consumer('provider-a1b2', consumer.key);
+    const self = fixture().consumer('provider-a1b2', consumer.key);
     const asSelf = JSON.stringify({ ...self.request, secret });
     expect(await post({ body: asSelf, signedBy: self }), 422, 'clusterID', /own ID/);
     const foreign = JSON.stringify({
@@ -184,7 +188,7 @@ export const identityStories: Stories = (test, world) => {
     );
     assert.is((await post({ body: '{', signedBy: consumer })).status, 400);
     assert.is((await post({ body: `"${'x'.repeat(70_000)}"`, signedBy: consumer })).status, 413);
-    assert.equal(await remotes(world(), 'clumsy'), []);
+    assert.equal(await remotes(fixture(), 'clumsy'), []);
     // After all of this the token is as good as new, and a request that was taken is not taken again.
     const taken = { body, headers: sign(consumer) };
     assert.is((await post(taken)).status, 201);
@@ -192,41 +196,41 @@ export const identityStories: Stories = (test, world) => {
   });
 
   test('while the tenant is not ready it says what is waited for, and the token stays', async () => {
-    const secret = await world().newSecret();
-    const consumer = world().consumer('early');
-    world().tenants = false;
+    const secret = await fixture().newSecret();
+    const consumer = fixture().consumer('early');
+    fixture().tenants = false;
     try {
-      await world().withTenantSeconds(1, async () => {
+      await fixture().withTenantSeconds(1, async () => {
         const problem = await redeem(consumer, secret);
         assert.ok(isProblem(problem, 'not-ready'));
         assert.match(problem.detail, 'tenant of early is not ready yet');
         assert.ok((problem.retryAfterMilliseconds ?? 0) > 0);
-        assert.ok(isProblem(await redeem(world().consumer('late'), secret), 'token-not-redeemable'));
+        assert.ok(isProblem(await redeem(fixture().consumer('late'), secret), 'token-not-redeemable'));
       });
     } finally {
-      world().tenants = true;
+      fixture().tenants = true;
     }
     assert.not((await redeem(consumer, secret)) instanceof GatewayProblem);
   });
 
   test('a gateway killed halfway leaves nothing that the next one does not finish', async () => {
-    const secret = await world().newSecret();
-    const consumer = world().consumer('halfway');
-    world().tenants = false;
+    const secret = await fixture().newSecret();
+    const consumer = fixture().consumer('halfway');
+    fixture().tenants = false;
     const asked = redeem(consumer, secret).catch((error: unknown) => error);
-    await eventually('the peering', async () => (await peering(world(), 'halfway')) !== undefined);
-    await world().stopGateway('SIGKILL');
+    await eventually('the peering', async () => (await peering(fixture(), 'halfway')) !== undefined);
+    await fixture().stopGateway('SIGKILL');
     assert.ok((await asked) instanceof Error);
-    world().tenants = true;
-    await world().startGateway();
+    fixture().tenants = true;
+    await fixture().startGateway();
     assert.not((await redeem(consumer, secret)) instanceof GatewayProblem);
   });
 
   test('an identity is renewed by the key alone, and by no other key', async () => {
-    const secret = await world().newSecret();
-    const consumer = world().consumer('renewer');
+    const secret = await fixture().newSecret();
+    const consumer = fixture().consumer('renewer');
     const first = await identityOf(consumer, secret);
-    await world().kube.delete(
+    await fixture().kube.delete(
       resources.peeringTokens(namespace),
       tokenName(hashSecret(secret)),
       undefined,
@@ -235,22 +239,22 @@ export const identityStories: Stories = (test, world) => {
     const renewed = await consumer.client.requestIdentity(consumer.request);
     assert.is(renewed.tenantNamespace, first.tenantNamespace);
     assert.ok(Date.parse(renewed.identity.expiresAt) >= Date.parse(first.identity.expiresAt));
-    const impostor = world().consumer('renewer');
+    const impostor = fixture().consumer('renewer');
     const refused = await impostor.client.requestIdentity(impostor.request).catch((error: unknown) => error);
     assert.ok(isProblem(refused, 'token-not-redeemable'), String(refused));
     const unknown = await consumer.client
       .requestIdentity({ ...consumer.request, peering: 'second' })
       .catch((error: unknown) => error);
     assert.ok(isProblem(unknown, 'no-peering'), String(unknown));
-    const stranger = world().consumer('never-seen');
+    const stranger = fixture().consumer('never-seen');
     const none = await stranger.client.requestIdentity(stranger.request).catch((error: unknown) => error);
     assert.ok(isProblem(none, 'token-not-redeemable'), String(none));
   });
 
   test('a second token gives a peering that is there another grant', async () => {
-    const consumer = world().consumer('grower');
-    const first = await identityOf(consumer, await world().newSecret({ grant: { cpu: '1' } }));
-    const second = await identityOf(consumer, await world().newSecret({ grant: { cpu: '2' } }));
+    const consumer = fixture().consumer('grower');
+    const first = await identityOf(consumer, await fixture().newSecret({ grant: { cpu: '1' } }));
+    const second = await identityOf(consumer, await fixture().newSecret({ grant: { cpu: '2' } }));
     assert.is(first.grant.cpu, '1');
     assert.is(second.grant.cpu, '2');
     assert.is(second.tenantNamespace, first.tenantNamespace);
@@ -270,16 +274,16 @@ async function identityOf(consumer: Consumer, secret: string): Promise<IdentityR
   return consumer.client.requestIdentity({ ...consumer.request, secret });
 }
 
-async function remotes(world: World, prefix: string): Promise<RemoteCluster[]> {
-  const { items } = await world.kube.list<RemoteCluster>(resources.remoteClusters, signal());
+async function remotes(fixture: Fixture, prefix: string): Promise<RemoteCluster[]> {
+  const { items } = await fixture.kube.list<RemoteCluster>(resources.remoteClusters, signal());
   return items.filter(({ metadata }) => metadata.name.startsWith(prefix));
 }
 
-function peering(world: World, name: string): Promise<IncomingPeering | undefined> {
-  return world.kube.get<IncomingPeering>(resources.incomingPeerings, name, signal());
+function peering(fixture: Fixture, name: string): Promise<IncomingPeering | undefined> {
+  return fixture.kube.get<IncomingPeering>(resources.incomingPeerings, name, signal());
 }
 
-async function expiredSecret(world: World): Promise<string> {
+async function expiredSecret(fixture: Fixture): Promise<string> {
   const secret = toBase64URL(crypto.getRandomValues(new Uint8Array(32)));
   const object: PeeringToken = {
     apiVersion,
@@ -291,6 +295,6 @@ async function expiredSecret(world: World): Promise<string> {
       grant: defaultGrant,
     },
   };
-  await world.kube.create(resources.peeringTokens(namespace), object, signal());
+  await fixture.kube.create(resources.peeringTokens(namespace), object, signal());
   return secret;
 }

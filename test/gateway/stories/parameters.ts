@@ -10,15 +10,15 @@ import type { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { toBase64 } from '../../../shared/trust/encoding.ts';
 import { readStoredDocument, signNetworkDocument } from '../../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
-import { eventually, newKey, providerID, type Consumer, type World } from '../setting.ts';
+import { eventually, newKey, providerID, type Consumer, type Fixture } from '../setting.ts';
 import type { Stories } from './story.ts';
 
 const signal = () => AbortSignal.timeout(10_000);
 
-export const parameterStories: Stories = (test, world) => {
+export const parameterStories: Stories = (test, fixture) => {
   test('the consumer’s document is held from the redemption on, and only grows', async () => {
-    const consumer = await peer(world(), 'declarer', 3);
-    assert.is(await heldGeneration(world(), 'declarer'), 3);
+    const consumer = await peer(fixture(), 'declarer', 3);
+    assert.is(await heldGeneration(fixture(), 'declarer'), 3);
     const put = (generation: number, changes: Partial<NetworkDocument> = {}, key = consumer.key) =>
       consumer.client.putParameters(document(key, 'declarer', providerID, generation, changes)).then(
         () => 'held',
@@ -26,7 +26,7 @@ export const parameterStories: Stories = (test, world) => {
       );
     assert.is(await put(4), 'held');
     assert.is(await put(4), 'held');
-    assert.is(await heldGeneration(world(), 'declarer'), 4);
+    assert.is(await heldGeneration(fixture(), 'declarer'), 4);
     for (const answer of [await put(4, { mtu: 1300 }), await put(2)]) {
       assert.ok(isProblem(answer, 'stale-generation'), String(answer));
       assert.is(answer.document['heldGeneration'], 4);
@@ -41,16 +41,16 @@ export const parameterStories: Stories = (test, world) => {
     const unknown = await put(9, { requires: ['teleport'] });
     assert.ok(isProblem(unknown, 'invalid-document'));
     assert.match(unknown.detail, 'teleport');
-    assert.is(await heldGeneration(world(), 'declarer'), 4);
+    assert.is(await heldGeneration(fixture(), 'declarer'), 4);
     const race = await Promise.all([5, 6, 7, 8, 9].map((generation) => put(generation)));
-    assert.is(await heldGeneration(world(), 'declarer'), 9);
+    assert.is(await heldGeneration(fixture(), 'declarer'), 9);
     assert.ok(race.every((each) => each === 'held' || isProblem(each, 'stale-generation')));
   });
 
   test('only a key that is known, over a peering that is there, reads or writes', async () => {
-    const consumer = await peer(world(), 'owner', 1);
-    const impostor = world().consumer('owner');
-    const stranger = world().consumer('unheard-of');
+    const consumer = await peer(fixture(), 'owner', 1);
+    const impostor = fixture().consumer('owner');
+    const stranger = fixture().consumer('unheard-of');
     for (const wrong of [impostor, stranger]) {
       for (const call of [
         () => wrong.client.getParameters(),
@@ -78,7 +78,7 @@ export const parameterStories: Stories = (test, world) => {
   });
 
   test('the provider’s document is read once it is there, and watched as it changes', async () => {
-    const consumer = await peer(world(), 'reader', 1);
+    const consumer = await peer(fixture(), 'reader', 1);
     assert.is(await consumer.client.getParameters(), undefined);
     const stop = new AbortController();
     const seen: number[] = [];
@@ -90,40 +90,40 @@ export const parameterStories: Stories = (test, world) => {
       }
       return 'ended';
     })();
-    await eventually('the stream', async () => (await streams(world())) === 1);
+    await eventually('the stream', async () => (await streams(fixture())) === 1);
     const written = performance.now();
-    await writeLocalDocument(world(), 'reader', 1);
+    await writeLocalDocument(fixture(), 'reader', 1);
     await eventually('the first document', async () => seen.length === 1);
     assert.ok((at[0] ?? 0) - written < 3000, `${(at[0] ?? 0) - written} ms`);
     assert.is(readStoredDocument(await present(consumer.client.getParameters())).generation, 1);
     for (const generation of [2, 3]) {
-      await writeLocalDocument(world(), 'reader', generation);
+      await writeLocalDocument(fixture(), 'reader', generation);
       await eventually('the next document', async () => seen.at(-1) === generation);
     }
     // A change that isn't one of the document is no event.
-    await touch(world(), 'reader');
+    await touch(fixture(), 'reader');
     // The gateway goes away and comes back: the stream does too, and sends only what is new.
-    await world().stopGateway('SIGKILL');
-    await writeLocalDocument(world(), 'reader', 4);
-    await world().startGateway();
+    await fixture().stopGateway('SIGKILL');
+    await writeLocalDocument(fixture(), 'reader', 4);
+    await fixture().startGateway();
     await eventually('the document after the restart', async () => seen.at(-1) === 4, 15_000);
     assert.equal(seen, [1, 2, 3, 4]);
     // Ended on the provider's side, the iteration ends.
-    const peering = await world().kube.get<IncomingPeering>(resources.incomingPeerings, 'reader', signal());
-    await world().kube.delete(resources.incomingPeerings, 'reader', peering?.metadata.uid, signal());
+    const peering = await fixture().kube.get<IncomingPeering>(resources.incomingPeerings, 'reader', signal());
+    await fixture().kube.delete(resources.incomingPeerings, 'reader', peering?.metadata.uid, signal());
     assert.is(await watching, 'ended');
     stop.abort();
   });
 
   test('a cluster has only so many streams, and they are counted down', async () => {
-    const consumer = await peer(world(), 'greedy', 1);
-    await writeLocalDocument(world(), 'greedy', 1);
+    const consumer = await peer(fixture(), 'greedy', 1);
+    await writeLocalDocument(fixture(), 'greedy', 1);
     const path = '/v1/parameters/remote?peering=default';
     const open = (abort: AbortController) =>
-      world().transport.fetch(world().url + path, {
+      fixture().transport.fetch(fixture().url + path, {
         headers: {
           accept: 'text/event-stream',
-          ...consumer.sign({ method: 'GET', url: world().url + path, body: new Uint8Array(0) }),
+          ...consumer.sign({ method: 'GET', url: fixture().url + path, body: new Uint8Array(0) }),
         },
         signal: abort.signal,
       });
@@ -133,15 +133,15 @@ export const parameterStories: Stories = (test, world) => {
     assert.is(responses[0]?.headers.get('content-type'), 'text/event-stream');
     assert.is((await open(new AbortController())).status, 503);
     for (const abort of aborts) abort.abort();
-    await eventually('the streams to be closed', async () => (await streams(world())) === 0);
+    await eventually('the streams to be closed', async () => (await streams(fixture())) === 0);
     const again = new AbortController();
     assert.is((await open(again)).status, 200);
     again.abort();
   });
 
   test('a consumer is told how its own peering is, and of no other', async () => {
-    const consumer = await peer(world(), 'asker', 1);
-    await peer(world(), 'other', 1);
+    const consumer = await peer(fixture(), 'asker', 1);
+    await peer(fixture(), 'other', 1);
     const told = await consumer.client.getPeering();
     assert.is(told.tenantReady, true);
     assert.is(told.desired, 'Active');
@@ -157,12 +157,12 @@ export const parameterStories: Stories = (test, world) => {
       lastTransitionTime: '2026-01-01T00:00:00Z',
     });
     const patch = (kind: string, name: string, status: object) =>
-      world().plane.kubectl([
+      fixture().plane.kubectl([
         ...`patch ${kind} ${name} --subresource=status --type=merge -p`.split(' '),
         JSON.stringify({ status }),
       ]);
     for (const name of ['asker', 'other']) {
-      await world().plane.kubectl(['apply', '-f', '-'], { input: JSON.stringify(tunnelTo(name)) });
+      await fixture().plane.kubectl(['apply', '-f', '-'], { input: JSON.stringify(tunnelTo(name)) });
       await patch('tunnel', name, {
         conditions: [
           condition('Established', 'True', 'up'),
@@ -197,22 +197,22 @@ export const parameterStories: Stories = (test, world) => {
       );
     assert.ok(isProblem(await refused(consumer.client.getPeering('second')), 'no-peering'));
     assert.ok(
-      isProblem(await refused(world().consumer('asker').client.getPeering()), 'signature-refused'),
+      isProblem(await refused(fixture().consumer('asker').client.getPeering()), 'signature-refused'),
       'another key',
     );
-    const early = world().consumer('asker', consumer.key, () => Date.now() - 3_600_000);
+    const early = fixture().consumer('asker', consumer.key, () => Date.now() - 3_600_000);
     const skewed = await refused(early.client.getPeering());
     assert.ok(isProblem(skewed, 'signature-refused'));
     assert.is(skewed.document.errors?.[0]?.detail, 'ClockSkew');
-    assert.is((await world().raw('GET', '/v1/peering')).status, 401);
+    assert.is((await fixture().raw('GET', '/v1/peering')).status, 401);
   });
 
   test('a consumer ends its own peering, as often as it asks', async () => {
-    const consumer = await peer(world(), 'leaver', 1);
-    await peer(world(), 'stayer', 1);
-    const unsigned = await world().raw('DELETE', '/v1/peering');
+    const consumer = await peer(fixture(), 'leaver', 1);
+    await peer(fixture(), 'stayer', 1);
+    const unsigned = await fixture().raw('DELETE', '/v1/peering');
     assert.is(unsigned.status, 401);
-    const impostor = await world()
+    const impostor = await fixture()
       .consumer('leaver')
       .client.deletePeering()
       .then(
@@ -221,28 +221,28 @@ export const parameterStories: Stories = (test, world) => {
       );
     assert.ok(isProblem(impostor, 'signature-refused'));
     await consumer.client.deletePeering('second');
-    assert.ok(await world().kube.get(resources.incomingPeerings, 'leaver', signal()));
+    assert.ok(await fixture().kube.get(resources.incomingPeerings, 'leaver', signal()));
     await consumer.client.deletePeering();
     await eventually(
       'the peering to be gone',
-      async () => (await world().kube.get(resources.incomingPeerings, 'leaver', signal())) === undefined,
+      async () => (await fixture().kube.get(resources.incomingPeerings, 'leaver', signal())) === undefined,
     );
     await consumer.client.deletePeering();
-    await world().kube.delete(resources.remoteClusters, 'leaver', undefined, signal());
+    await fixture().kube.delete(resources.remoteClusters, 'leaver', undefined, signal());
     await consumer.client.deletePeering();
-    assert.ok(await world().kube.get(resources.incomingPeerings, 'stayer', signal()));
+    assert.ok(await fixture().kube.get(resources.incomingPeerings, 'stayer', signal()));
     const gone = await consumer.client.requestIdentity(consumer.request).then(
       () => undefined,
       (reason: unknown) => reason,
     );
     assert.ok(gone instanceof GatewayProblem);
     // And peers again, with another token.
-    await peer(world(), 'leaver', 1, consumer.key);
+    await peer(fixture(), 'leaver', 1, consumer.key);
   });
 
   test('peering again waits until the former one is removed', async () => {
-    const consumer = await peer(world(), 'returner', 1);
-    await world().plane.kubectl([
+    const consumer = await peer(fixture(), 'returner', 1);
+    await fixture().plane.kubectl([
       'patch',
       'incomingpeering',
       'returner',
@@ -251,8 +251,8 @@ export const parameterStories: Stories = (test, world) => {
       '{"metadata":{"finalizers":["hawser.dev/cleanup"]}}',
     ]);
     await consumer.client.deletePeering();
-    const secret = await world().newSecret();
-    await world().withTenantSeconds(1, async () => {
+    const secret = await fixture().newSecret();
+    await fixture().withTenantSeconds(1, async () => {
       const refused = await consumer.client.requestIdentity({ ...consumer.request, secret }).then(
         () => undefined,
         (reason: unknown) => reason,
@@ -261,7 +261,7 @@ export const parameterStories: Stories = (test, world) => {
       assert.match(refused.detail, 'still being removed');
     });
     const again = consumer.client.requestIdentity({ ...consumer.request, secret });
-    await world().plane.kubectl([
+    await fixture().plane.kubectl([
       'patch',
       'incomingpeering',
       'returner',
@@ -290,7 +290,7 @@ function document(
       podCIDRs: ['10.244.0.0/16'],
       externalCIDR: '100.64.0.0/20',
       mtu: 1420,
-      slots: [],
+      tunnelEndpoints: [],
       remaps: [],
       salt: toBase64(new Uint8Array(32)),
       acknowledges: 0,
@@ -311,7 +311,7 @@ function tunnelTo(remoteCluster: string): object {
       provider: true,
       remotePodCIDRs: ['10.244.0.0/16'],
       remoteExternalCIDR: '100.64.0.0/20',
-      remoteSlots: [],
+      remoteEndpoints: [],
       remaps: [],
       remoteRemaps: [],
       mtu: 1420,
@@ -320,30 +320,35 @@ function tunnelTo(remoteCluster: string): object {
   };
 }
 
-async function peer(world: World, clusterID: string, generation: number, key = newKey()): Promise<Consumer> {
-  const consumer = world.consumer(clusterID, key);
+async function peer(
+  fixture: Fixture,
+  clusterID: string,
+  generation: number,
+  key = newKey(),
+): Promise<Consumer> {
+  const consumer = fixture.consumer(clusterID, key);
   await consumer.client.requestIdentity({
     ...consumer.request,
-    secret: await world.newSecret(),
+    secret: await fixture.newSecret(),
     networkDocument: document(key, clusterID, providerID, generation),
   });
   return consumer;
 }
 
-async function remote(world: World, name: string): Promise<RemoteCluster> {
-  return present(world.kube.get<RemoteCluster>(resources.remoteClusters, name, signal()));
+async function remote(fixture: Fixture, name: string): Promise<RemoteCluster> {
+  return present(fixture.kube.get<RemoteCluster>(resources.remoteClusters, name, signal()));
 }
 
-async function heldGeneration(world: World, name: string): Promise<number | undefined> {
-  const held = (await remote(world, name)).spec.networkDocument;
+async function heldGeneration(fixture: Fixture, name: string): Promise<number | undefined> {
+  const held = (await remote(fixture, name)).spec.networkDocument;
   return held === undefined ? undefined : readStoredDocument(held).generation;
 }
 
 /** What the peering controller would compose. */
-async function writeLocalDocument(world: World, name: string, generation: number): Promise<void> {
-  const found = await remote(world, name);
-  const localDocument = document(world.providerKey, providerID, name, generation);
-  await world.kube.replace(
+async function writeLocalDocument(fixture: Fixture, name: string, generation: number): Promise<void> {
+  const found = await remote(fixture, name);
+  const localDocument = document(fixture.providerKey, providerID, name, generation);
+  await fixture.kube.replace(
     resources.remoteClusters,
     { ...found, status: { ...found.status, localDocument } },
     signal(),
@@ -351,12 +356,12 @@ async function writeLocalDocument(world: World, name: string, generation: number
   );
 }
 
-async function touch(world: World, name: string): Promise<void> {
-  await world.plane.kubectl(['annotate', 'remotecluster', name, `touched=${Date.now()}`, '--overwrite']);
+async function touch(fixture: Fixture, name: string): Promise<void> {
+  await fixture.plane.kubectl(['annotate', 'remotecluster', name, `touched=${Date.now()}`, '--overwrite']);
 }
 
-async function streams(world: World): Promise<number> {
-  const { text } = await world.management('/metrics');
+async function streams(fixture: Fixture): Promise<number> {
+  const { text } = await fixture.management('/metrics');
   return Number(/^hawser_gateway_streams (\d+)$/m.exec(text)?.[1]);
 }
 

@@ -14,16 +14,16 @@ import type { Stories } from './story.ts';
 const run = promisify(execFile);
 const signal = () => AbortSignal.timeout(10_000);
 
-export const tokenStories: Stories = (test, world) => {
+export const tokenStories: Stories = (test, fixture) => {
   test('a token holds all that the consumer needs, and the API holds the hash of its secret alone', async () => {
-    const issued = await world()
+    const issued = await fixture()
       .administrator()
       .createToken({ grant: { cpu: '2', podSecurity: 'restricted' } });
     const content = decodePeeringToken(issued.token);
-    assert.is(content.gatewayURL, world().url);
-    assert.is(content.gatewayPin, world().certificate.pin);
+    assert.is(content.gatewayURL, fixture().url);
+    assert.is(content.gatewayPin, fixture().certificate.pin);
     assert.is(content.clusterID, providerID);
-    assert.is(content.keyFingerprint, world().providerKey.fingerprint);
+    assert.is(content.keyFingerprint, fixture().providerKey.fingerprint);
     assert.is(content.expiresAt, issued.expiresAt);
     const life = Date.parse(issued.expiresAt) - Date.now();
     assert.ok(life > 14 * 60_000 && life <= 15 * 60_000, `${life} ms`);
@@ -34,20 +34,20 @@ export const tokenStories: Stories = (test, world) => {
       storageClasses: [],
       podSecurity: 'restricted',
     });
-    const stored = await world().kube.get<PeeringToken>(
+    const stored = await fixture().kube.get<PeeringToken>(
       resources.peeringTokens(namespace),
       issued.name,
       signal(),
     );
     assert.is(stored?.spec.secretHash, hashSecret(content.secret));
     assert.is(stored?.spec.issuedBy, 'hawser-testbed-admin');
-    const everything = JSON.stringify(stored) + world().log.join('\n');
+    const everything = JSON.stringify(stored) + fixture().log.join('\n');
     assert.not(everything.includes(content.secret));
-    assert.not(everything.includes(world().plane.adminToken));
+    assert.not(everything.includes(fixture().plane.adminToken));
   });
 
   test('curl issues a token with a bearer token and the pin', async () => {
-    const pin = Buffer.from(world().certificate.pin, 'hex').toString('base64');
+    const pin = Buffer.from(fixture().certificate.pin, 'hex').toString('base64');
     const { stdout } = await run('curl', [
       '--silent',
       '--show-error',
@@ -56,40 +56,40 @@ export const tokenStories: Stories = (test, world) => {
       `sha256//${pin}`,
       '--tlsv1.3',
       '--header',
-      `Authorization: Bearer ${world().plane.adminToken}`,
+      `Authorization: Bearer ${fixture().plane.adminToken}`,
       '--header',
       'Content-Type: application/json',
       '--data',
       '{"expiresInSeconds":3600}',
       '--request',
       'POST',
-      `${world().url}/v1/tokens`,
+      `${fixture().url}/v1/tokens`,
     ]);
     const issued = JSON.parse(stdout) as TokenResponse;
     assert.is(decodePeeringToken(issued.token).clusterID, providerID);
     // Without a body all is as it is by default.
-    const bare = await world().raw('POST', '/v1/tokens', {
-      headers: { authorization: `Bearer ${world().plane.adminToken}` },
+    const bare = await fixture().raw('POST', '/v1/tokens', {
+      headers: { authorization: `Bearer ${fixture().plane.adminToken}` },
     });
     assert.is(bare.status, 201);
   });
 
   test('only who may create PeeringTokens gets one', async () => {
-    const { plane } = world();
-    const missing = await world().raw('POST', '/v1/tokens', { body: '{}' });
+    const { plane } = fixture();
+    const missing = await fixture().raw('POST', '/v1/tokens', { body: '{}' });
     assert.is(missing.status, 401);
     assert.match(missing.headers.get('www-authenticate') ?? '', 'Bearer');
     assert.is(missing.problem?.field, 'authorization');
     for (const authorization of ['Bearer nonsense', 'Basic YTpi', `Bearer ${'x'.repeat(20_000)}`]) {
-      const wrong = await world().raw('POST', '/v1/tokens', { body: '{}', headers: { authorization } });
+      const wrong = await fixture().raw('POST', '/v1/tokens', { body: '{}', headers: { authorization } });
       assert.is(wrong.status, 401, authorization.slice(0, 20));
       assert.not(wrong.text.includes('nonsense'));
     }
     const nobody = (await plane.kubectl(['create', 'token', 'nobody', '-n', namespace])).trim();
     for (const call of [
-      () => world().administrator(nobody).createToken({}),
-      () => world().administrator(nobody).listTokens(),
-      () => world().administrator(nobody).revokeToken('token-x'),
+      () => fixture().administrator(nobody).createToken({}),
+      () => fixture().administrator(nobody).listTokens(),
+      () => fixture().administrator(nobody).revokeToken('token-x'),
     ]) {
       const error = await call().then(
         () => undefined,
@@ -109,8 +109,8 @@ export const tokenStories: Stories = (test, world) => {
       '--role=issuer',
       `--serviceaccount=${namespace}:nobody`,
     ]);
-    assert.match((await world().administrator(nobody).createToken({})).token, 'hawser1.');
-    const error = await world()
+    assert.match((await fixture().administrator(nobody).createToken({})).token, 'hawser1.');
+    const error = await fixture()
       .administrator(nobody)
       .listTokens()
       .then(
@@ -121,8 +121,8 @@ export const tokenStories: Stories = (test, world) => {
   });
 
   test('bad requests for a token name the field and what is allowed, and make nothing', async () => {
-    const before = (await world().administrator().listTokens()).length;
-    const authorization = `Bearer ${world().plane.adminToken}`;
+    const before = (await fixture().administrator().listTokens()).length;
+    const authorization = `Bearer ${fixture().plane.adminToken}`;
     for (const [body, status, field, allowed] of [
       ['{"expiresIn":60}', 422, 'expiresIn', 'expiresInSeconds, consumer, grant'],
       ['{"grant":{"cpus":"1"}}', 422, 'grant.cpus', 'cpu, memory'],
@@ -142,7 +142,7 @@ export const tokenStories: Stories = (test, world) => {
       ['{"grant":', 400, undefined, undefined],
       ['\u0000', 400, undefined, undefined],
     ] as const) {
-      const answer = await world().raw('POST', '/v1/tokens', { body, headers: { authorization } });
+      const answer = await fixture().raw('POST', '/v1/tokens', { body, headers: { authorization } });
       assert.is(answer.status, status, `${body}: ${answer.text}`);
       assert.is(answer.problem?.status, status);
       assert.is(answer.problem?.field, field, `${body}: ${answer.text}`);
@@ -150,14 +150,14 @@ export const tokenStories: Stories = (test, world) => {
       assert.match(answer.problem?.instance ?? '', /^urn:uuid:[0-9a-f-]{36}$/);
     }
     const form = { authorization, 'content-type': 'application/x-www-form-urlencoded' };
-    const wrongType = await world().raw('POST', '/v1/tokens', { body: '{}', headers: form });
+    const wrongType = await fixture().raw('POST', '/v1/tokens', { body: '{}', headers: form });
     assert.is(wrongType.status, 415);
     assert.is(wrongType.headers.get('accept'), 'application/json');
-    assert.is((await world().administrator().listTokens()).length, before);
+    assert.is((await fixture().administrator().listTokens()).length, before);
   });
 
   test('tokens are listed without secrets, and revoked for good', async () => {
-    const administrator = world().administrator();
+    const administrator = fixture().administrator();
     const issued = await administrator.createToken({ consumer: 'somebody' });
     const listed = (await administrator.listTokens()).find(({ name }) => name === issued.name);
     assert.equal(listed, {
@@ -183,18 +183,18 @@ export const tokenStories: Stories = (test, world) => {
   });
 
   test('a token is shown to whoever has its secret, is not spent by it, and is refused as at redemption', async () => {
-    const { token, name, grant } = await world()
+    const { token, name, grant } = await fixture()
       .administrator()
       .createToken({ consumer: 'looker', grant: { pods: 3 } });
     const { secret } = decodePeeringToken(token);
-    const consumer = world().consumer('looker');
+    const consumer = fixture().consumer('looker');
     const shown = await consumer.client.preview({ secret, clusterID: 'looker' });
     assert.is(shown.clusterID, providerID);
-    assert.is(shown.publicKey, world().providerKey.publicKey);
+    assert.is(shown.publicKey, fixture().providerKey.publicKey);
     assert.equal(shown.grant, grant);
-    assert.is(shown.apiServerURL, world().plane.url);
+    assert.is(shown.apiServerURL, fixture().plane.url);
     assert.not(JSON.stringify(shown).includes(secret));
-    const stored = await world().kube.get<PeeringToken>(resources.peeringTokens(namespace), name, signal());
+    const stored = await fixture().kube.get<PeeringToken>(resources.peeringTokens(namespace), name, signal());
     assert.is(stored?.status?.redeemedBy, undefined);
     const refusalOf = (request: { secret: string; clusterID: string }) =>
       consumer.client.preview(request).then(
@@ -212,15 +212,15 @@ export const tokenStories: Stories = (test, world) => {
         { ...(unknown as typeof error).document, instance: '' },
       );
     }
-    assert.is((await world().raw('POST', '/v1/previews', { body: '{}' })).status, 422);
+    assert.is((await fixture().raw('POST', '/v1/previews', { body: '{}' })).status, 422);
     // It is as good as before; and once it is spent it is shown to nobody.
     await consumer.client.requestIdentity({ ...consumer.request, secret });
     assert.ok(isProblem(await refusalOf({ secret, clusterID: 'looker' }), 'token-not-redeemable'));
   });
 
   test('without an address of its own the gateway issues nothing, and says what is missing', async () => {
-    const { gatewayURL: _, ...without } = { gatewayURL: '', gatewayPin: world().certificate.pin };
-    const found = await world().kube.get<{
+    const { gatewayURL: _, ...without } = { gatewayURL: '', gatewayPin: fixture().certificate.pin };
+    const found = await fixture().kube.get<{
       apiVersion: string;
       kind: string;
       metadata: { name: string };
@@ -228,7 +228,7 @@ export const tokenStories: Stories = (test, world) => {
     }>(resources.localClusters, 'self', signal());
     const { gatewayURL: _url, ...status } = (found?.status ?? {}) as { gatewayURL?: string };
     assert.ok(found);
-    await world().kube.replace(
+    await fixture().kube.replace(
       resources.localClusters,
       { ...found, status: { ...status, ...without } },
       signal(),
@@ -237,7 +237,7 @@ export const tokenStories: Stories = (test, world) => {
     try {
       let error: unknown;
       for (let attempt = 0; attempt < 40 && error === undefined; attempt++)
-        error = await world()
+        error = await fixture()
           .administrator()
           .createToken({})
           .then(
@@ -247,7 +247,7 @@ export const tokenStories: Stories = (test, world) => {
       assert.ok(isProblem(error, 'not-ready'));
       assert.match(error.detail, 'spec.gatewayURL');
     } finally {
-      await world().writeSelf({});
+      await fixture().writeSelf({});
     }
   });
 };

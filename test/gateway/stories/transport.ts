@@ -11,15 +11,15 @@ import {
   pinnedTransport,
 } from '../../../daemon/clients/gateway/index.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
-import { eventually, providerID, type Consumer, type World } from '../setting.ts';
+import { eventually, providerID, type Consumer, type Fixture } from '../setting.ts';
 import type { Stories } from './story.ts';
 
-export const transportStories: Stories = (test, world) => {
+export const transportStories: Stories = (test, fixture) => {
   test('says who it is and what it can, and what it cannot', async () => {
-    const info = await world().administrator().info();
+    const info = await fixture().administrator().info();
     assert.is(info.clusterID, providerID);
-    assert.is(info.publicKey, world().providerKey.publicKey);
-    const description = JSON.parse((await world().raw('GET', '/v1/openapi.json')).text) as {
+    assert.is(info.publicKey, fixture().providerKey.publicKey);
+    const description = JSON.parse((await fixture().raw('GET', '/v1/openapi.json')).text) as {
       openapi: string;
       paths: Record<string, Record<string, { responses: object; requestBody?: object }>>;
     };
@@ -39,10 +39,10 @@ export const transportStories: Stories = (test, world) => {
       ].sort(),
     );
     assert.match(JSON.stringify(description.paths['/v1/tokens']?.['post']?.requestBody), 'expiresInSeconds');
-    const missing = await world().raw('GET', '/v1/nothing');
+    const missing = await fixture().raw('GET', '/v1/nothing');
     assert.is(missing.status, 404);
     assert.is(missing.problem?.type, 'https://hawser.dev/problems/not-found');
-    const method = await world().raw('PUT', '/v1/tokens', { body: '{}' });
+    const method = await fixture().raw('PUT', '/v1/tokens', { body: '{}' });
     assert.is(method.status, 405);
     assert.is(method.headers.get('allow'), 'POST, GET');
     for (const answer of [missing, method]) {
@@ -52,17 +52,17 @@ export const transportStories: Stories = (test, world) => {
   });
 
   test('speaks TLS 1.3, and trusts are pins', async () => {
-    const socket = await handshake(world(), {});
+    const socket = await handshake(fixture(), {});
     assert.is(socket.getProtocol(), 'TLSv1.3');
     socket.destroy();
     // Deno has no way to refuse TLS 1.2.
-    if (world().runtime === 'node') {
-      const refused = await handshake(world(), { maxVersion: 'TLSv1.2' }).catch((error: unknown) => error);
+    if (fixture().runtime === 'node') {
+      const refused = await handshake(fixture(), { maxVersion: 'TLSv1.2' }).catch((error: unknown) => error);
       assert.ok(refused instanceof Error, 'TLS 1.2 was spoken');
     }
-    const requests = () => world().log.filter((line) => line.includes('"request"')).length;
+    const requests = () => fixture().log.filter((line) => line.includes('"request"')).length;
     const before = requests();
-    const wrong = createGatewayClient({ url: world().url, pin: '0'.repeat(64) });
+    const wrong = createGatewayClient({ url: fixture().url, pin: '0'.repeat(64) });
     const error = await wrong.info().then(
       () => undefined,
       (reason: unknown) => reason,
@@ -70,7 +70,7 @@ export const transportStories: Stories = (test, world) => {
     assert.instance(error, CertificatePinError);
     assert.is(requests(), before, 'nothing is sent to whom the pin does not fit');
     wrong.close();
-    const nobody = createGatewayClient({ url: 'https://127.0.0.1:1', pin: world().certificate.pin });
+    const nobody = createGatewayClient({ url: 'https://127.0.0.1:1', pin: fixture().certificate.pin });
     assert.instance(
       await nobody.info().then(
         () => undefined,
@@ -83,23 +83,23 @@ export const transportStories: Stories = (test, world) => {
 
   test('bodies are counted as they come, whatever they say of themselves', async () => {
     const big = 'x'.repeat(65 * 1024);
-    assert.is((await world().raw('POST', '/v1/tokens', { body: big })).status, 413);
+    assert.is((await fixture().raw('POST', '/v1/tokens', { body: big })).status, 413);
     const chunked = [
       'POST /v1/tokens HTTP/1.1',
-      `host: 127.0.0.1:${world().port}`,
+      `host: 127.0.0.1:${fixture().port}`,
       'content-type: application/json',
       'transfer-encoding: chunked',
       '',
       '',
     ].join('\r\n');
     const chunk = `4000\r\n${'x'.repeat(0x4000)}\r\n`;
-    assert.match(await speak(world(), chunked + chunk.repeat(5) + '0\r\n\r\n', 5000), /^HTTP\/1.1 413/);
+    assert.match(await speak(fixture(), chunked + chunk.repeat(5) + '0\r\n\r\n', 5000), /^HTTP\/1.1 413/);
   });
 
   test('who sends slowly is not waited for', async () => {
     const head = [
       'POST /v1/tokens HTTP/1.1',
-      `host: 127.0.0.1:${world().port}`,
+      `host: 127.0.0.1:${fixture().port}`,
       'content-type: application/json',
       'content-length: 1000',
       '',
@@ -107,12 +107,12 @@ export const transportStories: Stories = (test, world) => {
     ].join('\r\n');
     const started = performance.now();
     const [body, headers] = await Promise.all([
-      speak(world(), head, 20_000),
+      speak(fixture(), head, 20_000),
       // Deno's own limits on headers can't be set.
-      world().runtime === 'node' ? speak(world(), 'GET /v1/info HTTP/1.1\r\nhost: x', 20_000) : '',
+      fixture().runtime === 'node' ? speak(fixture(), 'GET /v1/info HTTP/1.1\r\nhost: x', 20_000) : '',
     ]);
     assert.match(body, /^HTTP\/1.1 408/);
-    if (world().runtime === 'node') assert.match(headers, /^HTTP\/1.1 408/);
+    if (fixture().runtime === 'node') assert.match(headers, /^HTTP\/1.1 408/);
     assert.ok(performance.now() - started < 15_000);
   });
 
@@ -121,47 +121,47 @@ export const transportStories: Stories = (test, world) => {
       hosts: ['127.0.0.1'],
       days: 60,
       now: Date.now(),
-      privateKey: world().certificate.privateKey,
+      privateKey: fixture().certificate.privateKey,
     });
-    const before = await serialNumber(world());
-    await world().writeCertificate(renewed);
+    const before = await serialNumber(fixture());
+    await fixture().writeCertificate(renewed);
     let asked = 0;
     await eventually(
       'the renewed certificate',
       async () => {
-        const transport = pinnedTransport(world().certificate.pin);
-        const client = createGatewayClient({ url: world().url, pin: world().certificate.pin, transport });
+        const transport = pinnedTransport(fixture().certificate.pin);
+        const client = createGatewayClient({ url: fixture().url, pin: fixture().certificate.pin, transport });
         await client.info();
         transport.close();
         asked++;
-        return (await serialNumber(world())) !== before;
+        return (await serialNumber(fixture())) !== before;
       },
       20_000,
     );
     assert.ok(asked > 5);
     // What doesn't fit together is not taken up.
     const other = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 1, now: Date.now() });
-    const kept = await serialNumber(world());
-    await world().writeCertificate({ ...renewed, certificate: other.certificate });
+    const kept = await serialNumber(fixture());
+    await fixture().writeCertificate({ ...renewed, certificate: other.certificate });
     await eventually('the complaint', async () =>
-      world().log.some((line) => line.includes('no usable certificate')),
+      fixture().log.some((line) => line.includes('no usable certificate')),
     );
-    assert.is(await serialNumber(world()), kept);
-    await world().writeCertificate(renewed);
+    assert.is(await serialNumber(fixture()), kept);
+    await fixture().writeCertificate(renewed);
   });
 
   test('probes and metrics are on a port of their own', async () => {
-    assert.is((await world().management('/livez')).status, 200);
-    assert.match((await world().management('/readyz')).text, '[+] certificate ok');
-    const { text } = await world().management('/metrics');
+    assert.is((await fixture().management('/livez')).status, 200);
+    assert.match((await fixture().management('/readyz')).text, '[+] certificate ok');
+    const { text } = await fixture().management('/metrics');
     assert.match(
       text,
       /^hawser_gateway_requests_total\{method="GET",route="\/v1\/info",status="200"\} \d+$/m,
     );
     assert.match(text, /^hawser_gateway_request_seconds_bucket\{.*le="\+Inf"\} \d+$/m);
     assert.match(text, /^# TYPE hawser_gateway_streams gauge$/m);
-    assert.is((await world().raw('GET', '/metrics')).status, 404);
-    const line = world()
+    assert.is((await fixture().raw('GET', '/metrics')).status, 404);
+    const line = fixture()
       .log.map((each) => JSON.parse(each) as Record<string, unknown>)
       .findLast((each) => each['message'] === 'request');
     assert.equal(Object.keys(line ?? {}).slice(0, 4), ['time', 'level', 'process', 'message']);
@@ -169,8 +169,8 @@ export const transportStories: Stories = (test, world) => {
   });
 
   test('too many requests from one address are put off', async () => {
-    const transport = pinnedTransport(world().certificate.pin);
-    const client = createGatewayClient({ url: world().url, pin: world().certificate.pin, transport });
+    const transport = pinnedTransport(fixture().certificate.pin);
+    const client = createGatewayClient({ url: fixture().url, pin: fixture().certificate.pin, transport });
     const refused: GatewayProblem[] = [];
     let answered = 0;
     // Until enough are put off, however slow the machine is; the bucket holds 200.
@@ -191,20 +191,20 @@ export const transportStories: Stories = (test, world) => {
     assert.ok(answered > 0);
     assert.ok((refused[0]?.retryAfterMilliseconds ?? 0) >= 1000);
     await delay(2000);
-    assert.is((await world().administrator().info()).clusterID, providerID);
+    assert.is((await fixture().administrator().info()).clusterID, providerID);
   });
 
   test('a cluster that floods takes nothing from another that comes from the same address', async () => {
-    const [hostile, other] = [world().consumer('flooding'), world().consumer('flooded')];
+    const [hostile, other] = [fixture().consumer('flooding'), fixture().consumer('flooded')];
     for (const { client, request } of [hostile, other])
-      await client.requestIdentity({ ...request, secret: await world().newSecret() });
-    const senders = [undefined, hostile, world().consumer(other.clusterID)];
+      await client.requestIdentity({ ...request, secret: await fixture().newSecret() });
+    const senders = [undefined, hostile, fixture().consumer(other.clusterID)];
     const refused = new Map<Consumer | undefined, string>();
     const over = new AbortController();
     const flood = Array.from({ length: 24 }, async (_, index) => {
       const sender = senders[index % senders.length];
       while (!over.signal.aborted) {
-        const answer = await world().raw('GET', '/v1/peering', sender && { signedBy: sender });
+        const answer = await fixture().raw('GET', '/v1/peering', sender && { signedBy: sender });
         if (answer.status === 429) refused.set(sender, answer.problem?.detail ?? '');
       }
     });
@@ -224,9 +224,9 @@ export const transportStories: Stories = (test, world) => {
   });
 
   test('without an API server it lives, and says what is wrong', async () => {
-    await world().plane.stop();
-    assert.is((await world().management('/livez')).status, 200);
-    const answer = await world()
+    await fixture().plane.stop();
+    assert.is((await fixture().management('/livez')).status, 200);
+    const answer = await fixture()
       .administrator()
       .createToken({})
       .then(
@@ -237,21 +237,21 @@ export const transportStories: Stories = (test, world) => {
       isProblem(answer, 'api-server') || isProblem(answer, 'internal') || isProblem(answer, 'deadline'),
       String(answer),
     );
-    assert.is((await world().administrator().info()).clusterID, providerID);
+    assert.is((await fixture().administrator().info()).clusterID, providerID);
   });
 
   test('ends at once when it is told to', async () => {
     const started = performance.now();
-    assert.is(await world().stopGateway('SIGTERM'), 0);
+    assert.is(await fixture().stopGateway('SIGTERM'), 0);
     assert.ok(performance.now() - started < 7000);
   });
 };
 
-function handshake(world: World, options: { maxVersion?: 'TLSv1.2' }): Promise<TLSSocket> {
+function handshake(fixture: Fixture, options: { maxVersion?: 'TLSv1.2' }): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: '127.0.0.1',
-      port: world.port,
+      port: fixture.port,
       rejectUnauthorized: false,
       minVersion: 'TLSv1.2',
       ...options,
@@ -261,16 +261,16 @@ function handshake(world: World, options: { maxVersion?: 'TLSv1.2' }): Promise<T
   });
 }
 
-async function serialNumber(world: World): Promise<string | undefined> {
-  const socket = await handshake(world, {});
+async function serialNumber(fixture: Fixture): Promise<string | undefined> {
+  const socket = await handshake(fixture, {});
   const { serialNumber: serial } = socket.getPeerCertificate();
   socket.destroy();
   return serial;
 }
 
 /** What comes back on a connection for some bytes, until it is closed or answered. */
-async function speak(world: World, text: string, milliseconds: number): Promise<string> {
-  const socket = await handshake(world, {});
+async function speak(fixture: Fixture, text: string, milliseconds: number): Promise<string> {
+  const socket = await handshake(fixture, {});
   return new Promise((resolve) => {
     let heard = '';
     const done = () => {

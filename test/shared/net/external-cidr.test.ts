@@ -2,10 +2,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { acceptRemoteRemaps, validateDeclaredRanges } from '../../../shared/net/declared-ranges.ts';
 import {
-  allocateLentAddresses,
+  allocateMappedAddresses,
   allocateNodeAddresses,
   chooseExternalCIDR,
-  isLentAddress,
+  isMappedAddress,
   probeAddress,
 } from '../../../shared/net/external-cidr.ts';
 
@@ -64,9 +64,9 @@ test('a range that is full leaves nodes out', () => {
   assert.is(probeAddress('100.64.16.0/20'), '100.64.16.1');
 });
 
-test('lent addresses come after the nodes’, and are kept', () => {
+test('mapped addresses come after the nodes’, and are kept', () => {
   const lend = (wanted: string[], stored: [string, string][] = [], range = '100.64.16.0/20') => [
-    ...allocateLentAddresses(range, wanted, new Map(stored)),
+    ...allocateMappedAddresses(range, wanted, new Map(stored)),
   ];
   const cases: [string, [string, string][], [string, string][]][] = [
     [
@@ -123,22 +123,22 @@ test('lent addresses come after the nodes’, and are kept', () => {
   for (const [what, found, expected] of cases) assert.equal(found, expected, what);
 });
 
-test('lent addresses are bounded, and the last one of a range is left out', () => {
+test('mapped addresses are bounded, and the last one of a range is left out', () => {
   const wanted = Array.from({ length: 5000 }, (_, index) => `p${index}`);
-  const given = allocateLentAddresses('100.64.16.0/20', wanted, new Map());
+  const given = allocateMappedAddresses('100.64.16.0/20', wanted, new Map());
   assert.is(given.size, 2047);
   assert.is(new Set(given.values()).size, 2047);
-  for (const address of given.values()) assert.ok(isLentAddress('100.64.16.0/20', address), address);
+  for (const address of given.values()) assert.ok(isMappedAddress('100.64.16.0/20', address), address);
   assert.not([...given.values()].includes('100.64.31.255'));
   // Whoever came too late gets the first one that is free again.
   given.delete('p7');
   assert.is(
-    allocateLentAddresses('100.64.16.0/20', [...given.keys(), 'p4999'], given).get('p4999'),
+    allocateMappedAddresses('100.64.16.0/20', [...given.keys(), 'p4999'], given).get('p4999'),
     '100.64.24.7',
   );
   const nodes = allocateNodeAddresses('100.64.16.0/20', wanted, new Map());
   assert.is(nodes.size, 2048 - 16);
-  for (const address of nodes.values()) assert.not(isLentAddress('100.64.16.0/20', address), address);
+  for (const address of nodes.values()) assert.not(isMappedAddress('100.64.16.0/20', address), address);
 });
 
 test('what a peer declares is checked', () => {

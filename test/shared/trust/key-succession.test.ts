@@ -61,7 +61,7 @@ test('a document of a successor holds for who knows the former key', () => {
     podCIDRs: ['10.0.0.0/16'],
     externalCIDR: '100.64.0.0/20',
     mtu: 1420,
-    slots: [],
+    tunnelEndpoints: [],
     remaps: [],
     salt: Buffer.alloc(32, 1).toString('base64'),
     acknowledges: 0,

@@ -21,7 +21,7 @@ const document: NetworkDocument = {
   podCIDRs: ['10.200.0.0/16'],
   externalCIDR: '100.64.0.0/20',
   mtu: 1420,
-  slots: [],
+  tunnelEndpoints: [],
   remaps: [],
   salt: salt(9),
   acknowledges: 0,

@@ -59,9 +59,9 @@ test('of two with one address the older keeps it; when none is left, one waits',
 });
 
 test('a wish for an address is granted if it is free', () => {
-  const wish = plan({ services: [service('a', { loadBalancerIP: '198.18.7.33' }), service('bb')] });
+  const request = plan({ services: [service('a', { loadBalancerIP: '198.18.7.33' }), service('bb')] });
   assert.equal(
-    wish.statusChanges.map(({ address }) => address),
+    request.statusChanges.map(({ address }) => address),
     ['198.18.7.33', '198.18.7.32'],
   );
 });
