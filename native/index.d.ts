@@ -114,6 +114,11 @@ export interface Keypair {
   initiator: boolean;
   /** Nanoseconds on the engine's clock (`now()`); the limits REKEY_AFTER_TIME and REJECT_AFTER_TIME count from here. */
   createdAt: bigint;
+  /**
+   * Of an initiator: when a responder's keypair waits to be confirmed, because both called at once, it goes on waiting and
+   * becomes current when the peer uses it. False or absent: it only opens what comes.
+   */
+  yields?: boolean;
 }
 
 export type EngineEvent =
@@ -200,7 +205,8 @@ export type DropReason =
   | 'tunWriteFailed'
   | 'badMac1'
   | 'handshakeQueueFull'
-  | 'handshakeRate';
+  | 'handshakeRate'
+  | 'sealFailed'; // the cipher's library failed; the packet was not sent
 
 export class Engine {
   constructor(options: EngineOptions);
@@ -217,7 +223,10 @@ export class Engine {
   setPublicKey(publicKey: Uint8Array | null): void;
   apply(difference: EngineDifference): void;
 
-  /** As initiator: becomes current, the old current becomes previous. As responder: becomes next. */
+  /**
+   * As initiator: becomes current, the old current becomes previous. As responder: becomes next, until the first packet of the
+   * peer that uses it. What loses its place opens what comes for 15 s more.
+   */
   addKeypair(peer: number, keypair: Keypair): void;
   /** Zeroes all keys of the peer. */
   clearKeypairs(peer: number): void;

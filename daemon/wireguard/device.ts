@@ -163,11 +163,14 @@ export class Device {
     switch (input.type) {
       case 'handshake-wanted':
         if (peer.timers.attempting || !peer.timers.mayInitiate(now.monotonic)) return [];
+        if (this.#isRenewed(peer, now)) return [];
         return this.#initiate(peer, now, { retry: false, silent: false });
       case 'session-confirmed': {
         const freed = peer.slots.confirm(input.localIndex);
         if (freed === null) return [];
         this.#release(freed);
+        // The peer has called meanwhile, and was answered: another session on top would only be made to replace this one.
+        this.#abandonHandshake(peer);
         return this.#sessionBegan(peer, now);
       }
       case 'endpoint-changed':
@@ -194,6 +197,7 @@ export class Device {
       for (const action of actions) {
         switch (action.type) {
           case 'initiate':
+            if (!action.silent && this.#isRenewed(peer, now)) break;
             effects.push(...this.#initiate(peer, now, action));
             break;
           case 'keepalive':
@@ -343,6 +347,17 @@ export class Device {
     ];
   }
 
+  /**
+   * Whether the peer has just called us and was answered, while a session that seals lasts: then nothing is to be renewed from
+   * our side, and a second handshake would cross the first.
+   */
+  #isRenewed(peer: Peer, now: Moment): boolean {
+    const { next } = peer.slots;
+    return (
+      next !== null && now.monotonic - next.createdAt < this.#times.rekeyTimeout && this.hasSession(peer, now)
+    );
+  }
+
   #initiate(peer: Peer, now: Moment, how: { retry: boolean; silent: boolean }): DeviceEffect[] {
     if (this.#local === null || peer.endpoint === undefined || !peer.handshake.usable) {
       peer.timers.attemptsEnded();
@@ -366,10 +381,20 @@ export class Device {
   #addKeypair(peer: Peer, session: SessionKeys, now: Moment): DeviceEffect {
     const { localIndex, initiator } = session;
     this.#indices.set(localIndex, peer);
-    this.#release(peer.slots.add({ localIndex, initiator, createdAt: now.monotonic }));
+    const yields = initiator && this.#yields(peer);
+    this.#release(peer.slots.add({ localIndex, initiator, createdAt: now.monotonic, yields }));
     peer.timers.keysDerived(now.monotonic);
     const createdAt = BigInt(Math.round(now.monotonic * NANOSECONDS_PER_MILLISECOND));
-    return { type: 'add-keypair', peer: peer.id, keypair: { ...session, createdAt } };
+    return { type: 'add-keypair', peer: peer.id, keypair: { ...session, createdAt, yields } };
+  }
+
+  /**
+   * When both called at once there are two sessions, and both ends must mean the same one, or each would renew its own for
+   * ever. Of two that speak this the one with the greater public key has its way; to others it makes no difference, as
+   * they forget their own initiation when they answer ours.
+   */
+  #yields(peer: Peer): boolean {
+    return this.#local !== null && isGreater(peer.publicKeyBytes, this.#local.publicKey);
   }
 
   #sessionBegan(peer: Peer, now: Moment): DeviceEffect[] {
@@ -445,6 +470,11 @@ export class Device {
     const value = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
     return Math.floor((value / 2 ** 32) * bound);
   }
+}
+
+/** By their bytes from the first on; public keys are no secret. */
+function isGreater(left: Uint8Array, right: Uint8Array): boolean {
+  return Buffer.compare(left, right) > 0;
 }
 
 /** The address of an endpoint in text, without its port. */

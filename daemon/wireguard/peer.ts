@@ -12,11 +12,14 @@ export interface Session {
   localIndex: number;
   initiator: boolean;
   createdAt: number;
+  /** Of our initiation: a session that the peer initiated at the same time goes before it, once the peer uses that. */
+  yields: boolean;
 }
 
 /**
  * The places of the paper's section 5.1, mirrored from the engine: `current` seals; `previous` still opens what was on its
- * way; `next` was made as responder and waits for the first packet that proves the initiator has it too.
+ * way; `next` was made as responder and waits for the first packet that proves the initiator has it too. What leaves them
+ * opens for some seconds more in the engine, as the peer may not know yet that it has been replaced.
  */
 export class SessionSlots {
   previous: Session | null = null;
@@ -26,14 +29,16 @@ export class SessionSlots {
   /** Puts a new session in its place; answers with the indices that are free again. */
   add(session: Session): number[] {
     const before = this.indices();
-    if (session.initiator) {
-      // A session we offered that was never confirmed is still good for opening what comes.
-      this.previous = this.next ?? this.current;
-      this.next = null;
+    if (!session.initiator) {
+      this.next = session;
+    } else if (this.next === null || session.yields) {
+      this.previous = this.current;
       this.current = session;
     } else {
-      this.next = session;
-      this.previous = null;
+      // Both called at once, and ours goes before theirs, which is good for opening only.
+      this.previous = this.next;
+      this.next = null;
+      this.current = session;
     }
     return this.#freedSince(before);
   }
@@ -72,6 +77,7 @@ export class Peer {
   readonly id: number;
   /** Base64, as configured. */
   readonly publicKey: string;
+  readonly publicKeyBytes: Uint8Array;
   readonly handshake: PeerHandshake;
   readonly cookies: CookieGenerator;
   readonly timers: PeerTimers;
@@ -99,6 +105,7 @@ export class Peer {
   ) {
     this.id = id;
     this.publicKey = publicKey;
+    this.publicKeyBytes = publicKeyBytes;
     this.handshake = new PeerHandshake(publicKeyBytes);
     this.cookies = new CookieGenerator(publicKeyBytes);
     this.timers = new PeerTimers(times, jitter);

@@ -133,6 +133,8 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
     if (!object.Get("initiator").IsBoolean() || !object.Get("createdAt").IsBigInt())
       return raise("initiator must be a boolean and createdAt a bigint");
     input.initiator = object.Get("initiator").As<Napi::Boolean>().Value();
+    const Napi::Value yields = object.Get("yields");
+    input.yields = yields.IsBoolean() && yields.As<Napi::Boolean>().Value();
     bool lossless = false;
     input.createdAt = object.Get("createdAt").As<Napi::BigInt>().Uint64Value(&lossless);
     const std::string error = engine_->addKeypair(peer, input);

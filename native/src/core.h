@@ -40,10 +40,10 @@ struct Core {
   /** Sessions that packet threads dropped; the configuring thread takes them out of the table and frees them. */
   std::atomic<Session*> dropped{nullptr};
 
-  /** By any thread, when nothing of the peer refers to it any more. */
-  void drop(Session* session) {
+  /** By any thread that has just taken it from its place and holds the peer's lock: it opens what comes until `closesAt`. */
+  void drop(Session* session, uint64_t closesAt) {
     if (session == nullptr) return;
-    session->dead.store(true, std::memory_order_release);
+    session->closesAt.store(closesAt, std::memory_order_release);
     Session* head = dropped.load(std::memory_order_relaxed);
     do {
       session->nextDropped = head;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
+
 namespace hawser {
 
 namespace {
@@ -14,6 +16,8 @@ namespace {
 /** Staged packets of all peers together may take as much memory. */
 constexpr size_t STAGING_BYTES = 8 << 20;
 constexpr uint32_t STAGING_SLOTS = 4096;
+/** Sessions of a peer that lost their place and still open: two that call each other at once need two. */
+constexpr uint32_t LINGERING = 4;
 
 }  // namespace
 
@@ -128,11 +132,35 @@ void Engine::collect() {
   Session* session = core_->dropped.exchange(nullptr, std::memory_order_acquire);
   while (session != nullptr) {
     Session* const next = session->nextDropped;
-    core_->sessions.remove(session);
-    core_->reclaimer.retire([session] { delete session; });
+    linger(session);
     session = next;
   }
+  const uint64_t now = closed_ ? ~uint64_t{0} : engineNow();
+  std::erase_if(lingering_, [&](Session* const old) {
+    if (!old->closed(now)) return false;
+    release(old);
+    return true;
+  });
   core_->reclaimer.collect();
+}
+
+void Engine::linger(Session* session) {
+  Peer& peer = *session->peer;
+  if (peer.lingering == LINGERING) {
+    const auto oldest = std::find_if(lingering_.begin(), lingering_.end(),
+                                     [&](const Session* const old) { return old->peer.get() == &peer; });
+    release(*oldest);
+    lingering_.erase(oldest);
+  }
+  lingering_.push_back(session);
+  peer.lingering++;
+}
+
+void Engine::release(Session* session) {
+  session->closesAt.store(0, std::memory_order_release);
+  session->peer->lingering--;
+  core_->sessions.remove(session);
+  core_->reclaimer.retire([session] { delete session; });
 }
 
 Peer* Engine::peer(uint32_t id) const {
@@ -200,37 +228,34 @@ std::string Engine::addKeypair(uint32_t id, const KeypairInput& input) {
   auto* const session = new Session();
   session->localIndex = input.localIndex;
   session->remoteIndex = input.remoteIndex;
-  session->peer = to;
+  session->peer = builder_->peer(id)->peer;
   session->createdAt = input.createdAt;
   session->initiator = input.initiator;
   memcpy(session->sendKey, input.sendKey, AEAD_KEY);
   memcpy(session->receiveKey, input.receiveKey, AEAD_KEY);
   core_->sessions.insert(session);
-  Session* old = nullptr;
-  Session* alsoOld = nullptr;
   {
+    const uint64_t closesAt = engineNow() + REPLACED_SESSION_TIME;
     const std::lock_guard lock(to->keypairs);
     Session* const next = to->next.load(std::memory_order_relaxed);
     Session* const current = to->current.load(std::memory_order_relaxed);
-    old = to->previous.load(std::memory_order_relaxed);
-    if (input.initiator) {
-      // A responder's keypair that was never confirmed may yet be used by the peer: it stays as the previous one.
-      if (next != nullptr) {
+    if (!input.initiator) {
+      // Until it is confirmed the peer sends by the current one, and what it sent before that by the previous one.
+      core_->drop(next, closesAt);
+      to->next.store(session, std::memory_order_release);
+    } else {
+      core_->drop(to->previous.load(std::memory_order_relaxed), closesAt);
+      if (next == nullptr || input.yields) {
+        to->previous.store(current, std::memory_order_release);
+      } else {
+        // Both called at once. The peer may use its own session until it hears ours, and the one before until then.
+        core_->drop(current, closesAt);
         to->previous.store(next, std::memory_order_release);
         to->next.store(nullptr, std::memory_order_release);
-        alsoOld = current;
-      } else {
-        to->previous.store(current, std::memory_order_release);
       }
       to->current.store(session, std::memory_order_release);
-    } else {
-      to->previous.store(nullptr, std::memory_order_release);
-      to->next.store(session, std::memory_order_release);
-      alsoOld = next;
     }
   }
-  core_->drop(old);
-  core_->drop(alsoOld);
   to->sendSingly = false;
   collect();
   if (input.initiator) {
@@ -245,15 +270,19 @@ void Engine::clearKeypairs(uint32_t id) {
   const PeerPlan* const plan = builder_->peer(id);
   if (plan == nullptr) return;
   Peer& peer = *plan->peer;
-  Session* sessions[3];
   {
     const std::lock_guard lock(peer.keypairs);
-    sessions[0] = peer.current.exchange(nullptr);
-    sessions[1] = peer.previous.exchange(nullptr);
-    sessions[2] = peer.next.exchange(nullptr);
+    core_->drop(peer.current.exchange(nullptr), 0);
+    core_->drop(peer.previous.exchange(nullptr), 0);
+    core_->drop(peer.next.exchange(nullptr), 0);
   }
-  for (Session* const session : sessions) core_->drop(session);
   collect();
+  // All that had lost their place before have come by `collect`, as that happens under the lock.
+  std::erase_if(lingering_, [&](Session* const old) {
+    if (old->peer.get() != &peer) return false;
+    release(old);
+    return true;
+  });
 }
 
 bool Engine::sendToPeer(uint32_t id, const uint8_t* bytes, size_t length) {

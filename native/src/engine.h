@@ -34,6 +34,8 @@ struct KeypairInput {
   const uint8_t* receiveKey;
   bool initiator;
   uint64_t createdAt;
+  /** See `Keypair` in index.d.ts. */
+  bool yields = false;
 };
 
 /** All functions by one thread. Those that return text return what is wrong, or nothing. */
@@ -83,6 +85,8 @@ class Engine {
   void wakeAll();
   void publish();
   void collect();
+  void linger(Session* session);
+  void release(Session* session);
   Peer* peer(uint32_t id) const;
 
   std::unique_ptr<Core> core_;
@@ -93,6 +97,8 @@ class Engine {
   uint16_t port_ = 0;
   uint32_t mark_ = 0;
   std::vector<std::unique_ptr<PacketThread>> threads_;
+  /** Sessions without a place that still open what comes, in the order in which they lost it. */
+  std::vector<Session*> lingering_;
   /** Sends what the owner sends itself. */
   std::unique_ptr<Worker> own_;
   bool closed_ = false;

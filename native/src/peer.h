@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 
 #include "aead.h"
@@ -21,6 +22,12 @@ constexpr uint64_t REKEY_AFTER_TIME = 120 * SECOND;
 constexpr uint64_t REJECT_AFTER_TIME = 180 * SECOND;
 constexpr uint64_t KEEPALIVE_TIMEOUT = 10 * SECOND;
 constexpr uint64_t REKEY_TIMEOUT = 5 * SECOND;
+/**
+ * How long a session that was replaced goes on opening what comes. Two ends that call each other at once replace more than one
+ * in a round trip, and a lost message makes it longer; a peer that hears us has confirmed the newer session after this time at
+ * the latest (section 6.5).
+ */
+constexpr uint64_t REPLACED_SESSION_TIME = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT;
 /** An initiator that only receives rekeys so late that the peer's answer still fits (section 6.2). */
 constexpr uint64_t REKEY_AFTER_TIME_RECEIVING = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
 
@@ -29,11 +36,12 @@ struct Peer;
 struct Session {
   uint32_t localIndex = 0;
   uint32_t remoteIndex = 0;
-  Peer* peer = nullptr;
+  /** Shared: a thread that found the session uses its peer, which may have been removed meanwhile. */
+  std::shared_ptr<Peer> peer;
   uint64_t createdAt = 0;
   bool initiator = false;
-  /** Set when its peer dropped it: it authenticates nothing any more. */
-  std::atomic<bool> dead{false};
+  /** From then on it authenticates nothing any more; set when it has lost its place at its peer. */
+  std::atomic<uint64_t> closesAt{~uint64_t{0}};
   std::atomic<uint64_t> sendCounter{0};
   uint8_t sendKey[AEAD_KEY];
   uint8_t receiveKey[AEAD_KEY];
@@ -48,6 +56,7 @@ struct Session {
 
   /** A thread took its time before its batch, so a session may be younger than that. */
   uint64_t age(uint64_t now) const { return now > createdAt ? now - createdAt : 0; }
+  bool closed(uint64_t now) const { return now >= closesAt.load(std::memory_order_acquire); }
   bool maySend(uint64_t now) const {
     return age(now) < REJECT_AFTER_TIME &&
            sendCounter.load(std::memory_order_relaxed) < REJECT_AFTER_MESSAGES;
@@ -64,6 +73,8 @@ struct Peer {
   std::atomic<Session*> current{nullptr};
   std::atomic<Session*> previous{nullptr};
   std::atomic<Session*> next{nullptr};
+  /** How many sessions without a place still open what comes; the configuring thread's. */
+  uint32_t lingering = 0;
   /** Held while the three change: once a handshake, by whoever brings or confirms a keypair. */
   std::mutex keypairs;
 

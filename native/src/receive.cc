@@ -75,7 +75,7 @@ void Worker::handshake(const uint8_t* data, size_t length, const Endpoint& sourc
 void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source) {
   if (length < SHORTEST_TRANSPORT && !HAWSER_PLANTED(7)) return core_.counters.drop(Drop::MALFORMED);
   Session* const session = core_.sessions.find(load<uint32_t>(data + 4));
-  if (session == nullptr || session->dead.load(std::memory_order_acquire))
+  if (session == nullptr || session->closed(now_))
     return core_.counters.drop(Drop::UNKNOWN_SESSION);
   Peer& peer = *session->peer;
   const uint64_t counter = load<uint64_t>(data + 8);
@@ -99,7 +99,10 @@ void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, c
     arrivals_.peer = &peer;
     confirm(peer, *session);
   }
-  if (session->initiator && session->age(now_) >= REKEY_AFTER_TIME_RECEIVING) want(peer, Wanted::REKEY_TIME);
+  // Of the current session alone: what comes late by one that was renewed asks for nothing.
+  if (session->initiator && session->age(now_) >= REKEY_AFTER_TIME_RECEIVING &&
+      peer.current.load(std::memory_order_relaxed) == session)
+    want(peer, Wanted::REKEY_TIME);
   if (padded == 0) return peer.counters.add(KEEPALIVES_RECEIVED, 1);
   if (mayBePathProbe(inner) && takePathProbe(peer, inner, padded)) return;
 
@@ -174,16 +177,14 @@ void Worker::roam(Peer& peer, const Endpoint& source) {
 }
 
 void Worker::confirm(Peer& peer, Session& session) {
-  Session* old = nullptr;
   {
     const std::lock_guard lock(peer.keypairs);
     if (peer.next.load(std::memory_order_relaxed) != &session) return;
-    old = peer.previous.load(std::memory_order_relaxed);
+    core_.drop(peer.previous.load(std::memory_order_relaxed), now_ + REPLACED_SESSION_TIME);
     peer.previous.store(peer.current.load(std::memory_order_relaxed), std::memory_order_release);
     peer.current.store(&session, std::memory_order_release);
     peer.next.store(nullptr, std::memory_order_release);
   }
-  core_.drop(old);
   Event event;
   event.type = EventType::SESSION_CONFIRMED;
   event.peer = peer.id;

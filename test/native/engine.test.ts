@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { CookieGenerator } from '../../daemon/wireguard/cookie.ts';
 import type { EngineDifference, EngineEvent, PeerConfiguration } from '../../native/index.js';
-import { type EngineHandle, Lab, connect, eventually } from './lab.ts';
+import { type EngineHandle, Lab, connect, eventually, sessionKeys } from './lab.ts';
 
 interface Context {
   lab: Lab;
@@ -140,6 +140,43 @@ test('holds packets while there is no session, asks for one, and sends them when
   const again = wanted(await a.events());
   assert.ok(again.length >= 1 && again.length <= 3, `asked ${again.length} times`);
   assert.is((await b.counters(1))['authentication'], 0);
+});
+
+test('a session that both replaced at once goes on opening what its peer sends', async (context) => {
+  const { lab, a, b } = context;
+  await start(context);
+  await both(context);
+  assert.ok(await ping(lab, 'a', '10.2.0.1'));
+  // Both have called and answered each other, and A has the answer to its call: it sends by the new session, B by the old.
+  const [ours, theirs] = [sessionKeys(), sessionKeys()];
+  await b.call('addKeypair', 1, await ours.responder(b));
+  await a.call('addKeypair', 1, await theirs.responder(a));
+  await a.call('addKeypair', 1, await ours.initiator(a));
+  await b.call('sendKeepalive', 1);
+  assert.ok(await eventually(async () => (await a.counters(1))['keepalivesReceived'] === 1));
+  // And B has its own answer now, and yields: its session passes, until A's keepalive confirms the other.
+  await b.call('addKeypair', 1, await theirs.initiator(b, true));
+  await b.call('sendKeepalive', 1);
+  assert.ok(await eventually(async () => (await a.counters(1))['keepalivesReceived'] === 2));
+  await b.events();
+  await a.call('sendKeepalive', 1);
+  assert.ok(
+    await eventually(async () => (await b.events()).some(({ type }) => type === 'session-confirmed')),
+    'the one that both mean is current at both',
+  );
+  assert.ok(await ping(lab, 'b', '10.1.0.1'));
+  // The next renewal, called by A: what A sends before it has the answer comes by the session in force.
+  const next = sessionKeys();
+  await b.call('addKeypair', 1, await next.responder(b));
+  assert.ok(await ping(lab, 'a', '10.2.0.1'));
+  await a.call('addKeypair', 1, await next.initiator(a));
+  await b.call('sendKeepalive', 1);
+  assert.ok(await eventually(async () => (await a.counters(1))['keepalivesReceived'] === 3));
+  for (const engine of [a, b]) assert.is((await engine.engineCounters())['unknownSession'], 0);
+  // Keys that are cleared are gone, those without a place too.
+  await a.call('clearKeypairs', 1);
+  await b.call('sendKeepalive', 1);
+  assert.ok(await eventually(async () => (await a.engineCounters())['unknownSession'] === 1));
 });
 
 test('translates overlapping ranges both ways, and admits only what is admitted', async (context) => {

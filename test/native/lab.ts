@@ -197,29 +197,39 @@ async function removeAbandoned(): Promise<void> {
 
 let nextIndex = 1;
 
+/** The two halves of a session, as a handshake would make them. */
+export function sessionKeys() {
+  const [forth, back] = [new Uint8Array(randomBytes(32)), new Uint8Array(randomBytes(32))];
+  const [left, right] = [nextIndex++, nextIndex++];
+  return {
+    initiator: async (engine: EngineHandle, yields = false) => ({
+      localIndex: left,
+      remoteIndex: right,
+      sendKey: forth,
+      receiveKey: back,
+      initiator: true,
+      yields,
+      createdAt: await engine.call('now'),
+    }),
+    responder: async (engine: EngineHandle) => ({
+      localIndex: right,
+      remoteIndex: left,
+      sendKey: back,
+      receiveKey: forth,
+      initiator: false,
+      createdAt: await engine.call('now'),
+    }),
+  };
+}
+
 /** Gives both engines the two halves of a session, as a handshake would. `left` is the initiator. */
 export async function connect(
   left: { engine: EngineHandle; peer: number },
   right: { engine: EngineHandle; peer: number },
 ): Promise<void> {
-  const [forth, back] = [randomBytes(32), randomBytes(32)];
-  const [leftIndex, rightIndex] = [nextIndex++, nextIndex++];
-  await right.engine.call('addKeypair', right.peer, {
-    localIndex: rightIndex,
-    remoteIndex: leftIndex,
-    sendKey: new Uint8Array(back),
-    receiveKey: new Uint8Array(forth),
-    initiator: false,
-    createdAt: await right.engine.call('now'),
-  });
-  await left.engine.call('addKeypair', left.peer, {
-    localIndex: leftIndex,
-    remoteIndex: rightIndex,
-    sendKey: new Uint8Array(forth),
-    receiveKey: new Uint8Array(back),
-    initiator: true,
-    createdAt: await left.engine.call('now'),
-  });
+  const keys = sessionKeys();
+  await right.engine.call('addKeypair', right.peer, await keys.responder(right.engine));
+  await left.engine.call('addKeypair', left.peer, await keys.initiator(left.engine));
   await left.engine.call('sendKeepalive', left.peer);
 }
 

@@ -31,6 +31,8 @@ export interface Wire {
   loss: number;
   duplicate: number;
   late: number;
+  /** Milliseconds one way; 10 when absent. */
+  delay?: number;
 }
 
 interface Keys {
@@ -49,6 +51,8 @@ interface EnginePeer {
   previous: Keys | null;
   current: Keys | null;
   next: Keys | null;
+  /** Out of their places, and good for opening for a while. */
+  lingering: { keys: Keys; until: number }[];
   staged: Uint8Array[];
   observation: Observation;
 }
@@ -97,7 +101,7 @@ export class World {
     if (this.random() < this.wire.loss) return;
     const copies = this.random() < this.wire.duplicate ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
-      const delay = 10 + (this.random() < this.wire.late ? 50 : 0) + copy;
+      const delay = (this.wire.delay ?? 10) + (this.random() < this.wire.late ? 50 : 0) + copy;
       const copied = Uint8Array.from(bytes);
       this.at(this.now + delay, () => this.hosts.get(to)?.receive(copied, from, to));
     }
@@ -130,6 +134,9 @@ export class Host {
   device: Device;
   address: string;
   readonly received: Uint8Array[] = [];
+  /** Transport messages that came and that no session of ours opened; and those that had come before. */
+  refused = 0;
+  repeated = 0;
   readonly effects: DeviceEffect[] = [];
   backlog = 0;
   #peers = new Map<number, EnginePeer>();
@@ -169,9 +176,9 @@ export class Host {
     this.configure(configuration);
   }
 
-  /** The network gives this host another address. */
-  move(address: string): void {
-    this.world.hosts.delete(this.address);
+  /** The network gives this host another address; what is on its way to the old one arrives when that is kept. */
+  move(address: string, { keepOld = false } = {}): void {
+    if (!keepOld) this.world.hosts.delete(this.address);
     this.address = address;
     this.world.hosts.set(address, this);
   }
@@ -211,10 +218,17 @@ export class Host {
     const index = view.getUint32(4, true);
     const counter = view.getBigUint64(8, true);
     for (const [id, peer] of this.#peers) {
-      const keys = [peer.previous, peer.current, peer.next].find((slot) => slot?.localIndex === index);
+      const late = peer.lingering.filter(({ until }) => this.world.now < until).map(({ keys }) => keys);
+      const keys = [peer.previous, peer.current, peer.next, ...late].find(
+        (slot) => slot?.localIndex === index,
+      );
       if (!keys || this.world.now - keys.createdAt >= this.#times.rejectAfterTime) continue;
       const plaintext = open(keys.receiveKey, bytes.subarray(16), none, nonceOf(counter));
-      if (plaintext === null || keys.seen.has(counter)) return;
+      if (plaintext === null) break;
+      if (keys.seen.has(counter)) {
+        this.repeated++;
+        return;
+      }
       keys.seen.add(counter);
       peer.observation.lastReceived = this.world.now;
       if (peer.endpoint !== source) {
@@ -222,6 +236,7 @@ export class Host {
         this.#event({ type: 'endpoint-changed', peer: id, endpoint: source });
       }
       if (peer.next === keys) {
+        this.#linger(peer, peer.previous);
         peer.previous = peer.current;
         peer.current = keys;
         peer.next = null;
@@ -234,6 +249,13 @@ export class Host {
       }
       return;
     }
+    this.refused++;
+  }
+
+  #linger(peer: EnginePeer, keys: Keys | null): void {
+    if (keys === null) return;
+    const until = this.world.now + this.#times.keepaliveTimeout + this.#times.rekeyTimeout;
+    peer.lingering = [...peer.lingering.filter((old) => this.world.now < old.until), { keys, until }];
   }
 
   #event(input: Parameters<Device['handle']>[0]): void {
@@ -290,6 +312,7 @@ export class Host {
                 previous: null,
                 current: null,
                 next: null,
+                lingering: [],
                 staged: [],
                 observation: { lastDataReceived: 0, lastDataSent: 0, lastReceived: 0, lastSent: 0 },
               });
@@ -305,18 +328,26 @@ export class Host {
             counter: 0n,
             seen: new Set(),
           };
-          if (keys.initiator) {
-            peer.previous = peer.next ?? peer.current;
-            peer.next = null;
-            peer.current = keys;
-          } else {
+          if (!keys.initiator) {
+            this.#linger(peer, peer.next);
             peer.next = keys;
-            peer.previous = null;
+          } else {
+            this.#linger(peer, peer.previous);
+            if (peer.next === null || effect.keypair.yields) peer.previous = peer.current;
+            else {
+              this.#linger(peer, peer.current);
+              peer.previous = peer.next;
+              peer.next = null;
+            }
+            peer.current = keys;
           }
           break;
         }
         case 'clear-keypairs':
-          if (peer) peer.previous = peer.current = peer.next = null;
+          if (peer) {
+            peer.previous = peer.current = peer.next = null;
+            peer.lingering = [];
+          }
           break;
         case 'set-endpoint':
           if (peer) peer.endpoint = effect.endpoint;
