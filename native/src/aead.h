@@ -17,10 +17,13 @@ constexpr size_t AEAD_KEY = 32;
 class Aead {
  public:
   virtual ~Aead() = default;
-  /** Encrypts `length` bytes in place and writes the tag behind them. The nonce is WireGuard's: 4 zeros, counter. */
-  virtual void seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) = 0;
+  /**
+   * Encrypts `length` bytes in place and writes the tag behind them. The nonce is WireGuard's: 4 zeros, counter. False: the
+   * library failed, and `data` may hold what was to be hidden; it must not be sent.
+   */
+  [[nodiscard]] virtual bool seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) = 0;
   /** Decrypts `length` bytes in place; the tag follows them. False: not authentic, and `data` is of no use. */
-  virtual bool open(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) = 0;
+  [[nodiscard]] virtual bool open(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) = 0;
 };
 
 struct AeadLibrary {

@@ -49,13 +49,13 @@ class IpsecMb final : public Aead {
 
   ~IpsecMb() override { library().release(manager_); }
 
-  void seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
-    run(key, counter, data, length, data + length, IMB_DIR_ENCRYPT);
+  bool seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
+    return run(key, counter, data, length, data + length, IMB_DIR_ENCRYPT);
   }
 
   bool open(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
     uint8_t expected[AEAD_TAG];
-    run(key, counter, data, length, expected, IMB_DIR_DECRYPT);
+    if (!run(key, counter, data, length, expected, IMB_DIR_DECRYPT)) return false;
     // Constant time, as for every comparison of tags.
     return ((load<uint64_t>(expected) ^ load<uint64_t>(data + length)) |
             (load<uint64_t>(expected + 8) ^ load<uint64_t>(data + length + 8))) == 0;
@@ -64,7 +64,7 @@ class IpsecMb final : public Aead {
  private:
   explicit IpsecMb(IMB_MGR* manager) : manager_(manager) {}
 
-  void run(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length, uint8_t* tag,
+  bool run(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length, uint8_t* tag,
            IMB_CIPHER_DIRECTION direction) {
     uint8_t nonce[12] = {};
     store<uint64_t>(nonce + 4, counter);
@@ -91,7 +91,8 @@ class IpsecMb final : public Aead {
     job->auth_tag_output_len_in_bytes = AEAD_TAG;
     job->status = IMB_STATUS_BEING_PROCESSED;
     // This cipher is done before the call returns: no job ever waits for others.
-    IMB_SUBMIT_JOB_NOCHECK(manager_);
+    const IMB_JOB* const done = IMB_SUBMIT_JOB_NOCHECK(manager_);
+    return done != nullptr && done->status == IMB_STATUS_COMPLETED;
   }
 
   IMB_MGR* const manager_;

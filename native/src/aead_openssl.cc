@@ -36,11 +36,13 @@ class LowLevel final : public Aead {
     return made;
   }
 
-  void seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
+  bool seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
     begin(key, counter);
     block_[0] = 1;
     chacha_(data, data, length, key_, block_);
     tag(data, length, data + length);
+    // These functions have no way to fail.
+    return true;
   }
 
   bool open(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
@@ -136,14 +138,15 @@ class Evp final : public Aead {
     return std::unique_ptr<Aead>(new Evp(functions, sealing, opening));
   }
 
-  void seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
+  bool seal(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {
     uint8_t nonce[12] = {};
     store<uint64_t>(nonce + 4, counter);
     int written = 0;
-    functions_.init(sealing_, nullptr, key, nonce, -1, nullptr);
-    functions_.update(sealing_, data, &written, data, static_cast<int>(length));
-    functions_.final(sealing_, data + written, &written);
-    functions_.control(sealing_, GET_TAG, 16, data + length);
+    // Where the first fails and the rest goes on, the last packet's key stream would be used again.
+    return functions_.init(sealing_, nullptr, key, nonce, -1, nullptr) == 1 &&
+           functions_.update(sealing_, data, &written, data, static_cast<int>(length)) == 1 &&
+           functions_.final(sealing_, data + written, &written) == 1 &&
+           functions_.control(sealing_, GET_TAG, 16, data + length) == 1;
   }
 
   bool open(const uint8_t* key, uint64_t counter, uint8_t* data, size_t length) override {

@@ -106,7 +106,8 @@ void Worker::answer(const Snapshot& snapshot, IcmpError error, const Superpacket
   if (readSuperpacket(bytes, length, VirtioHeader{}, reply)) leave(snapshot, *from, reply, from);
 }
 
-void Worker::sealOne(const Session& session, uint64_t counter, uint8_t* message, size_t length, unsigned padTo) {
+/** False: the cipher failed, and the room is as it was: nothing of the packet leaves. */
+bool Worker::sealOne(const Session& session, uint64_t counter, uint8_t* message, size_t length, unsigned padTo) {
   // To 16 bytes, but never above the MTU (WireGuard paper, section 5.4.6).
   size_t padded = (length + 15) & ~size_t{15};
   if (padded > padTo) padded = std::max<size_t>(length, padTo);
@@ -114,8 +115,12 @@ void Worker::sealOne(const Session& session, uint64_t counter, uint8_t* message,
   store<uint32_t>(message, MESSAGE_TRANSPORT);
   store<uint32_t>(message + 4, session.remoteIndex);
   store<uint64_t>(message + 8, counter);
-  aead_->seal(session.sendKey, counter, message + TRANSPORT_HEADER, padded);
+  if (!aead_->seal(session.sendKey, counter, message + TRANSPORT_HEADER, padded)) {
+    session.peer->counters.drop(Drop::SEAL_FAILED);
+    return false;
+  }
   batch_.commit(padded + OVERHEAD);
+  return true;
 }
 
 void Worker::sent(Peer& peer, Session& session, uint64_t packets, uint64_t bytes) {
@@ -146,15 +151,16 @@ void Worker::seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned 
   if (counter > REJECT_AFTER_MESSAGES - count) return peer.counters.drop(Drop::KEY_EXPIRED, count);
   batch_.to(&peer, endpoint);
   const size_t room = splitter.longest() + OVERHEAD + 16;
-  uint64_t bytes = 0;
+  uint64_t packets = 0, bytes = 0;
   for (size_t index = 0; index < count; index++) {
     uint8_t* const message = batch_.reserve(room);
     const size_t start = batch_.bytes();
     const size_t length = splitter.next(message + TRANSPORT_HEADER);
-    sealOne(*session, counter + index, message, length, padTo);
+    if (!sealOne(*session, counter + index, message, length, padTo)) continue;
+    packets++;
     bytes += batch_.bytes() - start;
   }
-  sent(peer, *session, count, bytes);
+  if (packets != 0) sent(peer, *session, packets, bytes);
 }
 
 /** An IPv4 packet that may be fragmented, as a router does it (RFC 791, section 3.2). */
@@ -204,14 +210,15 @@ void Worker::sendStaged(Peer& peer) {
   batch_.to(&peer, endpoint);
   uint64_t packets = 0, bytes = 0;
   // Bounded, as others may stage while this sends.
-  for (; packets < Staging::PER_PEER; packets++) {
+  for (uint32_t taken = 0; taken < Staging::PER_PEER; taken++) {
     uint8_t* const message = batch_.reserve(core_.staging->slotSize() + OVERHEAD + 16);
     const size_t start = batch_.bytes();
     const uint32_t length = core_.staging->take(peer, message + TRANSPORT_HEADER);
     if (length == 0) break;
     const uint64_t counter = session->sendCounter.fetch_add(1, std::memory_order_relaxed);
     if (counter >= REJECT_AFTER_MESSAGES) return peer.counters.drop(Drop::KEY_EXPIRED);
-    sealOne(*session, counter, message, length, core_.tunMtu.load(std::memory_order_relaxed));
+    if (!sealOne(*session, counter, message, length, core_.tunMtu.load(std::memory_order_relaxed))) continue;
+    packets++;
     bytes += batch_.bytes() - start;
   }
   if (packets != 0) sent(peer, *session, packets, bytes);
@@ -229,7 +236,7 @@ bool Worker::sendControl(Peer& peer, const uint8_t* content, size_t length, size
   uint8_t* const message = batch_.reserve(size + OVERHEAD + 16);
   if (length != 0) std::memcpy(message + TRANSPORT_HEADER, content, length);
   std::memset(message + TRANSPORT_HEADER + length, 0, size - length);
-  sealOne(*session, counter, message, size, static_cast<unsigned>(size));
+  if (!sealOne(*session, counter, message, size, static_cast<unsigned>(size))) return false;
   sent(peer, *session, 0, size + OVERHEAD);
   return true;
 }

@@ -51,7 +51,7 @@ class Worker {
   void enter(const Snapshot& snapshot, const PeerPlan& plan, uint8_t* data, const PacketInfo& info);
   void answer(const Snapshot& snapshot, IcmpError error, const Superpacket& packet, unsigned mtu, const PeerPlan* from);
   void seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned padTo);
-  void sealOne(const Session& session, uint64_t counter, uint8_t* message, size_t length, unsigned padTo);
+  bool sealOne(const Session& session, uint64_t counter, uint8_t* message, size_t length, unsigned padTo);
   void sealFragments(Peer& peer, const Superpacket& whole, unsigned mtu, unsigned padTo);
   void stage(Peer& peer, Splitter& splitter);
   void sent(Peer& peer, Session& session, uint64_t packets, uint64_t bytes);

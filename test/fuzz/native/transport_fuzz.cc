@@ -56,7 +56,7 @@ struct World {
       if (id < 2) {
         auto session = std::make_unique<Session>();
         session->localIndex = INDEX + id;
-        session->peer = plan->peer.get();
+        session->peer = plan->peer;
         session->createdAt = engineNow();
         std::memset(session->sendKey, 1, sizeof session->sendKey);
         std::memset(session->receiveKey, 2, sizeof session->receiveKey);
@@ -123,7 +123,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     world.counter += mode & 8 ? 9000 : 1;
     store<uint64_t>(&datagram[8], world.counter);
     if (!packet.empty()) std::memcpy(&datagram[16], packet.data(), packet.size());
-    world.aead->seal(world.sessions[0]->receiveKey, world.counter, &datagram[16], packet.size());
+    CHECK(world.aead->seal(world.sessions[0]->receiveKey, world.counter, &datagram[16], packet.size()));
     Bytes again = datagram;
     const uint64_t refused = world.count(0, Drop::AUTHENTICATION), replayed = world.count(0, Drop::REPLAY);
     world.worker->fromUdp(*world.snapshot, datagram.data(), datagram.size(), datagram.size(), source);

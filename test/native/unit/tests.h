@@ -12,3 +12,4 @@ void testAead();
 void testEndpoints();
 void testIcmp();
 void testEvents();
+void testSealFails();
