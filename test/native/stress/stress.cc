@@ -1,6 +1,8 @@
 // Two engines in one process under traffic, while one thread changes everything that can be changed. Built with TSan.
 //
-// Run in a network namespace of its own. Packets go A → B → A's TUN by one peer, and A → B → (relayed) → A by two others.
+// Run in a network namespace of its own. Packets go A → B → A's TUN by one peer, and A → B → (relayed) → A by two others. A third
+// kind of peer of B comes from many sockets at once, so that all threads of B open by one session, and is renewed and
+// removed all the while.
 #include <arpa/inet.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -82,6 +84,40 @@ void send(const std::atomic<bool>& stop, const char* to, int segment) {
   close(socket);
 }
 
+/** Of the peer that is renewed and removed: what its senders seal by. */
+struct Passing {
+  std::atomic<uint32_t> index{0};
+  std::atomic<uint64_t> counter{0};
+};
+constexpr uint32_t PASSING_PEER = 8;
+constexpr uint8_t PASSING_KEY = 0x5a;
+
+/** Sends to B by the session that is newest and by the one before it, from a port of its own. */
+void sendAsPassing(const std::atomic<bool>& stop, Passing& passing, uint32_t sender) {
+  const std::unique_ptr<Aead> aead = chooseAead({"openssl-evp"})->make();
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+  uint8_t key[32];
+  std::memset(key, PASSING_KEY, sizeof key);
+  for (uint32_t round = 0; !stop; round++) {
+    const uint32_t newest = passing.index;
+    if (newest == 0) continue;
+    uint8_t message[16 + 16] = {4};
+    const uint32_t index = newest - round % 2;
+    const uint64_t counter = passing.counter++;
+    std::memcpy(message + 4, &index, 4);
+    std::memcpy(message + 8, &counter, 8);
+    CHECK(aead->seal(key, counter, message + 16, 0));
+    // B moves between two ports; whoever is right is heard.
+    address.sin_port = htons(round / 2 % 2 == 0 ? 7002 : 7004);
+    sendto(socket, message, sizeof message, 0, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    if (round % 16 == sender) std::this_thread::yield();
+  }
+  close(socket);
+}
+
 void command(const char* text) { CHECK(std::system(text) == 0); }
 
 }  // namespace
@@ -109,6 +145,12 @@ int main(int count, char** parameters) {
   senders.emplace_back([&] { send(stop, "10.77.0.2", 0); });
   senders.emplace_back([&] { send(stop, "10.77.200.1", 900); });
   senders.emplace_back([&] { send(stop, "10.77.200.2", 0); });
+  Passing passing;
+  for (uint32_t sender = 0; sender < 4; sender++) senders.emplace_back([&, sender] { sendAsPassing(stop, passing, sender); });
+  uint32_t passingIndex = 0x40000000;
+  uint64_t moves = 0, removals = 0, confirmed = 0;
+  uint8_t passingKey[32];
+  std::memset(passingKey, PASSING_KEY, sizeof passingKey);
   reference::Random random(11);
   std::vector<Event> events;
   uint64_t rounds = 0;
@@ -137,12 +179,36 @@ int main(int count, char** parameters) {
     }
     uint8_t key[32] = {static_cast<uint8_t>(random.next())};
     b->engine->setPublicKey(random.chance(50) ? key : nullptr);
-    if (random.chance(3)) CHECK(b->engine->setPort(7002).empty() || true);
-    for (Side* const side : {a.get(), b.get()}) {
-      events.clear();
-      side->engine->drain(events, 256);
+    // Two ports each, so that every call moves; peers follow by what they hear, or are told.
+    if (random.chance(5)) {
+      const uint16_t port = moves++ % 2 == 0 ? 7004 : 7002;
+      CHECK(b->engine->setPort(port).empty() && b->engine->port() == port);
+      for (const uint32_t id : {1u, 2u}) a->engine->setEndpoint(id, *peerAt(id, port, 0).endpoint);
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (random.chance(3)) CHECK(a->engine->setPort(random.chance(50) ? 7001 : 7003).empty());
+    // Renewed some times, each time while its packets confirm the session before, and then removed in the middle of it.
+    Difference come;
+    come.upsertPeers.push_back(peerAt(PASSING_PEER, 7005, 0));
+    CHECK(b->engine->apply(come).empty());
+    for (uint64_t renewals = 1 + random.below(4); renewals > 0; renewals--) {
+      const uint32_t index = ++passingIndex;
+      CHECK(b->engine->addKeypair(PASSING_PEER, {index, 1, passingKey, passingKey, false, engineNow()}).empty());
+      passing.index = index;
+      std::this_thread::sleep_for(std::chrono::microseconds(random.below(300)));
+    }
+    if (random.chance(70)) {
+      Difference go;
+      go.removePeers.push_back(PASSING_PEER);
+      CHECK(b->engine->apply(go).empty());
+      removals++;
+    }
+    for (Side* const side : {a.get(), b.get()})
+      for (bool more = true; more;) {
+        events.clear();
+        more = side->engine->drain(events, 256);
+        for (const Event& event : events)
+          if (event.type == EventType::SESSION_CONFIRMED && event.peer == PASSING_PEER) confirmed++;
+      }
   }
   stop = true;
   for (std::thread& sender : senders) sender.join();
@@ -150,7 +216,8 @@ int main(int count, char** parameters) {
   const uint64_t relayed = a->count(1, RECEIVED_PACKETS) + a->count(2, RECEIVED_PACKETS);
   a->engine->close();
   b->engine.reset();
-  std::printf("%llu rounds, %llu packets arrived, %llu came back by relay\n", static_cast<unsigned long long>(rounds),
-              static_cast<unsigned long long>(arrived), static_cast<unsigned long long>(relayed));
-  CHECK(rounds > 10 && arrived > 100 && relayed > 10);
+  const auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
+  std::printf("%llu rounds, %llu packets arrived, %llu came back by relay, %llu moves, %llu removals, %llu confirmed\n",
+              number(rounds), number(arrived), number(relayed), number(moves), number(removals), number(confirmed));
+  CHECK(rounds > 10 && arrived > 100 && relayed > 10 && moves > 2 && removals > 10 && confirmed > 10);
 }
