@@ -4,8 +4,9 @@ import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { annotations as known, labels } from '../../shared/names.ts';
-import type { Pod, PodSpec } from '../kube/types.ts';
+import type { Pod, PodSpec, PodStatus } from '../kube/types.ts';
 import { peeringLabels, reasons, restartsAnnotation } from './names.ts';
+import { isFinished, podFinalizer } from './pod-end.ts';
 import { labelsHere, restrictions } from './pod-labels.ts';
 
 const annotationKeys = new Set([
@@ -55,6 +56,7 @@ export function realPod(
       name,
       namespace,
       labels: ownLabels,
+      finalizers: [podFinalizer],
       annotations: {
         ...keptAnnotations(shadow.spec.annotations),
         [known.originPodUID]: shadow.spec.podUID,
@@ -82,19 +84,6 @@ export const isPodOf = (pod: Pod, shadow: ShadowPod): boolean =>
 export function restartsOf(pod: Pod | undefined): number {
   const count = Number(pod?.metadata.annotations?.[restartsAnnotation] ?? 0);
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
-}
-
-/** Succeeded or Failed: it will not run again. */
-export const isFinished = (pod: Pod | undefined): boolean =>
-  pod?.status?.phase === 'Succeeded' || pod?.status?.phase === 'Failed';
-
-/** Did the last pod of this shadow end for good? Then no other one is made (restartPolicy OnFailure or Never). */
-export function hasEnded(shadow: ShadowPod): boolean {
-  const status = shadow.status?.pod as { phase?: string; reason?: string } | undefined;
-  const ended = status?.phase === 'Succeeded' || status?.phase === 'Failed';
-  return (
-    ended && shadow.spec.pod['restartPolicy'] !== undefined && shadow.spec.pod['restartPolicy'] !== 'Always'
-  );
 }
 
 /** Images that the shadow asks for and the pod doesn't have yet: the only change of a pod that needs no new one. */
@@ -142,8 +131,8 @@ export function runningFinding(pod: Pod | undefined): Finding {
 }
 
 /** What the record shows of the pod's status: all of it but which node of the provider it runs on. */
-export function shownStatus(pod: Pod): Record<string, unknown> | undefined {
-  if (pod.status === undefined) return undefined;
-  const { hostIP: _address, hostIPs: _addresses, ...shown } = pod.status;
+export function shownStatus(status: PodStatus | undefined): Record<string, unknown> | undefined {
+  if (status === undefined) return undefined;
+  const { hostIP: _address, hostIPs: _addresses, ...shown } = status;
   return shown;
 }

@@ -8,13 +8,13 @@ import { isAlreadyExists, isForbidden, isInvalid, isQuotaUnknown, messageOf } fr
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { kind, refOf } from '../kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Pod, PodStatus } from '../kube/types.ts';
 import { admit, type Admission } from './admit.ts';
 import { planDisconnect, presenceType } from './disconnect.ts';
 import { deletionGraceAnnotation, fieldManager, reasons, tenantFinalizer } from './names.ts';
 import { labelChanges } from './pod-labels.ts';
+import { causes, finalStatus, hasEnded, isKeptAlive, isOver, podFinalizer } from './pod-end.ts';
 import {
-  hasEnded,
   imageChanges,
   isPodOf,
   podLabels,
@@ -76,6 +76,7 @@ export function reconcileShadowPod(
     restarts: number,
     signal: AbortSignal,
     stoppedAt: string | undefined = shadow.status?.stoppedAt,
+    status: PodStatus | undefined = pod?.status,
   ) =>
     applyStatus(
       {
@@ -88,13 +89,24 @@ export function reconcileShadowPod(
           podUID: pod?.metadata.uid ?? shadow.status?.podUID,
           restarts,
           // What was last known stays, also while a pod is being made again.
-          pod: (pod && shownStatus(pod)) ?? shadow.status?.pod,
+          pod: shownStatus(status) ?? shadow.status?.pod,
           stoppedAt,
         },
         findings: [admitted, stoppedAt === undefined ? runningFinding(pod) : stoppedFinding(stoppedAt)],
       },
       signal,
     );
+
+  /** Lets go of a pod that is over, once its record says so or another pod is to follow it. */
+  const release = (pod: Pod, signal: AbortSignal) => removeFinalizer(kube, pod, podFinalizer, signal);
+
+  /** What the record says of a pod that ended for good. */
+  const finished: Finding = {
+    type: 'Admitted',
+    status: 'True',
+    reason: reasons.PodFinished,
+    message: 'the pod has ended and is not made again',
+  };
 
   /** The grace that the pod gets: asked for, or its own. */
   async function end(shadow: ShadowPod, signal: AbortSignal): Promise<Outcome | void> {
@@ -103,6 +115,7 @@ export function reconcileShadowPod(
     const pod = await kube.get(ref, signal);
     tracker.release(`${ref.namespace}/${ref.name}`);
     if (pod === undefined || !isPodOf(pod, shadow)) {
+      if (pod !== undefined && isOver(pod)) await release(pod, signal);
       await removeFinalizer(kube, shadow, tenantFinalizer, signal);
       return;
     }
@@ -124,13 +137,24 @@ export function reconcileShadowPod(
       reason: reasons.Deleting,
       message: 'the pod is being ended',
     };
-    await report(
-      shadow,
-      admitted,
-      caches.pods.byKey(`${ref.namespace}/${ref.name}`) ?? pod,
-      shadow.status?.restarts ?? 0,
-      signal,
-    );
+    const restarts = shadow.status?.restarts ?? 0;
+    if (!isOver(pod)) {
+      const seen = caches.pods.byKey(`${ref.namespace}/${ref.name}`) ?? pod;
+      return void (await report(shadow, admitted, seen, restarts, signal));
+    }
+    // The pod stays until its final status stands in the record, and by that the record until it was said.
+    const status = finalStatus(pod.status, causes.deleted, false, clock.now());
+    await report(shadow, admitted, pod, restarts, signal, shadow.status?.stoppedAt, status);
+    await release(pod, signal);
+  }
+
+  /** A pod that was deleted here, by somebody other than its consumer, has come to its end. */
+  async function ended(shadow: ShadowPod, pod: Pod, restarts: number, signal: AbortSignal): Promise<void> {
+    if (!isKeptAlive(shadow) || hasEnded(shadow)) {
+      const status = finalStatus(pod.status, causes.gone, true, clock.now());
+      await report(shadow, finished, pod, restarts, signal, shadow.status?.stoppedAt, status);
+    }
+    await release(pod, signal);
   }
 
   async function keep(shadow: ShadowPod, key: string, signal: AbortSignal): Promise<Outcome | void> {
@@ -154,6 +178,7 @@ export function reconcileShadowPod(
       if (pod.metadata.deletionTimestamp === undefined) {
         await kube.delete(refOf(pod), { uid: pod.metadata.uid ?? '' }, signal);
       }
+      if (isOver(pod)) await release(pod, signal);
       pod = undefined;
       await refuse(reasons.Preparing, 'an earlier pod of the same name is still being ended');
       return;
@@ -170,7 +195,10 @@ export function reconcileShadowPod(
         reason: reasons.StoppedOnDisconnect,
         message: 'the pod was admitted, and is stopped while its consumer is away',
       };
-      await report(shadow, admitted, pod, restarts, signal, stoppedAt);
+      const over = pod !== undefined && isOver(pod);
+      // How a stopped pod ended is not how its record ends: it may run again.
+      await report(shadow, admitted, over ? undefined : pod, restarts, signal, stoppedAt);
+      if (pod !== undefined && over) await release(pod, signal);
       if (disconnect.action === 'Stop') {
         events.emit(shadow, 'Normal', reasons.StoppedOnDisconnect, stoppedFinding(stoppedAt).message);
       }
@@ -184,6 +212,7 @@ export function reconcileShadowPod(
       if (pod !== undefined) return;
       resumed = true;
     }
+    if (pod !== undefined && isOver(pod)) return ended(shadow, pod, restarts, signal);
     const stopAfter: Outcome | void =
       disconnect.againAfterMilliseconds === undefined
         ? undefined
@@ -212,19 +241,17 @@ export function reconcileShadowPod(
       await report(shadow, finding, pod, restarts, signal);
       return stopAfter;
     }
-    if (hasEnded(shadow)) {
-      await report(
-        shadow,
-        {
-          type: 'Admitted',
-          status: 'True',
-          reason: reasons.PodFinished,
-          message: 'the pod has ended and is not made again',
-        },
-        undefined,
-        restarts,
+    if (hasEnded(shadow)) return void (await report(shadow, finished, undefined, restarts, signal));
+    if (shadow.status?.podUID !== undefined && !resumed && !isKeptAlive(shadow)) {
+      // Past the cache, which may not show yet a pod that was just made: a pod that may run once never runs twice.
+      const live = await kube.get(
+        { kind: kind.pod, namespace: twin.metadata.name, name: shadow.metadata.name },
         signal,
       );
+      if (live !== undefined && isPodOf(live, shadow)) return { requeueAfterMilliseconds: 500 };
+      const last = shadow.status.pod as PodStatus | undefined;
+      const status = finalStatus(last, causes.gone, true, clock.now());
+      await report(shadow, finished, undefined, restarts, signal, undefined, status);
       return;
     }
     if (peering.spec.desired !== 'Active') {
@@ -281,6 +308,9 @@ export function reconcileShadowPod(
     const shadow = caches.shadows.byKey(key);
     if (shadow === undefined) {
       tracker.release(key);
+      // Its record is gone, by force: nothing is to be said of it any more.
+      const orphan = caches.pods.byKey(key);
+      if (orphan !== undefined && isOver(orphan)) await release(orphan, signal);
       return;
     }
     if (shadow.metadata.deletionTimestamp !== undefined) return end(shadow, signal);
