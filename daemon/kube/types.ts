@@ -20,6 +20,8 @@ export interface ContainerState {
     message?: string;
     startedAt?: string;
     finishedAt?: string;
+    signal?: number;
+    containerID?: string;
   };
 }
 

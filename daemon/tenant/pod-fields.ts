@@ -1,5 +1,7 @@
 /** The fields of a PodSpec that a consumer may use, and what becomes of the others (Kubernetes API, v1.PodSpec). */
+import { lostNodeTolerations } from '../../shared/lost-node-tolerations.ts';
 import {
+  anything,
   clamped,
   dropped,
   flag,
@@ -188,6 +190,15 @@ const volume = object({
 });
 
 /**
+ * For how long a pod stays bound to a node that is gone is its user's choice; whatever else it tolerates concerns the
+ * consumer's nodes, and taints here are the provider's own.
+ */
+const ofLostNodes: Rule = (value, path) => {
+  const kept = lostNodeTolerations(list(anything)(value, path));
+  return kept.length === 0 ? undefined : kept;
+};
+
+/**
  * The whole PodSpec. Emptied `emptyDir: {}` stays an object; scheduling is the provider's own, so what concerns it is
  * dropped, but what would get round its scheduler is refused.
  */
@@ -215,7 +226,7 @@ export const podFields: Rule = object({
   os: object({ name: oneOf('linux') }),
 
   // Decided by this provider.
-  tolerations: dropped,
+  tolerations: ofLostNodes,
   affinity: dropped,
   topologySpreadConstraints: dropped,
   schedulerName: dropped,

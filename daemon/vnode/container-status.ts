@@ -1,18 +1,42 @@
 /** Statuses of containers as a provider tells them: of containers that the pod has, in fields that are known. Pure. */
 import type { ContainerState, ContainerStatus, Pod, PodStatus } from '../kube/types.ts';
-import { count, list, longestMessage, longestReason, record, text, time } from './untrusted.ts';
+import {
+  count,
+  list,
+  longestReason,
+  longestTermination,
+  podTermination,
+  record,
+  text,
+  time,
+} from './untrusted.ts';
 
-/** Of the pod's containers and init containers, as far as the provider tells of them. */
+/**
+ * Of the pod's containers and init containers, as far as the provider reports them.
+ *
+ * @param restarts how often the provider made the pod again: each is a restart of every container, and a count never falls
+ */
 export function containerStatuses(
   pod: Pod,
   remote: Record<string, unknown>,
+  restarts: number,
   now: number,
 ): Pick<PodStatus, 'containerStatuses' | 'initContainerStatuses'> {
-  const known = (containers: readonly { name: string }[] | undefined, field: string): ContainerStatus[] => {
+  // The kubelet's own bound: 12 KiB of messages for one pod.
+  const all = (pod.spec?.containers.length ?? 0) + (pod.spec?.initContainers?.length ?? 0);
+  const longest = Math.min(longestTermination, Math.floor(podTermination / Math.max(1, all)));
+  const known = (
+    containers: readonly { name: string }[] | undefined,
+    field: 'containerStatuses' | 'initContainerStatuses',
+  ): ContainerStatus[] => {
     const theirs = list(remote[field]);
     return (containers ?? []).flatMap((container) => {
       const found = theirs.find((each) => each['name'] === container.name);
-      return found === undefined ? [] : [containerStatus(container.name, found, now)];
+      if (found === undefined) return [];
+      const before = pod.status?.[field]?.find((each) => each.name === container.name)?.restartCount ?? 0;
+      const status = containerStatus(container.name, found, longest, now);
+      const restartCount = Math.max(before, Math.min(0x7fffffff, status.restartCount + restarts));
+      return [{ ...status, restartCount }];
     });
   };
   const containers = known(pod.spec?.containers, 'containerStatuses');
@@ -23,32 +47,40 @@ export function containerStatuses(
   };
 }
 
-function containerStatus(name: string, theirs: Record<string, unknown>, now: number): ContainerStatus {
+function containerStatus(
+  name: string,
+  theirs: Record<string, unknown>,
+  longest: number,
+  now: number,
+): ContainerStatus {
   const containerID = text(theirs['containerID'], 256);
-  const state = containerState(theirs['state'], now);
-  const lastState = containerState(theirs['lastState'], now);
+  const state = containerState(theirs['state'], longest, now);
+  const lastState = containerState(theirs['lastState'], longest, now);
   return {
     name,
     ready: theirs['ready'] === true,
     restartCount: count(theirs['restartCount']) ?? 0,
     image: text(theirs['image'], 512) ?? '',
     imageID: text(theirs['imageID'], 512) ?? '',
-    ...(containerID !== undefined && /^[a-z0-9.+-]+:\/\//.test(containerID) && { containerID }),
+    ...(containerID !== undefined && isContainerID(containerID) && { containerID }),
     ...(typeof theirs['started'] === 'boolean' && { started: theirs['started'] }),
     ...(state !== undefined && { state }),
     ...(lastState !== undefined && { lastState }),
   };
 }
 
+/** `containerd://…`: the API server refuses another form. */
+const isContainerID = (text: string) => /^[a-z0-9.+-]+:\/\//.test(text);
+
 /** One of the three states; an API object with two of them is not valid. */
-function containerState(value: unknown, now: number): ContainerState | undefined {
+function containerState(value: unknown, longest: number, now: number): ContainerState | undefined {
   const state = record(value);
   const terminated = record(state?.['terminated']);
   const running = record(state?.['running']);
   const waiting = record(state?.['waiting']);
   const words = (of: Record<string, unknown>) => {
     const reason = text(of['reason'], longestReason);
-    const message = text(of['message'], longestMessage);
+    const message = text(of['message'], longest);
     return { ...(reason !== undefined && { reason }), ...(message !== undefined && { message }) };
   };
   const stamps = (of: Record<string, unknown>, ...names: ('startedAt' | 'finishedAt')[]) =>
@@ -62,8 +94,16 @@ function containerState(value: unknown, now: number): ContainerState | undefined
     const code = terminated['exitCode'];
     const exitCode =
       typeof code === 'number' && Number.isInteger(code) && Math.abs(code) <= 0x7fffffff ? code : 255;
+    const signal = count(terminated['signal']);
+    const containerID = text(terminated['containerID'], 256);
     return {
-      terminated: { exitCode, ...words(terminated), ...stamps(terminated, 'startedAt', 'finishedAt') },
+      terminated: {
+        exitCode,
+        ...(signal !== undefined && signal > 0 && { signal }),
+        ...words(terminated),
+        ...stamps(terminated, 'startedAt', 'finishedAt'),
+        ...(containerID !== undefined && isContainerID(containerID) && { containerID }),
+      },
     };
   }
   if (running !== undefined) return { running: stamps(running, 'startedAt') };

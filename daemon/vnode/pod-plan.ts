@@ -2,8 +2,8 @@
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { annotations } from '../../shared/names.ts';
 import type { Pod } from '../kube/types.ts';
-import { isFinished, type Hindrance } from './pod-status.ts';
-import { shadowPodDiffers } from './shadow-pod.ts';
+import { isFinished, isLostWithNode, type Hindrance } from './pod-status.ts';
+import { deletionGrace, deletionGraceAnnotation, ownGrace, shadowPodDiffers } from './shadow-pod.ts';
 
 export interface PodState {
   /** The pod here; undefined when there is none of that name on a virtual node. */
@@ -28,7 +28,11 @@ export type PodAction =
   | 'ResumeShadow'
   /** The record is of another pod, or of none, or of one that is being deleted. */
   | 'DeleteShadow'
-  /** The provider has nothing left of it: the pod here may go. */
+  /** Somebody asked for less grace after the record's deletion began. */
+  | 'ShortenGrace'
+  /** The provider's cluster gave the pod up with its node: it is deleted here, as the node's own controller would. */
+  | 'FollowDeletion'
+  /** The provider has nothing left of it: the pod here may be deleted. */
   | 'FinishDeletion';
 
 /** One step; the next event asks again. */
@@ -38,7 +42,8 @@ export function planPod(state: PodState): PodAction {
   if (pod.metadata.deletionTimestamp !== undefined) {
     // A record of another pod of this name is none of ours; the pod that follows deals with it.
     const ours = shadow !== undefined && shadow.spec.podUID === pod.metadata.uid;
-    if (ours) return isLeaving(shadow) ? 'None' : 'DeleteShadow';
+    if (ours && isLeaving(shadow)) return isShortened(pod, shadow) ? 'ShortenGrace' : 'None';
+    if (ours) return 'DeleteShadow';
     return state.shadowsRead || state.neverOffered ? 'FinishDeletion' : 'None';
   }
   if (hindrance !== undefined || wanted === undefined || !state.shadowsRead) return 'None';
@@ -47,6 +52,7 @@ export function planPod(state: PodState): PodAction {
   if (isLeaving(shadow)) return 'None';
   if (shadow.spec.podUID !== pod.metadata.uid) return 'DeleteShadow';
   if (isFinished(pod)) return 'None';
+  if (isLostWithNode(shadow)) return 'FollowDeletion';
   if (shadowPodDiffers(shadow, wanted)) return 'UpdateShadow';
   const { stoppedAt } = shadow.status ?? {};
   return stoppedAt !== undefined && shadow.metadata.annotations?.[annotations.resume] !== stoppedAt
@@ -55,3 +61,9 @@ export function planPod(state: PodState): PodAction {
 }
 
 const isLeaving = (shadow: ShadowPod) => shadow.metadata.deletionTimestamp !== undefined;
+
+/** Whether the pod is to end sooner than the record says. */
+function isShortened(pod: Pod, shadow: ShadowPod): boolean {
+  const noted = Number(shadow.metadata.annotations?.[deletionGraceAnnotation] ?? ownGrace(pod));
+  return (deletionGrace(pod) ?? ownGrace(pod)) < noted;
+}

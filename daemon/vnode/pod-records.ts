@@ -49,6 +49,9 @@ export async function createShadow(
   }
 }
 
+/** Seconds for a real pod whose pod here was deleted by force. 0 would let its node forget it while it runs. */
+const forcedGrace = 1;
+
 /** Ends the record, and by it the real pod. */
 export async function deleteShadow(
   remote: Remote,
@@ -57,8 +60,20 @@ export async function deleteShadow(
   signal: AbortSignal,
 ): Promise<void> {
   const ref = refOf(shadow);
-  if (grace !== undefined && shadow.metadata.annotations?.[deletionGraceAnnotation] !== String(grace)) {
-    // A custom resource is deleted without a grace of its own; the provider's controller reads it here.
+  if (grace !== undefined) await noteGrace(remote, shadow, grace, signal);
+  const { uid } = shadow.metadata;
+  await remote.client.delete(ref, uid === undefined ? {} : { uid }, signal);
+}
+
+/** A custom resource is deleted without a grace of its own; the provider's controller reads it in an annotation. */
+export async function noteGrace(
+  remote: Remote,
+  shadow: ShadowPod,
+  grace: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const ref = refOf(shadow);
+  if (shadow.metadata.annotations?.[deletionGraceAnnotation] !== String(grace)) {
     await remote.client
       .patch(
         ref,
@@ -70,8 +85,6 @@ export async function deleteShadow(
         if (!isNotFound(error)) throw error;
       });
   }
-  const { uid } = shadow.metadata;
-  await remote.client.delete(ref, uid === undefined ? {} : { uid }, signal);
 }
 
 /** Vouches for a pod that the provider stopped while this cluster was away: it exists, and is to run again. */
@@ -122,5 +135,6 @@ export async function removeOrphan(
   const nodeName = caches.peerings.byKey(remote.peering)?.spec.nodeName;
   if (live !== undefined && live.metadata.uid === shadow.spec.podUID && live.spec?.nodeName === nodeName)
     return;
-  await deleteShadow(remote, shadow, undefined, signal);
+  // Its pod was deleted with no grace, or another one has its name by now: two of one name must not run for long.
+  await deleteShadow(remote, shadow, forcedGrace, signal);
 }

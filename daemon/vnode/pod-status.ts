@@ -3,11 +3,9 @@
  * fields only, of bounded length, addresses only out of its own ranges and never one that another pod has.
  */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
-import type { Tunnel } from '../../shared/api/network.ts';
 import { findCondition, toSeconds } from '../../shared/conditions.ts';
-import { anyContains, normalizeAddress, tryParseRange } from '../../shared/net/cidr.ts';
-import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
 import type { Pod, PodCondition, PodStatus } from '../kube/types.ts';
+import { acceptedAddresses, type AddressInput } from './pod-addresses.ts';
 import { containerStatuses } from './container-status.ts';
 import { list, longestMessage, longestReason, record, text, time } from './untrusted.ts';
 
@@ -36,19 +34,14 @@ export interface Hindrance {
   message: string;
 }
 
-export interface StatusInput {
-  pod: Pod;
+export interface StatusInput extends AddressInput {
   /** The record in the twin; undefined while there is none. */
   shadow: ShadowPod | undefined;
   hindrance: Hindrance | undefined;
-  provider: string;
   /** InternalIP of the virtual node. */
   hostAddress: string;
-  tunnel: Pick<Tunnel['spec'], 'remaps' | 'remotePodCIDRs'> | undefined;
   /** Whether packets pass to the provider and back. */
   pathVerified: boolean;
-  /** Whether another pod of this cluster has the address. */
-  isTaken: (address: string) => boolean;
   /** Milliseconds since 1970. */
   now: number;
 }
@@ -62,6 +55,7 @@ export const mirroredConditions = [
   'Ready',
 ] as const;
 const statuses = new Set(['True', 'False', 'Unknown']);
+const disruptionTarget = 'DisruptionTarget';
 
 /** True once a pod's phase is final: nothing that comes later changes it (Kubernetes, "Pod phase"). */
 export function isFinished(pod: Pod): boolean {
@@ -71,6 +65,7 @@ export function isFinished(pod: Pod): boolean {
 /** The status to apply to the consumer's pod. Undefined: leave it as it is. */
 export function localPodStatus(input: StatusInput): PodStatus | undefined {
   const { pod, shadow, now } = input;
+  // A final phase never changes (Kubernetes, "Pod phase").
   if (isFinished(pod)) return undefined;
   const remote = record(shadow?.status?.pod);
   // The record is lost or just made again: what ran is not said to have stopped until the provider says so.
@@ -84,6 +79,8 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
     offloaded.reason === offloadedReasons.refused ||
     input.hindrance !== undefined
   ) {
+    // What runs goes on running while the provider says nothing of it: a phase never goes back.
+    if (pod.status?.phase === 'Running') return stillRunning(pod, host, offloaded, own, now);
     // `reason` is what kubectl shows in its STATUS column.
     const waits = offloaded.status === 'True' || offloaded.reason === offloadedReasons.waiting;
     return {
@@ -103,7 +100,7 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
           { type: offloadedCondition, status: 'False', reason: offloadedReasons.badAddress, message: bad },
           now,
         );
-  const phase = mirroredPhase(pod, remote);
+  const phase = phaseOf(remote);
   const startTime = time(remote['startTime'], now);
   const reason = text(remote['reason'], longestReason);
   const message = text(remote['message'], longestMessage);
@@ -117,8 +114,9 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
     ...(startTime !== undefined && { startTime }),
     ...(reason !== undefined && { reason }),
     ...(message !== undefined && { message }),
-    ...containerStatuses(pod, remote, now),
+    ...containerStatuses(pod, remote, shadow?.status?.restarts ?? 0, now),
     conditions: [
+      ...disruption(pod, remote, now),
       ...mirrored(
         input,
         remote,
@@ -132,15 +130,84 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
 }
 
 /**
- * The provider makes a pod that is always to be restarted again, under the same record, when it ends there (evicted from
- * a node, for example). To this cluster that is a restart, and not the end of the pod.
+ * The last status of a pod whose record is gone, written before the pod itself is deleted: a finalizer may hold it (Jobs count
+ * by it), and a watcher reads it from the deletion. Undefined: nothing is to be written.
+ *
+ * @param input `shadow` is the record as it was last seen; undefined when this process never saw it
  */
-function mirroredPhase(pod: Pod, remote: Record<string, unknown>): string {
+export function finalPodStatus(input: StatusInput): PodStatus | undefined {
+  const { pod, now } = input;
+  if (isFinished(pod)) return undefined;
+  const last = input.shadow === undefined ? undefined : localPodStatus(input);
+  if (last?.phase === 'Succeeded' || last?.phase === 'Failed') return last;
+  // A pod that nothing holds is deleted at once, and was never said to have ended: as on a node that is removed.
+  if ((pod.metadata.finalizers ?? []).length === 0) return undefined;
+  const why = {
+    reason: 'PodDeleted',
+    message: `The pod was deleted, and the provider ${input.provider} did not report how it ended.`,
+  };
+  const conditions = stillRunning(
+    pod,
+    {},
+    why,
+    carried(pod, { type: offloadedCondition, status: 'False', ...why }, now),
+    now,
+  );
+  return { ...conditions, phase: 'Failed', ...why };
+}
+
+/**
+ * Failed is Failed for every restartPolicy: a pod that its kubelet evicted or stopped is replaced by its controller here, which
+ * may place it elsewhere. A pod that was deleted at the provider is made again there, and its record never says Failed.
+ */
+function phaseOf(remote: Record<string, unknown>): string {
   const phase = text(remote['phase'], 16);
-  if (phase === undefined || !phases.has(phase)) return 'Pending';
-  const ended = phase === 'Succeeded' || phase === 'Failed';
-  if (!ended || (pod.spec?.restartPolicy ?? 'Always') !== 'Always') return phase;
-  return pod.status?.phase === 'Running' ? 'Running' : 'Pending';
+  return phase !== undefined && phases.has(phase) ? phase : 'Pending';
+}
+
+/** The status of a pod that was seen to run, while something keeps the provider from reporting on it. */
+function stillRunning(
+  { status = {} }: Pod,
+  host: Pick<PodStatus, 'hostIP' | 'hostIPs'>,
+  why: { reason: string; message: string },
+  own: PodCondition,
+  now: number,
+): PodStatus {
+  const { podIP, podIPs, startTime, containerStatuses: containers, initContainerStatuses } = status;
+  const conditions = mirroredConditions.flatMap((type) => {
+    const found = status.conditions?.find((each) => each.type === type);
+    if (found === undefined) return [];
+    const { status: value, reason, message, lastTransitionTime } = found;
+    if (type === 'Ready' && value === 'True')
+      return [
+        {
+          type,
+          status: 'False',
+          reason: why.reason,
+          message: why.message,
+          lastTransitionTime: toSeconds(now),
+        },
+      ];
+    return [
+      {
+        type,
+        status: value,
+        ...(reason && { reason }),
+        ...(message && { message }),
+        ...(lastTransitionTime && { lastTransitionTime }),
+      },
+    ];
+  });
+  return {
+    phase: 'Running',
+    ...host,
+    ...(podIP !== undefined && { podIP }),
+    ...(podIPs !== undefined && { podIPs }),
+    ...(startTime !== undefined && { startTime }),
+    ...(containers !== undefined && { containerStatuses: containers }),
+    ...(initContainerStatuses !== undefined && { initContainerStatuses }),
+    conditions: [...conditions, own],
+  };
 }
 
 const notReady = {
@@ -200,56 +267,6 @@ function judgeOffloaded(
   };
 }
 
-function acceptedAddresses(
-  input: StatusInput,
-  remote: Record<string, unknown>,
-): { list: string[]; problem: string | undefined } {
-  const reported = [
-    text(remote['podIP'], 45),
-    ...list(remote['podIPs'])
-      .slice(0, 2)
-      .map((each) => text(each['ip'], 45)),
-  ].filter((address) => address !== undefined);
-  const accepted: string[] = [];
-  for (const address of new Set(reported)) {
-    const mapped = input.tunnel && (keptName(input, address) ?? mappedPod(input.tunnel, address));
-    if (mapped === undefined) {
-      return {
-        list: [],
-        problem: `The provider ${input.provider} reports the address ${address}, which is outside the pod ranges that it declares (${input.tunnel?.remotePodCIDRs.join(', ') ?? 'no tunnel yet'}).`,
-      };
-    }
-    const canonical = normalizeAddress(mapped);
-    if (input.isTaken(canonical)) {
-      return {
-        list: [],
-        problem: `The provider ${input.provider} reports the address ${address} (here ${canonical}), which another pod of this cluster has.`,
-      };
-    }
-    if (!accepted.includes(canonical)) accepted.push(canonical);
-  }
-  return { list: accepted, problem: undefined };
-}
-
-/**
- * The address that the pod has already, if it still stands for what the provider reports: while a range gets another name,
- * those that live in it keep theirs.
- */
-function keptName({ pod, tunnel }: StatusInput, address: string): string | undefined {
-  if (tunnel === undefined || mappedPod(tunnel, address) === undefined) return undefined;
-  const held = (pod.status?.podIPs ?? []).map(({ ip }) => ip);
-  return held.find((ip) => {
-    const real = toReal(tunnel.remaps, ip);
-    return real !== undefined && normalizeAddress(real) === normalizeAddress(address);
-  });
-}
-
-/** The address as this cluster knows it, if it lies in a pod range that the provider declares. */
-function mappedPod(tunnel: NonNullable<StatusInput['tunnel']>, address: string): string | undefined {
-  const declared = tunnel.remotePodCIDRs.flatMap((range) => tryParseRange(range) ?? []);
-  return anyContains(declared, address) ? toMapped(tunnel.remaps, address) : undefined;
-}
-
 /** The provider's conditions, in the order of the kubelet. Ready also needs the gates that are opened here. */
 function mirrored(
   input: StatusInput,
@@ -284,6 +301,31 @@ function mirrored(
       turned === undefined ? carried(pod, condition, now) : { ...condition, lastTransitionTime: turned },
     ];
   });
+}
+
+/**
+ * DisruptionTarget as the provider's cluster reports it (drain, preemption, eviction, a lost node), so that a Job's
+ * podFailurePolicy here can tell a disruption from a failure. One that this cluster set already stays.
+ */
+function disruption(pod: Pod, remote: Record<string, unknown>, now: number): PodCondition[] {
+  const found = list(remote['conditions']).find((each) => each['type'] === disruptionTarget);
+  if (found?.['status'] !== 'True') return [];
+  const reason = text(found['reason'], longestReason);
+  const message = text(found['message'], longestMessage);
+  const condition = {
+    type: disruptionTarget,
+    status: 'True',
+    ...(reason !== undefined && { reason }),
+    ...(message !== undefined && { message }),
+  };
+  return [carried(pod, condition, now)];
+}
+
+/** Whether the provider's cluster has given the pod up with the node that it ran on (Kubernetes, "Pod disruption conditions"). */
+export function isLostWithNode(shadow: ShadowPod | undefined): boolean {
+  const conditions = list(record(shadow?.status?.pod)?.['conditions']);
+  const found = conditions.find((each) => each['type'] === disruptionTarget && each['status'] === 'True');
+  return found?.['reason'] === 'DeletionByTaintManager';
 }
 
 function closedGate(pod: Pod): string | undefined {

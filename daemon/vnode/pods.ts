@@ -1,8 +1,17 @@
 /** Pods on virtual nodes: a record at the provider for each, and the provider's word in each one's status. */
-import type { TwinNamespace } from '../../shared/api/offloading.ts';
+import type { ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
-import { from, isNotFound, keyOf, kind, runController, splitKey, type Outcome } from '../kube/index.ts';
+import {
+  from,
+  isNotFound,
+  keyOf,
+  kind,
+  refOf,
+  runController,
+  splitKey,
+  type Outcome,
+} from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../peers/remote.ts';
 import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
@@ -10,10 +19,25 @@ import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import type { Node, Pod, PodStatus } from '../kube/types.ts';
 import { offloadingName } from './offloading.ts';
 import { planPod } from './pod-plan.ts';
-import { localPodStatus, offloadedCondition, offloadedReasons, type Hindrance } from './pod-status.ts';
+import {
+  finalPodStatus,
+  localPodStatus,
+  offloadedCondition,
+  offloadedReasons,
+  type Hindrance,
+  type StatusInput,
+} from './pod-status.ts';
 import { podStatusDiffers } from './pod-status-difference.ts';
-import { createShadow, deleteShadow, finishDeletion, removeOrphan, resumeShadow } from './pod-records.ts';
-import { deletionGrace, desiredShadowPod } from './shadow-pod.ts';
+import {
+  createShadow,
+  deleteShadow,
+  finishDeletion,
+  noteGrace,
+  removeOrphan,
+  resumeShadow,
+} from './pod-records.ts';
+import { createLastRecords, type LastRecords } from './last-records.ts';
+import { deletionGrace, desiredShadowPod, ownGrace } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, peeringOfNode, type Caches } from './caches.ts';
 
 /** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
@@ -26,6 +50,7 @@ const concurrency = 16;
 /** Runs until the signal is aborted. Keys are pods here, `namespace/name`. */
 export async function runPods(caches: Caches, signal: AbortSignal): Promise<void> {
   const { context, pods, remotes } = caches;
+  const lastRecords = createLastRecords(remotes);
   const onNodesOf = (wanted: (peering: OutgoingPeering) => boolean) =>
     caches.peerings
       .list()
@@ -64,7 +89,7 @@ export async function runPods(caches: Caches, signal: AbortSignal): Promise<void
           return source === undefined ? [] : [`${source}/${shadow.metadata.name}`];
         }),
       ],
-      reconcile: (key, limited) => reconcilePod(caches, key, limited),
+      reconcile: (key, limited) => reconcilePod(caches, lastRecords, key, limited),
       concurrency,
       log: context.log,
       clock: context.clock,
@@ -88,7 +113,12 @@ function shadowKeys(remote: Remote | undefined): string[] {
   );
 }
 
-async function reconcilePod(caches: Caches, key: string, signal: AbortSignal): Promise<Outcome | void> {
+async function reconcilePod(
+  caches: Caches,
+  lastRecords: LastRecords,
+  key: string,
+  signal: AbortSignal,
+): Promise<Outcome | void> {
   const { namespace = '', name } = splitKey(key);
   const pod = caches.pods.get(namespace, name);
   const peering = peeringOfNode(caches, pod?.spec?.nodeName);
@@ -99,11 +129,12 @@ async function reconcilePod(caches: Caches, key: string, signal: AbortSignal): P
     }
   }
   if (pod === undefined || peering === undefined) return;
-  return settlePod(caches, pod, peering, signal);
+  return settlePod(caches, lastRecords, pod, peering, signal);
 }
 
 async function settlePod(
   caches: Caches,
+  lastRecords: LastRecords,
   pod: Pod,
   peering: OutgoingPeering,
   signal: AbortSignal,
@@ -123,6 +154,25 @@ async function settlePod(
     place.twin === undefined || consumer === undefined
       ? undefined
       : desiredShadowPod(pod, place.twin, consumer, offloading?.spec.onDisconnect);
+  const node = caches.nodes.get(undefined, peering.spec.nodeName);
+  const tunnel = caches.tunnels.get(undefined, peering.spec.remoteCluster);
+  const statusInput = (record: ShadowPod | undefined, hindrance: Hindrance | undefined): StatusInput => ({
+    pod,
+    shadow: record,
+    hindrance,
+    provider: peering.spec.remoteCluster,
+    hostAddress: addressOf(node) ?? caches.context.podIP,
+    tunnel: tunnel?.spec,
+    pathVerified: isTrue(tunnel?.status?.conditions, 'PathVerified'),
+    isTaken: (address) =>
+      caches.pods
+        .byAddress(address)
+        .some(
+          (other) =>
+            other.metadata.uid !== pod.metadata.uid && other.metadata.deletionTimestamp === undefined,
+        ),
+    now: clock.now(),
+  });
   const action = planPod({
     pod,
     hindrance: place.hindrance,
@@ -149,33 +199,33 @@ async function settlePod(
       if (remote !== undefined && shadow !== undefined)
         await deleteShadow(remote, shadow, deletionGrace(pod), signal);
       break;
-    case 'FinishDeletion':
+    case 'ShortenGrace':
+      if (remote !== undefined && shadow !== undefined)
+        await noteGrace(remote, shadow, deletionGrace(pod) ?? ownGrace(pod), signal);
+      break;
+    case 'FollowDeletion':
+      events.emit(
+        pod,
+        'Warning',
+        'NodeLostAtProvider',
+        `The node at ${peering.spec.remoteCluster} that runs this pod does not respond; the pod is deleted, so that its controller makes another`,
+      );
+      await caches.context.kube.delete(refOf(pod), { uid: pod.metadata.uid ?? '' }, signal);
+      break;
+    case 'FinishDeletion': {
+      const last = finalPodStatus(statusInput(lastRecords.of(pod.metadata.uid), undefined));
+      if (last !== undefined && podStatusDiffers(pod.status, last))
+        await applyPodStatus(caches, pod, last, signal);
       return finishDeletion(caches, pod, remote, place.twin, signal);
+    }
     case 'None':
   }
   // Right after a start the provider has not been read: what was said of the pod before is still the best there is.
   const read =
     remote !== undefined && twinsOf(remote).hasSynced && (shadows === undefined || shadows.hasSynced);
   if (!read && pod.status?.conditions?.some((each) => each.type === offloadedCondition)) return;
-  const node = caches.nodes.get(undefined, peering.spec.nodeName);
-  const tunnel = caches.tunnels.get(undefined, peering.spec.remoteCluster);
-  const status = localPodStatus({
-    pod,
-    shadow: shadow?.spec.podUID === pod.metadata.uid ? shadow : undefined,
-    hindrance: place.hindrance ?? full,
-    provider: peering.spec.remoteCluster,
-    hostAddress: addressOf(node) ?? caches.context.podIP,
-    tunnel: tunnel?.spec,
-    pathVerified: isTrue(tunnel?.status?.conditions, 'PathVerified'),
-    isTaken: (address) =>
-      caches.pods
-        .byAddress(address)
-        .some(
-          (other) =>
-            other.metadata.uid !== pod.metadata.uid && other.metadata.deletionTimestamp === undefined,
-        ),
-    now: clock.now(),
-  });
+  const record = shadow?.spec.podUID === pod.metadata.uid ? shadow : undefined;
+  const status = localPodStatus(statusInput(record, place.hindrance ?? full));
   const again = full && { requeueAfterMilliseconds: fullRetryMilliseconds };
   if (status === undefined || !podStatusDiffers(pod.status, status)) return again;
   await applyPodStatus(caches, pod, status, signal);

@@ -4,6 +4,7 @@
  * will refuse it, so that it is said instead of silently dropped.
  */
 import type { NamespaceOffloading, ShadowPod } from '../../shared/api/offloading.ts';
+import { lostNodeTolerations } from '../../shared/lost-node-tolerations.ts';
 import { labels } from '../../shared/names.ts';
 import type { Container, Pod } from '../kube/types.ts';
 
@@ -16,6 +17,7 @@ const localFields = new Set([
   'nodeName',
   'nodeSelector',
   'affinity',
+  // But those of lost nodes, which are carried: below.
   'tolerations',
   'topologySpreadConstraints',
   'schedulerName',
@@ -66,12 +68,14 @@ export function offeredPodSpec(pod: Pod): Record<string, unknown> {
   );
   const volumes = (spec.volumes ?? []).filter((volume) => !tokenVolumes.has(volume.name));
   const container = (each: Container) => offeredContainer(each, pod, tokenVolumes);
+  const tolerations = lostNodeTolerations(spec['tolerations']);
   delete kept['volumes'];
   return {
     ...kept,
     containers: spec.containers.map(container),
     ...(spec.initContainers !== undefined && { initContainers: spec.initContainers.map(container) }),
     ...(volumes.length > 0 && { volumes }),
+    ...(tolerations.length > 0 && { tolerations }),
     automountServiceAccountToken: false,
   };
 }
@@ -154,9 +158,12 @@ function canonical(value: unknown): string {
   );
 }
 
+/** Seconds of grace in the pod's own spec. */
+export const ownGrace = (pod: Pod): number => pod.spec?.terminationGracePeriodSeconds ?? 30;
+
 /** Seconds to give a pod that is being deleted, when they are other than the pod's own. */
 export function deletionGrace(pod: Pod): number | undefined {
   const asked = pod.metadata.deletionGracePeriodSeconds;
-  const own = pod.spec?.terminationGracePeriodSeconds ?? 30;
+  const own = ownGrace(pod);
   return asked === undefined || asked === own ? undefined : Math.max(0, Math.min(asked, 86_400));
 }

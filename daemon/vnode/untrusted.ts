@@ -3,6 +3,10 @@ import { toSeconds } from '../../shared/conditions.ts';
 
 /** core/v1 allows longer messages; nobody reads them. */
 export const longestMessage = 1024;
+/** What the kubelet takes of a termination message; tools pass results in it. */
+export const longestTermination = 4096;
+/** Of all containers of a pod together. */
+export const podTermination = 12_288;
 export const longestReason = 128;
 
 /** An object, if it is one. */

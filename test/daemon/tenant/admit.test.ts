@@ -207,10 +207,21 @@ refusals('restricted wants what the standard wants', () => {
 refusals.run();
 
 const admissions = suite('admitted');
+/** For how long a pod stays bound to a node that is lost is its user's choice. */
+const lostNode = {
+  key: 'node.kubernetes.io/unreachable',
+  operator: 'Exists',
+  effect: 'NoExecute',
+  tolerationSeconds: 7,
+};
 admissions('what only concerns the consumer is dropped, and what this provider decides is set', () => {
   const admission = admit(
     pod({
-      tolerations: [{ operator: 'Exists' }],
+      tolerations: [
+        { operator: 'Exists' },
+        { key: 'dedicated', operator: 'Exists', effect: 'NoExecute' },
+        lostNode,
+      ],
       affinity: { nodeAffinity: {} },
       serviceAccountName: 'admin',
       automountServiceAccountToken: true,
@@ -230,8 +241,10 @@ admissions('what only concerns the consumer is dropped, and what this provider d
     'containers',
     'enableServiceLinks',
     'serviceAccountName',
+    'tolerations',
     'volumes',
   ]);
+  assert.equal(admission.spec['tolerations'], [lostNode]);
   assert.is(admission.spec.serviceAccountName, 'default');
   assert.is(admission.spec['automountServiceAccountToken'], false);
   assert.equal(admission.spec.volumes, [{ name: 'tmp', emptyDir: {} }]);

@@ -173,6 +173,76 @@ test('a pod that is deleted comes back', async () => {
   await eventually('it is counted', async () => (await getShadow('one'))?.status?.restarts === 1);
 });
 
+/** As a kubelet does it: the final phase, and the deletion with no grace right behind it. */
+async function endAsKubelet(name: string, status: Pod['status']): Promise<void> {
+  const ref = { kind: kind.pod, namespace: twin, name };
+  await cluster.kube.patch<Pod>(ref, { status }, { type: 'merge', subresource: 'status' }, cluster.signal);
+  await cluster.kube.delete(ref, { gracePeriodSeconds: 0 }, cluster.signal);
+}
+const exited = (exitCode: number): Pod['status'] => ({
+  phase: exitCode === 0 ? 'Succeeded' : 'Failed',
+  containerStatuses: [
+    {
+      name: 'a',
+      ready: false,
+      restartCount: 0,
+      image: '',
+      imageID: '',
+      state: { terminated: { exitCode } },
+    },
+  ],
+});
+const podInRecord = async (name: string) => (await getShadow(name))?.status?.pod as Pod['status'];
+
+test('a pod that may run once and is deleted while it runs is Failed by a disruption, and never runs twice', async () => {
+  await cluster.kube.create(shadow('once', { ...spec, restartPolicy: 'Never' }), cluster.signal);
+  await eventually('the pod is there', () => getPod('once'));
+  await eventually('Admitted', async () => (await getShadow('once'))?.status?.podUID !== undefined);
+  await cluster.kube.delete({ kind: kind.pod, namespace: twin, name: 'once' }, {}, cluster.signal);
+  const status = await eventually('its end stands in the record', async () => {
+    const shown = await podInRecord('once');
+    return shown?.phase === 'Failed' && shown;
+  });
+  assert.is(status.reason, 'PodGone');
+  assert.is(status.conditions?.find(({ type }) => type === 'DisruptionTarget')?.status, 'True');
+  await eventually('the pod is gone', async () => (await getPod('once')) === undefined);
+  assert.is((await getShadow('once'))?.status?.restarts ?? 0, 0);
+  await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'once' }, {}, cluster.signal);
+});
+
+test('the exit code of a pod stands in its record, however quickly its kubelet deletes it: ten of ten', async () => {
+  for (let index = 0; index < 10; index++) {
+    const name = `exit-${index}`;
+    await cluster.kube.create(shadow(name, { ...spec, restartPolicy: 'Never' }), cluster.signal);
+    await eventually('the pod is there', async () => (await getShadow(name))?.status?.podUID !== undefined);
+    await endAsKubelet(name, exited(42));
+    const shown = await eventually('its end stands in the record', async () => {
+      const pod = await podInRecord(name);
+      return pod?.phase === 'Failed' && pod;
+    });
+    assert.is(shown.containerStatuses?.[0]?.state?.terminated?.exitCode, 42);
+    await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name }, {}, cluster.signal);
+    await eventually('it is gone', async () => (await getShadow(name)) === undefined);
+  }
+});
+
+test('a pod that ended by itself is not made again for any restartPolicy', async () => {
+  await cluster.kube.create(shadow('evicted'), cluster.signal);
+  await eventually(
+    'the pod is there',
+    async () => (await getShadow('evicted'))?.status?.podUID !== undefined,
+  );
+  const ref = { kind: kind.pod, namespace: twin, name: 'evicted' };
+  const status = { phase: 'Failed', reason: 'Evicted' };
+  await cluster.kube.patch<Pod>(ref, { status }, { type: 'merge', subresource: 'status' }, cluster.signal);
+  await eventually('it is reported', async () => (await podInRecord('evicted'))?.reason === 'Evicted');
+  await cluster.kube.delete(ref, {}, cluster.signal);
+  await eventually('the pod is gone', async () => (await getPod('evicted')) === undefined);
+  assert.is((await podInRecord('evicted'))?.reason, 'Evicted');
+  await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'evicted' }, {}, cluster.signal);
+  await eventually('its record goes', async () => (await getShadow('evicted')) === undefined);
+});
+
 test('what is not allowed is said on the shadow', async () => {
   await cluster.kube.create(shadow('bad', { ...spec, hostNetwork: true }), cluster.signal);
   const condition = await eventually('it is refused', () => admitted('bad'));

@@ -46,6 +46,35 @@ const plans: [string, Partial<PodState>, ReturnType<typeof planPod>][] = [
   ['a finished pod is not started again', { pod: pod({}, 'Failed') }, 'None'],
   ['the pod is deleted', { pod: pod(leaving), shadow: shadow() }, 'DeleteShadow'],
   ['… and the provider ends it', { pod: pod(leaving), shadow: shadow(leaving) }, 'None'],
+  [
+    '… with less grace than was asked first',
+    {
+      pod: pod({ ...leaving, deletionGracePeriodSeconds: 2 }),
+      shadow: shadow({ ...leaving, annotations: { 'hawser.dev/deletion-grace-seconds': '9' } }),
+    },
+    'ShortenGrace',
+  ],
+  [
+    '… with less grace than its own',
+    { pod: pod({ ...leaving, deletionGracePeriodSeconds: 2 }), shadow: shadow(leaving) },
+    'ShortenGrace',
+  ],
+  [
+    'the provider’s cluster gave the pod up with its node',
+    {
+      pod: pod({}, 'Running'),
+      shadow: {
+        ...shadow(),
+        status: {
+          pod: {
+            phase: 'Running',
+            conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager' }],
+          },
+        },
+      },
+    },
+    'FollowDeletion',
+  ],
   ['… and nothing is left there', { pod: pod(leaving) }, 'FinishDeletion'],
   ['… but that is not known', { pod: pod(leaving), shadowsRead: false }, 'None'],
   [

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import type { Pod } from '../../../daemon/kube/index.ts';
 import { podStatusDiffers } from '../../../daemon/vnode/pod-status-difference.ts';
-import { localPodStatus, type StatusInput } from '../../../daemon/vnode/pod-status.ts';
+import { finalPodStatus, localPodStatus, type StatusInput } from '../../../daemon/vnode/pod-status.ts';
 
 const test = suite('status of offloaded pods');
 const now = Date.parse('2026-01-01T00:00:00Z');
@@ -217,15 +217,146 @@ test('a finished pod is never touched again', () => {
   assert.is(localPodStatus(input({ pod: finished, shadow: shadow(running()) })), undefined);
 });
 
-test('the end of a pod that is always restarted is a restart', () => {
-  const evicted = shadow(running({ phase: 'Failed', reason: 'Evicted' }));
-  assert.is(
-    localPodStatus(input({ pod: pod({ status: { phase: 'Running' } }), shadow: evicted }))?.phase,
-    'Running',
+for (const restartPolicy of ['Always', 'OnFailure', 'Never']) {
+  test(`a pod that was evicted at the provider is Failed here: restartPolicy ${restartPolicy}`, () => {
+    const evicted = shadow(running({ phase: 'Failed', reason: 'Evicted' }));
+    const local = pod({
+      spec: { containers: [{ name: 'main' }], restartPolicy },
+      status: { phase: 'Running' },
+    });
+    const status = localPodStatus(input({ pod: local, shadow: evicted }));
+    assert.is(status?.phase, 'Failed');
+    assert.is(status?.reason, 'Evicted');
+  });
+}
+
+test('a running pod stays Running when it is refused or its namespace is no longer offloaded, and is not Ready', () => {
+  const before = localPodStatus(input({ shadow: shadow(running()) }));
+  const local = pod({ status: before! });
+  const status = localPodStatus(
+    input({ pod: local, shadow: shadow(running()), hindrance: { reason: 'TwinPending', message: 'm' } }),
   );
-  const once = pod({ spec: { containers: [{ name: 'main' }], restartPolicy: 'Never' } });
-  assert.is(localPodStatus(input({ pod: once, shadow: evicted }))?.phase, 'Failed');
+  assert.is(status?.phase, 'Running');
+  assert.is(status?.podIP, '10.128.3.4');
+  assert.equal(status?.containerStatuses, before?.containerStatuses);
+  assert.is(condition(status, 'Ready')?.status, 'False');
+  assert.is(condition(status, 'Ready')?.reason, 'TwinPending');
+  assert.is(condition(status, offloaded)?.reason, 'TwinPending');
 });
+
+test('restartCount counts each time the provider made the pod again, and never falls', () => {
+  const counted = (restartCount: number, restarts: number, before?: number) =>
+    localPodStatus(
+      input({
+        pod: pod({
+          status: {
+            phase: 'Running',
+            containerStatuses: [
+              { name: 'main', ready: true, restartCount: before ?? 0, image: '', imageID: '' },
+            ],
+          },
+        }),
+        shadow: shadow(running({ containerStatuses: [{ name: 'main', restartCount }] }), { restarts }),
+      }),
+    )?.containerStatuses?.[0]?.restartCount;
+  assert.is(counted(2, 0), 2);
+  assert.is(counted(0, 1), 1);
+  assert.is(counted(0, 1, 5), 5);
+  assert.is(counted(7, 1, 5), 8);
+});
+
+test('a disruption at the provider is a disruption here', () => {
+  const drained = shadow(
+    running({
+      phase: 'Failed',
+      conditions: [
+        { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI', message: 'drain' },
+      ],
+    }),
+  );
+  const found = condition(localPodStatus(input({ shadow: drained })), 'DisruptionTarget');
+  assert.is(found?.status, 'True');
+  assert.is(found?.reason, 'EvictionByEvictionAPI');
+  const set = pod({
+    status: { conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'PreemptionByScheduler' }] },
+  });
+  assert.not.ok(
+    podStatusDiffers(
+      {
+        ...set.status,
+        ...localPodStatus(input({ pod: set, shadow: shadow(running()) }))!,
+        conditions: [
+          ...(localPodStatus(input({ pod: set, shadow: shadow(running()) }))?.conditions ?? []),
+          ...(set.status?.conditions ?? []),
+        ],
+      },
+      localPodStatus(input({ pod: set, shadow: shadow(running()) }))!,
+    ),
+    'one that this cluster set stays',
+  );
+});
+
+test('termination messages come whole as far as a kubelet takes them, with signal and container ID', () => {
+  const ended = (containers: { name: string }[]) =>
+    localPodStatus(
+      input({
+        pod: pod({ spec: { containers, restartPolicy: 'Never' } }),
+        shadow: shadow({
+          phase: 'Failed',
+          containerStatuses: containers.map(({ name }) => ({
+            name,
+            state: {
+              terminated: {
+                exitCode: 137,
+                signal: 9,
+                message: 'm'.repeat(5000),
+                containerID: 'containerd://x',
+              },
+            },
+          })),
+        }),
+      }),
+    )?.containerStatuses?.map((each) => each.state?.terminated);
+  const [one] = ended([{ name: 'main' }]) ?? [];
+  assert.is(one?.message?.length, 4096);
+  assert.is(one?.signal, 9);
+  assert.is(one?.containerID, 'containerd://x');
+  const six = ended(Array.from({ length: 6 }, (_, index) => ({ name: `c${index}` }))) ?? [];
+  assert.is(
+    six.reduce((sum, each) => sum + (each?.message?.length ?? 0), 0),
+    12_288,
+  );
+});
+
+const finals: [name: string, more: Partial<StatusInput>, phase: string | undefined][] = [
+  ['the record said how it ended', { shadow: shadow({ phase: 'Succeeded' }) }, 'Succeeded'],
+  ['it never said, and nothing holds the pod', {}, undefined],
+  [
+    'it never said, and a Job’s finalizer holds the pod',
+    {
+      pod: pod({
+        metadata: {
+          name: 'web',
+          namespace: 'shop',
+          uid: 'u1',
+          finalizers: ['batch.kubernetes.io/job-tracking'],
+        },
+        status: { phase: 'Running' },
+      }),
+    },
+    'Failed',
+  ],
+  [
+    'the pod had ended before',
+    { pod: pod({ status: { phase: 'Failed' } }), shadow: shadow({ phase: 'Succeeded' }) },
+    undefined,
+  ],
+];
+for (const [name, more, phase] of finals) {
+  test(`the last status before a pod is deleted: ${name}`, () => {
+    assert.is(finalPodStatus(input(more))?.phase, phase);
+  });
+}
 
 test('while the provider makes the pod again, it is not Ready', () => {
   const gone = shadow(running());
