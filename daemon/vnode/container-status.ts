@@ -70,7 +70,7 @@ function containerStatus(
 }
 
 /** `containerd://…`: the API server refuses another form. */
-const isContainerID = (text: string) => /^[a-z0-9.+-]+:\/\//.test(text);
+const isContainerID = (id: string) => /^[a-z0-9.+-]+:\/\//.test(id);
 
 /** One of the three states; an API object with two of them is not valid. */
 function containerState(value: unknown, longest: number, now: number): ContainerState | undefined {
