@@ -1,7 +1,7 @@
 /** The serving certificate, which the controller makes and renews in a Secret: followed there, or in files. */
 import { secrets } from '../shared/names.ts';
 import type { AnyObject, KubeClient } from './kube/client.ts';
-import { describeError, type Log } from './http/log.ts';
+import { describeError, type Log } from '../shared/log.ts';
 import { sleep } from '../shared/time.ts';
 
 const MISSING_MILLISECONDS = 500;
@@ -46,7 +46,7 @@ export async function followCertificate(
     } catch (error) {
       // Said once, not at every look.
       const said = describeError(error);
-      if (said !== complaint) log('warn', 'no usable certificate', { place, error: said });
+      if (said !== complaint) log.warn('no usable certificate', { place, error: said });
       complaint = said;
     }
     await sleep(used === undefined ? MISSING_MILLISECONDS : LOOK_MILLISECONDS, signal);

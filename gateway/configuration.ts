@@ -1,7 +1,8 @@
 /** What the gateway reads of its environment. Pure. */
-import { defaultNamespace, ports } from '../shared/names.ts';
+import { defaultNamespace } from '../shared/names.ts';
+import { ports } from '../shared/ports.ts';
 import { defaultLimits } from './http/limits.ts';
-import { parseLogLevel, type LogLevel } from './http/log.ts';
+import { levelOf, type LogLevel } from '../shared/log.ts';
 
 export interface Configuration {
   namespace: string;
@@ -32,7 +33,7 @@ export function readConfiguration(environment: Environment): Configuration {
   const apiServerPort = readPort(environment, 'KUBERNETES_SERVICE_PORT', 443);
   return {
     namespace: environment['HAWSER_NAMESPACE'] ?? defaultNamespace,
-    logLevel: parseLogLevel(environment['LOG_LEVEL']),
+    logLevel: levelOf(environment['LOG_LEVEL']),
     // Not HAWSER_GATEWAY_PORT: Kubernetes sets that in pods, for the Service of that name.
     port: readPort(environment, 'HAWSER_LISTEN_PORT', ports.gateway),
     metricsPort: readPort(environment, 'HAWSER_METRICS_PORT', ports.gatewayMetrics),

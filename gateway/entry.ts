@@ -1,5 +1,6 @@
 /** What both entries do alike: configuration and files in, a running gateway out; sockets are handed in. */
 import type { RandomBytes } from '../shared/trust/cluster-key.ts';
+import { createLog } from '../shared/log.ts';
 import { secrets } from '../shared/names.ts';
 import {
   followCertificate,
@@ -11,7 +12,6 @@ import { readConfiguration } from './configuration.ts';
 import type { Dependencies } from './http/context.ts';
 import { KubeClient, type KubeConnection } from './kube/client.ts';
 import { inClusterConnection } from './kube/in-cluster.ts';
-import { createLog } from './http/log.ts';
 import { createGatewayService } from './service.ts';
 
 /** Answers a request; `bindings` is what the runtime knows beside it. */
@@ -46,7 +46,11 @@ export async function runOn(runtime: Runtime, environment: Environment, signal: 
   const configuration = readConfiguration(environment);
   const { namespace, serviceAccountDirectory, certificateDirectory } = configuration;
   const { readText, random, checkPair } = runtime;
-  const log = createLog(configuration.logLevel, runtime.writeLine, Date.now);
+  const log = createLog(configuration.logLevel, {
+    write: runtime.writeLine,
+    now: Date.now,
+    fields: { role: 'gateway' },
+  });
   const authorityFile = `${serviceAccountDirectory}/ca.crt`;
   const kube = new KubeClient(
     inClusterConnection({
@@ -74,14 +78,14 @@ export async function runOn(runtime: Runtime, environment: Environment, signal: 
         : undefined,
   });
   const management = await runtime.listenHTTP(service.management.fetch, configuration.metricsPort);
-  log('info', 'probes and metrics are served', { port: configuration.metricsPort });
+  log.info('probes and metrics are served', { port: configuration.metricsPort });
   const use = async (pair: CertificatePair) => {
     if (serving === undefined) {
       serving = await runtime.listenHTTPS(service.app.fetch, configuration.port, pair);
-      log('info', 'peers are served', { port: configuration.port });
+      log.info('peers are served', { port: configuration.port });
     } else {
       await serving.renew(pair);
-      log('info', 'the certificate was renewed');
+      log.info('the certificate was renewed');
     }
   };
   const certificate =

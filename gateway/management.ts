@@ -1,7 +1,7 @@
 /** `/livez`, `/readyz` and `/metrics`: plain HTTP on a port of its own, for the cluster and not for peers. */
 import { Hono } from 'hono';
 import type { Metrics } from './http/metrics.ts';
-import { metricsContentType } from './http/metrics.ts';
+import { metricsContentType } from '../shared/metrics.ts';
 
 /** Named conditions of readiness; undefined is well, a text says what is waited for. */
 export type ReadinessChecks = Readonly<Record<string, () => string | undefined>>;

@@ -2,6 +2,7 @@
 import type { Hono } from 'hono';
 import type { LocalCluster, RemoteCluster } from '../shared/api/clusters.ts';
 import type { IncomingPeering } from '../shared/api/peerings.ts';
+import type { Log } from '../shared/log.ts';
 import type { RandomBytes } from '../shared/trust/cluster-key.ts';
 import { MemoryReplayCache } from '../shared/trust/replay-cache.ts';
 import { createGateway } from './http/app.ts';
@@ -10,7 +11,6 @@ import type { KubeClient } from './kube/client.ts';
 import { Collection } from './kube/collection.ts';
 import { resources } from './kube/resources.ts';
 import { defaultLimits, type GatewayLimits } from './http/limits.ts';
-import type { Log } from './http/log.ts';
 import { createManagement } from './management.ts';
 import { Metrics } from './http/metrics.ts';
 import { version } from './version.ts';
@@ -49,12 +49,8 @@ export function createGatewayService(options: GatewayServiceOptions): GatewaySer
   const remoteClusters = new Collection<RemoteCluster>(kube, resources.remoteClusters, log, jitter);
   const incomingPeerings = new Collection<IncomingPeering>(kube, resources.incomingPeerings, log, jitter);
   const replays = new MemoryReplayCache({ perKey: limits.noncesPerKey, keys: limits.nonceKeys });
-  metrics.gauge('hawser_gateway_info', 'Version of this process.', () => 1, { version });
-  metrics.gauge(
-    'hawser_gateway_nonces',
-    'Nonces of signed requests that are remembered.',
-    () => replays.size,
-  );
+  metrics.gauge('hawser_api_info', 'Version of this process.', () => 1, { version });
+  metrics.gauge('hawser_api_nonces', 'Nonces of signed requests that are remembered.', () => replays.size);
   const collections = { localClusters, remoteClusters, incomingPeerings };
   const dependencies: Dependencies = {
     ...collections,

@@ -1,4 +1,5 @@
 /** Names that several processes must agree on. Everything Hawser makes in a cluster can be found by these. */
+import { spreadHash } from './net/hash.ts';
 
 /** Where Hawser itself runs and keeps its secrets. The chart's namespace; passed on as HAWSER_NAMESPACE. */
 export const defaultNamespace = 'hawser-system';
@@ -40,6 +41,9 @@ export const annotations = {
 /** Virtual nodes carry it with NoSchedule; pods of offloaded namespaces tolerate it. */
 export const virtualNodeTaint = 'hawser.dev/virtual-node';
 
+/** On a tunnel endpoint's Secret and Service: the public half of its key, base64. */
+export const publicKeyAnnotation = 'hawser.dev/public-key';
+
 export const finalizer = 'hawser.dev/cleanup';
 /** On OutgoingPeerings, from their first moment: the provider is told, and what was made here goes first. */
 export const peeringFinalizer = 'hawser.dev/peering';
@@ -66,42 +70,11 @@ export const endpointService = (name: string): string => `hawser-tunnel-${name}`
 export const endpointLease = (name: string): string => `hawser-tunnel-endpoint-${name}`;
 export const gatewayService = 'hawser-gateway';
 
-/** Ports, the same everywhere so that firewalls can be written once. */
-export const ports = {
-  /** UDP, tunnel, on every node and at the tunnel endpoint's Service. */
-  tunnel: 7470,
-  /** HTTPS of the gateway. */
-  gateway: 7443,
-  /** Plain HTTP of the gateway's probes and metrics, cluster-internal. */
-  gatewayMetrics: 7444,
-  /** UDP, path probes inside the tunnel. */
-  probe: 7471,
-  /** HTTPS of the API server, inside the tunnel. */
-  apiServer: 6443,
-  /** HTTPS, kubelet API of the virtual nodes. */
-  kubelet: 10250,
-  /** HTTPS, admission webhook of the controller. */
-  webhook: 7445,
-  /** Plain HTTP, probes and metrics of the controller / of the node. */
-  controllerMetrics: 7446,
-  nodeMetrics: 7447,
-} as const;
-
-/** Name of the TUN device. Some eBPF CNIs leave alone what begins with `cni`. */
-export const tunDevice = 'cni-hawser0';
-
-/** Host parts of the external CIDR. */
-export const externalOffsets = { probe: 1, gateway: 2, apiServer: 3, dns: 4, firstNode: 16 } as const;
-
-/**
- * Shortens to at most `limit` characters, keeping names apart by a hash of the whole.
- * FNV-1a, 32 bits: a fingerprint for people, not for security.
- */
+/** Shortens to at most `limit` characters. A hash of the whole, 32 bits, keeps names apart; it is not for security. */
 export function shorten(name: string, limit: number): string {
   if (name.length <= limit) return name;
-  let hash = 0x811c9dc5;
-  for (const character of name) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193) >>> 0;
-  return `${name.slice(0, limit - 9).replace(/[-.]+$/, '')}-${hash.toString(16).padStart(8, '0')}`;
+  const hash = spreadHash(name).toString(16).padStart(8, '0');
+  return `${name.slice(0, limit - 9).replace(/[-.]+$/, '')}-${hash}`;
 }
 
 /** Name of a peering's object on either side: `<remote ID>` for the first one, `<remote ID>.<peering>` for others. */
@@ -136,3 +109,11 @@ export function twinName(sourceNamespace: string, consumer: string, peering = de
 export function nodeName(provider: string, peering: string): string {
   return shorten(peering === defaultPeering ? `hawser-${provider}` : `hawser-${provider}-${peering}`, 63);
 }
+
+/** RFC 1123 label: lower-case letters, digits and dashes, the ends no dash. */
+export const labelPattern = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+/** Shorter than a label (63), so that names can be made of an ID and a prefix. */
+export const longestClusterID = 40;
+
+export const isClusterID = (text: string): boolean =>
+  text.length <= longestClusterID && labelPattern.test(text);

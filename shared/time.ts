@@ -53,7 +53,7 @@ export function backoff(
 export interface Linked extends Disposable {
   signal: AbortSignal;
   abort: (reason?: unknown) => void;
-  /** Lets go of the parent; call it when the work is done, or the parent holds this for ever. */
+  /** Lets go of the parent, as `abort` does. Call it when the work is done, or the parent holds this for ever. */
   release: () => void;
 }
 
@@ -69,7 +69,10 @@ export function linked(parent: AbortSignal): Linked {
   const release = () => parent.removeEventListener('abort', follow);
   return {
     signal: controller.signal,
-    abort: (reason) => controller.abort(reason),
+    abort: (reason) => {
+      release();
+      controller.abort(reason);
+    },
     release,
     [Symbol.dispose]: release,
   };

@@ -15,10 +15,16 @@ import { readInput } from '../../daemon/fabric/node/read-input.ts';
 import { readDocuments } from '../../daemon/fabric/controller/remote-documents.ts';
 import { planTunnel } from '../../daemon/fabric/controller/tunnel-plan.ts';
 import { generateTunnelKey } from '../../daemon/fabric/tunnel-keys.ts';
-import { createKubeClient, isAlreadyExists, silentLog, type KubeClient } from '../../daemon/kube/index.ts';
+import {
+  createKubeClient,
+  createLog,
+  isAlreadyExists,
+  silentLog,
+  type KubeClient,
+} from '../../daemon/kube/index.ts';
 import { composeDocument } from '../../daemon/peering/compose-document.ts';
 import { offerTo } from '../../daemon/peering/offer.ts';
-import { readStored } from '../../daemon/peering/remote-clusters.ts';
+import { readStored } from '../../shared/trust/documents-cache.ts';
 import {
   identitySecretObject,
   tenantNamespaceObject,
@@ -206,10 +212,7 @@ export class LightProvider {
       namespace: defaultNamespace,
       clock: Date.now,
       random: (length) => Uint8Array.from(randomBytes(length)),
-      log: (level, message, fields) => {
-        if (level === 'error')
-          console.error(JSON.stringify({ provider: this.clusterID, message, ...fields }));
-      },
+      log: createLog('error', { fields: { provider: this.clusterID } }),
       sourceOf: () => 'consumer',
       rootAuthority: () => Promise.resolve(this.#server.ca),
       stopping: this.#stop.signal,

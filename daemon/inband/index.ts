@@ -3,7 +3,7 @@
  * fixed addresses, their two TCP ports are spliced to where both are. The targets are this cluster's own word: nothing
  * that a remote says chooses one.
  */
-import { ports } from '../../shared/names.ts';
+import { ports } from '../../shared/ports.ts';
 import { addressFamily, anyContains, readRanges } from '../../shared/net/cidr.ts';
 import {
   createInformer,

@@ -1,6 +1,6 @@
 /** One at a time: work that runs only while a Lease is held. */
 import type { KubeClient } from './client.ts';
-import { deadline, sleep, systemClock, type Clock } from '../../shared/time.ts';
+import { deadline, linked, sleep, systemClock, type Clock } from '../../shared/time.ts';
 import { isConflict, messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 import { kind, type Ref } from './refs.ts';
@@ -104,17 +104,14 @@ export async function runAsLeader(
       said = holder;
     } catch (error) {
       if (messageOf(error) !== said && !isConflict(error))
-        log?.warn('cannot get the lease', { lease: name, error });
+        log?.warn('failed to acquire the lease', { lease: name, error });
       said = messageOf(error);
     }
     await sleep(leaseSeconds * 100, signal, clock);
   }
   log?.info('leading', { lease: name, identity });
 
-  const leading = new AbortController();
-  const onAbort = () => leading.abort(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
+  using leading = linked(signal);
   const renewing = (async () => {
     let renewed = clock.now();
     while (!leading.signal.aborted) {
@@ -135,7 +132,7 @@ export async function runAsLeader(
         if (await attempt()) renewed = sent;
         else leading.abort(new Error(`the lease ${name} has another holder`));
       } catch (error) {
-        log?.warn('cannot renew the lease', { lease: name, error });
+        log?.warn('failed to renew the lease', { lease: name, error });
         await sleep(500, leading.signal, clock);
       } finally {
         cancel();
@@ -147,9 +144,8 @@ export async function runAsLeader(
     await work(leading.signal);
   } finally {
     const lost = leading.signal.aborted && !signal.aborted;
-    if (lost) log?.error('no longer leading', { lease: name, error: leading.signal.reason });
+    if (lost) log?.error('lost leadership', { lease: name, error: leading.signal.reason });
     leading.abort(new Error('the work has ended'));
-    signal.removeEventListener('abort', onAbort);
     await renewing;
     if (!lost && held !== undefined) {
       const limit = deadline(new AbortController().signal, 2000, `lease ${name}`, clock);
@@ -159,7 +155,7 @@ export async function runAsLeader(
       };
       await kube
         .replace(released, {}, limit.signal)
-        .catch((error: unknown) => log?.warn('cannot give the lease back', { lease: name, error }));
+        .catch((error: unknown) => log?.warn('failed to release the lease', { lease: name, error }));
       limit.release();
     }
   }

@@ -1,6 +1,6 @@
 /** The kubelet API of the virtual nodes: what `kubectl logs`, `exec`, `attach` and `port-forward` end up at. */
 import type { Server } from 'node:https';
-import { ports } from '../../shared/names.ts';
+import { ports } from '../../shared/ports.ts';
 import { kind, messageOf, type ControllerContext } from '../kube/index.ts';
 import { sleep } from '../../shared/time.ts';
 import { createAccess } from './access.ts';

@@ -1,6 +1,7 @@
 /** What flows through: logs, and the connections of exec, attach and port-forward. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { linked } from '../../shared/time.ts';
 import { KubeError, UnreachableError, messageOf } from '../kube/index.ts';
 import type { Place } from './place.ts';
 import { RouteError, providerPath, type PodRoute } from './routes.ts';
@@ -32,10 +33,9 @@ export async function streamLogs(
   response: ServerResponse,
   signal: AbortSignal,
 ): Promise<void> {
-  const ended = new AbortController();
-  const end = () => ended.abort(new Error('the reader has gone'));
+  using ended = linked(signal);
+  const end = () => ended.abort(new Error('the client closed the connection'));
   response.once('close', end);
-  signal.addEventListener('abort', end, { once: true });
   try {
     const path = providerPath(route, place.namespace, place.pod);
     const answer = await place.remote.client.raw('GET', path, { headers: anything }, ended.signal);
@@ -59,7 +59,6 @@ export async function streamLogs(
     });
   } finally {
     response.off('close', end);
-    signal.removeEventListener('abort', end);
   }
 }
 
@@ -81,8 +80,8 @@ export async function joinStreams(
     if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
   }
   const path = providerPath(route, place.namespace, place.pod);
-  const ended = new AbortController();
-  const giveUp = () => ended.abort(new Error('the caller has gone'));
+  using ended = linked(signal);
+  const giveUp = () => ended.abort(new Error('the client closed the connection'));
   socket.once('close', giveUp);
   let provider: Awaited<ReturnType<typeof place.remote.client.upgrade>>;
   try {

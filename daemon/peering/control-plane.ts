@@ -6,7 +6,7 @@ import { inBandURLs, type InBandURLs } from '../../shared/net/in-band.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { apiServerName } from './offer.ts';
-import type { StoredIdentity } from './outgoing-plan.ts';
+import type { StoredIdentity } from '../peers/stored-identity.ts';
 
 export interface GatewayAddress {
   url: string;

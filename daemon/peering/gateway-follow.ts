@@ -9,11 +9,11 @@ import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { backoff, sleep } from '../../shared/time.ts';
+import { readStored } from '../../shared/trust/documents-cache.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
 import { fieldManager } from './names.ts';
-import { readStored } from './remote-clusters.ts';
 import type { Caches } from './caches.ts';
 
 /** A certificate that was replaced is shown by gateways within seconds; addresses of load balancers take longer. */

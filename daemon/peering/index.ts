@@ -1,6 +1,7 @@
 /** Both sides of a peering at the level of clusters: who we are, who they are, and what each declares to the other. */
 import type { ControllerContext } from '../kube/context.ts';
 import { backoff, sleep } from '../../shared/time.ts';
+import { readStored } from '../../shared/trust/documents-cache.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { messageOf } from '../kube/errors.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
@@ -10,12 +11,7 @@ import { reconcileLocalCluster } from './local-cluster.ts';
 import { reconcileOutgoing } from './outgoing.ts';
 import { reconcileProviderWord } from './provider-report.ts';
 import { createProviders } from './providers.ts';
-import {
-  readStored,
-  reconcileRemoteCluster,
-  type Delivered,
-  type RefusedDocuments,
-} from './remote-clusters.ts';
+import { reconcileRemoteCluster, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
 import { createSessions } from './sessions.ts';
 import { createCaches, type Caches } from './caches.ts';
 
@@ -74,7 +70,8 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
             synced: (until) => caches.local.synced(until),
           },
           from(caches.local, self),
-          nodesOf(caches),
+          // Nodes report every few minutes; only their ranges and addresses matter here.
+          fromAspect(caches.nodes, ({ spec, status }) => [spec?.podCIDRs, status?.addresses], self),
           from(caches.serviceCIDRs, self),
           from(caches.services, self),
           ...caches.apiServerSources.map((source) => from(source as Informer, self)),
@@ -126,19 +123,6 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
   } finally {
     providers.close();
   }
-}
-
-/** Nodes report every few minutes, and only their ranges and addresses matter here. */
-function nodesOf(caches: Caches): Source {
-  const seen = (node: ReturnType<Caches['nodes']['byKey']>) =>
-    node && JSON.stringify([node.spec?.podCIDRs, node.status?.addresses]);
-  return {
-    subscribe: (enqueue) =>
-      caches.nodes.onChange((_key, node, previous) => {
-        if (seen(node) !== seen(previous)) enqueue('self');
-      }),
-    synced: (until) => caches.nodes.synced(until),
-  };
 }
 
 function peeringsOfSecret(caches: Caches, secretName: string): string[] {

@@ -2,7 +2,8 @@
 import type { LocalCluster, SignedDocument, TunnelEndpoint } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
-import { labels, ports, endpointService } from '../../shared/names.ts';
+import { endpointService, labels, publicKeyAnnotation } from '../../shared/names.ts';
+import { ports } from '../../shared/ports.ts';
 import { addressFamily } from '../../shared/net/cidr.ts';
 import { signGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -13,7 +14,7 @@ import { applyStatus } from '../kube/status.ts';
 import type { ConfigMap, EndpointSlice, Pod, Service } from '../kube/types.ts';
 import { succeedKey, withSuccessions, type LocalIdentity } from './cluster-key.ts';
 import { ensureCertificate, gatewayHosts, pinOf, pinSince } from './gateway-certificate.ts';
-import { fieldManager, publicKeyAnnotation, reasons } from './names.ts';
+import { fieldManager, reasons } from './names.ts';
 import { detectRanges, externalRange, hostPort, inconsistencies, yamlValues, type Ranges } from './ranges.ts';
 import type { Caches } from './caches.ts';
 

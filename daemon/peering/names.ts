@@ -4,12 +4,8 @@ export const fieldManager = 'hawser-peering';
 export { peeringFinalizer } from '../../shared/names.ts';
 /** vnode/'s own on the same object: its node is drained and removed before the provider is told. */
 export const nodeFinalizer = 'hawser.dev/vnode';
-/** On a tunnel endpoint's Service, by fabric/: the tunnel endpoint's tunnel key. */
-export const publicKeyAnnotation = 'hawser.dev/public-key';
 /** Key of the Secret that OutgoingPeering.spec.tokenSecretName names. */
 export const tokenKey = 'token';
-/** Key of the identity Secret; the content is JSON. */
-export const identityKey = 'identity.json';
 
 export const reasons = {
   Ready: 'Ready',

@@ -3,20 +3,8 @@ import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
 import type { IdentityResponse } from '../../shared/wire/gateway-api.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
+import type { StoredIdentity } from '../peers/stored-identity.ts';
 import { reasons } from './names.ts';
-
-/** `identity.json` in the identity Secret, for whoever acts at the provider. */
-export interface StoredIdentity {
-  apiServerURL: string;
-  caBundle: string;
-  tlsServerName?: string;
-  token: string;
-  expiresAt: string;
-  /** When to ask for the next one. */
-  renewAfter: string;
-  tenantNamespace: string;
-  grant?: IdentityResponse['grant'];
-}
 
 const statedOf = (document: Pick<NetworkDocument, 'grants'> | undefined, peering: string) =>
   document?.grants?.find((each) => each.peering === peering);

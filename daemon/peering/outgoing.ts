@@ -3,7 +3,8 @@ import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { labels, secrets } from '../../shared/names.ts';
 import type { TokenContent } from '../../shared/wire/gateway-api.ts';
-import { backoff } from '../../shared/time.ts';
+import { backoff, linked } from '../../shared/time.ts';
+import { readStored } from '../../shared/trust/documents-cache.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { isAlreadyExists } from '../kube/errors.ts';
@@ -14,7 +15,7 @@ import type { Secret } from '../kube/types.ts';
 import { askIdentity, PeeringProblem, readToken, remoteFromToken, tokenChanges } from './ask-identity.ts';
 import type { LocalIdentity } from './cluster-key.ts';
 import { locateAPIServer, tunnelWait } from './control-plane.ts';
-import { fieldManager, identityKey, peeringFinalizer, reasons } from './names.ts';
+import { fieldManager, peeringFinalizer, reasons } from './names.ts';
 import {
   identityFinding,
   identityNeed,
@@ -25,10 +26,10 @@ import {
   statedGrant,
   storedIdentity,
   type IdentityState,
-  type StoredIdentity,
 } from './outgoing-plan.ts';
+import { identityFile, parseIdentity, type StoredIdentity } from '../peers/stored-identity.ts';
 import type { Providers } from './providers.ts';
-import { isNegotiated, readStored } from './remote-clusters.ts';
+import { isNegotiated } from './remote-clusters.ts';
 import { removeOutgoing } from './removal.ts';
 import { storeDocument, type Sessions } from './sessions.ts';
 import type { Caches } from './caches.ts';
@@ -39,20 +40,6 @@ const refusedMilliseconds = 60_000;
 const answerMilliseconds = 3_000;
 /** A cache is never so far behind. */
 const cacheMilliseconds = 5000;
-
-/** What the identity Secret holds; undefined when that is nothing usable. */
-export function readStoredIdentity(secret: Secret | undefined): StoredIdentity | undefined {
-  try {
-    const text = Buffer.from(secret?.data?.[identityKey] ?? '', 'base64').toString('utf8');
-    const value = JSON.parse(text) as Partial<StoredIdentity>;
-    const whole = (
-      ['apiServerURL', 'caBundle', 'token', 'expiresAt', 'renewAfter', 'tenantNamespace'] as const
-    ).every((field) => typeof value[field] === 'string');
-    return whole ? (value as StoredIdentity) : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 function identitySecretObject(peering: OutgoingPeering, namespace: string, identity: StoredIdentity): Secret {
   const { name, uid = '' } = peering.metadata;
@@ -70,7 +57,7 @@ function identitySecretObject(peering: OutgoingPeering, namespace: string, ident
       ownerReferences: [{ apiVersion: peering.apiVersion, kind: peering.kind, name, uid }],
     },
     type: 'Opaque',
-    data: { [identityKey]: Buffer.from(JSON.stringify(identity)).toString('base64') },
+    data: { [identityFile]: Buffer.from(JSON.stringify(identity)).toString('base64') },
   };
 }
 
@@ -259,10 +246,7 @@ export function reconcileOutgoing(
    * that up. One that does is heard out, or it would make what it was asked for after it was told of the end.
    */
   function whileWanted(name: string, signal: AbortSignal): { signal: AbortSignal; release: () => void } {
-    const ending = new AbortController();
-    const end = () => ending.abort(signal.reason);
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
+    const ending = linked(signal);
     let cancel = () => {};
     const stop = caches.outgoing.onChange((key, peering) => {
       if (key !== name || peering?.metadata.deletionTimestamp === undefined) return;
@@ -275,7 +259,7 @@ export function reconcileOutgoing(
     const release = () => {
       stop();
       cancel();
-      signal.removeEventListener('abort', end);
+      ending.release();
     };
     return { signal: ending.signal, release };
   }
@@ -289,7 +273,7 @@ export function reconcileOutgoing(
     const before =
       recent !== undefined && clock.now() - recent.at < cacheMilliseconds
         ? recent.stored
-        : readStoredIdentity(caches.identitySecret(name));
+        : parseIdentity(caches.identitySecret(name));
     const ready = (local?.status?.podCIDRs?.length ?? 0) > 0 && local?.status?.externalCIDR !== undefined;
     const state: IdentityState = ready
       ? await attempt(peering, before, signal)

@@ -3,13 +3,9 @@ import { randomBytes } from 'node:crypto';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { toSeconds, type Finding } from '../../shared/conditions.ts';
 import { validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
-import { followSuccessions } from '../../shared/trust/key-succession.ts';
-import {
-  NetworkDocumentError,
-  openNetworkDocument,
-  readStoredDocument,
-  signNetworkDocument,
-} from '../../shared/trust/network-documents.ts';
+import { keyInForce } from '../../shared/trust/key-succession.ts';
+import { openDocument, readStored } from '../../shared/trust/documents-cache.ts';
+import { NetworkDocumentError, signNetworkDocument } from '../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
@@ -36,7 +32,7 @@ export function judgeDocument(
 ): Judgement {
   if (signed === undefined) return { verdict: 'None' };
   try {
-    const document = openNetworkDocument(signed, {
+    const document = openDocument(signed, {
       publicKey: sender.publicKey,
       sender: sender.clusterID,
       recipient,
@@ -54,33 +50,6 @@ export function judgeDocument(
           ? 'NotUnderstood'
           : 'Invalid';
     return { verdict, message: error.message };
-  }
-}
-
-/** The remote's key by what its document brings with it; only of a document that holds. */
-function keyInForce({ spec }: RemoteCluster): string {
-  return followSuccessions(spec.publicKey, spec.clusterID, spec.networkDocument?.successions);
-}
-
-/** Objects of the caches are read again and again, and never change. */
-const parsed = new WeakMap<SignedDocument, NetworkDocument | null>();
-
-/** As stored in this cluster's own API; undefined when there is none or it cannot be read. */
-export function readStored(signed: SignedDocument | undefined): NetworkDocument | undefined {
-  if (signed === undefined) return undefined;
-  let document = parsed.get(signed);
-  if (document === undefined) {
-    document = parseStored(signed);
-    parsed.set(signed, document);
-  }
-  return document ?? undefined;
-}
-
-function parseStored(signed: SignedDocument): NetworkDocument | null {
-  try {
-    return readStoredDocument(signed);
-  } catch {
-    return null;
   }
 }
 
@@ -224,7 +193,8 @@ export function reconcileRemoteCluster(
     if (remote.metadata.deletionTimestamp !== undefined || local === undefined) return;
     if (await isAbandoned(remote, signal)) return;
     const judgement = judge(remote);
-    const theirKey = judgement.verdict === 'Valid' ? keyInForce(remote) : remote.spec.publicKey;
+    const theirKey =
+      judgement.verdict === 'Valid' ? keyInForce(remote, remote.spec.networkDocument) : remote.spec.publicKey;
     if (theirKey !== remote.spec.publicKey) {
       await kube.patch(
         { kind: kind.remoteCluster, name: key },

@@ -14,6 +14,7 @@ import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts
 import { peeringName } from '../../shared/names.ts';
 import { supersedes } from '../../shared/trust/network-documents.ts';
 import { backoff, sleep } from '../../shared/time.ts';
+import { readStored } from '../../shared/trust/documents-cache.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { isConflict, messageOf } from '../kube/errors.ts';
 import { kind } from '../kube/refs.ts';
@@ -22,7 +23,7 @@ import { followGateway } from './gateway-follow.ts';
 import { fieldManager } from './names.ts';
 import type { Providers } from './providers.ts';
 import { createRateLimiter } from './rate-limiter.ts';
-import { judgeDocument, readStored, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
+import { judgeDocument, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
 import type { Caches } from './caches.ts';
 
 /** What a session last heard, for conditions. */

@@ -1,6 +1,6 @@
 /** Measures whether an API server answers: by asking for the same small thing again and again. */
 import type { KubeClient } from '../kube/client.ts';
-import { sleep, type Clock } from '../../shared/time.ts';
+import { linked, sleep, type Clock } from '../../shared/time.ts';
 import { KubeError, messageOf } from '../kube/errors.ts';
 import { readBody } from '../kube/transport.ts';
 
@@ -37,13 +37,11 @@ type State = Reachability['state'];
  */
 export function measureReachability(options: MeasureOptions, signal: AbortSignal): () => void {
   const { client, path, clock } = options;
-  let pause = new AbortController();
-  const wake = () => pause.abort();
+  let wake: () => void = () => undefined;
   const wait = async (milliseconds: number) => {
-    pause = new AbortController();
-    signal.addEventListener('abort', wake, { once: true });
+    using pause = linked(signal);
+    wake = () => pause.abort();
     await sleep(milliseconds, pause.signal, clock);
-    signal.removeEventListener('abort', wake);
   };
   const ask = () => probe(client, path, signal);
   /** One lost probe is no news: undefined as soon as one of two has no problem, else that of the second. */
@@ -69,13 +67,13 @@ export function measureReachability(options: MeasureOptions, signal: AbortSignal
       const next: State = problem === undefined ? 'Reachable' : 'Unreachable';
       if (next !== state) {
         state = next;
-        options.report({ state, since: clock.now(), message: problem ?? 'it answers' });
+        options.report({ state, since: clock.now(), message: problem ?? 'the API server answers' });
       }
       await wait(problem === undefined ? probeMilliseconds : retryMilliseconds);
     }
   };
   void run();
-  return wake;
+  return () => wake();
 }
 
 async function eitherAnswers(
@@ -109,9 +107,11 @@ async function probe(client: KubeClient, path: string, signal: AbortSignal): Pro
     }
     const status = answer.statusCode ?? 0;
     if (status === 200) return undefined;
-    if (status === 401 || status === 403) return `it refuses this cluster's identity (${status})`;
-    return `it answers ${status}`;
+    if (status === 401 || status === 403) return `the API server refuses this cluster's identity (${status})`;
+    return `the API server answers ${status}`;
   } catch (error) {
-    return error instanceof KubeError ? `it answers ${error.status}` : messageOf(error).slice(0, 300);
+    return error instanceof KubeError
+      ? `the API server answers ${error.status}`
+      : messageOf(error).slice(0, 300);
   }
 }

@@ -3,6 +3,7 @@
  * is used from the next request on; another address or CA makes another client. Shared by all features of a process.
  */
 import { secrets } from '../../shared/names.ts';
+import { linked, type Linked } from '../../shared/time.ts';
 import { createKubeClient, type KubeClient } from '../kube/client.ts';
 import { fromIdentity } from '../kube/config.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -98,8 +99,8 @@ export function fromRemotes(remotes: RemoteClients, keys: (peering: string) => r
 interface Held {
   remote: Remote & { reachability: Reachability };
   identity: StoredIdentity;
-  controller: AbortController;
-  informers: Map<string, { informer: Informer; namespace: string; controller: AbortController }>;
+  controller: Linked;
+  informers: Map<string, { informer: Informer; namespace: string; controller: Linked }>;
   probeNow: () => void;
 }
 
@@ -114,12 +115,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
   };
 
   const make = (peering: string, first: StoredIdentity): Held => {
-    const controller = new AbortController();
-    const end = () => controller.abort(signal.reason);
-    signal.addEventListener('abort', end, { once: true });
-    controller.signal.addEventListener('abort', () => signal.removeEventListener('abort', end), {
-      once: true,
-    });
+    const controller = linked(signal);
     const client = createKubeClient(
       fromIdentity({
         apiServerURL: first.apiServerURL,
@@ -154,13 +150,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
           log: log.with({ peering }),
           clock,
         });
-        const ending = new AbortController();
-        const onAbort = () => ending.abort(controller.signal.reason);
-        controller.signal.addEventListener('abort', onAbort, { once: true });
-        ending.signal.addEventListener('abort', () =>
-          controller.signal.removeEventListener('abort', onAbort),
-        );
-        if (controller.signal.aborted) onAbort();
+        const ending = linked(controller.signal);
         informers.set(key, { informer, namespace: selection.namespace, controller: ending });
         informer.onChange((_key, object, previous) => {
           for (const handler of objectHandlers) handler(remote, object, previous);

@@ -1,6 +1,5 @@
 /** Carries to each twin what its pods use: ConfigMaps, Secrets, Services and their endpoints. */
 import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
-import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import {
   applyStatus,
@@ -17,9 +16,8 @@ import {
   type Informer,
   type KindRef,
 } from '../kube/index.ts';
-import { fromAspect } from '../kube/relevant-changes.ts';
-import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../peers/remote.ts';
-import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
+import { fromRemoteObjects, fromRemotes, remoteClients } from '../peers/remote.ts';
+import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types.ts';
 import { fromVirtualPods, virtualPods } from '../peers/virtual-pods.ts';
 import { translatorFor } from './addresses.ts';
@@ -35,6 +33,7 @@ import { planReflection, type Reflected } from './plan.ts';
 import { runPolicyReflection } from './policies-controller.ts';
 import { createProblems } from './problems.ts';
 import { fieldManager, settle } from './settle.ts';
+import { fromReflected, fromTranslations, keysOfRemote } from './sources.ts';
 import { usedBy } from './used.ts';
 
 /** The one NamespaceOffloading of a namespace. */
@@ -58,8 +57,6 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
 
   const keysOf = (namespace: string | undefined) =>
     namespace === undefined ? [] : remotes.list().map((remote) => `${remote.peering}/${namespace}`);
-  const keysOfRemote = (remote: Remote | undefined) =>
-    remote === undefined ? [] : boundTwins(remote).map((twin) => `${remote.peering}/${twin.source}`);
   const allKeys = () => remotes.list().flatMap(keysOfRemote);
 
   /** Caches of what is in a namespace here; made when it is first offloaded. */
@@ -161,16 +158,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
       name: 'reflection',
       sources: [
         changed,
-        fromAspect(tunnels, (tunnel) => [tunnel.spec.remaps, tunnel.spec.remoteRemaps], allKeys),
-        fromAspect(
-          addressMappings,
-          ({ spec, status, metadata }) => [
-            spec,
-            findCondition(status?.conditions, 'Programmed')?.status,
-            metadata.deletionTimestamp,
-          ],
-          ({ spec }) => keysOf(spec.pod.namespace),
-        ),
+        ...fromTranslations(tunnels, addressMappings, allKeys, ({ spec }) => keysOf(spec.pod.namespace)),
         from(localClusters, allKeys),
         from(namespaces, (namespace: Namespace) => keysOf(namespace.metadata.name)),
         fromVirtualPods(pods, (pod) => keysOf(pod.metadata.namespace)),
@@ -178,12 +166,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
         fromRemoteObjects(remotes, kind.twinNamespace, (remote, twin) => [
           `${remote.peering}/${twin.spec.sourceNamespace}`,
         ]),
-        ...reflectedKinds.map((each) =>
-          fromRemoteObjects(remotes, each as KindRef, (remote, object) => {
-            const source = sourceOf(remote, object.metadata.namespace);
-            return source === undefined ? [] : [`${remote.peering}/${source}`];
-          }),
-        ),
+        ...reflectedKinds.map((each) => fromReflected(remotes, each as KindRef)),
       ],
       reconcile,
       log: context.log,

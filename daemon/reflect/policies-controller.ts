@@ -1,5 +1,4 @@
 /** Carries the network policies of offloaded namespaces to their twins, and follows the pods that they name. */
-import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import { toReal } from '../../shared/net/address-mapping.ts';
 import {
@@ -14,20 +13,14 @@ import {
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../peers/remote.ts';
-import {
-  boundNamespace,
-  boundTwins,
-  shadowPoliciesOf,
-  sourceOf,
-  twinOf,
-  twinsOf,
-} from '../peers/twin-namespaces.ts';
+import { boundNamespace, boundTwins, shadowPoliciesOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Namespace, NetworkPolicy, Pod } from '../kube/types.ts';
 import { translatorFor } from './addresses.ts';
 import { planReflection } from './plan.ts';
 import { shadowPolicy, type PolicyView } from './policies.ts';
 import { rangesInView } from './policy-blocks.ts';
 import { settle } from './settle.ts';
+import { fromReflected, fromTranslations, keysOfRemote } from './sources.ts';
 
 /** Runs until the signal is aborted. Keys are `peering/namespace`. */
 export async function runPolicyReflection(context: ControllerContext, signal: AbortSignal): Promise<void> {
@@ -44,8 +37,6 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
   const followed = new Set<string>();
   const empty = new Set<string>();
 
-  const keysOfRemote = (remote: Remote | undefined) =>
-    remote === undefined ? [] : boundTwins(remote).map((twin) => `${remote.peering}/${twin.source}`);
   /** Whatever pods, namespaces and addresses change: only policies are made of them. */
   const keysWithPolicies = () => {
     const of = new Set(policies.list().map(({ metadata }) => metadata.namespace ?? ''));
@@ -137,16 +128,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
           ({ spec, metadata }) => [spec, metadata.deletionTimestamp],
           ({ metadata }) => remotes.list().map((remote) => `${remote.peering}/${metadata.namespace}`),
         ),
-        fromAspect(tunnels, ({ spec }) => [spec.remaps, spec.remoteRemaps], keysWithPolicies),
-        fromAspect(
-          addressMappings,
-          ({ spec, status, metadata }) => [
-            spec,
-            findCondition(status?.conditions, 'Programmed')?.status,
-            metadata.deletionTimestamp,
-          ],
-          keysWithPolicies,
-        ),
+        ...fromTranslations(tunnels, addressMappings, keysWithPolicies),
         fromAspect(
           localClusters,
           ({ status }) => [status?.clusterID, status?.serviceCIDRs, status?.nodeCIDRs],
@@ -161,10 +143,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
         fromRemotes(remotes, (name) => keysOfRemote(remotes.get(name))),
         // A twin that came makes the pods in it peers of policies in others.
         fromRemoteObjects(remotes, kind.twinNamespace, (remote) => keysOfRemote(remote)),
-        fromRemoteObjects(remotes, kind.shadowPolicy, (remote, record) => {
-          const source = sourceOf(remote, record.metadata.namespace);
-          return source === undefined ? [] : [`${remote.peering}/${source}`];
-        }),
+        fromReflected(remotes, kind.shadowPolicy),
       ],
       reconcile,
       log: context.log,

@@ -1,6 +1,7 @@
 /** The controller's wiring: API server, lease, probes, features. Nothing is decided here. */
 import { hostname } from 'node:os';
-import { defaultNamespace, ports } from '../../shared/names.ts';
+import { defaultNamespace } from '../../shared/names.ts';
+import { ports } from '../../shared/ports.ts';
 import { runFabricController } from '../fabric/controller/index.ts';
 import {
   createEvents,
@@ -17,7 +18,7 @@ import {
   type KubeClient,
   type Log,
 } from '../kube/index.ts';
-import { systemClock, type Clock } from '../../shared/time.ts';
+import { linked, systemClock, type Clock } from '../../shared/time.ts';
 import { runKubelet } from '../kubelet/index.ts';
 import { runPeering } from '../peering/index.ts';
 import { runReflection } from '../reflect/index.ts';
@@ -69,9 +70,7 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
   const metrics = createMetrics();
   const namespace = environment['HAWSER_NAMESPACE'] || defaultNamespace;
   const podName = environment['POD_NAME'] || hostname();
-  const ending = new AbortController();
-  const onAbort = () => ending.abort(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
+  using ending = linked(signal);
   let informers: Informers | undefined;
   const probes =
     options.probePort === 0
@@ -107,7 +106,7 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
       await context.events.flush(1000);
       await made.ended();
       informers = undefined;
-      if (!signal.aborted) throw new Error('no longer leading: the process ends, its successor begins anew');
+      if (!signal.aborted) throw new Error('lost leadership; exiting so that the next leader starts clean');
     },
     ending.signal,
   );
@@ -116,27 +115,23 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
     await Promise.race([leading, probes.then(() => leading)]);
   } finally {
     ending.abort(new Error('the controller ends'));
-    signal.removeEventListener('abort', onAbort);
     await Promise.allSettled([leading, probes]);
   }
 }
 
-/** Runs all features; one that fails or ends by itself takes the others with it. */
+/** Runs all features; when one fails or returns, the others stop as well. */
 async function runFeatures(
   all: Readonly<Record<string, Feature>>,
   context: ControllerContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const ending = new AbortController();
-  const onAbort = () => ending.abort(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
+  using ending = linked(signal);
   let failure: Error | undefined;
   await Promise.all(
     Object.entries(all).map(async ([name, feature]) => {
       try {
         await feature(context, ending.signal);
-        if (!ending.signal.aborted) throw new Error('it ended by itself');
+        if (!ending.signal.aborted) throw new Error('it returned before the process stopped');
       } catch (error) {
         if (ending.signal.aborted) return;
         failure = new Error(`the feature ${name} failed: ${messageOf(error)}`, { cause: error });
@@ -149,7 +144,6 @@ async function runFeatures(
       }
     }),
   );
-  signal.removeEventListener('abort', onAbort);
   if (failure !== undefined) throw failure;
 }
 
@@ -158,9 +152,9 @@ function notReady(informers: Informers | undefined): string | undefined {
   if (informers === undefined) return undefined;
   for (const informer of informers.all()) {
     if (!informer.hasSynced)
-      return `waiting for the first list of ${informer.kind.plural}: ${informer.failure ?? 'asked'}`;
+      return `waiting for the first list of ${informer.kind.plural}: ${informer.failure ?? 'in progress'}`;
     if (Date.now() - informer.contactedAt > silenceMilliseconds) {
-      return `nothing was heard of ${informer.kind.plural} since ${new Date(informer.contactedAt).toISOString()}`;
+      return `no message about ${informer.kind.plural} from the API server since ${new Date(informer.contactedAt).toISOString()}`;
     }
   }
   return undefined;

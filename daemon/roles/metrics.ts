@@ -1,5 +1,14 @@
 /** Metrics of a process in Prometheus' text format, and its probes, over plain HTTP. */
 import { createServer } from 'node:http';
+import {
+  Histogram,
+  labelText,
+  metricsContentType,
+  renderMetrics,
+  type Labels,
+  type MetricFamily,
+  type Sample,
+} from '../../shared/metrics.ts';
 import type { ControllerMetrics } from '../kube/controller.ts';
 import type { Informer } from '../kube/informer.ts';
 
@@ -11,119 +20,135 @@ export interface Metrics extends ControllerMetrics {
 /** Upper bounds in seconds: a reconcile is a few requests of some milliseconds. */
 const bounds = [0.005, 0.025, 0.1, 0.5, 2.5, 10];
 
-/** Remote clusters times kinds of refusals. */
+/** Remote clusters times kinds of refusals; what exceeds it is counted as one. */
 const mostRefusals = 4096;
 
 interface Series {
   succeeded: number;
   failed: number;
-  seconds: number;
-  buckets: number[];
+  seconds: Histogram;
   waiting: number;
 }
 
 /** Counters, empty. */
 export function createMetrics(): Metrics {
   const controllers = new Map<string, Series>();
-  const refusals = new Map<string, number>();
+  const refusals = new Map<string, { labels: Labels; value: number }>();
   const of = (name: string): Series => {
     let series = controllers.get(name);
     if (series === undefined) {
-      series = { succeeded: 0, failed: 0, seconds: 0, buckets: bounds.map(() => 0), waiting: 0 };
+      series = { succeeded: 0, failed: 0, seconds: new Histogram(bounds), waiting: 0 };
       controllers.set(name, series);
     }
+    return series;
+  };
+  const refusal = (remoteCluster: string, reason: string) => {
+    const labels = { remote_cluster: remoteCluster, reason };
+    const key = labelText(labels);
+    let series = refusals.get(key);
+    if (series === undefined) refusals.set(key, (series = { labels, value: 0 }));
     return series;
   };
   return {
     reconciled(name, outcome, seconds) {
       const series = of(name);
       series[outcome]++;
-      series.seconds += seconds;
-      bounds.forEach((bound, index) => {
-        if (seconds <= bound) series.buckets[index]!++;
-      });
+      series.seconds.observe(seconds);
     },
     queued(name, waiting) {
       of(name).waiting = waiting;
     },
-    refused(remoteCluster, what) {
-      const labels = `{remote_cluster="${remoteCluster}",what="${what}"}`;
-      if (refusals.size < mostRefusals || refusals.has(labels))
-        refusals.set(labels, (refusals.get(labels) ?? 0) + 1);
+    refused(remoteCluster, reason) {
+      const known = refusals.has(labelText({ remote_cluster: remoteCluster, reason }));
+      (known || refusals.size < mostRefusals ? refusal(remoteCluster, reason) : refusal('', 'Other')).value++;
     },
-    text(informers, leading) {
-      const lines: string[] = [];
-      const metric = (name: string, type: string, help: string, values: [string, number][]) => {
-        lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
-        for (const [labels, value] of values) lines.push(`${name}${labels} ${value}`);
-      };
-      const each = [...controllers];
-      metric(
-        'hawser_reconciles_total',
-        'counter',
-        'Reconciles by controller and outcome.',
-        each.flatMap(([name, series]): [string, number][] => [
-          [`{controller="${name}",outcome="succeeded"}`, series.succeeded],
-          [`{controller="${name}",outcome="failed"}`, series.failed],
-        ]),
-      );
-      lines.push(
-        '# HELP hawser_reconcile_seconds Duration of reconciles.',
-        '# TYPE hawser_reconcile_seconds histogram',
-      );
-      for (const [name, series] of each) {
-        const count = series.succeeded + series.failed;
-        bounds.forEach((bound, index) =>
-          lines.push(
-            `hawser_reconcile_seconds_bucket{controller="${name}",le="${bound}"} ${series.buckets[index]}`,
-          ),
-        );
-        lines.push(
-          `hawser_reconcile_seconds_bucket{controller="${name}",le="+Inf"} ${count}`,
-          `hawser_reconcile_seconds_sum{controller="${name}"} ${series.seconds}`,
-          `hawser_reconcile_seconds_count{controller="${name}"} ${count}`,
-        );
-      }
-      metric(
-        'hawser_queue_keys',
-        'gauge',
-        'Keys that wait for a reconcile.',
-        each.map(([name, series]) => [`{controller="${name}"}`, series.waiting]),
-      );
-      metric(
-        'hawser_refusals_total',
-        'counter',
-        'What remote clusters asked for or said and was refused, by remote cluster and kind.',
-        [...refusals],
-      );
-      metric(
-        'hawser_informer_contact_seconds',
-        'gauge',
-        'When the API server last said anything on a kind, seconds since 1970.',
-        informers.map((informer) => [`{kind="${informer.kind.kind}"}`, informer.contactedAt / 1000]),
-      );
-      metric(
-        'hawser_informer_watching',
-        'gauge',
-        'Whether a kind is being watched.',
-        informers.map((informer) => [
-          `{kind="${informer.kind.kind}"}`,
-          informer.failure === undefined ? 1 : 0,
-        ]),
-      );
-      metric('hawser_leading', 'gauge', 'Whether this process leads.', [['', leading ? 1 : 0]]);
-      metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [['', process.memoryUsage.rss()]]);
-      metric('process_start_time_seconds', 'gauge', 'Start of the process, seconds since 1970.', [
-        ['', performance.timeOrigin / 1000],
-      ]);
-      const cpu = process.cpuUsage();
-      metric('process_cpu_seconds_total', 'counter', 'User and system time.', [
-        ['', (cpu.user + cpu.system) / 1e6],
-      ]);
-      return `${lines.join('\n')}\n`;
-    },
+    text: (informers, leading) => renderMetrics(families(controllers, refusals.values(), informers, leading)),
   };
 }
+
+function families(
+  controllers: ReadonlyMap<string, Series>,
+  refusals: Iterable<Sample>,
+  informers: readonly Informer[],
+  leading: boolean,
+): MetricFamily[] {
+  const each = [...controllers].map(([controller, series]) => ({ labels: { controller }, series }));
+  const cpu = process.cpuUsage();
+  return [
+    {
+      name: 'hawser_reconciles_total',
+      type: 'counter',
+      help: 'Reconciles by controller and outcome.',
+      samples: each.flatMap(({ labels, series }) => [
+        { labels: { ...labels, outcome: 'succeeded' }, value: series.succeeded },
+        { labels: { ...labels, outcome: 'failed' }, value: series.failed },
+      ]),
+    },
+    {
+      name: 'hawser_reconcile_seconds',
+      type: 'histogram',
+      help: 'Duration of reconciles.',
+      samples: each.flatMap(({ labels, series }) => series.seconds.samples(labels)),
+    },
+    {
+      name: 'hawser_queue_keys',
+      type: 'gauge',
+      help: 'Keys that wait for a reconcile.',
+      samples: each.map(({ labels, series }) => ({ labels, value: series.waiting })),
+    },
+    {
+      name: 'hawser_refusals_total',
+      type: 'counter',
+      help: 'Requests and statements of remote clusters that were refused, by remote cluster and reason.',
+      samples: [...refusals],
+    },
+    {
+      name: 'hawser_informer_contact_seconds',
+      type: 'gauge',
+      help: 'Time of the last message of the API server about a kind, seconds since 1970.',
+      samples: informers.map((informer) => ({
+        labels: { kind: informer.kind.kind },
+        value: informer.contactedAt / 1000,
+      })),
+    },
+    {
+      name: 'hawser_informer_watching',
+      type: 'gauge',
+      help: 'Whether the watch of a kind works (1) or fails (0).',
+      samples: informers.map((informer) => ({
+        labels: { kind: informer.kind.kind },
+        value: informer.failure === undefined ? 1 : 0,
+      })),
+    },
+    {
+      name: 'hawser_leading',
+      type: 'gauge',
+      help: 'Whether this process leads.',
+      samples: [{ value: leading ? 1 : 0 }],
+    },
+    residentMemory(),
+    {
+      name: 'process_start_time_seconds',
+      type: 'gauge',
+      help: 'Start of the process, seconds since 1970.',
+      samples: [{ value: performance.timeOrigin / 1000 }],
+    },
+    {
+      name: 'process_cpu_seconds_total',
+      type: 'counter',
+      help: 'User and system CPU time, seconds.',
+      samples: [{ value: (cpu.user + cpu.system) / 1e6 }],
+    },
+  ];
+}
+
+/** Of this process. */
+export const residentMemory = (): MetricFamily => ({
+  name: 'process_resident_memory_bytes',
+  type: 'gauge',
+  help: 'Resident memory, bytes.',
+  samples: [{ value: process.memoryUsage.rss() }],
+});
 
 export interface ProbeOptions {
   port: number;
@@ -140,17 +165,17 @@ export interface ProbeOptions {
 export async function serveProbes(options: ProbeOptions, signal: AbortSignal): Promise<void> {
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 5000 }, (request, response) => {
     const path = request.url?.split('?')[0];
-    const answer = (status: number, text: string) => {
-      response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });
+    const answer = (status: number, text: string, type = 'text/plain; charset=utf-8') => {
+      response.writeHead(status, { 'content-type': type });
       response.end(text);
     };
-    if (request.method !== 'GET' && request.method !== 'HEAD') answer(405, 'only GET\n');
+    if (request.method !== 'GET' && request.method !== 'HEAD') answer(405, 'Only GET is allowed here.\n');
     else if (path === '/livez') answer(200, 'ok\n');
     else if (path === '/readyz') {
       const why = options.notReady();
       answer(why === undefined ? 200 : 503, `${why ?? 'ok'}\n`);
-    } else if (path === '/metrics') answer(200, options.metrics());
-    else answer(404, '/livez, /readyz and /metrics are here\n');
+    } else if (path === '/metrics') answer(200, options.metrics(), metricsContentType);
+    else answer(404, 'Not found. Paths: /livez, /readyz, /metrics.\n');
   });
   server.maxConnections = 64;
   await new Promise<void>((resolve, reject) => {

@@ -1,8 +1,9 @@
 /** The node role's wiring: API server, tunnel device, kernel, probes. Nothing is decided here. */
 import { getServers, lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { defaultNamespace, gatewayService, ports, tunDevice } from '../../shared/names.ts';
-import { createFabricNode, type FabricNodeRole } from '../fabric/node/index.ts';
+import { defaultNamespace, gatewayService } from '../../shared/names.ts';
+import { ports, tunDevice } from '../../shared/ports.ts';
+import { createFabricNode } from '../fabric/node/index.ts';
 import {
   createCommandRunner,
   createHost,
@@ -11,7 +12,7 @@ import {
   readParameter,
   underlayMTU,
 } from '../host/index.ts';
-import { createInBand, type InBand } from '../inband/index.ts';
+import { createInBand } from '../inband/index.ts';
 import {
   createKubeClient,
   createLog,
@@ -22,9 +23,10 @@ import {
   type KubeClient,
   type Log,
 } from '../kube/index.ts';
-import { systemClock } from '../../shared/time.ts';
+import { linked, systemClock } from '../../shared/time.ts';
 import { createTunnelDevice } from '../wireguard/index.ts';
 import { serveProbes } from './metrics.ts';
+import { nodeMetricsText } from './node-metrics.ts';
 import { packageVersion } from './version.ts';
 
 export interface NodeRoleOptions {
@@ -82,11 +84,8 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     clock: systemClock,
     log,
   });
-  const ending = new AbortController();
+  using ending = linked(signal);
   const until = ending.signal;
-  const onAbort = () => ending.abort(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
   const probes =
     options.probePort === 0
       ? Promise.resolve()
@@ -95,7 +94,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
             port: options.probePort,
             host: nodeAddress,
             notReady: () => role.notReady(),
-            metrics: () => metricsText(role, inBand),
+            metrics: () => nodeMetricsText({ role, inBand }),
           },
           until,
         );
@@ -105,7 +104,6 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     await Promise.race([running, probes.then(() => running)]);
   } finally {
     ending.abort(new Error('the node role ends'));
-    signal.removeEventListener('abort', onAbort);
     await Promise.allSettled([running, probes]);
   }
 }
@@ -138,101 +136,4 @@ function required(environment: Record<string, string | undefined>, name: string)
   const value = environment[name];
   if (!value) throw new Error(`${name} is not set: the pod gets it from the downward API`);
   return value;
-}
-
-/** Prometheus' text format. */
-function metricsText(role: FabricNodeRole, inBand: InBand): string {
-  const lines: string[] = [];
-  const metric = (name: string, type: 'counter' | 'gauge', help: string, values: [string, number][]) => {
-    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
-    for (const [labels, value] of values) lines.push(`${name}${labels} ${value}`);
-  };
-  const snake = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  for (const [name, value] of Object.entries(role.counters())) {
-    metric(`hawser_node_${snake(name)}_total`, 'counter', `What the node daemon counts: ${name}.`, [
-      ['', value],
-    ]);
-  }
-  const sessions = role.sessions();
-  const of = (label: string) => (value: (typeof sessions)[number]) =>
-    `{remote="${value.remoteCluster}",tunnel endpoint="${value.tunnelEndpoint ?? ''}"${label}}`;
-  const each = (read: (session: (typeof sessions)[number]) => number): [string, number][] =>
-    sessions.map((session) => [of('')(session), read(session)]);
-  metric(
-    'hawser_tunnel_path_verified',
-    'gauge',
-    'Whether packets pass to a remote and back.',
-    each(({ pathVerified }) => (pathVerified ? 1 : 0)),
-  );
-  metric(
-    'hawser_tunnel_round_trip_seconds',
-    'gauge',
-    'Of the last probe.',
-    each(({ roundTripMilliseconds }) => (roundTripMilliseconds ?? Number.NaN) / 1000),
-  );
-  metric(
-    'hawser_tunnel_received_bytes_total',
-    'counter',
-    'Authentic bytes of the tunnel.',
-    each(({ receivedBytes }) => receivedBytes),
-  );
-  metric(
-    'hawser_tunnel_sent_bytes_total',
-    'counter',
-    'Bytes sealed.',
-    each(({ sentBytes }) => sentBytes),
-  );
-  metric('hawser_tunnel_drops_total', 'counter', 'Packets of a remote that were dropped, by reason.', [
-    ...sessions.flatMap((session) =>
-      Object.entries(session.drops ?? {}).map(([reason, count]): [string, number] => [
-        of(`,reason="${reason}"`)(session),
-        count,
-      ]),
-    ),
-    ...Object.entries(role.drops()).map(([reason, count]): [string, number] => [
-      `{remote="",reason="${reason}"}`,
-      count ?? 0,
-    ]),
-  ]);
-  metric(
-    'hawser_refusals_total',
-    'counter',
-    'Packets of consumers’ pods that were refused, by remote cluster and what they were for; no remote cluster: the address was not known yet.',
-    role
-      .refusals()
-      .map(({ remoteCluster, what, packets }) => [
-        `{remote_cluster="${remoteCluster}",what="${what}"}`,
-        packets,
-      ]),
-  );
-  const spliced = Object.entries(inBand.counters());
-  metric(
-    'hawser_inband_connections_total',
-    'counter',
-    'Connections of in-band consumers, by what became of them.',
-    spliced.flatMap(([name, { active: _now, ...outcomes }]) =>
-      Object.entries(outcomes).map(([outcome, count]): [string, number] => [
-        `{to="${name}",outcome="${snake(outcome)}"}`,
-        count,
-      ]),
-    ),
-  );
-  metric(
-    'hawser_inband_connections',
-    'gauge',
-    'Connections of in-band consumers now.',
-    spliced.map(([name, { active }]) => [`{to="${name}"}`, active]),
-  );
-  metric(
-    'hawser_informer_watching',
-    'gauge',
-    'Whether a kind is being watched.',
-    // Of two for one kind (this node's pods, and all), the one that fails counts.
-    [...Map.groupBy(role.informers(), ({ kind }) => kind.kind)].map(([kind, all]) => [
-      `{kind="${kind}"}`,
-      all.every(({ failure }) => failure === undefined) ? 1 : 0,
-    ]),
-  );
-  metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [['', process.memoryUsage.rss()]]);
-  return `${lines.join('\n')}\n`;
 }

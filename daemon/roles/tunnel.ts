@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
+import { logLine } from '../../shared/log.ts';
 import { makeEngine } from '../wireguard/engine-loader.ts';
 import { EngineShell } from '../wireguard/engine-driver.ts';
 import type { Log, LogLevel } from '../wireguard/engine-driver.ts';
@@ -46,9 +47,7 @@ function logTo(level: string | undefined): Log {
   const shown = LEVELS[level ?? 'error'] ?? LEVELS['error'] ?? [];
   return (severity, message, facts = {}) => {
     if (!shown.includes(severity)) return;
-    process.stderr.write(
-      `${JSON.stringify({ time: new Date().toISOString(), level: severity, message, ...facts })}\n`,
-    );
+    process.stderr.write(`${logLine(Date.now(), severity, message, facts)}\n`);
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { Socket } from 'node:net';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
-import { ports } from '../../shared/names.ts';
+import { ports } from '../../shared/ports.ts';
 import { backoff, sleep } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { messageOf } from '../kube/errors.ts';

@@ -1,5 +1,5 @@
 /** Virtual nodes and offloading, the consumer's side: nodes, leases, twins, pods. */
-import { ports } from '../../shared/names.ts';
+import { ports } from '../../shared/ports.ts';
 import type { ControllerContext } from '../kube/index.ts';
 import { runLeases } from './lease.ts';
 import { runNodes } from './nodes.ts';

@@ -8,7 +8,7 @@ import type { ReplayCache } from '../../shared/trust/http-signatures.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Collection } from '../kube/collection.ts';
 import type { GatewayLimits } from './limits.ts';
-import type { Log } from './log.ts';
+import type { Log } from '../../shared/log.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface Dependencies {

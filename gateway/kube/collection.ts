@@ -3,7 +3,7 @@
  * or waits for comes from here, so that no number of callers makes a number of watches.
  */
 import { isGone, KubeError, type AnyObject, type KubeClient, type ResourcePath } from './client.ts';
-import { describeError, type Log } from '../http/log.ts';
+import type { Log } from '../../shared/log.ts';
 import { sleep } from '../../shared/time.ts';
 import { deadline } from '../../shared/time.ts';
 
@@ -110,9 +110,9 @@ export class Collection<T extends AnyObject> {
         if (signal.aborted) return;
         // An old resourceVersion is the way of things; the rest is worth a line.
         if (!isGone(error))
-          this.#log('warn', 'lost sight of the API server', {
+          this.#log.warn('list or watch failed; retrying', {
             resource: this.#resource,
-            error: describeError(error),
+            error,
           });
         await sleep(backoff * (0.5 + this.#random()), signal);
         backoff = Math.min(backoff * 2, LAST_BACKOFF_MILLISECONDS);

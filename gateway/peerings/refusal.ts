@@ -11,8 +11,8 @@ export async function refusal(
   reason: RefusalReason,
 ): Promise<Problem> {
   const { startedAt, signal, requestID } = context.var;
-  log('info', 'redemption refused', { requestID, reason });
-  metrics.count('hawser_gateway_redemptions_refused_total', 'Peering tokens refused, by reason.', { reason });
+  log.info('redemption refused', { requestID, reason });
+  metrics.count('hawser_api_redemptions_refused_total', 'Peering tokens refused, by reason.', { reason });
   const elapsed = clock() - startedAt;
   await sleep(refusalTime(elapsed, limits.refusalMilliseconds) - elapsed, signal);
   return new Problem(

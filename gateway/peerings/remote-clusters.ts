@@ -3,12 +3,9 @@ import { remoteCluster, type RemoteCluster, type SignedDocument } from '../../sh
 import { apiVersion } from '../../shared/api/meta.ts';
 import { Problem } from '../../shared/errors.ts';
 import { labels } from '../../shared/names.ts';
-import { followSuccessions } from '../../shared/trust/key-succession.ts';
-import {
-  NetworkDocumentError,
-  openNetworkDocument,
-  readStoredDocument,
-} from '../../shared/trust/network-documents.ts';
+import { openDocument, readStored } from '../../shared/trust/documents-cache.ts';
+import { keyInForce } from '../../shared/trust/key-succession.ts';
+import { NetworkDocumentError } from '../../shared/trust/network-documents.ts';
 import type { IdentityRequest } from '../../shared/wire/gateway-api.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { self, type Dependencies } from '../http/context.ts';
@@ -27,7 +24,7 @@ export function verifyDocument(
   sender: { clusterID: string; publicKey: string },
 ): NetworkDocument {
   try {
-    return openNetworkDocument(signed, {
+    return openDocument(signed, {
       publicKey: sender.publicKey,
       sender: sender.clusterID,
       recipient: self(dependencies).clusterID,
@@ -60,7 +57,7 @@ export async function ensureRemoteCluster(
       const found = await kube.get<RemoteCluster>(resources.remoteClusters, consumer.clusterID, signal);
       if (found === undefined)
         return await kube.create(resources.remoteClusters, newRemoteCluster(consumer, facts), signal);
-      if (keyWith(found, facts.networkDocument) !== consumer.publicKey) return undefined;
+      if (keyInForce(found, facts.networkDocument) !== consumer.publicKey) return undefined;
       const spec = mergeFacts(withKey(found.spec, consumer.publicKey), facts);
       if (JSON.stringify(spec) === JSON.stringify(found.spec)) return found;
       return await kube.replace(resources.remoteClusters, { ...found, spec }, signal);
@@ -68,11 +65,6 @@ export async function ensureRemoteCluster(
       if (!(isConflict(error) || isAlreadyExists(error)) || attempt >= ATTEMPTS) throw error;
     }
   }
-}
-
-/** The key of a known cluster, followed by what its document brings with it. */
-export function keyWith({ spec }: RemoteCluster, document: SignedDocument | undefined): string {
-  return followSuccessions(spec.publicKey, spec.clusterID, document?.successions);
 }
 
 const withKey = (spec: RemoteCluster['spec'], publicKey: string): RemoteCluster['spec'] =>
@@ -129,11 +121,7 @@ export function judgeDocument(held: SignedDocument | undefined, offered: SignedD
 
 /** Generation of a document that this cluster's API holds; undefined when it can't be read. */
 export function generationOf(signed: SignedDocument): number | undefined {
-  try {
-    return readStoredDocument(signed).generation;
-  } catch {
-    return undefined;
-  }
+  return readStored(signed)?.generation;
 }
 
 /** Stores a verified document, and the key that signed it, if it is newer, by compare-and-swap. Throws Problem for an older one. */

@@ -6,6 +6,7 @@ import { toSeconds } from '../../shared/conditions.ts';
 import { Problem } from '../../shared/errors.ts';
 import { tokenName } from '../../shared/token-issue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
+import { keyInForce } from '../../shared/trust/key-succession.ts';
 import { readSignature, SignatureError } from '../../shared/trust/http-signatures.ts';
 import {
   identityRequest,
@@ -27,7 +28,7 @@ import { verifyRequest } from '../http/middleware/authenticate-signature.ts';
 import { route, type Route } from '../http/operation.ts';
 import { judgeRedemption } from '../peerings/redemption.ts';
 import { refusal } from '../peerings/refusal.ts';
-import { ensureRemoteCluster, keyWith, verifyDocument } from '../peerings/remote-clusters.ts';
+import { ensureRemoteCluster, verifyDocument } from '../peerings/remote-clusters.ts';
 import { deadline } from '../../shared/time.ts';
 import { invalidFields } from '../http/validation.ts';
 
@@ -147,7 +148,7 @@ async function spend(
       token,
       secretHash,
       request,
-      remote && keyWith(remote, request.networkDocument),
+      remote && keyInForce(remote, request.networkDocument),
       clock(),
     );
     if (judged.verdict === 'Refuse' || token === undefined)
@@ -186,7 +187,7 @@ async function renew(
     findPeering(dependencies, clusterID, peering, signal),
   ]);
   // Proof of a key is worth something only if it is the key that was registered, or one that succeeds it.
-  const key = known && keyWith(known, request.networkDocument);
+  const key = known && keyInForce(known, request.networkDocument);
   if (key !== request.publicKey) throw await refusal(dependencies, context, 'KeyDiffers');
   if (found === undefined) throw noPeering(clusterID, peering);
   const remote = await ensureCaller(dependencies, context, request);

@@ -41,7 +41,7 @@ function putSelf(dependencies: Dependencies): Route {
 
 function getRemote(dependencies: Dependencies): Route {
   const streams = new StreamRegistry(dependencies.limits);
-  dependencies.metrics.gauge('hawser_gateway_streams', 'Open event streams.', () => streams.total);
+  dependencies.metrics.gauge('hawser_api_streams', 'Open event streams.', () => streams.total);
   return route(
     {
       id: 'getParameters',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { labelPattern, longestClusterID } from '../names.ts';
 
 /** The API group and version of every Hawser kind. */
 export const group = 'hawser.dev';
@@ -100,18 +101,10 @@ export const conditions = z
 export const observedGeneration = z.int().min(0).optional();
 
 /** DNS label of a cluster, unique among the clusters that it peers with (RFC 1123, shortened to leave room for prefixes). */
-export const clusterID = z
-  .string()
-  .min(1)
-  .max(40)
-  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/);
+export const clusterID = z.string().min(1).max(longestClusterID).regex(labelPattern);
 
 /** RFC 1123 label. */
-export const label = z
-  .string()
-  .min(1)
-  .max(63)
-  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/);
+export const label = z.string().min(1).max(63).regex(labelPattern);
 
 /** RFC 1123 subdomain: names of objects. */
 export const objectName = z

@@ -9,7 +9,7 @@ import {
   type Range,
 } from './cidr.ts';
 import { spreadHash } from './hash.ts';
-import { externalOffsets } from '../names.ts';
+import { externalOffsets } from '../ports.ts';
 
 /** Shared address space (RFC 6598): rarely used for pods, Services or nodes. */
 export const externalPool = '100.64.0.0/10';

@@ -1,5 +1,5 @@
 /** Where a cluster's gateway and API server are reached inside the tunnel. */
-import { externalOffsets, ports } from '../names.ts';
+import { externalOffsets, ports } from '../ports.ts';
 import { toMapped, type RangeMapping } from './address-mapping.ts';
 import { addressAt, addressFamily, parseRange } from './cidr.ts';
 

@@ -3,7 +3,12 @@
  * the statements, oldest first, to the key in force, however long it was away, as long as none is missing.
  */
 import { z } from 'zod';
-import { maximumSuccessions, type SignedText } from '../api/clusters.ts';
+import {
+  maximumSuccessions,
+  type RemoteCluster,
+  type SignedDocument,
+  type SignedText,
+} from '../api/clusters.ts';
 import { clusterID, dateTime, key32 } from '../api/meta.ts';
 import { isUsablePublicKey, verifySignature, type ClusterKey } from './cluster-key.ts';
 import { bytesOf, concatenate, fromBase64URL, textOf, toBase64URL } from './encoding.ts';
@@ -39,6 +44,14 @@ export function followSuccessions(
       current = found.newKey;
   }
   return current;
+}
+
+/** The key of a known cluster, by the successions that come with a verified document of it. */
+export function keyInForce(
+  { spec }: Pick<RemoteCluster, 'spec'>,
+  document: SignedDocument | undefined,
+): string {
+  return followSuccessions(spec.publicKey, spec.clusterID, document?.successions);
 }
 
 /** The keys that statements of one's own succeed, oldest first. They are not verified: they are this cluster's own. */

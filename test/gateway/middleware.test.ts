@@ -11,15 +11,14 @@ import { problemHandler, problemOf } from '../../gateway/http/middleware/problem
 import { Buckets, rateLimit, sourceGroup } from '../../gateway/http/middleware/rate-limit.ts';
 import { requestID } from '../../gateway/http/middleware/request-id.ts';
 import { KubeError } from '../../gateway/kube/client.ts';
+import { createLog } from '../../shared/log.ts';
 import { Problem, type ProblemDocument } from '../../shared/errors.ts';
 
 const logged: string[] = [];
 
 function app(): Hono<GatewayEnvironment> {
   const made = new Hono<GatewayEnvironment>();
-  made.onError(
-    problemHandler((_level, message, fields) => void logged.push(`${message} ${JSON.stringify(fields)}`)),
-  );
+  made.onError(problemHandler(createLog('debug', { write: (line) => void logged.push(line), now: () => 0 })));
   made.use(requestID({ random: (length) => new Uint8Array(length).fill(0xab), clock: () => 0 }));
   return made;
 }

@@ -1,11 +1,10 @@
 /** The objects of a tunnel endpoint: its key, and the Service by which remotes reach whichever node holds it. Pure. */
-import { labels, ports, secrets, endpointService } from '../../../shared/names.ts';
+import { endpointService, labels, publicKeyAnnotation, secrets } from '../../../shared/names.ts';
+import { ports } from '../../../shared/ports.ts';
 import { addressFamily } from '../../../shared/net/cidr.ts';
 import type { EndpointSlice, Secret, Service } from '../../kube/index.ts';
 import { generateTunnelKey } from '../tunnel-keys.ts';
 
-/** On a tunnel endpoint's Secret and Service: the public half of its key, base64. */
-export const publicKeyAnnotation = 'hawser.dev/public-key';
 const managedBy = 'hawser-fabric';
 
 /** A new tunnel endpoint's key. Made once; whoever replaces it rotates the key. */

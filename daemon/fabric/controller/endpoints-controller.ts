@@ -2,7 +2,7 @@
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import { fabricNode as fabricNodeKind, type FabricNode } from '../../../shared/api/network.ts';
-import { labels, secrets, endpointService } from '../../../shared/names.ts';
+import { endpointService, labels, publicKeyAnnotation, secrets } from '../../../shared/names.ts';
 import {
   from,
   isAlreadyExists,
@@ -19,16 +19,11 @@ import {
   type Secret,
   type Service,
 } from '../../kube/index.ts';
-import { whenChanged } from './when-changed.ts';
+import { fromAspect } from '../../kube/relevant-changes.ts';
 import { secretText } from '../node-key.ts';
 import { assignNodes, internalAddress, endpointNames, type NodeAssignment } from './endpoint-assignment.ts';
 import { EndpointLeases } from './endpoint-leases.ts';
-import {
-  newEndpointSecret,
-  publicKeyAnnotation,
-  endpointSliceObject,
-  endpointServiceObject,
-} from './endpoint-objects.ts';
+import { newEndpointSecret, endpointSliceObject, endpointServiceObject } from './endpoint-objects.ts';
 import { readTunnelKey } from '../tunnel-keys.ts';
 
 const fieldManager = 'hawser-fabric';
@@ -74,8 +69,8 @@ export async function runEndpoints(context: ControllerContext, signal: AbortSign
         name: 'fabric-nodes',
         concurrency: 1,
         sources: [
-          whenChanged(nodes, nodeText, () => 'nodes'),
-          whenChanged(fabricNodes, specText, () => 'nodes'),
+          fromAspect(nodes, nodeText, () => ['nodes']),
+          fromAspect(fabricNodes, specText, () => ['nodes']),
           from(localClusters, () => ['nodes']),
           turned,
         ],
@@ -120,7 +115,7 @@ export async function runEndpoints(context: ControllerContext, signal: AbortSign
               from(part as Informer, () => [tunnelEndpoint]),
             ),
           ),
-          whenChanged(fabricNodes, specText, () => endpointNames),
+          fromAspect(fabricNodes, specText, () => endpointNames),
         ],
         reconcile: (tunnelEndpoint, limit) =>
           reconcileEndpoint(

@@ -1,7 +1,7 @@
 /** The pre-shared keys of all tunnels, derived anew from the cluster key and both sides' salts. */
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { ClusterKey } from '../../../shared/trust/cluster-key.ts';
-import { followSuccessions } from '../../../shared/trust/key-succession.ts';
+import { keyInForce } from '../../../shared/trust/key-succession.ts';
 import { derivePresharedKey, presharedKeyRevision } from '../../../shared/trust/preshared-key.ts';
 import { contentGeneration } from '../../../shared/wire/network-document.ts';
 import type { Secret } from '../../kube/index.ts';
@@ -46,11 +46,6 @@ export function keyRevision(identity: LocalIdentity | undefined, remote: RemoteC
   return presharedKeyRevision({ ...local, publicKey: identity.key.publicKey }, other);
 }
 
-/** The remote's key by the successions that come with its document, which was verified. */
-function keyInForce({ spec }: RemoteCluster): string {
-  return followSuccessions(spec.publicKey, spec.clusterID, spec.networkDocument?.successions);
-}
-
 /**
  * Whether the remote is known to have what our half of a new key is made of: our salt and our cluster key. Until then a
  * key in use stays: handshakes under keys that differ fail, and the session in place would end for want of another.
@@ -71,7 +66,11 @@ function sidesOf(identity: LocalIdentity, remote: RemoteCluster) {
   if (document === undefined || own === undefined) return undefined;
   return {
     local: { clusterID: identity.clusterID, salt: own.salt },
-    other: { clusterID: remote.spec.clusterID, publicKey: keyInForce(remote), salt: document.salt },
+    other: {
+      clusterID: remote.spec.clusterID,
+      publicKey: keyInForce(remote, remote.spec.networkDocument),
+      salt: document.salt,
+    },
   };
 }
 

@@ -1,10 +1,7 @@
 /** What the two network documents of a pair of clusters say, as far as the fabric needs it. */
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
-import {
-  NetworkDocumentError,
-  openNetworkDocument,
-  readStoredDocument,
-} from '../../../shared/trust/network-documents.ts';
+import { openDocument, readStored } from '../../../shared/trust/documents-cache.ts';
+import { NetworkDocumentError } from '../../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
 
 export interface Documents {
@@ -16,57 +13,17 @@ export interface Documents {
   own?: NetworkDocument;
 }
 
-interface Known {
-  /** All that the documents were read from. */
-  from: readonly (string | undefined)[];
-  documents: Documents;
-}
-
-/** By both IDs. A signature is verified once: the object is read anew at every change of anything in it. */
-const known = new Map<string, Known>();
-/** More than any cluster has; beyond it all are read anew. */
-const mostKnown = 4096;
-
 /** Reads both; never throws for what they contain. */
 export function readDocuments(remote: RemoteCluster, localID: string): Documents {
   const { networkDocument, publicKey, clusterID } = remote.spec;
-  const own = remote.status?.localDocument;
-  const pair = `${localID} ${clusterID}`;
-  const from = [
-    publicKey,
-    networkDocument?.payload,
-    networkDocument?.signature,
-    own?.payload,
-    own?.signature,
-  ];
-  const before = known.get(pair);
-  if (before?.from.every((part, index) => part === from[index]) === true) return before.documents;
-  const documents = read(remote, localID);
-  if (known.size >= mostKnown) known.clear();
-  known.set(pair, { from, documents });
-  return documents;
-}
-
-function read(remote: RemoteCluster, localID: string): Documents {
-  const result: Documents = {};
-  const { networkDocument, publicKey, clusterID } = remote.spec;
-  const own = remote.status?.localDocument;
+  const own = readStored(remote.status?.localDocument);
+  const result: Documents = own === undefined ? {} : { own };
+  if (networkDocument === undefined) return result;
   try {
-    if (networkDocument !== undefined) {
-      result.remote = openNetworkDocument(networkDocument, {
-        publicKey,
-        sender: clusterID,
-        recipient: localID,
-      });
-    }
+    result.remote = openDocument(networkDocument, { publicKey, sender: clusterID, recipient: localID });
   } catch (error) {
     if (!(error instanceof NetworkDocumentError) && !(error instanceof RangeError)) throw error;
     result.problem = error.message;
-  }
-  try {
-    if (own !== undefined) result.own = readStoredDocument(own);
-  } catch (error) {
-    if (!(error instanceof NetworkDocumentError)) throw error;
   }
   return result;
 }

@@ -22,7 +22,7 @@ import {
   type Source,
 } from '../../kube/index.ts';
 import { openingMilliseconds } from '../../peers/references.ts';
-import { whenChanged } from './when-changed.ts';
+import { fromAspect } from '../../kube/relevant-changes.ts';
 import { fromVirtualPods, virtualPods, type VirtualPods } from '../../peers/virtual-pods.ts';
 import { keyRevision, ourDocumentHeld, readLocalIdentity } from './key-store.ts';
 import { makeKeyReconciler } from './preshared-keys.ts';
@@ -87,7 +87,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
         concurrency: 1,
         sources: [
           from(input.remoteClusters),
-          whenChanged(
+          fromAspect(
             input.tunnels,
             (tunnel) =>
               stableText([
@@ -95,7 +95,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
                 tunnel.metadata.deletionTimestamp,
                 tunnel.metadata.annotations?.[annotations.approvedRemaps],
               ]),
-            keyOf,
+            (tunnel) => [keyOf(tunnel)],
           ),
           // The last pod with an address of a range that drains lets the range go.
           fromVirtualPods(input.pods, (pod) => {
@@ -110,7 +110,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           from(input.localClusters, everyRemote),
           from(input.clusterKey, everyRemote),
           // Virtual nodes are no part of what is planned, and come in the number of remotes.
-          whenChanged(input.nodes, (node) => addressesOf([node]).join(), everyRemote),
+          fromAspect(input.nodes, (node) => addressesOf([node]).join(), everyRemote),
         ],
         reconcile: async (id, limit) => {
           const again = await reconcileTunnel(context, input, written, judgements, id, limit);

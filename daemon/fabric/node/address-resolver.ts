@@ -1,7 +1,7 @@
 /** Tunnel endpoints that are names: looked up, and looked up again, since the address behind one may change. */
 import { addressFamily } from '../../../shared/net/cidr.ts';
 import { type Log } from '../../kube/index.ts';
-import { deadline, sleep, systemClock, type Clock } from '../../../shared/time.ts';
+import { deadline, linked, sleep, systemClock, type Clock } from '../../../shared/time.ts';
 import type { Resolve } from '../ports.ts';
 
 export interface EndpointResolver {
@@ -79,12 +79,9 @@ export function createEndpointResolver(options: {
           ...[...known.values()].map((entry) => entry.at),
           clock.now() + againMilliseconds,
         );
-        const pause = new AbortController();
-        const stop = () => pause.abort();
-        wake = stop;
-        signal.addEventListener('abort', stop, { once: true });
+        using pause = linked(signal);
+        wake = () => pause.abort();
         await sleep(Math.max(50, next - clock.now()), pause.signal, clock);
-        signal.removeEventListener('abort', stop);
       }
     },
   };

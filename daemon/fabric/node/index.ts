@@ -1,7 +1,7 @@
 /** A node's part in the fabric: watches the API, plans, and brings tunnel device, kernel and probes to the plan. */
 import { createHash } from 'node:crypto';
 import type { NodeSession } from '../../../shared/api/network.ts';
-import { ports, tunDevice } from '../../../shared/names.ts';
+import { ports, tunDevice } from '../../../shared/ports.ts';
 import type { Host, HostRefusal } from '../../host/index.ts';
 import { messageOf, stableText, type Informer, type KubeClient, type Log } from '../../kube/index.ts';
 import { backoff, deadline, sleep, type Clock } from '../../../shared/time.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { ports } from '../../../shared/names.ts';
+import { ports } from '../../../shared/ports.ts';
 import { type Log } from '../../kube/index.ts';
 import { systemClock, type Clock } from '../../../shared/time.ts';
 import type { ProbePlan, ProbeTarget } from '../plan/node-plan.ts';

@@ -5,7 +5,7 @@ import type { TwinNamespace } from '../../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { isAuthorized } from '../../../shared/incoming-peerings.ts';
-import { controllerServiceAccount, labels } from '../../../shared/names.ts';
+import { controllerServiceAccount, isClusterID, labels } from '../../../shared/names.ts';
 import type { Namespace, Node, Pod } from '../../kube/index.ts';
 import { usableMappings } from '../address-mappings.ts';
 import { addressOf } from '../wire-text.ts';
@@ -28,9 +28,6 @@ export interface InputObjects {
   /** Pods of the cluster's DNS. */
   dnsPods: readonly Pod[];
 }
-
-/** As in `shared/api/meta.ts`, which a node would have to load a schema library for. */
-const clusterIDPattern = /^[a-z0-9][-a-z0-9]{0,39}$/;
 
 export type EndpointOf = (tunnelEndpoint: {
   publicKey: string;
@@ -211,7 +208,7 @@ function readTenants(namespaces: readonly Namespace[]): Map<string, string> {
   const tenants = new Map<string, string>();
   for (const { metadata } of namespaces) {
     const consumer = metadata.labels?.[labels.origin];
-    if (consumer !== undefined && clusterIDPattern.test(consumer)) tenants.set(metadata.name, consumer);
+    if (consumer !== undefined && isClusterID(consumer)) tenants.set(metadata.name, consumer);
   }
   return tenants;
 }

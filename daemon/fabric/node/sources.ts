@@ -5,6 +5,7 @@ import type { TwinNamespace } from '../../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { annotations, labels, secrets } from '../../../shared/names.ts';
 import { clusterDNS } from '../../../shared/net/isolation.ts';
+import { linked, type Linked } from '../../../shared/time.ts';
 import {
   createInformer,
   kind,
@@ -88,8 +89,8 @@ export function createNodeSources(
   const one = (name: string) => ({ namespace, fieldSelector: `metadata.name=${name}` });
 
   const ownPods = { fieldSelector: `spec.nodeName=${nodeName}`, transform: trimPod };
-  let podsOfNode: { informer: Informer<Pod>; stop: AbortController } | undefined;
-  let gateway: { sources: GatewaySources; stop: AbortController } | undefined;
+  let podsOfNode: { informer: Informer<Pod>; stop: Linked } | undefined;
+  let gateway: { sources: GatewaySources; stop: Linked } | undefined;
   /** What was known when a tunnel endpoint was given away, until this node's pods are read anew: never none, which would open all. */
   let before: Informer<Pod> | undefined;
   /** Pods of the whole cluster take a moment to read; those of this node serve until then. */
@@ -101,7 +102,7 @@ export function createNodeSources(
   };
   const watchOwnPods = () => {
     if (podsOfNode !== undefined) return;
-    const stop = linkedTo(signal);
+    const stop = linked(signal);
     podsOfNode = { informer: start(kind.pod, ownPods, stop.signal), stop };
   };
   watchOwnPods();
@@ -166,7 +167,7 @@ export function createNodeSources(
       gateway?.stop.abort();
       gateway = undefined;
       if (tunnelEndpoint === undefined) return;
-      const stop = linkedTo(signal);
+      const stop = linked(signal);
       const until = stop.signal;
       gateway = {
         stop,
@@ -221,14 +222,3 @@ const selectorText = (labelled: Readonly<Record<string, string>>): string =>
   Object.entries(labelled)
     .map(([key, value]) => `${key}=${value}`)
     .join(',');
-
-/** Aborted with the signal, or before. Not a composite signal: those may be collected while somebody listens. */
-function linkedTo(signal: AbortSignal): AbortController {
-  const controller = new AbortController();
-  if (signal.aborted) controller.abort(signal.reason);
-  signal.addEventListener('abort', () => controller.abort(signal.reason), {
-    once: true,
-    signal: controller.signal,
-  });
-  return controller;
-}

@@ -5,7 +5,7 @@
 import { anyContains, hostRange, parseRange, readRanges, type Range } from '../../../shared/net/cidr.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
 import { probeAddress } from '../../../shared/net/external-cidr.ts';
-import { ports, tunDevice } from '../../../shared/names.ts';
+import { ports, tunDevice } from '../../../shared/ports.ts';
 import type { HostAddress, HostPlan, HostRoute, HostService } from '../../host/plan.ts';
 import { mappingRevision } from '../address-mappings.ts';
 import { isEndpoint, isTunnelKey } from '../wire-text.ts';

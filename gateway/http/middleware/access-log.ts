@@ -1,7 +1,7 @@
 import type { MiddlewareHandler } from 'hono';
 import { routePath } from 'hono/route';
+import type { Log } from '../../../shared/log.ts';
 import type { GatewayContext, GatewayEnvironment } from '../context.ts';
-import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 
 export interface AccessLogOptions {
@@ -23,14 +23,14 @@ export function accessLog(options: AccessLogOptions): MiddlewareHandler<GatewayE
       route: matched.includes('*') ? 'none' : matched,
     };
     const status = String(context.res.status);
-    options.metrics.count('hawser_gateway_requests_total', 'Requests answered.', { ...labels, status });
+    options.metrics.count('hawser_api_requests_total', 'Requests answered.', { ...labels, status });
     options.metrics.observeSeconds(
-      'hawser_gateway_request_seconds',
+      'hawser_api_request_seconds',
       'Time until the answer began.',
       milliseconds / 1000,
       labels,
     );
-    options.log(context.res.status >= 500 ? 'warn' : 'info', 'request', {
+    options.log[context.res.status >= 500 ? 'warn' : 'info']('request', {
       requestID: context.var.requestID,
       ...labels,
       status: context.res.status,

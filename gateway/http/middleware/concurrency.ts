@@ -12,7 +12,7 @@ export interface ConcurrencyOptions {
 /** Refuses what comes while enough is being answered already, at once instead of late. */
 export function concurrency(options: ConcurrencyOptions): MiddlewareHandler<GatewayEnvironment> {
   let running = 0;
-  options.metrics.gauge('hawser_gateway_requests_running', 'Requests being answered.', () => running);
+  options.metrics.gauge('hawser_api_requests_running', 'Requests being answered.', () => running);
   return async (_context, next) => {
     if (running >= options.most)
       throw new Problem('overloaded', `The gateway is answering ${options.most} requests already.`, {

@@ -3,17 +3,17 @@ import { Problem, problemContentType } from '../../../shared/errors.ts';
 import { SignatureError } from '../../../shared/trust/http-signatures.ts';
 import type { GatewayEnvironment } from '../context.ts';
 import { KubeError } from '../../kube/client.ts';
-import { describeError, type Log } from '../log.ts';
+import type { Log } from '../../../shared/log.ts';
 
 /** Turns whatever was thrown into a problem document. What isn't meant for others goes to the log only. */
 export function problemHandler(log: Log): ErrorHandler<GatewayEnvironment> {
   return (error, context) => {
     const problem = problemOf(error);
     if (problem.status >= 500 || problem.cause !== undefined)
-      log('warn', 'request failed', {
+      log.warn('request failed', {
         requestID: context.var.requestID,
         problem: problem.problem,
-        error: describeError(problem.cause ?? error),
+        error: problem.cause ?? error,
       });
     const response = problem.toResponse(context.var.requestID);
     // Set on the context too, so that headers that middleware adds afterwards aren't lost.

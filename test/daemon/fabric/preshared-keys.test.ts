@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { KeyStore } from '../../../daemon/fabric/controller/key-store.ts';
 import { chooseKey } from '../../../daemon/fabric/controller/preshared-keys.ts';
 import { composeDocument } from '../../../daemon/peering/compose-document.ts';
-import { readStored } from '../../../daemon/peering/remote-clusters.ts';
+import { readStored } from '../../../shared/trust/documents-cache.ts';
 import type { RemoteCluster, SignedText } from '../../../shared/api/clusters.ts';
 import type { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { followSuccessions, signSuccession } from '../../../shared/trust/key-succession.ts';

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backoff } from '../../../shared/time.ts';
 import { mayTake } from '../../../daemon/kube/leader.ts';
-import { logLine } from '../../../daemon/kube/log.ts';
+import { logLine } from '../../../shared/log.ts';
 import { createQueue } from '../../../daemon/kube/queue.ts';
 import { collectionPath, keyOf, kind, kindOf, objectPath, splitKey } from '../../../daemon/kube/refs.ts';
 import { applyStatus, stableText } from '../../../daemon/kube/status.ts';

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readStored } from '../../../daemon/peering/remote-clusters.ts';
+import { readStored } from '../../../shared/trust/documents-cache.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';

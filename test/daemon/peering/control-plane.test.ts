@@ -4,7 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { gatewayOf, locateAPIServer, tunnelWait } from '../../../daemon/peering/control-plane.ts';
 import { offerTo } from '../../../daemon/peering/offer.ts';
-import type { StoredIdentity } from '../../../daemon/peering/outgoing-plan.ts';
+import type { StoredIdentity } from '../../../daemon/peers/stored-identity.ts';
 import type { LocalCluster, RemoteCluster } from '../../../shared/api/clusters.ts';
 import type { Tunnel } from '../../../shared/api/network.ts';
 import type { IncomingPeering } from '../../../shared/api/peerings.ts';

@@ -7,7 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createKubeClient, silentLog } from '../../../daemon/kube/index.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
-import { readStored } from '../../../daemon/peering/remote-clusters.ts';
+import { readStored } from '../../../shared/trust/documents-cache.ts';
 import { runControllerWith } from '../../../daemon/roles/controller.ts';
 import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters.ts';
 import { findCondition } from '../../../shared/conditions.ts';
@@ -62,7 +62,10 @@ const held = async () => readStored((await remote())?.spec.networkDocument)?.gen
 const accepted = async () => findCondition((await remote())?.status?.conditions, 'DocumentsAccepted');
 async function counted(what: string): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
-  const found = new RegExp(`^hawser_refusals_total\\{remote_cluster="${id}",what="${what}"\\} (\\d+)$`, 'm');
+  const found = new RegExp(
+    `^hawser_refusals_total\\{remote_cluster="${id}",reason="${what}"\\} (\\d+)$`,
+    'm',
+  );
   return Number(found.exec(text)?.[1] ?? 0);
 }
 const stream = () => eventually('the consumer listens', () => send, 45_000);

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { isTrueOf, issueToken as issueTokenOf, kind, peer as peerAt, type KubeClient } from './helpers.ts';
 import { createGatewayClient } from '../../../daemon/clients/gateway/index.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
-import { readStored } from '../../../daemon/peering/remote-clusters.ts';
+import { readStored } from '../../../shared/trust/documents-cache.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { residueOf } from '../../../shared/residue.ts';

@@ -47,7 +47,7 @@ test('silence and refusal are told, one lost answer is not, and what comes back 
   );
   const last = (pattern: RegExp) =>
     eventually(String(pattern), 60, async () => pattern.test(told.at(-1) ?? ''));
-  await last(/^Reachable: it answers$/);
+  await last(/^Reachable: the API server answers$/);
   way = 'loses one';
   askNow();
   await eventually('one to be lost', 30, async () => kept.length === 1);
@@ -57,7 +57,7 @@ test('silence and refusal are told, one lost answer is not, and what comes back 
   await last(/^Reachable/);
   way = 'refuses';
   askNow();
-  await last(/^Unreachable: it refuses this cluster's identity \(403\)$/);
+  await last(/^Unreachable: the API server refuses this cluster's identity \(403\)$/);
   assert.equal(
     told.map((each) => each.split(':')[0]),
     ['Reachable', 'Unreachable', 'Reachable', 'Unreachable'],

@@ -286,7 +286,7 @@ export async function withinGrant(who: typeof mallory): Promise<Condition | unde
 export async function refusalsCounted(what: string): Promise<number> {
   const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
   const line = new RegExp(
-    `^hawser_refusals_total\\{remote_cluster="${mallory.id}",what="${what}"\\} (\\d+)$`,
+    `^hawser_refusals_total\\{remote_cluster="${mallory.id}",reason="${what}"\\} (\\d+)$`,
     'm',
   );
   return Number(line.exec(metrics)?.[1] ?? 0);

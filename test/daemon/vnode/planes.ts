@@ -260,7 +260,7 @@ export async function meet(planes: Planes): Promise<void> {
 
 /** How often something of the remote cluster was refused, as `/metrics` of the side tells it. */
 export function refusalsCounted(side: Side, remoteCluster: string, what: string): number {
-  const line = `hawser_refusals_total{remote_cluster="${remoteCluster}",what="${what}"} `;
+  const line = `hawser_refusals_total{remote_cluster="${remoteCluster}",reason="${what}"} `;
   const found = side.context.metrics
     .text([], true)
     .split('\n')

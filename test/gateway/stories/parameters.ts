@@ -362,7 +362,7 @@ async function touch(fixture: Fixture, name: string): Promise<void> {
 
 async function streams(fixture: Fixture): Promise<number> {
   const { text } = await fixture.management('/metrics');
-  return Number(/^hawser_gateway_streams (\d+)$/m.exec(text)?.[1]);
+  return Number(/^hawser_api_streams (\d+)$/m.exec(text)?.[1]);
 }
 
 async function present<T>(value: Promise<T | undefined>): Promise<T> {

@@ -154,17 +154,14 @@ export const transportStories: Stories = (test, fixture) => {
     assert.is((await fixture().management('/livez')).status, 200);
     assert.match((await fixture().management('/readyz')).text, '[+] certificate ok');
     const { text } = await fixture().management('/metrics');
-    assert.match(
-      text,
-      /^hawser_gateway_requests_total\{method="GET",route="\/v1\/info",status="200"\} \d+$/m,
-    );
-    assert.match(text, /^hawser_gateway_request_seconds_bucket\{.*le="\+Inf"\} \d+$/m);
-    assert.match(text, /^# TYPE hawser_gateway_streams gauge$/m);
+    assert.match(text, /^hawser_api_requests_total\{method="GET",route="\/v1\/info",status="200"\} \d+$/m);
+    assert.match(text, /^hawser_api_request_seconds_bucket\{.*le="\+Inf"\} \d+$/m);
+    assert.match(text, /^# TYPE hawser_api_streams gauge$/m);
     assert.is((await fixture().raw('GET', '/metrics')).status, 404);
     const line = fixture()
       .log.map((each) => JSON.parse(each) as Record<string, unknown>)
       .findLast((each) => each['message'] === 'request');
-    assert.equal(Object.keys(line ?? {}).slice(0, 4), ['time', 'level', 'process', 'message']);
+    assert.equal(Object.keys(line ?? {}).slice(0, 4), ['time', 'level', 'message', 'role']);
     assert.match(String(line?.['requestID']), /^[0-9a-f-]{36}$/);
   });
 

@@ -1,0 +1,80 @@
+/**
+ * Network documents that were read before. Objects are looked at at every change of anything in them, and a document
+ * changes seldom: verifying a signature and parsing are paid once.
+ */
+import type { SignedDocument } from '../api/clusters.ts';
+import type { NetworkDocument } from '../wire/network-document.ts';
+import {
+  NetworkDocumentError,
+  openNetworkDocument,
+  readStoredDocument,
+  type DocumentExpectation,
+} from './network-documents.ts';
+
+interface Opened {
+  /** All that the result follows from. */
+  from: readonly string[];
+  result: NetworkDocument | NetworkDocumentError;
+}
+
+/** By both cluster IDs: one document each, so that a remote that sends many fills nothing. */
+const opened = new Map<string, Opened>();
+/** More than any cluster has; beyond it the oldest is forgotten. */
+const mostOpened = 4096;
+
+/** As `openNetworkDocument`. */
+export function openDocument(signed: SignedDocument, expected: DocumentExpectation): NetworkDocument {
+  const pair = `${expected.recipient} ${expected.sender}`;
+  const from = [
+    expected.publicKey,
+    signed.payload,
+    signed.signature,
+    ...(signed.successions ?? []).flatMap(({ payload, signature }) => [payload, signature]),
+  ];
+  let known = opened.get(pair);
+  if (known?.from.length !== from.length || !known.from.every((part, index) => part === from[index])) {
+    known = { from, result: attempt(signed, expected) };
+    opened.delete(pair);
+    opened.set(pair, known);
+    if (opened.size > mostOpened) {
+      const [oldest] = opened.keys();
+      if (oldest !== undefined) opened.delete(oldest);
+    }
+  }
+  if (known.result instanceof NetworkDocumentError) throw known.result;
+  return known.result;
+}
+
+function attempt(
+  signed: SignedDocument,
+  expected: DocumentExpectation,
+): NetworkDocument | NetworkDocumentError {
+  try {
+    return openNetworkDocument(signed, expected);
+  } catch (error) {
+    if (error instanceof NetworkDocumentError) return error;
+    throw error;
+  }
+}
+
+/** Objects of informers never change: a change brings another object. */
+const stored = new WeakMap<SignedDocument, NetworkDocument | null>();
+
+/** A document that was verified before it was stored in this cluster's own API; undefined: none, or not readable. */
+export function readStored(signed: SignedDocument | undefined): NetworkDocument | undefined {
+  if (signed === undefined) return undefined;
+  let document = stored.get(signed);
+  if (document === undefined) {
+    document = parse(signed);
+    stored.set(signed, document);
+  }
+  return document ?? undefined;
+}
+
+function parse(signed: SignedDocument): NetworkDocument | null {
+  try {
+    return readStoredDocument(signed);
+  } catch {
+    return null;
+  }
+}
