@@ -42,6 +42,8 @@ export const twinRules: readonly PolicyRule[] = [
   { apiGroups: [''], resources: ['configmaps', 'secrets', 'services'], verbs: everything },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: everything },
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+  // Why a pod does not start: its consumer shows them at home.
+  { apiGroups: [''], resources: ['events'], verbs: ['get', 'list', 'watch'] },
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
   // `get` as well: WebSockets begin with a GET (KEP-4006).
   { apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs: ['get', 'create'] },

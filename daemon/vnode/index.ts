@@ -4,6 +4,7 @@ import type { ControllerContext } from '../kube/index.ts';
 import { runLeases } from './lease.ts';
 import { runNodes } from './nodes.ts';
 import { runOffloading } from './offloading.ts';
+import { runPodEvents } from './pod-events.ts';
 import { runPods } from './pods.ts';
 import { runPresence } from './presence-lease.ts';
 import { createCaches } from './caches.ts';
@@ -26,6 +27,7 @@ export async function runVirtualNodes(
     runPresence(caches, signal),
     runOffloading(caches, signal),
     runPods(caches, signal),
+    runPodEvents(caches, signal),
   ]);
 }
 

@@ -100,7 +100,7 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
           { type: offloadedCondition, status: 'False', reason: offloadedReasons.badAddress, message: bad },
           now,
         );
-  const phase = phaseOf(remote);
+  const phase = phaseOf(pod, remote);
   const startTime = time(remote['startTime'], now);
   const reason = text(remote['reason'], longestReason);
   const message = text(remote['message'], longestMessage);
@@ -158,11 +158,13 @@ export function finalPodStatus(input: StatusInput): PodStatus | undefined {
 
 /**
  * Failed is Failed for every restartPolicy: a pod that its kubelet evicted or stopped is replaced by its controller here, which
- * may place it elsewhere. A pod that was deleted at the provider is made again there, and its record never says Failed.
+ * may place it elsewhere. A pod that was deleted at the provider is made again there: its record never says Failed, and it goes
+ * on running here, since a phase never goes back.
  */
-function phaseOf(remote: Record<string, unknown>): string {
+function phaseOf(pod: Pod, remote: Record<string, unknown>): string {
   const phase = text(remote['phase'], 16);
-  return phase !== undefined && phases.has(phase) ? phase : 'Pending';
+  const known = phase !== undefined && phases.has(phase) ? phase : 'Pending';
+  return known === 'Pending' && pod.status?.phase === 'Running' ? 'Running' : known;
 }
 
 /** The status of a pod that was seen to run, while something keeps the provider from reporting on it. */

@@ -224,7 +224,10 @@ async function settlePod(
   const read =
     remote !== undefined && twinsOf(remote).hasSynced && (shadows === undefined || shadows.hasSynced);
   if (!read && pod.status?.conditions?.some((each) => each.type === offloadedCondition)) return;
-  const record = shadow?.spec.podUID === pod.metadata.uid ? shadow : undefined;
+  // A record that somebody else deletes comes back with its pod: how that one ended is not how this pod ends.
+  const replaced =
+    shadow?.metadata.deletionTimestamp !== undefined && pod.metadata.deletionTimestamp === undefined;
+  const record = shadow?.spec.podUID === pod.metadata.uid && !replaced ? shadow : undefined;
   const status = localPodStatus(statusInput(record, place.hindrance ?? full));
   const again = full && { requeueAfterMilliseconds: fullRetryMilliseconds };
   if (status === undefined || !podStatusDiffers(pod.status, status)) return again;

@@ -57,7 +57,7 @@ const mayInTwin = [
     '/services',
     'discovery.k8s.io/endpointslices',
   ),
-  ...each('get list watch', '/pods'),
+  ...each('get list watch', '/pods', '/events'),
   ...each('get', '/pods/log'),
   ...each('get create', '/pods/exec', '/pods/attach', '/pods/portforward'),
 ].sort();

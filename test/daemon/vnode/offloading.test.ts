@@ -246,6 +246,42 @@ test('a real pod or a record that somebody deletes comes back', async () => {
   await eventually('the new address', async () => (await localPod('web'))?.status?.podIP === '10.128.3.5');
 });
 
+test('an event of the kubelet that runs the pod is an event of the pod at home', async () => {
+  const real = await remotePod('web');
+  const at = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+  await planes.provider.kube.create(
+    {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { name: 'web.unhealthy', namespace: twin },
+      involvedObject: {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        name: 'web',
+        namespace: twin,
+        uid: real?.metadata.uid,
+      },
+      type: 'Warning',
+      reason: 'Unhealthy',
+      message: `Readiness probe of ${twin}/web failed on away-n1`,
+      count: 2,
+      firstTimestamp: at,
+      lastTimestamp: at,
+      source: { component: 'kubelet', host: 'away-n1' },
+    } as AnyObject,
+    planes.signal,
+  );
+  const uid = (await localPod('web'))?.metadata.uid;
+  const event = await eventually('the event is at home', async () =>
+    (await planes.consumer.kube.list(kind.event, { namespace: 'shop' }, planes.signal)).items.find(
+      ({ reason, involvedObject }) => reason === 'Unhealthy' && involvedObject.uid === uid,
+    ),
+  );
+  assert.is(event.message, `Readiness probe of shop/web failed on ${virtualNode}`);
+  assert.equal(event.source, { component: 'kubelet', host: virtualNode });
+  assert.is(event.count, 2);
+});
+
 test('what the provider refuses is said on the pod', async () => {
   await create(
     pod('greedy', {
