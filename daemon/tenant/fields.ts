@@ -3,7 +3,9 @@
  * Refusal that names the field and says why. What no rule names is refused: an unknown field may mean anything.
  */
 
-/** Why a pod is not admitted. The message is shown to the consumer. */
+import { plainLine } from '../../shared/plain-text.ts';
+
+/** Why a pod is not admitted. The message is shown to the consumer, and to the provider's administrators. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   /** Path in the PodSpec, as in `containers[0].ports[1].hostPort`. */
@@ -11,8 +13,8 @@ export class Refusal extends Error {
   readonly reason: 'FieldNotAllowed' | 'PodSecurity' | 'QuotaExceeded' | 'Cordoned' | 'Malformed';
 
   constructor(field: string, why: string, reason: Refusal['reason'] = 'FieldNotAllowed') {
-    super(`${field}: ${why}`);
-    this.field = field;
+    super(plainLine(`${field}: ${why}`));
+    this.field = plainLine(field);
     this.reason = reason;
   }
 }
@@ -22,6 +24,20 @@ export type Rule = (value: unknown, path: string) => unknown;
 
 const mostItems = 256;
 const longestText = 131_072;
+/** Names of fields are JSON names of Kubernetes' API; keys of maps may be qualified names, `example.com/name`. */
+const fieldName = /^[A-Za-z0-9._-]{1,63}$/;
+const qualifiedName = /^[A-Za-z0-9./_-]{1,317}$/;
+
+/** Refuses a name that cannot be one of Kubernetes': it would be repeated in messages that administrators read. */
+function checkName(name: string, pattern: RegExp, path: string): void {
+  if (pattern.test(name)) return;
+  const letters = pattern === fieldName ? '".", "_" and "-"' : '".", "/", "_" and "-"';
+  throw new Refusal(
+    path === '' ? 'pod' : path,
+    `has a field whose name is not valid: letters, digits, ${letters} are allowed`,
+    'Malformed',
+  );
+}
 
 const malformed = (path: string, expected: string) => new Refusal(path, `is no ${expected}`, 'Malformed');
 
@@ -92,17 +108,20 @@ export const textMap: Rule = (value, path) => {
   const entries = Object.entries(record(value, path));
   if (entries.length > mostItems) throw new Refusal(path, `has more than ${mostItems} entries`);
   return Object.fromEntries(
-    entries.map(([name, each]) => [name, text(each, `${path}[${name.slice(0, 80)}]`)]),
+    entries.map(([name, each]) => {
+      checkName(name, qualifiedName, path);
+      return [name, text(each, `${path}[${name.slice(0, 80)}]`)];
+    }),
   );
 };
 
 /** Resource name to quantity; quantities may be numbers in JSON. */
 export const quantityMap: Rule = (value, path) =>
   Object.fromEntries(
-    Object.entries(record(value, path)).map(([name, each]) => [
-      name,
-      typeof each === 'number' ? String(each) : text(each, `${path}.${name.slice(0, 80)}`),
-    ]),
+    Object.entries(record(value, path)).map(([name, each]) => {
+      checkName(name, qualifiedName, path);
+      return [name, typeof each === 'number' ? String(each) : text(each, `${path}.${name.slice(0, 80)}`)];
+    }),
   );
 
 /** An object of these fields and no others. */
@@ -112,6 +131,7 @@ export const object =
     const kept: Record<string, unknown> = {};
     for (const [name, each] of Object.entries(record(value, path))) {
       if (each === null || each === undefined) continue;
+      checkName(name, fieldName, path);
       const place = path === '' ? name : `${path}.${name}`;
       const rule = Object.hasOwn(fields, name) ? fields[name] : undefined;
       if (rule === undefined) {

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { admit } from '../../../daemon/tenant/admit.ts';
 import { containerDefaults, nothing, podUsage, shownUsage } from '../../../daemon/tenant/usage.ts';
 import type { Grant } from '../../../shared/api/grant.ts';
+import { plainLine } from '../../../shared/plain-text.ts';
 
 const grant: Grant = { cpu: '4', memory: '8Gi', pods: 10, podSecurity: 'baseline' };
 const container = { name: 'a', image: 'example.com/a:1' };
@@ -21,6 +22,27 @@ const refused: [string, unknown, string, string][] = [
     'a prototype’s field',
     JSON.parse('{"containers":[{"name":"a"}],"__proto__":{"x":1}}'),
     '__proto__',
+    'FieldNotAllowed',
+  ],
+  ['an empty field name', pod({ '': 1 }), 'pod', 'Malformed'],
+  ['a field name with an escape sequence', pod({ '\u001B[2J': 1 }), 'pod', 'Malformed'],
+  [
+    'a field name with a bidirectional override',
+    withContainer({ '\u202Ex': 1 }),
+    'containers[0]',
+    'Malformed',
+  ],
+  ['a field name of 64 letters', pod({ ['x'.repeat(64)]: 1 }), 'pod', 'Malformed'],
+  [
+    'a resource name with an escape sequence',
+    withContainer({ resources: { limits: { '\u009B2J': '1' } } }),
+    'containers[0].resources.limits',
+    'Malformed',
+  ],
+  [
+    'a value with an escape sequence',
+    withContainer({ imagePullPolicy: '\u009B2J' }),
+    'containers[0].imagePullPolicy',
     'FieldNotAllowed',
   ],
   ['an inherited name', pod({ constructor: {} }), 'constructor', 'FieldNotAllowed'],
@@ -184,6 +206,7 @@ for (const [what, spec, field, reason] of refused) {
     assert.is(admission.field, field);
     assert.is(admission.reason, reason);
     assert.ok(admission.message.length > 10 && admission.message.length < 500);
+    assert.is(plainLine(admission.message), admission.message, 'an administrator reads it on a terminal');
   });
 }
 
