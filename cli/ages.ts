@@ -1,6 +1,6 @@
-/** Times as people say them. */
+/** Times and sizes in the form that people read. */
 
-/** `in 14 min`, `3 h ago`, `now`; `-` for no time. */
+/** `in 14 min`, `3 h ago`, `now`; `-` for undefined. */
 export function ago(time: string | undefined, now: number): string {
   if (time === undefined) return '-';
   const milliseconds = Date.parse(time) - now;

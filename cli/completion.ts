@@ -1,4 +1,4 @@
-/** Completion scripts, made from the commands, so that they know every option. Pure. */
+/** Completion scripts, generated from the commands, so that they know every option. Pure. */
 import type { Command } from './command.ts';
 
 export const shells = ['bash', 'zsh', 'fish'] as const;
@@ -10,7 +10,7 @@ export function completionScript(shell: Shell, commands: readonly Command[]): st
   return shell === 'zsh' ? zsh(commands) : fish(commands);
 }
 
-/** What may follow each beginning: the next words of commands, or the options of a whole one. */
+/** What can follow each beginning: the next words of commands, or the options of a complete one. */
 function continuations(commands: readonly Command[]): Map<string, { word: string; help: string }[]> {
   const next = new Map<string, { word: string; help: string }[]>();
   const add = (before: string, word: string, help: string) => {
@@ -25,7 +25,7 @@ function continuations(commands: readonly Command[]): Map<string, { word: string
       add(words.slice(0, index).join(' '), word, last ? command.summary : `${word} …`);
     }
     for (const [name, { help }] of Object.entries(command.options)) add(command.name, `--${name}`, help);
-    add(command.name, '--help', 'what this command is for');
+    add(command.name, '--help', 'show help');
   }
   return next;
 }

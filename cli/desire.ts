@@ -1,9 +1,9 @@
-/** Cordon, drain and activate: a wish in a peering's spec, and the wait until the controller says that it holds. */
+/** Cordon, drain and activate: write the desired state of a peering, and wait until the controller reports that it holds. */
 import type { IncomingPeering, OutgoingPeering } from '../shared/api/peerings.ts';
 import { findCondition } from '../shared/conditions.ts';
-import { choosePeering, localCluster } from './cluster.ts';
+import { choosePeering, directedPeeringNotFound, localCluster } from './cluster.ts';
 import { clusterOptions, timeoutOption, type Command, type Invocation, type Option } from './command.ts';
-import { CommandError, UsageError } from './exit.ts';
+import { CommandError } from './exit.ts';
 import { hawser, withKube, type Kube } from './kube.ts';
 import { timeoutOf, waitUntil, type Look } from './wait.ts';
 
@@ -11,19 +11,19 @@ type Peering = OutgoingPeering | IncomingPeering;
 type Desired = Peering['spec']['desired'];
 
 /** One of the three commands. */
-export interface Request {
+export interface DesireCommand {
   name: 'cordon' | 'drain' | 'activate';
   desired: Desired;
   summary: string;
   description: string;
-  /** What the examples are for. */
+  /** Purposes of the examples. */
   examples: { outgoing: string; incoming: string };
   seconds: number;
-  /** What is said while it is not done at the deadline. */
+  /** Shown when it is not done at the deadline. */
   advice: string;
 }
 
-/** What the condition `Schedulable` says of the wish. Throws when the other side's wish is the stricter one. */
+/** What the condition `Schedulable` reports. Throws when the other side asks for a stricter state. */
 function look(peering: Peering, desired: Desired): Look<string> {
   const condition = findCondition(peering.status?.conditions, 'Schedulable');
   const generation = peering.metadata.generation ?? 0;
@@ -32,27 +32,25 @@ function look(peering: Peering, desired: Desired): Look<string> {
     return {
       waitingFor:
         ready === undefined || ready.status === 'True'
-          ? 'the controller to take notice'
-          : `the controller to take notice (${ready.message})`,
+          ? 'the controller to observe the change'
+          : `the controller to observe the change (${ready.message})`,
     };
   }
   const { reason, message } = condition;
   if (desired === 'Active' && reason !== 'Active') {
     throw new CommandError(
-      `${peering.metadata.name} is activated here, but ${message}; its administrator alone can change that`,
+      `${peering.metadata.name} is activated here, but ${message}; only the administrator of the other cluster can change that`,
     );
   }
-  // Who asks for less than what holds has it.
+  // A stricter state than the desired one satisfies it.
   const done = desired !== 'Drained' || reason === 'Drained';
   return done ? { done: message } : { waitingFor: message };
 }
 
-async function request(invocation: Invocation, kube: Kube, wanted: Request): Promise<void> {
+async function request(invocation: Invocation, kube: Kube, command: DesireCommand): Promise<void> {
   const incoming = invocation.options['incoming'] === true;
-  const [remote, ...more] = invocation.arguments;
-  if (remote === undefined || more.length > 0)
-    throw new UsageError('one remote cluster or peering is wanted');
-  const seconds = timeoutOf(invocation, wanted.seconds);
+  const [remote = ''] = invocation.arguments;
+  const seconds = timeoutOf(invocation, command.seconds);
   await localCluster(kube);
   const resources = { outgoing: hawser('outgoingpeerings'), incoming: hawser('incomingpeerings') };
   const [here, there] = incoming
@@ -61,49 +59,44 @@ async function request(invocation: Invocation, kube: Kube, wanted: Request): Pro
   const peerings = await kube.list<Peering>(here);
   const peering = choosePeering(peerings, remote);
   if (peering === undefined) {
-    const other = choosePeering(await kube.list<Peering>(there), remote);
-    const names = peerings.map(({ metadata }) => metadata.name).join(', ') || 'none';
-    const hint =
-      other === undefined
-        ? `there are: ${names}`
-        : `there is one the other way: ${incoming ? 'leave out --incoming' : 'add --incoming'}`;
-    throw new CommandError(`there is no ${incoming ? 'incoming' : 'outgoing'} peering ${remote}; ${hint}`);
+    const opposite = choosePeering(await kube.list<Peering>(there), remote);
+    throw directedPeeringNotFound(remote, incoming, peerings, opposite);
   }
   const { name } = peering.metadata;
   if (peering.metadata.deletionTimestamp !== undefined) {
-    throw new CommandError(`${name} is being removed; its pods leave anyway`);
+    throw new CommandError(`${name} is being removed, which moves its pods away too`);
   }
   const begun = invocation.now();
-  const { desired } = wanted;
+  const { desired } = command;
   const written = await kube.patch<Peering>(here, name, { spec: { desired } });
-  invocation.terminal.step('done', `${name}: ${desired} is wanted`, invocation.now() - begun);
+  invocation.terminal.step('done', `${name}: desired state set to ${desired}`, invocation.now() - begun);
   if (seconds === 0) return;
-  const said = await waitUntil(invocation, { seconds, advice: wanted.advice }, async () => {
+  const message = await waitUntil(invocation, { seconds, advice: command.advice }, async () => {
     const found = await kube.get<Peering>(here, name);
     if (found === undefined || found.metadata.uid !== written.metadata.uid) {
-      throw new CommandError(`${name} was removed meanwhile`);
+      throw new CommandError(`${name} was removed while this command waited`);
     }
     return look(found, desired);
   });
-  invocation.terminal.step('done', said, invocation.now() - begun);
+  invocation.terminal.step('done', message, invocation.now() - begun);
   invocation.terminal.print(`${desired}: ${name}.`);
 }
 
 const incomingOption: Record<string, Option> = {
-  incoming: { type: 'boolean', help: 'as the provider: for what a consumer has here' },
+  incoming: { type: 'boolean', help: 'act as the provider, on an incoming peering' },
 };
 
-/** The command for one wish. */
-export const desiredCommand = (wanted: Request): Command => ({
-  name: wanted.name,
-  summary: wanted.summary,
+/** The command for one desired state. */
+export const desireCommand = (command: DesireCommand): Command => ({
+  name: command.name,
+  summary: command.summary,
   arguments: 'REMOTE',
-  description: `${wanted.description} REMOTE is a cluster's ID or a peering's name, as
-hawser status shows them.`,
-  options: { ...incomingOption, ...timeoutOption(wanted.seconds), ...clusterOptions },
+  description: `${command.description}
+REMOTE is the ID of a cluster or the name of a peering, as "hawser status" shows them.`,
+  options: { ...incomingOption, ...timeoutOption(command.seconds), ...clusterOptions },
   examples: [
-    [wanted.examples.outgoing, `hawser ${wanted.name} oak-2b1c`],
-    [wanted.examples.incoming, `hawser ${wanted.name} elm-7d3k --incoming`],
+    [command.examples.outgoing, `hawser ${command.name} oak-2b1c`],
+    [command.examples.incoming, `hawser ${command.name} elm-7d3k --incoming`],
   ],
-  run: (invocation) => withKube(invocation, (kube) => request(invocation, kube, wanted)),
+  run: (invocation) => withKube(invocation, (kube) => request(invocation, kube, command)),
 });

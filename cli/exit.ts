@@ -1,17 +1,17 @@
 /** How the command ends. The numbers are part of its interface: scripts rely on them. */
 export const exitCodes = {
   done: 0,
-  /** It was tried and did not work, or what was asked about is not so. */
+  /** The operation failed, or what the command checks is not so. */
   failed: 1,
-  /** Wrong arguments; nothing was tried. */
+  /** Invalid arguments; nothing was tried. */
   usage: 2,
-  /** It was begun and had not come to its end by the deadline; it goes on in the cluster. */
+  /** The operation was started and did not finish before the deadline; it continues in the cluster. */
   late: 3,
   /** Interrupted (128 + SIGINT, as shells count). */
   interrupted: 130,
 } as const;
 
-/** An error for whoever typed the command: what happened and what can be done, without a stack. */
+/** An error that a person can act on: what happened, and what to do. Printed without a stack. */
 export class CommandError extends Error {
   readonly exitCode: number;
   constructor(message: string, exitCode: number = exitCodes.failed, options?: ErrorOptions) {

@@ -1,43 +1,53 @@
-/** Help that teaches: what a command is for, what one types, what the words mean. Pure. */
+/** Help texts: what a command is for, what a person types, and what it leads to. Pure. */
 import type { Command, Option } from './command.ts';
 
 const title = 'Hawser peers Kubernetes clusters: a provider appears in its consumer as one more node.';
 
-/** Help of several commands: all, or those that begin with the same word. */
-export function listHelp(commands: readonly Command[], prefix: readonly string[]): string {
-  const shown = prefix.length === 0 ? '' : ` ${prefix.join(' ')}`;
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  const way =
-    prefix.length > 0
-      ? ''
-      : `
-The way of a peering:
-  provider$  hawser token create                prints a token; hand it over
-  consumer$  hawser peer TOKEN                  the provider becomes a node here
-  consumer$  hawser offload namespace shop      pods of shop may run there
-  consumer$  hawser status                      how all of it is
-  consumer$  hawser doctor                      what keeps it from working, and what to do
-
-Commands:
+const gettingStarted = `Getting started:
+  provider$  hawser token create             issue a peering token
+  consumer$  hawser peer TOKEN               add the provider as a node
+  consumer$  hawser offload namespace shop   let pods of a namespace run on the provider
+  consumer$  hawser status                   show the peering
+  consumer$  hawser doctor                   find problems, and how to fix them
 `;
+
+/** Commands of one section of a list. */
+export interface Section {
+  title: string;
+  commands: readonly Pick<Command, 'name' | 'summary'>[];
+}
+
+/** Help of several commands: all of them by group, or those that begin with the same word. */
+export function listHelp(sections: readonly Section[], prefix: readonly string[]): string {
+  const shown = prefix.length === 0 ? '' : ` ${prefix.join(' ')}`;
+  const all = sections.flatMap(({ commands }) => commands);
+  const width = Math.max(...all.map(({ name }) => name.length));
+  const lists = sections.map(
+    (section) =>
+      `${section.title}:\n${section.commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`).join('')}`,
+  );
   return `${title}
 
 Usage: hawser${shown} COMMAND [OPTIONS]
-${way === '' ? '\n' : way}${lines.join('\n')}
 
-hawser COMMAND --help tells more of each. It also works as a plugin: kubectl hawser.
-Exit codes: 0 done, 1 failed or not Ready, 2 wrong arguments, 3 not done by the deadline.
+${prefix.length === 0 ? `${gettingStarted}\n` : ''}${lists.join('\n')}
+Use "hawser COMMAND --help" for more information about a command.
+With a link named kubectl-hawser in the PATH, "kubectl hawser" works too.
+Exit codes: 0 success, 1 failure or not Ready, 2 invalid arguments, 3 timed out, 130 interrupted.
 `;
 }
 
+export function usageLine(command: Command): string {
+  const positional = command.arguments === undefined ? '' : ` ${command.arguments}`;
+  const options = Object.keys(command.options).length > 0 ? ' [OPTIONS]' : '';
+  return `hawser ${command.name}${positional}${options}`;
+}
+
 /** Help of one command. */
-export function commandHelp(command: Command): string {
+export function commandHelp(command: Command, aliases: readonly string[] = []): string {
   const options = Object.entries(command.options);
-  const parts = [
-    `Usage: hawser ${command.name}${command.arguments === undefined ? '' : ` ${command.arguments}`}${options.length > 0 ? ' [OPTIONS]' : ''}`,
-    `\n${command.description}`,
-  ];
+  const parts = [`Usage: ${usageLine(command)}`, `\n${command.description}`];
+  if (aliases.length > 0) parts.push(`\nAliases: ${[command.name, ...aliases].join(', ')}`);
   if (options.length > 0) {
     const rows = options.map(([name, option]) => [optionText(name, option), option.help] as const);
     const width = Math.max(...rows.map(([text]) => text.length));
@@ -51,7 +61,8 @@ export function commandHelp(command: Command): string {
   return `${parts.join('\n')}\n`;
 }
 
-function optionText(name: string, option: Option): string {
+/** `-n, --namespace NAME` */
+export function optionText(name: string, option: Option): string {
   const short = option.short === undefined ? '    ' : `-${option.short}, `;
   return `${short}--${name}${option.value === undefined ? '' : ` ${option.value}`}`;
 }

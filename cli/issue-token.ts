@@ -1,40 +1,38 @@
-/** Issuing a peering token at a provider: what the options ask of the grant, and the object. */
+/** Issues a peering token at a provider: the grant that the options request, and the object. */
 import type { LocalCluster } from '../shared/api/clusters.ts';
 import type { PeeringToken } from '../shared/api/peerings.ts';
 import { text, texts, type Invocation, type Option } from './command.ts';
+import { parseDuration } from './duration.ts';
 import { CommandError, UsageError } from './exit.ts';
 import { hawser, type Kube } from './kube.ts';
 
-const units: Record<string, number> = { s: 1, m: 60, h: 3600 };
-
 export const grantOptions = {
-  cpu: { type: 'string', value: 'QUANTITY', help: 'CPUs that the consumer may use' },
-  memory: { type: 'string', value: 'QUANTITY', help: 'memory that the consumer may use' },
-  pods: { type: 'string', value: 'NUMBER', help: 'pods that the consumer may run' },
-  'pod-security': { type: 'string', value: 'LEVEL', help: 'restricted, baseline or privileged' },
+  cpu: { type: 'string', value: 'QUANTITY', help: 'CPU granted to the consumer' },
+  memory: { type: 'string', value: 'QUANTITY', help: 'memory granted to the consumer' },
+  pods: { type: 'string', value: 'NUMBER', help: 'number of pods granted to the consumer' },
+  'pod-security': {
+    type: 'string',
+    value: 'LEVEL',
+    help: 'pod security level: restricted, baseline or privileged',
+  },
   'storage-class': {
     type: 'string',
     multiple: true,
     value: 'NAME',
-    help: 'may be claimed; may be given again',
+    help: 'storage class granted to the consumer; can be repeated',
   },
 } as const satisfies Record<string, Option>;
 
-/** `15m`, `2h`, `90s` or plain seconds. Throws UsageError. */
+/** How long a token is valid: `15m`, `2h`, `90s` or plain seconds → seconds. Throws UsageError. */
 export function parseLife(value: string): number {
-  const match = /^([0-9]{1,6})([smh]?)$/.exec(value);
-  const seconds = match === null ? Number.NaN : Number(match[1]) * (units[match[2] || 's'] ?? 1);
-  if (!(seconds >= 60 && seconds <= 86_400)) {
-    throw new UsageError(`--expires-in ${value}: between 60s and 24h, such as 15m`);
-  }
-  return seconds;
+  return parseDuration('expires-in', value, { least: 60, most: 86_400, shown: '60s to 24h' });
 }
 
-/** What the options ask of the grant; the rest is the default. Throws UsageError for a number of pods that is none. */
+/** The parts of the grant that the options set; the others have defaults. Throws UsageError. */
 export function grantOf(invocation: Invocation): Record<string, unknown> {
   const pods = text(invocation, 'pods');
   if (pods !== undefined && !/^[0-9]{1,6}$/.test(pods))
-    throw new UsageError(`--pods ${pods}: a number is wanted`);
+    throw new UsageError(`--pods ${pods}: must be a number`);
   const storageClasses = texts(invocation, 'storage-class');
   return {
     ...(text(invocation, 'cpu') !== undefined && { cpu: text(invocation, 'cpu') }),
@@ -47,12 +45,12 @@ export function grantOf(invocation: Invocation): Record<string, unknown> {
 
 export interface TokenRequest {
   issuedBy: string;
-  /** Only the cluster of this ID may use it. */
+  /** The ID of the only cluster that can redeem it; undefined: any cluster. */
   consumer?: string | undefined;
   inBand?: boolean;
 }
 
-/** Makes the token in the provider's cluster. Throws UsageError for a grant that cannot be, CommandError when not ready. */
+/** Creates the token in the provider's cluster. Throws UsageError for an invalid grant, CommandError when not ready. */
 export async function issueToken(
   invocation: Invocation,
   kube: Kube,

@@ -5,12 +5,12 @@ import { dispatch } from './dispatch.ts';
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
-    // The first one asks; whoever insists is obeyed at once.
+    // The first signal stops gracefully, the second at once.
     if (stop.signal.aborted) process.exit(130);
     stop.abort(new Error(`got ${name}`));
   });
 }
-// Whoever reads may have read enough: hawser status | head.
+// A reader may close the pipe early: hawser status | head.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   throw error;
@@ -24,7 +24,7 @@ const exitCode = await dispatch(process.argv.slice(2), {
   signal: stop.signal,
   now: Date.now,
 });
-// A process that serves sets its own.
+// A long-running process sets its own exit code.
 if (exitCode !== 0) process.exitCode = exitCode;
-// Sockets of what ended half-way must not keep the process.
+// Sockets of interrupted requests must not keep the process alive.
 setTimeout(() => process.exit(), 2000).unref();

@@ -1,17 +1,18 @@
 /** `-o json|yaml`: the same facts, for programs. */
+import { plainText } from '../shared/plain-text.ts';
 import { text, type Invocation } from './command.ts';
 import { UsageError } from './exit.ts';
 
 export type Format = 'text' | 'json' | 'yaml';
 
-/** The format that was asked for. Throws UsageError. */
+/** The requested format. Throws UsageError. */
 export function formatOf(invocation: Invocation): Format {
   const value = text(invocation, 'output') ?? 'text';
   if (value === 'text' || value === 'json' || value === 'yaml') return value;
-  throw new UsageError(`-o ${value}: there are json and yaml`);
+  throw new UsageError(`--output ${value}: unsupported output format (supported: json, yaml)`);
 }
 
-/** Prints facts in the format that was asked for; `render` makes them readable. */
+/** Prints facts in the requested format; `render` makes them readable. */
 export async function printFacts<T>(
   invocation: Invocation,
   facts: T,
@@ -19,8 +20,15 @@ export async function printFacts<T>(
 ): Promise<void> {
   const format = formatOf(invocation);
   if (format === 'json') invocation.terminal.print(JSON.stringify(facts, null, 2));
-  else if (format === 'yaml') {
-    const { dump } = await import('js-yaml');
-    invocation.terminal.print(dump(facts, { noRefs: true, lineWidth: 110 }));
-  } else invocation.terminal.print(render(facts));
+  else if (format === 'yaml') invocation.terminal.print(await yamlOf(facts));
+  else invocation.terminal.print(render(facts));
+}
+
+/** The terminal writes unsafe characters as JSON escapes, which YAML reads between double quotes alone. */
+async function yamlOf(facts: unknown): Promise<string> {
+  const { dump } = await import('js-yaml');
+  const options = { noRefs: true, lineWidth: 110 };
+  const yaml = dump(facts, options);
+  if (plainText(yaml) === yaml) return yaml;
+  return dump(facts, { ...options, forceQuotes: true, quoteStyle: 'double' });
 }

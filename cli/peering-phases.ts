@@ -1,4 +1,4 @@
-/** How far an outgoing peering is, as steps that a person follows. Pure. */
+/** The progress of an outgoing peering, as steps that a person follows. Pure. */
 import type { Condition } from '../shared/api/meta.ts';
 import type { Tunnel } from '../shared/api/network.ts';
 import type { OutgoingPeering } from '../shared/api/peerings.ts';
@@ -7,7 +7,7 @@ import { findCondition } from '../shared/conditions.ts';
 export interface Phase {
   name: string;
   done: boolean;
-  /** Not done: what is waited for, in the cluster's own words if it has said any. */
+  /** What the step waits for: the condition's message where the cluster has reported one. */
   waitingFor: string;
 }
 
@@ -29,7 +29,7 @@ export function phasesOf(peering: OutgoingPeering | undefined, tunnel: Tunnel | 
       'authenticated: identity received',
       own,
       'IdentityValid',
-      `the controller to authenticate at ${provider}`,
+      `the controller to authenticate to ${provider}`,
     ),
     phase(
       'negotiated: network documents exchanged',
@@ -39,12 +39,12 @@ export function phasesOf(peering: OutgoingPeering | undefined, tunnel: Tunnel | 
     ),
     phase('tunnel established', path, 'Established', 'a gateway node to open the tunnel'),
     phase(
-      'path verified by a probe through both translations',
+      'path verified: a probe passed both address translations',
       path,
       'PathVerified',
-      'the answer to a probe',
+      'the reply to a path probe',
     ),
     phase(`node ${peering?.spec.nodeName ?? ''} is Ready`, own, 'NodeReady', 'the virtual node'),
-    phase('peering is Ready', own, 'Ready', 'the controller to sum up'),
+    phase('peering is Ready', own, 'Ready', 'the controller to report Ready'),
   ];
 }

@@ -1,4 +1,4 @@
-/** Reads all of Hawser's objects that tell how this cluster's peerings are. */
+/** Reads all of Hawser's objects that describe this cluster's peerings. */
 import type { RemoteCluster } from '../shared/api/clusters.ts';
 import type { KubernetesObject } from '../shared/api/meta.ts';
 import type { FabricNode, Tunnel } from '../shared/api/network.ts';
@@ -8,7 +8,7 @@ import { localCluster } from './cluster.ts';
 import { hawser, KubeError, type Kube, type Resource } from './kube.ts';
 import type { ClusterObjects } from './status-report.ts';
 
-/** What may not be read is left out, and said; without LocalCluster there is nothing to tell. */
+/** Objects that this user may not read are left out and named. Throws CommandError where Hawser is not installed. */
 export async function readObjects(kube: Kube): Promise<ClusterObjects> {
   const unreadable: string[] = [];
   const list = <T extends KubernetesObject>(plural: string) =>
@@ -25,7 +25,7 @@ export async function readObjects(kube: Kube): Promise<ClusterObjects> {
   return { self, remotes, outgoing, incoming, tunnels, fabricNodes, offloadings, unreadable };
 }
 
-/** The list; none, with the reason added to `unreadable`, when this user may not see it. */
+/** The list; empty, with the reason added to `unreadable`, when this user may not read it. */
 export async function listAllowed<T extends KubernetesObject>(
   kube: Kube,
   resource: Resource,

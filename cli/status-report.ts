@@ -1,4 +1,4 @@
-/** What `hawser status` knows, from the objects of one cluster. Pure; every part may be missing. */
+/** What `hawser status` shows, from the objects of one cluster. Pure; every part may be missing. */
 import type { LocalCluster, RemoteCluster } from '../shared/api/clusters.ts';
 import type { Grant } from '../shared/api/grant.ts';
 import type { Condition } from '../shared/api/meta.ts';
@@ -36,11 +36,11 @@ export interface TunnelReport {
   /** Of the last path probes. */
   probes?: { asked: number; lost: number };
   mtu: number;
-  /** Measured: the largest that passes. */
+  /** The largest packet that was measured to pass. */
   pathMTU?: number;
   receivedBytes?: number;
   sentBytes?: number;
-  /** How this cluster knows the remote's ranges, and the remote this one's. */
+  /** Prefixes by which this cluster knows the remote's ranges, and the remote this cluster's. */
   remaps: { real: string; mapped: string; state: string }[];
   remoteRemaps: { real: string; mapped: string }[];
   drops: Record<string, number>;
@@ -65,7 +65,7 @@ export interface PeeringReport {
   createdAt?: string;
   tunnel?: TunnelReport;
   offloaded?: { namespace: string; twin?: string }[];
-  /** How the provider sees it, as it told last. */
+  /** The provider's view of the peering, as it reported last. */
   provider?: ProviderReport;
   residue: string[];
 }
@@ -102,7 +102,7 @@ function conditionsOf(conditions: readonly Condition[] | undefined): ConditionRe
   }));
 }
 
-/** Leaves out what is undefined, so that it is absent in JSON as well as in type. */
+/** Leaves out undefined fields, so that JSON and type agree. */
 function present<T extends object>(object: { [K in keyof T]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;
 }
@@ -134,7 +134,7 @@ function tunnelReport(tunnel: Tunnel, nodes: readonly FabricNode[]): TunnelRepor
   });
 }
 
-/** Each direction of a bidirectional peering has its own: how this cluster asks, or how it answers. */
+/** The two directions between a pair of clusters may differ: how this cluster dials, or how it serves. */
 function controlPlaneOf({ spec }: RemoteCluster, direction: PeeringReport['direction']): string {
   if (direction === 'Outgoing') return spec.controlPlane;
   return spec.servesInBand === true ? 'InBand' : 'OutOfBand';
@@ -225,10 +225,13 @@ export function statusReport(objects: ClusterObjects): StatusReport {
       const programmed = findCondition(status?.conditions, 'Programmed');
       return present<StatusReport['nodes'][number]>({
         name: metadata.name,
-        // A node that is gone says for good what it held.
+        // The status of a node that is gone stays as it was: the spec names the present holder.
         tunnelEndpoint: status?.heldEndpoint === spec.tunnelEndpoint ? spec.tunnelEndpoint : undefined,
         programmed: programmed?.status === 'True',
-        message: programmed?.status === 'True' ? undefined : (programmed?.message ?? 'nothing reported yet'),
+        message:
+          programmed?.status === 'True'
+            ? undefined
+            : (programmed?.message ?? 'its node daemon has not reported yet'),
         problems: (status?.hostProblems ?? []).map(({ message }) => message),
       });
     }),

@@ -1,4 +1,9 @@
-/** What the command says: facts to standard output, everything on the way to them to standard error. */
+/**
+ * What the command writes: facts to standard output, progress to standard error. Everything written passes `#write`, the one
+ * place that makes text of other clusters harmless.
+ */
+import { randomUUID } from 'node:crypto';
+import { plainLine, plainText } from '../shared/plain-text.ts';
 
 interface Stream {
   write(text: string): unknown;
@@ -10,23 +15,68 @@ interface Stream {
 const styles = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39] } as const;
 export type Style = keyof typeof styles;
 
-export class Terminal {
+/** How a check or a step ended. */
+export type Mark = 'done' | 'failed' | 'warning' | 'unknown' | 'waiting';
+
+/** All marks of a set have one width, so that what follows them is aligned. */
+const marks: Readonly<Record<'unicode' | 'ascii', Record<Mark, string>>> = {
+  unicode: { done: '✓', failed: '✗', warning: '!', unknown: '?', waiting: '…' },
+  ascii: { done: 'OK  ', failed: 'FAIL', warning: 'WARN', unknown: 'SKIP', waiting: '..  ' },
+};
+const markStyles = {
+  done: 'green',
+  failed: 'red',
+  warning: 'yellow',
+  unknown: 'yellow',
+  waiting: 'yellow',
+} as const satisfies Record<Mark, Style>;
+
+/** What messages use beyond ASCII, and what stands for it where the locale has no UTF-8. */
+const asciiOf: Readonly<Record<string, string>> = {
+  '’': "'",
+  '…': '...',
+  '→': '->',
+  '←': '<-',
+  '⇄': '<->',
+  '−': '-',
+  '–': '-',
+};
+
+/** Styles text for where it is written. */
+export interface Painter {
+  style(style: Style, text: string): string;
+  mark(mark: Mark): string;
+}
+
+export class Terminal implements Painter {
   readonly #out: Stream;
   readonly #err: Stream;
   readonly #colour: boolean;
   readonly #colourErr: boolean;
+  readonly #marks: Record<Mark, string>;
+  readonly #unicode: boolean;
+  /** Stands for the start of a control sequence until it is written. Random: text of a peer cannot contain it. */
+  readonly #sequence: string;
   #line = '';
 
-  constructor(out: Stream, err: Stream, environment: Record<string, string | undefined>) {
+  constructor(
+    out: Stream,
+    err: Stream,
+    environment: Record<string, string | undefined>,
+    random: () => string = randomUUID,
+  ) {
     this.#out = out;
     this.#err = err;
     // no-color.org: set and not empty, whatever its value.
-    const wanted = !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
-    this.#colour = wanted && out.isTTY === true;
-    this.#colourErr = wanted && err.isTTY === true;
+    const coloured = !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
+    this.#colour = coloured && out.isTTY === true;
+    this.#colourErr = coloured && err.isTTY === true;
+    this.#unicode = isUnicode(environment);
+    this.#marks = marks[this.#unicode ? 'unicode' : 'ascii'];
+    this.#sequence = `<${random()}>`;
   }
 
-  /** Whether somebody watches what is going on: then lines are rewritten in place. */
+  /** Whether a person watches standard error: then progress lines are rewritten in place. */
   get live(): boolean {
     return this.#err.isTTY === true;
   }
@@ -44,50 +94,63 @@ export class Terminal {
   draw(text: string): void {
     const lines = text.replace(/\n$/, '').split('\n');
     const fitting = lines.slice(0, Math.max(1, (this.#out.rows ?? 50) - 1));
-    const home = '\u001B[H';
-    const toLineEnd = '\u001B[K';
-    const toScreenEnd = '\u001B[J';
-    this.#out.write(`${home}${fitting.map((line) => `${line}${toLineEnd}\n`).join('')}${toScreenEnd}`);
+    const [home, toLineEnd, toScreenEnd] = ['H', 'K', 'J'].map((end) => this.#sequence + end);
+    this.#write(this.#out, `${home}${fitting.map((line) => `${line}${toLineEnd}\n`).join('')}${toScreenEnd}`);
   }
 
-  /** Styles text for standard output; unchanged when it goes to a pipe. */
+  /** Styles text for standard output; unchanged when standard output is no terminal. */
   style(style: Style, text: string): string {
-    return this.#colour ? paint(style, text) : text;
+    return this.#colour ? this.#paint(style, text) : text;
+  }
+
+  /** The mark for standard output. */
+  mark(mark: Mark): string {
+    return this.style(markStyles[mark], this.#marks[mark]);
   }
 
   /** Facts: to standard output. */
   print(text: string): void {
     this.#clear();
-    this.#out.write(text.endsWith('\n') ? text : `${text}\n`);
+    this.#write(this.#out, text.endsWith('\n') ? text : `${text}\n`);
   }
 
-  /** What is going on: to standard error. */
+  /** Messages: to standard error. */
   say(text: string): void {
     this.#clear();
-    this.#err.write(`${text}\n`);
+    this.#write(this.#err, `${text}\n`);
   }
 
-  /** A step that is done, with how long it took since the beginning. */
-  step(mark: 'done' | 'failed' | 'waiting', text: string, milliseconds?: number): void {
+  /** A step with its mark, and the time since the command began. */
+  step(mark: Mark, text: string, milliseconds?: number): void {
     const time = milliseconds === undefined ? '' : `${(milliseconds / 1000).toFixed(1)} s`;
-    const [word, style] = {
-      done: ['ok', 'green'] as const,
-      failed: ['no', 'red'] as const,
-      waiting: ['..', 'yellow'] as const,
-    }[mark];
-    const painted = this.#colourErr ? paint(style, word) : word;
-    this.say(`  ${painted} ${time === '' ? text : `${text.padEnd(56)} ${time.padStart(7)}`}`);
+    const painted = this.#colourErr ? this.#paint(markStyles[mark], this.#marks[mark]) : this.#marks[mark];
+    const line = plainLine(text);
+    this.say(`  ${painted} ${time === '' ? line : `${line.padEnd(57)} ${time.padStart(7)}`}`);
   }
 
-  /** A line that the next one replaces, on a terminal. Elsewhere nothing: the steps tell enough. */
+  /** A line that the next one replaces, on a terminal. Elsewhere nothing is written: the steps are enough. */
   progress(text: string): void {
     if (!this.live) return;
     const width = (this.#err.columns ?? 80) - 1;
-    const shown = text.length > width ? `${text.slice(0, width - 1)}…` : text;
-    if (shown === this.#line) return;
+    const line = this.#shown(plainLine(`  ${this.#marks.waiting} ${text}`));
+    const fitting = line.length > width ? this.#shown(`${line.slice(0, width - 1)}…`) : line;
+    if (fitting === this.#line) return;
     this.#clear();
-    this.#err.write(shown);
-    this.#line = shown;
+    this.#write(this.#err, fitting);
+    this.#line = fitting;
+  }
+
+  #paint(style: Style, text: string): string {
+    const [on, off] = styles[style];
+    return `${this.#sequence}${on}m${text}${this.#sequence}${off}m`;
+  }
+
+  #shown(text: string): string {
+    return this.#unicode ? text : text.replace(/[’…→←⇄−–]/g, (character) => asciiOf[character] ?? character);
+  }
+
+  #write(stream: Stream, text: string): void {
+    stream.write(this.#shown(plainText(text)).replaceAll(this.#sequence, '\u001B['));
   }
 
   #clear(): void {
@@ -97,18 +160,20 @@ export class Terminal {
   }
 }
 
-function paint(style: Style, text: string): string {
-  const [on, off] = styles[style];
-  return `\u001B[${on}m${text}\u001B[${off}m`;
+/** Whether the locale's encoding is UTF-8: the first that is set decides (POSIX, Environment Variables, section 8.2). */
+function isUnicode(environment: Record<string, string | undefined>): boolean {
+  const locale = [environment['LC_ALL'], environment['LC_CTYPE'], environment['LANG']].find(Boolean);
+  return environment['TERM'] !== 'dumb' && /utf-?8/i.test(locale ?? '');
 }
 
-/** Columns as wide as what stands in them, two blanks apart. */
+/** Columns as wide as their widest cell, two blanks apart. */
 export function table(rows: readonly (readonly string[])[]): string {
+  const lines = rows.map((row) => row.map(plainLine));
   const widths: number[] = [];
-  for (const row of rows) {
+  for (const row of lines) {
     for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
   }
-  return rows
+  return lines
     .map((row) =>
       row
         .map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0)))

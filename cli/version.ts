@@ -1,4 +1,4 @@
-/** The version of this command: that of the package it is part of. */
+/** The version of this command: the version of its package. */
 import { readFile } from 'node:fs/promises';
 
 export async function ownVersion(): Promise<string> {

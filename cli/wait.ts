@@ -1,17 +1,18 @@
-/** Waiting for the cluster, in sight of whoever waits, and never for ever. */
+/** Polling the cluster until something is so, with the progress shown, and never without a deadline. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { text, type Invocation } from './command.ts';
-import { CommandError, exitCodes, UsageError } from './exit.ts';
+import { durationText, parseDuration } from './duration.ts';
+import { CommandError, exitCodes } from './exit.ts';
 
-/** How often the cluster is asked: well below what a person notices, well above what an API server does. */
+/** Shorter than a person notices, and little work for an API server. */
 const pollMilliseconds = 150;
 
-/** What a look at the cluster found: done, or what is waited for. */
+/** What one look at the cluster found: the result, or what it still waits for. */
 export type Look<T> = { done: T } | { waitingFor: string };
 
 export interface WaitOptions {
   seconds: number;
-  /** What is said when the time is over, after what was waited for: what goes on, and what can be done. */
+  /** Shown at the deadline, after what was waited for last: what continues, and what a person can do. */
   advice: string;
 }
 
@@ -28,11 +29,11 @@ export async function waitUntil<T>(
     const waited = invocation.now() - begun;
     if (waited > options.seconds * 1000) {
       throw new CommandError(
-        `not done after ${options.seconds} s; waiting for: ${found.waitingFor}\n${options.advice}`,
+        `timed out after ${durationText(options.seconds)}; waiting for: ${found.waitingFor}\n${options.advice}`,
         exitCodes.late,
       );
     }
-    invocation.terminal.progress(`  .. ${(waited / 1000).toFixed(0)} s: ${found.waitingFor}`);
+    invocation.terminal.progress(`${(waited / 1000).toFixed(0)} s: waiting for ${found.waitingFor}`);
     await sleep(pollMilliseconds, undefined, { signal: invocation.signal });
   }
 }
@@ -41,9 +42,5 @@ export async function waitUntil<T>(
 export function timeoutOf(invocation: Invocation, fallback: number): number {
   const value = text(invocation, 'timeout');
   if (value === undefined) return fallback;
-  const seconds = Number(value.replace(/s$/, ''));
-  if (!(seconds >= 0 && seconds <= 86_400)) {
-    throw new UsageError(`--timeout ${value}: seconds are wanted, 0 to 86400`);
-  }
-  return seconds;
+  return parseDuration('timeout', value, { least: 0, most: 86_400, shown: '0 to 24h' });
 }

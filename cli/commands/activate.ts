@@ -1,12 +1,15 @@
-import { desiredCommand } from '../desire.ts';
+import { desireCommand } from '../desire.ts';
 
-export const command = desiredCommand({
+export const command = desireCommand({
   name: 'activate',
   desired: 'Active',
-  summary: 'let pods come again after cordon or drain',
-  description: `Takes this side's cordon or drain back. The other side's stays, and is said. Pods are not brought back: what schedules
-them places new ones there again.`,
-  examples: { outgoing: 'Use a provider again', incoming: 'Take pods of a consumer again' },
+  summary: 'allow new pods again after cordon or drain',
+  description: `Reverts this side's cordon or drain. If the other side has cordoned or drained the peering, that stays in effect and
+the command says so. Pods that were moved away do not return; their controllers may schedule new pods there again.`,
+  examples: {
+    outgoing: 'Schedule pods to a provider again',
+    incoming: 'Accept pods from a consumer again',
+  },
   seconds: 30,
-  advice: 'The wish stands, and the controller goes on by itself; hawser status shows what it says.',
+  advice: 'The desired state is kept and the controller continues; see "hawser status".',
 });

@@ -4,20 +4,28 @@ import { UsageError } from '../exit.ts';
 
 export const command: Command = {
   name: 'completion',
-  summary: `print a completion script for ${shells.join(', ')}`,
-  arguments: shells.join('|'),
-  description: 'To be read by the shell; the examples show where each looks.',
+  summary: `print a shell completion script for ${shells.join(', ')}`,
+  arguments: 'SHELL',
+  description: `SHELL is ${shells.slice(0, -1).join(', ')} or ${shells.at(-1)}. The examples show where each shell reads the script.`,
   options: {},
   examples: [
-    ['bash, now', 'source <(hawser completion bash)'],
-    ['zsh, for good', 'hawser completion zsh > ~/.zfunc/_hawser   # with fpath+=~/.zfunc before compinit'],
-    ['fish, for good', 'hawser completion fish > ~/.config/fish/completions/hawser.fish'],
+    ['Load it into the current bash', 'source <(hawser completion bash)'],
+    ['Install it for zsh (with fpath+=~/.zfunc before compinit)', 'hawser completion zsh > ~/.zfunc/_hawser'],
+    ['Install it for fish', 'hawser completion fish > ~/.config/fish/completions/hawser.fish'],
   ],
-  run: async ({ arguments: [shell, ...more], terminal }) => {
-    if (shell === undefined || more.length > 0 || !isShell(shell)) {
-      throw new UsageError(`one shell is wanted: ${shells.join(', ')}`);
+  run: async ({ arguments: [shell = ''], terminal }) => {
+    if (!isShell(shell)) {
+      throw new UsageError(`unsupported shell "${shell}" (supported: ${shells.join(', ')})`);
     }
     const { entries } = await import('../commands.ts');
-    terminal.print(completionScript(shell, await Promise.all(entries.map(({ load }) => load()))));
+    const commands = await Promise.all(
+      entries
+        .filter(({ group }) => group !== undefined)
+        .map(async ({ load, aliases }) => {
+          const loaded = await load();
+          return [loaded, ...aliases.map((name) => ({ ...loaded, name }))];
+        }),
+    );
+    terminal.print(completionScript(shell, commands.flat()));
   },
 };

@@ -1,12 +1,15 @@
-import { desiredCommand } from '../desire.ts';
+import { desireCommand } from '../desire.ts';
 
-export const command = desiredCommand({
+export const command = desireCommand({
   name: 'cordon',
   desired: 'Cordoned',
-  summary: 'let no new pods come to a provider, or from a consumer',
-  description: `Pods that run there go on; new ones are placed elsewhere. Either side may ask for it, and the stricter wish holds: the
-provider's reaches the consumer, which cordons its virtual node for it. hawser activate takes it back.`,
-  examples: { outgoing: 'Place no new pods on a provider', incoming: 'Take no new pods of a consumer' },
+  summary: 'stop new pods from being scheduled to a provider, or from a consumer',
+  description: `Running pods keep running; new pods are scheduled elsewhere. Either side can cordon a peering, and the stricter state
+applies: when the provider cordons, the consumer's controller cordons the virtual node. "hawser activate" reverts it.`,
+  examples: {
+    outgoing: 'Schedule no new pods to a provider',
+    incoming: 'Accept no new pods from a consumer',
+  },
   seconds: 30,
-  advice: 'The wish stands, and the controller goes on by itself; hawser status shows what it says.',
+  advice: 'The desired state is kept and the controller continues; see "hawser status".',
 });

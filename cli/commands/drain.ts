@@ -1,14 +1,17 @@
-import { desiredCommand } from '../desire.ts';
+import { desireCommand } from '../desire.ts';
 
-export const command = desiredCommand({
+export const command = desireCommand({
   name: 'drain',
   desired: 'Drained',
-  summary: 'move the pods away from a provider, keeping disruption budgets',
-  description: `No new pods come, and those that are there are evicted by the consumer's eviction API, so that its disruption budgets are
-kept. Asked for by the provider (--incoming) it reaches the consumer, which moves its own pods. Pods of DaemonSets and
-finished ones stay. The peering and its twins live on; hawser activate takes it back.`,
-  examples: { outgoing: 'Bring all pods home from a provider', incoming: 'Ask a consumer to move its pods' },
+  summary: 'evict the pods from a provider, respecting disruption budgets',
+  description: `Cordons the peering and evicts its pods through the consumer's eviction API, which respects the consumer's
+PodDisruptionBudgets. With --incoming the provider requests it, and the consumer's controller evicts the pods. Pods of
+DaemonSets and finished pods stay. The peering and its twin namespaces are kept. "hawser activate" reverts it.`,
+  examples: {
+    outgoing: 'Move all pods away from a provider',
+    incoming: 'Request that a consumer moves its pods away',
+  },
   seconds: 600,
   advice:
-    'The wish stands, and the pods leave as their disruption budgets allow it (kubectl get pdb -A, at the consumer); hawser activate takes it back.',
+    'The desired state is kept, and pods are evicted as their disruption budgets allow (at the consumer: kubectl get pdb -A). "hawser activate" reverts it.',
 });

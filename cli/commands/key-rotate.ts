@@ -3,13 +3,12 @@ import { readStoredDocument } from '../../shared/trust/network-documents.ts';
 import { contentGeneration } from '../../shared/wire/network-document.ts';
 import { localCluster } from '../cluster.ts';
 import { clusterOptions, timeoutOption, type Command, type Invocation } from '../command.ts';
-import { UsageError } from '../exit.ts';
 import { hawser, withKube, type Kube } from '../kube.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 
 const defaultSeconds = 60;
 
-/** Whether a remote has confirmed a document that the key has signed. */
+/** Whether a remote has acknowledged a network document that the key signed. */
 export function knowsKey({ status }: RemoteCluster, publicKey: string): boolean {
   if (status?.localDocument === undefined) return false;
   try {
@@ -23,7 +22,6 @@ export function knowsKey({ status }: RemoteCluster, publicKey: string): boolean 
 }
 
 async function rotate(invocation: Invocation, kube: Kube): Promise<void> {
-  if (invocation.arguments.length > 0) throw new UsageError('no argument is wanted');
   const seconds = timeoutOf(invocation, defaultSeconds);
   const { terminal } = invocation;
   const begun = invocation.now();
@@ -35,43 +33,47 @@ async function rotate(invocation: Invocation, kube: Kube): Promise<void> {
     invocation,
     {
       seconds,
-      advice: 'see the log of deployment/hawser-controller; the wish stays, and is done as soon as it runs',
+      advice:
+        'The request is kept, and the controller fulfils it when it runs. See its log: kubectl logs -n hawser-system deployment/hawser-controller',
     },
     async () => {
       const { status } = (await kube.get<LocalCluster>(hawser('localclusters'), 'self')) ?? before;
       return (status?.clusterKeyGeneration ?? 1) >= generation && status?.publicKey !== undefined
         ? { done: status.publicKey }
-        : { waitingFor: 'the controller to make the new key' };
+        : { waitingFor: 'the controller to create the new key' };
     },
   );
-  terminal.step('done', 'the cluster has a new key, signed by the old one', invocation.now() - begun);
+  terminal.step('done', 'new cluster key created, signed by the old one', invocation.now() - begun);
   await waitUntil(
     invocation,
     {
       seconds,
       advice:
-        'they learn it by themselves once they can be reached, and their tunnels go on with the former keys until then',
+        'Peers receive the new key once they are reachable; until then their tunnels keep using the former keys.',
     },
     async () => {
       const remotes = await kube.list<RemoteCluster>(hawser('remoteclusters'));
       const missing = remotes.filter((remote) => !knowsKey(remote, publicKey));
       return missing.length === 0
         ? { done: true }
-        : { waitingFor: `${missing.map(({ metadata }) => metadata.name).join(', ')} to learn the new key` };
+        : {
+            waitingFor: `${missing.map(({ metadata }) => metadata.name).join(', ')} to acknowledge the new key`,
+          };
     },
   );
-  terminal.step('done', 'every peer knows it', invocation.now() - begun);
+  terminal.step('done', 'all peers have acknowledged the new key', invocation.now() - begun);
 }
 
 export const command: Command = {
   name: 'key rotate',
-  summary: 'have the cluster key succeeded by a new one',
-  description: `The controller makes a new cluster key, which the old one signs, so that peers take it without a person; the tunnels’
-pre-shared keys follow, and nothing is interrupted. A peer that is away learns it when it is back, unless it missed more than
-eight. For when the key may have been seen by somebody, or by schedule.
+  summary: 'replace the cluster key by a new one',
+  description: `The controller creates a new cluster key and signs it with the old one, so that peers accept it without manual steps. The
+pre-shared keys of the tunnels change with it, and no connection is interrupted. A peer that is unreachable receives the key
+when it returns, unless it has missed more than eight rotations. Run it on a schedule, or when the key may have leaked.
 
-The key of a tunnel’s tunnel endpoint is another one: kubectl delete secret hawser-tunnel-endpoint-0 makes a new one of that.`,
+The WireGuard key of a tunnel endpoint is a different key. To replace it:
+kubectl delete secret -n hawser-system hawser-tunnel-endpoint-0`,
   options: { ...timeoutOption(defaultSeconds), ...clusterOptions },
-  examples: [['The cluster key may have been copied', 'hawser key rotate']],
+  examples: [['Replace the cluster key', 'hawser key rotate']],
   run: (invocation) => withKube(invocation, (kube) => rotate(invocation, kube)),
 };

@@ -12,6 +12,7 @@ import {
   type Command,
   type Invocation,
 } from '../command.ts';
+import { parseDuration } from '../duration.ts';
 import { CommandError, UsageError } from '../exit.ts';
 import { core, hawser, withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
@@ -23,29 +24,29 @@ type Placement = NamespaceOffloading['spec']['podPlacement'];
 const placements: readonly Placement[] = ['Local', 'Remote', 'LocalAndRemote'];
 
 function specOf(invocation: Invocation): NamespaceOffloading['spec'] {
-  const wanted = text(invocation, 'placement') ?? 'LocalAndRemote';
-  const podPlacement = placements.find((each) => each.toLowerCase() === wanted.toLowerCase());
+  const requested = text(invocation, 'placement') ?? 'LocalAndRemote';
+  const podPlacement = placements.find((each) => each.toLowerCase() === requested.toLowerCase());
   if (podPlacement === undefined)
-    throw new UsageError(`--placement ${wanted}: there are ${placements.join(', ')}`);
+    throw new UsageError(`--placement ${requested}: must be one of ${placements.join(', ')}`);
   const matchLabels: Record<string, string> = {};
   for (const selector of texts(invocation, 'selector')) {
     const [key = '', value, ...more] = selector.split('=');
     if (key === '' || value === undefined || more.length > 0) {
-      throw new UsageError(`--selector ${selector}: LABEL=VALUE is wanted`);
+      throw new UsageError(`--selector ${selector}: must have the form LABEL=VALUE`);
     }
     matchLabels[key] = value;
   }
   const twinName = text(invocation, 'twin-name');
   const stopAfter = text(invocation, 'stop-after');
-  const seconds = Number((stopAfter ?? '1').replace(/s$/, ''));
-  if (!(Number.isInteger(seconds) && seconds >= 1 && seconds <= 31_536_000)) {
-    throw new UsageError(`--stop-after ${stopAfter ?? ''}: seconds are wanted, 1 to 31536000`);
-  }
+  const seconds =
+    stopAfter === undefined
+      ? undefined
+      : parseDuration('stop-after', stopAfter, { least: 1, most: 31_536_000, shown: '1s to 365d' });
   return {
     podPlacement,
     ...(Object.keys(matchLabels).length > 0 && { clusterSelector: { matchLabels } }),
     ...(twinName !== undefined && { twinName }),
-    ...(stopAfter !== undefined && { onDisconnect: { policy: 'StopAfter' as const, seconds } }),
+    ...(seconds !== undefined && { onDisconnect: { policy: 'StopAfter' as const, seconds } }),
   };
 }
 
@@ -53,7 +54,9 @@ async function write(kube: Kube, namespace: string, spec: NamespaceOffloading['s
   const resource = hawser('namespaceoffloadings', namespace);
   const existing = await kube.get<NamespaceOffloading>(resource, offloadingName);
   if (existing?.metadata.deletionTimestamp !== undefined) {
-    throw new CommandError(`${namespace} is being brought home; wait until hawser status no longer shows it`);
+    throw new CommandError(
+      `namespace ${namespace} is being unoffloaded; wait until its NamespaceOffloading is deleted`,
+    );
   }
   if (existing === undefined) {
     await kube.create<NamespaceOffloading>(resource, {
@@ -68,73 +71,71 @@ async function write(kube: Kube, namespace: string, spec: NamespaceOffloading['s
     });
 }
 
-/** The namespace that the arguments name: `namespace NAME` was taken as the command, NAME is left. */
-export function namespaceArgument(invocation: Invocation): string {
-  const [name, ...more] = invocation.arguments;
-  if (name === undefined || more.length > 0) throw new UsageError('one namespace is wanted');
-  return name;
-}
-
 export const command: Command = {
   name: 'offload namespace',
-  summary: 'let the pods of a namespace run on providers',
+  summary: 'allow pods of a namespace to run on providers',
   arguments: 'NAME',
-  description: `Writes a NamespaceOffloading: every provider that is selected gets a twin of the namespace, and new pods of it may be
-scheduled to the virtual nodes like to any other node. Pods that run already stay where they are. What the pods use
-(ConfigMaps, Secrets, Services) follows them.`,
+  description: `Creates a NamespaceOffloading: each selected provider gets a twin namespace, and new pods of the namespace can be scheduled to
+virtual nodes as to any other node. Running pods stay where they are. The ConfigMaps, Secrets and Services that the pods use
+are reflected into the twin namespaces.`,
   options: {
     placement: {
       type: 'string',
       value: 'WHERE',
-      help: 'LocalAndRemote: anywhere (default); Remote: only on providers; Local: only here',
+      help: 'where new pods run: LocalAndRemote (default), Remote (only on providers) or Local',
     },
     selector: {
       type: 'string',
       short: 'l',
       multiple: true,
       value: 'LABEL=VALUE',
-      help: 'only to such virtual nodes',
+      help: 'only use virtual nodes with this label; can be repeated',
     },
     'twin-name': {
       type: 'string',
       value: 'NAME',
-      help: 'name of the twin at the provider (default: NAME-CONSUMER)',
+      help: 'name of the twin namespace at the provider (default: NAME-CONSUMER)',
     },
     'stop-after': {
       type: 'string',
-      value: 'SECONDS',
-      help: 'let providers stop the pods when this cluster has been away for so long (default: they go on)',
+      value: 'DURATION',
+      help: 'providers stop the pods when this cluster is unreachable for so long (default: never)',
     },
     ...timeoutOption(defaultSeconds),
     ...outputOption,
     ...clusterOptions,
   },
   examples: [
-    ['Pods of shop may run anywhere', 'hawser offload namespace shop'],
-    ['All of them at providers', 'hawser offload namespace shop --placement Remote'],
-    ['Back again', 'hawser unoffload namespace shop'],
+    ['Allow pods of shop to run anywhere', 'hawser offload namespace shop'],
+    ['Run all new pods of shop on providers', 'hawser offload namespace shop --placement Remote'],
+    ['Use one provider only', 'hawser offload namespace shop -l hawser.dev/remote-cluster=oak-2b1c'],
+    ['Revert it', 'hawser unoffload namespace shop'],
   ],
   run: (invocation) =>
     withKube(invocation, async (kube) => {
       formatOf(invocation);
-      const name = namespaceArgument(invocation);
+      const [name = ''] = invocation.arguments;
       const spec = specOf(invocation);
       const seconds = timeoutOf(invocation, defaultSeconds);
       const begun = invocation.now();
       await localCluster(kube);
       if ((await kube.get<KubernetesObject>(core('namespaces'), name)) === undefined) {
         throw new CommandError(
-          `there is no namespace ${name}; make it first: kubectl create namespace ${name}`,
+          `namespace "${name}" not found; create it first: kubectl create namespace ${name}`,
         );
       }
       await write(kube, name, spec);
-      invocation.terminal.step('done', `NamespaceOffloading in ${name} written`, invocation.now() - begun);
+      invocation.terminal.step(
+        'done',
+        `NamespaceOffloading created in namespace ${name}`,
+        invocation.now() - begun,
+      );
       if (seconds === 0) return;
       const ready = await waitUntil(
         invocation,
         {
           seconds,
-          advice: `The controller goes on by itself; kubectl describe namespaceoffloading -n ${name} shows how far.`,
+          advice: `The controller continues. To see its progress: kubectl describe namespaceoffloading -n ${name}`,
         },
         async () => {
           const found = await kube.get<NamespaceOffloading>(
@@ -142,15 +143,21 @@ scheduled to the virtual nodes like to any other node. Pods that run already sta
             offloadingName,
           );
           if (found === undefined)
-            throw new CommandError(`the NamespaceOffloading in ${name} was deleted meanwhile`);
+            throw new CommandError(
+              `the NamespaceOffloading in namespace ${name} was deleted while this command waited`,
+            );
           const condition = findCondition(found.status?.conditions, 'Ready');
           const current = found.status?.observedGeneration === found.metadata.generation;
           if (condition?.status === 'True' && current) return { done: found };
-          return { waitingFor: condition?.message ?? 'the controller to see it' };
+          return { waitingFor: condition?.message ?? 'the controller to observe it' };
         },
       );
       for (const { peering, twin } of ready.status?.remotes ?? []) {
-        invocation.terminal.step('done', `twin ${twin ?? '?'} at ${peering}`, invocation.now() - begun);
+        invocation.terminal.step(
+          'done',
+          `twin namespace ${twin ?? '?'} at ${peering}`,
+          invocation.now() - begun,
+        );
       }
       const policies = findCondition(ready.status?.conditions, 'NetworkPoliciesHold');
       if (policies?.status === 'False') invocation.terminal.say(`Network policies: ${policies.message}`);
@@ -161,8 +168,8 @@ scheduled to the virtual nodes like to any other node. Pods that run already sta
       };
       await printFacts(invocation, facts, ({ namespace, podPlacement }) =>
         podPlacement === 'Local'
-          ? `New pods of ${namespace} run here only.`
-          : `New pods of ${namespace} may run at ${ready.status?.remotes?.length ?? 0} provider(s).`,
+          ? `New pods of ${namespace} run only in this cluster.`
+          : `New pods of ${namespace} can run on ${ready.status?.remotes?.length ?? 0} provider(s).`,
       );
     }),
 };

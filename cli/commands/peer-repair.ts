@@ -12,32 +12,42 @@ const defaultSeconds = 120;
 
 export const command: Command = {
   name: 'peer repair',
-  summary: 'bring an in-band peering back after changes that broke its tunnel',
+  summary: 'repair an in-band peering after changes that broke its tunnel',
   arguments: 'PROVIDER',
-  description: `In-band, what two clusters tell each other goes through the tunnel: when an endpoint, a tunnel key or a range changed on
-both sides at once, or while they were apart, neither can tell the other. This command, with access to both, compares what each
-knows with what is, says what was out of date, carries it over, and waits until the peering is Ready. It needs the rights of the
-ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing when nothing is out of date.`,
+  description: `Clusters that peer in-band exchange changes through the tunnel. If endpoints, tunnel keys or ranges change on both sides at
+once, or while the tunnel is down, neither side can inform the other. This command connects to both clusters, compares what
+each one has recorded about the other with its present state, reports and transfers what is out of date, and waits until the
+peering is Ready. It needs the ClusterRoles hawser-peer-consumer and hawser-peer-provider. If nothing is out of date it
+changes nothing. PROVIDER is the ID of the provider.`,
   options: {
-    name: { type: 'string', value: 'NAME', help: 'which peering with that provider (default: "default")' },
+    name: {
+      type: 'string',
+      value: 'NAME',
+      help: 'name of the peering with that provider (default: "default")',
+    },
     ...remoteOptions,
     ...timeoutOption(defaultSeconds),
     ...outputOption,
     ...clusterOptions,
   },
   examples: [
-    ['After the provider’s endpoint moved', 'hawser peer repair milan-x3k9ab --remote-context milan'],
     [
-      'By another way in',
+      'Repair a peering after the provider’s endpoint changed',
+      'hawser peer repair milan-x3k9ab --remote-context milan',
+    ],
+    [
+      'Reach the provider’s tunnel at another address',
       'hawser peer repair milan-x3k9ab --remote-context milan --endpoint vpn.example:7470',
     ],
   ],
   run: async (invocation) => {
     formatOf(invocation);
     const seconds = timeoutOf(invocation, defaultSeconds);
-    if (seconds === 0) throw new UsageError('--timeout 0: the command itself carries what is out of date');
-    const [wanted, ...more] = invocation.arguments;
-    if (wanted === undefined || more.length > 0) throw new UsageError('one provider is wanted, by its ID');
+    if (seconds === 0)
+      throw new UsageError(
+        '--timeout 0: must be positive, since this command itself transfers what is out of date',
+      );
+    const [providerID = ''] = invocation.arguments;
     const endpoints = {
       provider: endpointOf(invocation, 'endpoint'),
       consumer: endpointOf(invocation, 'consumer-endpoint'),
@@ -48,9 +58,9 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
     await withSides(invocation, async (sides) => {
       const { consumer, provider } = sides;
       const { terminal } = invocation;
-      if (wanted !== provider.clusterID) {
+      if (providerID !== provider.clusterID) {
         throw new UsageError(
-          `context "${provider.kube.context}" is ${provider.clusterID}, not ${wanted}: --remote-context names the provider`,
+          `context "${provider.kube.context}" is cluster ${provider.clusterID}, not ${providerID}; --remote-context must name the provider`,
         );
       }
       const [atConsumer, atProvider] = await Promise.all([
@@ -61,17 +71,17 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
       const name = peeringName(provider.clusterID, peering);
       const outgoing = await consumer.kube.get<OutgoingPeering>(hawser('outgoingpeerings'), name);
       if (outgoing === undefined) {
-        throw new CommandError(`there is no peering ${name} to repair: hawser peer --in-band begins one`);
+        throw new CommandError(`peering "${name}" not found; to create it: hawser peer --in-band`);
       }
       if (atConsumer?.spec.controlPlane === 'OutOfBand') {
         throw new CommandError(
-          `${provider.clusterID} is reached out of band, and follows changes by itself: see hawser status ${name}`,
+          `the peering with ${provider.clusterID} is out-of-band and follows changes without repair; see "hawser status ${name}"`,
         );
       }
       const requests = requestsOf(sides, endpoints, undefined);
       const found = differencesOf(sides, { consumer: atConsumer, provider: atProvider }, requests);
       for (const { side, what, known, actual } of found) {
-        terminal.say(`  out of date at the ${side}: ${what}: knew ${known}, is ${actual}`);
+        terminal.say(`  out of date at the ${side}: ${what}: recorded ${known}, actual ${actual}`);
       }
       if (found.length === 0) terminal.say('Nothing is out of date.');
       for (const line of givenOnce({ consumer: atConsumer, provider: atProvider }, endpoints)) {
@@ -81,7 +91,7 @@ ClusterRoles hawser-peer-consumer and hawser-peer-provider, and changes nothing 
       await openTunnel(invocation, sides, requests, {
         seconds,
         begun,
-        advice: `One side must reach the other’s tunnel endpoint by UDP (--endpoint, --consumer-endpoint). See hawser status ${name}.`,
+        advice: `One side must reach the other’s tunnel endpoint over UDP (--endpoint, --consumer-endpoint). See "hawser status ${name}".`,
       });
       await followPeering(invocation, consumer.kube, name, { begun, seconds });
       const facts = { peering: name, provider: provider.clusterID, outOfDate: found };

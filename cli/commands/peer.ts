@@ -22,7 +22,7 @@ import { followPeering } from '../peering-progress.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 
 const defaultSeconds = 60;
-/** An earlier peering of the same name may still be on its way out. */
+/** An earlier peering of the same name may still be being removed. */
 const previousSeconds = 30;
 
 interface TokenSecret extends KubernetesObject {
@@ -31,9 +31,11 @@ interface TokenSecret extends KubernetesObject {
 }
 
 async function readToken(invocation: Invocation): Promise<TokenContent & { text: string }> {
-  const [argument, ...more] = invocation.arguments;
-  if (argument === undefined || more.length > 0) {
-    throw new UsageError('one peering token is wanted (or - to read it from standard input)');
+  const [argument] = invocation.arguments;
+  if (argument === undefined) {
+    throw new UsageError(
+      '"hawser peer" requires a peering token, "-" to read it from standard input, or --in-band\nUse "hawser peer --help" for more information.',
+    );
   }
   const raw = argument === '-' ? await invocation.readInput() : argument;
   const { decodePeeringToken, isExpired, PeeringTokenError } =
@@ -42,7 +44,7 @@ async function readToken(invocation: Invocation): Promise<TokenContent & { text:
     const content = decodePeeringToken(raw);
     if (isExpired(content, invocation.now())) {
       throw new CommandError(
-        `the token expired ${ago(content.expiresAt, invocation.now())}; ask the provider for another: hawser token create`,
+        `the token expired ${ago(content.expiresAt, invocation.now())}; request a new one from the provider (hawser token create)`,
       );
     }
     return { ...content, text: raw.replace(/\s+/g, '') };
@@ -52,7 +54,7 @@ async function readToken(invocation: Invocation): Promise<TokenContent & { text:
   }
 }
 
-/** Writes what the controller begins with. What is there of an earlier attempt is taken up. */
+/** Creates the objects that the controller starts from. Objects of an earlier attempt are reused. */
 async function writeObjects(
   invocation: Invocation,
   kube: Kube,
@@ -65,12 +67,12 @@ async function writeObjects(
   const secretName = `hawser-token-${name}`;
   const existing = await waitUntil(
     invocation,
-    { seconds: previousSeconds, advice: `See hawser status ${name}.` },
+    { seconds: previousSeconds, advice: `See "hawser status ${name}".` },
     async () => {
       const found = await kube.get<OutgoingPeering>(peerings, name);
       return found?.metadata.deletionTimestamp === undefined
         ? { done: found }
-        : { waitingFor: `the former peering ${name} to be gone` };
+        : { waitingFor: `the removal of the former peering ${name}` };
     },
   );
   const belongs = { [labels.managedBy]: 'hawser-cli', [labels.remoteCluster]: token.clusterID };
@@ -101,22 +103,23 @@ async function writeObjects(
 
 export const command: Command = {
   name: 'peer',
-  summary: 'peer with a provider: by its token, or in-band',
+  summary: 'peer with a provider, by its token or in-band',
   arguments: '[TOKEN]',
-  description: `Makes this cluster (the current context) a consumer of the cluster that issued the token: that one appears here as
-one more node. The command writes the token and an OutgoingPeering and then follows what the controller does, step by step;
-interrupting it changes nothing. TOKEN may be -, to be read from standard input, so that it is in no shell history.
+  description: `Makes this cluster (the current context) a consumer of the cluster that issued the token, which appears here as one more
+node. The command creates a Secret with the token and an OutgoingPeering, and then shows each step of the controller;
+interrupting the command does not interrupt the peering. With "-" as TOKEN, the token is read from standard input, which
+keeps it out of the shell history.
 
-In-band is for a provider of which only the tunnel endpoint is reachable (or for one that reaches yours): --in-band takes no
-token, but access to the provider as well. The command tells each cluster of the other until the tunnel is open, and has the
-provider issue a token, for what --cpu, --memory and --pods say; gateway and API server are reached inside the tunnel from then
-on. The ClusterRoles hawser-peer-consumer and hawser-peer-provider are all that it needs. It may be interrupted and run again;
-what nobody goes on with removes itself on both sides in a quarter of an hour.`,
+Use --in-band when only the tunnel endpoint of one cluster is reachable from the other. It takes no token, but access to the
+provider (--remote-context). The command exchanges the network parameters of both clusters until the tunnel is open, and the
+provider then issues a token with the grant of --cpu, --memory and --pods. From then on the consumer reaches the provider's
+API gateway and API server inside the tunnel. The ClusterRoles hawser-peer-consumer and hawser-peer-provider suffice. The
+command can be interrupted and run again; an attempt that is not continued is removed from both clusters after 15 minutes.`,
   options: {
     name: {
       type: 'string',
       value: 'NAME',
-      help: 'tells apart several peerings with one provider (default: "default")',
+      help: 'name of the peering, if there are several with one provider (default: "default")',
     },
     node: { type: 'string', value: 'NAME', help: 'name of the virtual node (default: hawser-PROVIDER)' },
     'in-band': { type: 'boolean', help: 'reach the provider’s control plane inside the tunnel' },
@@ -124,25 +127,26 @@ what nobody goes on with removes itself on both sides in a quarter of an hour.`,
     ...grantOptions,
     plan: {
       type: 'boolean',
-      help: 'show what it would lead to: remappings, rights, quota, addresses; change nothing',
+      help: 'show what the peering would change (remappings, grant, rights, addresses), and exit',
     },
     ...timeoutOption(defaultSeconds),
     ...outputOption,
     ...clusterOptions,
   },
   examples: [
-    ['What it would lead to, before anything is done', 'hawser peer --plan hawser1.…'],
-    ['Peer with the provider that gave you a token', 'hawser peer hawser1.…'],
-    ['The token from a file', 'hawser peer - < token'],
-    ['Only the tunnel is reachable', 'hawser peer --in-band --remote-context provider --cpu 4 --memory 8Gi'],
-    ['What you may do next', 'hawser offload namespace shop'],
+    ['Show what a peering would change', 'hawser peer --plan hawser1.…'],
+    ['Peer with the provider that issued a token', 'hawser peer hawser1.…'],
+    ['Read the token from a file', 'hawser peer - < token'],
+    ['Peer in-band', 'hawser peer --in-band --remote-context provider --cpu 4 --memory 8Gi'],
   ],
   run: async (invocation) => {
     formatOf(invocation);
     timeoutOf(invocation, defaultSeconds);
     const peering = text(invocation, 'name') ?? defaultPeering;
     if (!/^[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?$/.test(peering)) {
-      throw new UsageError(`--name ${peering}: at most 20 lower-case letters, digits and dashes`);
+      throw new UsageError(
+        `--name ${peering}: must be 1 to 20 lower-case letters, digits and "-", starting and ending with a letter or digit`,
+      );
     }
     if (invocation.options['in-band'] === true) {
       if (invocation.options['plan'] === true) {
@@ -155,19 +159,19 @@ what nobody goes on with removes itself on both sides in a quarter of an hour.`,
     const needsInBand = Object.keys({ ...remoteOptions, ...grantOptions }).find(
       (option) => invocation.options[option] !== undefined,
     );
-    if (needsInBand !== undefined) throw new UsageError(`--${needsInBand} goes with --in-band`);
+    if (needsInBand !== undefined) throw new UsageError(`--${needsInBand} requires --in-band`);
     const token = await readToken(invocation);
     await withKube(invocation, async (kube) => {
       const self = await localCluster(kube);
       if (self.status?.clusterID === token.clusterID) {
         throw new UsageError(
-          `this token was issued by this very cluster (${token.clusterID}); use it in the consumer: --context`,
+          `this cluster (${token.clusterID}) issued the token; redeem it in the consumer (--context)`,
         );
       }
       if (invocation.options['plan'] === true) {
         const name = peeringName(token.clusterID, peering);
         const node = text(invocation, 'node') ?? nodeName(token.clusterID, peering);
-        // Loaded for this alone: a client of the gateway is most of what it needs.
+        // Loaded on demand: it brings the client of the API gateway.
         const { showPlan } = await import('../peer-plan/show.ts');
         return showPlan(invocation, kube, { token, self, name, nodeName: node });
       }
@@ -176,9 +180,9 @@ what nobody goes on with removes itself on both sides in a quarter of an hour.`,
       terminal.say(`Peering with ${token.clusterID} at ${token.gatewayURL}`);
       const written = await writeObjects(invocation, kube, token, peering);
       const name = written.metadata.name;
-      terminal.step('done', `OutgoingPeering ${name} written`, invocation.now() - begun);
+      terminal.step('done', `OutgoingPeering ${name} created`, invocation.now() - begun);
       if (timeoutOf(invocation, defaultSeconds) === 0) {
-        terminal.say(`Not waiting; see hawser status ${name}.`);
+        terminal.say(`Not waiting for it; see "hawser status ${name}".`);
         return;
       }
       const ready = await followPeering(invocation, kube, name, {
@@ -194,7 +198,8 @@ what nobody goes on with removes itself on both sides in a quarter of an hour.`,
       await printFacts(
         invocation,
         facts,
-        ({ node, provider }) => `Ready: ${provider} is the node ${node}. Next: hawser offload namespace NAME`,
+        ({ node, provider }) =>
+          `Ready: ${provider} is available as node ${node}. Next: hawser offload namespace NAME`,
       );
     });
   },

@@ -2,38 +2,36 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import { annotations } from '../../shared/names.ts';
 import { localCluster } from '../cluster.ts';
 import { clusterOptions, timeoutOption, type Command, type Invocation } from '../command.ts';
-import { CommandError, UsageError } from '../exit.ts';
+import { CommandError } from '../exit.ts';
 import { hawser, withKube, type Kube } from '../kube.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 
 const defaultSeconds = 60;
 
-/** The annotation with one more range. */
+/** The annotation with these ranges added. */
 export function approvalsWith(present: string | undefined, ranges: readonly string[]): string {
   const before = (present ?? '').split(',').map((each) => each.trim());
   return [...new Set([...before, ...ranges])].filter((each) => each !== '').join(',');
 }
 
 async function approve(invocation: Invocation, kube: Kube): Promise<void> {
-  const [remote, range, ...more] = invocation.arguments;
-  if (remote === undefined || more.length > 0)
-    throw new UsageError('one remote cluster is wanted, and at most one range');
+  const [remote = '', range] = invocation.arguments;
   const seconds = timeoutOf(invocation, defaultSeconds);
   await localCluster(kube);
   const tunnels = hawser('tunnels');
   const tunnel = await kube.get<Tunnel>(tunnels, remote);
   if (tunnel === undefined) {
     const known = (await kube.list<Tunnel>(tunnels)).map(({ metadata }) => metadata.name);
-    throw new CommandError(`there is no tunnel to ${remote}; there are: ${known.join(', ') || 'none'}`);
+    throw new CommandError(`tunnel to "${remote}" not found (existing: ${known.join(', ') || 'none'})`);
   }
   const collisions = tunnel.status?.collisions ?? [];
   const chosen = collisions.filter(({ mapped }) => range === undefined || mapped === range);
   if (chosen.length === 0) {
     if (range !== undefined) {
       const waiting = collisions.map(({ mapped }) => mapped).join(', ') || 'none';
-      throw new CommandError(`${range} does not wait for approval; those that do: ${waiting}`);
+      throw new CommandError(`${range} does not wait for approval (waiting: ${waiting})`);
     }
-    invocation.terminal.print(`No range of ${remote} waits for approval.`);
+    invocation.terminal.print(`No remapped range of ${remote} waits for approval.`);
     return;
   }
   const begun = invocation.now();
@@ -44,7 +42,7 @@ async function approve(invocation: Invocation, kube: Kube): Promise<void> {
   });
   const names = await waitUntil(
     invocation,
-    { seconds, advice: `the approval stays; see kubectl describe tunnel ${remote}` },
+    { seconds, advice: `The approval is kept. To see the progress: kubectl describe tunnel ${remote}` },
     async () => {
       const { spec } = (await kube.get<Tunnel>(tunnels, remote)) ?? tunnel;
       const old = spec.remaps.filter(({ mapped }) => ranges.includes(mapped));
@@ -53,29 +51,32 @@ async function approve(invocation: Invocation, kube: Kube): Promise<void> {
         return spec.remaps.find((each) => each.real === real && each.state === 'InUse')?.mapped;
       });
       const moved = old.every(({ state }) => state === 'Draining') && !next.includes(undefined);
-      return moved ? { done: next } : { waitingFor: `another range for ${ranges.join(', ')}` };
+      return moved
+        ? { done: next }
+        : { waitingFor: `the controller to choose another range for ${ranges.join(', ')}` };
     },
   );
   for (const [index, old] of ranges.entries())
     invocation.terminal.step(
       'done',
-      `what was known as ${old} is ${names[index]} now; pods that run keep their addresses until they end`,
+      `${old} reassigned to ${names[index]}; running pods keep their addresses until they end`,
       invocation.now() - begun,
     );
 }
 
 export const command: Command = {
   name: 'remap approve',
-  summary: 'let a range by which a remote is known here move',
+  summary: 'allow a conflicting remapped range to be reassigned',
   arguments: 'REMOTE [RANGE]',
-  description: `When this cluster comes to use a range by which it already knows a remote (new pod ranges, Services, nodes, reserved
-ranges), nothing moves by itself, since addresses would change under running connections: the Tunnel's condition RemapsFree names
-what meets what. This lets it move. New pods get addresses of another range; those that run at the remote keep theirs until they
-end, and then the old range is gone. Connections that pods of the remote have with pods here by the old range end.`,
+  description: `A remapped range of a remote can come into conflict with this cluster: with new pod, Service, node or reserved ranges. The
+controller does not reassign it without approval, since that changes addresses under running connections; the Tunnel's
+condition RemapsFree names the ranges that overlap. This command approves it. New pods at the remote get addresses of another
+range. Running pods keep their addresses until they end, and then the old range is removed. Connections from pods of the
+remote to pods here through the old range are closed.`,
   options: { ...timeoutOption(defaultSeconds), ...clusterOptions },
   examples: [
-    ['All that meets something of this cluster', 'hawser remap approve milan-4q7xkd'],
-    ['One range', 'hawser remap approve milan-4q7xkd 10.128.0.0/16'],
+    ['Approve all ranges that conflict', 'hawser remap approve milan-4q7xkd'],
+    ['Approve one range', 'hawser remap approve milan-4q7xkd 10.128.0.0/16'],
   ],
   run: (invocation) => withKube(invocation, (kube) => approve(invocation, kube)),
 };

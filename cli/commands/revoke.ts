@@ -1,29 +1,23 @@
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
-import { choosePeering, localCluster } from '../cluster.ts';
+import { choosePeering, directedPeeringNotFound, localCluster } from '../cluster.ts';
 import { clusterOptions, timeoutOption, type Command, type Invocation } from '../command.ts';
-import { CommandError, UsageError } from '../exit.ts';
 import { core, hawser, withKube, type Kube } from '../kube.ts';
 import { defaultSeconds, unpeer } from './unpeer.ts';
 
 async function revoke(invocation: Invocation, kube: Kube): Promise<void> {
-  const [wanted, ...more] = invocation.arguments;
-  if (wanted === undefined || more.length > 0)
-    throw new UsageError('one remote cluster or incoming peering is wanted');
+  const [reference = ''] = invocation.arguments;
   await localCluster(kube);
   const peerings = await kube.list<IncomingPeering>(hawser('incomingpeerings'));
-  const peering = choosePeering(peerings, wanted);
-  if (peering === undefined) {
-    const names = peerings.map(({ metadata }) => metadata.name).join(', ') || 'none';
-    throw new CommandError(`there is no incoming peering ${wanted}; there are: ${names}`);
-  }
+  const peering = choosePeering(peerings, reference);
+  if (peering === undefined) throw directedPeeringNotFound(reference, true, peerings, undefined);
   const begun = invocation.now();
   const { tenantNamespace, identitySecretName } = peering.status ?? {};
-  // By the person's own hand and before all else: it holds even while Hawser's controller is not there.
+  // By this command and first of all, so that it takes effect even while Hawser's controller does not run.
   if (tenantNamespace !== undefined && identitySecretName !== undefined) {
     await kube.remove(core('secrets', tenantNamespace), identitySecretName);
     invocation.terminal.step(
       'done',
-      `identity of ${peering.spec.remoteCluster} deleted: its tokens end, its packets are refused`,
+      `identity of ${peering.spec.remoteCluster} deleted: its requests and packets are refused`,
       invocation.now() - begun,
     );
   }
@@ -32,13 +26,13 @@ async function revoke(invocation: Invocation, kube: Kube): Promise<void> {
 
 export const command: Command = {
   name: 'revoke',
-  summary: 'put a consumer out at once, and remove what it has here',
+  summary: 'revoke a consumer’s access immediately and delete its workloads',
   arguments: 'REMOTE',
-  description: `The consumer's identity is deleted first of all: the API server takes its tokens no longer, the gateway renews none, and the
-gateway nodes refuse its packets, within a second. Then its pods end, its twins go, and everything that was made for it.
-Nothing that the consumer does brings it back but another peering token. REMOTE is a cluster's ID or an incoming
-peering's name, as hawser status shows them.`,
+  description: `First deletes the consumer's identity: within a second the API server rejects its tokens, the API gateway renews none, and
+the gateway nodes drop its packets. Then deletes its pods, its twin namespaces and everything else of the peering. The
+consumer needs a new peering token to peer again.
+REMOTE is the ID of a cluster or the name of an incoming peering, as "hawser status" shows them.`,
   options: { ...timeoutOption(defaultSeconds), ...clusterOptions },
-  examples: [['Put a consumer out', 'hawser revoke elm-7d3k']],
+  examples: [['Revoke the access of a consumer', 'hawser revoke elm-7d3k']],
   run: (invocation) => withKube(invocation, (kube) => revoke(invocation, kube)),
 };

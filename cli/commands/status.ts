@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { statusChanges } from '../status-changes.ts';
 import { clusterOptions, outputOption, type Command, type Invocation } from '../command.ts';
-import { CommandError, exitCodes, UsageError } from '../exit.ts';
+import { peeringNotFound } from '../cluster.ts';
+import { CommandError, exitCodes } from '../exit.ts';
 import { withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
 import { readObjects } from '../read-objects.ts';
@@ -11,58 +12,60 @@ import { inDepth, overview } from '../status-text.ts';
 const watchMilliseconds = 1000;
 
 async function look(invocation: Invocation, kube: Kube): Promise<StatusReport> {
-  const [wanted] = invocation.arguments;
+  const [reference] = invocation.arguments;
   const report = statusReport(await readObjects(kube));
-  if (wanted === undefined) return report;
+  if (reference === undefined) return report;
   const chosen = report.peerings.filter(
-    ({ name, remoteCluster }) => name === wanted || remoteCluster === wanted,
+    ({ name, remoteCluster }) => name === reference || remoteCluster === reference,
   );
   if (chosen.length === 0) {
-    const names = report.peerings.map(({ name }) => name).join(', ') || 'none';
-    throw new CommandError(`there is no peering ${wanted}; there are: ${names}`);
+    throw peeringNotFound(
+      reference,
+      report.peerings.map((metadata) => ({ metadata })),
+    );
   }
   return { ...report, peerings: chosen };
 }
 
 function render(invocation: Invocation, report: StatusReport): string {
-  const style = invocation.terminal.style.bind(invocation.terminal);
+  const { terminal } = invocation;
   const now = invocation.now();
-  if (invocation.arguments.length === 0) return overview(report, now, style);
-  const lines = report.unreadable.map((what) => `${style('yellow', 'not readable')}: ${what}`);
-  return [...lines, ...report.peerings.map((peering) => inDepth(peering, now, style))].join('\n\n');
+  if (invocation.arguments.length === 0) return overview(report, now, terminal);
+  const lines = report.unreadable.map((what) => `${terminal.style('yellow', 'not readable')}: ${what}`);
+  return [...lines, ...report.peerings.map((peering) => inDepth(peering, now, terminal))].join('\n\n');
 }
 
 const verdictOf = (report: StatusReport): number =>
   report.peerings.every(({ ready }) => ready) ? exitCodes.done : exitCodes.failed;
 
-/** Looks again and again until it is interrupted, which is how it ends well. */
+/** Reads and shows until interrupted, which counts as success. */
 async function watch(invocation: Invocation, kube: Kube): Promise<void> {
   const { terminal, signal } = invocation;
   const format = formatOf(invocation);
   const live = terminal.redraws && format === 'text';
   let last: StatusReport | undefined;
-  let trouble = '';
+  let reported = '';
   if (live) terminal.clearScreen();
   while (!signal.aborted) {
     try {
       const report = await look(invocation, kube);
-      trouble = '';
+      reported = '';
       if (live) terminal.draw(render(invocation, report));
       else await append(invocation, last, report);
       last = report;
     } catch (error) {
-      // What cannot be seen at the beginning is an error; later it may come back.
+      // An API server that does not answer at first is an error; later it may answer again.
       if (signal.aborted) break;
       if (last === undefined || !(error instanceof CommandError)) throw error;
       if (live) terminal.draw(`${error.message}\n\n${render(invocation, last)}`);
-      else if (error.message !== trouble) terminal.say(`hawser: ${error.message}`);
-      trouble = error.message;
+      else if (error.message !== reported) terminal.say(`hawser: ${error.message}`);
+      reported = error.message;
     }
     await sleep(watchMilliseconds, undefined, { signal }).catch(() => undefined);
   }
 }
 
-/** What is new, in lines; for a program the whole report as one document, when something is. */
+/** Lines for what changed; for a program the whole report as one document, when something changed. */
 async function append(
   invocation: Invocation,
   before: StatusReport | undefined,
@@ -84,27 +87,25 @@ async function append(
 
 export const command: Command = {
   name: 'status',
-  summary: 'show this cluster and its peerings, or one peering in depth',
+  summary: 'show this cluster and its peerings, or one peering in detail',
   arguments: '[PEERING]',
-  description: `Without an argument: this cluster, its nodes, and one line a peering. With a peering or the ID of a remote cluster: its
-phases with their times, conditions as sentences, the tunnel, how each side knows the other's ranges, what is granted and
-used, the identity, and what the provider says of it. Exit code 1 if something that is shown is not Ready.
-With --watch a terminal shows it anew each second; into a pipe go lines for what changes, or with -o json one document a
-line. It ends with Ctrl-C.`,
+  description: `Without an argument, shows this cluster, its nodes, and one line per peering. With the name of a peering or the ID of a
+remote cluster, shows its phases with their times, its conditions, the tunnel, the remapped ranges, the grant and its use,
+the identity, and the provider's report. The exit code is 1 if a peering that is shown is not Ready.
+With --watch, a terminal is redrawn every second; a pipe gets one line per change, or with -o json one document per line.`,
   options: {
-    watch: { type: 'boolean', short: 'w', help: 'go on showing what changes until interrupted' },
+    watch: { type: 'boolean', short: 'w', help: 'watch for changes until interrupted' },
     ...outputOption,
     ...clusterOptions,
   },
   examples: [
-    ['All at a glance', 'hawser status'],
-    ['One in depth', 'hawser status oak-2b1c'],
-    ['What happens from now on, as lines', 'hawser status --watch | tee log'],
-    ['For a program', 'hawser status -o json'],
+    ['Show all peerings', 'hawser status'],
+    ['Show one peering in detail', 'hawser status oak-2b1c'],
+    ['Record changes', 'hawser status --watch | tee log'],
+    ['Output for a program', 'hawser status -o json'],
   ],
   run: (invocation) =>
     withKube(invocation, async (kube) => {
-      if (invocation.arguments.length > 1) throw new UsageError('one peering at most');
       formatOf(invocation);
       if (invocation.options['watch'] === true) return watch(invocation, kube);
       const report = await look(invocation, kube);

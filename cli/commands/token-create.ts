@@ -6,29 +6,34 @@ import { formatOf, printFacts } from '../output.ts';
 
 export const command: Command = {
   name: 'token create',
-  summary: 'issue a peering token in this cluster, the provider',
-  description: `Prints one string that holds all that a consumer needs: the address of this cluster's gateway, the pin of its
-certificate, this cluster's ID and key, and a secret. It is shown once, works once, and expires. Hand it over as you would
-a password. It carries what it grants; what is not asked for is 4 CPUs, 8Gi of memory, 110 pods, pod security "baseline".`,
+  summary: 'issue a peering token in this cluster, which becomes a provider',
+  description: `Prints one string that contains everything that a consumer needs: the address of this cluster's API gateway, the pin of its
+certificate, this cluster's ID and key fingerprint, and a secret. The token is shown once, can be redeemed once, and expires.
+Treat it like a password. The options set the grant; the defaults are 4 CPUs, 8Gi of memory, 110 pods and pod security level
+"baseline".`,
   options: {
-    'expires-in': { type: 'string', value: 'DURATION', help: 'its life, 60s to 24h (default: 15m)' },
-    consumer: { type: 'string', value: 'ID', help: 'only the cluster of this ID may use it' },
+    'expires-in': {
+      type: 'string',
+      value: 'DURATION',
+      help: 'how long the token is valid, 60s to 24h (default: 15m)',
+    },
+    consumer: { type: 'string', value: 'ID', help: 'only the cluster with this ID can redeem the token' },
     ...grantOptions,
     ...outputOption,
     ...clusterOptions,
   },
   examples: [
-    ['A token for whoever gets it, for a quarter of an hour', 'hawser token create'],
-    ['For one cluster and more resources', 'hawser token create --consumer elm-7d3k --cpu 16 --memory 64Gi'],
+    ['Create a token that any cluster can redeem within 15 minutes', 'hawser token create'],
     [
-      'Straight to the consumer, if you have access to both',
-      'hawser token create | hawser peer - --context consumer',
+      'Create a token for one cluster, with a larger grant',
+      'hawser token create --consumer elm-7d3k --cpu 16 --memory 64Gi',
     ],
+    ['Peer at once, with access to both clusters', 'hawser token create | hawser peer - --context consumer'],
   ],
   run: (invocation) =>
     withKube(invocation, async (kube) => {
       formatOf(invocation);
-      // What is wrong with the options is said before anything is asked.
+      // Invalid options are reported before the cluster is read.
       parseLife(text(invocation, 'expires-in') ?? '15m');
       grantOf(invocation);
       const self = await localCluster(kube);
@@ -45,7 +50,7 @@ a password. It carries what it grants; what is not asked for is 4 CPUs, 8Gi of m
       await printFacts(invocation, facts, (each) => each.token);
       const { cpu, memory, pods } = facts.grant;
       invocation.terminal.say(
-        `Valid once, until ${facts.expiresAt}, for ${cpu} CPUs, ${memory} of memory and ${pods} pods. On the consumer: hawser peer TOKEN`,
+        `Can be redeemed once, until ${facts.expiresAt}, for ${cpu} CPUs, ${memory} of memory and ${pods} pods. Next, at the consumer: hawser peer TOKEN`,
       );
     }),
 };

@@ -8,10 +8,10 @@ import { table } from '../terminal.ts';
 
 export const command: Command = {
   name: 'token list',
-  summary: 'show the peering tokens of this cluster, without their secrets',
-  description: `One line a token: whether it can still be used, until when, by whom it was used, and what it grants.`,
+  summary: 'list the peering tokens of this cluster, without their secrets',
+  description: 'One line per token: its state, when it expires, which consumer redeemed it, and its grant.',
   options: { ...outputOption, ...clusterOptions },
-  examples: [['Which tokens are open', 'hawser token list']],
+  examples: [['List the tokens', 'hawser token list']],
   run: (invocation) =>
     withKube(invocation, async (kube) => {
       await localCluster(kube);
@@ -27,7 +27,7 @@ export const command: Command = {
         grant: token.spec.grant,
       }));
       await printFacts(invocation, facts, (items) => {
-        if (items.length === 0) return 'There are no peering tokens. hawser token create issues one.';
+        if (items.length === 0) return 'No peering tokens. To issue one: hawser token create';
         const rows = items.map(({ name, state, expiresAt, redeemedBy, consumer, grant }) => [
           name,
           state,
@@ -35,7 +35,7 @@ export const command: Command = {
           redeemedBy ?? (consumer === undefined ? '-' : `(only ${consumer})`),
           `${grant.cpu} CPUs, ${grant.memory}, ${grant.pods} pods`,
         ]);
-        return table([['NAME', 'STATE', 'EXPIRES', 'CONSUMER', 'GRANTS'], ...rows]);
+        return table([['NAME', 'STATE', 'EXPIRES', 'CONSUMER', 'GRANT'], ...rows]);
       });
     }),
 };

@@ -6,31 +6,34 @@ import { hawser, withKube } from '../kube.ts';
 
 export const command: Command = {
   name: 'token revoke',
-  summary: 'make a peering token useless',
+  summary: 'revoke a peering token',
   arguments: 'NAME',
-  description: `The token of that name (hawser token list shows names) can not be used any more. A peering that was made with it
-stays; hawser unpeer --incoming ends it.`,
+  description: `The token can no longer be redeemed. A peering that redeemed it before is kept; "hawser unpeer --incoming" removes it.
+NAME is the name of the token, as "hawser token list" shows it.`,
   options: { ...clusterOptions },
-  examples: [['The token got into wrong hands', 'hawser token revoke token-3f9c2a7d11e0b845']],
+  examples: [['Revoke a token that was lost', 'hawser token revoke token-3f9c2a7d11e0b845']],
   run: (invocation) =>
     withKube(invocation, async (kube) => {
-      const [name, ...more] = invocation.arguments;
-      if (name === undefined || more.length > 0) throw new UsageError('one name of a token is wanted');
+      const [name = ''] = invocation.arguments;
       if (name.startsWith('hawser1.')) {
-        throw new UsageError('this is the token itself; its name is wanted, as hawser token list shows it');
+        throw new UsageError(
+          'the argument is the token itself; give its name, as "hawser token list" shows it',
+        );
       }
       await localCluster(kube);
       const tokens = hawser('peeringtokens', kube.namespace);
       const token = await kube.get<PeeringToken>(tokens, name);
       if (token === undefined) {
-        throw new CommandError(`there is no peering token ${name}; hawser token list shows those there are`);
+        throw new CommandError(
+          `peering token "${name}" not found; "hawser token list" shows the existing ones`,
+        );
       }
       await kube.patch(tokens, name, { spec: { revoked: true } });
       const redeemedBy = token.status?.redeemedBy?.clusterID;
       invocation.terminal.print(
         redeemedBy === undefined
-          ? `${name} can not be used any more.`
-          : `${name} had been used by ${redeemedBy} already; to end that peering: hawser unpeer --incoming ${redeemedBy}`,
+          ? `Revoked: ${name}.`
+          : `Revoked: ${name}, which ${redeemedBy} had redeemed. To remove that peering: hawser unpeer --incoming ${redeemedBy}`,
       );
     }),
 };

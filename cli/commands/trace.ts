@@ -12,10 +12,10 @@ import { traceReport, type Measurement } from '../trace/measured.ts';
 import { traceRoute, type Question, type TracedPod } from '../trace/route.ts';
 import { traceText } from '../trace/text.ts';
 
-/** The gateway counts for four seconds. */
+/** The gateway node counts packets for four seconds. */
 const answerMilliseconds = 12_000;
 const pollMilliseconds = 250;
-/** So that the gateway has begun to count before anything is asked. */
+/** So that the gateway node counts before the first probe is sent. */
 const headStartMilliseconds = 700;
 
 interface Pod extends KubernetesObject {
@@ -23,21 +23,21 @@ interface Pod extends KubernetesObject {
   status?: { podIP?: string; phase?: string };
 }
 
-async function readPod(kube: Kube, word: string): Promise<TracedPod> {
-  const [namespace, name, ...more] = word.split('/');
+async function readPod(kube: Kube, reference: string): Promise<TracedPod> {
+  const [namespace, name, ...more] = reference.split('/');
   if (!namespace || !name || more.length > 0)
-    throw new UsageError(`${word}: a pod is wanted as NAMESPACE/NAME`);
+    throw new UsageError(`${reference}: a pod must be given as NAMESPACE/NAME`);
   const pod = await kube.get<Pod>(core('pods', namespace), name);
-  if (pod === undefined) throw new CommandError(`there is no pod ${name} in namespace ${namespace}`);
+  if (pod === undefined) throw new CommandError(`pod "${name}" not found in namespace ${namespace}`);
   return {
-    name: word,
+    name: reference,
     node: pod.spec.nodeName ?? '',
     address: pod.status?.podIP,
     phase: pod.status?.phase ?? 'Unknown',
   };
 }
 
-/** Lets the nodes ask and count; what does not come in time is absent. */
+/** Requests probes and packet counts from the nodes; an answer that does not come in time is absent. */
 async function measure(
   invocation: Invocation,
   kube: Kube,
@@ -59,7 +59,7 @@ async function measure(
     await request(asker, asked);
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    invocation.terminal.say(`nothing is measured: ${error.message}`);
+    invocation.terminal.say(`Not measured: ${error.message}`);
     return { asker: undefined, gateway: undefined };
   }
   const read = async (node: string): Promise<NodeTrace | undefined> => {
@@ -74,31 +74,29 @@ async function measure(
     };
     const complete = found.asker !== undefined && (!counts || found.gateway !== undefined);
     if (complete || invocation.now() > end) return found;
-    invocation.terminal.progress(`  .. ${asker} asks ${asked}`);
+    invocation.terminal.progress(`${asker} probes ${asked}`);
     await sleep(pollMilliseconds, undefined, { signal: invocation.signal });
   }
 }
 
 export const command: Command = {
   name: 'trace',
-  summary: 'follow a packet from one pod to another, hop by hop',
+  summary: 'trace a packet from one pod to another, hop by hop',
   arguments: 'POD POD',
-  description: `Pods are NAMESPACE/NAME of this cluster; either may be offloaded. Shows each hop between them: the addresses there and in
-whose terms they are, whether the packet is let through and why, and where it stops. The way is computed from what the
-cluster's objects say; the node of the pod that is here sends a few stamped probes to the other, and the gateway node counts
-what passes meanwhile. Between pods at two providers the gateway node asks both. Which of it is measured and which computed is
-said. Exit code 1 if it stops.`,
+  description: `Each POD is NAMESPACE/NAME in this cluster; either can be offloaded. Shows every hop between them: the addresses at that hop
+and which cluster's address space they belong to, whether the packet is admitted and why, and where it is dropped. The path
+is computed from the cluster's objects. In addition the node of the local pod sends a few probes to the other pod, and the
+gateway node counts packets meanwhile; between pods at two providers the gateway node probes both. The output says which
+parts are measured and which are computed. The exit code is 1 if the packet is dropped.`,
   options: { ...outputOption, ...clusterOptions },
   examples: [
-    ['From a pod here to one that is offloaded', 'hawser trace shop/frontend-7d9 shop/db-0'],
-    ['From there to here', 'hawser trace shop/db-0 shop/frontend-7d9'],
-    ['For a program', 'hawser trace shop/frontend-7d9 shop/db-0 -o json'],
+    ['Trace from a local pod to an offloaded pod', 'hawser trace shop/frontend-7d9 shop/db-0'],
+    ['Trace the opposite direction', 'hawser trace shop/db-0 shop/frontend-7d9'],
+    ['Output for a program', 'hawser trace shop/frontend-7d9 shop/db-0 -o json'],
   ],
   run: (invocation) =>
     withKube(invocation, async (kube) => {
-      const [first, second, ...more] = invocation.arguments;
-      if (first === undefined || second === undefined || more.length > 0)
-        throw new UsageError('two pods are wanted, each as NAMESPACE/NAME');
+      const [first = '', second = ''] = invocation.arguments;
       formatOf(invocation);
       const [from, to, objects, mappings] = await Promise.all([
         readPod(kube, first),
@@ -108,12 +106,12 @@ said. Exit code 1 if it stops.`,
       ]);
       const route = traceRoute({ objects, from, to, mappings });
       const measurements: Measurement[] = [];
-      // One after another: a node answers one wish at a time, and counts all that passes meanwhile.
+      // One after another: a node serves one request at a time, and counts all packets meanwhile.
       for (const question of route.questions)
         measurements.push(await measure(invocation, kube, question, route.gateway));
       const report = traceReport(route, measurements);
       const { terminal } = invocation;
-      await printFacts(invocation, report, (facts) => traceText(facts, terminal.style.bind(terminal)));
+      await printFacts(invocation, report, (facts) => traceText(facts, terminal));
       invocation.exitCode = report.outcome === 'Stops' ? exitCodes.failed : exitCodes.done;
     }),
 };

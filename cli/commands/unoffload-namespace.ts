@@ -4,27 +4,27 @@ import { localCluster } from '../cluster.ts';
 import { clusterOptions, timeoutOption, type Command } from '../command.ts';
 import { hawser, withKube } from '../kube.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
-import { namespaceArgument, offloadingName } from './offload-namespace.ts';
+import { offloadingName } from './offload-namespace.ts';
 
 const defaultSeconds = 120;
 
 export const command: Command = {
   name: 'unoffload namespace',
-  summary: 'bring the pods of a namespace home and remove its twins',
+  summary: 'move the pods of a namespace back and remove its twin namespaces',
   arguments: 'NAME',
-  description: `Deletes the NamespaceOffloading. Pods on virtual nodes are evicted, respecting disruption budgets, and their controllers
-make them again here; then the twins go. The command waits until that is true.`,
+  description: `Deletes the NamespaceOffloading. Pods on virtual nodes are evicted, respecting PodDisruptionBudgets, and their controllers
+recreate them in this cluster. Then the twin namespaces are deleted. The command waits until all of that is complete.`,
   options: { ...timeoutOption(defaultSeconds), ...clusterOptions },
-  examples: [['Bring shop home', 'hawser unoffload namespace shop']],
+  examples: [['Move the pods of shop back', 'hawser unoffload namespace shop']],
   run: (invocation) =>
     withKube(invocation, async (kube) => {
-      const name = namespaceArgument(invocation);
+      const [name = ''] = invocation.arguments;
       const seconds = timeoutOf(invocation, defaultSeconds);
       await localCluster(kube);
       const resource = hawser('namespaceoffloadings', name);
       const existing = await kube.get<NamespaceOffloading>(resource, offloadingName);
       if (existing === undefined) {
-        invocation.terminal.print(`${name} is not offloaded.`);
+        invocation.terminal.print(`Namespace ${name} is not offloaded.`);
         return;
       }
       await kube.remove(resource, offloadingName, existing.metadata.uid);
@@ -33,17 +33,18 @@ make them again here; then the twins go. The command waits until that is true.`,
         invocation,
         {
           seconds,
-          advice: `It goes on by itself; kubectl describe namespaceoffloading -n ${name} shows how far.`,
+          advice: `The controller continues. To see its progress: kubectl describe namespaceoffloading -n ${name}`,
         },
         async () => {
           const found = await kube.get<NamespaceOffloading>(resource, offloadingName);
           if (found === undefined) return { done: true };
           return {
             waitingFor:
-              findCondition(found.status?.conditions, 'Ready')?.message ?? 'the twins to be removed',
+              findCondition(found.status?.conditions, 'Ready')?.message ??
+              'the deletion of the twin namespaces',
           };
         },
       );
-      invocation.terminal.print(`${name} is home.`);
+      invocation.terminal.print(`Namespace ${name} is no longer offloaded.`);
     }),
 };

@@ -6,10 +6,14 @@ import { ownVersion } from '../version.ts';
 
 export const command: Command = {
   name: 'version',
-  summary: 'show the version of this command and of the cluster',
-  description: 'With --client the cluster is not asked.',
-  options: { client: { type: 'boolean', help: 'this command alone' }, ...outputOption, ...clusterOptions },
-  examples: [['Of this command alone', 'hawser version --client']],
+  summary: 'show the version of this command and of Hawser in the cluster',
+  description: 'With --client it does not connect to the cluster.',
+  options: {
+    client: { type: 'boolean', help: 'show the version of this command only' },
+    ...outputOption,
+    ...clusterOptions,
+  },
+  examples: [['Show the version of this command only', 'hawser version --client']],
   run: async (invocation) => {
     formatOf(invocation);
     const client = await ownVersion();
@@ -18,7 +22,7 @@ export const command: Command = {
         ? undefined
         : await withKube(invocation, async (kube) => {
             const self = await kube.get<LocalCluster>(hawser('localclusters'), 'self');
-            return self?.status?.version ?? (self === undefined ? 'not installed' : 'not known yet');
+            return self?.status?.version ?? (self === undefined ? 'not installed' : 'unknown');
           });
     await printFacts(invocation, { client, ...(cluster !== undefined && { cluster }) }, () =>
       cluster === undefined ? client : `command ${client}\ncluster ${cluster}`,

@@ -1,4 +1,4 @@
-/** Checks of this cluster by itself: its ranges, its parts, its nodes. Pure. */
+/** Checks of this cluster alone: its ranges, its workloads, its nodes. Pure. */
 import { findCondition } from '../../shared/conditions.ts';
 import { overlaps, tryParseRange } from '../../shared/net/cidr.ts';
 import type { Check, Finding } from './finding.ts';
@@ -18,51 +18,49 @@ export const ranges: Check = ({ objects }) => {
       group,
       check: 'ranges',
       verdict: 'Bad',
-      seen: wrong?.message ?? 'the controller has said nothing of this cluster yet',
-      why: 'a cluster that does not know its own ranges can declare none, and nobody can reach it',
+      seen: wrong?.message ?? 'the controller has not reported on this cluster yet',
+      why: 'a cluster without known ranges cannot declare them, so no remote can reach its pods',
       hint: 'kubectl edit localcluster self (spec.podCIDRs, spec.serviceCIDRs, spec.reservedCIDRs)',
     },
   ];
 };
 
-/** A range that must not be touched, and something of this cluster or a remapping that lies in it. */
+/** A reserved range that overlaps a range of this cluster or a remapped range. */
 export const reservedRanges: Check = ({ objects }) => {
   const { spec, status } = objects.self;
   const findings: Finding[] = [];
   for (const reserved of spec.reservedCIDRs ?? []) {
     const range = tryParseRange(reserved);
     if (range === undefined) continue;
-    const meets = (text: string) => {
+    const overlapsReserved = (text: string) => {
       const other = tryParseRange(text);
       return other !== undefined && overlaps(other, range);
     };
     const own = [
-      ...(status?.podCIDRs ?? []).map((cidr) => ({ cidr, what: 'pods' })),
-      ...(status?.serviceCIDRs ?? []).map((cidr) => ({ cidr, what: 'Services' })),
-      ...(status?.externalCIDR === undefined
-        ? []
-        : [{ cidr: status.externalCIDR, what: 'mapped addresses' }]),
+      ...(status?.podCIDRs ?? []).map((cidr) => ({ cidr, what: 'pod CIDR' })),
+      ...(status?.serviceCIDRs ?? []).map((cidr) => ({ cidr, what: 'Service CIDR' })),
+      ...(status?.externalCIDR === undefined ? [] : [{ cidr: status.externalCIDR, what: 'external CIDR' }]),
     ];
-    for (const { cidr, what } of own.filter((each) => meets(each.cidr)))
+    for (const { cidr, what } of own.filter((each) => overlapsReserved(each.cidr)))
       findings.push({
         group,
         check: 'reserved-ranges',
         subject: reserved,
         verdict: 'Bad',
-        seen: `the reserved range ${reserved} overlaps ${cidr}, from which this cluster’s ${what} have their addresses`,
-        why: 'reserved is what others use: packets for the one reach the other',
-        hint: 'kubectl edit localcluster self (spec.reservedCIDRs; for mapped addresses spec.externalCIDR)',
+        seen: `the reserved range ${reserved} overlaps ${cidr}, the ${what} of this cluster`,
+        why: 'other systems use reserved ranges: packets for one of the two ranges reach the other',
+        hint: 'kubectl edit localcluster self (spec.reservedCIDRs, or spec.externalCIDR)',
       });
     for (const tunnel of objects.tunnels) {
-      for (const { real, mapped } of tunnel.spec.remaps.filter((remap) => meets(remap.mapped)))
+      for (const { real, mapped } of tunnel.spec.remaps.filter((remap) => overlapsReserved(remap.mapped)))
         findings.push({
           group,
           check: 'reserved-ranges',
           subject: reserved,
           verdict: 'Warning',
-          seen: `${mapped}, by which ${real} of ${tunnel.spec.remoteCluster} is known here, overlaps the reserved range ${reserved}`,
-          why: 'from this cluster’s nodes what really has these addresses is not reached while the tunnel has them',
-          hint: `another range is chosen for new connections, and this one drains: hawser status ${tunnel.spec.remoteCluster}`,
+          seen: `${mapped}, to which ${real} of ${tunnel.spec.remoteCluster} is remapped, overlaps the reserved range ${reserved}`,
+          why: 'nodes of this cluster send packets for these addresses into the tunnel, and not to the systems that own them',
+          hint: `the controller uses another range for new pods and drains this one; see: hawser status ${tunnel.spec.remoteCluster}`,
         });
     }
   }
@@ -70,22 +68,22 @@ export const reservedRanges: Check = ({ objects }) => {
 };
 
 export const workloads: Check = ({ workloads: all, namespace }) =>
-  (all ?? []).map(({ kind, name, wanted, ready }): Finding =>
-    ready >= wanted && wanted > 0
+  (all ?? []).map(({ kind, name, desired, ready }): Finding =>
+    ready >= desired && desired > 0
       ? {
           group,
           check: 'workloads',
           subject: name,
           verdict: 'Good',
-          seen: `${name}: ${ready} of ${wanted} ready`,
+          seen: `${name}: ${ready} of ${desired} ready`,
         }
       : {
           group,
           check: 'workloads',
           subject: name,
           verdict: 'Bad',
-          seen: wanted === 0 ? `${kind} ${name} has no pods` : `${name}: ${ready} of ${wanted} ready`,
-          why: 'what it does is not done: the controller decides, the gateway answers peers, the nodes move packets',
+          seen: desired === 0 ? `${kind} ${name} has no pods` : `${name}: ${ready} of ${desired} ready`,
+          why: 'without it peerings are not reconciled (controller), peers get no answer (API gateway), or packets do not pass (node)',
           hint: `kubectl describe ${kind.toLowerCase()} ${name} -n ${namespace}; kubectl logs -n ${namespace} ${kind.toLowerCase()}/${name}`,
         },
   );
@@ -97,7 +95,7 @@ export const rights: Check = ({ rights: all }) => {
         group,
         check: 'rights',
         verdict: 'Unknown',
-        seen: 'whether Hawser has its rights was not seen: this user may not create subjectaccessreviews',
+        seen: 'not checked: your user may not create subjectaccessreviews',
       },
     ];
   const missing = all.filter(({ allowed }) => !allowed);
@@ -107,7 +105,7 @@ export const rights: Check = ({ rights: all }) => {
         group,
         check: 'rights',
         verdict: 'Good',
-        seen: `Hawser’s accounts have the ${all.length} rights looked at`,
+        seen: `Hawser’s service accounts have the ${all.length} checked permissions`,
       },
     ];
   return [...Map.groupBy(missing, ({ account }) => account)].map(([account, lacking]) => ({
@@ -116,12 +114,12 @@ export const rights: Check = ({ rights: all }) => {
     subject: account,
     verdict: 'Bad',
     seen: `service account ${account} may not ${lacking.map(({ right }) => right).join(', ')}`,
-    why: 'RBAC refuses its requests, and what it keeps stays as it is',
-    hint: 'bring back its roles: helm upgrade hawser deploy/chart --reuse-values',
+    why: 'the API server refuses its requests, so objects that it manages are no longer updated',
+    hint: 'restore its roles: helm upgrade hawser deploy/chart -n hawser-system --reuse-values',
   }));
 };
 
-/** Only a provider's consumers are kept from others by them. */
+/** They isolate consumers at a provider; elsewhere the check has no subject. */
 export const networkPolicies: Check = ({ objects }) => {
   const enforced = findCondition(objects.self.status?.conditions, 'NetworkPoliciesEnforced');
   if (enforced === undefined || objects.incoming.length === 0) return [];
@@ -133,8 +131,8 @@ export const networkPolicies: Check = ({ objects }) => {
       check: 'network-policies',
       verdict: enforced.status === 'False' ? 'Warning' : 'Unknown',
       seen: enforced.message,
-      why: 'pods of consumers may reach other pods of this cluster, and those may reach them',
-      hint: 'use a CNI that enforces NetworkPolicies where strangers’ pods run',
+      why: 'pods of consumers may reach other pods of this cluster, and the reverse',
+      hint: 'use a CNI that enforces NetworkPolicies',
     },
   ];
 };
@@ -148,8 +146,8 @@ export const versions: Check = ({ version, objects }) => {
       group,
       check: 'versions',
       verdict: 'Warning',
-      seen: `this command is version ${version}, and the cluster runs Hawser ${installed}`,
-      why: 'it may not know of all that is there',
+      seen: `this command has version ${version}, and the cluster runs Hawser ${installed}`,
+      why: 'the command may not know all fields and conditions of the cluster’s version',
       hint: `use the command of version ${installed}`,
     });
   for (const { metadata, status } of objects.fabricNodes) {
@@ -160,13 +158,13 @@ export const versions: Check = ({ version, objects }) => {
       subject: metadata.name,
       verdict: 'Warning',
       seen: `node ${metadata.name} runs Hawser ${status.version}, and the controller ${installed}`,
-      why: 'a rollout that has not ended leaves nodes that do not understand all that the controller writes',
+      why: 'until the rollout is complete, some nodes may not understand what the controller writes',
       hint: 'kubectl rollout status daemonset/hawser-node -n hawser-system',
     });
   }
   return findings.length > 0
     ? findings
-    : [{ group, check: 'versions', verdict: 'Good', seen: `everything here is Hawser ${installed}` }];
+    : [{ group, check: 'versions', verdict: 'Good', seen: `all parts have version ${installed}` }];
 };
 
 export const nodes: Check = ({ objects, namespace }) =>
@@ -185,8 +183,8 @@ export const nodes: Check = ({ objects, namespace }) =>
           check: 'node',
           subject: metadata.name,
           verdict: 'Bad',
-          seen: `${metadata.name}: ${programmed?.message ?? 'its node daemon has reported nothing'}`,
-          why: 'pods of this node reach no remote',
+          seen: `${metadata.name}: ${programmed?.message ?? 'its node daemon has not reported yet'}`,
+          why: 'pods of this node cannot reach remote clusters',
           hint: `kubectl logs -n ${namespace} -l app.kubernetes.io/component=node --field-selector spec.nodeName=${metadata.name}`,
         };
   });
@@ -194,14 +192,14 @@ export const nodes: Check = ({ objects, namespace }) =>
 export const gatewayNodes: Check = ({ nodes: all, objects }) => {
   if (all === undefined) return [];
   const labelled = all.filter(({ gateway, virtual }) => gateway && !virtual);
-  const why = 'tunnels end on gateway nodes: without one no packet leaves or enters this cluster';
+  const why = 'tunnels end on gateway nodes; without one no packet enters or leaves this cluster';
   if (labelled.length === 0)
     return [
       {
         group,
         check: 'gateway-node',
         verdict: 'Bad',
-        seen: 'no node is labelled to be a gateway',
+        seen: 'no node is labelled as gateway node',
         why,
         hint: 'kubectl label node NODE hawser.dev/gateway=true',
       },
@@ -236,12 +234,12 @@ export const gatewayNodes: Check = ({ nodes: all, objects }) => {
       group,
       check: 'gateway-node',
       verdict: ready.length === 0 ? 'Bad' : 'Warning',
-      seen: `of the gateway nodes ${gone.join('; ')}`,
-      why: ready.length === 0 ? why : 'another one has to carry what it carried',
+      seen: gone.join('; '),
+      why: ready.length === 0 ? why : 'another gateway node has to carry its traffic',
       hint:
         ready.length === 0
-          ? 'bring it back, or label another: kubectl label node NODE hawser.dev/gateway=true'
-          : `${ready.map(({ name }) => name).join(', ')} takes over; bring the other back or take its label`,
+          ? 'repair the node, or label another one: kubectl label node NODE hawser.dev/gateway=true'
+          : `${ready.map(({ name }) => name).join(', ')} takes over; repair the other node, or remove its label`,
     },
   ];
 };
@@ -249,22 +247,29 @@ export const gatewayNodes: Check = ({ nodes: all, objects }) => {
 const hostChecks = {
   ReversePathFilter: {
     check: 'reverse-path-filter',
-    why: 'packets are dropped by the kernel and nothing counts them',
+    why: 'the kernel drops packets without counting them',
   },
-  ForeignMasquerade: { check: 'foreign-masquerade', why: 'the remote admits only the sources that it knows' },
+  ForeignMasquerade: {
+    check: 'foreign-masquerade',
+    why: 'the remote admits only packets from pod addresses, and drops these',
+  },
   ForeignDrop: {
     check: 'foreign-drop',
-    why: 'packets that came through the tunnel, or are to go, end on this node',
+    why: 'packets from the tunnel, or to it, are dropped on this node',
   },
-  ForwardingDisabled: { check: 'forwarding', why: 'pods are reached by forwarding' },
+  ForwardingDisabled: {
+    check: 'forwarding',
+    why: 'the node does not forward packets between pods and the tunnel',
+  },
 } as const;
 
-/** What node daemons saw of their nodes' kernels. */
+/** Problems of their nodes that node daemons report. */
 export const hosts: Check = ({ objects }) => {
   const findings = objects.fabricNodes.flatMap(({ metadata, status }) =>
     (status?.hostProblems ?? []).map(({ reason, message }): Finding => {
+      // The last part of the message says what to do.
       const cut = message.lastIndexOf('; ');
-      const { check, why } = hostChecks[reason] ?? { check: 'host', why: '' };
+      const { check, why } = hostChecks[reason] ?? { check: 'host', why: 'the message describes the effect' };
       return {
         group,
         check,
@@ -282,7 +287,7 @@ export const hosts: Check = ({ objects }) => {
       group,
       check: 'hosts',
       verdict: 'Good',
-      seen: 'no rule or parameter of others on the nodes is in the way',
+      seen: 'no firewall rule or kernel parameter on the nodes blocks traffic of Hawser',
     },
   ];
 };

@@ -1,4 +1,4 @@
-/** Checks of how this cluster and its peers talk: addresses, pins, tokens, identities, clocks, versions. Pure. */
+/** Checks of the control plane between clusters: addresses, pins, tokens, identities, clocks, versions. Pure. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
@@ -9,21 +9,25 @@ import type { Check, Finding } from './finding.ts';
 import { compareVersions } from './versions.ts';
 
 const group = 'Control plane';
-/** From here on a difference between clocks is worth a word; from `maximumSkewMilliseconds` on requests are refused. */
+/** From here on a clock difference is reported; from `maximumSkewMilliseconds` on requests are refused. */
 const skewSeconds = 30;
 const skewRefusedSeconds = 300;
 
-/** The outgoing peerings that are asked about. */
+/** The outgoing peerings to check. */
 export function outgoingOf({ objects, only }: Facts): readonly OutgoingPeering[] {
-  return only === undefined ? objects.outgoing : objects.outgoing.filter((peering) => isMeant(peering, only));
+  return only === undefined
+    ? objects.outgoing
+    : objects.outgoing.filter((peering) => isSelected(peering, only));
 }
 
-/** The incoming ones. */
+/** The incoming peerings to check. */
 export function incomingOf({ objects, only }: Facts): readonly IncomingPeering[] {
-  return only === undefined ? objects.incoming : objects.incoming.filter((peering) => isMeant(peering, only));
+  return only === undefined
+    ? objects.incoming
+    : objects.incoming.filter((peering) => isSelected(peering, only));
 }
 
-function isMeant({ metadata, spec }: OutgoingPeering | IncomingPeering, only: string): boolean {
+function isSelected({ metadata, spec }: OutgoingPeering | IncomingPeering, only: string): boolean {
   return metadata.name === only || spec.remoteCluster === only;
 }
 
@@ -43,10 +47,10 @@ export const identity: Check = (facts) =>
           ...about,
           check: 'identity',
           verdict: 'Good',
-          seen: `${id} lets this cluster in; the identity expires ${ago(expiresAt, facts.now)}`,
+          seen: `the identity at ${id} is valid and expires ${ago(expiresAt, facts.now)}`,
         },
       ];
-    const seen = condition?.message ?? 'the controller has not asked for an identity yet';
+    const seen = condition?.message ?? 'the controller has not requested an identity yet';
     if (expired || condition?.reason === 'IdentityExpired')
       return [
         {
@@ -54,104 +58,102 @@ export const identity: Check = (facts) =>
           check: 'identity-expired',
           verdict: 'Bad',
           seen: `the identity at ${id} expired ${ago(expiresAt, facts.now)}: ${seen}`,
-          why: 'no new pod goes there and no status comes back; pods that run there go on',
-          hint: 'it is renewed by itself once the provider’s gateway answers; what else is wrong stands here too',
+          why: 'no new pods are offloaded and no status arrives; running pods keep running',
+          hint: 'the controller renews it once the provider’s API gateway answers; resolve the other findings first',
         },
       ];
     const known: Record<string, Pick<Finding, 'check' | 'why' | 'hint'>> = {
       KeyMismatch: wrongPin(id),
       TokenRefused: {
         check: 'token',
-        why: 'a peering token works once and for a short time',
+        why: 'a peering token can be redeemed once and within its validity',
         hint: `at the provider: hawser token create; here: hawser unpeer ${peering.metadata.name}, then hawser peer TOKEN`,
       },
       TokenInvalid: {
         check: 'token',
-        why: 'without a valid token this cluster is a stranger there',
+        why: 'without a valid token the provider does not accept this cluster',
         hint: `at the provider: hawser token create; here: hawser unpeer ${peering.metadata.name}, then hawser peer TOKEN`,
       },
       PeeringEnded: {
         check: 'peering-ended',
-        why: 'the provider no longer knows this peering',
-        hint: `hawser unpeer ${peering.metadata.name}; to peer again ask for a new token`,
+        why: 'the provider has removed or revoked this peering',
+        hint: `hawser unpeer ${peering.metadata.name}; to peer again, request a new token`,
       },
     };
     const found = known[condition?.reason ?? ''] ?? {
       check: 'identity',
       why: 'without an identity nothing can be offloaded',
-      hint: 'the controller tries again by itself; see what it waits for: hawser status',
+      hint: `the controller retries; to see what it waits for: hawser status ${peering.metadata.name}`,
     };
     return [{ ...about, ...found, verdict: 'Bad', seen }];
   });
 
 const wrongPin = (id: string): Pick<Finding, 'check' | 'why' | 'hint'> => ({
   check: 'certificate-pin',
-  why: 'whoever answers there is not proven to be the provider, so nothing is sent',
-  hint: `if ${id} has a new certificate: at the provider hawser token create, here hawser peer TOKEN; if not, find out who answers at that address`,
+  why: 'the server at that address has not proven to be the provider, so nothing is sent to it',
+  hint: `if ${id} has a new certificate: hawser token create there, hawser peer TOKEN here; if not, find out which server answers at that address`,
 });
 
-/** What came of asking the gateway, by the controller, for how it sees the peering. */
+/** The latest request for the provider's report. */
 export const gateway: Check = (facts) =>
   outgoingOf(facts).flatMap((peering): Finding[] => {
     const { name } = peering.metadata;
     const { remoteCluster: id } = peering.spec;
-    const word = peering.status?.provider;
+    const report = peering.status?.provider;
     const about = { group, subject: name } as const;
-    if (word === undefined && !facts.unanswered.includes(name)) return [];
+    if (report === undefined && !facts.unanswered.includes(name)) return [];
     if (facts.unanswered.includes(name))
       return [
         {
           ...about,
           check: 'provider',
           verdict: 'Unknown',
-          seen: `the controller did not ask ${id} when it was told to`,
-          why: 'what the provider sees is not known; what was said earlier may be old',
+          seen: `the controller did not request the report of ${id}`,
+          why: 'the provider’s view is unknown; its last report may be out of date',
           hint: `kubectl logs -n ${facts.namespace} deployment/hawser-controller`,
         },
       ];
-    const { problem } = word ?? {};
+    const { problem } = report ?? {};
     if (problem === undefined)
       return [
         {
           ...about,
           check: 'provider',
           verdict: 'Good',
-          seen: `the gateway of ${id} answered ${ago(word?.reportedAt, facts.now)}`,
+          seen: `the API gateway of ${id} answered ${ago(report?.reportedAt, facts.now)}`,
         },
       ];
-    const said = `asked ${ago(word?.requestedAt, facts.now)}, ${id} told nothing: ${problem.message}`;
+    const seen = `no report of ${id} ${ago(report?.requestedAt, facts.now)}: ${problem.message}`;
     const url = remoteOf(facts, id)?.spec.gatewayURL ?? 'its address';
     const known: Record<string, Pick<Finding, 'check' | 'why' | 'hint'>> = {
       WrongPin: wrongPin(id),
       ClockSkew: {
         check: 'clock-skew',
-        why: 'signatures hold for five minutes, so that they cannot be played again; with clocks apart none holds',
-        hint: 'set the clocks of both clusters’ nodes, by NTP: timedatectl',
+        why: 'signed requests are valid for five minutes, which prevents replay; with a greater clock difference all are refused',
+        hint: 'synchronize the clocks of the nodes of both clusters by NTP: timedatectl',
       },
       PeeringEnded: {
         check: 'peering-ended',
-        why: 'the provider no longer knows this peering',
-        hint: `hawser unpeer ${name}; to peer again ask for a new token`,
+        why: 'the provider has removed or revoked this peering',
+        hint: `hawser unpeer ${name}; to peer again, request a new token`,
       },
       ProviderUnreachable: {
         check: 'gateway-unreachable',
-        why: 'identities are not renewed and changes do not arrive; what runs goes on',
+        why: 'identities are not renewed and changes do not arrive; running pods keep running',
         hint: `from a pod of this cluster: curl -k ${url}/v1/info; at the provider: kubectl get pods -n ${facts.namespace}`,
       },
       NotReported: {
         check: 'provider',
-        why: 'its version is older than this question: only this side is known',
+        why: 'its version does not support reports, so only this side is checked',
         hint: `update Hawser at ${id}`,
       },
     };
     const found = known[problem.reason] ?? {
       check: 'provider',
-      why: 'the provider refuses what this cluster asks',
+      why: 'the provider refuses the request of this cluster',
       hint: `at the provider: kubectl logs -n ${facts.namespace} deployment/hawser-gateway`,
     };
-    return [
-      { ...about, ...found, verdict: problem.reason === 'NotReported' ? 'Unknown' : 'Bad', seen: said },
-    ];
+    return [{ ...about, ...found, verdict: problem.reason === 'NotReported' ? 'Unknown' : 'Bad', seen }];
   });
 
 export const clocks: Check = (facts) =>
@@ -166,8 +168,8 @@ export const clocks: Check = (facts) =>
         subject: peering.metadata.name,
         verdict: Math.abs(offset) >= skewRefusedSeconds ? 'Bad' : 'Warning',
         seen: `the clock of ${id} is ${spanOf(Math.abs(offset) * 1000)} ${offset > 0 ? 'ahead of' : 'behind'} this cluster’s`,
-        why: 'from five minutes on the provider refuses every signed request, and tokens expire early',
-        hint: 'set the clocks of both clusters’ nodes, by NTP: timedatectl',
+        why: 'from five minutes on the provider refuses all signed requests, and tokens expire early or late',
+        hint: 'synchronize the clocks of the nodes of both clusters by NTP: timedatectl',
       },
     ];
   });
@@ -178,16 +180,16 @@ export const compatibility: Check = (facts) => {
   return [...ids].flatMap((id): Finding[] => {
     const remote = remoteOf(facts, id);
     const compatible = findCondition(remote?.status?.conditions, 'Compatible');
-    const word = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
-    const theirs = word?.state?.version ?? remote?.spec.version;
-    const about = { group, check: 'version', subject: id } as const;
+    const report = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
+    const theirs = report?.state?.version ?? remote?.spec.version;
+    const about = { group, check: 'compatibility', subject: id } as const;
     if (compatible?.status === 'False')
       return [
         {
           ...about,
           verdict: 'Bad',
           seen: compatible.message,
-          why: 'what one side requires the other does not understand, so nothing of it is used',
+          why: 'one side requires something that the other does not support, so it uses nothing that the other declares',
           hint: 'update the older of the two',
         },
       ];
@@ -199,7 +201,7 @@ export const compatibility: Check = (facts) => {
           ...about,
           verdict: 'Bad',
           seen: `${id} runs Hawser ${theirs}, which is too ${older ? 'old' : 'new'} for ${own} here`,
-          why: 'versions work together when at most two lie between them',
+          why: 'versions are compatible if they differ by at most two minor versions',
           hint: older ? `update Hawser at ${id}` : 'update Hawser here',
         },
       ];
@@ -207,25 +209,25 @@ export const compatibility: Check = (facts) => {
   });
 };
 
-/** Whoever still waits for it asks within that time. */
-const wonderedAtMilliseconds = 2 * 3_600_000;
+/** An expired token is reported for this long: while a person may still wait for it. */
+const reportedMilliseconds = 2 * 3_600_000;
 
-/** Tokens that this cluster issued and nobody took in time. */
+/** Tokens that this cluster issued and that expired without being redeemed. */
 export const tokens: Check = ({ tokens: all, now, only }) =>
   (only === undefined ? (all ?? []) : [])
     .filter((token) => tokenState(token, now) === 'Expired')
-    .filter(({ spec }) => now - Date.parse(spec.expiresAt) < wonderedAtMilliseconds)
+    .filter(({ spec }) => now - Date.parse(spec.expiresAt) < reportedMilliseconds)
     .map((token) => ({
       group,
       check: 'token-expired',
       subject: token.metadata.name,
       verdict: 'Warning',
       seen: `peering token ${token.metadata.name} expired ${ago(token.spec.expiresAt, now)} and was never redeemed`,
-      why: 'whoever holds it is refused',
-      hint: `issue another: hawser token create; forget this one: hawser token revoke ${token.metadata.name}`,
+      why: 'a consumer that tries to redeem it is refused',
+      hint: `issue another one: hawser token create; remove this finding: hawser token revoke ${token.metadata.name}`,
     }));
 
-/** Consumers that may not come in. */
+/** Consumers without a ready tenant namespace. */
 export const tenants: Check = (facts) =>
   incomingOf(facts).map((peering): Finding => {
     const condition = findCondition(peering.status?.conditions, 'TenantReady');
@@ -234,8 +236,8 @@ export const tenants: Check = (facts) =>
     return {
       ...about,
       verdict: 'Bad',
-      seen: condition?.message ?? 'the controller has not begun with it',
-      why: `${peering.spec.remoteCluster} gets no identity, and can do nothing here`,
+      seen: condition?.message ?? 'the controller has not reconciled it yet',
+      why: `${peering.spec.remoteCluster} gets no identity and cannot offload to this cluster`,
       hint: `kubectl describe incomingpeering ${peering.metadata.name}`,
     };
   });

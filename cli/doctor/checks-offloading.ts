@@ -1,4 +1,4 @@
-/** Checks of what is offloaded: quota, virtual nodes, names, and what the other side says. Pure. */
+/** Checks of offloaded workloads: quota, virtual nodes, DNS, and the provider's report. Pure. */
 import type { Grant } from '../../shared/api/grant.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { compareQuantities } from '../../shared/quantities.ts';
@@ -7,7 +7,7 @@ import type { Check, Finding } from './finding.ts';
 
 const group = 'Offloading';
 
-/** Which part of a grant is used up; empty when there is room. */
+/** The parts of a grant that are used up. */
 function usedUp(grant: Grant, used: { cpu: string; memory: string; pods: number }): string[] {
   return [
     ...(compareQuantities(used.cpu, grant.cpu) >= 0 ? [`${used.cpu} of ${grant.cpu} CPUs`] : []),
@@ -20,22 +20,22 @@ function usedUp(grant: Grant, used: { cpu: string; memory: string; pods: number 
 
 export const quota: Check = (facts) => {
   const findings: Finding[] = [];
-  const why = 'pods that come now stay Pending until others end';
+  const why = 'new pods stay Pending until others end';
   for (const peering of outgoingOf(facts)) {
     const { state } = peering.status?.provider ?? {};
-    const said = state?.problems.find(({ type }) => type === 'QuotaAvailable');
+    const reported = state?.problems.find(({ type }) => type === 'QuotaAvailable');
     const full = state?.used === undefined ? [] : usedUp(state.grant, state.used);
-    if (state?.used === undefined && said === undefined) continue;
+    if (state?.used === undefined && reported === undefined) continue;
     findings.push(
-      full.length > 0 || said !== undefined
+      full.length > 0 || reported !== undefined
         ? {
             group,
             check: 'quota',
             subject: peering.metadata.name,
             verdict: 'Bad',
-            seen: `what ${peering.spec.remoteCluster} grants is used up: ${full.join(', ') || (said?.message ?? '')}`,
+            seen: `the grant of ${peering.spec.remoteCluster} is used up: ${full.join(', ') || (reported?.message ?? '')}`,
             why,
-            hint: `at the provider: kubectl edit incomingpeering (spec.grant); or end pods here: kubectl get pods -A --field-selector spec.nodeName=${peering.spec.nodeName}`,
+            hint: `at the provider: kubectl edit incomingpeering (spec.grant); or delete pods here: kubectl get pods -A --field-selector spec.nodeName=${peering.spec.nodeName}`,
           }
         : {
             group,
@@ -63,7 +63,7 @@ export const quota: Check = (facts) => {
   return findings;
 };
 
-/** `kubectl logs`, `exec` and metrics go from the API server to the virtual node's kubelet API. */
+/** The API server forwards `kubectl logs`, `exec` and metrics to the virtual node's kubelet API. */
 export const kubelets: Check = (facts) =>
   outgoingOf(facts).flatMap((peering): Finding[] => {
     const { nodeName } = peering.spec;
@@ -79,7 +79,7 @@ export const kubelets: Check = (facts) =>
         {
           ...about,
           verdict: 'Unknown',
-          seen: `whether the kubelet API of ${nodeName} is reached was not seen: ${asked.message}`,
+          seen: `not checked: your user may not read the kubelet API of node ${nodeName}: ${asked.message}`,
         },
       ];
     if (asked.status === 404)
@@ -87,7 +87,7 @@ export const kubelets: Check = (facts) =>
         {
           ...about,
           verdict: 'Bad',
-          seen: `node ${nodeName} is not there`,
+          seen: `node ${nodeName} does not exist`,
           why: 'nothing can be scheduled to the provider',
           hint: `hawser status ${peering.metadata.name}`,
         },
@@ -97,8 +97,8 @@ export const kubelets: Check = (facts) =>
         ...about,
         verdict: 'Bad',
         seen: `the API server does not reach the kubelet API of node ${nodeName}: ${asked.message}`,
-        why: 'logs, exec, attach, port-forward and metrics of offloaded pods fail; the pods run',
-        hint: `let the API server reach port 10250 of the controller’s pod: kubectl get pods -n ${facts.namespace} -l app.kubernetes.io/component=controller -o wide`,
+        why: 'logs, exec, attach, port-forward and metrics of offloaded pods fail; the pods themselves run',
+        hint: `allow connections from the API server to port 10250 of the controller’s pod: kubectl get pods -n ${facts.namespace} -l app.kubernetes.io/component=controller -o wide`,
       },
     ];
   });
@@ -115,14 +115,16 @@ export const names: Check = (facts) => {
   });
   return [
     ...outgoingOf(facts).flatMap((peering) => {
-      const said = peering.status?.provider?.state?.problems.find(({ type }) => type === 'NamesResolvable');
-      return said === undefined
+      const reported = peering.status?.provider?.state?.problems.find(
+        ({ type }) => type === 'NamesResolvable',
+      );
+      return reported === undefined
         ? []
         : [
             finding(
               peering.metadata.name,
-              `${peering.spec.remoteCluster} says: ${said.message}`,
-              said.message.includes('not known'),
+              `${peering.spec.remoteCluster} reports: ${reported.message}`,
+              reported.message.includes('not known'),
             ),
           ];
     }),
@@ -135,21 +137,21 @@ export const names: Check = (facts) => {
   ];
 };
 
-/** Of these the other checks speak. */
-const spokenOf: ReadonlySet<string> = new Set(['QuotaAvailable', 'NamesResolvable']);
+/** Problems that other checks report. */
+const reportedElsewhere: ReadonlySet<string> = new Set(['QuotaAvailable', 'NamesResolvable']);
 
-/** The rest of what the provider says is wrong on its side. */
-export const providersWord: Check = (facts) =>
+/** Other problems that the provider reports. */
+export const providerReport: Check = (facts) =>
   outgoingOf(facts).flatMap((peering) =>
     (peering.status?.provider?.state?.problems ?? [])
-      .filter(({ type }) => !spokenOf.has(type))
+      .filter(({ type }) => !reportedElsewhere.has(type))
       .map(({ type, message }): Finding => ({
         group,
-        check: 'provider-says',
+        check: 'provider-report',
         subject: peering.metadata.name,
         verdict: type === 'TenantReady' || type === 'Revoked' ? 'Bad' : 'Warning',
-        seen: `${peering.spec.remoteCluster} says: ${message}`,
-        why: 'it is on the provider’s side, and can be mended there',
+        seen: `${peering.spec.remoteCluster} reports: ${message}`,
+        why: 'it can only be resolved at the provider',
         hint: 'at the provider: hawser doctor',
       })),
   );
@@ -162,9 +164,9 @@ export const virtualNodes: Check = (facts) =>
     return {
       ...about,
       verdict: 'Bad',
-      seen: condition?.message ?? `there is no node ${peering.spec.nodeName} yet`,
-      why: 'nothing is scheduled to a node that is not Ready',
-      hint: `what it waits for stands above; kubectl describe node ${peering.spec.nodeName}`,
+      seen: condition?.message ?? `node ${peering.spec.nodeName} does not exist yet`,
+      why: 'no pods are scheduled to a node that is not Ready',
+      hint: `resolve the other findings of this peering first; kubectl describe node ${peering.spec.nodeName}`,
     };
   });
 
@@ -177,17 +179,17 @@ export const namespaces: Check = ({ objects, only }) =>
           .filter(({ status: value }) => value === 'False')
           .map(({ message }): Finding => ({
             group,
-            check: 'twin',
+            check: 'twin-namespace',
             subject: metadata.namespace ?? '',
             verdict: 'Bad',
-            seen: `namespace ${metadata.namespace} has no usable twin at ${peering}: ${message}`,
+            seen: `namespace ${metadata.namespace} has no usable twin namespace at ${peering}: ${message}`,
             why: 'its pods are not offloaded there',
             hint: `kubectl describe namespaceoffloading offloading -n ${metadata.namespace}`,
           })),
       ),
   );
 
-/** Policies that a person wrote and that hold for less than what was meant. */
+/** NetworkPolicies that do not apply to all pods that they select. */
 export const networkPolicies: Check = ({ objects, only }) =>
   objects.offloadings.flatMap(({ metadata, status }): Finding[] => {
     const condition = findCondition(status?.conditions, 'NetworkPoliciesHold');
@@ -200,8 +202,8 @@ export const networkPolicies: Check = ({ objects, only }) =>
         subject: metadata.namespace ?? '',
         verdict: 'Warning',
         seen: condition.message,
-        why: 'what the policies of this namespace forbid is not forbidden everywhere',
-        hint: `kubectl get networkpolicies -n ${metadata.namespace}; keep what must be closed at home: kubectl edit namespaceoffloading offloading -n ${metadata.namespace}`,
+        why: 'connections that the policies of this namespace forbid are possible at some places',
+        hint: `kubectl get networkpolicies -n ${metadata.namespace}; to keep the pods in this cluster: hawser offload namespace ${metadata.namespace} --placement Local`,
       },
     ];
   });

@@ -1,4 +1,4 @@
-/** Checks of the tunnels, as both ends see them. Pure. */
+/** Checks of the tunnels, from the view of both ends. Pure. */
 import type { Tunnel } from '../../shared/api/network.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { ago } from '../ages.ts';
@@ -7,9 +7,9 @@ import type { Facts } from './facts.ts';
 import type { Check, Finding } from './finding.ts';
 
 const group = 'Tunnel';
-/** Below is chance: one of the 64 probes that are counted. */
-const lossWorthTelling = 0.03;
-/** So much smaller than planned, and the path has a bottleneck that nothing announces. */
+/** Less can be chance: one or two of the 64 probes that are counted. */
+const reportedLoss = 0.03;
+/** A measured path MTU may be smaller than planned by so many bytes. */
 const mtuSlack = 8;
 
 function tunnelsOf(facts: Facts): Tunnel[] {
@@ -17,10 +17,10 @@ function tunnelsOf(facts: Facts): Tunnel[] {
   return facts.objects.tunnels.filter(({ spec }) => ids.has(spec.remoteCluster));
 }
 
-/** What the provider says of the tunnel, if it is one and has told. */
+/** The tunnel as the remote reports it, if it is a provider and its report is current. */
 function otherSide(facts: Facts, id: string) {
-  const word = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
-  return word?.problem === undefined ? word?.state?.tunnel : undefined;
+  const report = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
+  return report?.problem === undefined ? report?.state?.tunnel : undefined;
 }
 
 export const missing: Check = (facts) => {
@@ -33,8 +33,8 @@ export const missing: Check = (facts) => {
       check: 'tunnel',
       subject: id,
       verdict: 'Bad',
-      seen: `there is no tunnel to ${id} yet`,
-      why: 'it is planned from both sides’ network documents, and one of them is not here',
+      seen: `no tunnel to ${id} exists yet`,
+      why: 'a tunnel needs the network documents of both clusters, and one of them is missing',
       hint: `kubectl describe remotecluster ${id}`,
     }));
 };
@@ -49,9 +49,9 @@ export const handshake: Check = (facts) =>
         ...about,
         check: 'handshake',
         verdict: 'Good',
-        seen: `handshake with ${id} ${ago(tunnel.status?.latestHandshake, facts.now)}, at ${tunnel.status?.endpoint ?? 'an unknown address'}`,
+        seen: `last handshake with ${id} ${ago(tunnel.status?.latestHandshake, facts.now)}, endpoint ${tunnel.status?.endpoint ?? 'unknown'}`,
       };
-    const seen = established?.message ?? 'no node has reported on it yet';
+    const seen = established?.message ?? 'no node has reported on the tunnel yet';
     if (established?.reason === 'NoGateway')
       return {
         ...about,
@@ -67,7 +67,7 @@ export const handshake: Check = (facts) =>
         check: 'handshake',
         verdict: 'Bad',
         seen,
-        why: 'no packet passes without a session',
+        why: 'no packet passes without a WireGuard session',
         hint: `kubectl describe tunnel ${id}`,
       };
     const other = otherSide(facts, id);
@@ -75,17 +75,18 @@ export const handshake: Check = (facts) =>
       other === undefined
         ? ''
         : other.established
-          ? `; ${id} had one ${ago(other.latestHandshake, facts.now)}`
-          : `; ${id} has none either`;
+          ? `; ${id} reports one ${ago(other.latestHandshake, facts.now)}`
+          : `; ${id} reports none either`;
     const endpoints =
-      remoteEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') || 'none declared';
+      remoteEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') ||
+      'the endpoints of the remote (none declared)';
     return {
       ...about,
       check: 'udp-blocked',
       verdict: 'Bad',
       seen: `${seen}${both}`,
-      why: 'WireGuard answers nobody who is wrong, so a firewall and a wrong key look alike from here',
-      hint: `let UDP through from this cluster’s gateway nodes to ${endpoints}; on a gateway node: tcpdump -ni any udp port 7470`,
+      why: 'WireGuard does not answer packets that it cannot authenticate, so a firewall and a wrong key look the same from here',
+      hint: `allow UDP from this cluster’s gateway nodes to ${endpoints}; on a gateway node: tcpdump -ni any udp port 7470`,
     };
   });
 
@@ -94,7 +95,7 @@ export const path: Check = (facts) =>
     const { remoteCluster: id } = tunnel.spec;
     const established = findCondition(tunnel.status?.conditions, 'Established');
     const verified = findCondition(tunnel.status?.conditions, 'PathVerified');
-    // What has no session has no path; that is said already.
+    // Without a session there is no path; the handshake check reports that.
     if (established?.status !== 'True') return [];
     const about = { group, check: 'path', subject: id } as const;
     const other = otherSide(facts, id);
@@ -103,9 +104,9 @@ export const path: Check = (facts) =>
         {
           ...about,
           verdict: 'Bad',
-          seen: verified?.message ?? `no probe was sent to ${id} yet`,
-          why: `the session is up, and what passes it is dropped on one of the sides${other === undefined ? '' : other.pathVerified ? '; probes the other way come back' : '; the other way too'}`,
-          hint: `hawser status ${id} shows drops by reason; rules of others on the nodes stand under "This cluster"; run hawser doctor at ${id} too`,
+          seen: verified?.message ?? `no path probe was sent to ${id} yet`,
+          why: `the session is established, but packets are dropped at one of the sides${other === undefined ? '' : other.pathVerified ? '; probes in the opposite direction are answered' : ', in both directions'}`,
+          hint: `see the drops by reason: hawser status ${id}; resolve findings about nodes; run hawser doctor at ${id} too`,
         },
       ];
     if (other?.pathVerified === false)
@@ -113,15 +114,15 @@ export const path: Check = (facts) =>
         {
           ...about,
           verdict: 'Warning',
-          seen: `probes of this cluster come back, and those of ${id} do not`,
-          why: 'connections that the other side opens may fail',
+          seen: `probes of this cluster are answered, those of ${id} are not`,
+          why: 'connections that the remote opens may fail',
           hint: `at ${id}: hawser doctor`,
         },
       ];
     return [{ ...about, verdict: 'Good', seen: verified.message }];
   });
 
-/** A path that takes less than was planned, and does not say so. */
+/** A path that silently drops packets of the planned size. */
 export const mtu: Check = (facts) =>
   tunnelsOf(facts).flatMap((tunnel): Finding[] => {
     const { remoteCluster: id, mtu: planned } = tunnel.spec;
@@ -143,9 +144,9 @@ export const mtu: Check = (facts) =>
         check: 'mtu-black-hole',
         subject: id,
         verdict: 'Warning',
-        seen: `the path to ${id} takes packets of ${measured} bytes, and ${planned} were planned: larger ones vanish, and nobody says so`,
-        why: 'connections open and then hang as soon as much is sent; Hawser measures it and keeps to what passes',
-        hint: `set the true MTU of the path, ${measured + 80}: kubectl edit localcluster self (spec.mtu); or let ICMP "fragmentation needed" through`,
+        seen: `the path to ${id} passes packets of ${measured} bytes, but ${planned} were planned; larger ones are dropped silently`,
+        why: 'connections open and then stall when they send much data; Hawser lowers the packet size to what it measures',
+        hint: `set the MTU of the path, ${measured + 80}: kubectl edit localcluster self (spec.mtu); or allow ICMP "fragmentation needed"`,
       },
     ];
   });
@@ -154,7 +155,7 @@ export const loss: Check = (facts) =>
   tunnelsOf(facts).flatMap((tunnel): Finding[] => {
     const { remoteCluster: id } = tunnel.spec;
     const { asked, lost } = tunnel.status?.probes ?? { asked: 0, lost: 0 };
-    if (asked < 16 || lost / asked < lossWorthTelling) return [];
+    if (asked < 16 || lost / asked < reportedLoss) return [];
     return [
       {
         group,
@@ -162,8 +163,8 @@ export const loss: Check = (facts) =>
         subject: id,
         verdict: 'Warning',
         seen: `${lost} of the last ${asked} probes to ${id} were lost`,
-        why: 'connections get slow well before they break',
-        hint: `between the gateway nodes and ${tunnel.status?.endpoint ?? 'the other side'}: mtr -u`,
+        why: 'connections become slow long before they break',
+        hint: `measure between the gateway nodes and ${tunnel.status?.endpoint ?? 'the remote'}: mtr -u`,
       },
     ];
   });
@@ -182,9 +183,9 @@ export const remappings: Check = (facts) =>
           check: 'remapping',
           subject: id,
           verdict: 'Bad',
-          seen: `no free range stands here for ${unplaced.join(', ')} of ${id}`,
-          why: 'what cannot be named cannot be reached',
-          hint: 'kubectl edit localcluster self (add one to spec.remapPools, or take one from spec.reservedCIDRs)',
+          seen: `no free range to remap ${unplaced.join(', ')} of ${id}`,
+          why: 'pods in these ranges cannot be reached from this cluster',
+          hint: 'kubectl edit localcluster self (add a range to spec.remapPools, or remove one from spec.reservedCIDRs)',
         },
       ];
     if (ready?.reason === 'RemoteDocumentInvalid')
@@ -195,7 +196,7 @@ export const remappings: Check = (facts) =>
           subject: id,
           verdict: 'Bad',
           seen: ready.message,
-          why: 'of a document that is not valid nothing is used',
+          why: 'nothing of an invalid network document is used',
           hint: `at ${id}: hawser doctor`,
         },
       ];

@@ -1,4 +1,5 @@
-/** All checks, in the order in which a person reads them: first what everything else rests on. Pure. */
+/** All checks, in reading order: first those that the others depend on. Pure. */
+import { docsOf } from './catalog.ts';
 import * as cluster from './checks-cluster.ts';
 import * as control from './checks-control-plane.ts';
 import * as offloading from './checks-offloading.ts';
@@ -32,14 +33,16 @@ const checks: readonly Check[] = [
   offloading.kubelets,
   offloading.quota,
   offloading.names,
-  offloading.providersWord,
+  offloading.providerReport,
   offloading.namespaces,
   offloading.networkPolicies,
 ];
 
 /** Every finding, by group, the worst first within each. */
 export function diagnose(facts: Facts): Finding[] {
-  const found = checks.flatMap((check) => check(facts));
+  const found = checks
+    .flatMap((check) => check(facts))
+    .map((finding) => (finding.verdict === 'Good' ? finding : { ...finding, docs: docsOf(finding.check) }));
   return groups.flatMap((group) =>
     found
       .filter((finding) => finding.group === group)

@@ -1,4 +1,4 @@
-/** What `hawser doctor` knows: read once, then judged. Whatever could not be read is absent. */
+/** The input of `hawser doctor`'s checks, read once. What could not be read is absent. */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { PeeringToken } from '../../shared/api/peerings.ts';
 import type { ClusterObjects } from '../status-report.ts';
@@ -8,19 +8,19 @@ export interface Facts {
   now: number;
   /** Version of this command. */
   version: string;
-  /** Where Hawser runs. */
+  /** The namespace in which Hawser is installed. */
   namespace: string;
-  /** Only this peering is asked about (name, or ID of the remote); undefined: all. */
+  /** The only peering to check (its name, or the ID of the remote); undefined: all. */
   only: string | undefined;
   objects: ClusterObjects;
   tokens: readonly PeeringToken[] | undefined;
   nodes: readonly NodeFacts[] | undefined;
   workloads: readonly WorkloadFacts[] | undefined;
-  /** What Hawser's own accounts may; undefined: this user may not ask. */
+  /** The rights of Hawser's service accounts; undefined: this user may not read them. */
   rights: readonly RightFacts[] | undefined;
   /** By name of the virtual node. */
   kubelets: Readonly<Record<string, KubeletFacts>>;
-  /** Outgoing peerings whose provider the controller was told to ask just now, and did not. */
+  /** Outgoing peerings whose provider report was requested just now, and did not arrive. */
   unanswered: readonly string[];
 }
 
@@ -35,18 +35,18 @@ export interface NodeFacts {
 export interface WorkloadFacts {
   kind: string;
   name: string;
-  wanted: number;
+  desired: number;
   ready: number;
 }
 
 export interface RightFacts {
   account: string;
-  /** As people say it: `update incomingpeerings.hawser.dev/status`. */
+  /** For people: `update incomingpeerings.hawser.dev/status`. */
   right: string;
   allowed: boolean;
 }
 
-/** What came of asking the kubelet API of a virtual node by way of the API server. */
+/** The answer of a virtual node's kubelet API through the API server. */
 export interface KubeletFacts {
   /** HTTP status; 0: no answer. */
   status: number;

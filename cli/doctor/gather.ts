@@ -1,4 +1,4 @@
-/** Reads what the checks judge. Nothing of the cluster is changed but the wish that the controller ask the providers. */
+/** Reads the facts. Changes nothing in the cluster but an annotation that requests the providers' reports. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Condition, KubernetesObject } from '../../shared/api/meta.ts';
 import type { OutgoingPeering, PeeringToken } from '../../shared/api/peerings.ts';
@@ -10,13 +10,13 @@ import { ownVersion } from '../version.ts';
 import type { Facts, KubeletFacts, NodeFacts, RightFacts, WorkloadFacts } from './facts.ts';
 import { essentialRights, rightReview, rightText } from './rights.ts';
 
-/** The controller asks within moments, and the provider has ten seconds. */
+/** The controller sends the request at once, and the provider has ten seconds to answer. */
 const answerMilliseconds = 15_000;
 const pollMilliseconds = 250;
 const kubeletMilliseconds = 8_000;
 const messageLength = 300;
 
-/** @param ask whether the providers are to be asked now */
+/** @param ask whether to request new reports from the providers */
 export async function gatherFacts(
   invocation: Invocation,
   kube: Kube,
@@ -24,19 +24,19 @@ export async function gatherFacts(
   ask: boolean,
 ): Promise<Facts> {
   const first = await readObjects(kube);
-  const meant = first.outgoing.filter(
+  const selected = first.outgoing.filter(
     ({ metadata, spec }) => only === undefined || metadata.name === only || spec.remoteCluster === only,
   );
   const [answers, tokens, nodes, workloads, rights, kubelets, version] = await Promise.all([
-    ask ? askProviders(invocation, kube, meant) : { asked: [], unanswered: [] },
+    ask ? requestReports(invocation, kube, selected) : { asked: [], unanswered: [] },
     readTokens(kube),
     readNodes(kube),
     readWorkloads(kube),
     readRights(kube),
-    askKubelets(kube, meant),
+    probeKubelets(kube, selected),
     ownVersion(),
   ]);
-  // Again: what the providers said stands in it now.
+  // Read again: the objects now contain the reports.
   const objects = answers.asked.length > 0 ? await readObjects(kube) : first;
   return {
     now: invocation.now(),
@@ -54,10 +54,10 @@ export async function gatherFacts(
 }
 
 /**
- * Lets the controller ask each provider how it sees the peering: it alone has the key that they answer to. Whoever may not
- * wish for that gets what was said last.
+ * Makes the controller request each provider's report: only the controller has the key to which providers answer. A user
+ * without the right to annotate peerings gets the last reports.
  */
-async function askProviders(
+async function requestReports(
   invocation: Invocation,
   kube: Kube,
   peerings: readonly OutgoingPeering[],
@@ -66,7 +66,7 @@ async function askProviders(
   const request = `doctor-${invocation.now()}`;
   const waiting = new Set<string>();
   for (const { metadata, status } of peerings) {
-    // Who was never let in has nobody to ask.
+    // Without an identity the provider does not answer.
     if (status?.identity === undefined || metadata.deletionTimestamp !== undefined) continue;
     try {
       await kube.patch(resource, metadata.name, {
@@ -80,7 +80,7 @@ async function askProviders(
   const asked: string[] = [];
   const end = invocation.now() + answerMilliseconds;
   while (waiting.size > 0 && invocation.now() < end) {
-    invocation.terminal.progress(`  .. asking ${[...waiting].join(', ')}`);
+    invocation.terminal.progress(`waiting for the report of ${[...waiting].join(', ')}`);
     for (const { metadata, status } of await kube.list<OutgoingPeering>(resource)) {
       if (status?.provider?.request !== request || !waiting.delete(metadata.name)) continue;
       asked.push(metadata.name);
@@ -111,7 +111,7 @@ async function readNodes(kube: Kube): Promise<NodeFacts[] | undefined> {
       gateway: metadata.labels?.[labels.gatewayNode] === 'true',
       virtual: metadata.labels?.[labels.virtualNode] === 'true',
       ready: ready?.status ?? 'Unknown',
-      readyMessage: ready?.message ?? 'nothing was reported of it',
+      readyMessage: ready?.message ?? 'no status reported',
     };
   });
 }
@@ -134,13 +134,13 @@ async function readWorkloads(kube: Kube): Promise<WorkloadFacts[] | undefined> {
     ...deployments.filter(ours).map(({ metadata, spec, status }) => ({
       kind: 'Deployment',
       name: metadata.name,
-      wanted: spec.replicas ?? 1,
+      desired: spec.replicas ?? 1,
       ready: status?.readyReplicas ?? 0,
     })),
     ...daemonSets.filter(ours).map(({ metadata, status }) => ({
       kind: 'DaemonSet',
       name: metadata.name,
-      wanted: status?.desiredNumberScheduled ?? 0,
+      desired: status?.desiredNumberScheduled ?? 0,
       ready: status?.numberReady ?? 0,
     })),
   ];
@@ -164,7 +164,7 @@ async function readRights(kube: Kube): Promise<RightFacts[] | undefined> {
   }
 }
 
-async function askKubelets(
+async function probeKubelets(
   kube: Kube,
   peerings: readonly OutgoingPeering[],
 ): Promise<Record<string, KubeletFacts>> {
@@ -180,13 +180,13 @@ async function askKubelets(
   );
 }
 
-/** A Status object says it in its message; anything else is said as it came. */
+/** The message of a Status object; any other text as it is. */
 function messageOf(text: string): string {
   try {
     const { message } = JSON.parse(text) as { message?: unknown };
     if (typeof message === 'string') return message.slice(0, messageLength);
   } catch {
-    // no JSON
+    // not JSON
   }
   return text.slice(0, messageLength);
 }

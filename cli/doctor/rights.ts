@@ -1,4 +1,4 @@
-/** What Hawser's accounts must be allowed, as far as a person's RBAC may have taken it; a test holds it to the chart. */
+/** Permissions that Hawser's service accounts need; a test compares them with the chart's roles. */
 
 export interface Right {
   account: 'hawser-controller' | 'hawser-gateway' | 'hawser-node';
@@ -6,14 +6,14 @@ export interface Right {
   group: string;
   resource: string;
   subresource?: string;
-  /** In Hawser's namespace; otherwise cluster-wide. */
+  /** Only in Hawser's namespace; otherwise cluster-wide. */
   own?: true;
   name?: string;
 }
 
 const hawser = 'hawser.dev';
 
-/** One of each rule without which something stops. */
+/** One permission of each rule without which a function fails. */
 export const essentialRights: readonly Right[] = [
   { account: 'hawser-controller', verb: 'watch', group: hawser, resource: 'outgoingpeerings' },
   {
@@ -74,7 +74,7 @@ export function rightText({ verb, group, resource, subresource }: Right): string
   return `${verb} ${whole}${subresource === undefined ? '' : `/${subresource}`}`;
 }
 
-/** SubjectAccessReview of it. */
+/** The SubjectAccessReview for a permission. */
 export function rightReview(right: Right, namespace: string): object {
   const { account, verb, group, resource, subresource, own, name } = right;
   return {

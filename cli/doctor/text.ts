@@ -1,34 +1,40 @@
 /** `hawser doctor` for people. Pure. */
-import type { Styler } from '../status-text.ts';
+import { plainLine } from '../../shared/plain-text.ts';
+import type { Mark, Painter } from '../terminal.ts';
 import { countVerdicts } from './diagnose.ts';
 import { groups, type Finding, type Verdict } from './finding.ts';
 
-const words: Readonly<Record<Verdict, string>> = { Good: 'ok', Warning: '!!', Bad: 'no', Unknown: '??' };
-const colours = { Good: 'green', Warning: 'yellow', Bad: 'red', Unknown: 'yellow' } as const;
+const marks: Readonly<Record<Verdict, Mark>> = {
+  Good: 'done',
+  Warning: 'warning',
+  Bad: 'failed',
+  Unknown: 'unknown',
+};
 
-/** Findings by group; of what is not good, why it matters and what to do. */
-export function doctorText(findings: readonly Finding[], style: Styler): string {
+/** Findings by group; for those that are not good, why it matters, what to do, and where to read more. */
+export function doctorText(findings: readonly Finding[], paint: Painter): string {
   const lines: string[] = [];
   for (const group of groups) {
     const own = findings.filter((finding) => finding.group === group);
     if (own.length === 0) continue;
-    lines.push(style('bold', group));
-    for (const { verdict, check, seen, why, hint } of own) {
-      lines.push(`  ${style(colours[verdict], words[verdict])} ${check}: ${seen}`);
+    lines.push(paint.style('bold', group));
+    for (const { verdict, check, seen, why, hint, docs } of own) {
+      lines.push(`  ${paint.mark(marks[verdict])} ${check}: ${seen}`);
       if (verdict === 'Good') continue;
-      if (why !== undefined) lines.push(`       why   ${why}`);
-      if (hint !== undefined) lines.push(`       do    ${hint}`);
+      if (why !== undefined) lines.push(`      why: ${why}`);
+      if (hint !== undefined) lines.push(`      fix: ${hint}`);
+      if (docs !== undefined) lines.push(`      see: ${docs}`);
     }
     lines.push('');
   }
   lines.push(summary(findings));
-  return lines.join('\n');
+  return lines.map(plainLine).join('\n');
 }
 
 function summary(findings: readonly Finding[]): string {
   const { Bad, Warning, Unknown } = countVerdicts(findings);
   const count = (number: number, one: string, many: string) => `${number} ${number === 1 ? one : many}`;
-  if (Bad + Warning + Unknown === 0) return `All is well: ${findings.length} checks.`;
-  const unknown = Unknown === 0 ? '' : `, ${Unknown} not seen`;
+  if (Bad + Warning + Unknown === 0) return `No problems found: ${findings.length} checks passed.`;
+  const unknown = Unknown === 0 ? '' : `, ${Unknown} not checked`;
   return `${count(Bad, 'problem', 'problems')}, ${count(Warning, 'warning', 'warnings')}${unknown} in ${findings.length} checks.`;
 }

@@ -1,4 +1,4 @@
-/** Which versions of Hawser work together: N and N−2, both ways. Pure. */
+/** Compatibility of Hawser's versions: N and N−2, in both directions. Pure. */
 
 export interface VersionComparison {
   /** `TooFar`: more than two minor versions, or another major one. */
@@ -7,7 +7,7 @@ export interface VersionComparison {
   older: boolean;
 }
 
-/** How the second version stands to the first. */
+/** Compares the second version with the first. */
 export function compareVersions(own: string, other: string): VersionComparison {
   const [one, two] = [parse(own), parse(other)];
   if (one === undefined || two === undefined)

@@ -1,17 +1,17 @@
-/** What the two sides of an in-band peering know of each other that is out of date. Pure. */
+/** What the two sides of an in-band peering have recorded about each other that is out of date. Pure. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { Side, Sides } from './sides.ts';
 import { changesOf, leadsTo, readDocument, type Request, type Requests } from './requests.ts';
 
 export interface Difference {
-  /** Which side knew it wrongly. */
+  /** The side whose record is out of date. */
   side: Side['name'];
-  /** As a person calls it: `endpoint`, `tunnel key`. */
+  /** For people: `endpoint`, `tunnel key`. */
   what: string;
-  /** What that side knew. */
+  /** What that side has recorded. */
   known: string;
-  /** What is. */
+  /** The present state. */
   actual: string;
 }
 
@@ -20,39 +20,41 @@ interface Known {
   provider: RemoteCluster | undefined;
 }
 
-/** In the order in which a person would look: identity, how it is reached, what it declares. */
+/** Identity first, then how the other side is reached, then what it declares. */
 export function differencesOf(sides: Sides, known: Known, requests: Requests): Difference[] {
   return (['consumer', 'provider'] as const).flatMap((name): Difference[] => {
     const remote = known[name];
     const [other, otherName] =
       name === 'consumer' ? ([sides.provider, 'provider'] as const) : ([sides.consumer, 'consumer'] as const);
-    const is = (what: string, before: string, after: string): Difference => ({
+    const difference = (what: string, before: string, after: string): Difference => ({
       side: name,
       what,
       known: before,
       actual: after,
     });
-    if (remote === undefined) return [is('the other cluster', 'nothing', other.clusterID)];
+    if (remote === undefined) return [difference('the other cluster', 'nothing', other.clusterID)];
     const key =
       remote.spec.publicKey === other.publicKey
         ? []
-        : [is('cluster key', remote.spec.publicKey, other.publicKey)];
-    // A stranger's key: what it declares is not this cluster's any more.
+        : [difference('cluster key', remote.spec.publicKey, other.publicKey)];
+    // The key does not succeed the recorded one, so nothing else that is declared with it counts.
     if (!leadsTo(remote, other)) return key;
     return [
       ...key,
-      ...requestDifferences(requests[name], remote).map(([what, before, after]) => is(what, before, after)),
+      ...requestDifferences(requests[name], remote).map(([what, before, after]) =>
+        difference(what, before, after),
+      ),
       ...documentDifferences(
         readDocument(remote.spec.networkDocument),
         readDocument(known[otherName]?.status?.localDocument),
-      ).map(([what, before, after]) => is(what, before, after)),
+      ).map(([what, before, after]) => difference(what, before, after)),
     ];
   });
 }
 
 /**
- * Endpoints that a person gave once, and not now: nobody can tell whether they are still right, and what a cluster declares is
- * not used beside them.
+ * Endpoints that a person set earlier and does not set now. They override what the other cluster declares, and this command
+ * cannot verify them.
  */
 export function givenOnce(
   known: Known,
@@ -67,7 +69,7 @@ export function givenOnce(
     const endpoints = remote?.spec.tunnelAddresses ?? [];
     if (endpoints.length === 0 || now !== undefined) return [];
     return [
-      `the ${whose}’s tunnel is called at ${endpoints.join(', ')}, as ${option} said once: name another with it if that has moved`,
+      `the ${whose}’s tunnel is reached at ${endpoints.join(', ')}, as an earlier ${option} set it; if that address has changed, set ${option} again`,
     ];
   });
 }
@@ -76,8 +78,8 @@ type Change = [what: string, known: string, actual: string];
 
 const names: Partial<Record<keyof Request, string>> = {
   controlPlane: 'control plane',
-  gatewayPin: 'pin of the gateway’s certificate',
-  servesInBand: 'whether its gateway and API server are reached in-band',
+  gatewayPin: 'pin of the API gateway’s certificate',
+  servesInBand: 'whether its API gateway and API server are reached in-band',
   tunnelAddresses: 'endpoint',
 };
 
@@ -90,7 +92,7 @@ function requestDifferences(request: Request, remote: RemoteCluster): Change[] {
   });
 }
 
-/** Field by field, what a held document says and what its sender declares now. */
+/** Field by field: the recorded document, and what its sender declares now. */
 export function documentDifferences(
   held: NetworkDocument | undefined,
   declared: NetworkDocument | undefined,
@@ -105,8 +107,8 @@ export function documentDifferences(
     ['salt of the pre-shared key', ({ salt }) => `${salt.slice(0, 6)}…`],
     ['MTU', ({ mtu }) => mtu],
     ['API server', ({ apiServer }) => apiServer?.url],
-    ['authority of the API server', ({ apiServer }) => shortened(apiServer?.caBundle)],
-    ['gateway', ({ gateway }) => gateway && `${gateway.url} ${gateway.pin.slice(0, 12)}`],
+    ['CA of the API server', ({ apiServer }) => shortened(apiServer?.caBundle)],
+    ['API gateway', ({ gateway }) => gateway && `${gateway.url} ${gateway.pin.slice(0, 12)}`],
     ['grant', ({ grants }) => grants?.map(({ peering, grant }) => `${peering}: ${JSON.stringify(grant)}`)],
   ];
   const changes = fields.flatMap(([what, read]): Change[] => {
@@ -119,7 +121,7 @@ export function documentDifferences(
     : [['network document', `generation ${held.generation}`, `generation ${declared.generation}`]];
 }
 
-/** A certificate's text says little to a person; that it is another one is what matters. */
+/** The end of a certificate's text: enough to show that two differ. */
 function shortened(pem: string | undefined): string | undefined {
   return pem?.trim().split('\n').slice(1, -1).join('').slice(-24);
 }

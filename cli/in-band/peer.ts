@@ -1,4 +1,4 @@
-/** `hawser peer --in-band`: the start of a peering of which only a tunnel endpoint is reachable. */
+/** `hawser peer --in-band`: starts a peering where only a tunnel endpoint is reachable. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
@@ -13,11 +13,11 @@ import { followPeering } from '../peering-progress.ts';
 import { printFacts } from '../output.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 import { endpointOf, providerOf, remoteOf, withSides, type Sides } from './sides.ts';
-import { endOpening, openTunnel } from './tunnel.ts';
+import { endOpening, openTunnel, steps } from './tunnel.ts';
 import { requestsOf } from './requests.ts';
 
 export const inBandSeconds = 120;
-/** A former peering that is on its way out. */
+/** How long to wait for the removal of a former peering. */
 const previousSeconds = 45;
 const takeBackMilliseconds = 5000;
 
@@ -29,7 +29,7 @@ interface TokenSecret extends KubernetesObject {
 export async function peerInBand(invocation: Invocation, peering: string): Promise<void> {
   if (invocation.arguments.length > 0) {
     throw new UsageError(
-      'in-band no token is wanted: the command has the provider issue one (--remote-context)',
+      '--in-band takes no token: the provider issues one on request of this command (--remote-context)',
     );
   }
   const endpoints = {
@@ -39,7 +39,7 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
   const seconds = timeoutOf(invocation, inBandSeconds);
   if (seconds === 0) {
     throw new UsageError(
-      '--timeout 0: in-band the command itself carries what the two clusters tell each other',
+      '--timeout 0: must be positive with --in-band, since this command itself exchanges the network documents',
     );
   }
   await withSides(invocation, async (sides) => {
@@ -53,14 +53,14 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
     await openTunnel(invocation, sides, requestsOf(sides, endpoints, invocation.now()), {
       seconds,
       begun,
-      advice: `One side must reach the other’s tunnel endpoint by UDP (--endpoint, --consumer-endpoint). Run the command again to go on; what it made goes by itself in a quarter of an hour.`,
+      advice: `One side must reach the other’s tunnel endpoint over UDP (--endpoint, --consumer-endpoint). Run the command again to continue; otherwise its objects are removed after 15 minutes.`,
     });
     if (needsToken(existing)) await handOver(invocation, sides, peering, existing);
-    terminal.step('done', `OutgoingPeering ${name} written`, invocation.now() - begun);
+    terminal.step('done', `OutgoingPeering ${name} created`, invocation.now() - begun);
     const ready = await followPeering(invocation, consumer.kube, name, {
       begun,
       seconds,
-      said: ['tunnel established', 'path verified by a probe through both translations'],
+      reported: [steps.established, steps.pathVerified],
     });
     await endOpening(sides);
     const facts = {
@@ -73,15 +73,16 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
     await printFacts(
       invocation,
       facts,
-      (each) => `Ready: ${each.provider} is the node ${each.node}. Next: hawser offload namespace NAME`,
+      (each) =>
+        `Ready: ${each.provider} is available as node ${each.node}. Next: hawser offload namespace NAME`,
     );
   });
 }
 
-/** Reasons of IdentityValid after which only another token helps. */
+/** Reasons of IdentityValid that only a new token resolves. */
 const spent = new Set(['TokenRefused', 'TokenInvalid', 'TokenMissing', 'PeeringEnded', 'KeyMismatch']);
 
-/** One that an earlier run handed over is still on its way, or has done its work. */
+/** Not where a token of an earlier run is still pending or was redeemed. */
 function needsToken(existing: OutgoingPeering | undefined): boolean {
   if (existing === undefined) return true;
   const identity = findCondition(existing.status?.conditions, 'IdentityValid');
@@ -92,11 +93,11 @@ async function refuseOutOfBand({ consumer, provider }: Sides): Promise<void> {
   const known = await remoteOf(consumer, provider);
   if (known?.spec.controlPlane !== 'OutOfBand' || known.spec.gatewayURL === undefined) return;
   throw new CommandError(
-    `${provider.clusterID} is peered with out of band (its gateway is ${known.spec.gatewayURL}): hawser unpeer ${provider.clusterID} first`,
+    `this cluster is already peered with ${provider.clusterID} out-of-band (API gateway ${known.spec.gatewayURL}); run "hawser unpeer ${provider.clusterID}" first`,
   );
 }
 
-/** The peering of that name if there is one; waits for one that is on its way out, on both sides. */
+/** The existing peering of that name; waits for one that is being removed, on both sides. */
 async function awaitFormer(
   invocation: Invocation,
   { consumer, provider }: Sides,
@@ -106,22 +107,22 @@ async function awaitFormer(
   const there = peeringName(consumer.clusterID, peering);
   return waitUntil(
     invocation,
-    { seconds: previousSeconds, advice: `See hawser status ${name} in both clusters.` },
+    { seconds: previousSeconds, advice: `See "hawser status ${name}" in both clusters.` },
     async () => {
       const [outgoing, incoming] = await Promise.all([
         consumer.kube.get<OutgoingPeering>(hawser('outgoingpeerings'), name),
         provider.kube.get<IncomingPeering>(hawser('incomingpeerings'), there),
       ]);
       if (outgoing?.metadata.deletionTimestamp !== undefined)
-        return { waitingFor: `the former peering ${name} to be gone from the consumer` };
+        return { waitingFor: `the removal of the former peering ${name} at the consumer` };
       if (incoming?.metadata.deletionTimestamp !== undefined)
-        return { waitingFor: `the former peering ${there} to be gone from the provider` };
+        return { waitingFor: `the removal of the former peering ${there} at the provider` };
       return { done: outgoing };
     },
   );
 }
 
-/** The provider's token goes to the consumer's controller; from then on nobody needs this command any more. */
+/** Passes the provider's token to the consumer's controller, which continues without this command. */
 async function handOver(
   invocation: Invocation,
   sides: Sides,
@@ -132,7 +133,7 @@ async function handOver(
   const remote = await remoteOf(consumer, provider);
   if (remote?.metadata.uid === undefined) {
     throw new CommandError(
-      `RemoteCluster ${provider.clusterID} was deleted meanwhile; run the command again`,
+      `RemoteCluster ${provider.clusterID} was deleted while this command ran; run it again`,
     );
   }
   const { object, token } = await issueToken(invocation, provider.kube, provider.status, {
@@ -148,7 +149,7 @@ async function handOver(
   }
 }
 
-/** A token that reached nobody is worth nothing to anybody. If this fails too, it expires. */
+/** Deletes a token that was not handed over. If this fails too, the token expires. */
 async function takeBack(invocation: Invocation, name: string): Promise<void> {
   const signal = AbortSignal.timeout(takeBackMilliseconds);
   await withKubeAt({ ...invocation, signal }, providerOf(invocation), (kube) =>
@@ -174,7 +175,7 @@ async function writeToken(
       name: secrets.inBandToken,
       namespace,
       labels: { ...belongs, [labels.peering]: name },
-      // Whatever becomes of the attempt, it goes with what it is for.
+      // If the attempt is abandoned, it is garbage-collected with the RemoteCluster.
       ownerReferences: [
         { apiVersion, kind: 'RemoteCluster', name: remote.metadata.name, uid: remote.metadata.uid ?? '' },
       ],
@@ -190,7 +191,7 @@ async function writeToken(
   await consumer.kube.create<OutgoingPeering>(peerings, {
     apiVersion,
     kind: 'OutgoingPeering',
-    // From its first moment: removed before the controller had seen it, it would leave what hangs on it behind.
+    // Set at creation: if it is deleted before the controller has seen it, its dependants must still be removed.
     metadata: { name, labels: belongs, finalizers: [peeringFinalizer] },
     spec: {
       remoteCluster: provider.clusterID,

@@ -1,4 +1,4 @@
-/** What each side of an in-band peering is to know of the other, and what differs from it. Pure. */
+/** What each side of an in-band peering has to record about the other, and what differs from it. Pure. */
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import { toSeconds } from '../../shared/conditions.ts';
@@ -8,7 +8,7 @@ import { readStoredDocument } from '../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { Side, Sides } from './sides.ts';
 
-/** How long an attempt that nobody goes on with stays: as long as a token lives. */
+/** How long an attempt that is not continued is kept: as long as a token is valid. */
 const openSeconds = 15 * 60;
 
 /** Fields of the RemoteCluster that the command writes. */
@@ -25,16 +25,16 @@ export type Request = Pick<
 >;
 
 export interface Requests {
-  /** On the consumer, of the provider. */
+  /** Written at the consumer, about the provider. */
   consumer: Request;
-  /** On the provider, of the consumer. */
+  /** Written at the provider, about the consumer. */
   provider: Request;
 }
 
 export function requestsOf(
   { consumer, provider }: Sides,
   endpoints: { provider: string | undefined; consumer: string | undefined },
-  /** Absent: what is there stays as long as a peering needs it. */
+  /** Undefined: no expiry is set, and the objects live as long as a peering needs them. */
   now: number | undefined,
 ): Requests {
   const opening = now === undefined ? {} : { openUntil: toSeconds(now + openSeconds * 1000) };
@@ -44,14 +44,14 @@ export function requestsOf(
       ...identityOf(provider),
       controlPlane: 'InBand',
       gatewayPin: provider.status.gatewayPin,
-      // From now on an older word about another certificate is none.
+      // Older statements about other certificates no longer count.
       gatewayPinSince: provider.status.gatewayPinSince,
       ...opening,
       ...at(endpoints.provider),
     },
     provider: {
       ...identityOf(consumer),
-      // How the provider would dial the consumer is another peering's matter.
+      // How the provider dials the consumer belongs to a peering in the opposite direction.
       controlPlane: 'OutOfBand',
       servesInBand: true,
       ...opening,
@@ -74,17 +74,17 @@ export function newRemote(request: Request): RemoteCluster {
   };
 }
 
-/** Whether the key by which a cluster is known is the one that it has, or one that its own statements lead on from. */
+/** Whether the recorded key of a cluster is its present one, or one that signed succession statements lead on from. */
 export function leadsTo({ spec }: RemoteCluster, { clusterID, publicKey, status }: Side): boolean {
   return followSuccessions(spec.publicKey, clusterID, status.keySuccessions) === publicKey;
 }
 
-/** What of a RemoteCluster is to be changed; undefined: nothing. How the provider dials the consumer is left alone. */
+/** The fields of a RemoteCluster to change; undefined: none. How the provider dials the consumer is left as it is. */
 export function changesOf(request: Request, remote: RemoteCluster): Partial<Request> | undefined {
   const { clusterID: _id, publicKey: _key, controlPlane, ...rest } = request;
-  const wanted: Partial<Request> = { ...rest, ...(controlPlane === 'InBand' && { controlPlane }) };
+  const desired: Partial<Request> = { ...rest, ...(controlPlane === 'InBand' && { controlPlane }) };
   const changes = Object.fromEntries(
-    Object.entries(wanted).filter(
+    Object.entries(desired).filter(
       ([field, value]) =>
         JSON.stringify(remote.spec[field as keyof RemoteCluster['spec']]) !== JSON.stringify(value),
     ),
@@ -92,7 +92,7 @@ export function changesOf(request: Request, remote: RemoteCluster): Partial<Requ
   return Object.keys(changes).length === 0 ? undefined : changes;
 }
 
-/** A document that this side's own API holds; undefined when there is none that can be read. */
+/** A document from this side's own API; undefined when it is absent or unreadable. */
 export function readDocument(signed: SignedDocument | undefined): NetworkDocument | undefined {
   try {
     return signed && readStoredDocument(signed);
@@ -101,13 +101,13 @@ export function readDocument(signed: SignedDocument | undefined): NetworkDocumen
   }
 }
 
-/** Whether a document is to take the place of the one that is held. */
+/** Whether a document replaces the recorded one. */
 export function isNewer(offered: SignedDocument | undefined, held: SignedDocument | undefined): boolean {
   const document = readDocument(offered);
   return document !== undefined && document.generation > (readDocument(held)?.generation ?? 0);
 }
 
-/** Whether each holds what the other declares now, and both have said so. */
+/** Whether each side has recorded what the other declares now, and has acknowledged it. */
 export function isSettled(consumer: RemoteCluster, provider: RemoteCluster): boolean {
   return holds(consumer, provider) && holds(provider, consumer);
 }
@@ -118,14 +118,14 @@ function holds(one: RemoteCluster, other: RemoteCluster): boolean {
   return (
     declared !== undefined &&
     held !== undefined &&
-    // What the tunnel's plan adds is part of it.
+    // The tunnel's plan adds the remaps to it.
     declared.remaps.length > 0 &&
     held.generation === declared.generation &&
     one.status?.remoteDocumentGeneration === held.generation
   );
 }
 
-/** Why a side refuses what it was given; undefined: it doesn't. */
+/** Why a side refuses the document that it was given; undefined: it does not. */
 export function refusalOf(remote: RemoteCluster): string | undefined {
   const bad = remote.status?.conditions?.find(
     ({ type, status, observedGeneration }) =>

@@ -1,4 +1,4 @@
-/** Both clusters of an in-band peering, as the command reaches them: each with rights of its own. */
+/** Both clusters of an in-band peering, as the command reaches them: each with its own credentials. */
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import { localCluster } from '../cluster.ts';
 import { text, type Invocation, type Option } from '../command.ts';
@@ -7,21 +7,25 @@ import { hawser, withKube, withKubeAt, type Kube } from '../kube.ts';
 
 /** Options that name the provider's cluster; the consumer's are those of every command. */
 export const remoteOptions = {
-  'remote-context': { type: 'string', value: 'NAME', help: 'in-band: context of the provider' },
+  'remote-context': {
+    type: 'string',
+    value: 'NAME',
+    help: 'with --in-band: kubeconfig context of the provider',
+  },
   'remote-kubeconfig': {
     type: 'string',
     value: 'FILE',
-    help: 'in-band: kubeconfig of the provider (default: the same as of the consumer)',
+    help: 'with --in-band: kubeconfig file of the provider (default: the consumer’s)',
   },
   endpoint: {
     type: 'string',
     value: 'HOST:PORT',
-    help: 'in-band: where the consumer reaches the provider’s tunnel (default: as the provider declares)',
+    help: 'with --in-band: where the consumer reaches the provider’s tunnel (default: as declared)',
   },
   'consumer-endpoint': {
     type: 'string',
     value: 'HOST:PORT',
-    help: 'in-band: where the provider reaches the consumer’s tunnel, if only that way is open',
+    help: 'with --in-band: where the provider reaches the consumer’s tunnel',
   },
 } as const satisfies Record<string, Option>;
 
@@ -38,7 +42,7 @@ export interface Sides {
   provider: Side;
 }
 
-/** Where the options say that the provider is. */
+/** The provider's kubeconfig and context, from the options. */
 export function providerOf(invocation: Invocation) {
   return {
     kubeconfig: text(invocation, 'remote-kubeconfig') ?? text(invocation, 'kubeconfig'),
@@ -46,12 +50,12 @@ export function providerOf(invocation: Invocation) {
   };
 }
 
-/** Runs with both clusters. Throws CommandError that names the side and what it lacks. */
+/** Runs with both clusters. Throws a CommandError that names the side that is not ready, and what it lacks. */
 export async function withSides<T>(invocation: Invocation, use: (sides: Sides) => Promise<T>): Promise<T> {
   const where = providerOf(invocation);
   if (where.context === undefined && text(invocation, 'remote-kubeconfig') === undefined) {
     throw new UsageError(
-      'in-band needs access to the provider too: --remote-context (or --remote-kubeconfig)',
+      'in-band peering requires access to the provider: set --remote-context or --remote-kubeconfig',
     );
   }
   return withKube(invocation, (kubeOfConsumer) =>
@@ -62,7 +66,7 @@ export async function withSides<T>(invocation: Invocation, use: (sides: Sides) =
       ]);
       if (consumer.clusterID === provider.clusterID) {
         throw new UsageError(
-          `both contexts are the same cluster (${consumer.clusterID}); --remote-context names the provider`,
+          `both contexts refer to the same cluster (${consumer.clusterID}); --remote-context must name the provider`,
         );
       }
       return use({ consumer, provider });
@@ -75,16 +79,16 @@ async function readSide(name: Side['name'], kube: Kube): Promise<Side> {
   const { clusterID, publicKey, podCIDRs = [], externalCIDR, tunnelEndpoints = [], gatewayPin } = status;
   const lacks = (what: string) =>
     new CommandError(
-      `the ${name} (context "${kube.context}") has no ${what} yet: kubectl describe localcluster self tells why`,
+      `the ${name} (context "${kube.context}") has no ${what} yet; for the reason: kubectl describe localcluster self`,
     );
   if (clusterID === undefined || publicKey === undefined) throw lacks('ID and key');
   if (podCIDRs.length === 0 || externalCIDR === undefined) throw lacks('ranges');
   if (tunnelEndpoints.length === 0) throw lacks('gateway node (label one with hawser.dev/gateway=true)');
-  if (name === 'provider' && gatewayPin === undefined) throw lacks('certificate of its gateway');
+  if (name === 'provider' && gatewayPin === undefined) throw lacks('certificate of its API gateway');
   return { name, kube, clusterID, publicKey, status };
 }
 
-/** What a side knows of the other. */
+/** What a side has recorded about the other. */
 export async function remoteOf(side: Side, other: Side): Promise<RemoteCluster | undefined> {
   return side.kube.get<RemoteCluster>(hawser('remoteclusters'), other.clusterID);
 }
@@ -96,9 +100,7 @@ export function endpointOf(invocation: Invocation, option: string): string | und
   const match = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[-A-Za-z0-9.]*[A-Za-z0-9])?):([0-9]{1,5})$/.exec(value);
   const port = Number(match?.[1]);
   if (!(port >= 1 && port <= 65_535)) {
-    throw new UsageError(
-      `--${option} ${value}: an address or name and a port are wanted, as vpn.example:7470`,
-    );
+    throw new UsageError(`--${option} ${value}: must have the form HOST:PORT, such as vpn.example:7470`);
   }
   return value;
 }

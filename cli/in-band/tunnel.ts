@@ -1,7 +1,7 @@
 /**
- * Opening the tunnel of an in-band peering, or bringing one back: each side's RemoteCluster, each side's document carried
- * to the other, until both have verified the path. Each look reads the world anew, so that it may begin, end and begin
- * again anywhere.
+ * Opens the tunnel of an in-band peering, or repairs it: writes each side's RemoteCluster and transfers each side's network
+ * document to the other, until both have verified the path. Each look reads both clusters again, so that the command can be
+ * interrupted and repeated at any point.
  */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
@@ -28,17 +28,23 @@ export interface Opening {
   advice: string;
 }
 
-/** Rejects with what was waited for when the time is over, and with what a side refuses. */
+/** Steps that both openings and the controller report; `followPeering` skips those that were reported. */
+export const steps = {
+  established: 'tunnel established',
+  pathVerified: 'path verified: a probe passed both address translations',
+} as const;
+
+/** Rejects at the deadline with what was waited for last, and when a side refuses. */
 export async function openTunnel(
   invocation: Invocation,
   sides: Sides,
   requests: Requests,
   { seconds, begun, advice }: Opening,
 ): Promise<void> {
-  const said = new Set<string>();
-  const say = (step: string) => {
-    if (said.has(step)) return;
-    said.add(step);
+  const reported = new Set<string>();
+  const report = (step: string) => {
+    if (reported.has(step)) return;
+    reported.add(step);
     invocation.terminal.step('done', step, invocation.now() - begun);
   };
   const { consumer, provider } = sides;
@@ -48,9 +54,9 @@ export async function openTunnel(
       ensureRemote(provider, consumer, requests.provider),
     ]);
     if (atConsumer === undefined || atProvider === undefined) {
-      return { waitingFor: 'both clusters to know each other' };
+      return { waitingFor: 'both clusters to record each other' };
     }
-    say('both clusters know each other’s ID and key');
+    report('both clusters have recorded each other’s ID and key');
     const carried = await Promise.all([
       carry(atProvider, consumer, atConsumer),
       carry(atConsumer, provider, atProvider),
@@ -66,40 +72,43 @@ export async function openTunnel(
       [consumer, provider, atConsumer],
       [provider, consumer, atProvider],
     ] as const) {
-      // Its controller takes it by what the document brings with it, and from nobody's hand.
+      // Only its controller accepts a new key, by the succession statements in the document.
       if (remote.spec.publicKey !== other.publicKey) {
-        return { waitingFor: `the ${side.name} to take the new cluster key of ${other.clusterID}` };
+        return { waitingFor: `the ${side.name} to accept the new cluster key of ${other.clusterID}` };
       }
     }
     if (carried.includes(true) || !isSettled(atConsumer, atProvider)) {
       return { waitingFor: waitFor(atConsumer, atProvider, sides) };
     }
-    say('network documents exchanged');
-    return seeTunnels(sides, say);
+    report('network documents exchanged');
+    return checkTunnels(sides, report);
   });
 }
 
-async function seeTunnels({ consumer, provider }: Sides, say: (step: string) => void): Promise<Look<true>> {
+async function checkTunnels(
+  { consumer, provider }: Sides,
+  report: (step: string) => void,
+): Promise<Look<true>> {
   const tunnelOf = (side: Side, other: Side) => side.kube.get<Tunnel>(hawser('tunnels'), other.clusterID);
   const tunnels = await Promise.all([tunnelOf(consumer, provider), tunnelOf(provider, consumer)]);
   const conditions = tunnels.map((tunnel) => tunnel?.status?.conditions);
   for (const [type, step, hint] of [
-    ['Established', 'tunnel established', 'a gateway node to open the tunnel'],
-    ['PathVerified', 'path verified by a probe through both translations', 'the answer to a probe'],
+    ['Established', steps.established, 'a gateway node to open the tunnel'],
+    ['PathVerified', steps.pathVerified, 'the reply to a path probe'],
   ] as const) {
     for (const [index, side] of [consumer, provider].entries()) {
       if (isTrue(conditions[index], type)) continue;
       const message = findCondition(conditions[index], type)?.message ?? hint;
       return { waitingFor: `the ${side.name}: ${message}` };
     }
-    say(step);
+    report(step);
   }
   return { done: true };
 }
 
 /**
- * The peering stands, and keeps the tunnel from now on: what was opened for its start is not to outlive it. If this is never
- * reached, the time of the opening runs out.
+ * Clears the expiry of the opening: from now on the peering keeps the tunnel, and removes it when it ends. If this is never
+ * reached, the opening expires.
  */
 export async function endOpening({ consumer, provider }: Sides): Promise<void> {
   await Promise.all(
@@ -118,7 +127,7 @@ export async function endOpening({ consumer, provider }: Sides): Promise<void> {
   );
 }
 
-/** Undefined: somebody was quicker, and the next look will see. */
+/** Undefined: another writer was quicker, and the next look reads its result. */
 async function ensureRemote(side: Side, other: Side, request: Request): Promise<RemoteCluster | undefined> {
   const found = await remoteOf(side, other);
   try {
@@ -126,7 +135,7 @@ async function ensureRemote(side: Side, other: Side, request: Request): Promise<
     if (found.metadata.deletionTimestamp !== undefined) return undefined;
     if (!leadsTo(found, other)) {
       throw new CommandError(
-        `the ${side.name} knows ${request.clusterID} by another cluster key than it has now: if it was made anew, end the peering (hawser unpeer ${request.clusterID}), delete that RemoteCluster in the ${side.name}, and peer again`,
+        `the ${side.name} has recorded another cluster key for ${request.clusterID} than it has now; if Hawser was reinstalled there, run "hawser unpeer ${request.clusterID}", delete RemoteCluster ${request.clusterID} in the ${side.name}, and peer again`,
       );
     }
     const changes = changesOf(request, found);
@@ -138,7 +147,7 @@ async function ensureRemote(side: Side, other: Side, request: Request): Promise<
   }
 }
 
-/** Brings what the one side declares to the other, if that is newer than what it holds. Says whether it was. */
+/** Transfers what one side declares to the other, if it is newer than what that one has recorded. Returns whether it was. */
 async function carry(declaring: RemoteCluster, side: Side, holding: RemoteCluster): Promise<boolean> {
   const document = declaring.status?.localDocument;
   if (!isNewer(document, holding.spec.networkDocument)) return false;
@@ -149,7 +158,7 @@ async function carry(declaring: RemoteCluster, side: Side, holding: RemoteCluste
       spec: { networkDocument: document },
     });
   } catch (error) {
-    // Its own controller may have had a newer one meanwhile; the next look will see.
+    // Its own controller may have recorded a newer one; the next look reads it.
     if (!(error instanceof KubeError) || (error.status !== 404 && error.status !== 409)) throw error;
   }
   return true;
@@ -167,5 +176,5 @@ function waitFor(
     if (remote.status?.localDocument === undefined)
       return `the ${side.name}’s controller to declare its network`;
   }
-  return `${consumer.clusterID} and ${provider.clusterID} to hold each other’s network documents`;
+  return `${consumer.clusterID} and ${provider.clusterID} to accept each other’s network documents`;
 }

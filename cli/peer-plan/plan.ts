@@ -1,4 +1,4 @@
-/** What peering with a token would lead to, before anything is touched. Pure. */
+/** What peering with a token would change, computed before anything is written. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Grant } from '../../shared/api/grant.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
@@ -11,16 +11,16 @@ import type { Preview, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { compareVersions } from '../doctor/versions.ts';
 
 export interface PlanInput {
-  /** Without a gateway's address in-band. */
+  /** In-band without the address of the API gateway. */
   token: Pick<TokenContent, 'clusterID'> & Partial<Pick<TokenContent, 'gatewayURL'>>;
-  /** Gateway and API server are reached inside the tunnel. `calledAt`: where the provider reaches this cluster's tunnel, if given. */
+  /** API gateway and API server are reached inside the tunnel. `calledAt`: where the provider reaches this cluster's tunnel, if given. */
   inBand?: { calledAt?: string };
   preview: Preview;
   self: LocalCluster;
   tunnels: readonly Tunnel[];
   outgoing: readonly OutgoingPeering[];
   nodes: readonly { name: string; virtual: boolean; gateway: boolean; addresses: readonly string[] }[];
-  /** Names that the peering would have. */
+  /** Names of the peering and its node. */
   name: string;
   nodeName: string;
   namespace: string;
@@ -28,34 +28,34 @@ export interface PlanInput {
 
 export interface PeeringPlan {
   provider: { id: string; gatewayURL?: string; version: string; tokenExpiresAt: string };
-  /** What would be written at once, by the command; all else is the controller's. */
+  /** What the command itself would write; the controller writes the rest. */
   writes: string[];
   grant: Grant;
-  /** How this cluster would know the provider's ranges. */
+  /** The prefixes by which this cluster would know the provider's ranges. */
   remappings: { real: string; mapped: string; new: boolean }[];
-  /** What this cluster's controller may do there, and what the provider may do here. */
+  /** The rights of this cluster's controller at the provider, and of the provider here. */
   rights: { held: string[]; given: string[] };
-  /** Where this cluster would connect to; and what of it could be reached. */
+  /** What this cluster would connect to, and what of this cluster would become reachable. */
   endpoints: { dialled: string[]; exposed: string[] };
-  /** What of today would be otherwise. */
+  /** Existing objects and connections that would be affected. */
   disturbed: string[];
   /** Why it would not work. */
   problems: string[];
 }
 
-/** What the roles say that a provider's controller makes for a consumer. */
+/** The roles that a provider's controller creates for a consumer. */
 const held = [
-  'in its tenant namespace: TwinNamespaces, and its own lease',
-  'in the twins that come of them: ShadowPods; ConfigMaps, Secrets, Services and EndpointSlices of what is offloaded',
-  'in twins: reading pods, and logs, exec, attach and port-forward of them',
-  'nothing else: no pods, namespaces, roles, nodes or network policies, and nothing in other namespaces',
+  'in its tenant namespace: write TwinNamespaces and its own Lease',
+  'in its twin namespaces: write ShadowPods, ConfigMaps, Secrets, Services and EndpointSlices',
+  'in its twin namespaces: read pods, and use logs, exec, attach and port-forward',
+  'nothing else: it cannot write pods, namespaces, roles, nodes or network policies, or use other namespaces',
 ];
 const given = [
-  'no right in this cluster’s Kubernetes API: only this cluster dials',
-  'the contents of what offloaded pods use: their ConfigMaps, Secrets and Services are copied to twins',
+  'no access to this cluster’s Kubernetes API: only this cluster opens connections',
+  'a copy of the ConfigMaps, Secrets and Services that offloaded pods use, in its twin namespaces',
 ];
 
-/** The plan. What a provider declares is checked as at the real peering. */
+/** The plan. Ranges that the provider declares are validated as for the real peering. */
 export function planPeering(input: PlanInput): PeeringPlan {
   const { token, preview, self, name, namespace } = input;
   const id = token.clusterID;
@@ -70,10 +70,10 @@ export function planPeering(input: PlanInput): PeeringPlan {
       tokenExpiresAt: preview.expiresAt,
     },
     writes: [
-      `Secret ${input.inBand ? secrets.inBandToken : `hawser-token-${name}`} in ${namespace}, until it is spent`,
-      existing === undefined ? `OutgoingPeering ${name}` : `OutgoingPeering ${name}, which is there already`,
+      `Secret ${input.inBand ? secrets.inBandToken : `hawser-token-${name}`} in ${namespace}, until the token is redeemed`,
+      existing === undefined ? `OutgoingPeering ${name}` : `OutgoingPeering ${name}, which exists already`,
       ...(input.inBand
-        ? [`RemoteCluster ${id}, and one of this cluster at the provider: what each needs to open the tunnel`]
+        ? [`RemoteCluster ${id}, and a RemoteCluster for this cluster at the provider, to open the tunnel`]
         : []),
     ],
     grant: preview.grant,
@@ -82,16 +82,16 @@ export function planPeering(input: PlanInput): PeeringPlan {
     endpoints: {
       dialled: [
         ...(input.inBand
-          ? ['gateway and API server inside the tunnel, at two ports of the provider’s external CIDR']
+          ? ['API gateway and API server inside the tunnel, at an address of the provider’s external CIDR']
           : [
-              `gateway ${token.gatewayURL}`,
+              `API gateway ${token.gatewayURL}`,
               ...(preview.apiServerURL === undefined ? [] : [`API server ${preview.apiServerURL}`]),
             ]),
         ...preview.tunnelAddresses.map((endpoint) => `tunnel ${endpoint}/udp`),
       ],
       exposed: exposedBy(self, input.inBand?.calledAt),
     },
-    disturbed: disturbances(input, present, existing),
+    disturbed: effectsOn(input, present, existing),
     problems: [...ranges.problems, ...problemsOf(input)],
   };
 }
@@ -102,7 +102,7 @@ function planRanges(
 ): Pick<PeeringPlan, 'remappings' | 'problems'> {
   const { podCIDRs, externalCIDR } = preview;
   if (podCIDRs.length === 0 || externalCIDR === undefined)
-    return { remappings: [], problems: [`${token.clusterID} does not know its own ranges yet`] };
+    return { remappings: [], problems: [`${token.clusterID} has not detected its own ranges yet`] };
   const wrong = validateDeclaredRanges({ podCIDRs, externalCIDR });
   if (wrong.length > 0) return { remappings: [], problems: wrong };
   const { remaps, unplaced } = planRemaps({
@@ -124,7 +124,8 @@ function planRanges(
         new: !(present?.spec.remaps ?? []).some((each) => each.real === real && each.mapped === mapped),
       })),
     problems: unplaced.map(
-      (range) => `no free range of the size of ${range} is left: add one to LocalCluster.spec.remapPools`,
+      (range) =>
+        `no range of the size of ${range} is free to remap it; add one to LocalCluster.spec.remapPools`,
     ),
   };
 }
@@ -134,15 +135,15 @@ function exposedBy({ spec, status }: LocalCluster, calledAt: string | undefined)
   const endpoints = calledAt === undefined ? declared : [calledAt];
   return [
     ...endpoints.map(
-      (endpoint) => `tunnel ${endpoint}/udp: only who holds a key of a known cluster is answered`,
+      (endpoint) => `tunnel ${endpoint}/udp: answers only holders of the key of a peered cluster`,
     ),
     spec.dataPath === 'Open'
-      ? `pods ${(status?.podCIDRs ?? []).join(', ')} to all that the provider declares (LocalCluster.spec.dataPath is Open)`
-      : 'pods and nodes of this cluster to its own pods that run there, and to nothing else of the provider',
+      ? `pods ${(status?.podCIDRs ?? []).join(', ')}, by all ranges that the provider declares (LocalCluster.spec.dataPath is Open)`
+      : 'pods and nodes of this cluster, only by its own pods that run at the provider',
   ];
 }
 
-function disturbances(
+function effectsOn(
   { preview, self, tunnels, token }: PlanInput,
   present: Tunnel | undefined,
   existing: OutgoingPeering | undefined,
@@ -150,20 +151,22 @@ function disturbances(
   const lines: string[] = [];
   if (existing !== undefined)
     lines.push(
-      `OutgoingPeering ${existing.metadata.name} is there: it would take up this token, and with it the grant above`,
+      `OutgoingPeering ${existing.metadata.name} exists: it would redeem this token and receive the grant above`,
     );
   if (present !== undefined)
     lines.push(
-      `the tunnel to ${token.clusterID} is there${present.spec.provider ? ' (it is a consumer of this cluster)' : ''} and would be shared; its remappings stay`,
+      `the tunnel to ${token.clusterID} exists${present.spec.provider ? ' (that cluster is a consumer of this one)' : ''} and would be shared; its remappings do not change`,
     );
   const mtu = Math.min(...tunnels.map(({ spec }) => spec.mtu));
   const planned = Math.min(self.status?.mtu ?? Infinity, preview.mtu ?? Infinity);
   if (tunnels.length > 0 && planned < mtu)
     lines.push(
-      `the tunnel device of all nodes would go from ${mtu} to ${planned} bytes; connections to other remotes go on, in smaller packets`,
+      `the MTU of the tunnel device on all nodes would decrease from ${mtu} to ${planned}; connections to other remotes continue with smaller packets`,
     );
   if (present !== undefined && existing === undefined) return lines;
-  return lines.length > 0 ? lines : ['nothing: remappings of other peerings stay, and no connection ends'];
+  return lines.length > 0
+    ? lines
+    : ['none: the remappings of other peerings and existing connections do not change'];
 }
 
 function problemsOf({ preview, self, nodes, nodeName, outgoing, name, inBand }: PlanInput): string[] {
@@ -171,21 +174,23 @@ function problemsOf({ preview, self, nodes, nodeName, outgoing, name, inBand }: 
   const own = self.status?.version;
   if (own !== undefined && compareVersions(own, preview.version).distance === 'TooFar')
     problems.push(
-      `Hawser ${preview.version} there and ${own} here do not work together: at most two versions may lie between`,
+      `Hawser ${preview.version} there and ${own} here are not compatible: they may differ by at most two minor versions`,
     );
   const taken = nodes.find((node) => node.name === nodeName);
   const byPeering = outgoing.some(
     ({ metadata, spec }) => metadata.name === name && spec.nodeName === nodeName,
   );
   if (taken !== undefined && !byPeering)
-    problems.push(`a node ${nodeName} is there already: name another with --node`);
+    problems.push(`node ${nodeName} exists already; choose another name with --node`);
   if (nodes.length > 0 && !nodes.some(({ gateway, virtual }) => gateway && !virtual))
-    problems.push('no node is labelled to be a gateway: kubectl label node NODE hawser.dev/gateway=true');
+    problems.push(
+      'no node is labelled as gateway node; to label one: kubectl label node NODE hawser.dev/gateway=true',
+    );
   if (preview.tunnelAddresses.length === 0 && inBand?.calledAt === undefined)
-    problems.push('the provider has no tunnel endpoint yet: its Service hawser-tunnel-0 has no address');
+    problems.push('the provider has no tunnel endpoint yet; see its Service hawser-tunnel-0');
   if (preview.apiServerURL === undefined && inBand === undefined)
     problems.push(
-      'the provider does not know how its API server is reached (its LocalCluster.spec.apiServerURL)',
+      'the provider does not declare the address of its API server (LocalCluster.spec.apiServerURL there)',
     );
   return problems;
 }

@@ -1,4 +1,4 @@
-/** `hawser peer --plan`: asks the provider what the token would give, looks around here, and writes nothing anywhere. */
+/** `hawser peer --plan`: requests a preview of the token from the provider, reads this cluster, and writes nothing. */
 import {
   CertificatePinError,
   createGatewayClient,
@@ -38,12 +38,12 @@ export async function showPlan(invocation: Invocation, kube: Kube, request: Plan
   const { token, self, name, nodeName } = request;
   const clusterID = self.status?.clusterID;
   if (clusterID === undefined)
-    throw new CommandError('this cluster has no ID yet: its controller makes one at its first start');
+    throw new CommandError('this cluster has no ID yet; its controller creates one at its first start');
   const preview = await askPreview(token, clusterID, invocation.signal);
   await show(invocation, kube, { token, preview, self, name, nodeName });
 }
 
-/** The same before an in-band start: there is no token yet, and the provider is read by its own context. */
+/** The same for in-band peering: there is no token yet, and the provider is read through its own context. */
 export async function showInBandPlan(invocation: Invocation, peering: string): Promise<void> {
   await withSides(invocation, async ({ consumer, provider }) => {
     const { grant, errors } = completeGrant(grantOf(invocation));
@@ -89,15 +89,13 @@ async function show(invocation: Invocation, kube: Kube, known: Known): Promise<v
     listAllowed<OutgoingPeering>(kube, hawser('outgoingpeerings'), unreadable),
     readNodes(kube, unreadable),
   ]);
-  for (const what of unreadable) invocation.terminal.say(`not readable, and so not in the plan: ${what}`);
+  for (const what of unreadable) invocation.terminal.say(`not readable, so not part of the plan: ${what}`);
   const plan = planPeering({ ...known, tunnels, outgoing, nodes, namespace: kube.namespace });
   const { terminal } = invocation;
-  await printFacts(invocation, plan, (facts) =>
-    planText(facts, invocation.now(), terminal.style.bind(terminal)),
-  );
+  await printFacts(invocation, plan, (facts) => planText(facts, invocation.now(), terminal));
 }
 
-/** Only who shows the token's certificate and has its key is asked, and is believed. */
+/** The preview counts only from a server with the certificate and the cluster key that the token names. */
 async function askPreview(token: TokenContent, clusterID: string, signal: AbortSignal): Promise<Preview> {
   const client = createGatewayClient({ url: token.gatewayURL, pin: token.gatewayPin });
   try {
@@ -105,7 +103,7 @@ async function askPreview(token: TokenContent, clusterID: string, signal: AbortS
     const preview = await client.preview({ secret: token.secret, clusterID }, { signal: limited });
     if (preview.clusterID !== token.clusterID || keyFingerprint(preview.publicKey) !== token.keyFingerprint)
       throw new CommandError(
-        `what answers at ${token.gatewayURL} has another cluster key than the token names; ask for a new token`,
+        `the API gateway at ${token.gatewayURL} has another cluster key than the token names; request a new token`,
       );
     return preview;
   } catch (error) {
@@ -119,18 +117,18 @@ async function askPreview(token: TokenContent, clusterID: string, signal: AbortS
 function explained(error: unknown, { clusterID, gatewayURL }: TokenContent): unknown {
   if (isProblem(error, 'token-not-redeemable'))
     return new CommandError(
-      `${clusterID} does not know the token as one that can be redeemed by this cluster: it is spent, revoked, expired, or meant for another; ask for a new one`,
+      `this cluster cannot redeem the token at ${clusterID}: it was redeemed or revoked, has expired, or is for another cluster; request a new one`,
     );
   if (isProblem(error, 'not-found'))
     return new CommandError(
-      `${clusterID} is of a version that shows no plan; hawser peer without --plan works`,
+      `${clusterID} runs a version of Hawser that does not support --plan; "hawser peer" without --plan works`,
     );
   if (error instanceof CertificatePinError || error instanceof GatewayUnreachable)
     return new CommandError(
-      `${error.message}\nThe plan is asked for from this machine, which has to reach ${gatewayURL} as the cluster has.`,
+      `${error.message}\nFor --plan this machine, too, must be able to reach ${gatewayURL}.`,
     );
   if (error instanceof Error && error.name === 'TimeoutError')
-    return new CommandError(`no answer from ${gatewayURL} within ${askMilliseconds / 1000} s`);
+    return new CommandError(`${gatewayURL} did not answer within ${askMilliseconds / 1000} s`);
   return error instanceof Error ? new CommandError(error.message, undefined, { cause: error }) : error;
 }
 

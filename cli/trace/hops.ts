@@ -1,22 +1,22 @@
-/** The hops of a packet's way that are alike on every way, and what this cluster's objects say of them. Pure. */
+/** The hops that all paths share, and their state by this cluster's objects. Pure. */
 import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
 import { findCondition } from '../../shared/conditions.ts';
 
-/** Passes: by what is known. Stops: it certainly ends here. Unknown: that is seen elsewhere only. */
+/** Passes: as far as known. Stops: the packet is certainly dropped. Unknown: this cluster cannot tell. */
 export type HopVerdict = 'Passes' | 'Stops' | 'Unknown';
 
 export interface Hop {
   at: string;
-  /** The remote on the way to which it lies, where a packet passes two. */
+  /** The remote that the hop leads to, where a path crosses two tunnels. */
   remote?: string;
   source: string;
   destination: string;
-  /** By whose names the two addresses are written. */
+  /** The address space of the two addresses. */
   terms: string;
   verdict: HopVerdict;
   /** Why: a sentence. */
   why: string;
-  /** What was seen of it on the wire; absent: it is computed alone. */
+  /** What was measured at the hop; absent: it is only computed. */
   measured?: string;
 }
 
@@ -47,7 +47,7 @@ export function nodeHop(
       at,
       ...addresses,
       verdict: 'Stops',
-      why: programmed?.message ?? 'its node daemon has reported nothing',
+      why: programmed?.message ?? 'its node daemon has not reported yet',
     };
   if (blocking !== undefined) return { at, ...addresses, verdict: 'Unknown', why: blocking.message };
   return {
@@ -55,8 +55,8 @@ export function nodeHop(
     ...addresses,
     verdict: 'Passes',
     why: outwards
-      ? 'its route table sends remote ranges into the tunnel device'
-      : 'it opens what is sealed to it, and its kernel delivers to the pod',
+      ? 'its route table routes remote ranges to the tunnel device'
+      : 'it decrypts the packet, and its kernel delivers it to the pod',
   };
 }
 
@@ -82,8 +82,8 @@ export function gatewayHop(
     at: `gateway node ${gateway}`,
     ...(hop.verdict === 'Passes' && {
       why: outwards
-        ? 'the packet comes sealed from the node, and is opened here'
-        : 'it holds the tunnel, and seals the packet to the node that holds the pod',
+        ? 'it decrypts the packet that the node encrypted'
+        : 'it holds the tunnel, and encrypts the packet for the node of the pod',
     }),
   };
 }
@@ -96,46 +96,51 @@ export function admissionHop(
 ): Hop {
   const at = `translation and admission at ${gateway ?? 'the gateway node'}`;
   if (tunnel === undefined)
-    return { at, ...addresses, verdict: 'Stops', why: 'there is no tunnel to that cluster' };
+    return { at, ...addresses, verdict: 'Stops', why: 'no tunnel to that cluster exists' };
   if (real === undefined)
     return {
       at,
       ...addresses,
       verdict: 'Stops',
-      why: `the pod’s address lies in no remapped range of ${tunnel.spec.remoteCluster}: ${tunnel.spec.remaps.map(({ mapped }) => mapped).join(', ')}`,
+      why: `the pod’s address is outside the remapped ranges of ${tunnel.spec.remoteCluster}: ${tunnel.spec.remaps.map(({ mapped }) => mapped).join(', ')}`,
     };
   if (!tunnel.spec.consumer && tunnel.spec.open !== true)
     return {
       at,
       ...addresses,
       verdict: 'Stops',
-      why: 'the tunnel carries this cluster’s own offloaded pods only where it is a consumer',
+      why: 'this cluster is not a consumer of that cluster, so none of its pods there are admitted',
     };
   return {
     at,
     ...addresses,
     verdict: 'Passes',
     why: tunnel.spec.open
-      ? 'admitted: the declared ranges of both are open to each other'
-      : 'admitted: a pod of this cluster with one of its own that runs there',
+      ? 'admitted: the data path between the declared ranges is open'
+      : 'admitted: between a pod of this cluster and an offloaded pod of this cluster',
   };
 }
 
 export function sessionHop(tunnel: Tunnel | undefined, addresses: Addresses, outwards: boolean): Hop {
-  const at = `tunnel to ${tunnel?.spec.remoteCluster ?? 'it'}`;
+  const at = `tunnel to ${tunnel?.spec.remoteCluster ?? 'the remote'}`;
   const established = findCondition(tunnel?.status?.conditions, 'Established');
   const path = findCondition(tunnel?.status?.conditions, 'PathVerified');
-  if (tunnel === undefined) return { at, ...addresses, verdict: 'Stops', why: 'there is none' };
+  if (tunnel === undefined) return { at, ...addresses, verdict: 'Stops', why: 'no tunnel exists' };
   if (established?.status !== 'True')
-    return { at, ...addresses, verdict: 'Stops', why: established?.message ?? 'no session yet' };
+    return { at, ...addresses, verdict: 'Stops', why: established?.message ?? 'no WireGuard session yet' };
   if (path?.status !== 'True')
-    return { at, ...addresses, verdict: 'Unknown', why: path?.message ?? 'no probe has come back yet' };
+    return {
+      at,
+      ...addresses,
+      verdict: 'Unknown',
+      why: path?.message ?? 'no path probe has been answered yet',
+    };
   const rtt = tunnel.status?.roundTripMilliseconds;
   return {
     at,
     ...addresses,
     verdict: 'Passes',
-    why: `${outwards ? 'sealed to' : 'opened, as it comes from'} ${tunnel.status?.endpoint ?? 'its endpoint'}; ${path.message}`,
+    why: `${outwards ? 'encrypted, sent to' : 'decrypted, received from'} ${tunnel.status?.endpoint ?? 'its endpoint'}; ${path.message}`,
     ...(rtt !== undefined && { measured: `path probe answered in ${rtt.toFixed(1)} ms` }),
   };
 }

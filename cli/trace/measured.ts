@@ -1,33 +1,33 @@
-/** What nodes counted and were answered, laid over the computed hops. Pure. */
+/** Adds the probes and packet counts of nodes to the computed hops. Pure. */
 import type { NodeTrace } from '../../shared/api/network.ts';
 import type { Hop } from './hops.ts';
 import type { Question, Route } from './route.ts';
 
-/** What came of one question. */
+/** The result of one probe request. */
 export interface Measurement {
-  /** By the node that asked. */
+  /** Of the node that sent the probes. */
   asker: NodeTrace | undefined;
-  /** By the gateway node, which counted meanwhile; absent where it is the one that asked. */
+  /** Of the gateway node, which counted packets meanwhile; undefined where it sent the probes itself. */
   gateway: NodeTrace | undefined;
 }
 
 export interface TraceReport {
   hops: Hop[];
-  /** Where it stops: the hop's name; absent: it arrives, or that is not known. */
+  /** The name of the hop where the packet is dropped; absent: it arrives, or that is unknown. */
   stopsAt?: string;
-  /** `Doubtful`: the node's probes arrive, and something on the way may treat pods otherwise. */
+  /** `Doubtful`: the node's probes arrive, but something on the path may treat packets of pods differently. */
   outcome: 'Arrives' | 'Stops' | 'Doubtful' | 'Unknown';
   /** What was measured, and how that differs from a packet of the pod itself. */
   how: string;
 }
 
-/** One question with what came of it. */
+/** A probe request with its result. */
 interface Asked extends Measurement {
   question: Question;
 }
 
 /**
- * The report. What was only not known is known once an answer came back.
+ * The report. A hop whose state was unknown passes once a reply came back.
  *
  * @param measurements of the route's questions, in their order
  */
@@ -51,14 +51,14 @@ export function traceReport(route: Route, measurements: readonly Measurement[]):
 }
 
 const isTranslation = ({ at }: Hop): boolean => at.startsWith('translation and admission');
-/** Where a packet passes two tunnels, both end at one node, and what each carried is counted apart. */
+/** Where a path crosses two tunnels, both end at one node, which counts each tunnel separately. */
 const isLeg = ({ at, remote }: Hop): boolean => remote !== undefined && at === `tunnel to ${remote}`;
 
 function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked): Hop {
   if (asker === undefined || asker.asked === 0) return hop;
   if (hop.remote !== undefined && hop.remote !== question.remote) return hop;
   const { asked, answered, roundTripMilliseconds } = asker;
-  // Rules on a node may tell pods' packets from its own.
+  // Rules on a node may treat packets of pods and of the node differently.
   const ofNode = hop.at.startsWith('node ') || hop.at.startsWith('gateway node ');
   const passed =
     answered > 0 && hop.verdict === 'Unknown' && !ofNode ? { ...hop, verdict: 'Passes' as const } : hop;
@@ -71,8 +71,8 @@ function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked
     const seen = (route.gateway === from ? asker : gateway)?.peers;
     if (seen === undefined) return passed;
     const peer = seen.find((each) => each.peer === remote);
-    const said = [passed.measured, counted(peer, `to and from ${remote}`, asked)];
-    return { ...passed, measured: said.filter((each) => each !== undefined).join('; ') };
+    const parts = [passed.measured, counted(peer, `to and from ${remote}`, asked)];
+    return { ...passed, measured: parts.filter((each) => each !== undefined).join('; ') };
   }
   if (hop.at === question.answers)
     return {
@@ -88,10 +88,10 @@ function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked
 function counted(peer: NodeTrace['peers'][number] | undefined, what: string, asked: number): string {
   const { sentPackets = 0, receivedPackets = 0, drops = {} } = peer ?? {};
   const dropped = Object.entries(drops).map(([reason, count]) => `${reason} ${count}`);
-  return `${sentPackets} packets sent and ${receivedPackets} received ${what} while ${asked} were asked${dropped.length > 0 ? `; dropped: ${dropped.join(', ')}` : ''}`;
+  return `${sentPackets} packets sent and ${receivedPackets} received ${what} while ${asked} probes were sent${dropped.length > 0 ? `; dropped: ${dropped.join(', ')}` : ''}`;
 }
 
-/** Nothing came back, and nothing computed says why: the last hop that was seen to be reached. */
+/** No reply came back, and no computed hop explains it: the last hop that was measured to be reached. */
 function silentHop(hops: readonly Hop[], route: Route, { question, asker, gateway }: Asked): Hop | undefined {
   if (asker === undefined || asker.asked === 0 || asker.answered > 0) return undefined;
   const seen = route.gateway === question.asker ? asker : gateway;
@@ -107,20 +107,20 @@ function silentHop(hops: readonly Hop[], route: Route, { question, asker, gatewa
 }
 
 function howText(all: readonly Asked[]): string {
-  const computed = 'Computed from what this cluster’s objects say.';
-  if (all.length === 0) return `${computed} Nothing was sent: no node here is on the way.`;
+  const computed = 'Computed from this cluster’s objects.';
+  if (all.length === 0) return `${computed} No probes were sent: no node of this cluster is on the path.`;
   const unanswered = all.find(({ asker }) => asker === undefined);
   if (unanswered !== undefined)
-    return `${computed} Nothing was measured: node ${unanswered.question.asker} did not answer the wish to ask.`;
+    return `${computed} Nothing was measured: node ${unanswered.question.asker} did not answer the probe request.`;
   const problem = all.map(({ asker }) => asker?.problem).find((each) => each !== undefined);
-  if (problem !== undefined) return `Computed; nothing was sent: ${problem}.`;
+  if (problem !== undefined) return `${computed} No probes were sent: ${problem}.`;
   const sent = all.map(({ question, asker }) => {
     const source = asker?.source === undefined ? '' : ` (${asker.source})`;
-    return `${asker?.asked ?? 0} stamped datagrams from node ${question.asker}${source} to ${question.asked}, a closed port, and the host’s answer`;
+    return `${asker?.asked ?? 0} UDP probes from node ${question.asker}${source} to a closed port of ${question.asked}, and the ICMP replies`;
   });
   const relayed =
     all.length > 1
-      ? 'Each half was asked by itself, from the node where they meet; that mapped addresses take the place of its own is computed. '
+      ? 'Each half was measured separately, from the node that connects them; the translation to mapped addresses is computed. '
       : '';
-  return `Measured: ${sent.join('; ')}. ${relayed}The question takes the way in one direction, the answer in the other. Node and pod take the same way, but a policy may let the one through and not the other. Counters count whatever passed meanwhile. The rest is computed.`;
+  return `Measured: ${sent.join('; ')}. ${relayed}Probes take the path in one direction, replies in the other. Packets of the node and of the pod take the same path, but a policy may treat them differently. Counters include all other traffic. The rest is computed.`;
 }

@@ -1,6 +1,6 @@
 /**
- * The way of a packet between two pods, hop by hop, computed from what the cluster's objects say: addresses at each hop, in
- * whose terms, and whether it is let through. Pure.
+ * The path of a packet between two pods, hop by hop, computed from the cluster's objects: the addresses at each hop, their
+ * address space, and whether the packet is admitted. Pure.
  */
 import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
@@ -20,7 +20,7 @@ export interface TracedPod {
   /** `namespace/name` */
   name: string;
   node: string;
-  /** As this cluster knows it. */
+  /** In this cluster's address space. */
   address: string | undefined;
   phase: string;
 }
@@ -32,14 +32,14 @@ export interface TraceFacts {
   mappings: readonly AddressMapping[];
 }
 
-/** What a node of this cluster asks, so that packets take the way that is traced, there or back. */
+/** A probe that a node of this cluster sends, so that packets take the traced path in one direction or the other. */
 export interface Question {
   asker: string;
-  /** As this cluster knows it. */
+  /** In this cluster's address space. */
   asked: string;
-  /** The cluster behind whose tunnel it is; absent: it is here. */
+  /** The cluster at the other end of the tunnel; absent: the address is in this cluster. */
   remote?: string;
-  /** The hop that answers, by its name. */
+  /** The name of the hop that replies. */
   answers: string;
 }
 
@@ -50,7 +50,7 @@ export interface Route {
   questions: Question[];
 }
 
-/** A pod's side: here, or at a provider. */
+/** A pod with its provider; undefined: it runs in this cluster. */
 interface Side {
   pod: TracedPod;
   provider: string | undefined;
@@ -80,7 +80,10 @@ function notRunning({ name, phase, node }: TracedPod): Hop {
     destination: '-',
     terms: here,
     verdict: 'Stops',
-    why: node === '' ? 'it is not scheduled yet: kubectl describe pod' : `it has no address yet (${phase})`,
+    why:
+      node === ''
+        ? 'the pod is not scheduled yet; for the reason: kubectl describe pod'
+        : `the pod has no address yet (phase ${phase})`,
   };
 }
 
@@ -88,8 +91,8 @@ function localRoute(from: TracedPod, to: TracedPod): Route {
   const addresses = { source: from.address ?? '', destination: to.address ?? '', terms: here };
   const why =
     from.node === to.node
-      ? 'both are on one node: the CNI alone delivers'
-      : 'both run in this cluster: the CNI alone delivers, no tunnel is passed';
+      ? 'both pods run on one node; only the CNI is involved'
+      : 'both pods run in this cluster; only the CNI is involved, and no tunnel';
   const end = `pod ${to.name} on node ${to.node}`;
   return {
     gateway: undefined,
@@ -100,7 +103,7 @@ function localRoute(from: TracedPod, to: TracedPod): Route {
         at: end,
         ...addresses,
         verdict: 'Unknown',
-        why: 'it is the CNI’s to deliver',
+        why: 'the CNI delivers the packet',
       },
     ],
   };
@@ -115,13 +118,13 @@ function awayRoute(from: TracedPod, to: TracedPod, provider: string): Route {
         at: `pods ${from.name} and ${to.name} at ${provider}`,
         ...addresses,
         verdict: 'Unknown',
-        why: `both run at ${provider}: packets between them never leave it, and its CNI delivers`,
+        why: `both pods run at ${provider}; packets between them do not leave it, and its CNI delivers them`,
       },
     ],
   };
 }
 
-/** Between a pod here and one at a provider; either may be the one that sends. */
+/** Between a pod in this cluster and one at a provider, in either direction. */
 function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
   const outwards = to.provider !== undefined;
   const remote = to.provider ?? from.provider ?? '';
@@ -134,11 +137,11 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
   const pair = (localName: string, awayName: string) =>
     outwards ? { source: localName, destination: awayName } : { source: awayName, destination: localName };
   const inHere = { ...pair(local.address ?? '', away.address ?? ''), terms: here };
-  const onWire = { ...pair(local.address ?? '', names.away ?? '?'), terms: 'the wire (real addresses)' };
+  const onWire = { ...pair(local.address ?? '', names.away ?? '?'), terms: 'the tunnel (real addresses)' };
   const there = { ...pair(names.local ?? '?', names.away ?? '?'), terms: remote };
   const end = `pod ${away.name} at ${remote}`;
   const hops: Hop[] = [
-    { at: `pod ${local.name}`, ...inHere, verdict: 'Passes', why: `it runs on node ${local.node}` },
+    { at: `pod ${local.name}`, ...inHere, verdict: 'Passes', why: `the pod runs on node ${local.node}` },
     nodeHop(objects.fabricNodes, local.node, inHere, outwards),
     ...(gateway === undefined || gateway !== local.node
       ? [gatewayHop(objects.fabricNodes, gateway, tunnel, inHere, outwards)]
@@ -146,30 +149,30 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
     admissionHop(tunnel, gateway, names.away, onWire),
     sessionHop(tunnel, onWire, outwards),
     {
-      at: `gateway of ${remote}`,
+      at: `tunnel endpoint of ${remote}`,
       ...there,
       verdict: names.local === undefined ? 'Unknown' : 'Passes',
       why:
         names.local === undefined
-          ? `${remote} has not told yet by which address it knows ${local.address}`
-          : `it admits its pods that run for this cluster with this cluster’s pods, and knows ${local.address} as ${names.local}`,
+          ? `${remote} has not declared yet to which range it remaps ${local.address}`
+          : `admitted: between offloaded pods of this cluster and this cluster’s pods; it remaps ${local.address} to ${names.local}`,
     },
     {
       at: end,
       ...there,
       verdict: 'Unknown',
-      why: 'which node holds it is the provider’s to know; its CNI and network policies decide',
+      why: 'its node, CNI and network policies belong to the provider',
     },
   ];
   return {
     hops: outwards ? hops : hops.toReversed(),
     gateway,
-    // From here in either direction: what the pod there answers comes the way that its own packets come.
+    // Sent from here for either direction: replies of the remote pod take the path of its own packets.
     questions: [{ asker: local.node, asked: away.address ?? '', remote, answers: end }],
   };
 }
 
-/** Between pods at two providers: by way of this cluster, each under an address that this one lends. */
+/** Between pods at two providers: through this cluster, each under a mapped address of its external CIDR. */
 function relayedRoute(facts: TraceFacts, from: Side, to: Side): Route {
   const { objects, mappings } = facts;
   const mappingOf = (pod: TracedPod) =>
@@ -207,16 +210,16 @@ function relayedRoute(facts: TraceFacts, from: Side, to: Side): Route {
         : [{ asker: gateway, asked: pod.address ?? '', remote: provider, answers: at }];
     return { end, session: { ...sessionHop(tunnel, addresses, outwards), remote: provider }, questions };
   };
-  const there = leg(from, first, atFirst, false, 'it is the provider’s to deliver to its gateway');
-  const back = leg(to, second, atSecond, true, 'its node, CNI and network policies are the provider’s');
+  const there = leg(from, first, atFirst, false, 'the provider delivers it to its gateway node');
+  const back = leg(to, second, atSecond, true, 'its node, CNI and network policies belong to the provider');
   const relay: Hop = {
     at: `gateway node ${gateway ?? '(none)'}`,
     ...atHome,
     verdict: lends,
     why:
       lends === 'Passes'
-        ? `both have mapped addresses (${mappingsFrom}, ${mappingsFor}), by which the providers know them`
-        : 'pods of two providers reach each other by mapped addresses, and one has none: both must be ready pods of one offloaded namespace',
+        ? `both pods have mapped addresses, ${mappingsFrom} and ${mappingsFor}, which the providers use`
+        : 'pods at two providers reach each other by mapped addresses, and one of them has none: both must be ready pods of one offloaded namespace',
   };
   return {
     gateway,
@@ -227,7 +230,7 @@ function relayedRoute(facts: TraceFacts, from: Side, to: Side): Route {
 
 function namesOf(tunnel: Tunnel | undefined, local: string, away: string) {
   return {
-    /** The pod there by its real address; the pod here as the provider knows it. */
+    /** The remote pod's real address; the local pod's address in the provider's address space. */
     away: tunnel && toReal(tunnel.spec.remaps, away),
     local: tunnel && toMapped(tunnel.spec.remoteRemaps, local),
   };

@@ -1,4 +1,4 @@
-/** What `hawser doctor` names of one thing at a time that is wrong with a peering: its control plane, its tunnel, its pods. */
+/** Findings of `hawser doctor` for one fault of a peering at a time: control plane, tunnel, offloading. */
 import { test } from 'uvu';
 import {
   assertNamed,
@@ -24,7 +24,7 @@ const faults: Fault[] = [
     },
   ],
   [
-    'wrong pin',
+    'a wrong certificate pin',
     'certificate-pin',
     /another key than the peering token names/,
     (all) => {
@@ -35,7 +35,7 @@ const faults: Fault[] = [
     },
   ],
   [
-    'wrong pin, before anything else',
+    'a wrong certificate pin before the first identity',
     'certificate-pin',
     /certificate with another key/,
     ({ outgoing }) => {
@@ -48,7 +48,7 @@ const faults: Fault[] = [
     },
   ],
   [
-    'expired token, at the consumer',
+    'an expired token at the consumer',
     'token',
     /the peering token expired at/,
     ({ outgoing }) => {
@@ -61,7 +61,7 @@ const faults: Fault[] = [
     },
   ],
   [
-    'expired token, at the provider',
+    'an expired token at the provider',
     'token-expired',
     /token-1 expired 60 min ago and was never redeemed/,
     () => ({
@@ -94,7 +94,7 @@ const faults: Fault[] = [
   [
     'blocked UDP',
     'udp-blocked',
-    /no handshake with oak yet; its endpoints.*; oak has none either/,
+    /no handshake with oak yet; its endpoints.*; oak reports none either/,
     (all) => {
       provider(all).state.tunnel = { established: false, pathVerified: false };
       setCondition(
@@ -109,23 +109,23 @@ const faults: Fault[] = [
     },
   ],
   [
-    'MTU black hole',
+    'an MTU black hole',
     'mtu-black-hole',
-    /takes packets of 1200 bytes, and 1420 were planned/,
+    /passes packets of 1200 bytes, but 1420 were planned/,
     ({ tunnel }) => {
       if (tunnel.status) tunnel.status.pathMTU = 1200;
     },
   ],
   [
-    'quota exhausted, as the provider tells',
+    'an exhausted quota at the consumer',
     'quota',
-    /oak grants is used up: 10 of 10 pods/,
+    /the grant of oak is used up: 10 of 10 pods/,
     (all) => {
       provider(all).state.used = { cpu: '1', memory: '1Gi', pods: 10 };
     },
   ],
   [
-    'quota exhausted, at the provider',
+    'an exhausted quota at the provider',
     'quota',
     /fir has used up its grant: 4 of 4 CPUs/,
     ({ incoming }) => {
@@ -145,9 +145,9 @@ const faults: Fault[] = [
     },
   ],
   [
-    'DNS broken in the twin',
+    'broken DNS in a twin namespace',
     'twin-dns',
-    /oak says: no endpoint of the provider’s Service kube-dns/,
+    /oak reports: no endpoint of the provider’s Service kube-dns/,
     (all) => {
       provider(all).state.problems = [
         { type: 'NamesResolvable', message: 'no endpoint of the provider’s Service kube-dns is ready' },
@@ -155,7 +155,7 @@ const faults: Fault[] = [
     },
   ],
   [
-    'expired identity',
+    'an expired identity',
     'identity-expired',
     /the identity at oak expired 60 min ago: expired at 11:00 and not renewed/,
     ({ outgoing }) => {
@@ -167,23 +167,23 @@ const faults: Fault[] = [
     },
   ],
   [
-    'version too old',
-    'version',
+    'a version that is too old',
+    'compatibility',
     /oak runs Hawser 0\.6\.3, which is too old for 0\.9\.0 here/,
     (all) => {
       provider(all).state.version = '0.6.3';
     },
   ],
   [
-    'the kubelet API is not reached by the API server',
+    'a kubelet API that the API server cannot reach',
     'kubelet-api',
     /does not reach the kubelet API of node hawser-oak: dial tcp: connection refused/,
     () => ({ kubelets: { 'hawser-oak': { status: 503, message: 'dial tcp: connection refused' } } }),
   ],
   [
-    'the gateway is not reached',
+    'an unreachable API gateway',
     'gateway-unreachable',
-    /oak told nothing: no answer from the gateway/,
+    /no report of oak .*: no answer from the gateway/,
     (all) => {
       provider(all).word.problem = {
         reason: 'ProviderUnreachable',
@@ -192,7 +192,7 @@ const faults: Fault[] = [
     },
   ],
   [
-    'loss',
+    'packet loss',
     'loss',
     /8 of the last 64 probes to oak were lost/,
     ({ tunnel }) => {
@@ -200,25 +200,25 @@ const faults: Fault[] = [
     },
   ],
   [
-    'a range without a place',
+    'a range without a remapped range',
     'remapping',
-    /no free range stands here for 10\.244\.0\.0\/16 of oak/,
+    /no free range to remap 10\.244\.0\.0\/16 of oak/,
     ({ tunnel }) => {
       tunnel.spec.remaps.shift();
     },
   ],
   [
-    'something that the provider alone sees',
-    'provider-says',
-    /oak says: the Secret identity was deleted/,
+    'a problem that only the provider sees',
+    'provider-report',
+    /oak reports: the Secret identity was deleted/,
     (all) => {
       provider(all).state.problems = [{ type: 'Revoked', message: 'the Secret identity was deleted' }];
     },
   ],
   [
-    'no tunnel',
+    'a missing tunnel',
     'tunnel',
-    /there is no tunnel to oak yet/,
+    /no tunnel to oak exists yet/,
     ({ facts }) => ({
       objects: {
         ...facts.objects,
@@ -228,6 +228,6 @@ const faults: Fault[] = [
   ],
 ];
 
-for (const fault of faults) test(`named: ${fault[0]}`, () => assertNamed(fault));
+for (const fault of faults) test(`doctor reports ${fault[0]} by its check`, () => assertNamed(fault));
 
 test.run();

@@ -1,16 +1,16 @@
-/** A consumer and what its doctor would read: all well, to be spoilt by one thing at a time. */
+/** A consumer without problems, as doctor reads it; each test plants one fault. */
 import * as assert from 'uvu/assert';
 import { diagnose } from '../../cli/doctor/diagnose.ts';
 import type { Facts } from '../../cli/doctor/facts.ts';
 import { essentialRights, rightText } from '../../cli/doctor/rights.ts';
 import { doctorText } from '../../cli/doctor/text.ts';
+import { plain } from './run-cli.ts';
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import { apiVersion, type Condition } from '../../shared/api/meta.ts';
 import type { FabricNode, HostProblem, Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 
 const now = Date.parse('2026-01-01T12:00:00Z');
-export const plain = (_style: string, text: string) => text;
 const key = `${'A'.repeat(43)}=`;
 export const grant = { cpu: '4', memory: '8Gi', pods: 10, podSecurity: 'baseline' as const };
 
@@ -26,11 +26,11 @@ export const condition = (
   message,
   lastTransitionTime: '2026-01-01T11:00:00Z',
 });
-/** Fits wherever an object is wanted: what is in it is written beside its type. */
+/** Fits wherever an object is desired: what is in it is written beside its type. */
 export const object = (kind: string, name: string, rest: object): never =>
   ({ apiVersion, kind, metadata: { name }, ...rest }) as never;
 
-/** A consumer of oak whose provider answers and where everything is well; each call makes it anew. */
+/** A consumer of oak without any problem; each call returns new objects. */
 export function healthy() {
   const self: LocalCluster = object('LocalCluster', 'self', {
     spec: {},
@@ -146,7 +146,7 @@ export function healthy() {
       { name: 'n1', gateway: true, virtual: false, ready: 'True', readyMessage: '' },
       { name: 'hawser-oak', gateway: false, virtual: true, ready: 'True', readyMessage: '' },
     ],
-    workloads: [{ kind: 'Deployment', name: 'hawser-controller', wanted: 1, ready: 1 }],
+    workloads: [{ kind: 'Deployment', name: 'hawser-controller', desired: 1, ready: 1 }],
     rights: essentialRights.map((right) => ({
       account: right.account,
       right: rightText(right),
@@ -171,7 +171,7 @@ export function plant(spoil: Spoil): ReturnType<typeof diagnose> {
   return diagnose({ ...all.facts, ...changes });
 }
 
-/** It is named by its check, with why it matters and what to do, and a person reads that. */
+/** The fault is reported by its check, with why it matters, what to do and where to read more; the text shows all of it. */
 export function assertNamed([, check, seen, spoil]: Fault): void {
   const findings = plant(spoil);
   const wrong = findings.filter(({ verdict }) => verdict === 'Bad' || verdict === 'Warning');
@@ -179,9 +179,10 @@ export function assertNamed([, check, seen, spoil]: Fault): void {
   assert.ok(found, `${check} is not among ${wrong.map((each) => each.check).join(', ')}`);
   assert.match(found.seen, seen);
   assert.ok((found.why ?? '') !== '' && (found.hint ?? '') !== '', 'why it matters and what to do');
+  assert.is(found.docs, `docs/troubleshooting.md#${check}`);
   const text = doctorText(findings, plain);
   assert.match(text, found.seen);
-  assert.match(text, `do    ${found.hint}`);
+  assert.match(text, `fix: ${found.hint}`);
 }
 
 export const setCondition = (

@@ -1,4 +1,4 @@
-/** What `hawser doctor` says: of a cluster that is well, and of one thing at a time that is wrong with the cluster itself. */
+/** Findings of `hawser doctor`: for a cluster without problems, and for one fault of the cluster at a time. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { countVerdicts, diagnose } from '../../cli/doctor/diagnose.ts';
@@ -10,13 +10,13 @@ import {
   condition,
   healthy,
   onNode,
-  plain,
   plant,
   setCondition,
   type Fault,
 } from './doctor-setting.ts';
+import { plain } from './run-cli.ts';
 
-test('a cluster that is well: everything was looked at, and nothing is said against it', () => {
+test('doctor finds no problem in a healthy cluster, and runs checks of every group', () => {
   const findings = plant(() => {});
   assert.equal(
     findings.filter(({ verdict }) => verdict !== 'Good'),
@@ -24,22 +24,22 @@ test('a cluster that is well: everything was looked at, and nothing is said agai
   );
   assert.ok(findings.length >= 18, `${findings.length} checks`);
   assert.is(new Set(findings.map(({ group }) => group)).size, 4);
-  assert.match(doctorText(findings, plain), /^All is well: \d+ checks\.$/m);
+  assert.match(doctorText(findings, plain), /^No problems found: \d+ checks passed\.$/m);
 });
 
 const faults: Fault[] = [
   [
-    'a reserved range over this cluster’s own pods',
+    'a reserved range that overlaps the pod CIDR',
     'reserved-ranges',
-    /10\.0\.0\.0\/8 overlaps 10\.244\.0\.0\/16, from which this cluster’s pods/,
+    /10\.0\.0\.0\/8 overlaps 10\.244\.0\.0\/16, the pod CIDR of this cluster/,
     ({ self }) => {
       self.spec.reservedCIDRs = ['10.0.0.0/8'];
     },
   ],
   [
-    'a reserved range over a remapping',
+    'a reserved range that overlaps a remapped range',
     'reserved-ranges',
-    /10\.128\.0\.0\/16, by which 10\.244\.0\.0\/16 of oak is known here, overlaps the reserved range 10\.128\.4\.0\/24/,
+    /10\.128\.0\.0\/16, to which 10\.244\.0\.0\/16 of oak is remapped, overlaps the reserved range 10\.128\.4\.0\/24/,
     ({ self }) => {
       self.spec.reservedCIDRs = ['10.128.4.0/24'];
     },
@@ -56,7 +56,7 @@ const faults: Fault[] = [
     }),
   ],
   [
-    'the gateway node is not Ready',
+    'a gateway node that is not Ready',
     'gateway-node',
     /n1 is not Ready \(kubelet stopped posting\)/,
     () => ({
@@ -71,9 +71,14 @@ const faults: Fault[] = [
       ],
     }),
   ],
-  ['no gateway node', 'gateway-node', /no node is labelled to be a gateway/, () => ({ nodes: [] })],
   [
-    'the node that holds the tunnel endpoint is gone',
+    'a cluster without gateway node',
+    'gateway-node',
+    /no node is labelled as gateway node/,
+    () => ({ nodes: [] }),
+  ],
+  [
+    'a lost node that holds the tunnel endpoint',
     'gateway-node',
     /n1, which holds tunnel endpoint 0, is gone/,
     () => ({
@@ -110,7 +115,7 @@ const faults: Fault[] = [
     },
   ],
   [
-    'network policies that nobody enforces',
+    'a CNI that does not enforce network policies',
     'network-policies',
     /the CNI enforces none/,
     ({ self }) => {
@@ -119,9 +124,9 @@ const faults: Fault[] = [
   ],
 ];
 
-for (const fault of faults) test(`named: ${fault[0]}`, () => assertNamed(fault));
+for (const fault of faults) test(`doctor reports ${fault[0]} by its check`, () => assertNamed(fault));
 
-test('a cluster without peerings, where little may be read, is no error', () => {
+test('doctor reports no problem for a cluster without peerings whose objects it may not read', () => {
   const { facts } = healthy();
   const findings = diagnose({
     ...facts,
@@ -136,14 +141,14 @@ test('a cluster without peerings, where little may be read, is no error', () => 
   assert.is(countVerdicts(findings).Unknown, 1);
 });
 
-test('only the peering that was asked about', () => {
+test('doctor with a peering checks only that peering', () => {
   const { facts, incoming } = healthy();
   setCondition(incoming, condition('TenantReady', 'False', 'not yet'));
   const of = (only: string) => countVerdicts(diagnose({ ...facts, only })).Bad;
   assert.equal([of('oak'), of('fir')], [0, 1]);
 });
 
-test('versions: N and N−2 work together, and no further', () => {
+test('versions are compatible up to a difference of two minor versions', () => {
   const cases: [string, string, string, boolean][] = [
     ['0.9.0', '0.9.0', 'Same', false],
     ['0.9.0', '0.7.4', 'Near', true],
@@ -159,7 +164,7 @@ test('versions: N and N−2 work together, and no further', () => {
     assert.equal(compareVersions(own, other), { distance, older }, `${own} and ${other}`);
 });
 
-test('rights are asked about as the API server reads them', () => {
+test('a permission becomes a SubjectAccessReview of its service account', () => {
   const [right] = essentialRights.filter(({ own, subresource }) => own && subresource === 'status');
   assert.ok(right);
   assert.is(rightText(right), 'update peeringtokens.hawser.dev/status');

@@ -1,4 +1,4 @@
-/** What the in-band commands write and what they find out of date, as tables. */
+/** What the in-band commands write, and what they report as out of date, as tables. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { differencesOf, documentDifferences, givenOnce } from '../../cli/in-band/differences.ts';
@@ -76,9 +76,9 @@ const known = (
   },
 });
 
-const requests = suite('what each side is to know');
+const requests = suite('requests of in-band peering');
 
-requests('the consumer dials inside, the provider answers, and both only for a while', () => {
+requests('the consumer dials in-band, the provider serves in-band, and both requests expire', () => {
   const made = requestsOf(sides, none, now);
   assert.equal(made.consumer, {
     clusterID: 'east',
@@ -104,7 +104,7 @@ requests('the consumer dials inside, the provider answers, and both only for a w
   assert.is(named.consumer.openUntil, undefined);
 });
 
-requests('what is as wished is not written again; how the provider dials the consumer is left alone', () => {
+requests('fields that are up to date are not written again, nor how the provider dials the consumer', () => {
   const { provider, consumer } = requestsOf(sides, none, now);
   assert.is(changesOf(consumer, newRemote(consumer)), undefined);
   const dialled = known(sides.consumer, undefined, undefined, {
@@ -116,7 +116,7 @@ requests('what is as wished is not written again; how the provider dials the con
   assert.equal(changesOf(later.consumer, newRemote(consumer)), { openUntil: '2026-01-01T00:16:00Z' });
 });
 
-requests('documents are settled when each holds what the other declares, remaps and all', () => {
+requests('documents are settled when each side has recorded what the other declares, with remaps', () => {
   const [west, east] = [document('west', 'east'), document('east', 'west')];
   const both = (atConsumer: RemoteCluster, atProvider: RemoteCluster) => isSettled(atConsumer, atProvider);
   assert.ok(both(known(sides.provider, east, west), known(sides.consumer, west, east)));
@@ -130,7 +130,7 @@ requests('documents are settled when each holds what the other declares, remaps 
   assert.not(both(unseen, known(sides.consumer, west, east)), 'its controller has not seen it');
 });
 
-requests('only a newer document takes the place of another', () => {
+requests('only a newer document replaces another', () => {
   const [old, young] = [
     signed(document('east', 'west')),
     signed(document('east', 'west', { generation: 8 })),
@@ -143,7 +143,7 @@ requests('only a newer document takes the place of another', () => {
   assert.not(isNewer({ payload: 'bm90IGpzb24', signature: '' }, old));
 });
 
-requests('a refusal of what was given is one, an older one is not', () => {
+requests('a refusal counts for the present generation only', () => {
   const remote = known(sides.provider, undefined, undefined);
   const condition = {
     type: 'Authenticated',
@@ -158,9 +158,9 @@ requests('a refusal of what was given is one, an older one is not', () => {
   assert.is(refusalOf(remote), undefined);
 });
 
-const differences = suite('what is out of date');
+const differences = suite('differences of in-band peering');
 
-differences('each thing by its name, with what was known and what is', () => {
+differences('a changed field of a document is reported with its recorded and its actual value', () => {
   const held = document('east', 'west');
   const table: [change: Partial<NetworkDocument>, what: string, known: string, actual: string][] = [
     [
@@ -208,7 +208,7 @@ differences('each thing by its name, with what was known and what is', () => {
   ]);
 });
 
-differences('both sides are compared, and the pin, and who is not known at all', () => {
+differences('both sides are compared, with the pin and a missing record', () => {
   const [west, east] = [document('west', 'east'), document('east', 'west')];
   const wished = requestsOf(sides, none, undefined);
   const good = {
@@ -226,7 +226,7 @@ differences('both sides are compared, and the pin, and who is not known at all',
       },
       wished,
     ).map(({ side: of, what }) => `${of}: ${what}`),
-    ['consumer: pin of the gateway’s certificate', 'provider: MTU'],
+    ['consumer: pin of the API gateway’s certificate', 'provider: MTU'],
   );
   assert.equal(
     differencesOf(sides, { ...good, provider: undefined }, wished).map(({ what }) => what),
@@ -240,7 +240,7 @@ differences('both sides are compared, and the pin, and who is not known at all',
 });
 
 differences(
-  'a cluster key that the known one has signed leads on; of any other nothing else is believed',
+  'a cluster key that the recorded one has signed is followed; with any other key nothing else is compared',
   () => {
     const [first, second] = [1, 2].map((number) => new ClusterKey(new Uint8Array(32).fill(number)));
     assert.ok(first && second);
@@ -265,7 +265,7 @@ differences(
     const consumer = known({ ...sides.provider, publicKey: first.publicKey }, held, document('west', 'east'));
     const provider = known(sides.consumer, document('west', 'east'), { ...held, mtu: 1300, generation: 8 });
     for (const [signer, leads, expected] of [
-      [first, true, ['cluster key', 'pin of the gateway’s certificate', 'control plane', 'MTU']],
+      [first, true, ['cluster key', 'pin of the API gateway’s certificate', 'control plane', 'MTU']],
       [new ClusterKey(new Uint8Array(32).fill(3)), false, ['cluster key']],
     ] as const) {
       const later = { ...sides, provider: rotated(signer) };
@@ -279,25 +279,22 @@ differences(
   },
 );
 
-differences('an endpoint that was given once is told, since nobody can tell whether it is right', () => {
+differences('an endpoint of an earlier option is reported, since the command cannot verify it', () => {
   const endpoints = (endpoint: string) =>
     known(sides.provider, undefined, undefined, { tunnelAddresses: [endpoint] });
   const both = { consumer: endpoints('vpn.example:7470'), provider: endpoints('198.51.100.7:7470') };
-  assert.equal(
-    givenOnce(both, none).map((line) => line.replace(/:? name .*$/, '')),
-    [
-      'the provider’s tunnel is called at vpn.example:7470, as --endpoint said once',
-      'the consumer’s tunnel is called at 198.51.100.7:7470, as --consumer-endpoint said once',
-    ],
-  );
+  assert.equal(givenOnce(both, none), [
+    'the provider’s tunnel is reached at vpn.example:7470, as an earlier --endpoint set it; if that address has changed, set --endpoint again',
+    'the consumer’s tunnel is reached at 198.51.100.7:7470, as an earlier --consumer-endpoint set it; if that address has changed, set --consumer-endpoint again',
+  ]);
   assert.is(givenOnce(both, { provider: 'vpn.example:7471', consumer: '198.51.100.8:7470' }).length, 0);
   const plain = known(sides.provider, undefined, undefined);
   assert.equal(givenOnce({ consumer: plain, provider: undefined }, none), []);
 });
 
-const words = suite('words');
+const words = suite('arguments of in-band peering');
 
-words('an endpoint is a name or address and a port', () => {
+words('an endpoint is HOST:PORT', () => {
   const of = (value: string) =>
     endpointOf({ options: { endpoint: value } } as unknown as Invocation, 'endpoint');
   for (const good of ['vpn.example:7470', '198.51.100.7:40000', '[2001:db8::1]:7470'])
@@ -310,31 +307,28 @@ words('an endpoint is a name or address and a port', () => {
     '2001:db8::1:7470',
     'a b:1',
   ])
-    assert.throws(() => of(bad), /a port are wanted/, bad);
+    assert.throws(() => of(bad), /must have the form HOST:PORT/, bad);
 });
 
-words('options that belong to in-band alone say so, and in-band says what it wants', async () => {
+words('in-band options without --in-band, and --in-band with wrong arguments, are refused', async () => {
   const refused = async (...line: string[]) => {
     const { exitCode, stderr } = await hawser(line, { environment: { HOME: '/nonexistent' } });
     assert.is(exitCode, 2, line.join(' '));
     return stderr;
   };
-  assert.match(await refused('peer', 'hawser1.x', '--endpoint', 'a:1'), /--endpoint goes with --in-band/);
-  assert.match(await refused('peer', 'hawser1.x', '--cpu', '4'), /--cpu goes with --in-band/);
+  assert.match(await refused('peer', 'hawser1.x', '--endpoint', 'a:1'), /--endpoint requires --in-band/);
+  assert.match(await refused('peer', 'hawser1.x', '--cpu', '4'), /--cpu requires --in-band/);
   assert.match(await refused('peer', '--in-band'), /--remote-context/);
-  assert.match(
-    await refused('peer', '--in-band', 'hawser1.x', '--remote-context', 'a'),
-    /no token is wanted/,
-  );
+  assert.match(await refused('peer', '--in-band', 'hawser1.x', '--remote-context', 'a'), /takes no token/);
   assert.match(
     await refused('peer', '--in-band', '--remote-context', 'a', '--endpoint', 'a'),
-    /a port are wanted/,
+    /must have the form HOST:PORT/,
   );
   assert.match(
     await refused('peer', '--in-band', '--remote-context', 'a', '--timeout', '0'),
-    /itself carries/,
+    /must be positive/,
   );
-  assert.match(await refused('peer', 'repair'), /one provider is wanted/);
+  assert.match(await refused('peer', 'repair'), /requires exactly 1 argument: PROVIDER/);
   assert.match(await refused('peer', 'repair', 'east'), /--remote-context/);
 });
 

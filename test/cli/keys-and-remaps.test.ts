@@ -36,7 +36,7 @@ const remote = (acknowledgedGeneration: number | undefined): RemoteCluster => ({
   },
 });
 
-test('a remote knows a key when it has confirmed a document that the key signed', () => {
+test('a remote knows a key once it has acknowledged a document that the key signed', () => {
   const table: [RemoteCluster, number, boolean][] = [
     [remote(7), 1, true],
     [remote(9), 1, true],
@@ -49,7 +49,7 @@ test('a remote knows a key when it has confirmed a document that the key signed'
   for (const [object, key, known] of table) assert.is(knowsKey(object, keyOf(key).publicKey), known);
 });
 
-test('an approval is added to those that there are, once', () => {
+test('an approval is added to the existing ones, without duplicates', () => {
   assert.is(approvalsWith(undefined, ['10.1.0.0/16']), '10.1.0.0/16');
   assert.is(approvalsWith('10.1.0.0/16', ['10.2.0.0/16', '10.1.0.0/16']), '10.1.0.0/16,10.2.0.0/16');
   assert.is(approvalsWith(' 10.1.0.0/16 ,', []), '10.1.0.0/16');

@@ -1,8 +1,9 @@
-/** What `hawser peer --plan` foretells, from what the token would give and what is here. */
+/** The plan of `hawser peer --plan`, from the provider's preview and this cluster's objects. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { planPeering, type PlanInput } from '../../cli/peer-plan/plan.ts';
 import { planText } from '../../cli/peer-plan/text.ts';
+import { plain } from './run-cli.ts';
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import { defaultGrant } from '../../shared/api/grant.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
@@ -83,48 +84,50 @@ const outgoing: OutgoingPeering = {
   spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
 };
 
-test('overlapping pods get another range, what is free stays, and nothing is in the way', () => {
+test('a plan remaps overlapping ranges only, and reports no problems', () => {
   const plan = planPeering(input());
   assert.equal(plan.remappings, [
     { real: '10.244.0.0/16', mapped: '10.128.0.0/16', new: true },
     { real: '100.64.16.0/20', mapped: '100.64.16.0/20', new: true },
   ]);
   assert.equal(plan.problems, []);
-  assert.equal(plan.disturbed, ['nothing: remappings of other peerings stay, and no connection ends']);
+  assert.equal(plan.disturbed, [
+    'none: the remappings of other peerings and existing connections do not change',
+  ]);
   assert.equal(plan.endpoints.dialled, [
-    'gateway https://192.0.2.1:7443',
+    'API gateway https://192.0.2.1:7443',
     'API server https://192.0.2.3:6443',
     'tunnel 192.0.2.2:7470/udp',
   ]);
   assert.match(plan.endpoints.exposed.join(), 'tunnel 198.51.100.1:7470/udp');
   assert.equal(plan.writes, [
-    'Secret hawser-token-oak in hawser-system, until it is spent',
+    'Secret hawser-token-oak in hawser-system, until the token is redeemed',
     'OutgoingPeering oak',
   ]);
-  const text = planText(plan, now, (_style, plainText) => plainText);
+  const text = planText(plan, now, plain);
   assert.match(text, 'Nothing was changed.');
-  assert.match(text, 'theirs 10.244.0.0/16 would be known here as 10.128.0.0/16');
+  assert.match(text, 'remote 10.244.0.0/16 remapped here to 10.128.0.0/16');
   assert.match(text, '4 CPUs, 8Gi memory, 110 pods; pod security baseline');
   assert.match(text, 'by a token that expires in 15 min');
-  assert.not.match(text, 'In the way');
+  assert.not.match(text, 'Problems');
 });
 
-test('in-band only the tunnel is dialled, and what the command writes on both sides is said', () => {
+test('an in-band plan dials the tunnel only, and names what the command writes on both sides', () => {
   const { apiServerURL: _, ...preview } = input().preview;
   const token = { clusterID: 'oak' };
   const plan = planPeering(input({ inBand: {}, token, preview }));
   assert.equal(plan.problems, []);
   assert.equal(plan.endpoints.dialled, [
-    'gateway and API server inside the tunnel, at two ports of the provider’s external CIDR',
+    'API gateway and API server inside the tunnel, at an address of the provider’s external CIDR',
     'tunnel 192.0.2.2:7470/udp',
   ]);
   assert.match(plan.writes.join('; '), 'Secret hawser-in-band-token in hawser-system');
-  assert.match(plan.writes.join('; '), 'RemoteCluster oak, and one of this cluster at the provider');
   assert.match(
-    planText(plan, now, (_style, plainText) => plainText),
-    'Peering with oak, in-band (Hawser',
+    plan.writes.join('; '),
+    'RemoteCluster oak, and a RemoteCluster for this cluster at the provider',
   );
-  // The other way round the provider calls, and needs no endpoint of its own.
+  assert.match(planText(plan, now, plain), 'Plan for a peering with oak, in-band (Hawser');
+  // In reverse the provider dials, and needs no endpoint itself.
   const called = planPeering(
     input({
       inBand: { calledAt: 'vpn.example:7470' },
@@ -140,7 +143,7 @@ test('in-band only the tunnel is dialled, and what the command writes on both si
   );
 });
 
-test('what is taken or reserved is kept away from, and what is there already stays', () => {
+test('a plan avoids used and reserved ranges, and keeps existing remappings', () => {
   const mapped = (changes: Partial<PlanInput>) => planPeering(input(changes)).remappings[0]?.mapped;
   assert.is(mapped({ tunnels: [tunnel('fir', '10.128.0.0/16')] }), '10.129.0.0/16');
   assert.is(mapped({ self: self({ reservedCIDRs: ['10.128.0.0/9'] }) }), '172.16.0.0/16');
@@ -148,35 +151,35 @@ test('what is taken or reserved is kept away from, and what is there already sta
   assert.is(planPeering(input({ tunnels: [tunnel('oak', '10.200.0.0/16')] })).remappings[0]?.new, false);
 });
 
-test('what would be otherwise than today', () => {
+test('a plan names its effects on existing peerings', () => {
   const disturbed = (changes: Partial<PlanInput>) => planPeering(input(changes)).disturbed.join('; ');
-  assert.match(disturbed({ outgoing: [outgoing] }), 'would take up this token');
+  assert.match(disturbed({ outgoing: [outgoing] }), 'would redeem this token');
   assert.match(
     disturbed({ tunnels: [tunnel('oak', '10.200.0.0/16')] }),
-    'it is a consumer of this cluster) and would be shared',
+    'that cluster is a consumer of this one) and would be shared',
   );
   const small = { ...input().preview, mtu: 1300 };
   assert.match(
     disturbed({ tunnels: [tunnel('fir', '10.200.0.0/16')], preview: small }),
-    'from 1420 to 1300 bytes',
+    'from 1420 to 1300;',
   );
-  assert.match(disturbed({ tunnels: [tunnel('fir', '10.200.0.0/16')] }), /^nothing/);
+  assert.match(disturbed({ tunnels: [tunnel('fir', '10.200.0.0/16')] }), /^none:/);
 });
 
-test('what would keep it from working', () => {
+test('a plan names each problem', () => {
   const { preview } = input();
   const node = (name: string, gateway: boolean) => ({ name, virtual: false, gateway, addresses: [] });
   const { externalCIDR: _, ...unknown } = preview;
   const { apiServerURL: _url, ...silent } = preview;
   const cases: [Partial<PlanInput>, RegExp][] = [
-    [{ preview: { ...preview, version: '0.5.0' } }, /0\.5\.0 there and 0\.9\.0 here do not work together/],
+    [{ preview: { ...preview, version: '0.5.0' } }, /0\.5\.0 there and 0\.9\.0 here are not compatible/],
     [{ nodes: [node('n1', false)] }, /no node is labelled/],
-    [{ nodes: [node('n1', true), node('hawser-oak', false)] }, /a node hawser-oak is there already/],
+    [{ nodes: [node('n1', true), node('hawser-oak', false)] }, /node hawser-oak exists already/],
     [{ preview: { ...preview, tunnelAddresses: [] } }, /no tunnel endpoint yet/],
-    [{ preview: silent }, /how its API server is reached/],
-    [{ preview: unknown }, /does not know its own ranges/],
+    [{ preview: silent }, /the address of its API server/],
+    [{ preview: unknown }, /has not detected its own ranges/],
     [{ preview: { ...preview, podCIDRs: ['127.0.0.0/16'] } }, /which is not for pods/],
-    [{ self: self({ remapPools: ['10.96.0.0/16'] }) }, /no free range of the size of 10\.244\.0\.0\/16/],
+    [{ self: self({ remapPools: ['10.96.0.0/16'] }) }, /no range of the size of 10\.244\.0\.0\/16 is free/],
   ];
   for (const [changes, expected] of cases) {
     const { problems } = planPeering(input(changes));

@@ -1,6 +1,13 @@
 /** Runs the command in this process, with streams that keep what was written. */
 import { Readable } from 'node:stream';
 import { dispatch } from '../../cli/dispatch.ts';
+import type { Painter } from '../../cli/terminal.ts';
+
+/** Marks as they are, and no styles. */
+export const plain: Painter = {
+  style: (_style, text) => text,
+  mark: (mark) => ({ done: '✓', failed: '✗', warning: '!', unknown: '?', waiting: '…' })[mark],
+};
 
 export interface Outcome {
   exitCode: number;
@@ -12,7 +19,7 @@ export interface RunOptions {
   input?: string;
   environment?: Record<string, string | undefined>;
   signal?: AbortSignal;
-  /** Pretends that standard output and error are terminals. */
+  /** Standard output and error are terminals. */
   terminal?: boolean;
 }
 

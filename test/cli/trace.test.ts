@@ -1,14 +1,15 @@
-/** The way of a packet, hop by hop: addresses in whose terms, where it stops, and what was measured of it. */
+/** The path of a packet, hop by hop: addresses, where it is dropped, and what was measured. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { traceReport, type Measurement } from '../../cli/trace/measured.ts';
 import { traceRoute, type TracedPod, type TraceFacts } from '../../cli/trace/route.ts';
 import { traceText } from '../../cli/trace/text.ts';
+import { plain } from './run-cli.ts';
 import { apiVersion, type Condition } from '../../shared/api/meta.ts';
 import type { FabricNode, NodeTrace, Tunnel } from '../../shared/api/network.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 
-const condition = (type: string, status: Condition['status'], message = 'so it is'): Condition => ({
+const condition = (type: string, status: Condition['status'], message = 'as expected'): Condition => ({
   type,
   status,
   reason: 'R',
@@ -111,7 +112,7 @@ const counts = (
   ...(drops !== undefined && { drops }),
 });
 
-test('to an offloaded pod: each hop, with the addresses as they are there', () => {
+test('a trace to an offloaded pod shows each hop with the addresses at that hop', () => {
   const { hops, gateway, questions } = traceRoute(facts(here, away));
   assert.equal(
     hops.map(({ at, source, destination, terms, verdict }) => [at, source, destination, terms, verdict]),
@@ -119,9 +120,15 @@ test('to an offloaded pod: each hop, with the addresses as they are there', () =
       ['pod shop/web', '10.244.1.5', '10.128.2.6', 'this cluster', 'Passes'],
       ['node n1', '10.244.1.5', '10.128.2.6', 'this cluster', 'Passes'],
       ['gateway node g1', '10.244.1.5', '10.128.2.6', 'this cluster', 'Passes'],
-      ['translation and admission at g1', '10.244.1.5', '10.244.2.6', 'the wire (real addresses)', 'Passes'],
-      ['tunnel to oak', '10.244.1.5', '10.244.2.6', 'the wire (real addresses)', 'Passes'],
-      ['gateway of oak', '10.200.1.5', '10.244.2.6', 'oak', 'Passes'],
+      [
+        'translation and admission at g1',
+        '10.244.1.5',
+        '10.244.2.6',
+        'the tunnel (real addresses)',
+        'Passes',
+      ],
+      ['tunnel to oak', '10.244.1.5', '10.244.2.6', 'the tunnel (real addresses)', 'Passes'],
+      ['tunnel endpoint of oak', '10.200.1.5', '10.244.2.6', 'oak', 'Passes'],
       ['pod shop/db at oak', '10.200.1.5', '10.244.2.6', 'oak', 'Unknown'],
     ],
   );
@@ -138,7 +145,7 @@ test('to an offloaded pod: each hop, with the addresses as they are there', () =
   assert.equal(back.questions, [question]);
 });
 
-test('a pod on the gateway node saves a hop', () => {
+test('a trace from a pod on the gateway node has one hop less', () => {
   const { hops } = traceRoute(facts({ ...here, node: 'g1' }, away));
   assert.equal(
     hops.slice(0, 3).map(({ at }) => at),
@@ -146,7 +153,7 @@ test('a pod on the gateway node saves a hop', () => {
   );
 });
 
-test('where it stops, by what is known', () => {
+test('a trace stops at the hop that this cluster knows to drop the packet', () => {
   const cases: [string, (all: TraceFacts) => TraceFacts, string | undefined, RegExp][] = [
     [
       'not scheduled',
@@ -167,13 +174,13 @@ test('where it stops, by what is known', () => {
         objects: { ...all.objects, fabricNodes: [{ ...node('n1'), status: {} }, node('g1', '0')] },
       }),
       'node n1',
-      /has reported nothing/,
+      /has not reported yet/,
     ],
     [
       'an address outside the remapped ranges',
       (all) => ({ ...all, to: { ...away, address: '10.9.9.9' } }),
       'translation and admission at g1',
-      /lies in no remapped range of oak: 10\.128\.0\.0\/16/,
+      /outside the remapped ranges of oak: 10\.128\.0\.0\/16/,
     ],
     [
       'no session',
@@ -190,7 +197,7 @@ test('where it stops, by what is known', () => {
       'no tunnel',
       (all) => ({ ...all, objects: { ...all.objects, tunnels: [] } }),
       'translation and admission at g1',
-      /there is no tunnel/,
+      /no tunnel to that cluster/,
     ],
   ];
   for (const [name, change, at, why] of cases) {
@@ -201,7 +208,7 @@ test('where it stops, by what is known', () => {
   }
 });
 
-test('measured: what was answered, and what each node counted meanwhile', () => {
+test('measurements add replies and packet counts to the hops', () => {
   const route = traceRoute(facts(here, away));
   const measurement = {
     asker: trace(4, [counts('g1', 4, 4)]),
@@ -210,20 +217,20 @@ test('measured: what was answered, and what each node counted meanwhile', () => 
   const report = traceReport(route, [measurement]);
   assert.is(report.outcome, 'Arrives');
   assert.is(report.stopsAt, undefined);
-  const text = traceText(report, (_style, plain) => plain);
-  assert.match(text, '4 packets sent and 4 received to and from g1 while 4 were asked');
-  assert.match(text, '5 packets sent and 4 received to and from oak while 4 were asked');
+  const text = traceText(report, plain);
+  assert.match(text, '4 packets sent and 4 received to and from g1 while 4 probes were sent');
+  assert.match(text, '5 packets sent and 4 received to and from oak while 4 probes were sent');
   assert.match(text, 'answered 4 of 4 probes, in 5.0 ms');
   assert.match(text, 'path probe answered in 3.3 ms');
-  assert.match(text, 'It arrives, and the answer comes back.');
-  assert.match(text, 'stamped datagrams from node n1 (100.64.0.17) to 10.128.2.6, a closed port');
+  assert.match(text, 'The packet arrives, and the reply comes back.');
+  assert.match(text, 'UDP probes from node n1 (100.64.0.17) to a closed port of 10.128.2.6');
   const back = traceReport(traceRoute(facts(away, here)), [measurement]);
   assert.is(back.outcome, 'Arrives');
   assert.match(back.hops[0]?.measured ?? '', 'answered 4 of 4 probes');
   assert.match(back.hops.at(-2)?.measured ?? '', 'to and from g1');
 });
 
-test('measured: where it ends when nothing comes back', () => {
+test('without replies, packet counts show the hop that drops the packet', () => {
   const route = traceRoute(facts(here, away));
   const asker = trace(0, [counts('g1', 4, 0)]);
   const stopsAt = (gateway: NodeTrace) => traceReport(route, [{ asker, gateway }]).stopsAt;
@@ -232,7 +239,7 @@ test('measured: where it ends when nothing comes back', () => {
   assert.is(stopsAt(trace(0, [])), 'translation and admission at g1');
 });
 
-test('a rule of others on the node: its probes arrive, and pods may fare otherwise', () => {
+test('a foreign rule on the node makes the outcome doubtful although probes arrive', () => {
   const all = facts(here, away);
   const [first, second] = all.objects.fabricNodes;
   if (first?.status) first.status.hostProblems = [{ reason: 'ForeignDrop', message: 'a rule drops' }];
@@ -242,22 +249,22 @@ test('a rule of others on the node: its probes arrive, and pods may fare otherwi
   assert.is(report.hops[1]?.verdict, 'Unknown');
 });
 
-test('nothing measured is said, and not taken for an answer', () => {
+test('without measurements the outcome is unknown, and the report says so', () => {
   const silent = traceReport(traceRoute(facts(here, away)), nothing);
   assert.is(silent.outcome, 'Unknown');
   assert.match(silent.how, 'Nothing was measured: node n1 did not answer');
   const neither = traceReport(traceRoute(facts(away, { ...away, name: 'shop/other' })), nothing);
-  assert.match(neither.how, 'no node here is on the way');
+  assert.match(neither.how, 'no node of this cluster is on the path');
 });
 
-test('both here, both at one provider, and at two by mapped addresses', () => {
+test('traces between local pods, pods at one provider, and pods at two providers', () => {
   assert.match(
     traceRoute(facts(here, { ...here, name: 'shop/other', node: 'g1' })).hops[0]?.why ?? '',
-    'the CNI alone',
+    'only the CNI',
   );
   assert.match(
     traceRoute(facts(away, { ...away, name: 'shop/other' })).hops[0]?.why ?? '',
-    'both run at oak',
+    'both pods run at oak',
   );
   const relayed = facts(away, elsewhere);
   assert.is(traceReport(traceRoute(relayed), nothing).stopsAt, 'gateway node g1');
@@ -282,14 +289,16 @@ test('both here, both at one provider, and at two by mapped addresses', () => {
       '100.64.4.1 10.244.3.7 fir',
     ],
   );
-  // The node where they meet asks both.
+  // The gateway node probes both.
   const answered = (remote: string, sent: number, received: number) => ({
     asker: trace(Math.min(4, received), [counts(remote, sent, received)]),
     gateway: undefined,
   });
   const measured = traceReport(route, [answered('oak', 4, 4), answered('fir', 5, 4)]);
   assert.equal(
-    measured.hops.map((hop) => /^.*answered.*probes|[45] packets.*from \w+/.exec(hop.measured ?? '')?.[0]),
+    measured.hops.map(
+      (hop) => /^answered \d of \d probes|[45] packets.*from \w+/.exec(hop.measured ?? '')?.[0],
+    ),
     [
       'answered 4 of 4 probes',
       '4 packets sent and 4 received to and from oak',

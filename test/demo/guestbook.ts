@@ -27,7 +27,7 @@ export async function peerAndOffload(demo: Demo): Promise<void> {
   );
   await tell.step('Peer: one command at the consumer.', async (step) => {
     const out = await show(demo, home, ['peer', '-'], { input: token });
-    step.claim('the provider is a node of the consumer', out.includes('is the node'));
+    step.claim('the provider is a node of the consumer', out.includes('is available as node'));
     const nodes = await home.kubectl(['get', 'nodes', '-l', 'hawser.dev/virtual-node=true', '-o', 'json']);
     const { items } = JSON.parse(nodes) as { items: PodFacts[] };
     step.claim('and it is Ready', items.length === 1 && items.every(isReady));

@@ -32,7 +32,7 @@ export async function peerInBand(demo: Demo): Promise<void> {
         ]);
         const args = ['peer', '--in-band', '--remote-context', far.name, '--cpu', '2', '--memory', '2Gi'];
         const out = await show(demo, home, args, { kubeconfig });
-        step.claim('the third cluster is a node of home too', out.includes('is the node'));
+        step.claim('the third cluster is a node of home too', out.includes('is available as node'));
       } finally {
         await rm(directory, { recursive: true, force: true });
         await revokeLimited([home, far]);

@@ -31,7 +31,7 @@ const faults: Readonly<Record<string, string>> = {
   'foreign-drop': 'CNI that drops',
   'twin-dns': 'DNS broken in the twin',
   'identity-expired': 'expired identity',
-  version: 'version too old',
+  compatibility: 'version too old',
   'kubelet-api': 'kubelet API unreachable',
 };
 
@@ -138,9 +138,11 @@ test('then all is well, by what both sides say, and as it was planned', async ()
     '--kubeconfig',
     pair.consumer.kubeconfig,
   ]);
-  assert.match(stdout, /provider: the gateway of \S+ answered/);
+  assert.match(stdout, /provider: the API gateway of \S+ answered/);
 });
 
+/** As the locale of this machine has it. */
+const arrow = '(?:→|->)';
 /** What `hawser trace` prints once packets arrive. */
 const traced = (from: string, to: string): Promise<string> =>
   eventually(`a trace from ${from} to ${to} that arrives`, 120, async () => {
@@ -153,7 +155,7 @@ const traced = (from: string, to: string): Promise<string> =>
       '--kubeconfig',
       pair.consumer.kubeconfig,
     ]);
-    if (!stdout.includes('It arrives')) throw new Error(stdout + stderr);
+    if (!stdout.includes('The packet arrives')) throw new Error(stdout + stderr);
     return stdout;
   });
 
@@ -181,18 +183,27 @@ test('packets from any node to an offloaded pod, and back, are traced hop by hop
   log(output.replaceAll('\n', '\n  '));
   const [remap] = (await tunnelOf(consumer)).spec.remaps;
   const [there, here] = [pair.provider.podCIDR, remap?.mapped ?? ''].map((cidr) => cidr.split('.')[1]);
-  assert.match(output, new RegExp(`${local.ip} → 10\\.${here}\\.\\S+  in terms of this cluster`));
-  assert.match(output, new RegExp(`${local.ip} → 10\\.${there}\\.\\S+  in terms of the wire`));
+  assert.match(
+    output,
+    new RegExp(`${local.ip} ${arrow} 10\\.${here}\\.\\S+  in the address space of this cluster`),
+  );
+  assert.match(
+    output,
+    new RegExp(`${local.ip} ${arrow} 10\\.${there}\\.\\S+  in the address space of the tunnel`),
+  );
   assert.match(output, /answered [1-4] of 4 probes/);
   assert.match(output, /[1-9]\d* packets sent and [1-9]\d* received to and from/);
 
   const back = await traced(remote.name, local.name);
   log(back.replaceAll('\n', '\n  '));
   assert.match(back, new RegExp(`pod ${story}/${remote.name} at milan`));
-  assert.match(back, new RegExp(`10\\.${here}\\.\\S+ → ${local.ip}  in terms of this cluster`));
+  assert.match(
+    back,
+    new RegExp(`10\\.${here}\\.\\S+ ${arrow} ${local.ip}  in the address space of this cluster`),
+  );
   assert.match(back, /answered [1-4] of 4 probes/);
   const first = back.split('\n')[0] ?? '';
-  assert.match(first, /^ok pod/, 'the pod that sends is the one that answered');
+  assert.match(first, /^(✓|OK +)\s?pod/, 'the pod that sends is the one that answered');
 
   const direct = await traced(atGateway.name, remote.name);
   assert.not.match(direct, /gateway node/, 'it leaves from the node that holds the tunnel');
@@ -243,7 +254,7 @@ test('many things at once, each named by the consumer alone', async () => {
       'reverse-path-filter': new RegExp(`^${gatewayNode.name}: .*cni-hawser0\\.rp_filter = 1`),
       'foreign-masquerade': new RegExp(`^${otherNode.name}: .*chain ip planted early`),
       'foreign-drop': new RegExp(`^${otherNode.name}: .*chain inet cniplanted pass`),
-      'reserved-ranges': /from which this cluster’s pods/,
+      'reserved-ranges': /the pod CIDR of this cluster/,
       rights: /hawser-gateway may not/,
       quota: /1 of 1 pods/,
       'twin-dns': /no endpoint of the provider’s Service kube-dns/,
@@ -276,7 +287,7 @@ test('a path that swallows large packets', async () => {
   // Requests to the provider are swallowed as well: by what is known here.
   await diagnosis.named(
     pair.consumer,
-    { 'mtu-black-hole': /takes packets of 1[23]\d\d bytes, and 1420 were planned/ },
+    { 'mtu-black-hole': /passes packets of 1[23]\d\d bytes, but 1420 were planned/ },
     ['--stored'],
   );
 });
@@ -325,7 +336,7 @@ test('a provider whose gateway’s clock is behind, and which this version is to
   await Promise.all([
     diagnosis.named(consumer, { 'clock-skew': /milan/ }),
     diagnosis.named(provider, {
-      version: /^rome-\S+ runs Hawser 0\.1\.0, which is too old for 0\.4\.0 here/,
+      compatibility: /^rome-\S+ runs Hawser 0\.1\.0, which is too old for 0\.4\.0 here/,
     }),
   ]);
   for (const each of undo) await each();

@@ -300,11 +300,11 @@ test('repair says all that is out of date on both sides, may be cut, and brings 
     debouncer * 2,
   );
   for (const [side, ...whats] of [
-    ['consumer', 'cluster key', 'tunnel key', 'pin of the gateway’s certificate', 'ranges'],
+    ['consumer', 'cluster key', 'tunnel key', 'pin of the API gateway’s certificate', 'ranges'],
     ['provider', 'cluster key', 'tunnel key', 'endpoint'],
   ]) {
     for (const what of whats)
-      assert.match(first.stderr, new RegExp(`out of date at the ${side}: ${what}: knew .+, is .+`));
+      assert.match(first.stderr, new RegExp(`out of date at the ${side}: ${what}: recorded .+, actual .+`));
   }
   await killAt(story.relay, { ...step, when: 'after' }, story.command(words, 'relay'), debouncer * 2);
   const { exitCode, stdout, stderr } = await story.repair(providerID, '--consumer-endpoint', endpoint);
