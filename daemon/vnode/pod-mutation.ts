@@ -24,6 +24,7 @@ interface Affinity {
   nodeAffinity?: { requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: Term[] } };
 }
 
+const ordinary: Term = { matchExpressions: [{ key: labels.virtualNode, operator: 'DoesNotExist' }] };
 const toleration: Toleration = { key: virtualNodeTaint, operator: 'Exists', effect: 'NoSchedule' };
 
 /**
@@ -46,11 +47,21 @@ export function mutatePod(
     );
   }
   const required = requiredTerms(spec);
-  if (required === undefined) return operations;
+  if (required !== undefined) operations.push(requireTerms(pod, required));
+  return operations;
+}
+
+/** For a pod that no provider runs: one that tolerates every taint would still be bound to a virtual node. */
+export function keepAtHome(pod: Pod): PatchOperation[] {
+  const present = (pod.spec?.['tolerations'] ?? []) as Toleration[];
+  return present.some(toleratesVirtualNodes) ? [requireTerms(pod, [ordinary])] : [];
+}
+
+function requireTerms(pod: Pod, required: readonly Term[]): PatchOperation {
   const affinity = (pod.spec?.['affinity'] ?? {}) as Affinity;
   const theirs =
     affinity.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
-  operations.push({
+  return {
     op: 'add',
     path: '/spec/affinity',
     value: {
@@ -60,11 +71,11 @@ export function mutatePod(
         requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: conjunction(theirs, required) },
       },
     },
-  });
-  return operations;
+  };
 }
 
-function isBoundToNode(pod: Pod): boolean {
+/** Whether its node is decided already: by a DaemonSet, by whoever made it, or by being a static pod's mirror. */
+export function isBoundToNode(pod: Pod): boolean {
   const owner = pod.metadata.ownerReferences?.find((each) => each.controller === true);
   return (
     (pod.spec?.nodeName ?? '') !== '' ||
@@ -96,7 +107,7 @@ function requiredTerms(
   };
   if (spec.podPlacement === 'Remote') return [virtual];
   if (selected.length === 0) return undefined;
-  return [{ matchExpressions: [{ key: labels.virtualNode, operator: 'DoesNotExist' }] }, virtual];
+  return [ordinary, virtual];
 }
 
 /** Terms are alternatives: "theirs and ours" is every pair (core/v1, NodeSelector). */

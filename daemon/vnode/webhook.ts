@@ -1,5 +1,6 @@
 /**
- * The pod webhook: lets new pods of offloaded namespaces on virtual nodes. When it does not answer, pods of
+ * The webhooks: new pods of offloaded namespaces may run on virtual nodes, and a NamespaceOffloading holds for the pod that is
+ * created right after it. When they do not answer, pods of
  * `LocalAndRemote` namespaces are let through as they are (they run at home, which the placement allows), and pods of
  * `Remote` namespaces are refused until it does (they must not run at home; their controllers try again by themselves).
  */
@@ -7,23 +8,17 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { X509Certificate } from 'node:crypto';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
-import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { labels } from '../../shared/names.ts';
 import { ports } from '../../shared/ports.ts';
 import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certificate.ts';
-import { isAlreadyExists, kind, messageOf, type ControllerContext, type Informer } from '../kube/index.ts';
+import { isAlreadyExists, kind, messageOf, type ControllerContext } from '../kube/index.ts';
 import { sleep } from '../../shared/time.ts';
-import type { Namespace, Pod, Secret } from '../kube/types.ts';
-import { offloadingName } from './offloading.ts';
-import { mutatePod } from './pod-mutation.ts';
+import type { Secret } from '../kube/types.ts';
+import { createReviews, type AdmissionReview, type Reviews } from './admission-reviews.ts';
+import { registration, webhookPaths, webhookService } from './webhook-registration.ts';
 
 /** Secret in Hawser's namespace with the webhook's certificate and key. */
 export const webhookSecret = 'hawser-webhook-tls';
-/** Service in front of the controller: port 443 → `ports.webhook`. */
-export const webhookService = 'hawser-webhook';
-/** The MutatingWebhookConfiguration. */
-export const webhookConfiguration = 'hawser-pods';
-
 const fieldManager = 'hawser-webhook';
 const certificateDays = 3650;
 /** Renewed long before anybody has to hurry. */
@@ -49,6 +44,7 @@ export async function runPodWebhook(
   const offloadings = context.informer(kind.namespaceOffloading);
   const namespaces = context.informer(kind.namespace);
   await Promise.all([offloadings.synced(signal), namespaces.synced(signal)]);
+  const reviews = createReviews(context, offloadings, namespaces);
   let server: Server | undefined;
   try {
     while (!signal.aborted) {
@@ -59,7 +55,7 @@ export async function runPodWebhook(
           server = createServer(
             { cert: certificate, key: privateKey, minVersion: 'TLSv1.2' },
             (request, response) => {
-              answer(request, response, offloadings, namespaces).catch((error: unknown) => {
+              answer(request, response, reviews, signal).catch((error: unknown) => {
                 context.log.warn('an admission request could not be answered', { error: messageOf(error) });
                 if (!response.headersSent) response.writeHead(400).end();
               });
@@ -106,52 +102,6 @@ function listen(server: Server, port: number): Promise<void> {
       resolve();
     });
   });
-}
-
-/** The registration: one webhook a placement, because they fail differently. */
-export function registration(
-  namespace: string,
-  certificate: string,
-  url?: string,
-): {
-  apiVersion: string;
-  kind: string;
-  metadata: { name: string; labels: Record<string, string> };
-  webhooks: object[];
-} {
-  const webhook = (placement: string, failurePolicy: 'Ignore' | 'Fail') => ({
-    name: `${placement === 'Remote' ? 'remote' : 'local-and-remote'}.pods.hawser.dev`,
-    admissionReviewVersions: ['v1'],
-    sideEffects: 'None',
-    failurePolicy,
-    matchPolicy: 'Equivalent',
-    reinvocationPolicy: 'Never',
-    timeoutSeconds: 5,
-    namespaceSelector: {
-      matchExpressions: [{ key: labels.offloading, operator: 'In', values: [placement] }],
-    },
-    rules: [
-      {
-        apiGroups: [''],
-        apiVersions: ['v1'],
-        operations: ['CREATE'],
-        resources: ['pods'],
-        scope: 'Namespaced',
-      },
-    ],
-    clientConfig: {
-      caBundle: Buffer.from(certificate).toString('base64'),
-      ...(url === undefined
-        ? { service: { name: webhookService, namespace, path: '/pods', port: 443 } }
-        : { url: `${url}/pods` }),
-    },
-  });
-  return {
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind: 'MutatingWebhookConfiguration',
-    metadata: { name: webhookConfiguration, labels: { [labels.managedBy]: 'hawser' } },
-    webhooks: [webhook('LocalAndRemote', 'Ignore'), webhook('Remote', 'Fail')],
-  };
 }
 
 async function ensureCertificate(
@@ -221,10 +171,11 @@ function decode(secret: Secret | undefined, key: string): string | undefined {
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  offloadings: Informer<NamespaceOffloading>,
-  namespaces: Informer<Namespace>,
+  reviews: Reviews,
+  signal: AbortSignal,
 ): Promise<void> {
-  if (request.method !== 'POST' || request.url?.split('?')[0] !== '/pods') {
+  const path = request.url?.split('?')[0];
+  if (request.method !== 'POST' || (path !== webhookPaths.pods && path !== webhookPaths.offloadings)) {
     response.writeHead(404).end();
     return;
   }
@@ -239,34 +190,12 @@ async function answer(
     chunks.push(chunk);
   }
   const review = JSON.parse(Buffer.concat(chunks).toString('utf8')) as AdmissionReview;
-  const { uid, namespace, object } = review.request ?? {};
-  if (uid === undefined || namespace === undefined || object === undefined) {
+  const reviewed =
+    path === webhookPaths.pods ? reviews.pod(review) : await reviews.offloading(review, signal);
+  if (reviewed === undefined) {
     response.writeHead(400).end();
     return;
   }
-  const offloading = offloadings.get(namespace, offloadingName);
-  const placement = namespaces.get(undefined, namespace)?.metadata.labels?.[labels.offloading];
-  // The label may run ahead of the cache; it says the placement, and the rest comes with the object.
-  const spec = offloading?.spec ?? (isPlacement(placement) ? { podPlacement: placement } : undefined);
-  const operations = spec === undefined ? [] : mutatePod(object, spec);
-  const body = JSON.stringify({
-    apiVersion: 'admission.k8s.io/v1',
-    kind: 'AdmissionReview',
-    response: {
-      uid,
-      allowed: true,
-      ...(operations.length > 0 && {
-        patchType: 'JSONPatch',
-        patch: Buffer.from(JSON.stringify(operations)).toString('base64'),
-      }),
-    },
-  });
-  response.writeHead(200, { 'content-type': 'application/json' }).end(body);
-}
-
-const isPlacement = (text: string | undefined): text is NamespaceOffloading['spec']['podPlacement'] =>
-  text === 'Local' || text === 'Remote' || text === 'LocalAndRemote';
-
-interface AdmissionReview {
-  request?: { uid?: string; namespace?: string; object?: Pod };
+  const body = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: reviewed };
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }

@@ -282,11 +282,39 @@ test('an event of the kubelet that runs the pod is an event of the pod at home',
   assert.is(event.count, 2);
 });
 
+test('a pod that no provider runs is refused when it is created, with what to do', async () => {
+  const error = await create(pod('hostly', { hostNetwork: true })).then(
+    () => undefined,
+    (reason: unknown) => reason as Error,
+  );
+  assert.match(error?.message ?? '', /spec\.hostNetwork: .*--placement LocalAndRemote/);
+});
+
+test('namespace, offloading and pod created one right after the other: the pod may run at providers only', async () => {
+  for (let index = 0; index < 5; index++) {
+    const namespace = `together-${index}`;
+    await create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+    await create({
+      apiVersion: 'hawser.dev/v1alpha1',
+      kind: 'NamespaceOffloading',
+      metadata: { name: 'offloading', namespace },
+      spec: { podPlacement: 'Remote' },
+    });
+    const made = (await create(pod('first', {}, namespace))) as Pod;
+    assert.match(JSON.stringify(made.spec?.['affinity'] ?? {}), /hawser\.dev\/virtual-node/);
+    await planes.consumer.kube.delete(
+      { kind: kind.namespaceOffloading, namespace, name: 'offloading' },
+      {},
+      planes.signal,
+    );
+    await planes.consumer.kube.delete({ kind: kind.namespace, name: namespace }, {}, planes.signal);
+  }
+});
+
 test('what the provider refuses is said on the pod', async () => {
   await create(
     pod('greedy', {
-      containers: [{ name: 'main', image: 'pause', resources: { requests: { cpu: '3' } } }],
-      hostNetwork: true,
+      containers: [{ name: 'main', image: 'pause', securityContext: { privileged: true } }],
     }),
   );
   const refused = await eventually('a condition', async () => {
@@ -295,7 +323,7 @@ test('what the provider refuses is said on the pod', async () => {
   });
   assert.is(refused.status?.phase, 'Pending');
   assert.is(refused.status?.reason, 'RefusedByProvider');
-  assert.match(refused.status?.message ?? '', /hostNetwork/);
+  assert.match(refused.status?.message ?? '', /privileged/);
 });
 
 test('a pod that tolerates everything but is not offloaded waits and says why', async () => {

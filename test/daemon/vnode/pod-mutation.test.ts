@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Pod } from '../../../daemon/kube/index.ts';
 import { mutatePod } from '../../../daemon/vnode/pod-mutation.ts';
-import { registration } from '../../../daemon/vnode/webhook.ts';
+import { registration } from '../../../daemon/vnode/webhook-registration.ts';
 import { desiredTwin, planTwin, selects, summarise } from '../../../daemon/vnode/twin-plan.ts';
 
 const test = suite('placement of new pods');
@@ -80,12 +80,16 @@ test('pods that belong to one node are left alone', () => {
 
 test('the webhook fails open where pods may run at home, and closed where they may not', () => {
   const { webhooks } = registration('hawser-system', 'pem') as unknown as {
-    webhooks: { failurePolicy: string; namespaceSelector: { matchExpressions: { values: string[] }[] } }[];
+    webhooks: { name: string; failurePolicy: string; rules: { resources: string[] }[] }[];
   };
   const policy = Object.fromEntries(
-    webhooks.map((each) => [each.namespaceSelector.matchExpressions[0]?.values[0], each.failurePolicy]),
+    webhooks.map(({ name, failurePolicy, rules }) => [name, [failurePolicy, rules[0]?.resources[0]]]),
   );
-  assert.equal(policy, { LocalAndRemote: 'Ignore', Remote: 'Fail' });
+  assert.equal(policy, {
+    'local-and-remote.pods.hawser.dev': ['Ignore', 'pods'],
+    'remote.pods.hawser.dev': ['Fail', 'pods'],
+    'offloadings.hawser.dev': ['Ignore', 'namespaceoffloadings'],
+  });
 });
 
 const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', uid: 'n1' } };

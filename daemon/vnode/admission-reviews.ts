@@ -1,0 +1,114 @@
+/** What the webhooks answer: pods of offloaded namespaces, and NamespaceOffloadings. */
+import type { KubernetesObject } from '../../shared/api/meta.ts';
+import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
+import { labels } from '../../shared/names.ts';
+import { sleep } from '../../shared/time.ts';
+import { isNotFound, kind, messageOf, type ControllerContext, type Informer } from '../kube/index.ts';
+import type { Namespace, Pod } from '../kube/types.ts';
+import { fieldManager, isOffloadable } from './caches.ts';
+import { misfitMessage, misfitOf } from './fit.ts';
+import { offloadingName } from './offloading.ts';
+import { isBoundToNode, keepAtHome, mutatePod, type PatchOperation } from './pod-mutation.ts';
+
+/** AdmissionReview of admission.k8s.io/v1, as far as it is read here. */
+export interface AdmissionReview {
+  request?: {
+    uid?: string;
+    namespace?: string;
+    object?: KubernetesObject;
+    dryRun?: boolean;
+  };
+}
+
+export interface AdmissionResponse {
+  uid: string;
+  allowed: boolean;
+  /** 422: the object is what is wrong with it. */
+  status?: { code: number; message: string };
+  warnings?: string[];
+  patchType?: 'JSONPatch';
+  /** RFC 6902, base64. */
+  patch?: string;
+}
+
+export interface Reviews {
+  /** Undefined: the review is malformed. */
+  pod(review: AdmissionReview): AdmissionResponse | undefined;
+  offloading(review: AdmissionReview, signal: AbortSignal): Promise<AdmissionResponse | undefined>;
+}
+
+/**
+ * The API server matches webhooks by namespaces as its own cache has them: the label that was just written is there before
+ * the next request of the same client, and surely after this time.
+ */
+const cacheMilliseconds = 200;
+
+export function createReviews(
+  context: ControllerContext,
+  offloadings: Informer<NamespaceOffloading>,
+  namespaces: Informer<Namespace>,
+): Reviews {
+  return {
+    pod({ request }) {
+      const { uid, namespace, object } = request ?? {};
+      if (uid === undefined || namespace === undefined || object === undefined) return undefined;
+      const offloading = offloadings.get(namespace, offloadingName);
+      const placement = namespaces.get(undefined, namespace)?.metadata.labels?.[labels.offloading];
+      // The label may run ahead of the cache; it says the placement, and the rest comes with the object.
+      const spec = offloading?.spec ?? (isPlacement(placement) ? { podPlacement: placement } : undefined);
+      return reviewPod(uid, namespace, object as Pod, spec);
+    },
+    async offloading({ request }, signal) {
+      const { uid, namespace, object, dryRun } = request ?? {};
+      if (uid === undefined || namespace === undefined || object === undefined) return undefined;
+      const placement = (object as NamespaceOffloading).spec.podPlacement;
+      const present = namespaces.get(undefined, namespace)?.metadata.labels;
+      const wanted =
+        object.metadata.name === offloadingName &&
+        isOffloadable(namespace, context.namespace) &&
+        present?.[labels.origin] === undefined;
+      if (wanted && dryRun !== true && present?.[labels.offloading] !== placement) {
+        const change = { metadata: { labels: { [labels.offloading]: placement } } };
+        const ref = { kind: kind.namespace, name: namespace };
+        await context.kube.patch(ref, change, { type: 'merge', fieldManager }, signal).then(
+          () => sleep(cacheMilliseconds, signal, context.clock),
+          (error: unknown) => {
+            // The controller labels it as soon as it sees the object.
+            if (!isNotFound(error))
+              context.log.warn('failed to label an offloaded namespace at admission', {
+                namespace,
+                error: messageOf(error),
+              });
+          },
+        );
+      }
+      return { uid, allowed: true };
+    },
+  };
+}
+
+/** The answer for one new pod. Pure. */
+export function reviewPod(
+  uid: string,
+  namespace: string,
+  pod: Pod,
+  spec: Pick<NamespaceOffloading['spec'], 'podPlacement' | 'clusterSelector'> | undefined,
+): AdmissionResponse {
+  if (spec === undefined || spec.podPlacement === 'Local') return { uid, allowed: true };
+  const misfit = isBoundToNode(pod) ? undefined : misfitOf(pod);
+  if (misfit !== undefined) {
+    const message = misfitMessage(misfit, spec.podPlacement, namespace);
+    if (spec.podPlacement === 'Remote') return { uid, allowed: false, status: { code: 422, message } };
+    return { ...admitted(uid, keepAtHome(pod)), warnings: [message] };
+  }
+  return admitted(uid, mutatePod(pod, spec));
+}
+
+function admitted(uid: string, operations: readonly PatchOperation[]): AdmissionResponse {
+  if (operations.length === 0) return { uid, allowed: true };
+  const patch = Buffer.from(JSON.stringify(operations)).toString('base64');
+  return { uid, allowed: true, patchType: 'JSONPatch', patch };
+}
+
+const isPlacement = (text: string | undefined): text is NamespaceOffloading['spec']['podPlacement'] =>
+  text === 'Local' || text === 'Remote' || text === 'LocalAndRemote';

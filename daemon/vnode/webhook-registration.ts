@@ -1,0 +1,75 @@
+/** The MutatingWebhookConfiguration of the webhooks that the controller serves. Pure. */
+import { group, version } from '../../shared/api/meta.ts';
+import { labels } from '../../shared/names.ts';
+
+/** Service in front of the controller: port 443 → `ports.webhook`. */
+export const webhookService = 'hawser-webhook';
+/** The MutatingWebhookConfiguration. */
+export const webhookConfiguration = 'hawser-pods';
+
+export const webhookPaths = { pods: '/pods', offloadings: '/offloadings' } as const;
+
+/** One webhook for the pods of each placement, because they fail differently, and one for NamespaceOffloadings. */
+export function registration(
+  namespace: string,
+  certificate: string,
+  url?: string,
+): {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; labels: Record<string, string> };
+  webhooks: object[];
+} {
+  const common = (path: string) => ({
+    admissionReviewVersions: ['v1'],
+    matchPolicy: 'Equivalent',
+    reinvocationPolicy: 'Never',
+    timeoutSeconds: 5,
+    clientConfig: {
+      caBundle: Buffer.from(certificate).toString('base64'),
+      ...(url === undefined
+        ? { service: { name: webhookService, namespace, path, port: 443 } }
+        : { url: `${url}${path}` }),
+    },
+  });
+  const ofPods = (placement: string, failurePolicy: 'Ignore' | 'Fail') => ({
+    ...common(webhookPaths.pods),
+    name: `${placement === 'Remote' ? 'remote' : 'local-and-remote'}.pods.hawser.dev`,
+    sideEffects: 'None',
+    failurePolicy,
+    namespaceSelector: {
+      matchExpressions: [{ key: labels.offloading, operator: 'In', values: [placement] }],
+    },
+    rules: [
+      {
+        apiGroups: [''],
+        apiVersions: ['v1'],
+        operations: ['CREATE'],
+        resources: ['pods'],
+        scope: 'Namespaced',
+      },
+    ],
+  });
+  const ofOffloadings = {
+    ...common(webhookPaths.offloadings),
+    name: 'offloadings.hawser.dev',
+    sideEffects: 'NoneOnDryRun',
+    // The controller labels the namespace a moment later all the same.
+    failurePolicy: 'Ignore',
+    rules: [
+      {
+        apiGroups: [group],
+        apiVersions: [version],
+        operations: ['CREATE', 'UPDATE'],
+        resources: ['namespaceoffloadings'],
+        scope: 'Namespaced',
+      },
+    ],
+  };
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name: webhookConfiguration, labels: { [labels.managedBy]: 'hawser' } },
+    webhooks: [ofPods('LocalAndRemote', 'Ignore'), ofPods('Remote', 'Fail'), ofOffloadings],
+  };
+}
