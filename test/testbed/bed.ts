@@ -149,10 +149,10 @@ export async function down(name: string, options: { signal?: AbortSignal; log?: 
   await withBed(name, options, () => tearDown(name));
 }
 
-/** Whatever takes long to build is built for those beds that run it. */
+/** What a bed runs. kube-router takes long to build and is for those with policies; wireguard-go is started by other tests. */
 function programsOf(plan: BedPlan): ProgramName[] {
   const policies = plan.clusters.some((cluster) => cluster.policies);
-  return programNames.filter((name) => name !== 'kube-router' || policies);
+  return programNames.filter((name) => name !== 'wireguard-go' && (name !== 'kube-router' || policies));
 }
 
 async function make(

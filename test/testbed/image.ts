@@ -12,7 +12,7 @@ import type { Log, ProgramName } from './programs.ts';
 /** As `test/images/agnhost/VERSION` of this Kubernetes release says. */
 export const agnhostImage = 'registry.k8s.io/e2e-test-images/agnhost:2.56';
 export const pauseImage = 'registry.k8s.io/pause:3.10.1';
-export const coreDnsImage = 'registry.k8s.io/coredns/coredns:v1.15.0';
+export const coreDnsImage = 'registry.k8s.io/coredns/coredns:v1.13.2';
 
 /** Statically linked, in Debian's package busybox-static. */
 const busybox = '/usr/bin/busybox';

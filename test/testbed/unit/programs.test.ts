@@ -1,0 +1,63 @@
+/** That programs which share packages share their versions is what makes a cold build short. */
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { addonObjects } from '../addons.ts';
+import { planBed } from '../plan.ts';
+
+const programs = join(import.meta.dirname, '..', 'programs');
+
+/** Module → version, of what a go.mod requires. */
+async function required(program: string): Promise<Map<string, string>> {
+  const text = await readFile(join(programs, program, 'go.mod'), 'utf8');
+  const blocks = text.replaceAll(/^(?:exclude|replace|tool) \([^)]*\)|^(?:exclude|replace|tool) .*$/gm, '');
+  return new Map(
+    [...blocks.matchAll(/^(?:require |\t)([\w./~-]+) (v\S+)/gm)].map(([, name = '', version = '']) => [
+      name,
+      version,
+    ]),
+  );
+}
+
+/** Of these, nothing goes into CoreDNS: only tests of other modules ask for them. */
+const notCompiled = new Set(['golang.org/x/sync', 'golang.org/x/tools']);
+
+test('what CoreDNS and Helm share with Kubernetes has the version that it has there', async () => {
+  const kubernetes = await required('kubernetes');
+  assert.ok(kubernetes.size > 100);
+  for (const program of ['coredns', 'helm']) {
+    const own = await required(program);
+    const shared = [...own].filter(
+      ([name]) => kubernetes.has(name) && !(program === 'coredns' && notCompiled.has(name)),
+    );
+    assert.ok(shared.length > 30, program);
+    assert.equal(
+      shared.filter(([name, version]) => version !== kubernetes.get(name)),
+      [],
+      program,
+    );
+  }
+});
+
+test('CoreDNS is built with the plugins that the Corefile names, and no others', async () => {
+  const main = await readFile(join(programs, 'coredns', 'main.go'), 'utf8');
+  const imported = [...main.matchAll(/coredns\/plugin\/(\w+)"/g)].map((match) => match[1] ?? '');
+  const ordered =
+    /Directives = \[\]string\{([^}]*)\}/.exec(main)?.[1]?.replaceAll(/[" ]/g, '').split(',') ?? [];
+  const [cluster] = planBed({ name: 'plugins' }, 0, '/tmp').clusters;
+  assert.ok(cluster);
+  const corefile = JSON.stringify(addonObjects(cluster)).match(/\.:53 \{.*?\\n\}/)?.[0] ?? '';
+  const named = [...corefile.matchAll(/\\n {4}(\w+)/g)].map((match) => match[1] ?? '');
+  assert.equal(imported.toSorted(), named.toSorted());
+  assert.equal(ordered.toSorted(), named.toSorted());
+});
+
+test('each program has its modules, and nothing else lies there', async () => {
+  for (const program of await readdir(programs)) {
+    const files = (await readdir(join(programs, program))).filter((file) => file !== 'main.go');
+    assert.equal(files.toSorted(), ['go.mod', 'go.sum'], program);
+  }
+});
+
+test.run();
