@@ -34,7 +34,7 @@ export interface TunnelReport {
   latestHandshake?: string;
   roundTripMilliseconds?: number;
   /** Of the last path probes. */
-  probes?: { asked: number; lost: number };
+  probes?: { sent: number; lost: number };
   mtu: number;
   /** The largest packet that was measured to pass. */
   pathMTU?: number;
@@ -64,7 +64,7 @@ export interface PeeringReport {
   phases?: { name: string; at: string }[];
   createdAt?: string;
   tunnel?: TunnelReport;
-  offloaded?: { namespace: string; twin?: string }[];
+  offloaded?: { namespace: string; twinNamespace?: string }[];
   /** The provider's view of the peering, as it reported last. */
   provider?: ProviderReport;
   residue: string[];
@@ -166,9 +166,9 @@ function outgoingReport(peering: OutgoingPeering, objects: ClusterObjects): Peer
     (offloading?.remotes ?? [])
       .filter((remote) => remote.peering === peering.metadata.name)
       .map((remote) =>
-        present<{ namespace: string; twin?: string }>({
+        present<{ namespace: string; twinNamespace?: string }>({
           namespace: metadata.namespace ?? '',
-          twin: remote.twin,
+          twinNamespace: remote.twinNamespace,
         }),
       ),
   );
@@ -177,8 +177,8 @@ function outgoingReport(peering: OutgoingPeering, objects: ClusterObjects): Peer
     direction: 'Outgoing',
     node: spec.nodeName,
     grant: status?.grant,
-    used: status?.provider?.state?.used,
-    provider: status?.provider,
+    used: status?.providerReport?.state?.used,
+    provider: status?.providerReport,
     identity:
       status?.identity === undefined
         ? undefined
@@ -226,7 +226,7 @@ export function statusReport(objects: ClusterObjects): StatusReport {
       return present<StatusReport['nodes'][number]>({
         name: metadata.name,
         // The status of a node that is gone stays as it was: the spec names the present holder.
-        tunnelEndpoint: status?.heldEndpoint === spec.tunnelEndpoint ? spec.tunnelEndpoint : undefined,
+        tunnelEndpoint: status?.heldTunnelEndpoint === spec.tunnelEndpoint ? spec.tunnelEndpoint : undefined,
         programmed: programmed?.status === 'True',
         message:
           programmed?.status === 'True'

@@ -95,7 +95,9 @@ export function inDepth(peering: PeeringReport, now: number, paint: Painter): st
   if (peering.offloaded !== undefined && peering.offloaded.length > 0) {
     fact(
       'offloaded',
-      peering.offloaded.map(({ namespace, twin }) => `${namespace} as ${twin ?? '?'}`).join(', '),
+      peering.offloaded
+        .map(({ namespace, twinNamespace }) => `${namespace} as ${twinNamespace ?? '?'}`)
+        .join(', '),
     );
   }
   if (peering.phases !== undefined && peering.createdAt !== undefined) {
@@ -203,9 +205,9 @@ function conditionLines(conditions: readonly ConditionReport[], now: number, pai
 }
 
 function lossText(probes: TunnelReport['probes']): string | undefined {
-  if (probes === undefined || probes.asked === 0) return undefined;
-  const percent = (100 * probes.lost) / probes.asked;
-  return `loss ${percent.toFixed(percent > 0 && percent < 10 ? 1 : 0)} % of ${probes.asked} probes`;
+  if (probes === undefined || probes.sent === 0) return undefined;
+  const percent = (100 * probes.lost) / probes.sent;
+  return `loss ${percent.toFixed(percent > 0 && percent < 10 ? 1 : 0)} % of ${probes.sent} probes`;
 }
 
 function tunnelLines(tunnel: TunnelReport, now: number, paint: Painter): string[] {

@@ -74,12 +74,26 @@ export function structural(schema: Schema, path: string): Schema {
   return result;
 }
 
+/** What every object has; the texts say it in the words of the Kubernetes API conventions ("Types (Kinds)"). */
+const envelope = {
+  apiVersion: {
+    type: 'string',
+    description: `Group and version of the schema of this object: ${group}/${version}.`,
+  },
+  kind: { type: 'string', description: 'Kind of this object, in UpperCamelCase.' },
+  metadata: { type: 'object', description: 'Standard metadata of a Kubernetes object.' },
+};
+
 function schemaOf(type: z.ZodType, path: string): Schema {
   return structural(z.toJSONSchema(type, { io: 'input', reused: 'inline' }) as Schema, path);
 }
 
 /** The manifest of one kind. */
 export function crdManifest(kind: Kind): object {
+  const spec = schemaOf(kind.spec, `${kind.kind}.spec`);
+  const status = schemaOf(kind.status, `${kind.kind}.status`);
+  // Defaults of fields are set only within a spec that is there, so where nothing is required the spec has one too.
+  const optional = spec['required'] === undefined;
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -109,13 +123,18 @@ export function crdManifest(kind: Kind): object {
             openAPIV3Schema: {
               type: 'object',
               description: kind.description,
-              required: ['spec'],
+              ...(!optional && { required: ['spec'] }),
               properties: {
-                apiVersion: { type: 'string' },
-                kind: { type: 'string' },
-                metadata: { type: 'object' },
-                spec: schemaOf(kind.spec, `${kind.kind}.spec`),
-                status: schemaOf(kind.status, `${kind.kind}.status`),
+                ...envelope,
+                spec: {
+                  ...spec,
+                  description: `Desired state of the ${kind.kind}.`,
+                  ...(optional && { default: {} }),
+                },
+                status: {
+                  ...status,
+                  description: `Observed state of the ${kind.kind}, written by the controllers.`,
+                },
               },
               ...(kind.validations.length > 0 && { 'x-kubernetes-validations': kind.validations }),
             },

@@ -5,7 +5,7 @@ import { findCondition } from './conditions.ts';
 /** Was the consumer's identity taken away, and no other token redeemed since? Another grant alone lets nobody in again. */
 export function isRevoked({ spec, status }: IncomingPeering): boolean {
   const revoked = findCondition(status?.conditions, 'Revoked');
-  return revoked?.status === 'True' && status?.revokedToken === (spec.tokenName ?? '');
+  return revoked?.status === 'True' && status?.revokedTokenName === (spec.tokenName ?? '');
 }
 
 /** May the consumer act here, and its packets pass? Not while the peering is being removed, nor after a revocation. */

@@ -33,7 +33,9 @@ export function remapSurroundings(
     ],
     otherRanges: others.flatMap((tunnel) => [
       ...tunnel.spec.remaps.map((remap) => remap.mapped),
-      ...endpointRanges(tunnel.spec.remoteEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses)),
+      ...endpointRanges(
+        tunnel.spec.remoteTunnelEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses),
+      ),
     ]),
     pools: spec.remapPools?.length
       ? spec.remapPools

@@ -129,7 +129,7 @@ export function issuePeeringToken(request: TokenOptions): IssuedToken {
       expiresAt,
       grant,
       issuedBy: request.issuedBy.slice(0, 512),
-      ...(request.consumer !== undefined && { expectedCluster: request.consumer }),
+      ...(request.consumer !== undefined && { consumer: request.consumer }),
     },
   };
   const token = encodePeeringToken({

@@ -45,7 +45,7 @@ function specOf(invocation: Invocation): NamespaceOffloading['spec'] {
   return {
     podPlacement,
     ...(Object.keys(matchLabels).length > 0 && { clusterSelector: { matchLabels } }),
-    ...(twinName !== undefined && { twinName }),
+    ...(twinName !== undefined && { twinNamespace: twinName }),
     ...(seconds !== undefined && { onDisconnect: { policy: 'StopAfter' as const, seconds } }),
   };
 }
@@ -67,7 +67,7 @@ async function write(kube: Kube, namespace: string, spec: NamespaceOffloading['s
     });
   } else
     await kube.patch(resource, offloadingName, {
-      spec: { clusterSelector: null, twinName: null, onDisconnect: null, ...spec },
+      spec: { clusterSelector: null, twinNamespace: null, onDisconnect: null, ...spec },
     });
 }
 
@@ -152,10 +152,10 @@ are reflected into the twin namespaces.`,
           return { waitingFor: condition?.message ?? 'the controller to observe it' };
         },
       );
-      for (const { peering, twin } of ready.status?.remotes ?? []) {
+      for (const { peering, twinNamespace } of ready.status?.remotes ?? []) {
         invocation.terminal.step(
           'done',
-          `twin namespace ${twin ?? '?'} at ${peering}`,
+          `twin namespace ${twinNamespace ?? '?'} at ${peering}`,
           invocation.now() - begun,
         );
       }

@@ -22,7 +22,7 @@ export const command: Command = {
         name: token.metadata.name,
         state: tokenState(token, now),
         expiresAt: token.spec.expiresAt,
-        ...(token.spec.expectedCluster !== undefined && { consumer: token.spec.expectedCluster }),
+        ...(token.spec.consumer !== undefined && { consumer: token.spec.consumer }),
         ...(token.status?.redeemedBy !== undefined && { redeemedBy: token.status.redeemedBy.clusterID }),
         grant: token.spec.grant,
       }));

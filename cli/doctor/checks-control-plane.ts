@@ -99,7 +99,7 @@ export const gateway: Check = (facts) =>
   outgoingOf(facts).flatMap((peering): Finding[] => {
     const { name } = peering.metadata;
     const { remoteCluster: id } = peering.spec;
-    const report = peering.status?.provider;
+    const report = peering.status?.providerReport;
     const about = { group, subject: name } as const;
     if (report === undefined && !facts.unanswered.includes(name)) return [];
     if (facts.unanswered.includes(name))
@@ -158,7 +158,7 @@ export const gateway: Check = (facts) =>
 
 export const clocks: Check = (facts) =>
   outgoingOf(facts).flatMap((peering): Finding[] => {
-    const offset = peering.status?.provider?.clockOffsetSeconds;
+    const offset = peering.status?.providerReport?.clockOffsetSeconds;
     if (offset === undefined || Math.abs(offset) < skewSeconds) return [];
     const { remoteCluster: id } = peering.spec;
     return [
@@ -180,7 +180,8 @@ export const compatibility: Check = (facts) => {
   return [...ids].flatMap((id): Finding[] => {
     const remote = remoteOf(facts, id);
     const compatible = findCondition(remote?.status?.conditions, 'Compatible');
-    const report = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
+    const report = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status
+      ?.providerReport;
     const theirs = report?.state?.version ?? remote?.spec.version;
     const about = { group, check: 'compatibility', subject: id } as const;
     if (compatible?.status === 'False')

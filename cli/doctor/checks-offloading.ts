@@ -22,7 +22,7 @@ export const quota: Check = (facts) => {
   const findings: Finding[] = [];
   const why = 'new pods stay Pending until others end';
   for (const peering of outgoingOf(facts)) {
-    const { state } = peering.status?.provider ?? {};
+    const { state } = peering.status?.providerReport ?? {};
     const reported = state?.problems.find(({ type }) => type === 'QuotaAvailable');
     const full = state?.used === undefined ? [] : usedUp(state.grant, state.used);
     if (state?.used === undefined && reported === undefined) continue;
@@ -115,7 +115,7 @@ export const names: Check = (facts) => {
   });
   return [
     ...outgoingOf(facts).flatMap((peering) => {
-      const reported = peering.status?.provider?.state?.problems.find(
+      const reported = peering.status?.providerReport?.state?.problems.find(
         ({ type }) => type === 'NamesResolvable',
       );
       return reported === undefined
@@ -143,7 +143,7 @@ const reportedElsewhere: ReadonlySet<string> = new Set(['QuotaAvailable', 'Names
 /** Other problems that the provider reports. */
 export const providerReport: Check = (facts) =>
   outgoingOf(facts).flatMap((peering) =>
-    (peering.status?.provider?.state?.problems ?? [])
+    (peering.status?.providerReport?.state?.problems ?? [])
       .filter(({ type }) => !reportedElsewhere.has(type))
       .map(({ type, message }): Finding => ({
         group,

@@ -19,7 +19,7 @@ function tunnelsOf(facts: Facts): Tunnel[] {
 
 /** The tunnel as the remote reports it, if it is a provider and its report is current. */
 function otherSide(facts: Facts, id: string) {
-  const report = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.provider;
+  const report = facts.objects.outgoing.find(({ spec }) => spec.remoteCluster === id)?.status?.providerReport;
   return report?.problem === undefined ? report?.state?.tunnel : undefined;
 }
 
@@ -41,7 +41,7 @@ export const missing: Check = (facts) => {
 
 export const handshake: Check = (facts) =>
   tunnelsOf(facts).map((tunnel): Finding => {
-    const { remoteCluster: id, remoteEndpoints } = tunnel.spec;
+    const { remoteCluster: id, remoteTunnelEndpoints } = tunnel.spec;
     const established = findCondition(tunnel.status?.conditions, 'Established');
     const about = { group, subject: id } as const;
     if (established?.status === 'True')
@@ -78,7 +78,7 @@ export const handshake: Check = (facts) =>
           ? `; ${id} reports one ${ago(other.latestHandshake, facts.now)}`
           : `; ${id} reports none either`;
     const endpoints =
-      remoteEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') ||
+      remoteTunnelEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') ||
       'the endpoints of the remote (none declared)';
     return {
       ...about,
@@ -154,15 +154,15 @@ export const mtu: Check = (facts) =>
 export const loss: Check = (facts) =>
   tunnelsOf(facts).flatMap((tunnel): Finding[] => {
     const { remoteCluster: id } = tunnel.spec;
-    const { asked, lost } = tunnel.status?.probes ?? { asked: 0, lost: 0 };
-    if (asked < 16 || lost / asked < reportedLoss) return [];
+    const { sent, lost } = tunnel.status?.probes ?? { sent: 0, lost: 0 };
+    if (sent < 16 || lost / sent < reportedLoss) return [];
     return [
       {
         group,
         check: 'loss',
         subject: id,
         verdict: 'Warning',
-        seen: `${lost} of the last ${asked} probes to ${id} were lost`,
+        seen: `${lost} of the last ${sent} probes to ${id} were lost`,
         why: 'connections become slow long before they break',
         hint: `measure between the gateway nodes and ${tunnel.status?.endpoint ?? 'the remote'}: mtr -u`,
       },

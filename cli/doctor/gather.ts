@@ -82,7 +82,7 @@ async function requestReports(
   while (waiting.size > 0 && invocation.now() < end) {
     invocation.terminal.progress(`waiting for the report of ${[...waiting].join(', ')}`);
     for (const { metadata, status } of await kube.list<OutgoingPeering>(resource)) {
-      if (status?.provider?.request !== request || !waiting.delete(metadata.name)) continue;
+      if (status?.providerReport?.request !== request || !waiting.delete(metadata.name)) continue;
       asked.push(metadata.name);
     }
     if (waiting.size > 0) await sleep(pollMilliseconds, undefined, { signal: invocation.signal });

@@ -20,7 +20,7 @@ export type Request = Pick<
   | 'gatewayPin'
   | 'gatewayPinSince'
   | 'servesInBand'
-  | 'openUntil'
+  | 'keepTunnelUntil'
   | 'tunnelAddresses'
 >;
 
@@ -37,7 +37,7 @@ export function requestsOf(
   /** Undefined: no expiry is set, and the objects live as long as a peering needs them. */
   now: number | undefined,
 ): Requests {
-  const opening = now === undefined ? {} : { openUntil: toSeconds(now + openSeconds * 1000) };
+  const opening = now === undefined ? {} : { keepTunnelUntil: toSeconds(now + openSeconds * 1000) };
   const at = (endpoint: string | undefined) => endpoint !== undefined && { tunnelAddresses: [endpoint] };
   return {
     consumer: {

@@ -119,7 +119,7 @@ export async function endOpening({ consumer, provider }: Sides): Promise<void> {
       ] as const
     ).map(async ([side, other]) => {
       try {
-        await side.kube.patch(hawser('remoteclusters'), other.clusterID, { spec: { openUntil: null } });
+        await side.kube.patch(hawser('remoteclusters'), other.clusterID, { spec: { keepTunnelUntil: null } });
       } catch (error) {
         if (!(error instanceof KubeError) || error.status !== 404) throw error;
       }

@@ -20,7 +20,7 @@ export function planText(plan: PeeringPlan, now: number, paint: Painter): string
     ),
   );
   section('Grant', [
-    `${grant.cpu} CPUs, ${grant.memory} memory, ${grant.pods} pods; pod security ${grant.podSecurity}${grant.storageClasses?.length ? `; storage classes ${grant.storageClasses.join(', ')}` : ''}`,
+    `${grant.cpu} CPUs, ${grant.memory} memory, ${grant.pods} pods; pod security ${grant.podSecurity}`,
     `by a token that expires ${ago(provider.tokenExpiresAt, now)} and can be redeemed once`,
   ]);
   section('Rights of this cluster at the provider', plan.rights.held);

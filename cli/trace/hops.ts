@@ -25,7 +25,8 @@ export function gatewayOf(nodes: readonly FabricNode[], tunnel: Tunnel | undefin
   const reported = tunnel?.status?.gatewayNode;
   if (reported !== undefined) return reported;
   return nodes.find(
-    ({ spec, status }) => spec.tunnelEndpoint !== undefined && status?.heldEndpoint === spec.tunnelEndpoint,
+    ({ spec, status }) =>
+      spec.tunnelEndpoint !== undefined && status?.heldTunnelEndpoint === spec.tunnelEndpoint,
   )?.metadata.name;
 }
 
@@ -104,7 +105,7 @@ export function admissionHop(
       verdict: 'Stops',
       why: `the pod’s address is outside the remapped ranges of ${tunnel.spec.remoteCluster}: ${tunnel.spec.remaps.map(({ mapped }) => mapped).join(', ')}`,
     };
-  if (!tunnel.spec.consumer && tunnel.spec.open !== true)
+  if (!tunnel.spec.consumer && tunnel.spec.dataPath !== 'Open')
     return {
       at,
       ...addresses,
@@ -115,9 +116,10 @@ export function admissionHop(
     at,
     ...addresses,
     verdict: 'Passes',
-    why: tunnel.spec.open
-      ? 'admitted: the data path between the declared ranges is open'
-      : 'admitted: between a pod of this cluster and an offloaded pod of this cluster',
+    why:
+      tunnel.spec.dataPath === 'Open'
+        ? 'admitted: the data path between the declared ranges is open'
+        : 'admitted: between a pod of this cluster and an offloaded pod of this cluster',
   };
 }
 

@@ -55,9 +55,9 @@ const isTranslation = ({ at }: Hop): boolean => at.startsWith('translation and a
 const isLeg = ({ at, remote }: Hop): boolean => remote !== undefined && at === `tunnel to ${remote}`;
 
 function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked): Hop {
-  if (asker === undefined || asker.asked === 0) return hop;
+  if (asker === undefined || asker.sent === 0) return hop;
   if (hop.remote !== undefined && hop.remote !== question.remote) return hop;
-  const { asked, answered, roundTripMilliseconds } = asker;
+  const { sent, answered, roundTripMilliseconds } = asker;
   // Rules on a node may treat packets of pods and of the node differently.
   const ofNode = hop.at.startsWith('node ') || hop.at.startsWith('gateway node ');
   const passed =
@@ -65,7 +65,7 @@ function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked
   const { asker: from, remote } = question;
   if (hop.at === `node ${from}` && route.gateway !== undefined && route.gateway !== from) {
     const peer = asker.peers.find((each) => each.peer === route.gateway);
-    return { ...passed, measured: counted(peer, `to and from ${route.gateway}`, asked) };
+    return { ...passed, measured: counted(peer, `to and from ${route.gateway}`, sent) };
   }
   if (isTranslation(hop) || isLeg(hop)) {
     const seen = (route.gateway === from ? asker : gateway)?.peers;
@@ -79,25 +79,25 @@ function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked
       ...passed,
       measured:
         answered > 0
-          ? `answered ${answered} of ${asked} probes, in ${roundTripMilliseconds?.toFixed(1) ?? '?'} ms`
-          : `answered none of ${asked} probes`,
+          ? `answered ${answered} of ${sent} probes, in ${roundTripMilliseconds?.toFixed(1) ?? '?'} ms`
+          : `answered none of ${sent} probes`,
     };
   return passed;
 }
 
-function counted(peer: NodeTrace['peers'][number] | undefined, what: string, asked: number): string {
+function counted(peer: NodeTrace['peers'][number] | undefined, what: string, sent: number): string {
   const { sentPackets = 0, receivedPackets = 0, drops = {} } = peer ?? {};
   const dropped = Object.entries(drops).map(([reason, count]) => `${reason} ${count}`);
-  return `${sentPackets} packets sent and ${receivedPackets} received ${what} while ${asked} probes were sent${dropped.length > 0 ? `; dropped: ${dropped.join(', ')}` : ''}`;
+  return `${sentPackets} packets sent and ${receivedPackets} received ${what} while ${sent} probes were sent${dropped.length > 0 ? `; dropped: ${dropped.join(', ')}` : ''}`;
 }
 
 /** No reply came back, and no computed hop explains it: the last hop that was measured to be reached. */
 function silentHop(hops: readonly Hop[], route: Route, { question, asker, gateway }: Asked): Hop | undefined {
-  if (asker === undefined || asker.asked === 0 || asker.answered > 0) return undefined;
+  if (asker === undefined || asker.sent === 0 || asker.answered > 0) return undefined;
   const seen = route.gateway === question.asker ? asker : gateway;
   const towards = seen?.peers.find(({ peer }) => peer === question.remote);
   const dropped = Object.values(towards?.drops ?? {}).some((count) => count > 0);
-  const left = (towards?.sentPackets ?? 0) >= asker.asked;
+  const left = (towards?.sentPackets ?? 0) >= asker.sent;
   const answers = hops.find(({ at }) => at === question.answers);
   if (seen !== undefined && question.remote !== undefined && (dropped || !left))
     return (
@@ -116,7 +116,7 @@ function howText(all: readonly Asked[]): string {
   if (problem !== undefined) return `${computed} No probes were sent: ${problem}.`;
   const sent = all.map(({ question, asker }) => {
     const source = asker?.source === undefined ? '' : ` (${asker.source})`;
-    return `${asker?.asked ?? 0} UDP probes from node ${question.asker}${source} to a closed port of ${question.asked}, and the ICMP replies`;
+    return `${asker?.sent ?? 0} UDP probes from node ${question.asker}${source} to a closed port of ${question.asked}, and the ICMP replies`;
   });
   const relayed =
     all.length > 1

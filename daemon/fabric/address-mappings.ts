@@ -174,7 +174,8 @@ export function mappingFinding(
     };
   }
   const gateways = nodes.filter(
-    ({ spec, status }) => spec.tunnelEndpoint !== undefined && spec.tunnelEndpoint === status?.heldEndpoint,
+    ({ spec, status }) =>
+      spec.tunnelEndpoint !== undefined && spec.tunnelEndpoint === status?.heldTunnelEndpoint,
   );
   if (gateways.length === 0) {
     return {

@@ -18,7 +18,7 @@ export interface HostReport {
 export interface HostRefusal {
   /** Empty: of an address that was not known yet to be anybody's. */
   remoteCluster: string;
-  what: string;
+  reason: string;
   packets: number;
 }
 

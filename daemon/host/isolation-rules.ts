@@ -36,10 +36,10 @@ const of = (family: Family, texts: readonly string[]) =>
 const counterName = (remoteCluster: string, what: string) => `refused-${remoteCluster}/${what}`;
 
 /** The remote cluster, empty for an address that nobody is known to have, and what was refused; undefined: no such counter. */
-export function readCounterName(name: string): { remoteCluster: string; what: string } | undefined {
-  const [, remoteCluster = '', what = ''] = /^refused-([^/]+)\/([^/]+)$/.exec(name) ?? [];
-  if (what === '') return undefined;
-  return { remoteCluster: remoteCluster === nobody ? '' : remoteCluster, what };
+export function readCounterName(name: string): { remoteCluster: string; reason: string } | undefined {
+  const [, remoteCluster = '', reason = ''] = /^refused-([^/]+)\/([^/]+)$/.exec(name) ?? [];
+  if (reason === '') return undefined;
+  return { remoteCluster: remoteCluster === nobody ? '' : remoteCluster, reason };
 }
 
 /**

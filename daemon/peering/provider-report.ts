@@ -69,7 +69,7 @@ const pauseAfter = (unhealthy: number): number =>
  */
 export function askAt(peering: OutgoingPeering, asked: Asked | undefined): number {
   const request = requestOf(peering);
-  const held = peering.status?.provider;
+  const held = peering.status?.providerReport;
   if (request !== undefined && request !== (asked?.request ?? held?.request)) return 0;
   const last = asked?.at ?? (held === undefined ? undefined : Date.parse(held.requestedAt));
   const unhealthy = asked?.unhealthy ?? (held === undefined || isHealthy(held) ? 0 : 1);
@@ -112,7 +112,7 @@ async function ask(
     requestedAt: new Date(begun).toISOString(),
     ...(request !== undefined && { request: request }),
   };
-  const held = peering.status?.provider;
+  const held = peering.status?.providerReport;
   try {
     const { at, ...state } = await client.getPeering(peering.spec.peering, {
       signal: AbortSignal.any([signal, AbortSignal.timeout(answerMilliseconds)]),
@@ -158,7 +158,7 @@ export function reconcileProviderWord(
     const word = await ask(client, peering, () => clock.now(), signal);
     const unhealthy = isHealthy(word) ? 0 : (asked.get(key)?.unhealthy ?? 0) + 1;
     asked.set(key, { at: clock.now(), request: word.request, unhealthy });
-    const held = peering.status.provider;
+    const held = peering.status.providerReport;
     const old = held === undefined || clock.now() - Date.parse(held.requestedAt) > writeMilliseconds;
     if (old || !saysTheSame(held, word)) {
       const { name, uid } = peering.metadata;
@@ -167,7 +167,7 @@ export function reconcileProviderWord(
           apiVersion: peering.apiVersion,
           kind: peering.kind,
           metadata: { name, ...(uid !== undefined && { uid }) },
-          status: { provider: word },
+          status: { providerReport: word },
         } as OutgoingPeering,
         { fieldManager: reportManager, subresource: 'status' },
         signal,

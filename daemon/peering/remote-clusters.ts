@@ -171,12 +171,12 @@ export function reconcileRemoteCluster(
 
   /** An attempt to peer in-band that was given up takes what it made with it. */
   async function isAbandoned(remote: RemoteCluster, signal: AbortSignal): Promise<boolean> {
-    const { openUntil, clusterID } = remote.spec;
-    if (openUntil === undefined || openingMilliseconds(remote, clock.now()) > 0) return false;
+    const { keepTunnelUntil, clusterID } = remote.spec;
+    if (keepTunnelUntil === undefined || openingMilliseconds(remote, clock.now()) > 0) return false;
     if (!isUnreferenced(clusterID, [...caches.outgoing.list(), ...caches.incoming.list()], undefined))
       return false;
     const { name, uid = '', resourceVersion = '' } = remote.metadata;
-    log.info('nobody went on with an in-band peering', { remote: name, openUntil });
+    log.info('nobody went on with an in-band peering', { remote: name, keepTunnelUntil });
     await kube.delete({ kind: kind.remoteCluster, name }, { uid, resourceVersion }, signal);
     return true;
   }

@@ -17,6 +17,6 @@ export function isUnreferenced(
 
 /** How long a tunnel is kept open for a peering that is still to come, milliseconds from now; 0: no longer, or never was. */
 export function openingMilliseconds(remote: RemoteCluster | undefined, now: number): number {
-  const until = Date.parse(remote?.spec.openUntil ?? '');
+  const until = Date.parse(remote?.spec.keepTunnelUntil ?? '');
   return until > now ? until - now : 0;
 }

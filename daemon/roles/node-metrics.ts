@@ -87,8 +87,8 @@ function tunnels({ role }: NodeMetricsInput): MetricFamily[] {
       name: 'hawser_refusals_total',
       type: 'counter',
       help: 'Packets of consumers’ pods that isolation dropped, by remote cluster and reason; without a remote cluster: from an address that was not known yet.',
-      samples: role.refusals().map(({ remoteCluster, what, packets }) => ({
-        labels: { remote_cluster: remoteCluster, reason: what },
+      samples: role.refusals().map(({ remoteCluster, reason, packets }) => ({
+        labels: { remote_cluster: remoteCluster, reason: reason },
         value: packets,
       })),
     },

@@ -129,7 +129,7 @@ export function reconcileIncoming(
           tenantNamespace: tenant,
           identitySecretName: identitySecret,
           used: shownUsage(used),
-          revokedToken: revoked ? (peering.spec.tokenName ?? '') : undefined,
+          revokedTokenName: revoked ? (peering.spec.tokenName ?? '') : undefined,
         },
         findings: [
           ...incomingFindings(peering, { revoked, problem, used }),

@@ -9,7 +9,7 @@ const nothing = { cpu: '0', memory: '0', pods: '0' };
 export function capacityOf(peering: OutgoingPeering): Record<string, string> {
   const grant = peering.status?.grant;
   if (grant === undefined) return { ...nothing };
-  const wanted = peering.spec.requests;
+  const wanted = peering.spec.capacity;
   const smaller = (granted: string, requested: string | undefined) =>
     requested !== undefined && parseQuantity(requested) < parseQuantity(granted) ? requested : granted;
   return {

@@ -27,7 +27,7 @@ export function desiredTwin(
   consumer: string,
   remote: { tenantNamespace: string; peering: string },
 ): TwinNamespace {
-  const { twinName: chosen } = offloading.spec;
+  const { twinNamespace: chosen } = offloading.spec;
   return {
     apiVersion: 'hawser.dev/v1alpha1',
     kind: 'TwinNamespace',

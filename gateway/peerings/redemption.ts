@@ -32,8 +32,7 @@ export function judgeRedemption(
   if (spec.revoked === true || metadata.deletionTimestamp !== undefined) return refuse('Revoked');
   // An expiry that can't be read is one that has passed.
   if (!(now < Date.parse(spec.expiresAt))) return refuse('Expired');
-  if (spec.expectedCluster !== undefined && spec.expectedCluster !== redeemer.clusterID)
-    return refuse('ForAnotherCluster');
+  if (spec.consumer !== undefined && spec.consumer !== redeemer.clusterID) return refuse('ForAnotherCluster');
   if (registeredKey !== undefined && registeredKey !== redeemer.publicKey) return refuse('KeyDiffers');
   const spentBy = status?.redeemedBy;
   if (spentBy === undefined) return { verdict: 'Spend' };

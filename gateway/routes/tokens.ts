@@ -96,13 +96,13 @@ function listRoute({ kube, namespace, limits, clock }: Dependencies): Route {
 }
 
 function summarize(token: PeeringToken, now: number): z.infer<typeof tokenSummary> {
-  const { expectedCluster, expiresAt, grant } = token.spec;
+  const { consumer, expiresAt, grant } = token.spec;
   const redeemedBy = token.status?.redeemedBy?.clusterID;
   return {
     name: token.metadata.name,
     expiresAt,
     grant,
-    ...(expectedCluster !== undefined && { consumer: expectedCluster }),
+    ...(consumer !== undefined && { consumer }),
     ...(redeemedBy !== undefined && { redeemedBy }),
     state: tokenState(token, now),
   };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { age, message, ready, reason, statusOf } from './columns.ts';
 import {
   clusterID,
   conditions,
@@ -18,30 +19,40 @@ const prefixes = z.array(prefix).max(64);
 
 /** A tunnel endpoint of a cluster as others see it. */
 export const tunnelEndpoint = z.object({
-  name: label,
-  publicKey: key32,
-  addresses: z.array(hostPort).max(8),
+  name: label.describe('Name of the tunnel endpoint, unique within its cluster. Example: 0.'),
+  publicKey: key32.describe('WireGuard (X25519) public key of the tunnel endpoint, base64 of 32 bytes.'),
+  addresses: z
+    .array(hostPort)
+    .max(8)
+    .describe('Addresses at which the tunnel endpoint takes UDP packets. Example: 203.0.113.7:7470.'),
 });
 export type TunnelEndpoint = z.infer<typeof tunnelEndpoint>;
 
+const signature = z
+  .string()
+  .max(128)
+  .describe('Ed25519 signature over the payload text with its context, base64url.');
+
 /** A short text with its signature. */
 const signedText = z.object({
-  payload: z.string().max(1024).describe('base64url of the JSON text'),
-  signature: z.string().max(128).describe('base64url, Ed25519 over the payload text with its context'),
+  payload: z.string().max(1024).describe('The signed JSON text, base64url.'),
+  signature,
 });
 export type SignedText = z.infer<typeof signedText>;
 
-/** A peer that was away for more successions of a key than these has to be peered with anew. */
+/** A peer that missed more successions of a key than this has to be peered with again. */
 export const maximumSuccessions = 8;
 export const keySuccessions = z
   .array(signedText)
   .max(maximumSuccessions)
-  .describe('By which keys succeeded each other, oldest first; each is signed by the key that it succeeds');
+  .describe(
+    'Statements by which each cluster key named its successor, oldest first. Each is signed by the key that it replaces. Default: none.',
+  );
 
 /** A network document in the form in which it travels and is stored: what was signed, byte for byte. */
 export const signedDocument = z.object({
-  payload: z.string().max(65_536).describe('base64url of the JSON document'),
-  signature: z.string().max(128).describe('base64url, Ed25519 over the payload text with its context'),
+  payload: z.string().max(65_536).describe('The signed JSON document, base64url.'),
+  signature,
   successions: keySuccessions.optional(),
 });
 export type SignedDocument = z.infer<typeof signedDocument>;
@@ -50,74 +61,136 @@ export const localCluster = {
   kind: 'LocalCluster',
   plural: 'localclusters',
   singular: 'localcluster',
-  shortNames: ['lc'],
+  shortNames: ['hlc'],
   scope: 'Cluster',
-  description: 'This cluster as it presents itself to others. One object, named self.',
+  description:
+    'LocalCluster describes this cluster as other clusters see it. There is one object, named self; the Helm chart creates it from its values.',
   spec: z.object({
     name: label
       .max(33)
       .optional()
-      .describe('Readable beginning of the cluster ID; taken once, at first start'),
-    podCIDRs: prefixes.optional().describe('Overrides detection'),
-    serviceCIDRs: prefixes.optional().describe('Overrides detection'),
-    nodeCIDRs: prefixes.optional().describe('Overrides detection'),
-    reservedCIDRs: prefixes.optional().describe('Ranges that no remapping may touch'),
-    externalCIDR: prefix.optional().describe('Addresses that stand for what is not a pod of this cluster'),
-    remapPools: prefixes.optional().describe('Where free ranges for overlapping remotes are taken from'),
-    gatewayURL: httpsURL.optional().describe('Overrides the address of the gateway Service'),
-    apiServerURL: httpsURL.optional().describe('How consumers reach this API server'),
-    apiServerCABundle: z.string().max(65_536).optional().describe('PEM; default kube-root-ca.crt'),
+      .describe(
+        'Readable beginning of the cluster ID, used once when the ID is made at the first start. Default: cluster. Example: home.',
+      ),
+    podCIDRs: prefixes
+      .optional()
+      .describe('Address ranges of this cluster’s pods. Default: detected. Example: 10.244.0.0/16.'),
+    serviceCIDRs: prefixes
+      .optional()
+      .describe('Address ranges of this cluster’s Services. Default: detected. Example: 10.96.0.0/16.'),
+    nodeCIDRs: prefixes
+      .optional()
+      .describe(
+        'Address ranges of this cluster’s nodes. Default: the /24 (IPv4) or /64 (IPv6) around each Node’s address. Example: 192.168.10.0/24.',
+      ),
+    reservedCIDRs: prefixes
+      .optional()
+      .describe(
+        'Further ranges in use around the cluster that no remap may take. Default: none. Example: 172.16.0.0/12.',
+      ),
+    externalCIDR: prefix
+      .optional()
+      .describe(
+        'Range whose addresses stand for what is not a pod of this cluster: its nodes and pods at third clusters. Default: a free /20 of 100.64.0.0/10. Example: 100.64.208.0/20.',
+      ),
+    remapPools: prefixes
+      .optional()
+      .describe(
+        'Ranges from which a remote’s overlapping ranges are remapped. Default: 10.128.0.0/9, 172.16.0.0/12, 10.0.0.0/9, 100.64.0.0/10 and, for IPv6, a /48 of unique local addresses. Example: 10.200.0.0/14.',
+      ),
+    gatewayURL: httpsURL
+      .optional()
+      .describe(
+        'URL at which consumers reach the API gateway of this cluster. Default: the address of its Service. Example: https://203.0.113.7:7443.',
+      ),
+    apiServerURL: httpsURL
+      .optional()
+      .describe(
+        'URL at which consumers reach this cluster’s API server. Default: the server in the ConfigMap cluster-info of kube-public, or else the endpoint of the Service kubernetes. Example: https://203.0.113.5:6443.',
+      ),
+    apiServerCABundle: z
+      .string()
+      .max(65_536)
+      .optional()
+      .describe(
+        'Certificates, in PEM, that sign the API server’s own. Default: the ConfigMap kube-root-ca.crt.',
+      ),
     tunnelAddresses: z
       .array(hostPort)
       .max(8)
       .optional()
-      .describe('Overrides the addresses of the tunnel Services'),
-    mtu: z.int().min(1280).max(65_535).optional().describe('Of the path between clusters; default 1500'),
+      .describe(
+        'Addresses at which remotes reach this cluster’s tunnel endpoint. Default: those of its Service. Example: 203.0.113.8:7470.',
+      ),
+    mtu: z
+      .int()
+      .min(1280)
+      .max(65_535)
+      .optional()
+      .describe('MTU of the path between the clusters, in bytes, outside the tunnel. Default: 1500.'),
     clusterKeyGeneration: z
       .int()
       .min(1)
       .optional()
-      .describe('Raise it to have the cluster key succeeded by a new one, which the old one signs'),
+      .describe(
+        'Generation of the cluster key. Raising it by one replaces the key with a new one, which the old one signs. Default: 1.',
+      ),
     dataPath: z
       .enum(['Isolated', 'Open'])
       .optional()
-      .describe('Isolated: only the consumer’s traffic crosses. Open: the declared ranges do'),
+      .describe(
+        'Isolated admits only traffic between a consumer and its own offloaded pods. Open admits all traffic between the declared pod ranges. Default: Isolated.',
+      ),
   }),
   status: z.object({
     observedGeneration,
     conditions,
-    clusterID: clusterID.optional(),
-    publicKey: key32.optional().describe('Ed25519 cluster key'),
+    clusterID: clusterID
+      .optional()
+      .describe('ID of this cluster, made once and never changed. Example: home-t6xrzg.'),
+    publicKey: key32.optional().describe('Ed25519 cluster key in force, base64 of 32 bytes.'),
     keySuccessions: keySuccessions.optional(),
-    clusterKeyGeneration: z.int().optional().describe('Of the key in force'),
-    podCIDRs: prefixes.optional(),
-    serviceCIDRs: prefixes.optional(),
-    nodeCIDRs: prefixes.optional(),
-    externalCIDR: prefix.optional(),
-    gatewayURL: httpsURL.optional(),
-    gatewayPin: sha256Hex.optional().describe('SHA-256 of the gateway certificate’s SubjectPublicKeyInfo'),
-    gatewayPinSince: dateTime.optional().describe('When that pin took the place of another'),
+    clusterKeyGeneration: z.int().optional().describe('Generation of the cluster key in force.'),
+    podCIDRs: prefixes.optional().describe('Ranges of this cluster’s pods in force.'),
+    serviceCIDRs: prefixes.optional().describe('Ranges of this cluster’s Services in force.'),
+    nodeCIDRs: prefixes.optional().describe('Ranges of this cluster’s nodes in force.'),
+    externalCIDR: prefix.optional().describe('External CIDR in force.'),
+    gatewayURL: httpsURL.optional().describe('URL of the API gateway that is given to consumers.'),
+    gatewayPin: sha256Hex
+      .optional()
+      .describe('SHA-256, in hexadecimal, of the SubjectPublicKeyInfo of the API gateway’s certificate.'),
+    gatewayPinSince: dateTime.optional().describe('Time at which this pin replaced another one.'),
     gatewayStatement: signedDocument
       .optional()
-      .describe('The pin as the cluster key signs it, for consumers that know another'),
-    apiServerURL: httpsURL.optional(),
+      .describe(
+        'The pin, signed by the cluster key, for consumers that know an earlier certificate of the API gateway.',
+      ),
+    apiServerURL: httpsURL.optional().describe('URL of the API server that is given to consumers.'),
     apiServerAddresses: z
       .array(z.string().max(45))
       .max(16)
       .optional()
-      .describe('Where the API server is, so that no consumer’s pod reaches it'),
-    mtu: z.int().optional().describe('Inner packets'),
-    tunnelEndpoints: z.array(tunnelEndpoint).max(16).optional(),
-    version: z.string().max(64).optional(),
+      .describe('IP addresses of the API server, which no consumer’s pod is allowed to reach.'),
+    mtu: z.int().optional().describe('MTU of packets inside the tunnel, in bytes.'),
+    tunnelEndpoints: z
+      .array(tunnelEndpoint)
+      .max(16)
+      .optional()
+      .describe('Tunnel endpoints of this cluster with their keys and addresses.'),
+    version: z.string().max(64).optional().describe('Version of Hawser that runs here. Example: 0.1.0.'),
   }),
   columns: [
     { name: 'ID', type: 'string', jsonPath: '.status.clusterID' },
     { name: 'Pods', type: 'string', jsonPath: '.status.podCIDRs[*]' },
     { name: 'Services', type: 'string', jsonPath: '.status.serviceCIDRs[*]' },
     { name: 'External', type: 'string', jsonPath: '.status.externalCIDR' },
-    { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+    ready,
+    reason,
+    { name: 'Version', type: 'string', jsonPath: '.status.version' },
     { name: 'Gateway', type: 'string', jsonPath: '.status.gatewayURL', priority: 1 },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    { name: 'API server', type: 'string', jsonPath: '.status.apiServerURL', priority: 1 },
+    message,
+    age,
   ],
   validations: [
     { rule: "self.metadata.name == 'self'", message: 'there is one LocalCluster, and its name is self' },
@@ -129,66 +202,94 @@ export const remoteCluster = {
   kind: 'RemoteCluster',
   plural: 'remoteclusters',
   singular: 'remotecluster',
-  shortNames: ['rcl'],
+  shortNames: ['hrc'],
   scope: 'Cluster',
   description:
-    'Another cluster: who it is, how it is reached, what it declares of its network. Named by its ID.',
+    'RemoteCluster describes another cluster: its key, how it is reached, and the network document that it declared. It is named by the cluster’s ID.',
   spec: z.object({
-    clusterID,
-    publicKey: key32.describe('Ed25519 cluster key; a new one is taken only when the old one signed it'),
+    clusterID: clusterID.describe(
+      'ID of the remote cluster, equal to the object’s name. Example: away-gcpb4b.',
+    ),
+    publicKey: key32.describe(
+      'Ed25519 cluster key of the remote, base64 of 32 bytes. A new key is accepted only when the old one signed it.',
+    ),
     controlPlane: z
       .enum(['OutOfBand', 'InBand'])
-      .describe('How this cluster reaches its gateway and API server: beside the tunnel, or inside'),
+      .default('OutOfBand')
+      .describe(
+        'How this cluster reaches the remote’s API gateway and API server: OutOfBand is beside the tunnel, InBand is inside it. Default: OutOfBand.',
+      ),
     servesInBand: z
       .boolean()
       .optional()
-      .describe('That cluster reaches this one’s gateway and API server inside the tunnel'),
-    openUntil: dateTime
+      .describe(
+        'Whether the remote reaches this cluster’s API gateway and API server inside the tunnel. Default: false.',
+      ),
+    keepTunnelUntil: dateTime
       .optional()
       .describe(
-        'The tunnel is kept until then though no peering needs it yet; if none does by then, this object goes',
+        'Time until which the tunnel is kept although no peering needs it yet. When no peering needs it then, this object is deleted. Default: none. Example: 2027-01-31T12:00:00Z.',
       ),
     tunnelAddresses: z
       .array(hostPort)
       .max(8)
       .optional()
-      .describe('Where its tunnel is reached from here, when that is not what it declares'),
-    gatewayURL: httpsURL.optional().describe('Where this cluster dials; only the consumer has one'),
-    gatewayPin: sha256Hex.optional(),
+      .describe(
+        'Addresses at which this cluster reaches the remote’s tunnel endpoint. Default: those that the remote declares. Example: 203.0.113.8:7470.',
+      ),
+    gatewayURL: httpsURL
+      .optional()
+      .describe(
+        'URL of the remote’s API gateway. Only a consumer has one. Default: none. Example: https://203.0.113.7:7443.',
+      ),
+    gatewayPin: sha256Hex
+      .optional()
+      .describe(
+        'SHA-256, in hexadecimal, of the SubjectPublicKeyInfo of the certificate that the remote’s API gateway has to show. Default: none.',
+      ),
     gatewayPinSince: dateTime
       .optional()
-      .describe('Of the pin, as the remote stated it; an older statement is not taken any more'),
+      .describe(
+        'Time that the remote stated for this pin. An older statement is refused. Default: none. Example: 2027-01-31T12:00:00Z.',
+      ),
     networkDocument: signedDocument
       .optional()
-      .describe('The remote’s network document as it came, with the highest generation that was valid'),
-    version: z.string().max(64).optional(),
-    features: z.array(z.string().max(64)).max(64).optional(),
+      .describe(
+        'Network document of the remote as it was received: the valid one with the highest generation. Default: none.',
+      ),
+    version: z
+      .string()
+      .max(64)
+      .optional()
+      .describe('Version of Hawser that the remote reported. Default: none. Example: 0.1.0.'),
+    features: z
+      .array(z.string().max(64))
+      .max(64)
+      .optional()
+      .describe('Optional features that the remote reported. Default: none.'),
   }),
   status: z.object({
     observedGeneration,
     conditions,
-    localDocument: signedDocument.optional().describe('This cluster’s network document for that remote'),
-    localDocumentGeneration: z.int().optional(),
-    remoteDocumentGeneration: z.int().optional(),
+    localDocument: signedDocument.optional().describe('Network document of this cluster for the remote.'),
+    localDocumentGeneration: z.int().optional().describe('Generation of this cluster’s network document.'),
+    remoteDocumentGeneration: z.int().optional().describe('Generation of the remote’s network document.'),
     acknowledgedGeneration: z
       .int()
       .optional()
-      .describe('Generation of ours that the remote confirmed to hold'),
+      .describe('Highest generation of this cluster’s network document that the remote confirmed to hold.'),
   }),
   columns: [
     { name: 'Control plane', type: 'string', jsonPath: '.spec.controlPlane' },
-    {
-      name: 'Authenticated',
-      type: 'string',
-      jsonPath: '.status.conditions[?(@.type=="Authenticated")].status',
-    },
-    { name: 'Compatible', type: 'string', jsonPath: '.status.conditions[?(@.type=="Compatible")].status' },
-    { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+    statusOf('Authenticated'),
+    statusOf('Compatible'),
+    ready,
+    reason,
+    { name: 'Version', type: 'string', jsonPath: '.spec.version' },
     { name: 'Gateway', type: 'string', jsonPath: '.spec.gatewayURL', priority: 1 },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    message,
+    age,
   ],
   validations: [{ rule: 'self.metadata.name == self.spec.clusterID', message: 'the name is the cluster ID' }],
 } satisfies Kind;
 export type RemoteCluster = HawserObject<typeof remoteCluster>;
-
-export const lastSeen = dateTime.optional();

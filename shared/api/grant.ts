@@ -3,14 +3,21 @@ import { quantity } from './meta.ts';
 
 /** What one incoming peering may use of its provider. */
 export const grant = z.object({
-  cpu: quantity.describe('Sum of CPU requests and limits'),
-  memory: quantity.describe('Sum of memory requests and limits'),
-  pods: z.int().min(1).max(100_000),
-  ephemeralStorage: quantity.optional(),
-  storageClasses: z.array(z.string().min(1).max(253)).max(32).optional(),
+  cpu: quantity.describe(
+    'CPU that all pods of the peering may use together: the sum of their requests and limits each. Example: 4.',
+  ),
+  memory: quantity.describe(
+    'Memory that all pods of the peering may use together: the sum of their requests and limits each. Example: 8Gi.',
+  ),
+  pods: z.int().min(1).max(100_000).describe('Number of pods that may exist at the same time. Example: 110.'),
+  ephemeralStorage: quantity
+    .optional()
+    .describe('Ephemeral storage that all pods may use together. Default: no limit. Example: 50Gi.'),
   podSecurity: z
     .enum(['restricted', 'baseline', 'privileged'])
-    .describe('Pod Security Standard that is enforced on the twins'),
+    .describe(
+      'Pod Security Standard that the twin namespaces enforce. The command and the API gateway set baseline when none is asked for.',
+    ),
 });
 export type Grant = z.infer<typeof grant>;
 
@@ -19,6 +26,5 @@ export const defaultGrant: Grant = {
   cpu: '4',
   memory: '8Gi',
   pods: 110,
-  storageClasses: [],
   podSecurity: 'baseline',
 };

@@ -79,12 +79,26 @@ export interface HawserObject<K extends Kind> {
 
 /** Kubernetes API conventions, "Typical status properties". */
 export const condition = z.object({
-  type: z.string().max(316),
-  status: z.enum(['True', 'False', 'Unknown']),
-  observedGeneration: z.int().min(0).optional(),
-  lastTransitionTime: z.string().meta({ format: 'date-time' }),
-  reason: z.string().min(1).max(1024),
-  message: z.string().max(32768),
+  type: z.string().max(316).describe('Name of the condition in UpperCamelCase. Example: Ready.'),
+  status: z.enum(['True', 'False', 'Unknown']).describe('Whether the condition holds.'),
+  observedGeneration: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('Generation of the object (metadata.generation) for which the condition was set.'),
+  lastTransitionTime: z
+    .string()
+    .meta({ format: 'date-time' })
+    .describe('Time at which the status last changed from one value to another.'),
+  reason: z
+    .string()
+    .min(1)
+    .max(1024)
+    .describe('Cause of the status, as one word in UpperCamelCase, for programs.'),
+  message: z
+    .string()
+    .max(32768)
+    .describe('Cause of the status, as sentences for people: what is, what it waits for, what can be done.'),
 });
 export type Condition = z.infer<typeof condition>;
 
@@ -96,9 +110,30 @@ export const conditions = z
   .meta({
     'x-kubernetes-list-type': 'map',
     'x-kubernetes-list-map-keys': ['type'],
-  });
+  })
+  .describe('State of the object, one condition for each aspect.');
 
-export const observedGeneration = z.int().min(0).optional();
+export const observedGeneration = z
+  .int()
+  .min(0)
+  .optional()
+  .describe('Generation of the object (metadata.generation) that the controller has acted on.');
+
+/** What happens to offloaded pods while their consumer is away. */
+export const onDisconnect = z.object({
+  policy: z
+    .enum(['Keep', 'StopAfter'])
+    .default('Keep')
+    .describe(
+      'Keep leaves the pods running. StopAfter stops them after the given seconds and starts them again when the consumer is back. Default: Keep.',
+    ),
+  seconds: z
+    .int()
+    .min(1)
+    .max(31_536_000)
+    .optional()
+    .describe('Seconds without a sign of the consumer before StopAfter stops the pods. Default: 300.'),
+});
 
 /** DNS label of a cluster, unique among the clusters that it peers with (RFC 1123, shortened to leave room for prefixes). */
 export const clusterID = z.string().min(1).max(longestClusterID).regex(labelPattern);

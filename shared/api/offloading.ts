@@ -1,16 +1,17 @@
 import { z } from 'zod';
+import { age, message, messageOf, ready, reason, reasonOf, statusOf } from './columns.ts';
 import {
   condition,
   conditions,
-  dateTime,
   label,
   objectName,
   observedGeneration,
+  onDisconnect,
   type HawserObject,
   type Kind,
 } from './meta.ts';
 
-/** Free-form Kubernetes content that the provider checks by itself (`admit`), kept whole in the record. */
+/** Free-form Kubernetes content that the provider checks itself (`admit`), kept whole in the record. */
 const opaque = z.record(z.string(), z.unknown()).meta({ 'x-kubernetes-preserve-unknown-fields': true });
 const stringMap = z.record(z.string().max(317), z.string().max(65_536));
 
@@ -18,25 +19,36 @@ export const namespaceOffloading = {
   kind: 'NamespaceOffloading',
   plural: 'namespaceoffloadings',
   singular: 'namespaceoffloading',
-  shortNames: ['nso'],
+  shortNames: ['hoff'],
   scope: 'Namespaced',
-  description: 'Lets the pods of its namespace run on providers. One object, named offloading.',
+  description:
+    'NamespaceOffloading lets the pods of its namespace run at providers. A namespace has one, named offloading.',
   spec: z.object({
     clusterSelector: z
-      .object({ matchLabels: stringMap.optional() })
+      .object({
+        matchLabels: stringMap
+          .optional()
+          .describe(
+            'Labels that a virtual node has to have, all of them. Default: none, which selects every virtual node. Example: {"topology.kubernetes.io/region": "eu-west-1"}.',
+          ),
+      })
       .optional()
-      .describe('Labels of virtual nodes; absent: every one'),
-    podPlacement: z.enum(['Local', 'Remote', 'LocalAndRemote']),
-    twinName: label
-      .optional()
+      .describe('Selects the providers by the labels of their virtual nodes. Default: all providers.'),
+    podPlacement: z
+      .enum(['Local', 'Remote', 'LocalAndRemote'])
+      .default('LocalAndRemote')
       .describe(
-        'Name of the twin on every provider, default: namespace, dash, consumer ID; with a second peering of one provider, dash and the peering’s name follow',
+        'Where new pods may be scheduled: Local on nodes of this cluster, Remote on virtual nodes, LocalAndRemote on both. Default: LocalAndRemote.',
       ),
-    onDisconnect: z
-      .object({ policy: z.enum(['Keep', 'StopAfter']), seconds: z.int().min(1).max(31_536_000).optional() })
+    twinNamespace: label
       .optional()
       .describe(
-        'What providers do with the pods while this cluster is away: Keep (default), or StopAfter so many seconds (default 300)',
+        'Name of the twin namespace at every provider. Default: NAMESPACE-CONSUMER_ID, followed by a dash and the peering’s name unless that is default. Example: shop-home-t6xrzg.',
+      ),
+    onDisconnect: onDisconnect
+      .optional()
+      .describe(
+        'What providers do with the pods while this cluster is away. Default: they keep them running.',
       ),
   }),
   status: z.object({
@@ -45,19 +57,27 @@ export const namespaceOffloading = {
     remotes: z
       .array(
         z.object({
-          peering: objectName.describe('Name of the OutgoingPeering'),
-          twin: label.optional(),
-          conditions: z.array(condition).max(8).optional(),
+          peering: objectName.describe('Name of the OutgoingPeering.'),
+          twinNamespace: label.optional().describe('Name of the twin namespace at this provider.'),
+          conditions: z
+            .array(condition)
+            .max(8)
+            .optional()
+            .describe('State of the namespace at this provider, one condition for each aspect.'),
         }),
       )
       .max(256)
-      .optional(),
+      .optional()
+      .describe('Providers that the namespace is offloaded to, one entry for each peering.'),
   }),
   columns: [
     { name: 'Placement', type: 'string', jsonPath: '.spec.podPlacement' },
-    { name: 'Twins', type: 'string', jsonPath: '.status.remotes[*].twin' },
-    { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    { name: 'Peerings', type: 'string', jsonPath: '.status.remotes[*].peering' },
+    ready,
+    reason,
+    { name: 'Twin namespaces', type: 'string', jsonPath: '.status.remotes[*].twinNamespace', priority: 1 },
+    message,
+    age,
   ],
   validations: [
     {
@@ -72,25 +92,33 @@ export const twinNamespace = {
   kind: 'TwinNamespace',
   plural: 'twinnamespaces',
   singular: 'twinnamespace',
-  shortNames: ['twin'],
+  shortNames: ['htwin'],
   scope: 'Namespaced',
   description:
-    'A consumer’s wish for a namespace here that stands for one of its own. Lives in the tenant namespace.',
+    'TwinNamespace is a consumer’s request for a namespace at this provider that stands for one of its own. It lies in the tenant namespace of the peering.',
   spec: z.object({
-    sourceNamespace: label,
-    sourceUID: z.string().min(1).max(64),
-    namespace: label.describe('Name wanted here'),
+    sourceNamespace: label.describe('Name of the namespace at the consumer. Example: shop.'),
+    sourceUID: z
+      .string()
+      .min(1)
+      .max(64)
+      .describe(
+        'UID of the namespace at the consumer, by which a namespace that was deleted and made again is a new one. Example: 6c2f0e4e-6b7c-4b0e-9d1a-1f2f3a4b5c6d.',
+      ),
+    namespace: label.describe('Requested name of the twin namespace. Example: shop-home-t6xrzg.'),
   }),
   status: z.object({
     observedGeneration,
     conditions,
-    namespace: label.optional(),
+    namespace: label.optional().describe('Name of the twin namespace, once it exists.'),
   }),
   columns: [
     { name: 'Source', type: 'string', jsonPath: '.spec.sourceNamespace' },
     { name: 'Namespace', type: 'string', jsonPath: '.status.namespace' },
-    { name: 'Bound', type: 'string', jsonPath: '.status.conditions[?(@.type=="Bound")].status' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    statusOf('Bound'),
+    reasonOf('Bound'),
+    messageOf('Bound'),
+    age,
   ],
   validations: [
     {
@@ -105,40 +133,54 @@ export const shadowPod = {
   kind: 'ShadowPod',
   plural: 'shadowpods',
   singular: 'shadowpod',
-  shortNames: ['shp'],
+  shortNames: ['hpod'],
   scope: 'Namespaced',
   description:
-    'The record of an offloaded pod; the provider keeps the real pod of the same name alive from it.',
+    'ShadowPod is the record of an offloaded pod at its provider. The provider creates the real pod of the same name from it, and creates it again when it is lost.',
   spec: z.object({
-    podUID: z.string().min(1).max(64).describe('UID of the consumer’s pod'),
-    labels: stringMap.optional(),
-    annotations: stringMap.optional(),
-    pod: opaque.describe('PodSpec as the consumer has it; what is not allowed is refused, and said'),
-    onDisconnect: z
-      .object({ policy: z.enum(['Keep', 'StopAfter']), seconds: z.int().min(1).max(31_536_000).optional() })
-      .optional(),
+    podUID: z
+      .string()
+      .min(1)
+      .max(64)
+      .describe('UID of the consumer’s pod. Example: 6c2f0e4e-6b7c-4b0e-9d1a-1f2f3a4b5c6d.'),
+    labels: stringMap
+      .optional()
+      .describe('Labels of the consumer’s pod. Default: none. Example: {"app": "db"}.'),
+    annotations: stringMap
+      .optional()
+      .describe('Annotations of the consumer’s pod. Default: none. Example: {"example.com/team": "shop"}.'),
+    pod: opaque.describe(
+      'PodSpec of the consumer’s pod. A pod that the provider does not allow is refused; the condition Admitted says why.',
+    ),
+    onDisconnect: onDisconnect
+      .optional()
+      .describe(
+        'What the provider does with the pod while the consumer is away. Default: it keeps it running.',
+      ),
   }),
   status: z.object({
     observedGeneration,
     conditions,
-    podName: objectName.optional(),
-    podUID: z.string().max(64).optional().describe('UID of the real pod'),
-    restarts: z.int().min(0).optional().describe('How often the real pod was made again'),
+    podName: objectName.optional().describe('Name of the real pod.'),
+    podUID: z.string().max(64).optional().describe('UID of the real pod.'),
+    restarts: z.int().min(0).optional().describe('Number of times the real pod was created again.'),
     stoppedAt: z
       .string()
       .max(40)
       .optional()
       .describe(
-        'The pod was stopped then, since its consumer was away; it runs again when the consumer asks',
+        'Time at which the pod was stopped because its consumer was away. It runs again when the consumer asks for it.',
       ),
-    pod: opaque.optional().describe('PodStatus of the real pod, in the provider’s addresses'),
-    lastChange: dateTime.optional(),
+    pod: opaque.optional().describe('PodStatus of the real pod, with the provider’s addresses.'),
   }),
   columns: [
     { name: 'Phase', type: 'string', jsonPath: '.status.pod.phase' },
-    { name: 'Admitted', type: 'string', jsonPath: '.status.conditions[?(@.type=="Admitted")].status' },
-    { name: 'Running', type: 'string', jsonPath: '.status.conditions[?(@.type=="Running")].status' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    statusOf('Admitted'),
+    statusOf('Running'),
+    { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Running")].reason' },
+    { name: 'IP', type: 'string', jsonPath: '.status.pod.podIP', priority: 1 },
+    messageOf('Admitted'),
+    age,
   ],
   validations: [
     {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { age, message, messageOf, ready, reason, reasonOf, statusOf } from './columns.ts';
 import { grant } from './grant.ts';
 import {
   clusterID,
@@ -18,48 +19,85 @@ import {
 /** What a person wants of a peering while it lives. */
 export const desired = z
   .enum(['Active', 'Cordoned', 'Drained'])
-  .describe('Cordoned: no new pods. Drained: pods leave, respecting disruption budgets');
+  .describe(
+    'Active lets new pods come. Cordoned lets no new pods come. Drained moves the pods away as well, keeping disruption budgets.',
+  );
 
-const ready = {
-  name: 'Ready',
-  type: 'string' as const,
-  jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-};
-const why = {
-  name: 'Status',
-  type: 'string' as const,
-  jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-  priority: 1 as const,
-};
-const age = { name: 'Age', type: 'date' as const, jsonPath: '.metadata.creationTimestamp' };
+const desiredInSpec = desired
+  .default('Active')
+  .describe(
+    'State that this side wants of the peering; the stricter of both sides holds. Active lets new pods come. Cordoned lets no new pods come. Drained moves the pods away too, keeping disruption budgets. Default: Active.',
+  );
+
+const peering = label
+  .max(20)
+  .describe(
+    'Name of the peering, which tells several peerings of the same two clusters apart. Example: default.',
+  );
+
+const tenantNamespace = label
+  .optional()
+  .describe('Namespace at the provider that holds the objects of this peering.');
+
+const residue = z
+  .array(z.string().max(512))
+  .max(64)
+  .optional()
+  .describe('What could not be removed, each with the command that removes it.');
 
 export const peeringToken = {
   kind: 'PeeringToken',
   plural: 'peeringtokens',
   singular: 'peeringtoken',
-  shortNames: ['pt'],
+  shortNames: ['htoken'],
   scope: 'Namespaced',
-  description: 'A pre-shared secret that one consumer may redeem once for a peering, and what it grants.',
+  description:
+    'PeeringToken is the provider’s record of a peering token: a secret that one consumer may redeem once for a peering, with what it grants. It lies in Hawser’s namespace.',
   spec: z.object({
-    secretHash: sha256Hex.describe('SHA-256 of the secret; the secret itself is shown once and kept nowhere'),
-    expiresAt: dateTime,
-    expectedCluster: clusterID.optional().describe('Only this consumer may redeem it'),
-    grant,
-    issuedBy: z.string().max(512).optional().describe('User name of whoever asked for it'),
-    revoked: z.boolean().optional(),
+    secretHash: sha256Hex.describe(
+      'SHA-256 of the secret, in hexadecimal. The secret itself is shown once and stored nowhere.',
+    ),
+    expiresAt: dateTime.describe(
+      'Time from which the token cannot be redeemed. Example: 2027-01-31T12:00:00Z.',
+    ),
+    consumer: clusterID
+      .optional()
+      .describe(
+        'ID of the only cluster that may redeem the token. Default: any cluster. Example: home-t6xrzg.',
+      ),
+    grant: grant.describe('What the peering may use of this cluster.'),
+    issuedBy: z
+      .string()
+      .max(512)
+      .optional()
+      .describe('User or command that issued the token. Default: none. Example: alice.'),
+    revoked: z.boolean().optional().describe('Whether the token was revoked. Default: false.'),
   }),
   status: z.object({
     observedGeneration,
     conditions,
     redeemedBy: z
-      .object({ clusterID, publicKey: key32, peering: label, at: dateTime })
+      .object({
+        clusterID: clusterID.describe('ID of the consumer.'),
+        publicKey: key32.describe('Ed25519 cluster key of the consumer, base64 of 32 bytes.'),
+        peering: label.describe('Name of the peering.'),
+        at: dateTime.describe('Time of the redemption.'),
+      })
       .optional()
-      .describe('Written once, by compare-and-swap'),
+      .describe('Consumer that redeemed the token. It is written once, by compare-and-swap.'),
   }),
   columns: [
+    { name: 'For', type: 'string', jsonPath: '.spec.consumer' },
+    { name: 'Redeemed by', type: 'string', jsonPath: '.status.redeemedBy.clusterID' },
+    statusOf('Redeemable'),
+    reasonOf('Redeemable'),
+    { name: 'CPU', type: 'string', jsonPath: '.spec.grant.cpu', priority: 1 },
+    { name: 'Memory', type: 'string', jsonPath: '.spec.grant.memory', priority: 1 },
+    { name: 'Pods', type: 'integer', jsonPath: '.spec.grant.pods', priority: 1 },
+    { name: 'Issued by', type: 'string', jsonPath: '.spec.issuedBy', priority: 1 },
+    // Not of type date: kubectl shows a date as the time since, which is negative until the token expires.
     { name: 'Expires', type: 'string', jsonPath: '.spec.expiresAt' },
-    { name: 'Consumer', type: 'string', jsonPath: '.status.redeemedBy.clusterID' },
-    { name: 'Redeemable', type: 'string', jsonPath: '.status.conditions[?(@.type=="Redeemable")].status' },
+    messageOf('Redeemable'),
     age,
   ],
   validations: [
@@ -71,44 +109,62 @@ export const peeringToken = {
 } satisfies Kind;
 export type PeeringToken = HawserObject<typeof peeringToken>;
 
-const used = z.object({ cpu: quantity, memory: quantity, pods: z.int().min(0) });
+const used = z
+  .object({
+    cpu: quantity.describe('CPU limits of all pods together.'),
+    memory: quantity.describe('Memory limits of all pods together.'),
+    pods: z.int().min(0).describe('Number of pods that exist.'),
+  })
+  .describe('What the pods of the peering use of the grant.');
 
-/** How a provider sees a peering, as it tells the consumer alone. No secrets, nothing of others. */
+/** How a provider sees a peering, as it reports it to that consumer alone. No secrets, nothing of others. */
 export const peeringState = z.object({
-  version: z.string().max(64),
+  version: z.string().max(64).describe('Version of Hawser at the provider.'),
   desired,
-  tenantReady: z.boolean(),
-  grant,
+  tenantReady: z.boolean().describe('Whether the tenant namespace and its rights are in place.'),
+  grant: grant.describe('What the peering may use.'),
   used: used.optional(),
   tunnel: z
-    .object({ established: z.boolean(), pathVerified: z.boolean(), latestHandshake: dateTime.optional() })
+    .object({
+      established: z.boolean().describe('Whether the provider has a session with this cluster.'),
+      pathVerified: z.boolean().describe('Whether a probe of the provider crossed the tunnel and came back.'),
+      latestHandshake: dateTime.optional().describe('Time of the latest WireGuard handshake.'),
+    })
     .optional()
-    .describe('Absent: the provider has none yet'),
+    .describe('Tunnel as the provider sees it. Absent while it has none.'),
   problems: z
-    .array(z.object({ type: z.string().max(64).describe('Of the condition'), message: z.string().max(512) }))
+    .array(
+      z.object({
+        type: z.string().max(64).describe('Type of the condition that the problem comes from.'),
+        message: z.string().max(512).describe('The problem as a sentence.'),
+      }),
+    )
     .max(16)
-    .describe('What is not as it should be, a sentence each'),
+    .describe('What keeps the peering from working at the provider.'),
 });
 export type PeeringState = z.infer<typeof peeringState>;
 
 /** What came of asking the provider for it. */
 export const providerReport = z.object({
-  requestedAt: dateTime,
+  requestedAt: dateTime.describe('Time at which the provider was last asked.'),
   request: z
     .string()
     .max(64)
     .optional()
-    .describe('The wish to ask (annotation hawser.dev/ask-provider) that this answers'),
-  state: peeringState.optional().describe('As it was told last'),
-  reportedAt: dateTime.optional(),
+    .describe('Value of the annotation hawser.dev/ask-provider that this report answers.'),
+  state: peeringState.optional().describe('Latest report of the provider.'),
+  reportedAt: dateTime.optional().describe('Time of that report, by the provider’s clock.'),
   clockOffsetSeconds: z
     .number()
     .optional()
-    .describe('How far the provider’s clock is ahead of this cluster’s'),
+    .describe('Seconds by which the provider’s clock is ahead of this cluster’s.'),
   problem: z
-    .object({ reason: z.string().max(64), message: z.string().max(1024) })
+    .object({
+      reason: z.string().max(64).describe('Cause, as one word in UpperCamelCase.'),
+      message: z.string().max(1024).describe('Cause, as a sentence.'),
+    })
     .optional()
-    .describe('Why it told nothing at that time'),
+    .describe('Why the provider gave no report when it was last asked.'),
 });
 export type ProviderReport = z.infer<typeof providerReport>;
 
@@ -116,49 +172,73 @@ export const outgoingPeering = {
   kind: 'OutgoingPeering',
   plural: 'outgoingpeerings',
   singular: 'outgoingpeering',
-  shortNames: ['op'],
+  shortNames: ['hout'],
   scope: 'Cluster',
-  description: 'A peering as its consumer sees it: which provider, which virtual node, how far it is.',
+  description:
+    'OutgoingPeering is a peering at its consumer: which provider, which virtual node, and its state. Deleting it ends the peering.',
   spec: z.object({
-    remoteCluster: clusterID,
-    peering: label.max(20).describe('Tells apart several peerings with the same provider'),
+    remoteCluster: clusterID.describe('ID of the provider. Example: away-gcpb4b.'),
+    peering,
     tokenSecretName: objectName
       .optional()
-      .describe('Secret in Hawser’s namespace whose key "token" holds the peering token; removed once spent'),
-    requests: z
-      .object({ cpu: quantity, memory: quantity, pods: z.int().min(1) })
+      .describe(
+        'Secret in Hawser’s namespace whose key "token" holds the peering token. It is deleted once the token is redeemed. Default: none. Example: hawser-token-away-gcpb4b.',
+      ),
+    capacity: z
+      .object({
+        cpu: quantity.describe('CPU of the virtual node. Default: the grant’s. Example: 2.'),
+        memory: quantity.describe('Memory of the virtual node. Default: the grant’s. Example: 4Gi.'),
+        pods: z.int().min(1).describe('Pods of the virtual node. Default: the grant’s. Example: 20.'),
+      })
       .partial()
-      .optional(),
-    nodeName: objectName,
-    desired,
+      .optional()
+      .describe(
+        'Upper bound of what the virtual node offers to the scheduler; it never offers more than the grant. Default: the grant.',
+      ),
+    nodeName: objectName.describe('Name of the virtual node. Example: hawser-away-gcpb4b.'),
+    desired: desiredInSpec,
   }),
   status: z.object({
     observedGeneration,
     conditions,
-    tenantNamespace: label.optional(),
-    grant: grant.optional(),
-    providerDesired: desired.optional().describe('What the provider wants of it, by its signed document'),
-    identity: z
-      .object({ expiresAt: dateTime, renewAfter: dateTime, apiServerURL: httpsURL, secretName: objectName })
-      .optional(),
-    /** When each condition first turned true, so that a person sees what took how long. */
-    phases: z
-      .array(z.object({ name: z.string().max(64), at: dateTime }))
-      .max(32)
-      .optional(),
-    provider: providerReport.optional(),
-    residue: z
-      .array(z.string().max(512))
-      .max(64)
+    tenantNamespace,
+    grant: grant.optional().describe('What the provider grants to the peering.'),
+    providerDesired: desired
       .optional()
-      .describe('What could not be removed, and how it can be'),
+      .describe('State that the provider wants of the peering, from its signed network document.'),
+    identity: z
+      .object({
+        expiresAt: dateTime.describe('Time at which the identity expires.'),
+        renewAfter: dateTime.describe('Time from which the controller renews it.'),
+        apiServerURL: httpsURL.describe('URL of the provider’s API server.'),
+        secretName: objectName.describe('Secret in Hawser’s namespace that holds the identity.'),
+      })
+      .optional()
+      .describe('Identity by which this cluster speaks to the provider’s API server.'),
+    phases: z
+      .array(
+        z.object({
+          name: z.string().max(64).describe('Type of the condition. Example: Authenticated.'),
+          at: dateTime.describe('Time at which the condition first was True.'),
+        }),
+      )
+      .max(32)
+      .optional()
+      .describe('Time at which each condition first was True, which shows what took how long.'),
+    providerReport: providerReport.optional().describe('How the provider sees this peering.'),
+    residue,
   }),
   columns: [
-    { name: 'Remote', type: 'string', jsonPath: '.spec.remoteCluster' },
+    { name: 'Provider', type: 'string', jsonPath: '.spec.remoteCluster' },
     { name: 'Node', type: 'string', jsonPath: '.spec.nodeName' },
     { name: 'Desired', type: 'string', jsonPath: '.spec.desired' },
     ready,
-    why,
+    reason,
+    { name: 'CPU', type: 'string', jsonPath: '.status.grant.cpu', priority: 1 },
+    { name: 'Memory', type: 'string', jsonPath: '.status.grant.memory', priority: 1 },
+    { name: 'Pods', type: 'integer', jsonPath: '.status.grant.pods', priority: 1 },
+    { name: 'Identity expires', type: 'string', jsonPath: '.status.identity.expiresAt', priority: 1 },
+    message,
     age,
   ],
   validations: [
@@ -174,41 +254,54 @@ export const incomingPeering = {
   kind: 'IncomingPeering',
   plural: 'incomingpeerings',
   singular: 'incomingpeering',
-  shortNames: ['inp'],
+  shortNames: ['hin'],
   scope: 'Cluster',
-  description: 'A peering as its provider sees it: which consumer, what it may use, what it uses.',
+  description:
+    'IncomingPeering is a peering at its provider: which consumer, what it is granted, and what it uses. Deleting it ends the peering.',
   spec: z.object({
-    remoteCluster: clusterID,
-    peering: label.max(20),
-    grant,
-    desired,
-    tokenName: objectName.optional(),
+    remoteCluster: clusterID.describe('ID of the consumer. Example: home-t6xrzg.'),
+    peering,
+    grant: grant.describe(
+      'What the consumer may use of this cluster. A change reaches the consumer at once.',
+    ),
+    desired: desiredInSpec,
+    tokenName: objectName
+      .optional()
+      .describe(
+        'PeeringToken by which the consumer was last authorized. Default: none. Example: token-5b1d0c7e.',
+      ),
   }),
   status: z.object({
     observedGeneration,
     conditions,
-    tenantNamespace: label.optional(),
+    tenantNamespace,
     identitySecretName: objectName
       .optional()
-      .describe('Deleting it revokes every token of this peering at once'),
+      .describe(
+        'Secret that the consumer’s identity is bound to. Deleting it ends every credential of this peering at once.',
+      ),
     used: used.optional(),
-    revokedToken: z
+    revokedTokenName: z
       .string()
       .max(253)
       .optional()
       .describe(
-        'tokenName of the peering when its identity was revoked: only another one lets the consumer in again',
+        'Value of spec.tokenName when the consumer was revoked. Only another peering token authorizes it again.',
       ),
-    residue: z.array(z.string().max(512)).max(64).optional(),
+    residue,
   }),
   columns: [
-    { name: 'Remote', type: 'string', jsonPath: '.spec.remoteCluster' },
+    { name: 'Consumer', type: 'string', jsonPath: '.spec.remoteCluster' },
     { name: 'CPU', type: 'string', jsonPath: '.status.used.cpu' },
+    { name: 'Max CPU', type: 'string', jsonPath: '.spec.grant.cpu' },
     { name: 'Memory', type: 'string', jsonPath: '.status.used.memory' },
+    { name: 'Max memory', type: 'string', jsonPath: '.spec.grant.memory' },
     { name: 'Pods', type: 'integer', jsonPath: '.status.used.pods' },
+    { name: 'Max pods', type: 'integer', jsonPath: '.spec.grant.pods' },
     { name: 'Desired', type: 'string', jsonPath: '.spec.desired' },
     ready,
-    why,
+    reason,
+    message,
     age,
   ],
   validations: [

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { age, messageOf, reasonOf, statusOf } from './columns.ts';
 import { conditions, label, observedGeneration, prefix, type HawserObject, type Kind } from './meta.ts';
 
 /** A label's key with its prefix (Kubernetes, "Labels and Selectors": 253, slash, 63). */
@@ -7,17 +8,28 @@ const labelValue = z.string().max(63);
 
 /** As in Kubernetes. Empty: everything. */
 export const labelSelector = z.object({
-  matchLabels: z.record(labelKey, labelValue).meta({ maxProperties: 64 }).optional(),
+  matchLabels: z
+    .record(labelKey, labelValue)
+    .meta({ maxProperties: 64 })
+    .optional()
+    .describe('Labels that a pod has to have, all of them. Default: none. Example: {"app": "db"}.'),
   matchExpressions: z
     .array(
       z.object({
-        key: labelKey,
-        operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-        values: z.array(labelValue).max(64).optional(),
+        key: labelKey.describe('Key of the label. Example: app.'),
+        operator: z
+          .enum(['In', 'NotIn', 'Exists', 'DoesNotExist'])
+          .describe('How the label is compared with the values.'),
+        values: z
+          .array(labelValue)
+          .max(64)
+          .optional()
+          .describe('Values for In and NotIn. Default: none. Example: db.'),
       }),
     )
     .max(64)
-    .optional(),
+    .optional()
+    .describe('Conditions that the labels of a pod have to meet, all of them. Default: none.'),
 });
 export type LabelSelector = z.infer<typeof labelSelector>;
 
@@ -35,29 +47,53 @@ const peer = z.object({
         .array(label)
         .max(256)
         .optional()
-        .describe('Of the consumer, those with a twin here; absent: all of them'),
-      selector: labelSelector,
+        .describe(
+          'Namespaces of the consumer that have a twin namespace here. Default: all of them. Example: shop.',
+        ),
+      selector: labelSelector.describe('Labels of those pods; empty selects all of them.'),
     })
     .optional()
-    .describe('The consumer’s own pods here'),
+    .describe('Pods of the same consumer that run at this provider. Default: none.'),
   block: z
-    .object({ cidr: prefix, except: z.array(prefix).max(mostExceptions).optional() })
+    .object({
+      cidr: prefix.describe('Range as the provider knows it. Example: 10.128.0.0/16.'),
+      except: z
+        .array(prefix)
+        .max(mostExceptions)
+        .optional()
+        .describe('Ranges within it that are left out. Default: none. Example: 10.128.7.0/24.'),
+    })
     .optional()
-    .describe('Addresses in the provider’s terms: pods elsewhere one by one, or ranges'),
-  dns: z.boolean().optional().describe('The provider’s DNS, in place of the consumer’s'),
+    .describe(
+      'Addresses as the provider knows them: those of pods that run elsewhere, or ranges. Default: none.',
+    ),
+  dns: z
+    .boolean()
+    .optional()
+    .describe('Whether the provider’s DNS is the peer, in place of the consumer’s. Default: false.'),
 });
 export type PolicyPeer = z.infer<typeof peer>;
 
 const port = z.object({
-  protocol: z.enum(['TCP', 'UDP', 'SCTP']),
-  port: z.string().min(1).max(15).optional().describe('A number, or the name of a container’s port'),
-  endPort: z.int().min(1).max(65_535).optional(),
+  protocol: z.enum(['TCP', 'UDP', 'SCTP']).describe('Protocol of the port.'),
+  port: z
+    .string()
+    .min(1)
+    .max(15)
+    .optional()
+    .describe('Number of the port, or the name of a container’s port. Default: all ports. Example: 5432.'),
+  endPort: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .optional()
+    .describe('Last port of a range that begins with port. Default: port alone. Example: 5440.'),
 });
 export type PolicyPort = z.infer<typeof port>;
 
 const rule = z.object({
-  peers: z.array(peer).max(mostPeers).optional().describe('One of them each; absent: everybody'),
-  ports: z.array(port).max(64).optional().describe('Absent: all of them'),
+  peers: z.array(peer).max(mostPeers).optional().describe('Peers that the rule admits. Default: every peer.'),
+  ports: z.array(port).max(64).optional().describe('Ports that the rule admits. Default: all ports.'),
 });
 export type PolicyRule = z.infer<typeof rule>;
 
@@ -65,24 +101,35 @@ export const shadowPolicy = {
   kind: 'ShadowPolicy',
   plural: 'shadowpolicies',
   singular: 'shadowpolicy',
-  shortNames: ['spol'],
+  shortNames: ['hpol'],
   scope: 'Namespaced',
   description:
-    'The record of a NetworkPolicy of an offloaded namespace, its peers resolved; the provider makes a NetworkPolicy of what the isolation of its consumers permits.',
+    'ShadowPolicy is the record of a NetworkPolicy of an offloaded namespace, with its peers resolved. The provider creates a NetworkPolicy from it, cut to what the isolation of its consumers permits.',
   spec: z.object({
-    podSelector: labelSelector.describe('Labels of the consumer’s pods'),
+    podSelector: labelSelector.describe('Pods that the policy applies to, by the consumer’s labels.'),
     policyTypes: z
       .array(z.enum(['Ingress', 'Egress']))
       .min(1)
-      .max(2),
-    ingress: z.array(rule).max(128).optional(),
-    egress: z.array(rule).max(128).optional(),
+      .max(2)
+      .describe('Directions that the policy restricts.'),
+    ingress: z
+      .array(rule)
+      .max(128)
+      .optional()
+      .describe('Rules that admit incoming traffic. Default: none is admitted.'),
+    egress: z
+      .array(rule)
+      .max(128)
+      .optional()
+      .describe('Rules that admit outgoing traffic. Default: none is admitted.'),
   }),
   status: z.object({ observedGeneration, conditions }),
   columns: [
-    { name: 'Types', type: 'string', jsonPath: '.spec.policyTypes' },
-    { name: 'Carried', type: 'string', jsonPath: '.status.conditions[?(@.type=="Carried")].status' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    { name: 'Types', type: 'string', jsonPath: '.spec.policyTypes[*]' },
+    statusOf('Carried'),
+    reasonOf('Carried'),
+    messageOf('Carried'),
+    age,
   ],
   validations: [],
 } satisfies Kind;

@@ -4,7 +4,7 @@ import { grant } from '../api/grant.ts';
 import { clusterID, key32, label, prefix, sha256Hex } from '../api/meta.ts';
 import { desired } from '../api/peerings.ts';
 
-/** Words of `requires` that this version understands; a document that requires another is refused as incompatible. */
+/** Features in `requires` that this version understands; a document that requires another is refused as incompatible. */
 export const understood: readonly string[] = [];
 
 /**
@@ -12,58 +12,84 @@ export const understood: readonly string[] = [];
  * grows: the highest valid one wins, whichever way it came. Unknown fields are kept when it is passed on.
  */
 export const networkDocument = z.looseObject({
-  version: z.literal(1),
-  clusterID,
+  version: z.literal(1).describe('Version of this form.'),
+  clusterID: clusterID.describe('ID of the cluster that declares it.'),
   publicKey: key32
     .optional()
-    .describe('Cluster key that signs it: with another key, a document is another one'),
-  recipient: clusterID.describe('Whom it is for: a document for one remote is no document for another'),
-  generation: z.int().min(1).max(Number.MAX_SAFE_INTEGER),
+    .describe('Cluster key that signs the document. The same content under another key is another document.'),
+  recipient: clusterID.describe('ID of the remote that it is for. Every other cluster refuses it.'),
+  generation: z
+    .int()
+    .min(1)
+    .max(Number.MAX_SAFE_INTEGER)
+    .describe('Grows with every change; the valid document with the highest generation holds.'),
   contentGeneration: z
     .int()
     .min(1)
     .max(Number.MAX_SAFE_INTEGER)
     .optional()
-    .describe('Since which generation all but `acknowledges` is the same; absent: this one'),
-  requires: z.array(z.string().max(64)).max(16),
-  podCIDRs: z.array(prefix).min(1).max(16),
-  externalCIDR: prefix,
-  mtu: z.int().min(576).max(65_535).describe('Inner packets that the sender’s path takes'),
-  tunnelEndpoints: z.array(tunnelEndpoint).max(16),
+    .describe('Generation since which everything but `acknowledges` is the same. Default: this generation.'),
+  requires: z
+    .array(z.string().max(64))
+    .max(16)
+    .describe('Features that the recipient has to understand; it refuses a document that requires another.'),
+  podCIDRs: z.array(prefix).min(1).max(16).describe('Ranges of the sender’s pods.'),
+  externalCIDR: prefix.describe('External CIDR of the sender.'),
+  mtu: z
+    .int()
+    .min(576)
+    .max(65_535)
+    .describe('MTU inside the tunnel, in bytes, that the sender’s path permits.'),
+  tunnelEndpoints: z.array(tunnelEndpoint).max(16).describe('Tunnel endpoints of the sender.'),
   remaps: z
-    .array(z.object({ real: prefix, mapped: prefix }))
+    .array(
+      z.object({
+        real: prefix.describe('Range as the recipient knows it.'),
+        mapped: prefix.describe('Range as the sender knows it, of the same size.'),
+      }),
+    )
     .max(64)
-    .describe('The recipient’s ranges as the sender knows them'),
+    .describe('Ranges of the recipient as the sender knows them.'),
   salt: z
     .string()
     .regex(/^[A-Za-z0-9+/]{43}=$/)
-    .describe('32 bytes, base64; both sides’ salts derive the pre-shared key'),
+    .describe('32 bytes, base64. The salts of both sides derive the pre-shared key.'),
   apiServer: z
     .object({
-      url: z.string().max(300),
-      caBundle: z.string().max(65_536),
-      tlsServerName: z.string().max(253).optional(),
+      url: z.string().max(300).describe('URL of the API server.'),
+      caBundle: z.string().max(65_536).describe('Certificates, in PEM, that sign its own.'),
+      tlsServerName: z
+        .string()
+        .max(253)
+        .optional()
+        .describe('Name to verify in its certificate. Default: the host of the URL.'),
     })
     .optional()
-    .describe('Provider: where its API server is now'),
+    .describe('API server of the sender, when it is a provider.'),
   gateway: z
-    .object({ url: z.string().max(300), pin: sha256Hex })
+    .object({
+      url: z.string().max(300).describe('URL of the API gateway.'),
+      pin: sha256Hex.describe('SHA-256 of the SubjectPublicKeyInfo of its certificate.'),
+    })
     .optional()
-    .describe('Provider: where its gateway is now, and the pin of the certificate that it shows'),
+    .describe('API gateway of the sender, when it is a provider.'),
   grants: z
     .array(
       z.object({
-        peering: label.max(20),
-        grant,
-        desired: desired.optional().describe('Absent: Active'),
+        peering: label.max(20).describe('Name of the peering.'),
+        grant: grant.describe('What the peering may use.'),
+        desired: desired
+          .optional()
+          .describe('State that the provider wants of the peering. Default: Active.'),
       }),
     )
     .max(64)
     .optional()
-    .describe(
-      'Provider: what each of the recipient’s peerings may use now, and whether pods may come or have to leave',
-    ),
-  acknowledges: z.int().min(0).describe('Highest generation of the recipient that the sender holds'),
+    .describe('Each peering of the recipient with what it may use, when the sender is a provider.'),
+  acknowledges: z
+    .int()
+    .min(0)
+    .describe('Highest generation of the recipient’s document that the sender holds.'),
 });
 export type NetworkDocument = z.infer<typeof networkDocument>;
 

@@ -87,10 +87,10 @@ commands('token create prints only the token, and the cluster stores only its ha
   assert.is(content.clusterID, 'oak-1');
   assert.is(content.gatewayPin, self.gatewayPin);
   const { items } = await get('peeringtokens', '-n', 'hawser-system');
-  const [held] = items as { spec: { secretHash: string; expectedCluster: string } }[];
+  const [held] = items as { spec: { secretHash: string; consumer: string } }[];
   assert.is(items.length, 1);
   assert.is(held?.spec.secretHash, hashSecret(content.secret));
-  assert.is(held?.spec.expectedCluster, 'elm-1');
+  assert.is(held?.spec.consumer, 'elm-1');
   assert.not.match(JSON.stringify(items), content.secret);
 });
 
@@ -175,7 +175,7 @@ commands('peer reports each step and succeeds when the peering is Ready', async 
       provider: false,
       remotePodCIDRs: ['10.0.0.0/16'],
       remoteExternalCIDR: '100.64.0.0/20',
-      remoteEndpoints: [],
+      remoteTunnelEndpoints: [],
       remaps: [],
       remoteRemaps: [],
       mtu: 1420,
@@ -252,21 +252,21 @@ commands('offload namespace waits for the present generation, and names the twin
   const again = hawser(['offload', 'namespace', 'shop', '--placement', 'remote', '-l', 'a=b']);
   await waitFor(
     'the second generation',
-    async () => (await get('nso', 'offloading', '-n', 'shop')).spec['podPlacement'] === 'Remote',
+    async () => (await get('hoff', 'offloading', '-n', 'shop')).spec['podPlacement'] === 'Remote',
     { timeoutMilliseconds: 10_000, intervalMilliseconds: 50, signal: undefined },
   );
   const status = (observedGeneration: number) => ({
     observedGeneration,
     conditions: [condition('Ready', 'True')],
-    remotes: [{ peering: 'oak-1', twin: 'shop-elm-1' }],
+    remotes: [{ peering: 'oak-1', twinNamespace: 'shop-elm-1' }],
   });
-  await patchStatus('nso', 'offloading', status(1), 'shop');
-  await patchStatus('nso', 'offloading', status(2), 'shop');
+  await patchStatus('hoff', 'offloading', status(1), 'shop');
+  await patchStatus('hoff', 'offloading', status(2), 'shop');
   const { exitCode, stdout, stderr } = await again;
   assert.is(exitCode, 0, stderr);
   assert.match(stderr, 'twin namespace shop-elm-1 at oak-1');
   assert.match(stdout, 'New pods of shop can run on 1 provider(s).');
-  assert.equal((await get('nso', 'offloading', '-n', 'shop')).spec, {
+  assert.equal((await get('hoff', 'offloading', '-n', 'shop')).spec, {
     podPlacement: 'Remote',
     clusterSelector: { matchLabels: { a: 'b' } },
   });
@@ -274,14 +274,14 @@ commands('offload namespace waits for the present generation, and names the twin
 
 commands('unoffload namespace waits until the NamespaceOffloading is deleted', async () => {
   await plane.kubectl(
-    'patch nso offloading -n shop --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(
+    'patch hoff offloading -n shop --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(
       ' ',
     ),
   );
   const late = await hawser(['unoffload', 'namespace', 'shop', '--timeout', '1']);
   assert.is(late.exitCode, 3);
   await plane.kubectl(
-    'patch nso offloading -n shop --type=merge -p {"metadata":{"finalizers":null}}'.split(' '),
+    'patch hoff offloading -n shop --type=merge -p {"metadata":{"finalizers":null}}'.split(' '),
   );
   assert.match((await hawser(['unoffload', 'namespace', 'shop'])).stdout, 'Namespace shop is not offloaded.');
 });
@@ -290,8 +290,8 @@ commands(
   'drain waits until no pods are left, and activate fails while the provider has cordoned the peering',
   async () => {
     const say = async (status: 'True' | 'False', reason: string, message: string) => {
-      const { metadata } = (await get('op', 'oak-1')) as { metadata: { generation?: number } };
-      await patchStatus('op', 'oak-1', {
+      const { metadata } = (await get('hout', 'oak-1')) as { metadata: { generation?: number } };
+      await patchStatus('hout', 'oak-1', {
         conditions: [
           { ...condition('Schedulable', status, message, reason), observedGeneration: metadata.generation },
         ],
@@ -301,7 +301,7 @@ commands(
     const late = await hawser(['drain', 'oak-1', '--timeout', '1']);
     assert.is(late.exitCode, 3, 'a condition of an earlier generation does not count');
     assert.match(late.stderr, 'waiting for: the controller to observe the change');
-    assert.is((await get('op', 'oak-1')).spec['desired'], 'Drained');
+    assert.is((await get('hout', 'oak-1')).spec['desired'], 'Drained');
     const draining = hawser(['drain', 'oak-1', '--timeout', '60']);
     await say('False', 'Draining', 'being drained by this cluster: 1 pods are still on node hawser-oak-1');
     await delay(500);
@@ -330,9 +330,9 @@ commands(
 
 commands('unpeer prints Removed once everything is deleted, and lists what is left otherwise', async () => {
   await plane.kubectl(
-    'patch op oak-1 --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(' '),
+    'patch hout oak-1 --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(' '),
   );
-  const { metadata } = (await get('op', 'oak-1')) as { metadata: { uid?: string } };
+  const { metadata } = (await get('hout', 'oak-1')) as { metadata: { uid?: string } };
   await apply({
     apiVersion: 'v1',
     kind: 'ConfigMap',
@@ -351,10 +351,10 @@ commands('unpeer prints Removed once everything is deleted, and lists what is le
   const unpeering = hawser(['unpeer', 'oak-1']);
   await waitFor(
     'the mark of deletion',
-    async () => JSON.stringify(await get('op', 'oak-1')).includes('deletionTimestamp'),
+    async () => JSON.stringify(await get('hout', 'oak-1')).includes('deletionTimestamp'),
     { timeoutMilliseconds: 10_000, intervalMilliseconds: 50, signal: undefined },
   );
-  await plane.kubectl('patch op oak-1 --type=merge -p {"metadata":{"finalizers":null}}'.split(' '));
+  await plane.kubectl('patch hout oak-1 --type=merge -p {"metadata":{"finalizers":null}}'.split(' '));
   const { exitCode, stdout, stderr } = await unpeering;
   assert.is(exitCode, 1);
   assert.is(stdout, '');
@@ -391,11 +391,11 @@ commands('clear and unpeer --all wait for the controller, and work without one w
   const late = await hawser(['unpeer', '--all', '--timeout', '1']);
   assert.is(late.exitCode, 3, late.stderr);
   assert.match(late.stderr, /waiting for: the deletion of outgoingpeering oak-1[^]*hawser clear --force/);
-  assert.is(JSON.stringify(await get('op', 'oak-1')).includes('deletionTimestamp'), true);
+  assert.is(JSON.stringify(await get('hout', 'oak-1')).includes('deletionTimestamp'), true);
   const forced = await hawser(['clear', '--timeout', '1', '--force']);
   assert.is(forced.exitCode, 0, forced.stderr);
   assert.match(forced.stdout, /at the provider oak-1: .* hawser unpeer --incoming/);
-  assert.is((await get('op')).items.length, 0);
+  assert.is((await get('hout')).items.length, 0);
   assert.is((await get('nodes')).items.length, 0);
   const nothing = await hawser(['clear']);
   assert.is(nothing.exitCode, 0, nothing.stderr);

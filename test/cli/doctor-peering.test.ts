@@ -40,7 +40,7 @@ const faults: Fault[] = [
     /certificate with another key/,
     ({ outgoing }) => {
       delete outgoing.status?.identity;
-      delete outgoing.status?.provider;
+      delete outgoing.status?.providerReport;
       setCondition(
         outgoing,
         condition('IdentityValid', 'False', 'a certificate with another key', 'KeyMismatch'),
@@ -53,7 +53,7 @@ const faults: Fault[] = [
     /the peering token expired at/,
     ({ outgoing }) => {
       delete outgoing.status?.identity;
-      delete outgoing.status?.provider;
+      delete outgoing.status?.providerReport;
       setCondition(
         outgoing,
         condition('IdentityValid', 'False', 'the peering token expired at 11:00', 'TokenRefused'),
@@ -196,7 +196,7 @@ const faults: Fault[] = [
     'loss',
     /8 of the last 64 probes to oak were lost/,
     ({ tunnel }) => {
-      if (tunnel.status) tunnel.status.probes = { asked: 64, lost: 8 };
+      if (tunnel.status) tunnel.status.probes = { sent: 64, lost: 8 };
     },
   ],
   [

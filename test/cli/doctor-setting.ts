@@ -99,7 +99,7 @@ export function healthy() {
         provider: false,
         remotePodCIDRs: ['10.244.0.0/16'],
         remoteExternalCIDR: '100.64.16.0/20',
-        remoteEndpoints: [{ name: '0', publicKey: key, addresses: ['192.0.2.7:7470'] }],
+        remoteTunnelEndpoints: [{ name: '0', publicKey: key, addresses: ['192.0.2.7:7470'] }],
         remaps: [
           { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
           { real: '100.64.16.0/20', mapped: '100.64.16.0/20', state: 'InUse' },
@@ -111,7 +111,7 @@ export function healthy() {
       status: {
         endpoint: '192.0.2.7:7470',
         latestHandshake: '2026-01-01T11:59:00Z',
-        probes: { asked: 64, lost: 1 },
+        probes: { sent: 64, lost: 1 },
         pathMTU: 1420,
         conditions: [
           condition('Established', 'True', 'the tunnel is up'),
@@ -123,7 +123,7 @@ export function healthy() {
     spec: { tunnelEndpoint: '0' },
     status: {
       version: '0.9.0',
-      heldEndpoint: '0',
+      heldTunnelEndpoint: '0',
       conditions: [condition('Programmed', 'True', 'device and kernel are as planned')],
     },
   });
@@ -195,7 +195,7 @@ export const setCondition = (
   );
 };
 export const provider = ({ outgoing }: Healthy) => {
-  const word = outgoing.status?.provider;
+  const word = outgoing.status?.providerReport;
   if (word?.state === undefined) throw new Error('no word');
   return { word, state: word.state };
 };

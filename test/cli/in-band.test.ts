@@ -86,14 +86,14 @@ requests('the consumer dials in-band, the provider serves in-band, and both requ
     controlPlane: 'InBand',
     gatewayPin: 'ab'.repeat(32),
     gatewayPinSince: '2026-01-01T00:00:00.000Z',
-    openUntil: '2026-01-01T00:15:00Z',
+    keepTunnelUntil: '2026-01-01T00:15:00Z',
   });
   assert.equal(made.provider, {
     clusterID: 'west',
     publicKey: key('w'),
     controlPlane: 'OutOfBand',
     servesInBand: true,
-    openUntil: '2026-01-01T00:15:00Z',
+    keepTunnelUntil: '2026-01-01T00:15:00Z',
   });
   for (const request of [made.consumer, made.provider]) {
     assert.ok(remoteCluster.spec.safeParse(newRemote(request).spec).success);
@@ -101,7 +101,7 @@ requests('the consumer dials in-band, the provider serves in-band, and both requ
   const named = requestsOf(sides, { provider: 'vpn.east.example:7470', consumer: undefined }, undefined);
   assert.equal(named.consumer.tunnelAddresses, ['vpn.east.example:7470']);
   assert.is(named.provider.tunnelAddresses, undefined);
-  assert.is(named.consumer.openUntil, undefined);
+  assert.is(named.consumer.keepTunnelUntil, undefined);
 });
 
 requests('fields that are up to date are not written again, nor how the provider dials the consumer', () => {
@@ -111,9 +111,12 @@ requests('fields that are up to date are not written again, nor how the provider
     gatewayURL: 'https://198.51.100.1:7443',
     controlPlane: 'InBand',
   });
-  assert.equal(changesOf(provider, dialled), { servesInBand: true, openUntil: provider.openUntil });
+  assert.equal(changesOf(provider, dialled), {
+    servesInBand: true,
+    keepTunnelUntil: provider.keepTunnelUntil,
+  });
   const later = requestsOf(sides, none, now + 60_000);
-  assert.equal(changesOf(later.consumer, newRemote(consumer)), { openUntil: '2026-01-01T00:16:00Z' });
+  assert.equal(changesOf(later.consumer, newRemote(consumer)), { keepTunnelUntil: '2026-01-01T00:16:00Z' });
 });
 
 requests('documents are settled when each side has recorded what the other declares, with remaps', () => {

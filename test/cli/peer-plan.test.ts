@@ -24,7 +24,7 @@ function tunnel(remoteCluster: string, mapped: string, mtu = 1420): Tunnel {
       provider: true,
       remotePodCIDRs: ['10.244.0.0/16'],
       remoteExternalCIDR: '100.64.32.0/20',
-      remoteEndpoints: [],
+      remoteTunnelEndpoints: [],
       remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
       remoteRemaps: [],
       mtu,

@@ -87,7 +87,7 @@ const outgoing: OutgoingPeering = {
       { name: 'Requested', at: '2026-01-01T11:00:00Z' },
       { name: 'IdentityValid', at: '2026-01-01T11:00:01.400Z' },
     ],
-    provider: {
+    providerReport: {
       requestedAt: '2026-01-01T11:59:50Z',
       reportedAt: '2026-01-01T11:59:50Z',
       clockOffsetSeconds: -90,
@@ -113,7 +113,7 @@ const tunnel: Tunnel = {
     provider: false,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.64.0.0/20',
-    remoteEndpoints: [],
+    remoteTunnelEndpoints: [],
     remaps: [{ real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' }],
     remoteRemaps: [{ real: '10.244.0.0/16', mapped: '10.244.0.0/16' }],
     mtu: 1420,
@@ -122,7 +122,7 @@ const tunnel: Tunnel = {
   status: {
     conditions: [condition('Established', 'True', 'the tunnel is up')],
     roundTripMilliseconds: 0.42,
-    probes: { asked: 64, lost: 2 },
+    probes: { sent: 64, lost: 2 },
     pathMTU: 1280,
   },
 };
@@ -145,7 +145,7 @@ const objects: ClusterObjects = {
       metadata: { name: 'n1' },
       spec: { tunnelEndpoint: '0' },
       status: {
-        heldEndpoint: '0',
+        heldTunnelEndpoint: '0',
         conditions: [condition('Programmed', 'True', '')],
         sessions: [
           {

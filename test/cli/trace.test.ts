@@ -24,7 +24,7 @@ const node = (name: string, tunnelEndpoint?: string): FabricNode => ({
   spec: tunnelEndpoint === undefined ? {} : { tunnelEndpoint },
   status: {
     conditions: [condition('Programmed', 'True')],
-    ...(tunnelEndpoint !== undefined && { heldEndpoint: tunnelEndpoint }),
+    ...(tunnelEndpoint !== undefined && { heldTunnelEndpoint: tunnelEndpoint }),
   },
 });
 
@@ -38,7 +38,7 @@ const tunnel = (remoteCluster: string, mapped: string): Tunnel => ({
     provider: false,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.64.16.0/20',
-    remoteEndpoints: [],
+    remoteTunnelEndpoints: [],
     remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
     remoteRemaps: [
       { real: '10.244.0.0/16', mapped: '10.200.0.0/16' },
@@ -95,7 +95,7 @@ const trace = (answered: number, peers: NodeTrace['peers']): NodeTrace => ({
   at: '2026-01-01T00:00:00Z',
   address: '10.128.2.6',
   source: '100.64.0.17',
-  asked: 4,
+  sent: 4,
   answered,
   ...(answered > 0 && { roundTripMilliseconds: 5 }),
   peers,

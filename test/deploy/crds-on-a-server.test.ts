@@ -103,7 +103,7 @@ server('a shadow pod keeps every field of its pod', async () => {
     metadata: { name: 'web', namespace: 'default' },
     spec: { podUID: '1', pod },
   });
-  const kept = JSON.parse(await plane.kubectl(['get', 'sp', 'web', '-o', 'json'])) as { spec: object };
+  const kept = JSON.parse(await plane.kubectl(['get', 'hpod', 'web', '-o', 'json'])) as { spec: object };
   assert.equal(kept.spec, { podUID: '1', pod });
 });
 
@@ -129,7 +129,7 @@ server('status is a subresource, and its conditions are a map by type', async ()
       },
     );
   }
-  const answer = JSON.parse(await plane.kubectl(['get', 'op', 'oak', '-o', 'json'])) as {
+  const answer = JSON.parse(await plane.kubectl(['get', 'hout', 'oak', '-o', 'json'])) as {
     status: { conditions: { type: string }[] };
   };
   assert.equal(answer.status.conditions.map(({ type }) => type).toSorted(), ['IdentityValid', 'NodeReady']);

@@ -4,10 +4,112 @@ import { crdManifests, structural } from '../../deploy/crds.ts';
 import { outdatedCrdFiles } from '../../deploy/generate.ts';
 import { kinds } from '../../shared/api/kinds.ts';
 
+interface Schema {
+  type: string;
+  description?: string;
+  enum?: string[];
+  required?: string[];
+  properties?: Record<string, Schema>;
+  items?: Schema;
+  additionalProperties?: Schema;
+}
+
+interface Field {
+  path: string;
+  schema: Schema;
+  required: boolean;
+}
+
+/** Every field of a schema, those within lists and maps too. */
+function fieldsOf(schema: Schema, path: string): Field[] {
+  const within = Object.entries(schema.properties ?? {}).flatMap(([name, property]) => [
+    { path: `${path}.${name}`, schema: property, required: schema.required?.includes(name) === true },
+    ...fieldsOf(property, `${path}.${name}`),
+  ]);
+  const elements = schema.items ?? schema.additionalProperties;
+  return elements === undefined ? within : [...within, ...fieldsOf(elements, `${path}[]`)];
+}
+
+const schemas = (
+  crdManifests() as {
+    spec: {
+      names: { kind: string; shortNames: string[] };
+      versions: { schema: { openAPIV3Schema: Schema } }[];
+    };
+  }[]
+).map(({ spec }) => ({ names: spec.names, schema: spec.versions[0]!.schema.openAPIV3Schema }));
+const fields = schemas.flatMap(({ names, schema }) => fieldsOf(schema, names.kind));
+
+/** That begin with the same letter: of Kubernetes (HorizontalPodAutoscaler) and Flux (HelmChart, HelmRelease, HelmRepository). */
+const foreignShortNames = ['hpa', 'hc', 'hr', 'helmrepo'];
+
 const crds = suite('CustomResourceDefinitions');
 
 crds('there is one a kind', () => {
   assert.is(crdManifests().length, kinds.length);
+});
+
+crds('every kind and every field is described in sentences', () => {
+  const sentence = /^[A-Z].{15,}[.]$/;
+  const bad = [
+    ...schemas
+      .filter(({ schema }) => !sentence.test(schema.description ?? ''))
+      .map(({ names }) => names.kind),
+    ...fields.filter(({ schema }) => !sentence.test(schema.description ?? '')).map(({ path }) => path),
+  ];
+  assert.ok(fields.length > 400, `${fields.length}`);
+  assert.equal(bad, []);
+});
+
+crds('a field of a spec that may be left out says what holds then', () => {
+  const bad = fields.filter(
+    ({ path, required, schema }) =>
+      path.includes('.spec.') && !required && !/ Default: /.test(schema.description ?? ''),
+  );
+  assert.equal(
+    bad.map(({ path }) => path),
+    [],
+  );
+});
+
+crds('a text of a spec whose form is not obvious has an example', () => {
+  const free = /(PEM|base64|hexadecimal|ID of the remote)/;
+  const bad = fields.filter(
+    ({ path, schema }) =>
+      path.includes('.spec.') &&
+      schema.type === 'string' &&
+      schema.enum === undefined &&
+      !/ Example: |base64/.test(schema.description ?? '') &&
+      !free.test(schema.description ?? ''),
+  );
+  assert.equal(
+    bad.map(({ path }) => path),
+    [],
+  );
+});
+
+crds('every short name begins with h, so that it is no other project’s', () => {
+  const own = schemas.flatMap(({ names }) => names.shortNames);
+  assert.is(new Set(own).size, own.length);
+  assert.is(own.length, schemas.length);
+  assert.equal(
+    own.filter((name) => foreignShortNames.includes(name) || !name.startsWith('h')),
+    [],
+  );
+});
+
+crds('each kind shows its age last, and a status with its reason', () => {
+  for (const { kind, columns } of kinds) {
+    assert.is(columns.at(-1)?.name, 'Age', kind);
+    assert.ok(
+      columns.some(({ name }) => name === 'Reason'),
+      kind,
+    );
+    assert.ok(
+      columns.some(({ name, priority }) => name === 'Message' && priority === 1),
+      kind,
+    );
+  }
 });
 
 crds('the chart holds them as they are made today', async () => {

@@ -47,7 +47,6 @@ readme('its curl commands do what it says', async () => {
       cpu: '4',
       memory: '8Gi',
       pods: 20,
-      storageClasses: [],
       podSecurity: 'baseline',
     });
     assert.match(stdout, `"name":"${issued.name}"`);

@@ -215,10 +215,12 @@ test('a consumer’s pods reach nothing of their provider’s, nor another consu
       const counted = (await refusalsOf(provider, holder.name)).filter(
         ({ remoteCluster }) => remoteCluster === spread.idOf('amber'),
       );
-      return tried.every((what) => counted.some((each) => each.what === what && each.packets > 0)) && counted;
+      return (
+        tried.every((reason) => counted.some((each) => each.reason === reason && each.packets > 0)) && counted
+      );
     });
     log(
-      `refused to ${spread.idOf('amber')} on ${holder.name}: ${refused.map(({ what, packets }) => `${what} ${packets}`).join(', ')}`,
+      `refused to ${spread.idOf('amber')} on ${holder.name}: ${refused.map(({ reason, packets }) => `${reason} ${packets}`).join(', ')}`,
     );
 
     const daemon = await nodeDaemonOf(provider, holder.name);
@@ -231,9 +233,9 @@ test('a consumer’s pods reach nothing of their provider’s, nor another consu
     assert.equal(await through(from, forbidden, 'refused'), [], 'when it is back');
     await eventually('the counts to go on from what they were', 60, async () => {
       const now = await refusalsOf(provider, holder.name);
-      return tried.every((what) => {
+      return tried.every((reason) => {
         const [was, is] = [refused, now].map((all) =>
-          all.find((each) => each.remoteCluster === spread.idOf('amber') && each.what === what),
+          all.find((each) => each.remoteCluster === spread.idOf('amber') && each.reason === reason),
         );
         return (is?.packets ?? 0) > (was?.packets ?? 0);
       });

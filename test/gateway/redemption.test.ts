@@ -29,7 +29,7 @@ const spentBy = (changes: Partial<typeof redeemer>) => ({
 for (const [what, given, registeredKey, expected] of [
   ['a new one', token(), undefined, 'Spend'],
   ['a new one of a cluster that is known', token(), 'key', 'Spend'],
-  ['one for this cluster', token({ expectedCluster: 'consumer' }), undefined, 'Spend'],
+  ['one for this cluster', token({ consumer: 'consumer' }), undefined, 'Spend'],
   ['one that it has spent', token({}, spentBy({})), 'key', 'Again'],
   ['none', undefined, undefined, 'Unknown'],
   ['another whose name is the same', token({ secretHash: hashSecret('other') }), undefined, 'Unknown'],
@@ -39,7 +39,7 @@ for (const [what, given, registeredKey, expected] of [
   ['one that expires now', token({ expiresAt: '2026-11-23T12:00:00Z' }), undefined, 'Expired'],
   ['one that it has spent and that has expired', token({ expiresAt: at }, spentBy({})), 'key', 'Expired'],
   ['one whose expiry is no time', token({ expiresAt: 'soon' }), undefined, 'Expired'],
-  ['one for another cluster', token({ expectedCluster: 'other' }), undefined, 'ForAnotherCluster'],
+  ['one for another cluster', token({ consumer: 'other' }), undefined, 'ForAnotherCluster'],
   ['one spent by another key', token({}, spentBy({ publicKey: 'other' })), undefined, 'SpentByAnother'],
   ['one spent by another cluster', token({}, spentBy({ clusterID: 'other' })), undefined, 'SpentByAnother'],
   ['one spent for another peering', token({}, spentBy({ peering: 'other' })), 'key', 'SpentByAnother'],
@@ -53,9 +53,9 @@ for (const [what, given, registeredKey, expected] of [
 test('a preview is for whoever could still redeem the token', () => {
   for (const [given, expected] of [
     [token(), undefined],
-    [token({ expectedCluster: 'consumer' }), undefined],
+    [token({ consumer: 'consumer' }), undefined],
     [token({}, spentBy({})), 'SpentByAnother'],
-    [token({ expectedCluster: 'other' }), 'ForAnotherCluster'],
+    [token({ consumer: 'other' }), 'ForAnotherCluster'],
     [token({ revoked: true }), 'Revoked'],
     [token({ expiresAt: at }), 'Expired'],
     [undefined, 'Unknown'],

@@ -22,14 +22,15 @@ export const gatewayNode: Change = {
     await cluster.kubectl(['label', 'node', holder?.metadata.name ?? '', 'hawser.dev/gateway-']);
     return async () =>
       (await listed(cluster, 'fabricnodes')).some(
-        ({ metadata, status }) => metadata.name === next && status?.heldEndpoint !== undefined,
+        ({ metadata, status }) => metadata.name === next && status?.heldTunnelEndpoint !== undefined,
       );
   },
 };
 
 const endpointHolder = async (cluster: BedCluster): Promise<string | undefined> =>
   (await listed(cluster, 'fabricnodes')).find(
-    ({ spec, status }) => spec.tunnelEndpoint !== undefined && status?.heldEndpoint === spec.tunnelEndpoint,
+    ({ spec, status }) =>
+      spec.tunnelEndpoint !== undefined && status?.heldTunnelEndpoint === spec.tunnelEndpoint,
   )?.metadata.name;
 
 /** When this node renewed the tunnel endpoint's Lease; empty: it has not, or another holds it. */
@@ -118,7 +119,7 @@ export const gatewayNodeBack: Change = {
     await comeBack(pair, cluster);
     return async () => {
       const nodes = await listed(cluster, 'fabricnodes');
-      const holding = nodes.filter(({ status }) => status?.heldEndpoint !== undefined);
+      const holding = nodes.filter(({ status }) => status?.heldTunnelEndpoint !== undefined);
       return holding.length === 1 && holding[0]?.metadata.name === left.name && (await pathVerified(cluster));
     };
   },

@@ -21,7 +21,7 @@ export const endpointPort: Change = {
       spec: { ports: [{ name: 'tunnel', port, targetPort: 7470, protocol: 'UDP' }] },
     });
     return async () => {
-      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteEndpoints;
+      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteTunnelEndpoints;
       return (
         (tunnelEndpoint?.addresses[0]?.endsWith(`:${port}`) ?? false) &&
         (await pathVerified(other(pair, side)))
@@ -36,7 +36,7 @@ export const loadBalancerAddress: Change = {
   apply: async (pair, side) => {
     const ip = await moveTunnelService(pair.bed, own(pair, side));
     return async () => {
-      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteEndpoints;
+      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteTunnelEndpoints;
       return (
         (tunnelEndpoint?.addresses[0]?.startsWith(`${ip}:`) ?? false) &&
         (await pathVerified(other(pair, side)))
@@ -49,12 +49,12 @@ export const tunnelKey: Change = {
   name: 'tunnel key',
   sides: ['consumer', 'provider'],
   apply: async (pair, side) => {
-    const before = (await only(other(pair, side), 'tunnels')).spec.remoteEndpoints[0]?.publicKey;
+    const before = (await only(other(pair, side), 'tunnels')).spec.remoteTunnelEndpoints[0]?.publicKey;
     await own(pair, side).kubectl(['delete', 'secret', '-n', namespace, endpointSecret]);
     return async () => {
-      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteEndpoints;
+      const [tunnelEndpoint] = (await only(other(pair, side), 'tunnels')).spec.remoteTunnelEndpoints;
       const [held] = (await listed(own(pair, side), 'fabricnodes')).filter(
-        (node) => node.status?.heldEndpoint,
+        (node) => node.status?.heldTunnelEndpoint,
       );
       return tunnelEndpoint?.publicKey !== before && tunnelEndpoint?.publicKey === held?.status?.publicKey;
     };

@@ -30,7 +30,7 @@ const widen = async (present: { fault: Promise<Fault> } | undefined) => (await p
 /** What the node that holds the tunnel endpoint has measured; undefined: nothing yet. */
 async function measured(pair: Pair, side: Side): Promise<number | undefined> {
   const nodes = await listed(own(pair, side), 'fabricnodes');
-  return nodes.find(({ status }) => status?.heldEndpoint !== undefined)?.status?.sessions?.[0]?.pathMTU;
+  return nodes.find(({ status }) => status?.heldTunnelEndpoint !== undefined)?.status?.sessions?.[0]?.pathMTU;
 }
 
 const narrowed = (name: string, bytes: number, silent: boolean): Change => ({

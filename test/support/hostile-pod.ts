@@ -127,7 +127,7 @@ export async function killNodeDaemon(node: BedNode): Promise<void> {
 
 export interface Refused {
   remoteCluster: string;
-  what: string;
+  reason: string;
   packets: number;
 }
 

@@ -132,7 +132,7 @@ export async function runAddressMappings(context: ControllerContext, signal: Abo
           fromAspect(addressMappings, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], everyOne),
           fromAspect(
             fabricNodes,
-            ({ spec, status }) => [spec.tunnelEndpoint, status?.heldEndpoint, status?.mappingRevision],
+            ({ spec, status }) => [spec.tunnelEndpoint, status?.heldTunnelEndpoint, status?.mappingRevision],
             everyOne,
           ),
         ],

@@ -78,13 +78,13 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       remoteCluster,
       consumer: input.consumer,
       provider: input.provider,
-      ...(local.spec.dataPath === 'Open' && { open: true }),
+      ...(local.spec.dataPath === 'Open' && { dataPath: 'Open' as const }),
       // A way that no peering needs any more is closed, also while one the other way lives on.
       ...(input.remote.controlPlane === 'InBand' && (input.consumer || opening) && { dialsInBand: true }),
       ...(input.remote.servesInBand === true && (input.provider || opening) && { servesInBand: true }),
       remotePodCIDRs: podCIDRs,
       remoteExternalCIDR: externalCIDR,
-      remoteEndpoints: tunnelEndpoints,
+      remoteTunnelEndpoints: tunnelEndpoints,
       remaps: withoutDrained(remaps, input),
       remoteRemaps: acceptRemoteRemaps(document.remaps, [
         ...(local.status?.podCIDRs ?? []),
@@ -123,7 +123,7 @@ function withoutDrained(remaps: readonly Remap[], { offloaded, remapsKnown }: Tu
 }
 
 /** The remote's tunnel endpoints; a person's word on where they end comes before the remote's own. */
-function endpointsOf({ document, remote }: TunnelInput): Tunnel['spec']['remoteEndpoints'] {
+function endpointsOf({ document, remote }: TunnelInput): Tunnel['spec']['remoteTunnelEndpoints'] {
   return document.tunnelEndpoints
     .filter((tunnelEndpoint) => isTunnelKey(tunnelEndpoint.publicKey))
     .slice(0, endpointLimit)

@@ -44,7 +44,7 @@ export function remotesConcerned(
   if (node === undefined || previous === undefined) return undefined;
   if (
     node.spec.tunnelEndpoint !== previous.spec.tunnelEndpoint ||
-    node.status?.heldEndpoint !== previous.status?.heldEndpoint
+    node.status?.heldTunnelEndpoint !== previous.status?.heldTunnelEndpoint
   )
     return undefined;
   const before = Map.groupBy(previous.status?.sessions ?? [], ({ remoteCluster }) => remoteCluster);
@@ -90,7 +90,7 @@ export function reportTunnel(
   const id = tunnel.spec.remoteCluster;
   const gateways = nodes.filter(
     (node) =>
-      node.spec.tunnelEndpoint !== undefined && node.status?.heldEndpoint === node.spec.tunnelEndpoint,
+      node.spec.tunnelEndpoint !== undefined && node.status?.heldTunnelEndpoint === node.spec.tunnelEndpoint,
   );
   const reported = gateways.flatMap((node) =>
     (node.status?.sessions ?? [])
@@ -176,7 +176,7 @@ function findEstablished(
 ): Finding {
   const type = 'Established';
   const id = tunnel.spec.remoteCluster;
-  if (tunnel.spec.remoteEndpoints.length === 0) {
+  if (tunnel.spec.remoteTunnelEndpoints.length === 0) {
     return no(
       type,
       tunnelReasons.noRemoteEndpoint,
@@ -200,7 +200,7 @@ function findEstablished(
   }
   if (age(session?.latestHandshake, now) > handshakeMilliseconds) {
     const endpoints =
-      tunnel.spec.remoteEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') ||
+      tunnel.spec.remoteTunnelEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') ||
       'none declared';
     const last = session?.latestHandshake;
     const message = `no handshake with ${id}${last === undefined ? ' yet' : ` since ${last}`}; its endpoints: ${endpoints}. Check that UDP passes in at least one direction`;

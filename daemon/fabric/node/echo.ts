@@ -8,7 +8,7 @@ import { isIPv6 } from 'node:net';
 import { encodeProbe } from './probe-messages.ts';
 
 export interface EchoResult {
-  asked: number;
+  sent: number;
   answered: number;
   /** Of the quickest answer. */
   roundTripMilliseconds?: number;
@@ -34,7 +34,7 @@ export async function echo(
   );
   const answered = times.filter((time) => time !== undefined);
   return {
-    asked: questions,
+    sent: questions,
     answered: answered.length,
     ...(answered.length > 0 && { roundTripMilliseconds: Math.round(Math.min(...answered) * 100) / 100 }),
   };

@@ -30,7 +30,7 @@ export interface ProbeVerdict {
   /** Milliseconds since 1970, of the last answer. */
   answeredAt?: number;
   /** Of the last questions: how many came to an end, and how many of those without an answer. */
-  questions: { asked: number; lost: number };
+  questions: { sent: number; lost: number };
 }
 
 /** What a verdict says, beside what is counted. */
@@ -64,7 +64,7 @@ export class PathProbe {
 
   get verdict(): ProbeVerdict {
     const lost = this.#ended.filter((answered) => !answered).length;
-    return { ...this.#verdict, questions: { asked: this.#ended.length, lost } };
+    return { ...this.#verdict, questions: { sent: this.#ended.length, lost } };
   }
 
   /** When `poll` wants to be called next, milliseconds since 1970. */

@@ -71,7 +71,7 @@ export class NodePlanner {
     if (this.#inUse.tunnelEndpoint === undefined) return false;
     return sources.tunnels
       .list()
-      .some(({ spec }) => spec.remoteEndpoints.some(({ addresses }) => addresses.length > 1));
+      .some(({ spec }) => spec.remoteTunnelEndpoints.some(({ addresses }) => addresses.length > 1));
   }
 
   plan(): NodePlan {
@@ -80,7 +80,7 @@ export class NodePlanner {
     const { key, tunnelEndpoint } = this.#inUse;
     const gateway = tunnelEndpoint === undefined ? undefined : sources.gateway();
     const tunnels = sources.tunnels.list();
-    const tunnelEndpoints = tunnels.flatMap(({ spec }) => spec.remoteEndpoints);
+    const tunnelEndpoints = tunnels.flatMap(({ spec }) => spec.remoteTunnelEndpoints);
     resolver.keep(new Set(tunnelEndpoints.flatMap(({ addresses }) => addresses)));
     this.#endpoints.keep(new Set(tunnelEndpoints.map(({ publicKey }) => publicKey)));
     return planNode(

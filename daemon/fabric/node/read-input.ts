@@ -113,13 +113,14 @@ export function readInput(
 function readNode(node: FabricNode): InputNode {
   const { spec, status } = node;
   // While a tunnel endpoint moves, its old holder still says what was: a tunnel endpoint is held when controller and node agree.
-  const moving = status?.heldEndpoint !== undefined && status.heldEndpoint !== spec.tunnelEndpoint;
+  const moving =
+    status?.heldTunnelEndpoint !== undefined && status.heldTunnelEndpoint !== spec.tunnelEndpoint;
   const known = moving ? undefined : status;
   return {
     name: node.metadata.name,
     ...(status?.endpoint !== undefined && { endpoint: status.endpoint, address: addressOf(status.endpoint) }),
     ...(known?.publicKey !== undefined && { publicKey: known.publicKey }),
-    ...(known?.heldEndpoint !== undefined && { tunnelEndpoint: known.heldEndpoint }),
+    ...(known?.heldTunnelEndpoint !== undefined && { tunnelEndpoint: known.heldTunnelEndpoint }),
     ...(spec.externalAddress !== undefined && { externalAddress: spec.externalAddress }),
   };
 }
@@ -137,12 +138,12 @@ function readTunnel(
     remoteCluster: spec.remoteCluster,
     consumer: spec.consumer,
     provider,
-    open: spec.open === true && (spec.consumer || provider),
+    open: spec.dataPath === 'Open' && (spec.consumer || provider),
     dialsInBand: spec.dialsInBand ?? false,
     servesInBand: spec.servesInBand ?? false,
     remotePodCIDRs: spec.remotePodCIDRs,
     remoteExternalCIDR: spec.remoteExternalCIDR,
-    tunnelEndpoints: spec.remoteEndpoints.map((tunnelEndpoint) => {
+    tunnelEndpoints: spec.remoteTunnelEndpoints.map((tunnelEndpoint) => {
       const endpoint = endpointOf(tunnelEndpoint);
       return {
         name: tunnelEndpoint.name,

@@ -120,7 +120,7 @@ export class NodeReporter {
       fields: {
         publicKey: key.publicKey,
         endpoint: `${host}:${port}`,
-        heldEndpoint: tunnelEndpoint,
+        heldTunnelEndpoint: tunnelEndpoint,
         appliedRevision: this.#options.revision(),
         trace: this.#trace,
         hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,

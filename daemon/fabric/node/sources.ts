@@ -147,7 +147,7 @@ export function createNodeSources(
       spec,
       status?.publicKey,
       status?.endpoint,
-      status?.heldEndpoint,
+      status?.heldTunnelEndpoint,
       metadata.deletionTimestamp,
       metadata.name === nodeName && metadata.annotations?.[annotations.trace],
     ]),

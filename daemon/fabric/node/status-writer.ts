@@ -13,7 +13,7 @@ export interface NodeReport {
   plan: NodePlan;
   progress: Progress;
   device: DeviceStatus | null;
-  /** publicKey, endpoint, heldEndpoint, appliedRevision, version. */
+  /** publicKey, endpoint, heldTunnelEndpoint, appliedRevision, version. */
   fields: Record<string, unknown>;
   verdict: (remoteCluster: string) => ProbeVerdict | undefined;
 }

@@ -88,7 +88,7 @@ export function readSessions(
       ...(path !== undefined && { pathMessage: path.message }),
       ...(path?.answeredAt !== undefined && { probedAt: time(path.answeredAt) }),
       ...(path?.roundTripMilliseconds !== undefined && { roundTripMilliseconds: path.roundTripMilliseconds }),
-      ...(path !== undefined && path.questions.asked > 0 && { probes: path.questions }),
+      ...(path !== undefined && path.questions.sent > 0 && { probes: path.questions }),
       ...(peer?.pathMTU !== undefined && { pathMTU: peer.pathMTU }),
       receivedBytes: peer?.receivedBytes ?? 0,
       sentBytes: peer?.sentBytes ?? 0,

@@ -104,7 +104,7 @@ export class Tracer {
 
   async #run(request: TraceRequest, signal: AbortSignal): Promise<NodeTrace> {
     const { plan, deviceStatus, nameOf, source, echo, clock } = this.#options;
-    const trace = { id: request.id, at: new Date(clock.now()).toISOString(), asked: 0, answered: 0 };
+    const trace = { id: request.id, at: new Date(clock.now()).toISOString(), sent: 0, answered: 0 };
     const before = deviceStatus();
     const host = plan()?.host;
     if (request.address === undefined) {

@@ -163,7 +163,7 @@ export class EndingsFixture {
         }));
         await cluster.kube.patch(
           { kind: kind.fabricNode, name: 'one' },
-          { status: { heldEndpoint: 'one', sessions } },
+          { status: { heldTunnelEndpoint: 'one', sessions } },
           { type: 'merge', subresource: 'status' },
           cluster.signal,
         );

@@ -166,12 +166,12 @@ test('more pods than addresses: the older ones keep theirs', () => {
 test('Programmed is said once the gateway translates it, and stays said while others come and go', () => {
   const mappings = stored(plan([request('p', '10.128.1.5', 'elm')]).create[0] as AddressMapping);
   const revision = mappingRevision(usableMappings([mappings]));
-  const node = (mappingRevisionOfNode: string | undefined, heldEndpoint = '0') =>
+  const node = (mappingRevisionOfNode: string | undefined, heldTunnelEndpoint = '0') =>
     ({
       metadata: { name: 'n2' },
       spec: { tunnelEndpoint: '0' },
       status: {
-        heldEndpoint,
+        heldTunnelEndpoint,
         ...(mappingRevisionOfNode !== undefined && { mappingRevision: mappingRevisionOfNode }),
       },
     }) as FabricNode;

@@ -75,7 +75,7 @@ test.before(
     for (const cluster of [west, east]) cluster.startNode('n2');
     for (const cluster of [west, east])
       await eventually(`${cluster.id} holds its tunnel endpoint`, 90, async () =>
-        (await cluster.fabricNodes()).some(({ status }) => status?.heldEndpoint === '0'),
+        (await cluster.fabricNodes()).some(({ status }) => status?.heldTunnelEndpoint === '0'),
       );
     const spec = (remoteCluster: string) => ({ remoteCluster, peering: 'default', desired: 'Active' });
     await west.apply({
@@ -142,7 +142,7 @@ async function firstRefusedPacket(act: () => Promise<unknown>): Promise<number> 
 
 /** What the tenant controller writes when the identity Secret is gone. */
 const revokedStatus = (is: boolean) => ({
-  revokedToken: '',
+  revokedTokenName: '',
   conditions: [
     {
       type: 'Revoked',
@@ -181,8 +181,8 @@ test('whatever a hostile provider writes into the tunnel, only answers of pods t
   const presharedKey = Buffer.from(data(await secret('hawser-tunnel-keys'), 'west'), 'base64').toString(
     'base64',
   );
-  const consumerKey = (await west.fabricNodes()).find(({ status }) => status?.heldEndpoint === '0')?.status
-    ?.publicKey;
+  const consumerKey = (await west.fabricNodes()).find(({ status }) => status?.heldTunnelEndpoint === '0')
+    ?.status?.publicKey;
   await writeFile(join(directory, 'private'), privateKey, { mode: 0o600 });
   await writeFile(join(directory, 'preshared'), presharedKey, { mode: 0o600 });
 

@@ -56,19 +56,19 @@ test('asks quickly until the first answer, then seldom', () => {
 
 test('counts what was lost of the last questions', () => {
   const probe = new PathProbe(target, -10_000);
-  assert.equal(probe.verdict.questions, { asked: 0, lost: 0 });
+  assert.equal(probe.verdict.questions, { sent: 0, lost: 0 });
   // Until there is a way, all are lost; from then on it is the way that loses them.
   drive(probe, -10_000, 0, () => undefined);
   assert.ok(probe.verdict.questions.lost > 3);
   drive(probe, 0, 20_000, () => ({ after: 40, source: '10.9.0.17' }));
   assert.is(probe.verdict.questions.lost, 0);
-  const before = probe.verdict.questions.asked;
+  const before = probe.verdict.questions.sent;
   drive(probe, 20_000, 30_000, () => undefined);
-  const { asked, lost } = probe.verdict.questions;
+  const { sent, lost } = probe.verdict.questions;
   assert.ok(lost >= 3, `${lost} lost`);
-  assert.is(asked - before, lost);
+  assert.is(sent - before, lost);
   drive(probe, 30_000, 900_000, () => ({ after: 40, source: '10.9.0.17' }));
-  assert.equal(probe.verdict.questions, { asked: 64, lost: 0 });
+  assert.equal(probe.verdict.questions, { sent: 64, lost: 0 });
 });
 
 test('a path that breaks is known to be broken within 8 s, and known to be back within 2', () => {

@@ -51,7 +51,7 @@ const tunnel = (
     provider: true,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.64.32.0/20',
-    remoteEndpoints: [{ name: '0', publicKey: keyOf(remoteCluster), addresses: ['198.51.100.7:7470'] }],
+    remoteTunnelEndpoints: [{ name: '0', publicKey: keyOf(remoteCluster), addresses: ['198.51.100.7:7470'] }],
     remaps: [
       { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
       { real: '100.64.32.0/20', mapped: '100.64.32.0/20', state: 'InUse' },
@@ -120,7 +120,7 @@ const objects: InputObjects = {
     fabricNode(
       'n2',
       { externalAddress: '100.64.16.17', tunnelEndpoint: '0' },
-      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.2:7470', heldEndpoint: '0' },
+      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.2:7470', heldTunnelEndpoint: '0' },
     ),
   ],
   tunnels: [tunnel('east')],
@@ -203,12 +203,12 @@ test('while a tunnel endpoint moves, a node that only says it holds it is no gat
     fabricNode(
       'n2',
       {},
-      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.2:7470', heldEndpoint: '0' },
+      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.2:7470', heldTunnelEndpoint: '0' },
     ),
     fabricNode(
       'n3',
       { tunnelEndpoint: '0' },
-      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.3:7470', heldEndpoint: '0' },
+      { publicKey: keyOf('tunnelEndpoint'), endpoint: '192.0.2.3:7470', heldTunnelEndpoint: '0' },
     ),
   ];
   const made = plan({ fabricNodes: moving }, node);
@@ -257,12 +257,14 @@ test('what one remote declares takes nothing from another, nor from this cluster
     tunnel('north', more, '2026-02-01T00:00:00Z'),
   ];
   const sameKey = plan({
-    tunnels: evil({ remoteEndpoints: [{ name: '0', publicKey: keyOf('east'), addresses: [] }] }),
+    tunnels: evil({ remoteTunnelEndpoints: [{ name: '0', publicKey: keyOf('east'), addresses: [] }] }),
   });
   assert.is(sameKey.remotePeers.get(keyOf('east'))?.remoteCluster, 'east');
   assert.match(sameKey.warnings.join(), /tunnel endpoint 0 of north has the tunnel key of another/);
   const ownKey = plan({
-    tunnels: evil({ remoteEndpoints: [{ name: '0', publicKey: keyOf('tunnelEndpoint'), addresses: [] }] }),
+    tunnels: evil({
+      remoteTunnelEndpoints: [{ name: '0', publicKey: keyOf('tunnelEndpoint'), addresses: [] }],
+    }),
   });
   assert.equal([...ownKey.remotePeers.keys()], [keyOf('east')]);
 
@@ -297,7 +299,7 @@ test('what one remote declares takes nothing from another, nor from this cluster
   for (const endpoint of ['10.128.0.9:7470', '10.244.1.5:53', '10.96.0.10:53']) {
     const made = plan({
       tunnels: evil({
-        remoteEndpoints: [{ name: '0', publicKey: keyOf('north'), addresses: [endpoint] }],
+        remoteTunnelEndpoints: [{ name: '0', publicKey: keyOf('north'), addresses: [endpoint] }],
         remaps: [],
       }),
     });
@@ -320,7 +322,9 @@ test('what one remote declares takes nothing from another, nor from this cluster
     '[::1]:7470',
   ]) {
     const made = plan({
-      tunnels: evil({ remoteEndpoints: [{ name: '0', publicKey: keyOf('north'), addresses: [endpoint] }] }),
+      tunnels: evil({
+        remoteTunnelEndpoints: [{ name: '0', publicKey: keyOf('north'), addresses: [endpoint] }],
+      }),
     });
     assert.not.ok(
       made.device.peers.some(({ publicKey }) => publicKey === keyOf('north')),
@@ -342,9 +346,9 @@ test('a tunnel without its key is routed into the device, and no further', () =>
 
 test('a tunnel endpoint whose name is not resolved yet is a peer that may call', () => {
   const tunnelEndpoints = [{ name: '0', publicKey: keyOf('east'), addresses: ['gateway.example:7470'] }];
-  const peer = plan({ tunnels: [tunnel('east', { remoteEndpoints: tunnelEndpoints })] }).device.peers.find(
-    ({ publicKey }) => publicKey === keyOf('east'),
-  );
+  const peer = plan({
+    tunnels: [tunnel('east', { remoteTunnelEndpoints: tunnelEndpoints })],
+  }).device.peers.find(({ publicKey }) => publicKey === keyOf('east'));
   assert.ok(peer);
   assert.is(peer.endpoint, undefined);
 });
@@ -407,14 +411,14 @@ test('this cluster’s controller is who runs as it in Hawser’s namespace, and
 });
 
 test('a consumer that is being put out is out, whatever the Tunnel still says', () => {
-  const west = tunnel('east', { consumer: false, open: true });
+  const west = tunnel('east', { consumer: false, dataPath: 'Open' });
   const letIn = incoming('east', 'hawser-tenant-east');
   const revoked: IncomingPeering = {
     ...letIn,
     spec: { ...letIn.spec, tokenName: 'one' },
     status: {
       ...letIn.status,
-      revokedToken: 'one',
+      revokedTokenName: 'one',
       conditions: [
         {
           type: 'Revoked',

@@ -65,7 +65,7 @@ test('counters of peers that moved, by name, and what was dropped', () => {
 test('a host that is there answers by refusing, and one that is not by nothing', async () => {
   const signal = AbortSignal.timeout(20_000);
   const here = await echo('127.0.0.1', undefined, signal);
-  assert.is(here.asked, 4);
+  assert.is(here.sent, 4);
   assert.ok(here.answered >= 1, 'ICMP of this host');
   assert.ok((here.roundTripMilliseconds ?? -1) >= 0);
   // One that takes the datagram and says nothing.

@@ -66,7 +66,7 @@ test('a tunnel follows from the document', () => {
     provider: false,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.64.32.0/20',
-    remoteEndpoints: [
+    remoteTunnelEndpoints: [
       { name: '0', publicKey: keyOf('east'), addresses: ['gateway.east.example:7470', '198.51.100.7:7470'] },
     ],
     remaps: [
@@ -111,7 +111,7 @@ test('keys that no device would take are left out', () => {
   const wrong = `${keyOf('east').slice(0, 42)}B=`;
   const document = { ...input.document, tunnelEndpoints: [{ name: '0', publicKey: wrong, addresses: [] }] };
   const { spec, problems } = planTunnel({ ...input, document });
-  assert.equal(spec?.remoteEndpoints, []);
+  assert.equal(spec?.remoteTunnelEndpoints, []);
   assert.match(problems[0] ?? '', /no tunnel endpoint/);
 });
 
@@ -128,7 +128,7 @@ const gateway = (sessions: NodeSession[], tunnelEndpoint = '0'): FabricNode => (
   kind: 'FabricNode',
   metadata: { name: 'gateway' },
   spec: { tunnelEndpoint, externalAddress: '100.64.16.17' },
-  status: { heldEndpoint: '0', sessions },
+  status: { heldTunnelEndpoint: '0', sessions },
 });
 const session: NodeSession = {
   remoteCluster: 'east',
@@ -159,7 +159,7 @@ test('status: each way of not being ready has its reason and a cure', () => {
     ],
     [
       'no tunnel endpoint',
-      tunnel({ ...good.spec, remoteEndpoints: [] }),
+      tunnel({ ...good.spec, remoteTunnelEndpoints: [] }),
       [gateway([])],
       [],
       'NoRemoteEndpoint',
@@ -252,7 +252,7 @@ test('an endpoint that a person named comes before those that the remote declare
     remote: { controlPlane: 'InBand', tunnelAddresses: ['vpn.east.example:40000'] },
   });
   assert.equal(
-    spec?.remoteEndpoints.map(({ addresses }) => addresses),
+    spec?.remoteTunnelEndpoints.map(({ addresses }) => addresses),
     [['vpn.east.example:40000']],
   );
 });

@@ -20,12 +20,12 @@ const session = (remoteCluster: string, more: Partial<NodeSession> = {}): NodeSe
   sentBytes: 1,
   ...more,
 });
-const report = (sessions: NodeSession[], heldEndpoint = '0'): FabricNode => ({
+const report = (sessions: NodeSession[], heldTunnelEndpoint = '0'): FabricNode => ({
   apiVersion,
   kind: 'FabricNode',
   metadata: { name: 'n1' },
   spec: { tunnelEndpoint: '0' },
-  status: { heldEndpoint, sessions },
+  status: { heldTunnelEndpoint, sessions },
 });
 const before = report([session('a'), session('b')]);
 

@@ -51,7 +51,9 @@ test('nodes get addresses, the labelled one gets the tunnel endpoint and holds i
         status?.conditions?.some(({ type, status: is }) => type === 'Programmed' && is === 'True'),
       );
       return (
-        programmed.length === 2 && programmed.some(({ status }) => status?.heldEndpoint === '0') && programmed
+        programmed.length === 2 &&
+        programmed.some(({ status }) => status?.heldTunnelEndpoint === '0') &&
+        programmed
       );
     });
     assert.is(nodes.find(({ spec }) => spec.tunnelEndpoint === '0')?.metadata.name, 'n2');
@@ -272,7 +274,7 @@ test('the tunnel endpoint moves when its node is not Ready, under the same key',
   const begun = Date.now();
   await eventually('n1 holds the tunnel endpoint', 60, async () =>
     (await west.fabricNodes()).some(
-      ({ metadata, status }) => metadata.name === 'n1' && status?.heldEndpoint === '0',
+      ({ metadata, status }) => metadata.name === 'n1' && status?.heldTunnelEndpoint === '0',
     ),
   );
   const there = await inWest('10.244.1.5');
@@ -285,7 +287,7 @@ test('the tunnel endpoint moves when its node is not Ready, under the same key',
   await eventually('the other node is back, without the tunnel endpoint', 60, async () =>
     (await west.fabricNodes()).some(
       ({ metadata, status }) =>
-        metadata.name === 'n2' && status?.heldEndpoint === undefined && status?.publicKey !== after,
+        metadata.name === 'n2' && status?.heldTunnelEndpoint === undefined && status?.publicKey !== after,
     ),
   );
   await eventually('its pods pass', 60, async () => passes(pods['a2']!, there));
@@ -294,9 +296,9 @@ test('the tunnel endpoint moves when its node is not Ready, under the same key',
 test('the tunnel endpoint leaves a node that is silent though Kubernetes calls it Ready, and which keeps still when it is back', async () => {
   const holders = async () =>
     (await west.fabricNodes()).flatMap(({ metadata, spec, status }) =>
-      status?.heldEndpoint === undefined
+      status?.heldTunnelEndpoint === undefined
         ? []
-        : [`${metadata.name} ${spec.tunnelEndpoint} ${status.heldEndpoint}`],
+        : [`${metadata.name} ${spec.tunnelEndpoint} ${status.heldTunnelEndpoint}`],
     );
   assert.equal(await holders(), ['n1 0 0']);
   await west.apply({

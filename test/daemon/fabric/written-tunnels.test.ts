@@ -19,7 +19,7 @@ const tunnel = (name: string, uid: string, generation: number): Tunnel => ({
     provider: false,
     remotePodCIDRs: [],
     remoteExternalCIDR: '100.64.0.0/20',
-    remoteEndpoints: [],
+    remoteTunnelEndpoints: [],
     remaps: [],
     remoteRemaps: [],
     mtu: 1420,

@@ -188,7 +188,7 @@ const assertReachesAll = (
 async function counts(remoteCluster: string): Promise<(what: string) => number> {
   const all = await host.refusals(signal);
   return (what) =>
-    all.find((each) => each.remoteCluster === remoteCluster && each.what === what)?.packets ?? 0;
+    all.find((each) => each.remoteCluster === remoteCluster && each.reason === what)?.packets ?? 0;
 }
 
 /** Connections that must not be made, and which counter says so of each. */

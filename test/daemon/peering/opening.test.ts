@@ -64,7 +64,7 @@ async function open(seconds: number): Promise<RemoteCluster> {
         publicKey: remoteKey.publicKey,
         controlPlane: 'InBand',
         servesInBand: true,
-        openUntil: new Date(Date.now() + seconds * 1000).toISOString(),
+        keepTunnelUntil: new Date(Date.now() + seconds * 1000).toISOString(),
         networkDocument,
       },
     },
@@ -102,7 +102,7 @@ test('has a tunnel and its key, and says who asks and who answers inside', async
 test('that nobody goes on with goes by itself, with all that it made', async () => {
   await cluster.kube.patch(
     { kind: kind.remoteCluster, name: id },
-    { spec: { openUntil: new Date(Date.now() + 1000).toISOString() } },
+    { spec: { keepTunnelUntil: new Date(Date.now() + 1000).toISOString() } },
     { type: 'merge' },
     cluster.signal,
   );
@@ -140,7 +140,7 @@ test('that became a peering stays as long as that needs it', async () => {
   assert.is(peering.reason, 'WaitingForTunnel', peering.message);
   await cluster.kube.patch(
     { kind: kind.remoteCluster, name: id },
-    { spec: { openUntil: new Date(Date.now() - 1000).toISOString() } },
+    { spec: { keepTunnelUntil: new Date(Date.now() - 1000).toISOString() } },
     { type: 'merge' },
     cluster.signal,
   );

@@ -36,7 +36,7 @@ function peering(provider: ProviderReport | undefined, request?: string): Outgoi
       ...(request !== undefined && { annotations: { 'hawser.dev/ask-provider': request } }),
     },
     spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
-    ...(provider !== undefined && { status: { provider } }),
+    ...(provider !== undefined && { status: { providerReport: provider } }),
   };
 }
 

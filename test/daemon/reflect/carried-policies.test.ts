@@ -107,7 +107,7 @@ test.before(async () => {
         provider: true,
         remotePodCIDRs: ['10.244.0.0/16'],
         remoteExternalCIDR: '100.66.0.0/20',
-        remoteEndpoints: [],
+        remoteTunnelEndpoints: [],
         remaps: [{ real: '10.244.0.0/16', mapped: '10.200.0.0/16', state: 'InUse' }],
         remoteRemaps: [],
         mtu: 1380,

@@ -88,7 +88,7 @@ const tunnelOf = (who: typeof mallory, mapped: string): AnyObject => ({
     provider: true,
     remotePodCIDRs: ['10.244.0.0/16'],
     remoteExternalCIDR: '100.65.0.0/20',
-    remoteEndpoints: [],
+    remoteTunnelEndpoints: [],
     remaps: [{ real: '10.244.0.0/16', mapped, state: 'InUse' }],
     remoteRemaps: [],
     mtu: 1380,

@@ -134,7 +134,7 @@ test('an offloaded namespace gets its twin', async () => {
     },
     10_000,
   );
-  assert.is(ready.status?.remotes?.[0]?.twin, twin);
+  assert.is(ready.status?.remotes?.[0]?.twinNamespace, twin);
   const made = await planes.provider.kube.get({ kind: kind.namespace, name: twin }, planes.signal);
   assert.is(made?.metadata.labels?.[labels.origin], consumerID);
 });

@@ -182,7 +182,7 @@ export async function eventually<T>(
   );
 }
 
-const grant = { cpu: '4', memory: '8Gi', pods: 20, storageClasses: [], podSecurity: 'baseline' as const };
+const grant = { cpu: '4', memory: '8Gi', pods: 20, podSecurity: 'baseline' as const };
 const apiVersion = 'hawser.dev/v1alpha1';
 const now = () => `${new Date().toISOString().slice(0, 19)}Z`;
 
@@ -235,7 +235,7 @@ export async function meet(planes: Planes): Promise<void> {
       provider: false,
       remotePodCIDRs: ['10.244.0.0/16'],
       remoteExternalCIDR: '100.65.0.0/20',
-      remoteEndpoints: [],
+      remoteTunnelEndpoints: [],
       remaps: [{ real: '10.244.0.0/16', mapped: mappedRange, state: 'InUse' }],
       remoteRemaps: [{ real: '10.244.0.0/16', mapped: '10.200.0.0/16' }],
       mtu: 1380,

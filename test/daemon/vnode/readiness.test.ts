@@ -132,7 +132,7 @@ test('a peering that is being removed is not Ready, whatever else is well', () =
 
 test('capacity is the grant, or less if less is wanted', () => {
   assert.equal(capacityOf(peering(valid)), { cpu: '4', memory: '8Gi', pods: '20' });
-  assert.equal(capacityOf(peering(valid, { requests: { cpu: '1500m', memory: '16Gi', pods: 5 } })), {
+  assert.equal(capacityOf(peering(valid, { capacity: { cpu: '1500m', memory: '16Gi', pods: 5 } })), {
     cpu: '1500m',
     memory: '8Gi',
     pods: '5',

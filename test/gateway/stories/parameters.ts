@@ -311,7 +311,7 @@ function tunnelTo(remoteCluster: string): object {
       provider: true,
       remotePodCIDRs: ['10.244.0.0/16'],
       remoteExternalCIDR: '100.64.0.0/20',
-      remoteEndpoints: [],
+      remoteTunnelEndpoints: [],
       remaps: [],
       remoteRemaps: [],
       mtu: 1420,

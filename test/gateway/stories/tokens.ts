@@ -31,7 +31,6 @@ export const tokenStories: Stories = (test, fixture) => {
       cpu: '2',
       memory: '8Gi',
       pods: 110,
-      storageClasses: [],
       podSecurity: 'restricted',
     });
     const stored = await fixture().kube.get<PeeringToken>(
