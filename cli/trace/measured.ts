@@ -71,7 +71,7 @@ function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked
     const seen = (route.gateway === from ? asker : gateway)?.peers;
     if (seen === undefined) return passed;
     const peer = seen.find((each) => each.peer === remote);
-    const parts = [passed.measured, counted(peer, `to and from ${remote}`, asked)];
+    const parts = [passed.measured, counted(peer, `to and from ${remote}`, sent)];
     return { ...passed, measured: parts.filter((each) => each !== undefined).join('; ') };
   }
   if (hop.at === question.answers)

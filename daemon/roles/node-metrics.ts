@@ -88,7 +88,7 @@ function tunnels({ role }: NodeMetricsInput): MetricFamily[] {
       type: 'counter',
       help: 'Packets of consumers’ pods that isolation dropped, by remote cluster and reason; without a remote cluster: from an address that was not known yet.',
       samples: role.refusals().map(({ remoteCluster, reason, packets }) => ({
-        labels: { remote_cluster: remoteCluster, reason: reason },
+        labels: { remote_cluster: remoteCluster, reason },
         value: packets,
       })),
     },

@@ -59,7 +59,7 @@ export function healthy() {
         apiServerURL: 'https://oak:6443',
         secretName: 's',
       },
-      provider: {
+      providerReport: {
         requestedAt: '2026-01-01T11:59:59Z',
         reportedAt: '2026-01-01T11:59:59Z',
         clockOffsetSeconds: 0.2,

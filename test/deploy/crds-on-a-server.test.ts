@@ -74,6 +74,20 @@ server('a peering’s identity never changes, what is desired does', async () =>
   assert.match(await refused({ ...outgoing, spec: { ...outgoing.spec, desired: 'Gone' } }), /Active/);
 });
 
+server('a spec that leaves a field out has its default', async () => {
+  await apply({ kind: 'NamespaceOffloading', metadata: { name: 'offloading', namespace: 'default' } });
+  await apply({
+    kind: 'OutgoingPeering',
+    metadata: { name: 'fir' },
+    spec: { remoteCluster: 'fir', peering: 'default', nodeName: 'hawser-fir' },
+  });
+  const stored = async (...names: string[]) =>
+    (JSON.parse(await plane.kubectl(['get', ...names, '-o', 'json'])) as { spec: Record<string, unknown> })
+      .spec;
+  assert.equal(await stored('hoff', 'offloading', '-n', 'default'), { podPlacement: 'LocalAndRemote' });
+  assert.is((await stored('hout', 'fir'))['desired'], 'Active');
+});
+
 server('a TwinNamespace never changes', async () => {
   const twin = {
     kind: 'TwinNamespace',

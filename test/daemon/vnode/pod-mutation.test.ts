@@ -135,7 +135,7 @@ test('twins: made, waited for, replaced', () => {
 });
 test('two peerings with one provider have twins of different names', () => {
   const second = { tenantNamespace: 'hawser-tenant-home-gpu', peering: 'gpu' };
-  const named = (twinName: string) => ({ ...offloading, spec: { ...offloading.spec, twinName } });
+  const named = (twinNamespace: string) => ({ ...offloading, spec: { ...offloading.spec, twinNamespace } });
   const nameOf = (each: typeof offloading, peering: string) =>
     desiredTwin(namespace, each, 'home', { ...second, peering }).spec.namespace;
   assert.is(nameOf(offloading, 'default'), 'shop-home');
