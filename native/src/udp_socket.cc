@@ -20,10 +20,13 @@ void setBuffer(int file, int force, int plain) {
   if (setsockopt(file, SOL_SOCKET, force, &size, sizeof size) != 0) setOption(file, SOL_SOCKET, plain, size);
 }
 
-std::string openOne(Descriptor& to, int family, bool share, uint16_t& port, uint32_t mark, UdpFeatures& features) {
+/** How a socket of several on one port comes to it. `FIRST` finds out whether the port is free, and lets the others join then. */
+enum class Share : uint8_t { ALONE, FIRST, JOIN };
+
+std::string openOne(Descriptor& to, int family, Share share, uint16_t& port, uint32_t mark, UdpFeatures& features) {
   Descriptor file(socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!file.open()) return std::string("can't open a UDP socket: ") + strerror(errno);
-  if (share) setOption(file.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+  if (share == Share::JOIN) setOption(file.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   sockaddr_storage address{};
   socklen_t length;
   if (family == AF_INET) {
@@ -52,6 +55,8 @@ std::string openOne(Descriptor& to, int family, bool share, uint16_t& port, uint
     if (errno == EADDRINUSE) text += " (another program has it; choose another port, or 0 for any)";
     return text;
   }
+  // Only now: with the option set before, it would join a group of another program of ours, and take half of its peers.
+  if (share == Share::FIRST) setOption(file.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   length = sizeof address;
   if (getsockname(file.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0)
     port = Endpoint::fromSocket(address).port;
@@ -85,8 +90,9 @@ std::string openUdp(std::vector<UdpSockets>& sockets, unsigned count, uint16_t& 
     port = asked;
     error.clear();
     for (unsigned pair = 0; pair < count && error.empty(); pair++) {
-      error = openOne(opened[pair].four, AF_INET, count > 1, port, mark, features);
-      if (error.empty() && six) error = openOne(opened[pair].six, AF_INET6, count > 1, port, mark, features);
+      const Share share = count == 1 ? Share::ALONE : pair == 0 ? Share::FIRST : Share::JOIN;
+      error = openOne(opened[pair].four, AF_INET, share, port, mark, features);
+      if (error.empty() && six) error = openOne(opened[pair].six, AF_INET6, share, port, mark, features);
     }
     if (error.empty()) {
       features.six = six;

@@ -323,6 +323,19 @@ test('tells what is wrong with a name in use, with a port in use, with a bad dif
     /UDP port 51820.*another program has it/,
   );
   await second.start({ tun: { ...tun, name: 'cnihw1' }, port: 0 });
+  // Several pairs of threads share a port among themselves, and with nobody else: half of the peers would be lost.
+  const shared = { threadPairs: 2, port: 51900 };
+  const third = lab.engine('a');
+  await third.start({ tun: { ...tun, name: 'cnihw2' }, ...shared });
+  const fourth = lab.engine('a');
+  assert.match(
+    await failure(fourth.start({ tun: { ...tun, name: 'cnihw3' }, ...shared })),
+    /UDP port 51900.*another program has it/,
+  );
+  await fourth.start({ tun: { ...tun, name: 'cnihw3' }, threadPairs: 2, port: 0 });
+  assert.match(await failure(fourth.call('setPort', 51900)), /UDP port 51900.*another program has it/);
+  assert.is(await third.call('setPort', 51901), 51901);
+  assert.is(await fourth.call('setPort', 51900), 51900);
   assert.match(
     await failure(a.call('apply', { upsertRoutes: [{ prefix: '10.0.0.1/8', targets: [1] }] })),
     /host bits are zero/,
