@@ -29,7 +29,7 @@ import { PATH_MTU_TIMES } from './path-mtu.ts';
 import type { PathMTUTimes } from './path-mtu.ts';
 import { Peer } from './peer.ts';
 import { clamped, equal, erase, publicKeyOf } from './primitives.ts';
-import { SourceLimiter } from './rate-limiter.ts';
+import { limitedSource, SourceLimiter } from './rate-limiter.ts';
 import { TimestampSource } from './tai64n.ts';
 
 const NANOSECONDS_PER_MILLISECOND = 1e6;
@@ -39,7 +39,8 @@ export class Device {
   readonly #times: ProtocolTimes;
   readonly #pathTimes: PathMTUTimes;
   readonly #maximumPeers: number;
-  readonly #timestamps = new TimestampSource();
+  /** The latest timestamp that a peer since removed was called with: if it comes back, it knows that. */
+  #timestampsBefore = 0n;
   readonly #limiter = new SourceLimiter();
   readonly #peers = new Map<number, Peer>();
   /** Our indices in use → whose they are. */
@@ -139,7 +140,14 @@ export class Device {
       if (number === undefined || key === null) continue;
       let peer = this.#peers.get(number);
       if (peer === undefined) {
-        peer = new Peer(number, wanted.publicKey, key, this.#times, (bound) => this.#below(bound));
+        peer = new Peer(
+          number,
+          wanted.publicKey,
+          key,
+          this.#times,
+          (bound) => this.#below(bound),
+          new TimestampSource(this.#timestampsBefore),
+        );
         peer.handshake.setLocal(this.#local);
         this.#peers.set(number, peer);
       }
@@ -288,7 +296,8 @@ export class Device {
         const reply = checker.createReply(input.bytes, message.sender, input.source, now.monotonic);
         return [{ type: 'send-to', destination: input.source, bytes: reply, source: input.destination }];
       }
-      if (!this.#limiter.allow(addressOf(input.source), now.monotonic)) return this.#dropped('rateLimited');
+      if (!this.#limiter.allow(limitedSource(input.source), now.monotonic))
+        return this.#dropped('rateLimited');
     }
     return message.type === 'initiation'
       ? this.#handleInitiation(message, input, now, this.#local)
@@ -366,7 +375,7 @@ export class Device {
     this.#abandonHandshake(peer);
     if (how.silent) peer.turn();
     const localIndex = this.#freeIndex();
-    const timestamp = this.#timestamps.next(now.wall);
+    const timestamp = peer.timestamps.next(now.wall);
     const bytes = peer.handshake.initiate(localIndex, timestamp, this.#environment.random);
     if (bytes === null) return [];
     this.#indices.set(localIndex, peer);
@@ -440,6 +449,7 @@ export class Device {
     this.#abandonHandshake(peer);
     this.#release(peer.slots.clear());
     peer.handshake.erase();
+    if (peer.timestamps.last > this.#timestampsBefore) this.#timestampsBefore = peer.timestamps.last;
     this.#peers.delete(peer.id);
   }
 
@@ -475,9 +485,4 @@ export class Device {
 /** By their bytes from the first on; public keys are no secret. */
 function isGreater(left: Uint8Array, right: Uint8Array): boolean {
   return Buffer.compare(left, right) > 0;
-}
-
-/** The address of an endpoint in text, without its port. */
-function addressOf(endpoint: string): string {
-  return endpoint.slice(0, endpoint.lastIndexOf(':'));
 }

@@ -5,6 +5,7 @@ import type { ProtocolTimes } from './constants-of-protocol.ts';
 import { PeerHandshake } from './handshake.ts';
 import { PathMTU } from './path-mtu.ts';
 import type { PathMTUTimes } from './path-mtu.ts';
+import type { TimestampSource } from './tai64n.ts';
 import { PeerTimers } from './timers.ts';
 
 /** A session as far as it is known outside the engine: no keys. Times: monotonic milliseconds. */
@@ -81,6 +82,8 @@ export class Peer {
   readonly handshake: PeerHandshake;
   readonly cookies: CookieGenerator;
   readonly timers: PeerTimers;
+  /** Its own: a common one would run ahead of the clock when many are called at once, and a restart would be a replay. */
+  readonly timestamps: TimestampSource;
   readonly slots = new SessionSlots();
   /** `null`: its path's MTU isn't looked for. */
   path: PathMTU | null = null;
@@ -102,6 +105,7 @@ export class Peer {
     publicKeyBytes: Uint8Array,
     times: ProtocolTimes,
     jitter: (bound: number) => number,
+    timestamps: TimestampSource,
   ) {
     this.id = id;
     this.publicKey = publicKey;
@@ -109,6 +113,7 @@ export class Peer {
     this.handshake = new PeerHandshake(publicKeyBytes);
     this.cookies = new CookieGenerator(publicKeyBytes);
     this.timers = new PeerTimers(times, jitter);
+    this.timestamps = timestamps;
   }
 
   /** Its MTU as configured, and whether more is to be found out about it. */

@@ -4,6 +4,27 @@
  */
 import { SOURCE_BURST, SOURCE_FORGET, SOURCE_LIMIT, SOURCE_RATE } from './constants-of-implementation.ts';
 
+const IPV6_GROUPS = 8;
+/** Who has an IPv6 address at all has the 2^64 of its subnet (RFC 4291, section 2.5.4), and may use each once. */
+const SUBNET_GROUPS = 4;
+
+/** Whom an endpoint in text, as the engine writes it, is counted to: an IPv4 address, or an IPv6 /64. */
+export function limitedSource(endpoint: string): string {
+  const address = endpoint.slice(0, endpoint.lastIndexOf(':'));
+  if (!address.startsWith('[')) return address;
+  const [text = '', scope = ''] = address.slice(1, -1).split('%');
+  const [head = '', tail] = text.split('::');
+  const groups = head === '' ? [] : head.split(':');
+  if (tail !== undefined) {
+    const after = tail === '' ? [] : tail.split(':');
+    // The engine writes an IPv4 address at the end (::ffff:192.0.2.1) as two groups' worth of text.
+    const width = after.length + (after.at(-1)?.includes('.') === true ? 1 : 0);
+    while (groups.length + width < IPV6_GROUPS) groups.push('0');
+    groups.push(...after);
+  }
+  return `${groups.slice(0, SUBNET_GROUPS).join(':')}::/64%${scope}`;
+}
+
 interface Bucket {
   tokens: number;
   at: number;
@@ -13,7 +34,7 @@ export class SourceLimiter {
   readonly #buckets = new Map<string, Bucket>();
   #sweptAt = 0;
 
-  /** Whether one more message from `address` (no port) may be worked on. `now`: milliseconds of a monotonic clock. */
+  /** Whether one more message from `address` (see `limitedSource`) may be worked on. `now`: milliseconds of a monotonic clock. */
   allow(address: string, now: number): boolean {
     if (now - this.#sweptAt >= SOURCE_FORGET) this.#sweep(now);
     const bucket = this.#buckets.get(address);

@@ -33,7 +33,17 @@ export function isLater(left: Uint8Array, right: Uint8Array): boolean {
  * an initiation whose timestamp isn't later than the last it saw.
  */
 export class TimestampSource {
-  #last = 0n;
+  #last: bigint;
+
+  /** `last`: what a former source for the same peer may have given out, see `last`. */
+  constructor(last = 0n) {
+    this.#last = last;
+  }
+
+  /** The latest that was given out; 0: none. */
+  get last(): bigint {
+    return this.#last;
+  }
 
   /** `wall`: milliseconds since 1970. */
   next(wall: number): Uint8Array {

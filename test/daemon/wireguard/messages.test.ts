@@ -9,7 +9,7 @@ import {
   parseHandshakeMessage,
 } from '../../../daemon/wireguard/messages.ts';
 import { publicKeyOf } from '../../../daemon/wireguard/primitives.ts';
-import { SourceLimiter } from '../../../daemon/wireguard/rate-limiter.ts';
+import { limitedSource, SourceLimiter } from '../../../daemon/wireguard/rate-limiter.ts';
 import { encodeTimestamp, isLater, TimestampSource } from '../../../daemon/wireguard/tai64n.ts';
 import { toHex } from './hex.ts';
 import { generator, randomBytesOf } from './simulation.ts';
@@ -159,6 +159,28 @@ test('a source gets five at once and twenty a second; others are not affected', 
   assert.ok(limiter.size <= 2);
   limiter.allow('192.0.2.3', 60_000);
   assert.is(limiter.size, 1, 'the silent are forgotten');
+});
+
+test('whoever has an IPv6 subnet is one source, with whichever of its addresses it calls', () => {
+  const table: readonly [endpoint: string, source: string][] = [
+    ['192.0.2.1:51820', '192.0.2.1'],
+    ['[2001:db8:1:2::1]:51820', '2001:db8:1:2::/64%'],
+    ['[2001:db8:1:2:3:4:5:6]:1', '2001:db8:1:2::/64%'],
+    ['[2001:db8::3]:1', '2001:db8:0:0::/64%'],
+    ['[::1]:9', '0:0:0:0::/64%'],
+    ['[::]:9', '0:0:0:0::/64%'],
+    ['[::ffff:192.0.2.1]:9', '0:0:0:0::/64%'],
+    ['[2001:db8:1:2:3::]:9', '2001:db8:1:2::/64%'],
+    ['[1::2:3:4:5:6:7]:9', '1:0:2:3::/64%'],
+    ['[fe80::1%3]:9', 'fe80:0:0:0::/64%3'],
+  ];
+  for (const [endpoint, source] of table) assert.is(limitedSource(endpoint), source, endpoint);
+  const limiter = new SourceLimiter();
+  const admitted = Array.from({ length: 40_000 }, (_, number) =>
+    limiter.allow(limitedSource(`[2001:db8::${number.toString(16)}]:1`), 10_000),
+  ).filter(Boolean).length;
+  assert.is(admitted, 5);
+  assert.ok(limiter.allow(limitedSource('[2001:db8:0:1::1]:1'), 10_000), 'an honest one beside the flood');
 });
 
 test('a flood of addresses fills no memory', () => {

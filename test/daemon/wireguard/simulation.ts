@@ -164,7 +164,7 @@ export class Host {
             lastSent: 0,
           },
       },
-      { times: this.#times, maximumPeers: 16 },
+      { times: this.#times, maximumPeers: 256 },
     );
   }
 
