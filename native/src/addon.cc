@@ -270,8 +270,8 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
     Napi::Object object = Napi::Object::New(info.Env());
     object.Set("aead", engine_->aeadName());
     object.Set("tunVnetHeader", core.tun.features().virtioHeader);
-    object.Set("tunTcpSegmentation", core.tun.features().tcpSegmentation);
-    object.Set("tunUdpSegmentation", core.tun.features().udpSegmentation);
+    object.Set("tunTcpSegmentation", core.tun.features().tcpSegmentation.load());
+    object.Set("tunUdpSegmentation", core.tun.features().udpSegmentation.load());
     object.Set("udpSegmentation", core.udp.segmentation.load());
     object.Set("udpReceiveCoalescing", core.udp.coalescing.load());
     object.Set("ipv6", core.udp.six.load());

@@ -57,6 +57,7 @@ bool beginMerge(Merge& merge, uint8_t* packet, const PacketInfo& info, bool udp)
   merge.segment = merge.payload = info.length - headers;
   merge.nextSequence = tcp ? loadBig32(transport + 4) + merge.payload : 0;
   merge.closed = tcp && (transport[13] & TCP_PSH) != 0;
+  merge.firstFlags = tcp ? transport[13] : 0;
   merge.parts = 1;
   merge.vectors[1] = {packet, info.length};
   return true;
@@ -76,6 +77,11 @@ bool extendMerge(Merge& merge, uint8_t* packet, const PacketInfo& info) {
   const uint32_t payload = info.length - headers;
   if (payload > merge.segment || merge.headers + merge.payload + payload > LONGEST) return false;
   if (!sameIpHeader(merge.first, packet, info.six)) return false;
+  // Cut again it is numbered upwards from the first. Where a router may fragment it further on another number would join
+  // fragments of two packets; without fragments it has no meaning (RFC 6864, section 4).
+  if (!info.six && !info.dontFragment && !HAWSER_PLANTED(13) &&
+      loadBig16(packet + 4) != static_cast<uint16_t>(loadBig16(merge.first + 4) + merge.parts))
+    return false;
   const uint8_t* left = merge.first + info.transport;
   const uint8_t* right = packet + info.transport;
   bool push = false;
@@ -133,15 +139,45 @@ VirtioHeader finishMerge(Merge& merge) {
   return virtio;
 }
 
-TunWriter::TunWriter(std::vector<int> queues, const TunFeatures& features)
-    : queues_(std::move(queues)),
-      virtio_(features.virtioHeader),
-      tcp_(features.tcpSegmentation),
-      udp_(features.udpSegmentation),
-      merges_(new Merge[FLOWS]) {}
+size_t undoMerge(Merge& merge, unsigned part, uint8_t*& packet) {
+  const PacketInfo& info = merge.info;
+  const auto& vector = merge.vectors[1 + part];
+  if (part > 0) {
+    // Its headers are still there, before the payload that was taken.
+    packet = static_cast<uint8_t*>(vector.iov_base) - merge.headers;
+    return merge.headers + vector.iov_len;
+  }
+  packet = merge.first;
+  const uint32_t length = static_cast<uint32_t>(vector.iov_len);
+  if (info.six) {
+    storeBig16(packet + 4, static_cast<uint16_t>(length - 40));
+  } else {
+    const auto before = load<uint16_t>(packet + 2);
+    storeBig16(packet + 2, static_cast<uint16_t>(length));
+    store<uint16_t>(packet + 10,
+                    updateChecksum(load<uint16_t>(packet + 10), sumDifference16(before, load<uint16_t>(packet + 2))));
+  }
+  if (info.protocol == PROTOCOL_TCP)
+    packet[info.transport + 13] = merge.firstFlags;
+  else
+    storeBig16(packet + info.transport + 4, static_cast<uint16_t>(length - info.transport));
+  uint8_t* const field = packet + info.transport + checksumOffset(info.protocol);
+  store<uint16_t>(field, 0);
+  const uint64_t sum = sumPseudoHeader(packet + info.sourceOffset(), info.addressLength() * 2, info.protocol,
+                                       length - info.transport) +
+                       sumBytes(packet + info.transport, length - info.transport);
+  const auto checksum = static_cast<uint16_t>(~foldSum(sum));
+  store<uint16_t>(field, checksum == 0 && info.protocol == PROTOCOL_UDP ? uint16_t{0xffff} : checksum);
+  return length;
+}
+
+TunWriter::TunWriter(std::vector<int> queues, TunFeatures& features, Write writer)
+    : queues_(std::move(queues)), features_(features), write_(writer), merges_(new Merge[FLOWS]) {}
 
 void TunWriter::add(uint8_t* packet, const PacketInfo& info, const CounterRow& counters) {
-  const bool mergeable = info.protocol == PROTOCOL_TCP ? tcp_ : info.protocol == PROTOCOL_UDP;
+  const bool udp = features_.udpSegmentation.load(std::memory_order_relaxed);
+  const bool mergeable =
+      info.protocol == PROTOCOL_TCP ? features_.tcpSegmentation.load(std::memory_order_relaxed) : info.protocol == PROTOCOL_UDP && udp;
   if (!mergeable) return writeTo(queueOf(packet, info), packet, info.length, counters);
   unsigned at = 0;
   while (at < open_ && !sameFlow(merges_[at], packet, info)) at++;
@@ -149,7 +185,7 @@ void TunWriter::add(uint8_t* packet, const PacketInfo& info, const CounterRow& c
     if (extendMerge(merges_[at], packet, info)) return;
     // What is merged goes first, so that the flow keeps its order.
     writeMerge(merges_[at]);
-    if (beginMerge(merges_[at], packet, info, udp_)) {
+    if (beginMerge(merges_[at], packet, info, udp)) {
       merges_[at].counters = counters;
       return;
     }
@@ -157,7 +193,7 @@ void TunWriter::add(uint8_t* packet, const PacketInfo& info, const CounterRow& c
     return writeTo(queueOf(packet, info), packet, info.length, counters);
   }
   if (open_ == FLOWS) flush();
-  if (!beginMerge(merges_[open_], packet, info, udp_))
+  if (!beginMerge(merges_[open_], packet, info, udp))
     return writeTo(queueOf(packet, info), packet, info.length, counters);
   merges_[open_++].counters = counters;
 }
@@ -177,19 +213,34 @@ void TunWriter::write(uint8_t* packet, size_t length, const CounterRow& counters
 void TunWriter::writeTo(int queue, uint8_t* packet, size_t length, const CounterRow& counters) {
   VirtioHeader virtio{};
   iovec vectors[2] = {{&virtio, sizeof virtio}, {packet, length}};
-  const ssize_t written = virtio_ ? writev(queue, vectors, 2) : ::write(queue, packet, length);
+  const ssize_t written = features_.virtioHeader ? write_(queue, vectors, 2) : ::write(queue, packet, length);
   if (written < 0) counters.drop(Drop::TUN_WRITE_FAILED);
 }
 
 void TunWriter::writeMerge(Merge& merge) {
   const int queue = queueOf(merge.first, merge.info);
-  if (!virtio_) return writeTo(queue, merge.first, merge.info.length, merge.counters);
+  if (!features_.virtioHeader) return writeTo(queue, merge.first, merge.info.length, merge.counters);
   VirtioHeader virtio = finishMerge(merge);
   merge.vectors[0] = {&virtio, sizeof virtio};
-  if (writev(queue, merge.vectors, static_cast<int>(merge.parts + 1)) >= 0) return;
+  if (write_(queue, merge.vectors, static_cast<int>(merge.parts + 1)) >= 0) return;
+  if (errno == EINVAL && merge.parts > 1) return writeApart(merge, queue);
   merge.counters.drop(Drop::TUN_WRITE_FAILED, merge.parts);
-  // A kernel that refuses the form: not again.
-  if (errno == EINVAL && merge.info.protocol == PROTOCOL_UDP && merge.parts > 1) udp_ = false;
+}
+
+/** After a superpacket was refused: if its packets are taken, it was for the form, and no more are made; status says so. */
+void TunWriter::writeApart(Merge& merge, int queue) {
+  bool all = true;
+  for (unsigned part = 0; part < merge.parts; part++) {
+    uint8_t* packet = nullptr;
+    VirtioHeader virtio{};
+    const size_t length = undoMerge(merge, part, packet);
+    iovec vectors[2] = {{&virtio, sizeof virtio}, {packet, length}};
+    if (write_(queue, vectors, 2) >= 0) continue;
+    merge.counters.drop(Drop::TUN_WRITE_FAILED);
+    all = false;
+  }
+  if (!all) return;
+  (merge.info.protocol == PROTOCOL_TCP ? features_.tcpSegmentation : features_.udpSegmentation) = false;
 }
 
 void TunWriter::flush() {

@@ -26,6 +26,8 @@ struct Merge {
   /** Its last packet was short or pushed: nothing may follow. */
   bool closed = false;
   unsigned parts = 0;
+  /** TCP flags of the first packet, to which a later push is added. */
+  uint8_t firstFlags = 0;
   CounterRow counters;
   /** The virtio header, then the packets' pieces. */
   iovec vectors[PARTS + 1];
@@ -39,10 +41,15 @@ bool extendMerge(Merge& merge, uint8_t* packet, const PacketInfo& info);
 /** Sets the headers of the merged packet, and returns the virtio header that goes before it. */
 VirtioHeader finishMerge(Merge& merge);
 
+/** The packets of a merge that was finished, each as it came; `part` counts from 0. Returns its length. */
+size_t undoMerge(Merge& merge, unsigned part, uint8_t*& packet);
+
 class TunWriter {
  public:
-  /** One descriptor for each queue of the device. */
-  TunWriter(std::vector<int> queues, const TunFeatures& features);
+  using Write = ssize_t (*)(int, const iovec*, int);
+
+  /** One descriptor for each queue of the device. `writer` is another only where a kernel that refuses is to be seen. */
+  TunWriter(std::vector<int> queues, TunFeatures& features, Write writer = ::writev);
   TunWriter(const TunWriter&) = delete;
 
   /** Writes a packet now or at the next flush; until then its bytes must stay. Failures are counted to `counters`. */
@@ -55,13 +62,13 @@ class TunWriter {
   static constexpr unsigned FLOWS = 8;
 
   void writeMerge(Merge& merge);
+  void writeApart(Merge& merge, int queue);
   void writeTo(int queue, uint8_t* packet, size_t length, const CounterRow& counters);
   int queueOf(const uint8_t* packet, const PacketInfo& info) const;
 
   const std::vector<int> queues_;
-  const bool virtio_;
-  const bool tcp_;
-  bool udp_;
+  TunFeatures& features_;
+  const Write write_;
   unsigned open_ = 0;
   std::unique_ptr<Merge[]> merges_;
 };

@@ -50,8 +50,11 @@ struct Core {
     } while (!dropped.compare_exchange_weak(head, session, std::memory_order_release, std::memory_order_relaxed));
   }
 
-  void tell(const Event& event) {
-    if (!events.push(event)) counters.add(EVENTS_DROPPED, 1);
+  /** False: the queue is full. What says that an event waits must be taken back then, or it is never told again. */
+  bool tell(const Event& event) {
+    const bool queued = events.push(event);
+    if (!queued) counters.add(EVENTS_DROPPED, 1);
+    return queued;
   }
 };
 

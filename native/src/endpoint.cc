@@ -1,6 +1,7 @@
 #include "endpoint.h"
 
 #include <arpa/inet.h>
+#include <sched.h>
 
 #include <cstring>
 
@@ -122,11 +123,28 @@ bool parseLocal(const std::string& text, Endpoint& endpoint) {
   return inet_pton(endpoint.version == 4 ? AF_INET : AF_INET6, text.c_str(), endpoint.local) == 1;
 }
 
+namespace {
+
+/** While another thread writes, which takes nanoseconds, or as long as the scheduler keeps it from going on. */
+void waitForWriter(unsigned& tries) {
+  if (++tries % 64 == 0) sched_yield();
+#if defined(__x86_64__)
+  else __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  else __asm__ volatile("yield");
+#endif
+}
+
+}  // namespace
+
 Endpoint EndpointCell::load() const {
   uint64_t words[WORDS];
-  for (;;) {
+  for (unsigned tries = 0;;) {
     const uint32_t before = sequence_.load(std::memory_order_acquire);
-    if (before & 1) continue;
+    if (before & 1) {
+      waitForWriter(tries);
+      continue;
+    }
     // Acquire, so that the second look at the sequence can't move before them.
     for (int index = 0; index < WORDS; index++) words[index] = words_[index].load(std::memory_order_acquire);
     if (sequence_.load(std::memory_order_relaxed) == before) break;
@@ -147,9 +165,14 @@ void EndpointCell::store(const Endpoint& endpoint) {
   std::memcpy(words + 1, endpoint.address, 16);
   std::memcpy(words + 3, endpoint.local, 16);
   uint32_t before = sequence_.load(std::memory_order_relaxed);
-  do {
-    before &= ~uint32_t{1};
-  } while (!sequence_.compare_exchange_weak(before, before + 1, std::memory_order_acquire));
+  for (unsigned tries = 0;;) {
+    if ((before & 1) == 0) {
+      if (sequence_.compare_exchange_weak(before, before + 1, std::memory_order_acquire)) break;
+      continue;
+    }
+    waitForWriter(tries);
+    before = sequence_.load(std::memory_order_relaxed);
+  }
   // Release, so that none of them can be seen without the odd sequence before it.
   for (int index = 0; index < WORDS; index++) words_[index].store(words[index], std::memory_order_release);
   sequence_.store(before + 2, std::memory_order_release);

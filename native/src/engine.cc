@@ -34,6 +34,7 @@ std::string Engine::begin(const EngineOptions& options) {
   aead_ = chooseAead(options.aead);
   if (aead_ == nullptr) return "no ChaCha20-Poly1305 gives the known answers here: OpenSSL's functions weren't found in "
                                "the program, and libipsec-mb isn't there";
+  // Four kinds of event, of each at most one a peer, and a few of the engine's own or of peers whose number was given again.
   const size_t others = size_t{options.maximumPeers} * 4 + 64;
   core_ = std::make_unique<Core>(options.handshakeQueue, others, options.notify);
   counters_ = options.counters;
@@ -204,6 +205,7 @@ std::string Engine::apply(const Difference& difference) {
       plan->peer->counters = CounterRow(counters_ + size_t{change.settings.id} * COUNTER_STRIDE);
       plan->peer->counters.clear();
     }
+    plan->peer->mtu = change.settings.mtu;
     if (change.endpoint) {
       plan->peer->endpoint.store(*change.endpoint);
       plan->peer->sendSingly = false;
@@ -341,10 +343,17 @@ ProbeSent Engine::sendPathProbe(uint32_t id, uint32_t token, uint32_t size) {
 bool Engine::drain(std::vector<Event>& events, size_t limit) {
   if (!closed_) collect();
   const bool more = core_->events.drain(events, limit);
-  for (const Event& event : events)
-    // From here on another move is news again.
-    if (event.type == EventType::ENDPOINT_CHANGED)
-      if (Peer* const moved = peer(event.peer)) moved->endpointEvent.store(false, std::memory_order_release);
+  for (Event& event : events) {
+    Peer* const of = peer(event.peer);
+    if (of == nullptr) continue;
+    // From here on another of its kind is news again.
+    if (event.type == EventType::ENDPOINT_CHANGED) of->endpointEvent.store(false, std::memory_order_release);
+    if (event.type == EventType::HANDSHAKE_WANTED) of->wantedEvent.store(false, std::memory_order_release);
+    if (event.type == EventType::SESSION_CONFIRMED) {
+      of->confirmedEvent.store(false, std::memory_order_seq_cst);
+      event.localIndex = of->confirmedIndex.load(std::memory_order_seq_cst);
+    }
+  }
   return more;
 }
 

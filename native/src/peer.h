@@ -80,8 +80,17 @@ struct Peer {
 
   /** When a handshake was last asked for; at most one question a second. */
   std::atomic<uint64_t> wantedAt{0};
-  /** An event waits that says so: further ones would say the same. */
+  /**
+   * An event of the kind waits: further ones would say the same. So a peer has at most one of each in the queue, which has room
+   * for those of all peers, and none is ever lost.
+   */
   std::atomic<bool> endpointEvent{false};
+  std::atomic<bool> wantedEvent{false};
+  std::atomic<bool> confirmedEvent{false};
+  /** The session that was confirmed last. */
+  std::atomic<uint32_t> confirmedIndex{0};
+  /** Largest inner packet towards it; 0: the TUN's. */
+  std::atomic<uint32_t> mtu{0};
   /** Token and size of the path probe under way, which one answer ends; 0: none. */
   std::atomic<uint64_t> pathProbe{0};
   /** Its path refuses segmenting sends (outer fragmentation is needed): packets are sent one by one. */

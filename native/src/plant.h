@@ -1,10 +1,11 @@
 // Bugs on purpose, so that the fuzzers can be seen to find them. Builds with -DHAWSER_PLANT_BUGS have them all, asleep;
-// the harness wakes one by its number. Other builds have none. Those of TypeScript go on from here (test/fuzz/script/plant.ts).
+// the harness wakes one by its number. Other builds have none. Numbers 9 to 12 are of TypeScript (test/fuzz/script/plant.ts).
 //
 // 1 a UDP checksum of zero is updated as if it were one       5 the last segment is cut by its remainder
 // 2 later fragments are treated as if they had a transport    6 the replay window forgets the block it just entered
 // 3 the quoted header's checksum is left out of ICMP's sum    7 the length of a transport message isn't checked
 // 4 segments keep the first one's sequence number             8 merging ignores that sequence numbers have a gap
+// 13 merging ignores the identification of packets that may be fragmented
 #pragma once
 
 #ifdef HAWSER_PLANT_BUGS

@@ -173,7 +173,7 @@ void Worker::roam(Peer& peer, const Endpoint& source) {
   Event event;
   event.type = EventType::ENDPOINT_CHANGED;
   event.peer = peer.id;
-  core_.tell(event);
+  if (!core_.tell(event)) peer.endpointEvent.store(false, std::memory_order_release);
 }
 
 void Worker::confirm(Peer& peer, Session& session) {
@@ -185,11 +185,13 @@ void Worker::confirm(Peer& peer, Session& session) {
     peer.current.store(&session, std::memory_order_release);
     peer.next.store(nullptr, std::memory_order_release);
   }
-  Event event;
-  event.type = EventType::SESSION_CONFIRMED;
-  event.peer = peer.id;
-  event.localIndex = session.localIndex;
-  core_.tell(event);
+  peer.confirmedIndex.store(session.localIndex, std::memory_order_release);
+  if (!peer.confirmedEvent.exchange(true, std::memory_order_acq_rel)) {
+    Event event;
+    event.type = EventType::SESSION_CONFIRMED;
+    event.peer = peer.id;
+    if (!core_.tell(event)) peer.confirmedEvent.store(false, std::memory_order_release);
+  }
   sendStaged(peer);
 }
 

@@ -208,6 +208,9 @@ void Worker::sendStaged(Peer& peer) {
   const Endpoint endpoint = peer.endpoint.load();
   if (endpoint.version == 0) return;
   batch_.to(&peer, endpoint);
+  const uint32_t mtu = peer.mtu.load(std::memory_order_relaxed);
+  // What was staged has passed this limit; padding must not lead beyond it.
+  const unsigned padTo = mtu != 0 ? mtu : core_.tunMtu.load(std::memory_order_relaxed);
   uint64_t packets = 0, bytes = 0;
   // Bounded, as others may stage while this sends.
   for (uint32_t taken = 0; taken < Staging::PER_PEER; taken++) {
@@ -217,7 +220,7 @@ void Worker::sendStaged(Peer& peer) {
     if (length == 0) break;
     const uint64_t counter = session->sendCounter.fetch_add(1, std::memory_order_relaxed);
     if (counter >= REJECT_AFTER_MESSAGES) return peer.counters.drop(Drop::KEY_EXPIRED);
-    if (!sealOne(*session, counter, message, length, core_.tunMtu.load(std::memory_order_relaxed))) continue;
+    if (!sealOne(*session, counter, message, length, padTo)) continue;
     packets++;
     bytes += batch_.bytes() - start;
   }
@@ -263,12 +266,12 @@ bool Worker::sendKeepalive(Peer& peer) {
 }
 
 void Worker::want(Peer& peer, Wanted reason) {
-  if (!peer.mayWant(now_)) return;
+  if (!peer.mayWant(now_) || peer.wantedEvent.exchange(true, std::memory_order_acq_rel)) return;
   Event event;
   event.type = EventType::HANDSHAKE_WANTED;
   event.peer = peer.id;
   event.reason = reason;
-  core_.tell(event);
+  if (!core_.tell(event)) peer.wantedEvent.store(false, std::memory_order_release);
 }
 
 }  // namespace hawser

@@ -108,7 +108,8 @@ void Tun::enableOffloads() {
   }
   const unsigned tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
   if (ioctl(file, TUNSETOFFLOAD, tcp | OFFLOAD_USO4 | OFFLOAD_USO6) == 0) {
-    features_.tcpSegmentation = features_.udpSegmentation = true;
+    features_.tcpSegmentation = true;
+    features_.udpSegmentation = true;
   } else if (ioctl(file, TUNSETOFFLOAD, tcp) == 0) {
     features_.tcpSegmentation = true;
   } else {

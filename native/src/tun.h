@@ -3,6 +3,7 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -11,10 +12,11 @@
 
 namespace hawser {
 
+/** What the kernel granted; segmentation changes to false while running when a superpacket is refused for its form. */
 struct TunFeatures {
   bool virtioHeader = false;
-  bool tcpSegmentation = false;
-  bool udpSegmentation = false;
+  std::atomic<bool> tcpSegmentation{false};
+  std::atomic<bool> udpSegmentation{false};
 };
 
 class Tun {
@@ -24,14 +26,15 @@ class Tun {
   /** Takes over an open descriptor of a TUN device (and duplicates it). */
   std::string adopt(int descriptor);
 
-  /** Uses a file that reads and writes as a TUN device does. */
-  void use(Descriptor file, const TunFeatures& features) {
+  /** Uses a file that reads and writes as a TUN device with a virtio header and all offloads does. */
+  void use(Descriptor file) {
     queues_.push_back(std::move(file));
-    features_ = features;
+    features_.virtioHeader = features_.tcpSegmentation = features_.udpSegmentation = true;
   }
 
   const std::string& name() const { return name_; }
   const TunFeatures& features() const { return features_; }
+  TunFeatures& features() { return features_; }
   unsigned mtu() const { return mtu_; }
   unsigned queues() const { return static_cast<unsigned>(queues_.size()); }
   int descriptor(unsigned queue) const { return queues_[queue].get(); }

@@ -19,6 +19,8 @@ struct UdpFeatures {
   std::atomic<bool> segmentation{false};
   std::atomic<bool> coalescing{false};
   std::atomic<bool> six{false};
+  /** Odd while a path probe is sent, for which no packet of its socket may be fragmented; see `SendBatch::flushWhole`. */
+  std::atomic<uint32_t> probes{0};
 };
 
 /** A socket of each family on one port; a pair of threads has its own (SO_REUSEPORT), so a peer's flow stays with one. */
@@ -73,6 +75,7 @@ class SendBatch {
 
   void sendFamily(int socket, uint8_t version);
   void prepare(size_t index, Message& message);
+  bool refusedForProbe(int error, unsigned& tries) const;
   bool recover(int socket, Message& message, int error);
   bool sendPieces(int socket, Message& message);
   int sendOne(int socket, const Message& message, uint32_t offset, uint32_t length);
@@ -85,6 +88,9 @@ class SendBatch {
   size_t used_ = 0;
   size_t count_ = 0;
   bool continued_ = false;
+  bool probing_ = false;
+  /** Of `UdpFeatures::probes`. */
+  mutable uint32_t probesSeen_ = 0;
   Peer* peer_ = nullptr;
   Endpoint endpoint_;
   Message messages_[MESSAGES];

@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 
 #include "udp.h"
@@ -95,13 +96,32 @@ int SendBatch::sendOne(int socket, const Message& message, uint32_t offset, uint
   one.count = 1;
   // The first header may be in use for the batch that failed; the last one is not.
   prepare(MESSAGES - 1, one);
+  unsigned tries = 0;
   for (int attempt = 0;; attempt++) {
     if (sendmsg(socket, &headers_[MESSAGES - 1].msg_hdr, MSG_DONTWAIT) >= 0) return 0;
-    if (errno == EAGAIN && attempt < 3)
+    const int error = errno;
+    if (error == EAGAIN && attempt < 3)
       waitWritable(socket);
-    else if (errno != EINTR || attempt >= 3)
-      return errno;
+    else if (!probing_ && refusedForProbe(error, tries))
+      continue;
+    else if (error != EINTR || attempt >= 3)
+      return error;
   }
+}
+
+/**
+ * Whether a message was refused only because another thread sends a path probe by the same socket: for those microseconds
+ * nothing that the machine's own interface would have to fragment leaves. It is sent again then.
+ */
+bool SendBatch::refusedForProbe(int error, unsigned& tries) const {
+  if (error != EMSGSIZE && error != EINVAL) return false;
+  const uint32_t now = features_.probes.load(std::memory_order_acquire);
+  if ((now & 1) == 0 && now == probesSeen_) return false;
+  // A probe that ended between the refusal and this look counts too; a flood of them has an end.
+  probesSeen_ = now & ~uint32_t{1};
+  if (++tries > 1000) return false;
+  if (tries > 1) sched_yield();
+  return true;
 }
 
 bool SendBatch::sendPieces(int socket, Message& message) {
@@ -162,6 +182,7 @@ void SendBatch::sendFamily(int socket, uint8_t version) {
   }
   for (size_t at = 0; at < count; at++) prepare(at, *order_[at]);
   int waits = 0;
+  unsigned tries = 0;
   for (size_t at = 0; at < count;) {
     const int sent = sendmmsg(socket, headers_ + at, static_cast<unsigned>(count - at), MSG_DONTWAIT);
     if (sent > 0) {
@@ -174,6 +195,7 @@ void SendBatch::sendFamily(int socket, uint8_t version) {
       continue;
     }
     const int error = errno;
+    if (refusedForProbe(error, tries)) continue;
     recover(socket, *order_[at], error);
     // The last header served for single sends.
     if (at + 1 < count) prepare(count - 1, *order_[count - 1]);
@@ -193,11 +215,15 @@ bool SendBatch::flushWhole() {
       setsockopt(socket, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &how, sizeof how);
   };
   // There is no such option for a single message of IPv4. What other threads send in these few microseconds can't be
-  // fragmented either, which matters only to what is too big for this machine's own interface.
+  // fragmented either; they see the number, and send again what was refused for it.
   static_assert(IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE && IP_PMTUDISC_DONT == IPV6_PMTUDISC_DONT);
+  probing_ = true;
+  features_.probes.fetch_add(1, std::memory_order_acq_rel);
   discover(IP_PMTUDISC_PROBE);
   const int error = socket < 0 ? 0 : sendOne(socket, message, 0, message.length);
   discover(IP_PMTUDISC_DONT);
+  features_.probes.fetch_add(1, std::memory_order_acq_rel);
+  probing_ = false;
   count_ = 0;
   used_ = 0;
   continued_ = false;

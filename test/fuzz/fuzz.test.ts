@@ -23,6 +23,7 @@ const PLANTED: readonly [bug: number, harness: string][] = [
   [10, 'handshake'],
   [11, 'uapi'],
   [12, 'uapi'],
+  [13, 'merge'],
 ];
 
 function report(result: FuzzResult): void {

@@ -133,6 +133,18 @@ test('holds packets while there is no session, asks for one, and sends them when
   assert.ok(await eventually(async () => wanted(await a.events()).length === 1));
   await both(context);
   assert.ok(await answer, 'the very first packet arrived');
+  // Padding, too, stays within what the peer's path takes.
+  await a.call('clearKeypairs', 1);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await a.call('apply', { upsertPeers: [{ id: 1, endpoint: '192.0.2.2:51820', mtu: 1403 }] });
+  const before = (await b.counters(1))['receivedBytes'] ?? 0;
+  const large = ping(lab, 'a', '10.2.0.1', ['-s', '1375', '-W', '5']);
+  assert.ok(await eventually(async () => wanted(await a.events()).length === 1));
+  await both(context);
+  assert.ok(await large);
+  const sealed = async (): Promise<number> => ((await b.counters(1))['receivedBytes'] ?? 0) - before;
+  await eventually(async () => (await sealed()) >= 32 + 1403 + 32);
+  assert.is(await sealed(), 32 + 1403 + 32, 'the packet, not padded beyond, and a keepalive');
   // The session is gone again: asked for, but not more than once a second.
   await a.call('clearKeypairs', 1);
   await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -257,6 +269,22 @@ test('answers what is too big for the peer, and clamps the MSS', async (context)
   assert.ok(await learnt('fd00:2::1'));
   assert.ok(await ping(lab, 'a', '10.2.0.1', ['-s', '60000']), 'in fragments');
   assert.is((await b.counters(1))['malformed'], 0);
+});
+
+test('fragments what its own interface does not take, also while the path is probed', async (context) => {
+  const { lab, a, b } = context;
+  await start(context);
+  await both(context);
+  for (const name of ['a', 'b']) await lab.in(name, 'ip', ['link', 'set', 'eth0', 'mtu', '1300']);
+  const running = stream(lab, 'a', 'b', '10.2.0.1', ['-u', '-b', '40M', '-l', '1380', '-t', '2']);
+  let token = 0;
+  const end = Date.now() + 2_500;
+  while (Date.now() < end)
+    await Promise.all(Array.from({ length: 20 }, () => a.call('sendPathProbe', 1, ++token, 64)));
+  assert.ok((await running) > 1e6);
+  assert.ok(token > 1_000, `${token} probes`);
+  assert.is((await a.counters(1))['sendFailed'], 0);
+  assert.is((await b.counters(1))['authentication'], 0);
 });
 
 test('does not let a peer send from addresses that are not its own', async (context) => {

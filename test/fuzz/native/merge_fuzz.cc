@@ -9,7 +9,7 @@ using namespace reference;
 namespace {
 
 /** A flow's next packet as the input wants it: mostly following on, sometimes not. */
-Bytes nextPacket(Input& input, bool six, bool tcp, uint32_t& sequence) {
+Bytes nextPacket(Input& input, bool six, bool tcp, bool dontFragment, uint32_t& sequence, unsigned& identification) {
   const uint8_t choice = input.byte();
   const size_t payload = 1 + (choice & 0x80 ? input.byte() : 64);
   const unsigned transport = six ? 40 : 20;
@@ -24,7 +24,8 @@ Bytes nextPacket(Input& input, bool six, bool tcp, uint32_t& sequence) {
   } else {
     packet[0] = 0x45;
     putBig16(&packet[2], static_cast<unsigned>(packet.size()));
-    packet[6] = 0x40;
+    putBig16(&packet[4], identification++ & 0xffff);
+    packet[6] = dontFragment ? 0x40 : 0;
     packet[8] = 64;
     packet[9] = tcp ? PROTOCOL_TCP : PROTOCOL_UDP;
     packet[12] = packet[16] = 10;
@@ -50,9 +51,9 @@ Bytes nextPacket(Input& input, bool six, bool tcp, uint32_t& sequence) {
   return packet;
 }
 
-/** The identification isn't kept, nor is a push in the middle. */
+/** The identification isn't kept where it has no meaning, nor is a push in the middle. */
 void forget(Bytes& packet, const PacketInfo& info) {
-  if (!info.six) putBig16(&packet[4], 0);
+  if (!info.six && info.dontFragment) putBig16(&packet[4], 0);
   if (info.protocol == PROTOCOL_TCP) packet[info.transport + 13] &= static_cast<uint8_t>(~TCP_PSH);
   finishChecksums(packet);
 }
@@ -88,11 +89,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Input input(data, size);
   const uint8_t mode = input.byte();
   uint32_t sequence = 0xffffff00;
+  unsigned identification = 0xfffe;
   const auto merge = std::make_unique<Merge>();
   std::vector<Bytes> packets, originals;
   bool open = false;
   for (int count = 0; count < 200 && input.left() > 0; count++) {
-    packets.push_back(nextPacket(input, mode & 1, mode & 2, sequence));
+    packets.push_back(nextPacket(input, mode & 1, mode & 2, !(mode & 4), sequence, identification));
     Bytes& packet = packets.back();
     PacketInfo info;
     if (!parsePacket(packet.data(), packet.size(), info)) continue;

@@ -30,7 +30,7 @@ struct World {
   uint64_t counter = 0;
 
   World() {
-    core.tun.use(Descriptor(open("/dev/null", O_RDWR)), {true, true, true});
+    core.tun.use(Descriptor(open("/dev/null", O_RDWR)));
     core.sockets.resize(1);
     core.udp.segmentation = true;
     core.counters = CounterRow(&counters[3 * COUNTER_STRIDE]);

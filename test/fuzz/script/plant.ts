@@ -1,6 +1,6 @@
 /**
  * Bugs on purpose, so that the fuzzers can be seen to find them: the source of a module is changed as it is loaded, in this
- * process alone. Their numbers go on from those of `native/src/plant.h`.
+ * process alone. Other numbers are those of `native/src/plant.h`.
  */
 import { registerHooks } from 'node:module';
 

@@ -155,7 +155,10 @@ int main(int count, char** parameters) {
   std::vector<Event> events;
   uint64_t rounds = 0;
   const uint64_t end = engineNow() + static_cast<uint64_t>(seconds) * SECOND;
-  for (; engineNow() < end; rounds++) {
+  // A busy machine gets more time until enough has happened at all.
+  const uint64_t last = end + 60 * SECOND;
+  const auto enough = [&] { return rounds > 50 && moves > 2 && removals > 10 && confirmed > 10; };
+  for (; engineNow() < end || (!enough() && engineNow() < last); rounds++) {
     for (const uint32_t id : {1u, 2u})
       if (random.chance(50)) connect(*a, id, *b, id);
     if (random.chance(5)) a->engine->clearKeypairs(1 + static_cast<uint32_t>(random.below(2)));
@@ -219,5 +222,5 @@ int main(int count, char** parameters) {
   const auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf("%llu rounds, %llu packets arrived, %llu came back by relay, %llu moves, %llu removals, %llu confirmed\n",
               number(rounds), number(arrived), number(relayed), number(moves), number(removals), number(confirmed));
-  CHECK(rounds > 10 && arrived > 100 && relayed > 10 && moves > 2 && removals > 10 && confirmed > 10);
+  CHECK(enough() && arrived > 100 && relayed > 10);
 }

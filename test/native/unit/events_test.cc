@@ -1,10 +1,11 @@
 // What JavaScript is told: nothing that is left in the queue is ever forgotten.
 #include "../../../native/src/events.h"
 
-#include "reference.h"
+#include "packet_path.h"
 #include "tests.h"
 
 using namespace hawser;
+using namespace reference;
 
 void testEvents() {
   unsigned notified = 0;
@@ -24,4 +25,31 @@ void testEvents() {
   CHECK(queue.push(wish) && notified == 2);
   for (int at = 0; at < 7; at++) CHECK(queue.push(wish));
   CHECK(!queue.push(wish) && notified == 2);
+}
+
+void testEventsOfPeers() {
+  PacketPath path(*chooseAead({"openssl-evp"}));
+  std::vector<Event> events;
+  const auto drain = [&] {
+    events.clear();
+    path.core.events.drain(events, 256);
+    return events.size();
+  };
+  const auto moveTo = [&](const char* where) { path.worker->roam(*path.peer, *parseEndpoint(where)); };
+  // A peer that wants a handshake for minutes, while JavaScript is busy, fills no queue with its wishes.
+  for (int second = 0; second < 200; second++) {
+    path.peer->wantedAt = 0;
+    path.worker->want(*path.peer, Wanted::NO_SESSION);
+  }
+  CHECK(drain() == 1 && events[0].type == EventType::HANDSHAKE_WANTED);
+  // Where the queue is full all the same, the next move is told; before it never was.
+  Event filler;
+  filler.type = EventType::PROBE_ANSWERED;
+  while (path.core.events.push(filler)) continue;
+  moveTo("192.0.2.1:1");
+  CHECK(drain() == 64);
+  moveTo("192.0.2.1:2");
+  CHECK(drain() == 1 && events[0].type == EventType::ENDPOINT_CHANGED);
+  moveTo("192.0.2.1:3");
+  CHECK(drain() == 0);
 }

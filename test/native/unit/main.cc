@@ -8,7 +8,8 @@ int main() {
     void (*run)();
   } tests[] = {{"checksum", testChecksum},   {"prefixes", testPrefixes}, {"replay", testReplay}, {"aead", testAead},
                {"endpoints", testEndpoints}, {"icmp", testIcmp},         {"mss", testMss},       {"translate", testTranslate},
-               {"events", testEvents}, {"seal fails", testSealFails},       {"split", testSplit},         {"merge", testMerge}};
+               {"events", testEvents}, {"seal fails", testSealFails},
+               {"events of peers", testEventsOfPeers}, {"refused merge", testRefusedMerge},       {"split", testSplit},         {"merge", testMerge}};
   for (const auto& test : tests) {
     std::printf("%s\n", test.name);
     std::fflush(stdout);

@@ -36,7 +36,7 @@ struct PacketPath {
 
   explicit PacketPath(const hawser::AeadLibrary& library, uint32_t mtu = 0) {
     using namespace hawser;
-    core.tun.use(Descriptor(open("/dev/null", O_RDWR)), {true, true, true});
+    core.tun.use(Descriptor(open("/dev/null", O_RDWR)));
     core.sockets.resize(1);
     uint16_t own = 0, other = 0;
     core.sockets[0].four = loopbackSocket(own);

@@ -4,6 +4,7 @@
 #include "../../../native/src/checksum.h"
 #include "../../../native/src/coalesce.h"
 #include "reference.h"
+#include "../../../native/src/tun.h"
 #include "tests.h"
 
 using namespace hawser;
@@ -120,6 +121,13 @@ void testMerge() {
           CHECK(!extendMerge(*merge, wrong.data(), info));
         }
       }
+      if (!six) {
+        // Numbers have a meaning only where the packet may be fragmented: there a gap may not be hidden.
+        wrong = parts[index];
+        wrong[5] ^= 0x40;
+        finishChecksums(wrong);
+        if (!info.dontFragment) CHECK(!extendMerge(*merge, wrong.data(), info));
+      }
       all = extendMerge(*merge, parts[index].data(), info);
       if (!all) break;
     }
@@ -138,4 +146,70 @@ void testMerge() {
     completeChecksum(merged.data(), made, merged.size());
     CHECK(checksumsRight(merged.data(), merged.size()));
   }
+}
+
+namespace {
+
+std::vector<Bytes> accepted;
+
+/** A kernel that takes no superpackets from a TUN device, though it granted them. */
+ssize_t refuseMerged(int, const iovec* vectors, int count) {
+  VirtioHeader virtio;
+  std::memcpy(&virtio, vectors[0].iov_base, sizeof virtio);
+  if (virtio.segmentation != VIRTIO_SEGMENT_NONE) {
+    errno = EINVAL;
+    return -1;
+  }
+  Bytes packet;
+  for (int at = 1; at < count; at++) {
+    const auto* from = static_cast<const uint8_t*>(vectors[at].iov_base);
+    packet.insert(packet.end(), from, from + vectors[at].iov_len);
+  }
+  if (virtio.flags & VIRTIO_NEEDS_CHECKSUM) completeChecksum(packet.data(), virtio, packet.size());
+  accepted.push_back(packet);
+  return static_cast<ssize_t>(packet.size());
+}
+
+}  // namespace
+
+void testRefusedMerge() {
+  Random random(12);
+  for (const bool tcp : {true, false})
+    for (const bool six : {true, false}) {
+      std::vector<uint64_t> row(COUNTER_STRIDE);
+      const CounterRow counters(row.data());
+      TunFeatures features;
+      features.virtioHeader = true;
+      features.tcpSegmentation = true;
+      features.udpSegmentation = true;
+      TunWriter writer({0}, features, refuseMerged);
+      accepted.clear();
+      VirtioHeader virtio;
+      Bytes super = makeSuper(random, six, tcp, 1000 * 20 + 7, 1000, virtio);
+      if (tcp) super[(six ? 40u : 20u) + 13] |= TCP_PSH;
+      Superpacket packet;
+      CHECK(readSuperpacket(super.data(), super.size(), virtio, packet));
+      for (int round = 0; round < 2; round++) {
+        Splitter splitter(packet, 0);
+        std::vector<Bytes> parts, originals;
+        for (size_t index = 0; index < splitter.count(); index++) {
+          Bytes part(splitter.longest());
+          part.resize(splitter.next(part.data()));
+          parts.push_back(part);
+        }
+        originals = parts;
+        for (Bytes& part : parts) {
+          PacketInfo info;
+          CHECK(parsePacket(part.data(), part.size(), info));
+          writer.add(part.data(), info, counters);
+        }
+        writer.flush();
+        // None is lost, also of those that were merged when the refusal came, and each is as it was.
+        CHECK(accepted == originals);
+        CHECK(counters.get(static_cast<Counter>(FIRST_DROP + static_cast<size_t>(Drop::TUN_WRITE_FAILED))) == 0);
+        CHECK((tcp ? features.tcpSegmentation : features.udpSegmentation) == false);
+        CHECK((tcp ? features.udpSegmentation : features.tcpSegmentation) == true);
+        accepted.clear();
+      }
+    }
 }

@@ -13,3 +13,5 @@ void testEndpoints();
 void testIcmp();
 void testEvents();
 void testSealFails();
+void testEventsOfPeers();
+void testRefusedMerge();
