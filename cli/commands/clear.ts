@@ -29,11 +29,16 @@ async function remaining(kube: Kube): Promise<Remaining[]> {
   const all = await Promise.all([
     ...[...roots, ...followers].map((plural) => of(hawser(plural), plural.replace(/s$/, ''))),
     of(core('nodes'), 'node', `${labels.virtualNode}=true`),
+    // Real pods, while their final status is still to be recorded.
+    of(core('pods'), 'pod', labels.origin).then((pods) => pods.filter(isHeld)),
     // Tenant namespaces and twin namespaces.
     of(core('namespaces'), 'namespace', `${labels.managedBy}=hawser,${labels.origin}`),
   ]);
   return all.flat();
 }
+
+const isHeld = ({ object }: Remaining): boolean =>
+  object.metadata.finalizers?.some((finalizer) => finalizer.startsWith(finalizerPrefix)) ?? false;
 
 const nameOf = ({ kind, object: { metadata } }: Remaining): string =>
   `${kind} ${metadata.namespace === undefined ? '' : `${metadata.namespace}/`}${metadata.name}`;

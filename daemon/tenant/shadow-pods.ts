@@ -171,6 +171,7 @@ export function reconcileShadowPod(
       return retry;
     };
     if (twin === undefined || peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
+      if (pod !== undefined && isOver(pod)) await release(pod, signal);
       return refuse(reasons.NoPeering, 'there is no incoming peering for it');
     }
     if (pod !== undefined && !isPodOf(pod, shadow)) {
@@ -209,7 +210,7 @@ export function reconcileShadowPod(
     }
     if (shadow.status?.stoppedAt !== undefined) {
       // The pod of before the stop may still be in its grace: one at a time.
-      if (pod !== undefined) return;
+      if (pod !== undefined) return isOver(pod) ? release(pod, signal) : undefined;
       resumed = true;
     }
     if (pod !== undefined && isOver(pod)) return ended(shadow, pod, restarts, signal);
