@@ -13,7 +13,8 @@ import {
 import type { Remote } from '../peers/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Pod } from '../kube/types.ts';
-import { offloadedReasons, type Hindrance } from './pod-status.ts';
+import { offloadedReasons } from './pod-conditions.ts';
+import { type Hindrance } from './pod-status.ts';
 import { deletionGraceAnnotation } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, type Caches } from './caches.ts';
 

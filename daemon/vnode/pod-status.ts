@@ -6,27 +6,10 @@ import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { findCondition, toSeconds } from '../../shared/conditions.ts';
 import type { Pod, PodCondition, PodStatus } from '../kube/types.ts';
 import { acceptedAddresses, type AddressInput } from './pod-addresses.ts';
+import { carried, offloadedCondition, offloadedReasons } from './pod-conditions.ts';
+import { isDaemonPod, neverRuns, standIn } from './daemon-pods.ts';
 import { containerStatuses } from './container-status.ts';
 import { list, longestMessage, longestReason, record, text, time } from './untrusted.ts';
-
-/** Condition on the consumer's pod: whether the provider has taken it. */
-export const offloadedCondition = 'hawser.dev/Offloaded';
-
-export const offloadedReasons = {
-  admitted: 'Admitted',
-  /** The provider refuses the pod; the message is the provider's. */
-  refused: 'RefusedByProvider',
-  /** The provider took it, but its scheduler finds no node. */
-  unschedulable: 'UnschedulableAtProvider',
-  /** The provider has not decided yet. */
-  waiting: 'WaitingForProvider',
-  /** The namespace has no twin there (yet). */
-  twinPending: 'TwinPending',
-  /** The pod got here by tolerating everything; its namespace is not offloaded. */
-  notOffloaded: 'NamespaceNotOffloaded',
-  /** The provider reports an address that is not its own, or another pod's. */
-  badAddress: 'AddressNotAccepted',
-} as const;
 
 /** Why the pod is not at the provider, before the provider has a word in it. */
 export interface Hindrance {
@@ -73,6 +56,7 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
   if (silent && pod.status?.phase === 'Running') return undefined;
   const host = { hostIP: input.hostAddress, hostIPs: [{ ip: input.hostAddress }] };
   const offloaded = judgeOffloaded(input, remote);
+  if (isDaemonPod(pod) && neverRuns(offloaded.reason)) return standIn(pod, host, offloaded.message, now);
   const own = carried(pod, { type: offloadedCondition, ...offloaded }, now);
   if (
     remote === undefined ||
@@ -335,19 +319,4 @@ function closedGate(pod: Pod): string | undefined {
   return gates.find(
     (gate) => pod.status?.conditions?.find((each) => each.type === gate.conditionType)?.status !== 'True',
   )?.conditionType;
-}
-
-/** A condition whose transition time moves only with its status. */
-function carried(
-  pod: Pod,
-  condition: { type: string; status: string; reason?: string; message?: string },
-  now: number,
-): PodCondition {
-  const before = pod.status?.conditions?.find((each) => each.type === condition.type);
-  return {
-    ...condition,
-    ...(condition.message !== undefined && { message: condition.message.slice(0, longestMessage * 2) }),
-    lastTransitionTime:
-      before?.status === condition.status ? (before.lastTransitionTime ?? toSeconds(now)) : toSeconds(now),
-  };
 }

@@ -19,14 +19,8 @@ import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import type { Node, Pod, PodStatus } from '../kube/types.ts';
 import { offloadingName } from './offloading.ts';
 import { planPod } from './pod-plan.ts';
-import {
-  finalPodStatus,
-  localPodStatus,
-  offloadedCondition,
-  offloadedReasons,
-  type Hindrance,
-  type StatusInput,
-} from './pod-status.ts';
+import { offloadedCondition, offloadedReasons } from './pod-conditions.ts';
+import { finalPodStatus, localPodStatus, type Hindrance, type StatusInput } from './pod-status.ts';
 import { podStatusDiffers } from './pod-status-difference.ts';
 import {
   createShadow,
@@ -236,7 +230,8 @@ async function settlePod(
   const before = pod.status?.conditions?.find((each) => each.type === offloadedCondition);
   const worse = condition?.status === 'False' && condition.reason !== offloadedReasons.waiting;
   if (condition?.reason !== before?.reason && worse) {
-    events.emit(pod, 'Warning', condition.reason ?? '', condition.message ?? '');
+    const type = condition.reason === offloadedReasons.notRun ? 'Normal' : 'Warning';
+    events.emit(pod, type, condition.reason ?? '', condition.message ?? '');
     if (condition.reason === offloadedReasons.badAddress)
       caches.context.metrics?.refused(peering.spec.remoteCluster, 'PodAddress');
   } else if (condition?.status === 'True' && before?.status !== 'True') {

@@ -230,6 +230,26 @@ for (const restartPolicy of ['Always', 'OnFailure', 'Never']) {
   });
 }
 
+test('a DaemonSet’s pod that no provider runs does not stop the DaemonSet’s rollout', () => {
+  const owner = { apiVersion: 'apps/v1', kind: 'DaemonSet', name: 'kube-proxy', uid: 'd', controller: true };
+  const daemon = pod({
+    metadata: { name: 'kube-proxy-x', namespace: 'kube-system', uid: 'u1', ownerReferences: [owner] },
+  });
+  const blocked = {
+    hindrance: { reason: 'NamespaceNotOffloaded', message: 'Namespace kube-system is not offloaded.' },
+  };
+  const status = localPodStatus(input({ pod: daemon, ...blocked }));
+  assert.is(status?.phase, 'Running');
+  assert.is(condition(status, 'Ready')?.status, 'True');
+  assert.is(status?.podIP, undefined, 'no Service sends anything to it');
+  assert.is(condition(status, offloaded)?.status, 'False');
+  assert.is(condition(status, offloaded)?.reason, 'DaemonPodNotRun');
+  assert.match(condition(status, offloaded)?.message ?? '', 'No container of this pod runs');
+  const again = localPodStatus(input({ pod: { ...daemon, status: status! }, ...blocked, now: now + 60_000 }));
+  assert.equal(again, status, 'it rests');
+  assert.is(localPodStatus(input(blocked))?.phase, 'Pending', 'any other pod waits');
+});
+
 test('a running pod stays Running when it is refused or its namespace is no longer offloaded, and is not Ready', () => {
   const before = localPodStatus(input({ shadow: shadow(running()) }));
   const local = pod({ status: before! });
