@@ -38,7 +38,10 @@ const schemas = (
     };
   }[]
 ).map(({ spec }) => ({ names: spec.names, schema: spec.versions[0]!.schema.openAPIV3Schema }));
-const fields = schemas.flatMap(({ names, schema }) => fieldsOf(schema, names.kind));
+const fields = schemas
+  .flatMap(({ names, schema }) => fieldsOf(schema, names.kind))
+  // Which is Kubernetes' own to describe.
+  .filter(({ path }) => !path.endsWith('.metadata'));
 
 /** That begin with the same letter: of Kubernetes (HorizontalPodAutoscaler) and Flux (HelmChart, HelmRelease, HelmRepository). */
 const foreignShortNames = ['hpa', 'hc', 'hr', 'helmrepo'];
