@@ -15,13 +15,7 @@ import { readInput } from '../../daemon/fabric/node/read-input.ts';
 import { readDocuments } from '../../daemon/fabric/controller/remote-documents.ts';
 import { planTunnel } from '../../daemon/fabric/controller/tunnel-plan.ts';
 import { generateTunnelKey } from '../../daemon/fabric/tunnel-keys.ts';
-import {
-  createKubeClient,
-  createLog,
-  isAlreadyExists,
-  silentLog,
-  type KubeClient,
-} from '../../daemon/kube/index.ts';
+import { createLog, isAlreadyExists, silentLog, type KubeClient } from '../../daemon/kube/index.ts';
 import { composeDocument } from '../../daemon/peering/compose-document.ts';
 import { offerTo } from '../../daemon/peering/offer.ts';
 import { readStored } from '../../shared/trust/documents-cache.ts';
@@ -50,6 +44,7 @@ import {
   type IssuedCertificate,
 } from '../../shared/trust/self-signed-certificate.ts';
 import { LightStore } from './light-store.ts';
+import { connectKube } from '../../daemon/clients/kubernetes/index.ts';
 
 const command = promisify(execFile);
 
@@ -118,7 +113,7 @@ export class LightProvider {
       fetch,
       token: () => Promise.resolve(server.adminToken),
     });
-    this.#kube = createKubeClient({
+    this.#kube = connectKube({
       url: server.url,
       ca: server.ca,
       tlsServerName: serverName,

@@ -1,11 +1,5 @@
 /** One consumer peers with many providers at once: how long until all are Ready, and what it costs as their number grows. */
-import {
-  createInformer,
-  createKubeClient,
-  fromKubeconfig,
-  kind,
-  type KubeClient,
-} from '../../daemon/kube/index.ts';
+import { createInformer, kind, type KubeClient } from '../../daemon/kube/index.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { isTrue } from '../../shared/conditions.ts';
@@ -22,6 +16,8 @@ import {
   type ProcessRef,
   type ProcessUse,
 } from './process-use.ts';
+import { connectKube } from '../../daemon/clients/kubernetes/index.ts';
+import { loadKubeconfig } from '../../daemon/clients/kubernetes/kubeconfig.ts';
 
 export interface ManyOptions {
   bed: Bed;
@@ -68,7 +64,9 @@ const settleMilliseconds = 15_000;
 /** Peers with all, measures, and unpeers. */
 export async function peerWithMany(options: ManyOptions): Promise<ManyResult> {
   const { bed, consumer, tokens, restSeconds } = options;
-  const kube = createKubeClient(await fromKubeconfig(consumer.kubeconfig));
+  const kube = connectKube(
+    await loadKubeconfig({ kubeconfig: consumer.kubeconfig, environment: process.env }),
+  );
   const stop = new AbortController();
   try {
     const processes = [

@@ -1,7 +1,7 @@
 /** Applies sets of objects, but not again what was applied a moment ago: events come much more often than changes. */
-import type { KubeClient } from './client.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
 import { systemClock, type Clock } from '../../shared/time.ts';
-import { keyOf, type AnyObject } from './refs.ts';
+import { keyOf, type AnyObject } from '../../shared/kube/refs.ts';
 import { stableText } from './status.ts';
 
 export interface Applied {

@@ -1,9 +1,9 @@
 /** What the features of the controller get: the API server, caches, time, a log. Made by `roles/controller.ts`. */
-import type { KubeClient } from './client.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
 import type { Clock } from '../../shared/time.ts';
 import type { ControllerMetrics } from './controller.ts';
 import type { EventRecorder } from './events.ts';
-import type { Informers } from './informers.ts';
+import type { Informers } from '../../shared/kube/informers.ts';
 import type { Log } from './log.ts';
 
 /** A feature of the controller: runs until the signal is aborted, which is also when this process no longer leads. */

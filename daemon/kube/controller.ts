@@ -1,10 +1,10 @@
 /** Level-triggered controllers: an event queues a key, `reconcile` reads the world again. */
 import { deadline, systemClock, type Clock } from '../../shared/time.ts';
-import { KubeError, isAborted, isConflict, messageOf } from './errors.ts';
-import type { Informer } from './informer.ts';
+import { KubeError, isAborted, isConflict, messageOf } from '../../shared/kube/errors.ts';
+import type { Informer } from '../../shared/kube/informer.ts';
 import type { Log } from './log.ts';
 import { createQueue, type Queue } from './queue.ts';
-import { keyOf, type AnyObject } from './refs.ts';
+import { keyOf, type AnyObject } from '../../shared/kube/refs.ts';
 
 /** What queues keys. */
 export interface Source {

@@ -1,10 +1,10 @@
 /** Events on objects: on a change only, never the same twice in a row, never waited for. */
 import { randomBytes } from 'node:crypto';
-import type { KubeClient } from './client.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
 import { deadline, systemClock, type Clock } from '../../shared/time.ts';
-import { messageOf } from './errors.ts';
+import { messageOf } from '../../shared/kube/errors.ts';
 import type { Log } from './log.ts';
-import { kind, type AnyObject } from './refs.ts';
+import { kind, type AnyObject } from '../../shared/kube/refs.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 
 export interface EventRecorder {

@@ -1,7 +1,7 @@
 /** Finalizers: an object that carries ours stays until we have cleaned up after it. */
-import type { KubeClient } from './client.ts';
-import { isConflict } from './errors.ts';
-import { refOf, type AnyObject } from './refs.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
+import { isConflict } from '../../shared/kube/errors.ts';
+import { refOf, type AnyObject } from '../../shared/kube/refs.ts';
 
 type Access = Pick<KubeClient, 'get' | 'patch'>;
 const attempts = 8;

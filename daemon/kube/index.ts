@@ -1,22 +1,19 @@
-/** The controller's way to API servers. Nothing else in daemon/ speaks HTTP to one. */
+/** What the features share about API servers: caches, work queues, leadership, events. The client itself: `shared/kube/`. */
 export * from './applied.ts';
-export * from './client.ts';
+export * from '../../shared/kube/client.ts';
 export * from '../../shared/time.ts';
-export * from './config.ts';
 export * from './context.ts';
 export * from './controller.ts';
-export * from './errors.ts';
+export * from '../../shared/kube/errors.ts';
 export * from './events.ts';
 export * from './finalizers.ts';
-export * from './informer.ts';
-export * from './informers.ts';
+export * from '../../shared/kube/informer.ts';
+export * from '../../shared/kube/informers.ts';
 export * from './leader.ts';
 export * from './log.ts';
 export * from './status-debouncer.ts';
 export * from './queue.ts';
-export * from './refs.ts';
+export * from '../../shared/kube/refs.ts';
 export * from './status.ts';
-export type { Answer, KubeConnection, RequestOptions } from './transport.ts';
-export { createTransport, readBody } from './transport.ts';
-export type * from './types.ts';
-export { conditionsOf } from './types.ts';
+export type * from '../../shared/kube/types.ts';
+export { conditionsOf } from '../../shared/kube/types.ts';

@@ -1,10 +1,10 @@
 /** One at a time: work that runs only while a Lease is held. */
-import type { KubeClient } from './client.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
 import { deadline, linked, sleep, systemClock, type Clock } from '../../shared/time.ts';
-import { isConflict, messageOf } from './errors.ts';
+import { isConflict, messageOf } from '../../shared/kube/errors.ts';
 import type { Log } from './log.ts';
-import { kind, type Ref } from './refs.ts';
-import type { Lease } from './types.ts';
+import { kind, type Ref } from '../../shared/kube/refs.ts';
+import type { Lease } from '../../shared/kube/types.ts';
 
 export interface LeaderOptions {
   kube: Pick<KubeClient, 'get' | 'create' | 'replace'>;

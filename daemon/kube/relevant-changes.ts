@@ -1,7 +1,7 @@
 /** Sources that leave out changes which nobody has to look at: counters, heartbeats, other people's conditions. */
 import type { Source } from './controller.ts';
-import type { Informer } from './informer.ts';
-import type { AnyObject } from './refs.ts';
+import type { Informer } from '../../shared/kube/informer.ts';
+import type { AnyObject } from '../../shared/kube/refs.ts';
 
 /**
  * Keys of what comes, goes, or changes in what `aspect` gives of it. Aspects are compared as text.

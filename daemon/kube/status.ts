@@ -1,7 +1,7 @@
 /** Status of an object by server-side apply: what a feature owns, written only when it changed. */
 import type { Condition, KubernetesObject } from '../../shared/api/meta.ts';
 import { isTrue, ownConditions, turnedConditions, type Finding } from '../../shared/conditions.ts';
-import type { KubeClient } from './client.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
 import type { EventRecorder } from './events.ts';
 
 export interface StatusWrite<T extends KubernetesObject> {

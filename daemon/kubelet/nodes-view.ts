@@ -1,5 +1,5 @@
 /** What the kubelet API says of the virtual nodes themselves. Pure. */
-import type { Pod } from '../kube/types.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 
 /** `GET /pods`: all pods of this cluster's virtual nodes, which share one address. */
 export function podList(pods: readonly Pod[]): object {

@@ -3,7 +3,7 @@ import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { kind, type ControllerContext, type Informer } from '../kube/index.ts';
 import { remoteClients, type Remote, type RemoteClients } from '../peers/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
-import type { Namespace, Pod } from '../kube/types.ts';
+import type { Namespace, Pod } from '../../shared/kube/types.ts';
 import { virtualPods, type VirtualPods } from '../peers/virtual-pods.ts';
 import { RouteError, type PodRoute } from './routes.ts';
 

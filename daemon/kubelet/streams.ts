@@ -38,8 +38,13 @@ export async function streamLogs(
   response.once('close', end);
   try {
     const path = providerPath(route, place.namespace, place.pod);
-    const answer = await place.remote.client.raw('GET', path, { headers: anything }, ended.signal);
-    response.writeHead(answer.statusCode ?? 502, {
+    const { status, body: answer } = await place.remote.client.raw(
+      'GET',
+      path,
+      { headers: anything },
+      ended.signal,
+    );
+    response.writeHead(status, {
       'content-type': 'text/plain; charset=utf-8',
       'x-content-type-options': 'nosniff',
     });

@@ -9,9 +9,9 @@ import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import { followSuccessions, succeededKeys } from '../../shared/trust/key-succession.ts';
 import { decodePeeringToken, isExpired, PeeringTokenError } from '../../shared/trust/token-codec.ts';
 import type { IdentityResponse, TokenContent } from '../../shared/wire/gateway-api.ts';
-import { messageOf } from '../kube/errors.ts';
-import { kind } from '../kube/refs.ts';
-import type { Secret } from '../kube/types.ts';
+import { messageOf } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
+import type { Secret } from '../../shared/kube/types.ts';
 import type { LocalIdentity } from './cluster-key.ts';
 import { reasons, tokenKey } from './names.ts';
 

@@ -2,7 +2,7 @@
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { gatewayService, labels, secrets, endpointService } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import { kind } from '../kube/refs.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { gatewayOf } from './control-plane.ts';
 
 /** Asking for a cache starts its watch. */

@@ -5,10 +5,10 @@ import { clusterID as clusterIDSchema } from '../../shared/api/meta.ts';
 import { labels, secrets } from '../../shared/names.ts';
 import { ClusterKey } from '../../shared/trust/cluster-key.ts';
 import { signSuccession, withSuccession } from '../../shared/trust/key-succession.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { isAlreadyExists } from '../kube/errors.ts';
-import { kind, type Ref } from '../kube/refs.ts';
-import type { Secret } from '../kube/types.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
+import { isAlreadyExists } from '../../shared/kube/errors.ts';
+import { kind, type Ref } from '../../shared/kube/refs.ts';
+import type { Secret } from '../../shared/kube/types.ts';
 import { fieldManager } from './names.ts';
 
 /** Who this cluster is. */

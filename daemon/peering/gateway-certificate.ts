@@ -2,10 +2,10 @@
 import { X509Certificate } from 'node:crypto';
 import { gatewayService, labels, secrets } from '../../shared/names.ts';
 import { certificatePin } from '../../shared/trust/certificate-pin.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { isAlreadyExists, isConflict } from '../kube/errors.ts';
-import { kind } from '../kube/refs.ts';
-import type { Secret } from '../kube/types.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
+import { isAlreadyExists, isConflict } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
+import type { Secret } from '../../shared/kube/types.ts';
 import { fieldManager } from './names.ts';
 
 const days = 365;

@@ -11,8 +11,8 @@ import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { backoff, sleep } from '../../shared/time.ts';
 import { readStored } from '../../shared/trust/documents-cache.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import { messageOf } from '../kube/errors.ts';
-import { kind } from '../kube/refs.ts';
+import { messageOf } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { fieldManager } from './names.ts';
 import type { Caches } from './caches.ts';
 

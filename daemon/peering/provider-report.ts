@@ -9,7 +9,7 @@ import { annotations } from '../../shared/names.ts';
 import { backoff } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { messageOf } from '../kube/errors.ts';
+import { messageOf } from '../../shared/kube/errors.ts';
 import { stableText } from '../kube/status.ts';
 import type { Providers } from './providers.ts';
 import type { Caches } from './caches.ts';

@@ -12,7 +12,7 @@ import {
 } from '../../shared/net/cidr.ts';
 import { chooseExternalCIDR } from '../../shared/net/external-cidr.ts';
 import { labels } from '../../shared/names.ts';
-import type { Node, Pod, ServiceCIDR } from '../kube/types.ts';
+import type { Node, Pod, ServiceCIDR } from '../../shared/kube/types.ts';
 
 /** What can be seen of a cluster. */
 export interface Observed {

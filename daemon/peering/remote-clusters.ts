@@ -10,7 +10,7 @@ import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { isUnreferenced, openingMilliseconds } from '../peers/references.ts';
-import { kind } from '../kube/refs.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { withSuccessions, type LocalIdentity } from './cluster-key.ts';
 import { composeDocument, holdsOurs } from './compose-document.ts';

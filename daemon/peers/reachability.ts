@@ -1,8 +1,7 @@
 /** Measures whether an API server answers: by asking for the same small thing again and again. */
-import type { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
 import { linked, sleep, type Clock } from '../../shared/time.ts';
-import { KubeError, messageOf } from '../kube/errors.ts';
-import { readBody } from '../kube/transport.ts';
+import { KubeError, messageOf } from '../../shared/kube/errors.ts';
 
 /** Whether a provider's API server answers, as measured. */
 export interface Reachability {
@@ -95,17 +94,12 @@ async function eitherAnswers(
 /** Undefined: it answers, and lets us in. */
 async function probe(client: KubeClient, path: string, signal: AbortSignal): Promise<string | undefined> {
   try {
-    const answer = await client.raw('GET', path, { timeoutMilliseconds: probeTimeoutMilliseconds }, signal);
-    const timer = setTimeout(
-      () => answer.destroy(new Error('the answer stopped half-way')),
-      probeTimeoutMilliseconds,
+    const { status } = await client.text(
+      'GET',
+      path,
+      { timeoutMilliseconds: probeTimeoutMilliseconds, maximumBytes: 1 << 20 },
+      signal,
     );
-    try {
-      await readBody(answer, 1 << 20, 'probe');
-    } finally {
-      clearTimeout(timer);
-    }
-    const status = answer.statusCode ?? 0;
     if (status === 200) return undefined;
     if (status === 401 || status === 403) return `the API server refuses this cluster's identity (${status})`;
     return `the API server answers ${status}`;

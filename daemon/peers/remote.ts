@@ -4,22 +4,21 @@
  */
 import { secrets } from '../../shared/names.ts';
 import { linked, type Linked } from '../../shared/time.ts';
-import { createKubeClient, type KubeClient } from '../kube/client.ts';
-import { fromIdentity } from '../kube/config.ts';
+import { connectKube, fromIdentity, type NodeKubeClient } from '../clients/kubernetes/index.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Source } from '../kube/controller.ts';
-import { createInformer, type Informer } from '../kube/informer.ts';
-import { collectionPath, kind, type AnyObject, type KindRef } from '../kube/refs.ts';
+import { createInformer, type Informer } from '../../shared/kube/informer.ts';
+import { collectionPath, kind, type AnyObject, type KindRef } from '../../shared/kube/refs.ts';
 import { measureReachability, type Reachability } from './reachability.ts';
 import { parseIdentity, type StoredIdentity } from './stored-identity.ts';
-import type { Secret } from '../kube/types.ts';
+import type { Secret } from '../../shared/kube/types.ts';
 
 /** A provider's API server, as its consumer reaches it. */
 export interface Remote {
   /** Name of the OutgoingPeering. */
   readonly peering: string;
   readonly tenantNamespace: string;
-  readonly client: KubeClient;
+  readonly client: NodeKubeClient;
   readonly reachability: Reachability;
   /** The informer of a kind in one namespace there; running from the first call on, until `forget`. */
   informer<T extends AnyObject>(kind: KindRef<T>, selection: RemoteSelection): Informer<T>;
@@ -116,7 +115,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
 
   const make = (peering: string, first: StoredIdentity): Held => {
     const controller = linked(signal);
-    const client = createKubeClient(
+    const client = connectKube(
       fromIdentity({
         apiServerURL: first.apiServerURL,
         caBundle: first.caBundle,

@@ -1,10 +1,10 @@
 /** Keeps what was left of an object where it can be read after the object is gone. */
 import { labels } from '../../shared/names.ts';
 import { residueConfigMap, withResidue, type Residue } from '../../shared/residue.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { isAlreadyExists, isConflict, isNotFound } from '../kube/errors.ts';
-import { kind, type AnyObject } from '../kube/refs.ts';
-import type { ConfigMap } from '../kube/types.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
+import { isAlreadyExists, isConflict, isNotFound } from '../../shared/kube/errors.ts';
+import { kind, type AnyObject } from '../../shared/kube/refs.ts';
+import type { ConfigMap } from '../../shared/kube/types.ts';
 
 const attempts = 5;
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { grant } from '../../shared/api/grant.ts';
 import { dateTime, httpsURL, label } from '../../shared/api/meta.ts';
-import type { Secret } from '../kube/types.ts';
+import type { Secret } from '../../shared/kube/types.ts';
 
 /** Key of the Secret `hawser-identity-<peering>`; its content is JSON. */
 export const identityFile = 'identity.json';

@@ -3,8 +3,8 @@ import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import { isTrue } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
-import type { Informer } from '../kube/informer.ts';
-import { kind } from '../kube/refs.ts';
+import type { Informer } from '../../shared/kube/informer.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import type { Remote } from './remote.ts';
 
 /** The cache of a provider's TwinNamespaces for this cluster. */

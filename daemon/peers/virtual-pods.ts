@@ -2,9 +2,9 @@
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Source } from '../kube/controller.ts';
-import type { Informer } from '../kube/informer.ts';
-import { keyOf, kind } from '../kube/refs.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Informer } from '../../shared/kube/informer.ts';
+import { keyOf, kind } from '../../shared/kube/refs.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 
 export type PodChange = (pod: Pod | undefined, previous: Pod | undefined) => void;
 

@@ -18,7 +18,7 @@ import {
 } from '../kube/index.ts';
 import { fromRemoteObjects, fromRemotes, remoteClients } from '../peers/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
-import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../kube/types.ts';
+import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../../shared/kube/types.ts';
 import { fromVirtualPods, virtualPods } from '../peers/virtual-pods.ts';
 import { translatorFor } from './addresses.ts';
 import {

@@ -1,6 +1,6 @@
 /** How objects of the consumer look in a twin. Pure. */
 import { labels } from '../../shared/names.ts';
-import type { ConfigMap, EndpointSlice, ObjectMeta, Secret, Service } from '../kube/types.ts';
+import type { ConfigMap, EndpointSlice, ObjectMeta, Secret, Service } from '../../shared/kube/types.ts';
 import type { Translate } from './addresses.ts';
 
 /** Where objects go, and whose they are. */

@@ -1,7 +1,7 @@
 /** What has to change in a twin. Pure. */
 import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import { stableText, type AnyObject } from '../kube/index.ts';
-import type { ConfigMap, EndpointSlice, Secret, Service } from '../kube/types.ts';
+import type { ConfigMap, EndpointSlice, Secret, Service } from '../../shared/kube/types.ts';
 
 export type Reflected = ConfigMap | Secret | Service | EndpointSlice | ShadowPolicy;
 

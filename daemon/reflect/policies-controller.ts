@@ -14,7 +14,7 @@ import {
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../peers/remote.ts';
 import { boundNamespace, boundTwins, shadowPoliciesOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
-import type { Namespace, NetworkPolicy, Pod } from '../kube/types.ts';
+import type { Namespace, NetworkPolicy, Pod } from '../../shared/kube/types.ts';
 import { translatorFor } from './addresses.ts';
 import { planReflection } from './plan.ts';
 import { shadowPolicy, type PolicyView } from './policies.ts';

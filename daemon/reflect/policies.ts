@@ -13,7 +13,7 @@ import {
 } from '../../shared/api/policies.ts';
 import { selectorMatches } from '../../shared/label-selectors.ts';
 import { hostRange } from '../../shared/net/cidr.ts';
-import type { Namespace, NetworkPolicy, Pod } from '../kube/types.ts';
+import type { Namespace, NetworkPolicy, Pod } from '../../shared/kube/types.ts';
 import type { Translate } from './addresses.ts';
 import { reflectedMetadata, type Target } from './objects.ts';
 import { blocksThere, type RangesInView } from './policy-blocks.ts';

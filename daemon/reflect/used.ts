@@ -1,5 +1,5 @@
 /** Which ConfigMaps and Secrets pods use: those, and no others, go to the provider. Pure. */
-import type { Container, Pod } from '../kube/types.ts';
+import type { Container, Pod } from '../../shared/kube/types.ts';
 
 export interface Used {
   configMaps: Set<string>;

@@ -6,9 +6,7 @@ import { runFabricController } from '../fabric/controller/index.ts';
 import {
   createEvents,
   createInformers,
-  createKubeClient,
   createLog,
-  defaultConnection,
   levelOf,
   messageOf,
   runAsLeader,
@@ -27,6 +25,8 @@ import { runVirtualNodes } from '../vnode/index.ts';
 import { runPodWebhook } from '../vnode/webhook.ts';
 import { createMetrics, serveProbes } from './metrics.ts';
 import { packageVersion } from './version.ts';
+import { connectKube } from '../clients/kubernetes/index.ts';
+import { defaultConnection } from '../clients/kubernetes/kubeconfig.ts';
 
 export interface ControllerOptions {
   kube: KubeClient;
@@ -59,7 +59,7 @@ export const features: Readonly<Record<string, Feature>> = {
 export async function runControllerRole(signal: AbortSignal): Promise<void> {
   const environment = process.env;
   const log = createLog(levelOf(environment['LOG_LEVEL']), { fields: { role: 'controller' } });
-  const kube = createKubeClient(await defaultConnection(environment));
+  const kube = connectKube(await defaultConnection(environment));
   await runControllerWith({ kube, log, environment, features, probePort: ports.controllerMetrics }, signal);
   kube.close();
 }

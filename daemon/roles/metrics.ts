@@ -10,7 +10,7 @@ import {
   type Sample,
 } from '../../shared/metrics.ts';
 import type { ControllerMetrics } from '../kube/controller.ts';
-import type { Informer } from '../kube/informer.ts';
+import type { Informer } from '../../shared/kube/informer.ts';
 
 export interface Metrics extends ControllerMetrics {
   /** The text that `/metrics` answers with. */

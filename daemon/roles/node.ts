@@ -13,21 +13,14 @@ import {
   underlayMTU,
 } from '../host/index.ts';
 import { createInBand } from '../inband/index.ts';
-import {
-  createKubeClient,
-  createLog,
-  defaultConnection,
-  isForbidden,
-  isUnauthorized,
-  levelOf,
-  type KubeClient,
-  type Log,
-} from '../kube/index.ts';
+import { createLog, isForbidden, isUnauthorized, levelOf, type KubeClient, type Log } from '../kube/index.ts';
 import { linked, systemClock } from '../../shared/time.ts';
 import { createTunnelDevice } from '../wireguard/index.ts';
 import { serveProbes } from './metrics.ts';
 import { nodeMetricsText } from './node-metrics.ts';
 import { packageVersion } from './version.ts';
+import { connectKube } from '../clients/kubernetes/index.ts';
+import { defaultConnection } from '../clients/kubernetes/kubeconfig.ts';
 
 export interface NodeRoleOptions {
   kube: KubeClient;
@@ -46,7 +39,7 @@ const maximumPeers = 6144;
 export async function runNodeRole(signal: AbortSignal): Promise<void> {
   const environment = process.env;
   const log = createLog(levelOf(environment['LOG_LEVEL']), { fields: { role: 'node' } });
-  const kube = createKubeClient(await defaultConnection(environment));
+  const kube = connectKube(await defaultConnection(environment));
   await runNodeWith({ kube, log, environment, probePort: ports.nodeMetrics }, signal);
   kube.close();
 }

@@ -1,6 +1,6 @@
 /** The one gate between what a consumer asks for and a pod on this cluster. Pure. */
 import type { Grant } from '../../shared/api/grant.ts';
-import type { PodSpec } from '../kube/types.ts';
+import type { PodSpec } from '../../shared/kube/types.ts';
 import { Refusal } from './fields.ts';
 import { podFields } from './pod-fields.ts';
 import { checkPodSecurity, type Securable } from './pod-security.ts';

@@ -2,8 +2,8 @@
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { consumerLease, labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import { keyOf, kind } from '../kube/refs.ts';
-import type { Namespace, Pod } from '../kube/types.ts';
+import { keyOf, kind } from '../../shared/kube/refs.ts';
+import type { Namespace, Pod } from '../../shared/kube/types.ts';
 import { identitySecret, objectQuotaName, tenantNamespaceOf } from './names.ts';
 import { dnsNamespace, dnsService } from './name-resolution.ts';
 import { countedOwn, type Countable } from './object-limits.ts';

@@ -13,8 +13,8 @@ import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { labels as known, shorten } from '../../shared/names.ts';
 import { contains, readRanges, tryParseRange, type Range } from '../../shared/net/cidr.ts';
-import { kind } from '../kube/refs.ts';
-import type { NetworkPolicy } from '../kube/types.ts';
+import { kind } from '../../shared/kube/refs.ts';
+import type { NetworkPolicy } from '../../shared/kube/types.ts';
 import { peeringLabels, reasons } from './names.ts';
 import { selectorHere } from './pod-labels.ts';
 import {

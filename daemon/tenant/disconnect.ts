@@ -9,7 +9,7 @@ import type { Condition } from '../../shared/api/meta.ts';
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { type Finding } from '../../shared/conditions.ts';
 import { annotations } from '../../shared/names.ts';
-import type { Lease } from '../kube/types.ts';
+import type { Lease } from '../../shared/kube/types.ts';
 import { reasons } from './names.ts';
 
 export const presenceType = 'ConsumerPresent';

@@ -10,9 +10,9 @@ import { addressFamily, anyContains, normalizeAddress, readRanges } from '../../
 import type { Clock } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { isNotFound } from '../kube/errors.ts';
-import { keyOf, refOf } from '../kube/refs.ts';
-import type { EndpointSlice, Pod } from '../kube/types.ts';
+import { isNotFound } from '../../shared/kube/errors.ts';
+import { keyOf, refOf } from '../../shared/kube/refs.ts';
+import type { EndpointSlice, Pod } from '../../shared/kube/types.ts';
 import { fieldManager } from './names.ts';
 import type { Refusals } from './refusals.ts';
 import type { Caches } from './caches.ts';

@@ -6,10 +6,10 @@ import { labels } from '../../shared/names.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { isAlreadyExists } from '../kube/errors.ts';
+import { isAlreadyExists } from '../../shared/kube/errors.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { isUnreferenced } from '../peers/references.ts';
-import { kind, refOf } from '../kube/refs.ts';
+import { kind, refOf } from '../../shared/kube/refs.ts';
 import { recordResidue } from '../peers/residue.ts';
 import { applyStatus } from '../kube/status.ts';
 import {

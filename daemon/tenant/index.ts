@@ -4,7 +4,7 @@ import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
-import { keyOf } from '../kube/refs.ts';
+import { keyOf } from '../../shared/kube/refs.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { tryCounting } from './quota-probe.ts';
 import { reconcileEndpoints } from './endpoints.ts';

@@ -5,8 +5,8 @@ import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels as known } from '../../shared/names.ts';
 import { clusterDNS, forbiddenRanges, homeRanges } from '../../shared/net/isolation.ts';
-import { kind } from '../kube/refs.ts';
-import type { NetworkPolicy } from '../kube/types.ts';
+import { kind } from '../../shared/kube/refs.ts';
+import type { NetworkPolicy } from '../../shared/kube/types.ts';
 import { networkPolicyNames, twinLabels } from './names.ts';
 import { restrictedLabels } from './pod-labels.ts';
 

@@ -1,6 +1,6 @@
 /** Whether pods in twins can look names up: they ask the cluster's DNS, as every pod here does. Pure. */
 import type { Finding } from '../../shared/conditions.ts';
-import type { EndpointSlice } from '../kube/types.ts';
+import type { EndpointSlice } from '../../shared/kube/types.ts';
 
 /** The Service of the cluster's DNS has this name whatever answers (Kubernetes, DNS-Based Service Discovery). */
 export const dnsNamespace = 'kube-system';

@@ -5,7 +5,7 @@
 import type { Grant } from '../../shared/api/grant.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
-import type { ResourceQuota } from '../kube/types.ts';
+import type { ResourceQuota } from '../../shared/kube/types.ts';
 import { reasons } from './names.ts';
 
 interface Scale {

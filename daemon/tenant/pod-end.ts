@@ -1,6 +1,6 @@
 /** How a real pod ends, and what its record says of it then. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
-import type { ContainerStatus, Pod, PodStatus } from '../kube/types.ts';
+import type { ContainerStatus, Pod, PodStatus } from '../../shared/kube/types.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 
 /**

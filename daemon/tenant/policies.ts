@@ -2,7 +2,7 @@
 import { carriedFinding, carriedPolicy } from './carried-policies.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import { isInvalid, messageOf } from '../kube/errors.ts';
+import { isInvalid, messageOf } from '../../shared/kube/errors.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
 import type { Caches } from './caches.ts';

@@ -7,8 +7,8 @@ import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { ports } from '../../shared/ports.ts';
 import { backoff, sleep } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import { messageOf } from '../kube/errors.ts';
-import { kind } from '../kube/refs.ts';
+import { messageOf } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 
 const fieldManager = 'hawser-policies';

@@ -5,9 +5,9 @@
  */
 import { backoff, deadline, sleep } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import { isAlreadyExists, messageOf } from '../kube/errors.ts';
-import { kind } from '../kube/refs.ts';
-import type { ResourceQuota } from '../kube/types.ts';
+import { isAlreadyExists, messageOf } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
+import type { ResourceQuota } from '../../shared/kube/types.ts';
 import { countTrialName, fieldManager } from './names.ts';
 import { countedOwn, ownCounts } from './object-limits.ts';
 

@@ -4,7 +4,7 @@ import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { annotations as known, labels } from '../../shared/names.ts';
-import type { Pod, PodSpec, PodStatus } from '../kube/types.ts';
+import type { Pod, PodSpec, PodStatus } from '../../shared/kube/types.ts';
 import { peeringLabels, reasons, restartsAnnotation } from './names.ts';
 import { isFinished, podFinalizer } from './pod-end.ts';
 import { labelsHere, restrictions } from './pod-labels.ts';

@@ -4,8 +4,8 @@
  */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels } from '../../shared/names.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { kind } from '../kube/refs.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { consumerRole, identitySecret, ownerAnnotation, tenantNamespaceOf } from './names.ts';
 import type { Caches } from './caches.ts';
 

@@ -4,11 +4,17 @@ import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { isAlreadyExists, isForbidden, isInvalid, isQuotaUnknown, messageOf } from '../kube/errors.ts';
+import {
+  isAlreadyExists,
+  isForbidden,
+  isInvalid,
+  isQuotaUnknown,
+  messageOf,
+} from '../../shared/kube/errors.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
-import { kind, refOf } from '../kube/refs.ts';
+import { kind, refOf } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
-import type { Pod, PodStatus } from '../kube/types.ts';
+import type { Pod, PodStatus } from '../../shared/kube/types.ts';
 import { admit, type Admission } from './admit.ts';
 import { planDisconnect, presenceType } from './disconnect.ts';
 import { deletionGraceAnnotation, fieldManager, reasons, tenantFinalizer } from './names.ts';

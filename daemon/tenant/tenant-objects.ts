@@ -1,7 +1,7 @@
 /** What a tenant namespace holds: who the consumer is here, and the little that it may. Pure. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { tenantServiceAccount } from '../../shared/names.ts';
-import { kind, type AnyObject } from '../kube/refs.ts';
+import { kind, type AnyObject } from '../../shared/kube/refs.ts';
 import type {
   Namespace,
   PolicyRule,
@@ -10,7 +10,7 @@ import type {
   RoleBinding,
   Secret,
   ServiceAccount,
-} from '../kube/types.ts';
+} from '../../shared/kube/types.ts';
 import {
   consumerRole,
   gatewayRole,

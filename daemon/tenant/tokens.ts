@@ -3,7 +3,7 @@ import type { PeeringToken } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
-import { refOf } from '../kube/refs.ts';
+import { refOf } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
 import type { Caches } from './caches.ts';

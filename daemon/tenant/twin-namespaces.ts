@@ -6,7 +6,7 @@ import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
-import { keyOf, kind, refOf, splitKey } from '../kube/refs.ts';
+import { keyOf, kind, refOf, splitKey } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, ownerAnnotation, reasons, tenantFinalizer } from './names.ts';
 import { mostTwins } from './object-limits.ts';

@@ -4,8 +4,8 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { isAuthorized } from '../../shared/incoming-peerings.ts';
-import type { AnyObject } from '../kube/refs.ts';
-import type { LimitRange, Namespace, ResourceQuota, ServiceAccount } from '../kube/types.ts';
+import type { AnyObject } from '../../shared/kube/refs.ts';
+import type { LimitRange, Namespace, ResourceQuota, ServiceAccount } from '../../shared/kube/types.ts';
 import {
   limitRangeName,
   objectQuotaName,

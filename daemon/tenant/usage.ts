@@ -6,7 +6,7 @@ import {
   QuantityError,
   type QuantityFormat,
 } from '../../shared/quantities.ts';
-import type { Container, PodSpec } from '../kube/types.ts';
+import type { Container, PodSpec } from '../../shared/kube/types.ts';
 import { Refusal } from './fields.ts';
 
 /** Thousand-millionths of cores and bytes; limits, which are never less than requests. */

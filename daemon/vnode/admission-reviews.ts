@@ -4,7 +4,7 @@ import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { labels } from '../../shared/names.ts';
 import { sleep } from '../../shared/time.ts';
 import { isNotFound, kind, messageOf, type ControllerContext, type Informer } from '../kube/index.ts';
-import type { Namespace, Pod } from '../kube/types.ts';
+import type { Namespace, Pod } from '../../shared/kube/types.ts';
 import { fieldManager, isOffloadable } from './caches.ts';
 import { misfitMessage, misfitOf } from './fit.ts';
 import { offloadingName } from './offloading.ts';

@@ -5,7 +5,7 @@ import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { kind, type ControllerContext, type Informer } from '../kube/index.ts';
 import { remoteClients, type RemoteClients } from '../peers/remote.ts';
-import type { Namespace, NetworkPolicy, Node } from '../kube/types.ts';
+import type { Namespace, NetworkPolicy, Node } from '../../shared/kube/types.ts';
 import { virtualPods, type VirtualPods } from '../peers/virtual-pods.ts';
 
 /** Owner of what vnode/ applies, here and at providers. */

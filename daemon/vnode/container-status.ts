@@ -1,5 +1,5 @@
 /** Statuses of containers as a provider tells them: of containers that the pod has, in fields that are known. Pure. */
-import type { ContainerState, ContainerStatus, Pod, PodStatus } from '../kube/types.ts';
+import type { ContainerState, ContainerStatus, Pod, PodStatus } from '../../shared/kube/types.ts';
 import {
   count,
   list,

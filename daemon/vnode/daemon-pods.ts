@@ -1,6 +1,6 @@
 /** Pods that a DaemonSet wants on every node, virtual ones too. Pure. */
 import { toSeconds } from '../../shared/conditions.ts';
-import type { Pod, PodStatus } from '../kube/types.ts';
+import type { Pod, PodStatus } from '../../shared/kube/types.ts';
 import { carried, offloadedCondition, offloadedReasons } from './pod-conditions.ts';
 
 export const isDaemonPod = (pod: Pod): boolean =>

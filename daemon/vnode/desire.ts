@@ -1,8 +1,8 @@
 /** What both sides want of a peering while it lives, and how far its pods are with leaving. Pure. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
-import { keyOf } from '../kube/refs.ts';
-import type { Pod } from '../kube/types.ts';
+import { keyOf } from '../../shared/kube/refs.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 import { isFinished } from './pod-status.ts';
 
 type Desired = OutgoingPeering['spec']['desired'];

@@ -1,6 +1,6 @@
 /** Taking pods off a virtual node. */
 import { KubeError, isNotFound, kind, refOf, type KubeClient } from '../kube/index.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 
 /** What became of an eviction. */
 export type Eviction = { pod: Pod; outcome: 'Evicted' } | { pod: Pod; outcome: 'Blocked'; message: string };

@@ -3,7 +3,7 @@
  * it off its node any more. Pure. The provider's own allow-list (`tenant/pod-fields.ts`) decides all the rest; a test compares.
  */
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
-import type { Container, Pod } from '../kube/types.ts';
+import type { Container, Pod } from '../../shared/kube/types.ts';
 
 /** The field that keeps a pod at home, and why. */
 export interface Misfit {

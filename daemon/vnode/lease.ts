@@ -1,7 +1,7 @@
 /** Leases of virtual nodes in `kube-node-lease`: what tells the cluster that this controller still speaks for them. */
 import { kind, messageOf, type KubeClient } from '../kube/index.ts';
 import { sleep } from '../../shared/time.ts';
-import type { Lease, Node } from '../kube/types.ts';
+import type { Lease, Node } from '../../shared/kube/types.ts';
 import { labels } from '../../shared/names.ts';
 import { fieldManager, type Caches } from './caches.ts';
 

@@ -2,7 +2,7 @@
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 import { labels, virtualNodeTaint } from '../../shared/names.ts';
-import type { Node, PodCondition } from '../kube/types.ts';
+import type { Node, PodCondition } from '../../shared/kube/types.ts';
 import { capacityOf } from './capacity.ts';
 import { desireOf } from './desire.ts';
 import type { Readiness } from './readiness.ts';

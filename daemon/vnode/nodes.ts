@@ -9,14 +9,13 @@ import {
   keyOf,
   kind,
   StatusDebouncer,
-  readBody,
   runController,
   type Outcome,
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes } from '../peers/remote.ts';
 import { fromVirtualPods } from '../peers/virtual-pods.ts';
-import type { Node, Pod } from '../kube/types.ts';
+import type { Node, Pod } from '../../shared/kube/types.ts';
 import { desireOf, podsToLeave, schedulableFinding } from './desire.ts';
 import { evictPods } from './eviction.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
@@ -291,8 +290,8 @@ async function nodeFacts(caches: Caches, kubeletPort: number, signal: AbortSigna
   const { kube, podIP, version, log } = caches.context;
   let server = 'v1.0.0';
   try {
-    const answer = await kube.raw('GET', '/version', {}, signal);
-    const said = JSON.parse(await readBody(answer, 65_536, 'GET /version')) as { gitVersion?: string };
+    const { text } = await kube.text('GET', '/version', { maximumBytes: 65_536 }, signal);
+    const said = JSON.parse(text) as { gitVersion?: string };
     if (said.gitVersion !== undefined && /^v\d+\.\d+\.\d+/.test(said.gitVersion)) server = said.gitVersion;
   } catch (error) {
     if (signal.aborted) throw error;

@@ -16,7 +16,7 @@ import {
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../peers/remote.ts';
 import { boundNamespace, shadowPoliciesOf, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
-import type { Namespace } from '../kube/types.ts';
+import type { Namespace } from '../../shared/kube/types.ts';
 import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
 import { enforcedType, policiesFinding } from './network-policies.ts';

@@ -2,7 +2,7 @@
 import type { Tunnel } from '../../shared/api/network.ts';
 import { anyContains, normalizeAddress, tryParseRange } from '../../shared/net/cidr.ts';
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 import { list, text } from './untrusted.ts';
 
 export interface AddressInput {

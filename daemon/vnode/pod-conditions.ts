@@ -1,6 +1,6 @@
 /** The conditions that Hawser writes on offloaded pods, and how a condition is carried from one status to the next. Pure. */
 import { toSeconds } from '../../shared/conditions.ts';
-import type { Pod, PodCondition } from '../kube/types.ts';
+import type { Pod, PodCondition } from '../../shared/kube/types.ts';
 import { longestMessage } from './untrusted.ts';
 
 /** Condition on the consumer's pod: whether the provider has taken it. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ShadowPod } from '../../shared/api/offloading.ts';
-import type { Event, Pod } from '../kube/types.ts';
+import type { Event, Pod } from '../../shared/kube/types.ts';
 import { count, longestReason, text, time } from './untrusted.ts';
 
 /** Who may speak of a pod. What the provider's other controllers say concerns the provider. */

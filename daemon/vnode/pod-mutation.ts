@@ -1,7 +1,7 @@
 /** What the pod webhook adds to a new pod of an offloaded namespace. Pure. */
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { labels, virtualNodeTaint } from '../../shared/names.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 
 /** RFC 6902 */
 export interface PatchOperation {

@@ -1,7 +1,7 @@
 /** What to do about one pod of a virtual node and its record at the provider. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { annotations } from '../../shared/names.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 import { isFinished, isLostWithNode, type Hindrance } from './pod-status.ts';
 import { deletionGrace, deletionGraceAnnotation, ownGrace, shadowPodDiffers } from './shadow-pod.ts';
 

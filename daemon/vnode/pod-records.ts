@@ -12,7 +12,7 @@ import {
 } from '../kube/index.ts';
 import type { Remote } from '../peers/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 import { offloadedReasons } from './pod-conditions.ts';
 import { type Hindrance } from './pod-status.ts';
 import { deletionGraceAnnotation } from './shadow-pod.ts';

@@ -1,5 +1,5 @@
 /** Whether a pod's status has to be written. Pure. */
-import type { PodStatus } from '../kube/types.ts';
+import type { PodStatus } from '../../shared/kube/types.ts';
 import { mirroredConditions } from './pod-status.ts';
 import { record } from './untrusted.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { findCondition, toSeconds } from '../../shared/conditions.ts';
-import type { Pod, PodCondition, PodStatus } from '../kube/types.ts';
+import type { Pod, PodCondition, PodStatus } from '../../shared/kube/types.ts';
 import { acceptedAddresses, type AddressInput } from './pod-addresses.ts';
 import { carried, offloadedCondition, offloadedReasons } from './pod-conditions.ts';
 import { isDaemonPod, neverRuns, standIn } from './daemon-pods.ts';

@@ -16,7 +16,7 @@ import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../peers/remote.ts';
 import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import { fromVirtualPods } from '../peers/virtual-pods.ts';
-import type { Node, Pod, PodStatus } from '../kube/types.ts';
+import type { Node, Pod, PodStatus } from '../../shared/kube/types.ts';
 import { offloadingName } from './offloading.ts';
 import { planPod } from './pod-plan.ts';
 import { offloadedCondition, offloadedReasons } from './pod-conditions.ts';

@@ -6,7 +6,7 @@ import { consumerLease } from '../../shared/names.ts';
 import { isNotFound, messageOf } from '../kube/index.ts';
 import { deadline, sleep } from '../../shared/time.ts';
 import type { Remote } from '../peers/remote.ts';
-import type { Lease } from '../kube/types.ts';
+import type { Lease } from '../../shared/kube/types.ts';
 import { fieldManager, ownClusterID, type Caches } from './caches.ts';
 
 /** A provider calls this cluster away after so long without a renewal. */

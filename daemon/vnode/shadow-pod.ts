@@ -6,7 +6,7 @@
 import type { NamespaceOffloading, ShadowPod } from '../../shared/api/offloading.ts';
 import { lostNodeTolerations } from '../../shared/lost-node-tolerations.ts';
 import { labels } from '../../shared/names.ts';
-import type { Container, Pod } from '../kube/types.ts';
+import type { Container, Pod } from '../../shared/kube/types.ts';
 
 /** Set on a ShadowPod just before its deletion when a person asked for another grace than the pod's own. */
 export const deletionGraceAnnotation = 'hawser.dev/deletion-grace-seconds';

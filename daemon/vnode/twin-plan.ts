@@ -2,7 +2,7 @@
 import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { defaultPeering, labels, shorten, twinName } from '../../shared/names.ts';
-import type { Namespace } from '../kube/types.ts';
+import type { Namespace } from '../../shared/kube/types.ts';
 
 /** Reasons of `Bound` as the consumer shows it. */
 export const twinReasons = {

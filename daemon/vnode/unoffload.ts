@@ -3,7 +3,7 @@ import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { applyStatus, keyOf, kind, messageOf, type Outcome } from '../kube/index.ts';
 import type { Remote } from '../peers/remote.ts';
 import { twinOf, twinsOf } from '../peers/twin-namespaces.ts';
-import type { Pod } from '../kube/types.ts';
+import type { Pod } from '../../shared/kube/types.ts';
 import { evictPods } from './eviction.ts';
 import { removeFinalizer } from '../kube/finalizers.ts';
 import { reachableDeadlineMilliseconds, unreachableDeadlineMilliseconds } from './removal-plan.ts';

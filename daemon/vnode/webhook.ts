@@ -13,7 +13,7 @@ import { ports } from '../../shared/ports.ts';
 import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certificate.ts';
 import { isAlreadyExists, kind, messageOf, type ControllerContext } from '../kube/index.ts';
 import { sleep } from '../../shared/time.ts';
-import type { Secret } from '../kube/types.ts';
+import type { Secret } from '../../shared/kube/types.ts';
 import { createReviews, type AdmissionReview, type Reviews } from './admission-reviews.ts';
 import { registration, webhookPaths, webhookService } from './webhook-registration.ts';
 

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
-  createKubeClient,
   createLog,
   kind,
   silentLog,
@@ -19,6 +18,7 @@ import { runControllerWith } from '../../daemon/roles/controller.ts';
 import { crdManifests } from '../../deploy/crds.ts';
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import { upControlPlane, type ControlPlane, type ControlPlaneOptions } from '../testbed/index.ts';
+import { connectKube } from '../../daemon/clients/kubernetes/index.ts';
 
 export const namespace = 'hawser-system';
 const root = new URL('../../', import.meta.url).pathname;
@@ -74,7 +74,7 @@ export class Cluster {
     this.gatewayPort = gatewayPort;
     this.directory = directory;
     this.signal = this.#stop.signal;
-    this.kube = createKubeClient({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
+    this.kube = connectKube({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
   }
 
   /** Starts the API server, installs the kinds, and says where this cluster's parts are. */
@@ -140,7 +140,7 @@ export class Cluster {
   /** Runs features of the controller here, as the role does, with the rights that the chart gives it and no others. */
   async startController(features: Record<string, Feature>, podName = 'controller'): Promise<void> {
     const token = await this.plane.kubectl(['create', 'token', 'hawser-controller', '-n', namespace]);
-    const kube = createKubeClient({ url: this.plane.url, ca: this.plane.ca, token: () => token.trim() });
+    const kube = connectKube({ url: this.plane.url, ca: this.plane.ca, token: () => token.trim() });
     const stop = new AbortController();
     const log = process.env['TEST_LOG']
       ? createLog('debug', { fields: { cluster: this.plane.name } })

@@ -8,7 +8,7 @@ import {
   planAddressMappings,
   usableMappings,
 } from '../../../daemon/fabric/address-mappings.ts';
-import type { Pod } from '../../../daemon/kube/types.ts';
+import type { Pod } from '../../../shared/kube/types.ts';
 import type { FabricNode, AddressMapping } from '../../../shared/api/network.ts';
 import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';

@@ -5,8 +5,6 @@ import { runFabricController } from '../../../daemon/fabric/controller/index.ts'
 import {
   createEvents,
   createInformers,
-  createKubeClient,
-  fromKubeconfig,
   silentLog,
   type ControllerContext,
   type KubeClient,
@@ -21,6 +19,8 @@ import { upControlPlane, type ControlPlane } from '../../testbed/index.ts';
 import type { TestNamespace } from '../host/namespace.ts';
 import type { NetworkBed } from './network-bed.ts';
 import { randomBytes } from 'node:crypto';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
+import { loadKubeconfig } from '../../../daemon/clients/kubernetes/kubeconfig.ts';
 
 export const namespace = 'hawser-system';
 
@@ -108,7 +108,9 @@ export class ClusterBed {
     const stop = new AbortController();
     this.#stop = stop;
     this.#running = (async () => {
-      const kube = createKubeClient(await fromKubeconfig(this.plane.kubeconfig));
+      const kube = connectKube(
+        await loadKubeconfig({ kubeconfig: this.plane.kubeconfig, environment: process.env }),
+      );
       this.#kube = kube;
       const informers = createInformers(kube, {}, stop.signal);
       const context: ControllerContext = {

@@ -8,7 +8,7 @@ import {
 } from '../../../daemon/fabric/controller/endpoint-objects.ts';
 import { chooseNodeKey, readPresharedKeys } from '../../../daemon/fabric/node-key.ts';
 import { generateTunnelKey, readTunnelKey } from '../../../daemon/fabric/tunnel-keys.ts';
-import type { Node } from '../../../daemon/kube/types.ts';
+import type { Node } from '../../../shared/kube/types.ts';
 import type { FabricNode } from '../../../shared/api/network.ts';
 
 const node = (

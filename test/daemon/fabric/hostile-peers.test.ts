@@ -10,13 +10,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createKubeClient, kind, type KubeClient, type Secret } from '../../../daemon/kube/index.ts';
+import { kind, type KubeClient, type Secret } from '../../../daemon/kube/index.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
 import { told } from '../../support/told.ts';
 import type { TestNamespace } from '../host/namespace.ts';
 import { ClusterBed, eventually, namespace } from './cluster-bed.ts';
 import { NetworkBed } from './network-bed.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const test = suite('hostile peers in the tunnel');
 const root = new URL('../../../', import.meta.url).pathname;
@@ -71,7 +72,7 @@ test.before(
     east = new ClusterBed(bed, 'east', '10.244.0.0/16', '100.64.32.0/20');
     await Promise.all([west.up({ n2: 12 }), east.up({ n2: 22 })]);
     const { url, ca, adminToken } = east.plane;
-    provider = createKubeClient({ url, ca, token: () => adminToken });
+    provider = connectKube({ url, ca, token: () => adminToken });
     for (const cluster of [west, east]) cluster.startNode('n2');
     for (const cluster of [west, east])
       await eventually(`${cluster.id} holds its tunnel endpoint`, 90, async () =>

@@ -7,7 +7,7 @@ import {
   isSilent,
   type Renewals,
 } from '../../../daemon/fabric/lease-renewals.ts';
-import type { Lease } from '../../../daemon/kube/types.ts';
+import type { Lease } from '../../../shared/kube/types.ts';
 
 const lease = (holder: string, renewTime?: string): Lease => ({
   apiVersion: 'coordination.k8s.io/v1',

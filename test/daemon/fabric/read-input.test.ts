@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { EndpointChoice } from '../../../daemon/fabric/node/address-choice.ts';
 import { planNode } from '../../../daemon/fabric/plan/node-plan.ts';
 import { readInput, trimPod, type InputObjects } from '../../../daemon/fabric/node/read-input.ts';
-import type { Pod } from '../../../daemon/kube/types.ts';
+import type { Pod } from '../../../shared/kube/types.ts';
 import type { FabricNode, Tunnel } from '../../../shared/api/network.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';

@@ -1,10 +1,12 @@
 /** The node role as a process of its own, for tests that put it into a network namespace. */
-import { createKubeClient, createLog, defaultConnection, levelOf } from '../../../daemon/kube/index.ts';
+import { createLog, levelOf } from '../../../daemon/kube/index.ts';
 import { runNodeWith } from '../../../daemon/roles/node.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
+import { defaultConnection } from '../../../daemon/clients/kubernetes/kubeconfig.ts';
 
 const ending = new AbortController();
 process.once('SIGTERM', () => ending.abort(new Error('asked to end')));
-const kube = createKubeClient(await defaultConnection(process.env));
+const kube = connectKube(await defaultConnection(process.env));
 await runNodeWith(
   { kube, log: createLog(levelOf(process.env['LOG_LEVEL'])), environment: process.env, probePort: 0 },
   ending.signal,

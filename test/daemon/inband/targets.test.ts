@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { knownHosts, targetsOf } from '../../../daemon/inband/targets.ts';
-import type { EndpointSlice } from '../../../daemon/kube/types.ts';
+import type { EndpointSlice } from '../../../shared/kube/types.ts';
 
 const slice = (endpoints: EndpointSlice['endpoints'], more: Partial<EndpointSlice> = {}): EndpointSlice => ({
   apiVersion: 'discovery.k8s.io/v1',

@@ -4,9 +4,7 @@ import * as assert from 'uvu/assert';
 import {
   createInformer,
   createInformers,
-  createKubeClient,
   from,
-  fromKubeconfig,
   isAlreadyExists,
   isConflict,
   isGone,
@@ -20,6 +18,8 @@ import {
   type KubeClient,
 } from '../../../daemon/kube/index.ts';
 import { upControlPlane, type ControlPlane } from '../../testbed/index.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
+import { loadKubeconfig } from '../../../daemon/clients/kubernetes/kubeconfig.ts';
 
 const test = suite('kube against an API server');
 let plane: ControlPlane;
@@ -45,7 +45,7 @@ async function eventually(what: string, check: () => boolean | Promise<boolean>,
 
 test.before(async () => {
   plane = await upControlPlane({ name: 'kube' });
-  kube = createKubeClient({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
+  kube = connectKube({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
 });
 test.after(async () => {
   stop.abort();
@@ -84,17 +84,17 @@ test('reads, writes and deletes, with typed errors', async () => {
 });
 
 test('says who refuses and who is not there', async () => {
-  const stranger = createKubeClient({ url: plane.url, ca: plane.ca, token: () => 'nobody' });
+  const stranger = connectKube({ url: plane.url, ca: plane.ca, token: () => 'nobody' });
   await stranger.list(kind.pod, {}, signal).then(
     () => assert.unreachable(),
     (error) => assert.ok(isUnauthorized(error)),
   );
-  const nobody = createKubeClient({ url: 'https://127.0.0.1:1', ca: plane.ca });
+  const nobody = connectKube({ url: 'https://127.0.0.1:1', ca: plane.ca });
   await nobody.list(kind.pod, {}, signal).then(
     () => assert.unreachable(),
     (error) => assert.ok(isUnreachable(error) && error.code === 'ECONNREFUSED'),
   );
-  const distrusting = createKubeClient({ url: plane.url, token: () => plane.adminToken });
+  const distrusting = connectKube({ url: plane.url, token: () => plane.adminToken });
   await distrusting.list(kind.pod, {}, signal).then(
     () => assert.unreachable(),
     (error) => assert.ok(isUnreachable(error)),
@@ -106,7 +106,9 @@ test('says who refuses and who is not there', async () => {
 });
 
 test('a kubeconfig gives the same rights', async () => {
-  const client = createKubeClient(await fromKubeconfig(plane.kubeconfig));
+  const client = connectKube(
+    await loadKubeconfig({ kubeconfig: plane.kubeconfig, environment: process.env }),
+  );
   assert.ok((await client.list(kind.namespace, {}, signal)).items.length >= 1);
   client.close();
 });
@@ -119,9 +121,7 @@ test('lists all pages', async () => {
   const { items } = await kube.list(kind.configMap, { namespace: 'default' }, signal);
   assert.is(items.filter((item) => item.metadata.name.startsWith('page-')).length, 520);
   assert.is(items[0]?.kind, 'ConfigMap');
-  await kube
-    .raw('DELETE', '/api/v1/namespaces/default/configmaps', {}, signal)
-    .then((answer) => answer.resume());
+  await kube.text('DELETE', '/api/v1/namespaces/default/configmaps', {}, signal);
 });
 
 test('an informer follows, and goes on after a cut and after 410', async () => {

@@ -1,8 +1,9 @@
 /** The client and the informer against another cluster's API server that floods and never ends: each is given up within bounds. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createInformer, createKubeClient, kind, type KubeClient } from '../../../daemon/kube/index.ts';
+import { createInformer, kind, type KubeClient } from '../../../daemon/kube/index.ts';
 import { HostileGateway, pour } from '../clients/hostile-gateway.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const test = suite('a hostile API server');
 let server: HostileGateway;
@@ -11,7 +12,7 @@ const megabyte = 1 << 20;
 
 test.before.each(async () => {
   server = await HostileGateway.start();
-  client = createKubeClient(
+  client = connectKube(
     { url: server.url, ca: server.certificate },
     { timeoutMilliseconds: 2000, maximumBytes: megabyte, maximumListBytes: 4 * megabyte },
   );

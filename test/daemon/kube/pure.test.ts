@@ -5,7 +5,7 @@ import { backoff } from '../../../shared/time.ts';
 import { mayTake } from '../../../daemon/kube/leader.ts';
 import { logLine } from '../../../shared/log.ts';
 import { createQueue } from '../../../daemon/kube/queue.ts';
-import { collectionPath, keyOf, kind, kindOf, objectPath, splitKey } from '../../../daemon/kube/refs.ts';
+import { collectionPath, keyOf, kind, kindOf, objectPath, splitKey } from '../../../shared/kube/refs.ts';
 import { applyStatus, stableText } from '../../../daemon/kube/status.ts';
 import { kinds } from '../../../shared/api/kinds.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';

@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createKubeClient, silentLog } from '../../../daemon/kube/index.ts';
+import { silentLog } from '../../../daemon/kube/index.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { readStored } from '../../../shared/trust/documents-cache.ts';
 import { runControllerWith } from '../../../daemon/roles/controller.ts';
@@ -20,6 +20,7 @@ import { told } from '../../support/told.ts';
 import { keyOf } from '../../shared/trust/keys.ts';
 import { Cluster, eventually, freePort, namespace } from '../clusters.ts';
 import { isTrueOf, kind } from './helpers.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const test = suite('a hostile provider');
 const id = 'trap-aaaaaa';
@@ -107,7 +108,7 @@ test.before(
     const rights = await consumer.plane.kubectl(['create', 'token', 'hawser-controller', '-n', namespace]);
     controller = runControllerWith(
       {
-        kube: createKubeClient({
+        kube: connectKube({
           url: consumer.plane.url,
           ca: consumer.plane.ca,
           token: () => rights.trim(),

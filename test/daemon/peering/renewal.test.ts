@@ -1,7 +1,7 @@
 /** Identities are renewed by time alone: at two thirds of their life, and after a week apart. The clock is a parameter. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createKubeClient, createLog, silentLog } from '../../../daemon/kube/index.ts';
+import { createLog, silentLog } from '../../../daemon/kube/index.ts';
 import { systemClock, type Clock } from '../../../shared/time.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { runControllerWith } from '../../../daemon/roles/controller.ts';
@@ -13,6 +13,7 @@ import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import { told } from '../../support/told.ts';
 import { Cluster, eventually, namespace } from '../clusters.ts';
 import { isTrueOf, kind } from './helpers.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const test = suite('identities are renewed');
 let consumer: Cluster;
@@ -55,7 +56,7 @@ async function moveClock(milliseconds: number): Promise<void> {
 
 /** Whether the provider's API server takes the token. */
 async function isTaken(token: string): Promise<boolean> {
-  const client = createKubeClient({ url: provider.plane.url, ca: provider.plane.ca, token: () => token });
+  const client = connectKube({ url: provider.plane.url, ca: provider.plane.ca, token: () => token });
   try {
     const tenant = (await peering())?.status?.tenantNamespace ?? '';
     await client.list(kind.twinNamespace, { namespace: tenant }, provider.signal);
@@ -76,7 +77,7 @@ test.before(
     await provider.startController({ peering: runPeering, tenant: runTenant });
     await provider.startGateway();
     const rights = await consumer.plane.kubectl(['create', 'token', 'hawser-controller', '-n', namespace]);
-    const kube = createKubeClient({
+    const kube = connectKube({
       url: consumer.plane.url,
       ca: consumer.plane.ca,
       token: () => rights.trim(),

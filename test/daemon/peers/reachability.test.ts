@@ -4,10 +4,10 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createKubeClient } from '../../../daemon/kube/index.ts';
 import { systemClock } from '../../../shared/time.ts';
 import { measureReachability } from '../../../daemon/peers/reachability.ts';
 import { eventually } from '../../support/workload.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 type Way = 'answers' | 'silent' | 'loses one' | 'refuses';
 
@@ -38,7 +38,7 @@ test('silence and refusal are told, one lost answer is not, and what comes back 
   const told: string[] = [];
   const askNow = measureReachability(
     {
-      client: createKubeClient({ url: `http://127.0.0.1:${port}` }),
+      client: connectKube({ url: `http://127.0.0.1:${port}` }),
       path: '/',
       clock: systemClock,
       report: ({ state, message }) => told.push(`${state}: ${message}`),

@@ -2,7 +2,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
-  createKubeClient,
   isForbidden,
   kind,
   type AnyObject,
@@ -28,6 +27,7 @@ import {
   virtualNode,
   type Planes,
 } from '../vnode/planes.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const test = suite('network policies are carried to providers');
 const apiVersion = 'hawser.dev/v1alpha1';
@@ -249,7 +249,7 @@ test('a hostile consumer opens nothing that is closed', async () => {
   const { data } = (await planes.consumer.kube.get<Secret>(ref, planes.signal)) ?? {};
   const identity = Buffer.from(data?.['identity.json'] ?? '', 'base64').toString();
   const { token } = JSON.parse(identity) as { token: string };
-  const hostile: KubeClient = createKubeClient({
+  const hostile: KubeClient = connectKube({
     url: planes.provider.url,
     ca: planes.provider.ca,
     token: () => token,

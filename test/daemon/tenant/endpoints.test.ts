@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { AddressBook, partEndpoints, viewOf } from '../../../daemon/tenant/endpoints.ts';
-import type { Pod } from '../../../daemon/kube/types.ts';
+import type { Pod } from '../../../shared/kube/types.ts';
 
 const here = ['10.244.0.0/16', '10.96.0.0/16', '192.0.2.0/24'];
 const atHome = ['10.128.0.0/16', '100.64.32.0/20'];

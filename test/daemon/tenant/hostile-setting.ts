@@ -4,14 +4,7 @@
  */
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
-import {
-  createKubeClient,
-  kind,
-  readBody,
-  silentLog,
-  type AnyObject,
-  type KubeClient,
-} from '../../../daemon/kube/index.ts';
+import { kind, silentLog, type AnyObject, type KubeClient } from '../../../daemon/kube/index.ts';
 import { runControllerWith } from '../../../daemon/roles/controller.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { Condition } from '../../../shared/api/meta.ts';
@@ -21,6 +14,7 @@ import { tenantNamespace } from '../../../shared/names.ts';
 import { ensurePrograms, upControlPlane, type ControlPlane } from '../../testbed/index.ts';
 import { run } from '../../testbed/run.ts';
 import { eventually, freePort } from '../clusters.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const chart = join(import.meta.dirname, '..', '..', '..', 'deploy', 'chart');
 export const hawserNamespace = 'hawser-system';
@@ -114,7 +108,7 @@ async function clientOf(who: typeof mallory): Promise<KubeClient> {
       )
       .catch(() => undefined),
   );
-  return createKubeClient({ url: plane.url, ca: plane.ca, token: () => answer.status.token });
+  return connectKube({ url: plane.url, ca: plane.ca, token: () => answer.status.token });
 }
 
 /** One request as the hostile consumer; what the API server said. */
@@ -125,20 +119,19 @@ export async function ask(
   more: { contentType?: string; headers?: Record<string, string> } = {},
   by: KubeClient = hostile,
 ): Promise<{ status: number; message: string; text: string }> {
-  const answer = await by.raw(
+  const { status, text } = await by.text(
     method,
     path,
-    { ...more, ...(body !== undefined && { body: JSON.stringify(body) }) },
+    { ...more, maximumBytes: 4 << 20, ...(body !== undefined && { body: JSON.stringify(body) }) },
     signal,
   );
-  const text = await readBody(answer, 4 << 20, path);
   let message = text.slice(0, 300);
   try {
     message = (JSON.parse(text) as { message?: string }).message ?? '';
   } catch {
     // Not everything is JSON.
   }
-  return { status: answer.statusCode ?? 0, message, text };
+  return { status, message, text };
 }
 
 export function note(attempt: string, stoppedBy: string): void {
@@ -175,7 +168,7 @@ export async function begin(): Promise<void> {
     env: { KUBECONFIG: plane.kubeconfig },
   });
   await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']);
-  admin = createKubeClient({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
+  admin = connectKube({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
   await admin.patch(
     { kind: kind.localCluster, name: 'self' },
     {
@@ -193,7 +186,7 @@ export async function begin(): Promise<void> {
   metricsPort = await freePort();
   controller = runControllerWith(
     {
-      kube: createKubeClient({ url: plane.url, ca: plane.ca, token: () => token.trim() }),
+      kube: connectKube({ url: plane.url, ca: plane.ca, token: () => token.trim() }),
       log: silentLog,
       environment: { HAWSER_NAMESPACE: hawserNamespace, POD_NAME: 'controller' },
       features: { tenant: runTenant },

@@ -1,7 +1,7 @@
 /** Whether pods in twins can look up names, by what the cluster says of its DNS. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { EndpointSlice } from '../../../daemon/kube/types.ts';
+import type { EndpointSlice } from '../../../shared/kube/types.ts';
 import { dnsFinding } from '../../../daemon/tenant/name-resolution.ts';
 
 const slice = (...ready: (boolean | undefined)[]): EndpointSlice => ({

@@ -2,7 +2,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
-  createKubeClient,
   isAlreadyExists,
   isConflict,
   isQuotaExceeded,
@@ -30,6 +29,7 @@ import {
   virtualNode,
   type Planes,
 } from '../vnode/planes.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const test = suite('objects of a consumer are counted');
 const tenant = tenantNamespace(consumerID, 'default');
@@ -82,7 +82,7 @@ test.before(async () => {
   const { token } = JSON.parse(Buffer.from(data?.['identity.json'] ?? '', 'base64').toString()) as {
     token: string;
   };
-  hostile = createKubeClient({ url: planes.provider.url, ca: planes.provider.ca, token: () => token });
+  hostile = connectKube({ url: planes.provider.url, ca: planes.provider.ca, token: () => token });
   for (const [namespace, counted] of [
     [tenant, 'count/twinnamespaces.hawser.dev'],
     [twin, 'count/shadowpods.hawser.dev'],

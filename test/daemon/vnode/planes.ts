@@ -9,7 +9,6 @@ import { nodeName, secrets, tenantNamespace } from '../../../shared/names.ts';
 import {
   createEvents,
   createInformers,
-  createKubeClient,
   createLog,
   kind,
   messageOf,
@@ -23,6 +22,7 @@ import { createMetrics, type Metrics } from '../../../daemon/roles/metrics.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
 import type * as testbedModule from '../../testbed/index.ts';
 import type { RunOptions } from '../../testbed/run.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 export const consumerID = 'home';
 export const providerID = 'farm';
@@ -94,7 +94,7 @@ async function upSide(
     kubectl: (args: readonly string[], options?: RunOptions) => plane.kubectl(args, options),
     stop: () => plane.stop(),
   };
-  return equip(createKubeClient({ url, ca, token: () => adminToken }), how, signal);
+  return equip(connectKube({ url, ca, token: () => adminToken }), how, signal);
 }
 
 /** A cluster of the bed: real kubelets, real containers. */
@@ -102,10 +102,10 @@ async function upBedSide(testbed: Testbed, name: string, signal: AbortSignal): P
   const bed = await testbed.up({ name, clusters: [providerID], nodes: 1, fresh: true });
   const cluster = bed.cluster(providerID);
   const { authority, certificate = '', key = '' } = await cluster.access();
-  const kube = createKubeClient({
+  const kube = connectKube({
     url: cluster.apiServerUrl,
     ca: authority,
-    clientCertificate: { certificate, key },
+    clientCertificate: () => ({ certificate, key }),
   });
   const how = {
     url: cluster.apiServerUrl,

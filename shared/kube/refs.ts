@@ -1,10 +1,10 @@
 /** Which kinds there are, and where the API server keeps their objects. */
-import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
-import type { KubernetesObject } from '../../shared/api/meta.ts';
-import type { FabricNode, AddressMapping, Tunnel } from '../../shared/api/network.ts';
-import type { NamespaceOffloading, ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
-import type { IncomingPeering, OutgoingPeering, PeeringToken } from '../../shared/api/peerings.ts';
-import type { ShadowPolicy } from '../../shared/api/policies.ts';
+import type { LocalCluster, RemoteCluster } from '../api/clusters.ts';
+import type { KubernetesObject } from '../api/meta.ts';
+import type { FabricNode, AddressMapping, Tunnel } from '../api/network.ts';
+import type { NamespaceOffloading, ShadowPod, TwinNamespace } from '../api/offloading.ts';
+import type { IncomingPeering, OutgoingPeering, PeeringToken } from '../api/peerings.ts';
+import type { ShadowPolicy } from '../api/policies.ts';
 import type {
   ConfigMap,
   EndpointSlice,
@@ -127,7 +127,7 @@ const byName = new Map<string, KindRef>(
 export function kindOf(object: { apiVersion: string; kind: string }): KindRef {
   const found = byName.get(`${object.apiVersion}/${object.kind}`);
   if (found === undefined)
-    throw new TypeError(`kind ${object.apiVersion}/${object.kind} is not listed in daemon/kube/refs.ts`);
+    throw new TypeError(`kind ${object.apiVersion}/${object.kind} is not listed in shared/kube/refs.ts`);
   return found;
 }
 

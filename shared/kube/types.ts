@@ -2,9 +2,9 @@
  * Objects of Kubernetes itself as they are on the wire (times are strings), with the fields that Hawser reads or
  * writes. Unknown fields pass through untouched.
  */
-import type { Condition, KubernetesObject, ObjectMeta } from '../../shared/api/meta.ts';
+import type { Condition, KubernetesObject, ObjectMeta } from '../api/meta.ts';
 
-export type { Condition, KubernetesObject, ObjectMeta, OwnerReference } from '../../shared/api/meta.ts';
+export type { Condition, KubernetesObject, ObjectMeta, OwnerReference } from '../api/meta.ts';
 
 export interface Namespace extends KubernetesObject {
   spec?: { finalizers?: string[] };

@@ -16,16 +16,21 @@ export class KubeError extends Error {
   readonly status: number;
   /** Machine-readable reason of the Kubernetes API, such as `AlreadyExists`. */
   readonly reason: string;
+  /** The server's message, without the request that it answers. */
+  readonly detail: string;
   /** What the server asked to wait before the next try. */
   readonly retryAfterMilliseconds: number | undefined;
 
   constructor(what: string, status: number, body: StatusBody, retryAfterSeconds?: number) {
-    const said = body.message ?? body.reason ?? 'no message';
+    // What another cluster's server sends has whatever types it likes.
+    const reason = typeof body.reason === 'string' ? body.reason : '';
+    const said = typeof body.message === 'string' ? body.message : reason || 'no message';
     super(`${what}: the API server answered ${status}: ${said.slice(0, 2000)}`);
     this.status = status;
-    this.reason = body.reason ?? '';
+    this.reason = reason;
+    this.detail = said.slice(0, 2000);
     const seconds = retryAfterSeconds ?? body.details?.retryAfterSeconds;
-    this.retryAfterMilliseconds = seconds === undefined ? undefined : Math.min(seconds, 60) * 1000;
+    this.retryAfterMilliseconds = typeof seconds === 'number' ? Math.min(seconds, 60) * 1000 : undefined;
   }
 }
 
@@ -34,11 +39,44 @@ export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
   /** Code of the system or of TLS, such as `ECONNREFUSED`; `DEADLINE` when no answer came in time. */
   readonly code: string;
+  /** What happened, without the request that it happened to. */
+  readonly detail: string;
 
   constructor(what: string, code: string, detail: string, cause?: unknown) {
     super(`${what}: no answer from the API server (${code}): ${detail}`, { cause });
     this.code = code;
+    this.detail = detail;
   }
+}
+
+/** Whatever a transport has thrown, as what it means for the request. */
+export function asUnreachable(what: string, error: unknown): Error {
+  if (error instanceof UnreachableError || error instanceof KubeError) return error;
+  const { name, message, code, cause } = error as Error & { code?: unknown };
+  // fetch says only that it failed, and why in its cause.
+  const deeper = cause as { code?: unknown; message?: string } | undefined;
+  const found = [code, deeper?.code].find((each) => typeof each === 'string' && each !== '');
+  if (name === 'TimeoutError') return new UnreachableError(what, 'DEADLINE', message, error);
+  const detail = deeper?.message === undefined ? message : `${message}: ${deeper.message}`;
+  return new UnreachableError(what, (found as string | undefined) ?? 'FAILED', detail, error);
+}
+
+/** The error that an answer outside 2xx stands for. */
+export function statusError(
+  what: string,
+  response: { status: number; header(name: string): string | undefined },
+  text: string,
+): KubeError {
+  let body: StatusBody = {};
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null) body = parsed;
+  } catch {
+    // Not a Status: a proxy's page, say.
+    body = { message: text.slice(0, 500) };
+  }
+  const after = Number(response.header('retry-after'));
+  return new KubeError(what, response.status, body, Number.isFinite(after) && after > 0 ? after : undefined);
 }
 
 const withStatus = (error: unknown, status: number): error is KubeError =>
@@ -72,6 +110,9 @@ export const isTransient = (error: unknown): boolean =>
   (error instanceof KubeError && (error.status === 429 || error.status >= 500));
 /** No answer came. */
 export const isUnreachable = (error: unknown): error is UnreachableError => error instanceof UnreachableError;
+/** More bytes than the client takes. */
+export const isTooLarge = (error: unknown): error is UnreachableError =>
+  error instanceof UnreachableError && error.code === 'TOO_LARGE';
 /** Thrown because a signal was aborted; not worth a log line. */
 export const isAborted = (error: unknown, signal: AbortSignal): boolean =>
   signal.aborted && (error === signal.reason || (error instanceof Error && error.name === 'AbortError'));

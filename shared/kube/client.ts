@@ -1,16 +1,28 @@
-/** A client of one API server: any kind, by plain HTTP (Kubernetes API concepts). */
-import { StringDecoder } from 'node:string_decoder';
-import { KubeError, UnreachableError, isConflict, isNotFound, type StatusBody } from './errors.ts';
-import { collectionPath, kindOf, objectPath, refOf, type AnyObject, type KindRef, type Ref } from './refs.ts';
+/** A client of one API server: any kind, by plain HTTP (Kubernetes API concepts), over whichever transport it is given. */
+import { deadline } from '../time.ts';
+import { readBody, readLines } from './body.ts';
 import {
-  createTransport,
-  readBody,
+  KubeError,
+  UnreachableError,
+  asUnreachable,
+  isConflict,
+  isNotFound,
+  isTooLarge,
   statusError,
-  type Answer,
-  type KubeConnection,
-  type RequestOptions,
-  type Transport,
-} from './transport.ts';
+  type StatusBody,
+} from './errors.ts';
+import type { KubeResponse, KubeTransport } from './port.ts';
+import { collectionPath, kindOf, objectPath, refOf, type AnyObject, type KindRef, type Ref } from './refs.ts';
+
+export interface RequestOptions {
+  /** JSON text or bytes. */
+  body?: string | Uint8Array;
+  /** Default `application/json`. */
+  contentType?: string;
+  headers?: Record<string, string>;
+  /** Until the response's headers are there. Default: the client's. */
+  timeoutMilliseconds?: number;
+}
 
 export interface ListOptions {
   /** Absent: over all namespaces. */
@@ -53,7 +65,7 @@ export interface DeleteOptions {
  * Everything Hawser asks an API server. Errors: KubeError for an answer that is no success, UnreachableError when none
  * came; the signal's reason when it was aborted.
  */
-export interface KubeClient {
+export interface KubeClient<R extends KubeResponse = KubeResponse> {
   /** Undefined: 404. */
   get<T extends AnyObject>(ref: Ref<T>, signal: AbortSignal): Promise<T | undefined>;
   /** All pages. */
@@ -97,10 +109,15 @@ export interface KubeClient {
     options: WatchOptions,
     signal: AbortSignal,
   ): AsyncIterable<WatchEvent<T>>;
+  /** Any request, any answer, read whole: for what is no object, such as `/version`, and to find out whether it answers. */
+  text(
+    method: string,
+    path: string,
+    options: RequestOptions & { maximumBytes?: number },
+    signal: AbortSignal,
+  ): Promise<{ status: number; text: string }>;
   /** Any request, any answer, with its body as a stream: logs, `/readyz`, metrics. */
-  raw(method: string, path: string, options: RequestOptions, signal: AbortSignal): Promise<Answer>;
-  /** Switches protocols: exec, attach, port-forward. */
-  upgrade: Transport['upgrade'];
+  raw(method: string, path: string, options: RequestOptions, signal: AbortSignal): Promise<R>;
   readonly url: string;
   /** Closes idle connections; the client can still be used. */
   close(): void;
@@ -111,8 +128,15 @@ export interface ClientOptions {
   timeoutMilliseconds?: number;
   /** Largest answer, and largest event of a watch. Default 64 MiB. */
   maximumBytes?: number;
+  /**
+   * Largest page of a list; of a larger one fewer objects are asked for. Default 16 MiB: a page is parsed whole, beside
+   * everything that the process holds.
+   */
+  maximumPageBytes?: number;
   /** Largest list, all pages together. Default: no limit, for an API server of one's own. */
   maximumListBytes?: number;
+  /** Owner of the fields that `create`, `replace` and `patch` write, where the call names none. */
+  fieldManager?: string;
 }
 
 const pageSize = 500;
@@ -131,37 +155,94 @@ function query(parameters: Record<string, string | undefined>): string {
 }
 
 /** Makes a client. Nothing is dialled before the first request. */
-export function createKubeClient(connection: KubeConnection, options: ClientOptions = {}): KubeClient {
+export function createKubeClient<R extends KubeResponse>(
+  transport: KubeTransport<R>,
+  options: ClientOptions = {},
+): KubeClient<R> {
   const { timeoutMilliseconds = 30_000, maximumBytes = 64 << 20, maximumListBytes = Infinity } = options;
-  const transport = createTransport(connection);
+  const maximumPageBytes = Math.min(maximumBytes, options.maximumPageBytes ?? 16 << 20);
 
-  async function json<R>(
+  async function send(
+    method: string,
+    path: string,
+    { body, contentType = 'application/json', headers, timeoutMilliseconds: limit }: RequestOptions,
+    signal: AbortSignal,
+  ): Promise<R> {
+    signal.throwIfAborted();
+    const request = {
+      method,
+      path,
+      headers: {
+        accept: 'application/json',
+        ...(body !== undefined && { 'content-type': contentType }),
+        ...headers,
+      },
+      ...(body !== undefined && { body }),
+      timeoutMilliseconds: limit ?? timeoutMilliseconds,
+    };
+    try {
+      return await transport.send(request, signal);
+    } catch (error) {
+      throw signal.aborted ? error : asUnreachable(nameOf(method, path), error);
+    }
+  }
+
+  /** The text of an answer, whichever status it has. */
+  async function read(
+    response: R,
+    limit: number,
+    what: string,
+    signal: AbortSignal,
+    milliseconds = timeoutMilliseconds,
+  ): Promise<string> {
+    // The headers came in time; a body that stalls must not wait for ever either.
+    using time = deadline(signal, milliseconds, what);
+    const stalled = () =>
+      response.cancel(
+        signal.aborted
+          ? (signal.reason as Error)
+          : new UnreachableError(what, 'DEADLINE', 'the answer stopped half-way'),
+      );
+    time.signal.addEventListener('abort', stalled, { once: true });
+    try {
+      return await readBody(response.body, limit, what);
+    } catch (error) {
+      response.cancel(error as Error);
+      throw signal.aborted ? error : asUnreachable(what, error);
+    }
+  }
+
+  /** What was asked for, and how many bytes it came in. */
+  async function ask(
     method: string,
     path: string,
     more: RequestOptions,
     signal: AbortSignal,
-    onLength?: (length: number) => void,
-  ): Promise<R> {
-    const what = `${method} ${path.split('?')[0]}`;
-    const answer = await transport.request(method, path, { timeoutMilliseconds, ...more }, signal);
-    // The headers came in time; a body that stalls must not wait for ever either.
-    const timer = setTimeout(
-      () => answer.destroy(new UnreachableError(what, 'DEADLINE', 'the answer stopped half-way')),
-      timeoutMilliseconds,
-    );
+    limit = maximumBytes,
+  ): Promise<{ value: unknown; bytes: number }> {
+    const what = nameOf(method, path);
+    const response = await send(method, path, more, signal);
+    const answer = await read(response, limit, what, signal);
+    if (response.status < 200 || response.status > 299) throw statusError(what, response, answer);
+    if (answer === '') return { value: undefined, bytes: 0 };
     try {
-      const text = await readBody(answer, maximumBytes, what);
-      onLength?.(text.length);
-      const status = answer.statusCode ?? 0;
-      if (status < 200 || status > 299) throw statusError(what, answer, text);
-      return (text === '' ? undefined : JSON.parse(text)) as R;
-    } finally {
-      clearTimeout(timer);
+      return { value: JSON.parse(answer) as unknown, bytes: answer.length };
+    } catch (error) {
+      throw new UnreachableError(what, 'MALFORMED', 'the answer is not JSON; is the address right?', error);
     }
   }
 
-  const client: KubeClient = {
-    url: connection.url,
+  async function json<T>(
+    method: string,
+    path: string,
+    more: RequestOptions,
+    signal: AbortSignal,
+  ): Promise<T> {
+    return (await ask(method, path, more, signal)).value as T;
+  }
+
+  const client: KubeClient<R> = {
+    url: transport.url,
     async get<T extends AnyObject>(ref: Ref<T>, signal: AbortSignal) {
       try {
         return await json<T>('GET', objectPath(ref), {}, signal);
@@ -176,26 +257,33 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
       signal: AbortSignal,
     ) {
       const items: T[] = [];
-      let bytes = 0;
       const collection = collectionPath(kind, namespace);
+      const what = `LIST ${collection}`;
+      let bytes = 0;
+      let limit = pageSize;
       for (let token: string | undefined; ;) {
-        const parameters = { ...selectors, limit: String(pageSize), continue: token };
-        const page = await json<{ metadata: { resourceVersion: string; continue?: string }; items: T[] }>(
-          'GET',
-          collection + query(parameters),
-          {},
-          signal,
-          (length) => {
-            bytes += length;
-            // Each page is bounded, and so must be how many there are.
-            if (bytes > maximumListBytes)
-              throw new UnreachableError(
-                `LIST ${collection}`,
-                'TOO_LARGE',
-                `a list of more than ${maximumListBytes} bytes`,
-              );
-          },
-        );
+        const parameters = { ...selectors, limit: String(limit), continue: token };
+        let page: { metadata: { resourceVersion: string; continue?: string }; items: T[] | null };
+        try {
+          const answer = await ask(
+            'GET',
+            collection + query(parameters),
+            {},
+            signal,
+            // A single object may be as large as any answer.
+            limit === 1 ? maximumBytes : maximumPageBytes,
+          );
+          page = answer.value as typeof page;
+          bytes += answer.bytes;
+        } catch (error) {
+          if (!isTooLarge(error) || limit === 1) throw error;
+          // A few large objects must not keep all others from being read: fewer at a time, down to one.
+          limit = Math.floor(limit / 2);
+          continue;
+        }
+        // Each page is bounded, and so must be how many there are.
+        if (bytes > maximumListBytes)
+          throw new UnreachableError(what, 'TOO_LARGE', `a list of more than ${maximumListBytes} bytes`);
         for (const item of page.items ?? []) {
           item.apiVersion = kind.apiVersion;
           item.kind = kind.kind;
@@ -208,7 +296,8 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
     create: (object, signal, more = {}) =>
       json(
         'POST',
-        collectionPath(kindOf(object), needNamespace(object)) + query({ fieldManager: more.fieldManager }),
+        collectionPath(kindOf(object), needNamespace(object)) +
+          query({ fieldManager: more.fieldManager ?? options.fieldManager }),
         { body: JSON.stringify(object) },
         signal,
       ),
@@ -222,14 +311,15 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
     patch: (ref, patch, { type, subresource, fieldManager }, signal) =>
       json(
         'PATCH',
-        objectPath(ref, subresource) + query({ fieldManager }),
+        objectPath(ref, subresource) + query({ fieldManager: fieldManager ?? options.fieldManager }),
         { body: JSON.stringify(patch), contentType: patchTypes[type] },
         signal,
       ),
     replace: (object, { subresource, fieldManager }, signal) =>
       json(
         'PUT',
-        objectPath(refOf(object), subresource) + query({ fieldManager }),
+        objectPath(refOf(object), subresource) +
+          query({ fieldManager: fieldManager ?? options.fieldManager }),
         { body: JSON.stringify(object) },
         signal,
       ),
@@ -261,12 +351,59 @@ export function createKubeClient(connection: KubeConnection, options: ClientOpti
     },
     createSubresource: (ref, subresource, body, signal) =>
       json('POST', objectPath(ref, subresource), { body: JSON.stringify(body) }, signal),
-    watch: (kind, watchOptions, signal) => watch(transport, kind, watchOptions, maximumBytes, signal),
-    raw: (method, path, requestOptions, signal) => transport.request(method, path, requestOptions, signal),
-    upgrade: (...request) => transport.upgrade(...request),
+    watch: (kind, watchOptions, signal) => watch(kind, watchOptions, signal),
+    async text(method, path, { maximumBytes: limit = maximumBytes, ...more }, signal) {
+      const response = await send(method, path, more, signal);
+      const what = nameOf(method, path);
+      return {
+        status: response.status,
+        text: await read(response, limit, what, signal, more.timeoutMilliseconds),
+      };
+    },
+    raw: send,
     close: () => transport.close(),
   };
   return client;
+
+  async function* watch<T extends AnyObject>(
+    kind: KindRef<T>,
+    { namespace, timeoutSeconds, idleTimeoutMilliseconds, ...selectors }: WatchOptions,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<T>, void, void> {
+    const collection = collectionPath(kind, namespace);
+    const what = `WATCH ${collection}`;
+    const parameters = {
+      ...selectors,
+      watch: '1',
+      allowWatchBookmarks: 'true',
+      timeoutSeconds: String(Math.ceil(timeoutSeconds)),
+    };
+    const response = await send('GET', collection + query(parameters), {}, signal);
+    if (response.status !== 200)
+      throw statusError(what, response, await read(response, 65_536, what, signal));
+    using silence = deadline(signal, idleTimeoutMilliseconds, what);
+    const silent = () =>
+      response.cancel(
+        signal.aborted
+          ? (signal.reason as Error)
+          : new UnreachableError(what, 'DEADLINE', `silent for ${idleTimeoutMilliseconds / 1000} s`),
+      );
+    silence.signal.addEventListener('abort', silent, { once: true });
+    const onActivity = () => silence.restart(idleTimeoutMilliseconds);
+    try {
+      for await (const line of readLines(response.body, maximumBytes, what, onActivity))
+        yield parseEvent<T>(line, what);
+    } catch (error) {
+      throw signal.aborted ? error : asUnreachable(what, error);
+    } finally {
+      response.cancel(new Error('the watch has ended'));
+    }
+  }
+}
+
+/** For messages: without the query, which is long and says little. */
+function nameOf(method: string, path: string): string {
+  return `${method} ${path.split('?')[0]}`;
 }
 
 function needNamespace(object: AnyObject): string | undefined {
@@ -275,51 +412,6 @@ function needNamespace(object: AnyObject): string | undefined {
     throw new TypeError(`${kind.kind} ${object.metadata.name} needs a namespace`);
   }
   return object.metadata.namespace;
-}
-
-async function* watch<T extends AnyObject>(
-  transport: Transport,
-  kind: KindRef<T>,
-  { namespace, timeoutSeconds, idleTimeoutMilliseconds, ...selectors }: WatchOptions,
-  maximumBytes: number,
-  signal: AbortSignal,
-): AsyncGenerator<WatchEvent<T>, void, void> {
-  const collection = collectionPath(kind, namespace);
-  const what = `WATCH ${collection}`;
-  const parameters = {
-    ...selectors,
-    watch: '1',
-    allowWatchBookmarks: 'true',
-    timeoutSeconds: String(Math.ceil(timeoutSeconds)),
-  };
-  const answer = await transport.request('GET', collection + query(parameters), {}, signal);
-  if (answer.statusCode !== 200) throw statusError(what, answer, await readBody(answer, 65_536, what));
-  const silence = () =>
-    answer.destroy(new UnreachableError(what, 'DEADLINE', `silent for ${idleTimeoutMilliseconds / 1000} s`));
-  let timer = setTimeout(silence, idleTimeoutMilliseconds);
-  const decoder = new StringDecoder('utf8');
-  let pending = '';
-  try {
-    for await (const chunk of answer as AsyncIterable<Buffer>) {
-      timer.refresh();
-      pending += decoder.write(chunk);
-      if (pending.length > maximumBytes)
-        throw new UnreachableError(what, 'TOO_LARGE', 'an event without end');
-      let from = 0;
-      for (let end = pending.indexOf('\n'); end >= 0; end = pending.indexOf('\n', from)) {
-        if (end > from) yield parseEvent<T>(pending.slice(from, end), what);
-        from = end + 1;
-      }
-      pending = pending.slice(from);
-    }
-  } catch (error) {
-    if (signal.aborted || error instanceof KubeError || error instanceof UnreachableError) throw error;
-    const { code = 'FAILED', message } = error as NodeJS.ErrnoException;
-    throw new UnreachableError(what, code, message, error);
-  } finally {
-    clearTimeout(timer);
-    answer.destroy();
-  }
 }
 
 function parseEvent<T>(line: string, what: string): WatchEvent<T> {

@@ -1,8 +1,7 @@
 /** One informer a kind and selection, shared by all features of a process. */
 import type { KubeClient } from './client.ts';
-import type { Clock } from '../../shared/time.ts';
-import { createInformer, type Informer } from './informer.ts';
-import type { Log } from './log.ts';
+import type { Clock } from '../time.ts';
+import { createInformer, type Informer, type InformerLog } from './informer.ts';
 import type { AnyObject, KindRef } from './refs.ts';
 
 export interface SharedOptions<T extends AnyObject> {
@@ -25,7 +24,7 @@ export interface Informers {
 /** A factory whose informers run until the signal is aborted. */
 export function createInformers(
   kube: KubeClient,
-  { log, clock }: { log?: Log; clock?: Clock },
+  { log, clock }: { log?: InformerLog; clock?: Clock },
   signal: AbortSignal,
 ): Informers {
   const informers = new Map<string, Informer>();

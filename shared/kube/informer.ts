@@ -1,13 +1,19 @@
 /** A cache of one kind that follows the API server: list, then watch, for as long as it runs. */
 import type { KubeClient, ListOptions } from './client.ts';
-import { backoff, sleep, systemClock, type Clock } from '../../shared/time.ts';
+import { backoff, linked, sleep, systemClock, type Clock, type Linked } from '../time.ts';
 import { UnreachableError, isAborted, isForbidden, isGone, isNotFound, messageOf } from './errors.ts';
-import type { Log } from './log.ts';
+import type { ByteBudget } from './byte-budget.ts';
 import { keyOf, type AnyObject, type KindRef } from './refs.ts';
 import { trimObject } from './trim.ts';
 
 /** Gets the object as it is now (undefined: gone) and as it was (undefined: new). Must not throw, nor change them. */
 export type ChangeHandler<T> = (key: string, object: T | undefined, previous: T | undefined) => void;
+
+/** Where an informer says what it cannot return. */
+export interface InformerLog {
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
 
 export interface Informer<T extends AnyObject = AnyObject> {
   readonly kind: KindRef<T>;
@@ -40,9 +46,11 @@ export interface InformerOptions<T extends AnyObject> extends ListOptions {
   watchSeconds?: readonly [number, number];
   /** Most objects; beyond them nothing more is taken, and all is read again. Default: no limit. */
   maximumObjects?: number;
+  /** Bytes that this informer and those it shares the budget with may hold, as JSON. Default: no limit. */
+  budget?: ByteBudget;
   /** A watch silent for longer is dialled anew. Default 150 s: the server sends a bookmark every minute or so. */
   idleTimeoutMilliseconds?: number;
-  log?: Log;
+  log?: InformerLog;
   clock?: Clock;
   random?: () => number;
 }
@@ -58,19 +66,22 @@ export function createInformer<T extends AnyObject>(
     watchSeconds = [300, 600],
     idleTimeoutMilliseconds = 150_000,
     maximumObjects = Infinity,
+    budget,
     log,
     clock = systemClock,
     random = Math.random,
     ...selectors
   } = options;
   const store = new Map<string, T>();
+  /** Bytes of each object, where there is a budget. */
+  const sizes = new Map<string, number>();
   const handlers = new Set<ChangeHandler<T>>();
   const waiting = new Set<() => void>();
   let hasSynced = false;
   let contactedAt = 0;
   let failure: string | undefined;
   let resourceVersion = '';
-  let interrupt: AbortController | undefined;
+  let interrupt: Linked | undefined;
 
   const trim = (object: T): T => {
     trimObject(object);
@@ -92,6 +103,16 @@ export function createInformer<T extends AnyObject>(
       return;
     if (previous === undefined && store.size >= maximumObjects)
       throw new UnreachableError(`WATCH ${kind.plural}`, 'TOO_LARGE', `more than ${maximumObjects} objects`);
+    if (budget !== undefined) {
+      const size = JSON.stringify(object).length;
+      if (!budget.take(size - (sizes.get(key) ?? 0)))
+        throw new UnreachableError(
+          `WATCH ${kind.plural}`,
+          'TOO_LARGE',
+          `more than ${budget.limit} bytes of objects`,
+        );
+      sizes.set(key, size);
+    }
     store.set(key, object);
     tell(key, object, previous);
   };
@@ -99,6 +120,8 @@ export function createInformer<T extends AnyObject>(
     const previous = store.get(key);
     if (previous === undefined) return;
     store.delete(key);
+    budget?.give(sizes.get(key) ?? 0);
+    sizes.delete(key);
     tell(key, undefined, previous);
   };
   const contacted = () => {
@@ -110,8 +133,9 @@ export function createInformer<T extends AnyObject>(
     const { items, resourceVersion: listed } = await kube.list(kind, selectors, signal);
     contacted();
     const keys = new Set(items.map((item) => keyOf(item)));
-    for (const item of items) put(trim(item));
+    // What is gone makes room for what is new.
     for (const key of store.keys()) if (!keys.has(key)) remove(key);
+    for (const item of items) put(trim(item));
     resourceVersion = listed;
     if (hasSynced) return;
     hasSynced = true;
@@ -177,9 +201,7 @@ export function createInformer<T extends AnyObject>(
       let failures = 0;
       let logged: string | undefined;
       while (!signal.aborted) {
-        const attempt = new AbortController();
-        const onAbort = () => attempt.abort(signal.reason);
-        signal.addEventListener('abort', onAbort, { once: true });
+        using attempt = linked(signal);
         interrupt = attempt;
         const startedAt = clock.now();
         try {
@@ -201,24 +223,15 @@ export function createInformer<T extends AnyObject>(
               log?.warn('watching again after a failure', { kind: kind.kind, error: failure });
             logged = failure;
           }
-        } finally {
-          signal.removeEventListener('abort', onAbort);
         }
-        if (failures > 0) {
-          // Not longer than 10 s: what is back is to be noticed soon.
-          await waitOrInterrupt(backoff(failures - 1, { base: 100, most: 10_000, random }));
-        }
-      }
-
-      /** Waits, but not when somebody asks to dial anew. */
-      async function waitOrInterrupt(milliseconds: number): Promise<void> {
-        const pause = new AbortController();
-        const onAbort = () => pause.abort();
-        signal.addEventListener('abort', onAbort, { once: true });
+        if (failures === 0) continue;
+        // Not longer than 10 s: what is back is to be noticed soon; `reconnect` ends the wait.
+        using pause = linked(signal);
         interrupt = pause;
-        await sleep(milliseconds, pause.signal, clock);
-        signal.removeEventListener('abort', onAbort);
+        await sleep(backoff(failures - 1, { base: 100, most: 10_000, random }), pause.signal, clock);
       }
+      for (const size of sizes.values()) budget?.give(size);
+      sizes.clear();
     },
   };
 }
