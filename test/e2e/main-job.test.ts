@@ -355,6 +355,73 @@ test('a pod that is deleted at home goes on the provider', async () => {
   });
 });
 
+test('a pod that is deleted while it runs has its final phase and exit code at home before it is gone', async () => {
+  await apply(pair.consumer, story, {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'ending', finalizers: ['example.com/held'] },
+    spec: {
+      nodeSelector: { 'hawser.dev/virtual-node': 'true' },
+      restartPolicy: 'Never',
+      terminationGracePeriodSeconds: 3,
+      containers: [{ name: 'main', image: 'registry.k8s.io/e2e-test-images/agnhost:2.56', args: ['pause'] }],
+    },
+  });
+  const path = '-o=jsonpath={.status.phase} {.status.containerStatuses[0].state.terminated.exitCode}';
+  const shown = () => pair.consumer.kubectl(['get', 'pod', '-n', story, 'ending', path]);
+  await eventually('it runs', 60, async () => (await shown()).startsWith('Running'));
+  await pair.consumer.kubectl(['delete', 'pod', '-n', story, 'ending', '--wait=false']);
+  const ended = await eventually('its end', 30, async () => {
+    const text = await shown();
+    return /^(Succeeded|Failed) \d+$/.test(text) && text;
+  });
+  log(`a deleted pod ended as: ${ended}`);
+  const patch = ['--type=merge', '-p', '{"metadata":{"finalizers":null}}'];
+  await pair.consumer.kubectl(['patch', 'pod', '-n', story, 'ending', ...patch]);
+});
+
+test('a DaemonSet that tolerates every taint is rolled out on the real nodes while a peering stands', async () => {
+  const daemons = 'default';
+  const labels = { app: 'tolerant' };
+  const container = { name: 'main', image: 'registry.k8s.io/pause:3.10' };
+  await apply(pair.consumer, daemons, {
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: { name: 'tolerant' },
+    spec: {
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          tolerations: [{ operator: 'Exists' }],
+          terminationGracePeriodSeconds: 0,
+          containers: [container],
+        },
+      },
+    },
+  });
+  const rollout = () =>
+    pair.consumer.kubectl(['rollout', 'status', '-n', daemons, 'daemonset/tolerant', '--timeout=60s']);
+  await rollout();
+  const begun = performance.now();
+  await pair.consumer.kubectl(['set', 'env', '-n', daemons, 'daemonset/tolerant', 'VERSION=2']);
+  await rollout();
+  log(`a tolerate-all DaemonSet was rolled out in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  const path =
+    '-o=jsonpath={range .items[*]}{.spec.nodeName} {.spec.containers[0].env[0].value} {.status.reason}{"\\n"}{end}';
+  const lines = (await pair.consumer.kubectl(['get', 'pods', '-n', daemons, '-l', 'app=tolerant', path]))
+    .trim()
+    .split('\n');
+  assert.is(lines.filter((line) => !line.startsWith(virtualNode) && line.includes(' 2')).length, 2);
+  assert.is(lines.filter((line) => line === `${virtualNode} 2 DaemonPodNotRun`).length, 1);
+  await pair.consumer.kubectl(['delete', 'daemonset', '-n', daemons, 'tolerant', '--wait=true']);
+  await eventually(
+    'its pods are gone',
+    30,
+    async () => (await pods(pair.consumer, daemons, 'app=tolerant')).length === 0,
+  );
+});
+
 test('status tells it on one screen', async () => {
   const output = await hawser(pair.consumer, ['status']);
   assert.match(output, /milan/);
