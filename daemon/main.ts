@@ -8,7 +8,7 @@ export type Role = (typeof roles)[number];
 const usage = `usage: hawser daemon --role=${roles.join('|')}
 
   controller  reconciles peerings, tenants and virtual nodes; one leads (Lease hawser-controller)
-  node        the data path of the node it runs on; needs NET_ADMIN and /dev/net/tun
+  node        runs the data path of its node; needs NET_ADMIN and /dev/net/tun
 
 Both read HAWSER_NAMESPACE, NODE_NAME, POD_IP, POD_NAME and LOG_LEVEL from the environment, and
 speak to the API server as their pod's service account, or by KUBECONFIG if it is set.

@@ -46,7 +46,7 @@ export async function followCertificate(
     } catch (error) {
       // Said once, not at every look.
       const said = describeError(error);
-      if (said !== complaint) log.warn('no usable certificate', { place, error: said });
+      if (said !== complaint) log.warn('cannot use the certificate', { place, error: said });
       complaint = said;
     }
     await sleep(used === undefined ? MISSING_MILLISECONDS : LOOK_MILLISECONDS, signal);

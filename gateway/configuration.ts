@@ -49,7 +49,7 @@ function readPort(environment: Environment, name: string, otherwise: number): nu
   const text = environment[name];
   if (text === undefined || text === '') return otherwise;
   const port = Number(text);
-  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new RangeError(`${name} is no port number`);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new RangeError(`${name} is not a valid port number`);
   return port;
 }
 
@@ -59,6 +59,8 @@ function readSeconds(environment: Environment, name: string, otherwise: number):
   if (text === undefined || text === '') return otherwise;
   const milliseconds = Number(text) * 1000;
   if (!/^\d{1,3}$/.test(text) || milliseconds === 0 || milliseconds > defaultLimits.requestMilliseconds)
-    throw new RangeError(`${name} is no number of seconds up to ${defaultLimits.requestMilliseconds / 1000}`);
+    throw new RangeError(
+      `${name} is not a number of seconds up to ${defaultLimits.requestMilliseconds / 1000}`,
+    );
   return milliseconds;
 }

@@ -74,18 +74,18 @@ export async function runOn(runtime: Runtime, environment: Environment, signal: 
     stopping: signal,
     waitingFor: () =>
       serving === undefined
-        ? `none yet: the controller makes the Secret ${secrets.gatewayCertificate} at its first start`
+        ? `waiting for the controller to create the Secret ${secrets.gatewayCertificate}`
         : undefined,
   });
   const management = await runtime.listenHTTP(service.management.fetch, configuration.metricsPort);
-  log.info('probes and metrics are served', { port: configuration.metricsPort });
+  log.info('serving probes and metrics', { port: configuration.metricsPort });
   const use = async (pair: CertificatePair) => {
     if (serving === undefined) {
       serving = await runtime.listenHTTPS(service.app.fetch, configuration.port, pair);
-      log.info('peers are served', { port: configuration.port });
+      log.info('serving remote clusters', { port: configuration.port });
     } else {
       await serving.renew(pair);
-      log.info('the certificate was renewed');
+      log.info('renewed the certificate');
     }
   };
   const certificate =

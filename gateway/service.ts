@@ -50,7 +50,7 @@ export function createGatewayService(options: GatewayServiceOptions): GatewaySer
   const incomingPeerings = new Collection<IncomingPeering>(kube, resources.incomingPeerings, log, jitter);
   const replays = new MemoryReplayCache({ perKey: limits.noncesPerKey, keys: limits.nonceKeys });
   metrics.gauge('hawser_api_info', 'Version of this process.', () => 1, { version });
-  metrics.gauge('hawser_api_nonces', 'Nonces of signed requests that are remembered.', () => replays.size);
+  metrics.gauge('hawser_api_nonces', 'Remembered nonces of signed requests.', () => replays.size);
   const collections = { localClusters, remoteClusters, incomingPeerings };
   const dependencies: Dependencies = {
     ...collections,
@@ -76,7 +76,7 @@ export function createGatewayService(options: GatewayServiceOptions): GatewaySer
       incomingpeerings: () => synced(incomingPeerings),
       identity: () =>
         localClusters.get('self')?.status?.clusterID === undefined
-          ? 'the controller has not given this cluster an ID yet'
+          ? 'the controller has not assigned this cluster an ID yet'
           : undefined,
     },
     metrics,

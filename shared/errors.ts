@@ -9,9 +9,9 @@ export const fieldProblem = z.object({
   field: z
     .string()
     .max(256)
-    .describe('Path of the field, as in grant.cpu; or the name of a header or parameter'),
+    .describe('Path of the field, for example grant.cpu; or the name of a header or parameter'),
   detail: z.string().max(1024),
-  allowed: z.string().max(1024).optional().describe('What would have been taken'),
+  allowed: z.string().max(1024).optional().describe('Allowed values'),
 });
 export type FieldProblem = z.infer<typeof fieldProblem>;
 
@@ -19,36 +19,36 @@ export const problemDocument = z.looseObject({
   type: z.string().max(300).describe('Stable name of the kind of problem, a URI'),
   title: z.string().max(300),
   status: z.int().min(400).max(599),
-  detail: z.string().max(4096).describe('What happened, and what can be done'),
+  detail: z.string().max(4096).describe('What happened, and how to resolve it'),
   instance: z.string().max(300).optional().describe('urn:uuid of the request, as in the logs'),
-  field: z.string().max(256).optional().describe('The first field that is wrong'),
+  field: z.string().max(256).optional().describe('Fields that are not valid'),
   errors: z.array(fieldProblem).max(64).optional(),
 });
 export type ProblemDocument = z.infer<typeof problemDocument>;
 
 /** Kinds of problems with their status and title. The key is the last part of the type. */
 export const problems = {
-  'malformed-body': { status: 400, title: 'The body is not what its content type says' },
+  'malformed-body': { status: 400, title: 'The body does not match its content type' },
   'invalid-field': { status: 422, title: 'A field is not valid' },
   'invalid-document': { status: 422, title: 'The network document is not valid' },
-  unauthenticated: { status: 401, title: 'A valid bearer token of this Kubernetes cluster is needed' },
-  'signature-refused': { status: 401, title: 'The request is not signed as it must be' },
-  'token-not-redeemable': { status: 401, title: 'The peering token can not be redeemed' },
+  unauthenticated: { status: 401, title: 'A valid bearer token of this Kubernetes cluster is required' },
+  'signature-refused': { status: 401, title: 'The signature of the request is missing or not valid' },
+  'token-not-redeemable': { status: 401, title: 'The peering token cannot be redeemed' },
   forbidden: { status: 403, title: 'Not allowed' },
-  'not-found': { status: 404, title: 'There is no such thing' },
-  'no-peering': { status: 404, title: 'There is no such peering' },
-  'no-document-yet': { status: 404, title: 'There is no network document yet' },
-  'method-not-allowed': { status: 405, title: 'The resource does not have this method' },
+  'not-found': { status: 404, title: 'Not found' },
+  'no-peering': { status: 404, title: 'The peering does not exist' },
+  'no-document-yet': { status: 404, title: 'The network document does not exist yet' },
+  'method-not-allowed': { status: 405, title: 'The resource does not support this method' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
-  'stale-generation': { status: 409, title: 'A newer network document is held' },
+  'stale-generation': { status: 409, title: 'A newer network document is stored' },
   'body-too-large': { status: 413, title: 'The body is too large' },
-  'unsupported-media-type': { status: 415, title: 'The content type is not taken' },
+  'unsupported-media-type': { status: 415, title: 'The content type is not supported' },
   'too-many-requests': { status: 429, title: 'Too many requests' },
-  internal: { status: 500, title: 'The gateway failed' },
-  'api-server': { status: 502, title: 'The cluster’s API server did not do what the gateway asked' },
+  internal: { status: 500, title: 'The API gateway failed' },
+  'api-server': { status: 502, title: 'The cluster’s API server refused a request of the API gateway' },
   'not-ready': { status: 503, title: 'Not ready yet' },
-  overloaded: { status: 503, title: 'The gateway has too much to do' },
-  deadline: { status: 504, title: 'It took too long' },
+  overloaded: { status: 503, title: 'The API gateway is overloaded' },
+  deadline: { status: 504, title: 'The request exceeded its deadline' },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemName = keyof typeof problems;
 

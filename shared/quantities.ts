@@ -114,6 +114,6 @@ function formatOf(quantities: readonly string[]): QuantityFormat {
 
 function invalid(text: string): QuantityError {
   return new QuantityError(
-    `${JSON.stringify(text.slice(0, LENGTH_LIMIT))} is no quantity; write one as 500m, 2, 1.5Gi or 1e3`,
+    `${JSON.stringify(text.slice(0, LENGTH_LIMIT))} is not a valid quantity; examples: 500m, 2, 1.5Gi, 1e3`,
   );
 }

@@ -92,7 +92,7 @@ export function issuePeeringToken(request: TokenOptions): IssuedToken {
   const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.gateway;
   const gatewayURL = request.inBand === true ? inside : request.issuer.gatewayURL;
   if (id === undefined || publicKey === undefined)
-    return { waitingFor: 'This cluster has no ID yet: the controller has not made it.' };
+    return { waitingFor: 'This cluster has no ID yet: the controller has not created it.' };
   if (gatewayURL === undefined || gatewayPin === undefined)
     return {
       waitingFor:
@@ -102,7 +102,7 @@ export function issuePeeringToken(request: TokenOptions): IssuedToken {
   if (request.consumer !== undefined && !clusterID.safeParse(request.consumer).success)
     errors.push({
       field: 'consumer',
-      detail: 'is no cluster ID',
+      detail: 'is not a valid cluster ID',
       allowed: 'lower-case letters, digits and dashes',
     });
   if (request.consumer === id)

@@ -170,7 +170,7 @@ export function mappingFinding(
       type,
       status: 'False',
       reason: 'Draining',
-      message: `the pod is gone; nobody may use the address, and nobody else is given it for ${drainingMilliseconds / 1000} seconds`,
+      message: `the pod is gone; the address is not used, and not assigned to another pod for ${drainingMilliseconds / 1000} seconds`,
     };
   }
   const gateways = nodes.filter(

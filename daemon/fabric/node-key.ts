@@ -28,13 +28,14 @@ export function chooseNodeKey(
 ): NodeKey {
   if (assigned === undefined) return { key: nodeKey };
   const held = previous.tunnelEndpoint === assigned;
-  if (!synced) return held ? previous : { key: nodeKey, waiting: 'what a gateway must know is being read' };
+  if (!synced)
+    return held ? previous : { key: nodeKey, waiting: 'reading the objects that a gateway node needs' };
   const text = secretText(secret, 'privateKey');
   // A Secret that vanished is no reason to cut the tunnels: the controller makes it again, or takes the tunnel endpoint away.
   if (text === undefined)
     return held
       ? previous
-      : { key: nodeKey, waiting: `there is no key in Secret ${secrets.tunnelEndpoint(assigned)}` };
+      : { key: nodeKey, waiting: `Secret ${secrets.tunnelEndpoint(assigned)} holds no key` };
   try {
     return { key: readTunnelKey(text), tunnelEndpoint: assigned };
   } catch (error) {

@@ -48,7 +48,7 @@ export function createCommandRunner(prefix: readonly string[] = []): RunCommand 
         child.kill('SIGKILL');
       };
       const timer = setTimeout(
-        () => stop(new CommandError(command, `not done after ${deadlineMilliseconds / 1000} s`)),
+        () => stop(new CommandError(command, `not finished after ${deadlineMilliseconds / 1000} s`)),
         deadlineMilliseconds,
       );
       const onAbort = () => stop(signal.reason as Error);
@@ -63,7 +63,8 @@ export function createCommandRunner(prefix: readonly string[] = []): RunCommand 
         child[stream].setEncoding('utf8');
         child[stream].on('data', (text: string) => {
           output[stream] += text;
-          if (output[stream].length > outputLimit) stop(new CommandError(command, 'its output has no end'));
+          if (output[stream].length > outputLimit)
+            stop(new CommandError(command, 'its output exceeds the limit'));
         });
       }
       child.stdin.on('error', () => undefined); // it ended without reading all: its exit code tells

@@ -47,7 +47,7 @@ export function diffHost(
     if (commands.length > 0) {
       result.nft.push({
         commands: `${commands.join('\n')}\n`,
-        why: `the accepts in ${found.family} filter ${found.chain} are not as they should be`,
+        why: `the accept rules in ${found.family} filter ${found.chain} differ from the plan`,
       });
     }
   }
@@ -65,8 +65,7 @@ function diffTables(
     const present = observed.tables.get(table);
     const commands = render(present?.counts ?? new Map());
     if (present === undefined) nft.push({ commands, why: `the nft table ${table} is missing` });
-    else if (!applied.has(table))
-      nft.push({ commands, why: `the nft table ${table} is that of another plan` });
+    else if (!applied.has(table)) nft.push({ commands, why: `the nft table ${table} is from another plan` });
     else if (applied.get(table) !== present.content)
       nft.push({ commands, why: `the nft table ${table} was changed` });
     else if (isAging(present)) nft.push({ commands });
@@ -157,19 +156,19 @@ function diffRules(plan: HostPlan, observed: ObservedHost, ip: Add): void {
     const rule = `priority ${rulePriority} table ${routingTable} protocol ${routeProtocol}`;
     const kept = needed ? 1 : 0;
     for (const extra of right.slice(kept)) {
-      ip(family, `rule del priority ${extra.priority} table ${routingTable}`, 'a rule too many');
+      ip(family, `rule del priority ${extra.priority} table ${routingTable}`, 'duplicate rule');
     }
     for (const wrong of observed.rules) {
       if (wrong.family !== family || right.includes(wrong)) continue;
-      ip(family, `rule del priority ${wrong.priority} table ${routingTable}`, 'a rule that is not planned');
+      ip(family, `rule del priority ${wrong.priority} table ${routingTable}`, 'rule is not planned');
     }
-    if (needed && right.length === 0) ip(family, `rule add ${rule}`, 'the rule is missing');
+    if (needed && right.length === 0) ip(family, `rule add ${rule}`, 'rule is missing');
   }
 }
 
 /** What takes everything of Hawser away, the device's addresses aside: those go with the device. */
 export function diffNothing(observed: ObservedHost): HostDifference {
-  const why = 'Hawser leaves this node';
+  const why = 'Hawser is being removed from this node';
   const result: HostDifference = { ip: [], nft: [] };
   for (const rule of observed.rules) {
     const line = `rule del priority ${rule.priority} table ${routingTable}`;

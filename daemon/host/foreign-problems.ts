@@ -47,14 +47,14 @@ function parameterProblems(parameters: ForeignHost['parameters'], device: string
     const [name = ''] = strict;
     problems.push({
       reason: 'ReversePathFilter',
-      message: `reverse path filtering is strict (net.ipv4.conf.${name}.rp_filter = 1): the kernel drops packets of a remote whose answer would take another way, without a word; set it to 2 (loose): sysctl -w net.ipv4.conf.${name}.rp_filter=2`,
+      message: `reverse path filtering is strict (net.ipv4.conf.${name}.rp_filter = 1): the kernel silently drops packets of a remote whose answers would leave by another device; set it to 2 (loose): sysctl -w net.ipv4.conf.${name}.rp_filter=2`,
     });
   }
   if (parameters['net/ipv4/ip_forward'] === '0') {
     problems.push({
       reason: 'ForwardingDisabled',
       message:
-        'the node forwards no IPv4 packets (net.ipv4.ip_forward = 0): pods reach nothing outside their node; set it to 1',
+        'the node does not forward IPv4 packets (net.ipv4.ip_forward = 0): pods reach nothing outside their node; set it to 1',
     });
   }
   return problems;
@@ -72,14 +72,14 @@ function chainProblems(chain: BaseChain, ours: Ours): HostProblem[] {
       if (translatesSource(rule) && takes(rule, ours))
         problems.push({
           reason: 'ForeignMasquerade',
-          message: `a rule of nft chain ${where} (priority ${chain.priority}, before Hawser’s) gives packets to remote clusters another source address, so that they are not admitted or the answers don’t come back; let it leave out device ${ours.device}, or give the chain a priority above ${ownNatPriority}`,
+          message: `a rule of nft chain ${where} (priority ${chain.priority}, before Hawser’s) changes the source address of packets to remote clusters, so that they are refused or their answers are lost; exclude device ${ours.device} from the rule, or give the chain a priority above ${ownNatPriority}`,
         });
     } else if (chain.type === 'filter' && drops(rule)) {
       // In these tables Hawser puts its accepts before a rule that drops everything.
       if (names(rule, ours) || (takes(rule, ours) && !isFilterTable(chain)))
         problems.push({
           reason: 'ForeignDrop',
-          message: `a rule of nft chain ${where} drops packets to or from remote clusters; let it leave out device ${ours.device} and the ranges ${ours.remoteRanges.join(', ').slice(0, 120)}: nft -a list chain ${where}`,
+          message: `a rule of nft chain ${where} drops packets to or from remote clusters; exclude from it device ${ours.device} and the ranges ${ours.remoteRanges.join(', ').slice(0, 120)}: nft -a list chain ${where}`,
         });
     }
   }
@@ -95,7 +95,7 @@ function chainProblems(chain: BaseChain, ours: Ours): HostProblem[] {
     if (!jumps && !accepted)
       problems.push({
         reason: 'ForeignDrop',
-        message: `nft chain ${where} drops what it does not know (policy drop), and it does not know device ${ours.device}: pods here reach no remote; add there: iifname "${ours.device}" accept, and oifname "${ours.device}" accept`,
+        message: `nft chain ${where} drops packets by default (policy drop) and has no rule for device ${ours.device}: pods here reach no remote; add to it: iifname "${ours.device}" accept, and oifname "${ours.device}" accept`,
       });
   }
   return dedupe(problems);

@@ -107,7 +107,7 @@ class Service implements InBand {
   }
 
   #end(): void {
-    this.#serving?.stop.abort(new Error('no longer answering in-band'));
+    this.#serving?.stop.abort(new Error('no longer serving in-band'));
     this.#serving = undefined;
   }
 

@@ -91,17 +91,17 @@ export class Splice {
       try {
         const server = await this.#listen();
         failures = 0;
-        log.info('answering in-band', { for: name, address, port });
+        log.info('serving in-band', { for: name, address, port });
         await new Promise<void>((resolve) => {
           server.once('error', (error) => {
-            log.warn('no longer answering in-band', { for: name, error });
+            log.warn('no longer serving in-band', { for: name, error });
             resolve();
           });
           if (signal.aborted) resolve();
           signal.addEventListener('abort', () => resolve(), { once: true });
         });
       } catch (error) {
-        log.warn('cannot answer in-band yet', { for: name, address, port, error: messageOf(error) });
+        log.warn('cannot serve in-band yet; retrying', { for: name, address, port, error: messageOf(error) });
       } finally {
         this.#close();
       }
@@ -123,7 +123,7 @@ export class Splice {
     const { address, port } = this.#options;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
       this.#accept(client).catch((error: unknown) => {
-        this.#options.log.error('a connection in-band failed', { for: this.#options.name, error });
+        this.#options.log.error('an in-band connection failed', { for: this.#options.name, error });
         client.destroy();
       });
     });

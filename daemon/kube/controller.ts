@@ -117,7 +117,7 @@ export async function runController(options: ControllerOptions, signal: AbortSig
       if (isAborted(error, signal)) return;
       // A conflict is the ordinary way of learning that somebody else wrote first.
       const level = isConflict(error) && queue.failures(key) < 5 ? 'debug' : 'warn';
-      log?.[level]('reconcile failed, will try again', {
+      log?.[level]('reconcile failed; retrying', {
         key,
         failures: queue.failures(key),
         error: messageOf(error),

@@ -48,7 +48,7 @@ export function createEvents(options: EventOptions): EventRecorder {
       said.set(key, { message, at: now });
       if (said.size > remembered) said.delete(said.keys().next().value!);
       if (sending.size >= atOnce) {
-        log?.warn('an event was left out, too many are on their way', { reason, object: name });
+        log?.warn('dropped an event: too many are pending', { reason, object: name });
         return;
       }
       const time = toSeconds(now);
@@ -83,8 +83,7 @@ export function createEvents(options: EventOptions): EventRecorder {
         )
         .then(
           () => undefined,
-          (error: unknown) =>
-            log?.debug('an event could not be recorded', { reason, error: messageOf(error) }),
+          (error: unknown) => log?.debug('failed to record an event', { reason, error: messageOf(error) }),
         )
         .finally(() => {
           limit.release();

@@ -101,7 +101,7 @@ export async function signedByCluster(
               type: 'Approved',
               status: 'True',
               reason: 'HawserVirtualNode',
-              message: "Hawser's controller asks for the certificate of its own address.",
+              message: "Requested by Hawser's controller for its own address.",
               lastUpdateTime: toSeconds(now()),
             },
           ],
@@ -127,13 +127,13 @@ export async function signedByCluster(
       );
       if (failed !== undefined) {
         throw new Error(
-          `the signer ${signerName} does not sign for virtual nodes: ${failed.message ?? failed.type}`,
+          `the signer ${signerName} does not sign certificates of virtual nodes: ${failed.message ?? failed.type}`,
         );
       }
       await sleep(lookMilliseconds, signal);
     }
     throw new Error(
-      `nobody signed a certificate by ${signerName} within ${signTimeoutMilliseconds / 1000} s; logs and exec work only if the API server does not check kubelets' certificates`,
+      `no certificate was issued by ${signerName} within ${signTimeoutMilliseconds / 1000} s; logs and exec work only if the API server does not verify kubelet certificates`,
     );
   } finally {
     // What is signed is known; the object has done its work.

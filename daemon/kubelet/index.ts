@@ -57,7 +57,7 @@ export async function runKubelet(
   const stop = authorities.onChange(renew);
   try {
     while (!signal.aborted && !(await listens(server, options))) {
-      log.warn('the kubelet API cannot listen, will try again', { port: options.port ?? ports.kubelet });
+      log.warn('the kubelet API cannot listen; retrying', { port: options.port ?? ports.kubelet });
       await sleep(listenRetryMilliseconds, signal, clock);
     }
     while (!signal.aborted) {
@@ -67,10 +67,12 @@ export async function runKubelet(
         serving = await signedByCluster(kube, nodeName, podIP, () => clock.now(), signal);
         renew();
         pause = serving.renewAt - clock.now();
-        log.info('the cluster has signed the certificate of the kubelet API');
+        log.info('the cluster issued the certificate of the kubelet API');
       } catch (error) {
         if (signal.aborted) break;
-        log.warn('the kubelet API keeps its certificate for now', { error: messageOf(error) });
+        log.warn('failed to renew the certificate of the kubelet API; keeping the present one', {
+          error: messageOf(error),
+        });
         if (serving.renewAt <= clock.now()) {
           serving = await selfSigned(podIP, clock.now());
           renew();

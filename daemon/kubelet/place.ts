@@ -49,11 +49,14 @@ export function placeOf(places: Places, pod: Pod): Place {
   const namespaceUID = places.namespaces.get(undefined, source)?.metadata.uid;
   const twin = twinsOf(remote).hasSynced ? boundNamespace(twinOf(remote, source), namespaceUID) : undefined;
   if (twin === undefined) {
-    throw new RouteError(503, `namespace ${source} has no twin at ${peering.spec.remoteCluster} now`);
+    throw new RouteError(
+      503,
+      `namespace ${source} has no twin namespace at ${peering.spec.remoteCluster} now`,
+    );
   }
   const shadow = remote.informer(kind.shadowPod, { namespace: twin }).get(twin, pod.metadata.name);
   if (shadow !== undefined && shadow.spec.podUID !== pod.metadata.uid) {
-    throw new RouteError(404, `${peering.spec.remoteCluster} still ends an earlier pod of this name`);
+    throw new RouteError(404, `${peering.spec.remoteCluster} is still ending an earlier pod of this name`);
   }
   return { remote, namespace: twin, pod: shadow?.status?.podName ?? pod.metadata.name };
 }

@@ -77,7 +77,7 @@ export function parseRoute(method: string, target: string): Route {
         streamsQuery(url.searchParams, verb === 'exec'),
       );
     default:
-      throw new RouteError(404, 'virtual nodes do not serve this');
+      throw new RouteError(404, 'virtual nodes do not serve this path');
   }
 }
 
@@ -85,7 +85,7 @@ function readURL(target: string): URL {
   try {
     return new URL(target, 'https://node.invalid');
   } catch {
-    throw new RouteError(400, 'the path cannot be read');
+    throw new RouteError(400, 'the path is malformed');
   }
 }
 
@@ -93,7 +93,7 @@ function decode(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch {
-    throw new RouteError(400, 'the path cannot be read');
+    throw new RouteError(400, 'the path is malformed');
   }
 }
 
@@ -103,7 +103,7 @@ function podRoute(kind: PodRoute['kind'], segments: readonly string[], query: UR
   const [namespace = '', pod = '', ...rest] = segments;
   const container = wantsContainer ? rest.pop() : undefined;
   const podUID = rest.pop();
-  if (rest.length > 0) throw new RouteError(404, 'virtual nodes do not serve this');
+  if (rest.length > 0) throw new RouteError(404, 'virtual nodes do not serve this path');
   if (!label.test(namespace)) throw new RouteError(400, 'the namespace is not a valid name');
   if (!objectName.test(pod)) throw new RouteError(400, 'the pod is not a valid name');
   if (podUID !== undefined && !uid.test(podUID)) throw new RouteError(400, 'the pod UID is not valid');
@@ -120,13 +120,13 @@ function flag(from: URLSearchParams, name: string): boolean {
   const value = from.get(name);
   if (value === null || value === '' || value === '0' || value === 'false') return false;
   if (value === '1' || value === 'true') return true;
-  throw new RouteError(400, `${name} is 1 or 0`);
+  throw new RouteError(400, `${name} must be 1 or 0`);
 }
 
 function integer(from: URLSearchParams, name: string): string | undefined {
   const value = from.get(name);
   if (value === null || value === '') return undefined;
-  if (!/^[0-9]{1,15}$/.test(value)) throw new RouteError(400, `${name} is a whole number, not negative`);
+  if (!/^[0-9]{1,15}$/.test(value)) throw new RouteError(400, `${name} must be a non-negative integer`);
   return value;
 }
 
@@ -140,13 +140,13 @@ function logsQuery(from: URLSearchParams): URLSearchParams {
   const since = from.get('sinceTime');
   if (since !== null && since !== '') {
     const valid = since.length <= 40 && /^\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$/.test(since);
-    if (!valid) throw new RouteError(400, 'sinceTime is a time as of RFC 3339');
+    if (!valid) throw new RouteError(400, 'sinceTime must be an RFC 3339 time');
     query.set('sinceTime', since);
   }
   const stream = from.get('stream');
   if (stream !== null && stream !== '') {
     if (!['All', 'Stdout', 'Stderr'].includes(stream)) {
-      throw new RouteError(400, 'stream is All, Stdout or Stderr');
+      throw new RouteError(400, 'stream must be All, Stdout or Stderr');
     }
     query.set('stream', stream);
   }
@@ -162,7 +162,7 @@ function streamsQuery(from: URLSearchParams, withCommand: boolean): URLSearchPar
   // The API server's defaults are stdout and stderr: what isn't wanted has to be said.
   for (const name of ['stdout', 'stderr']) if (!query.has(name)) query.set(name, 'false');
   if (!wanted.some(([name]) => name !== 'tty')) {
-    throw new RouteError(400, 'ask for one of input, output and error at least');
+    throw new RouteError(400, 'at least one of input, output and error is required');
   }
   if (!withCommand) return query;
   const command = from.getAll('command');
@@ -170,7 +170,7 @@ function streamsQuery(from: URLSearchParams, withCommand: boolean): URLSearchPar
   if (command.length > mostArguments || command.some((argument) => argument.length > longestArgument)) {
     throw new RouteError(
       400,
-      `a command has ${mostArguments} arguments of ${longestArgument} characters at most`,
+      `a command can have at most ${mostArguments} arguments of at most ${longestArgument} characters`,
     );
   }
   for (const argument of command) query.append('command', argument);
@@ -181,10 +181,10 @@ function streamsQuery(from: URLSearchParams, withCommand: boolean): URLSearchPar
 function portsQuery(from: URLSearchParams): URLSearchParams {
   const query = new URLSearchParams();
   const wanted = [...from.getAll('port'), ...from.getAll('ports')].flatMap((each) => each.split(','));
-  if (wanted.length > mostPorts) throw new RouteError(400, `${mostPorts} ports at most`);
+  if (wanted.length > mostPorts) throw new RouteError(400, `at most ${mostPorts} ports are allowed`);
   for (const port of wanted) {
     const number = /^[0-9]{1,5}$/.test(port) ? Number(port) : 0;
-    if (number < 1 || number > 65_535) throw new RouteError(400, 'a port is a number from 1 to 65535');
+    if (number < 1 || number > 65_535) throw new RouteError(400, 'a port must be a number from 1 to 65535');
     query.append('ports', String(number));
   }
   return query;

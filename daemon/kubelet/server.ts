@@ -57,7 +57,7 @@ export function createKubeletServer(
         limit.signal,
       );
       if (user === undefined) {
-        throw new RouteError(401, 'a client certificate or a bearer token of this cluster is needed');
+        throw new RouteError(401, 'a client certificate or a bearer token of this cluster is required');
       }
       const route = parseRoute(request.method ?? '', request.url ?? '');
       // Of a pod that isn't here, only those learn who may ask for every node.
@@ -78,10 +78,10 @@ export function createKubeletServer(
       answerNode(route, response);
       return;
     }
-    if (route.kind !== 'Logs') throw new RouteError(400, 'this needs an upgrade to SPDY/3.1 or WebSocket');
+    if (route.kind !== 'Logs') throw new RouteError(400, 'an upgrade to SPDY/3.1 or WebSocket is required');
     const pod = podOf(places, route);
     if (pod === undefined)
-      throw new RouteError(404, `no virtual node has pod ${route.namespace}/${route.pod}`);
+      throw new RouteError(404, `pod ${route.namespace}/${route.pod} is not on a virtual node`);
     await streamLogs(route, placeOf(places, pod), response, signal);
   }
 
@@ -107,10 +107,11 @@ export function createKubeletServer(
 
   async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const route = await admit(request);
-    if (!('pod' in route) || route.kind === 'Logs') throw new RouteError(400, 'nothing to upgrade to here');
+    if (!('pod' in route) || route.kind === 'Logs')
+      throw new RouteError(400, 'upgrades are not supported on this path');
     const pod = podOf(places, route);
     if (pod === undefined)
-      throw new RouteError(404, `no virtual node has pod ${route.namespace}/${route.pod}`);
+      throw new RouteError(404, `pod ${route.namespace}/${route.pod} is not on a virtual node`);
     const container = route.container ?? '';
     log.info('a stream into an offloaded pod', {
       kind: route.kind,

@@ -167,7 +167,7 @@ export function statusOf(error: unknown): { status: number; message: string } {
     return { status: status >= 400 && status <= 599 ? status : 502, message: error.message };
   }
   if (error instanceof UnreachableError) {
-    return { status: 503, message: `the provider does not answer: ${error.message}` };
+    return { status: 503, message: `the provider’s API server does not answer: ${error.message}` };
   }
   return { status: 500, message: messageOf(error) };
 }

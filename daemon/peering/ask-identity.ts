@@ -42,7 +42,7 @@ export function readToken(secret: Secret, provider: string): TokenContent {
   if (content.clusterID !== provider) {
     throw new PeeringProblem(
       reasons.TokenInvalid,
-      `the peering token is one of ${content.clusterID}, and this peering is one with ${provider}`,
+      `the peering token was issued by ${content.clusterID}, but this peering is with ${provider}`,
     );
   }
   return content;
@@ -66,7 +66,7 @@ export function remoteFromToken(
   if (keyFingerprint(namedKey(token, publicKey, gateway)) !== token.keyFingerprint) {
     throw new PeeringProblem(
       reasons.KeyMismatch,
-      `what answers at ${token.gatewayURL} has another cluster key than the peering token names; ask for a new token`,
+      `the server at ${token.gatewayURL} has a different cluster key than the peering token names; ask for a new token`,
     );
   }
   const stated = gateway && openGatewayStatement(gateway, { clusterID: token.clusterID, publicKey });
@@ -97,7 +97,7 @@ export function tokenChanges(
   if (keyFingerprint(remote.spec.publicKey) !== token.keyFingerprint) {
     throw new PeeringProblem(
       reasons.KeyMismatch,
-      `the peering token names another cluster key than RemoteCluster ${token.clusterID} has; if the provider was made anew, unpeer and delete that RemoteCluster first`,
+      `the cluster key in the peering token differs from the one of RemoteCluster ${token.clusterID}; if the provider was reinstalled, unpeer and delete that RemoteCluster first`,
     );
   }
   const { gatewayURL, gatewayPin } = token;
@@ -140,7 +140,7 @@ export async function askIdentity(
   if (response.clusterID !== provider || ![key, remote.spec.publicKey].includes(response.publicKey)) {
     throw new PeeringProblem(
       reasons.KeyMismatch,
-      `what answers for ${provider} is another cluster (${response.clusterID})`,
+      `the server of ${provider} is another cluster (${response.clusterID})`,
     );
   }
   return response;
@@ -153,20 +153,20 @@ function asProblem(error: unknown, provider: string, token: TokenContent | undef
     if (token === undefined) {
       return new PeeringProblem(
         reasons.PeeringEnded,
-        `${provider} does not know this cluster, or not by its key, any more; unpeer, or peer again with a new token`,
+        `${provider} no longer knows this cluster or its key; unpeer, or peer again with a new token`,
       );
     }
     return new PeeringProblem(
       reasons.TokenRefused,
       isExpired(token, Date.now())
         ? `the peering token expired at ${token.expiresAt}; ask ${provider} for a new one`
-        : `${provider} does not redeem the peering token: it is spent, revoked, expired, or meant for another cluster; ask for a new one`,
+        : `${provider} refuses the peering token: it is spent, revoked, expired, or issued for another cluster; ask for a new one`,
     );
   }
   if (isProblem(error, 'no-peering')) {
     return new PeeringProblem(
       reasons.PeeringEnded,
-      `${provider} has no peering with this cluster (any more); unpeer, or peer again with a new token`,
+      `${provider} has no peering with this cluster; unpeer, or peer again with a new token`,
     );
   }
   const temporary = isTemporary(error);

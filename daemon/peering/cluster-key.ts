@@ -40,12 +40,12 @@ export function readIdentity(secret: Secret): LocalIdentity {
   const where = `Secret ${secret.metadata.namespace}/${secret.metadata.name}`;
   const parsed = clusterIDSchema.safeParse(value('clusterID'));
   if (!parsed.success)
-    throw new Error(`${where}: clusterID is no cluster ID; restore the Secret from a backup`);
+    throw new Error(`${where}: clusterID is not a valid cluster ID; restore the Secret from a backup`);
   let key: ClusterKey;
   try {
     key = ClusterKey.fromPrivateKey(value('privateKey').trim());
   } catch {
-    throw new Error(`${where}: privateKey is no key; restore the Secret from a backup`);
+    throw new Error(`${where}: privateKey is not a valid key; restore the Secret from a backup`);
   }
   if (value('publicKey') !== '' && value('publicKey').trim() !== key.publicKey) {
     throw new Error(`${where}: publicKey does not belong to privateKey; restore the Secret from a backup`);

@@ -67,5 +67,5 @@ export function tunnelWait(remote: RemoteCluster, tunnel: Tunnel | undefined): s
     findCondition(conditions, 'Established')?.status === 'True'
       ? findCondition(conditions, 'PathVerified')?.message
       : findCondition(conditions, 'Established')?.message;
-  return `waiting for the tunnel to ${remote.spec.clusterID}, in which its gateway is: ${why ?? 'it is being opened'}`;
+  return `waiting for the tunnel to ${remote.spec.clusterID}, through which its API gateway is reached: ${why ?? 'the tunnel is being opened'}`;
 }

@@ -33,14 +33,16 @@ export function judgeGateway(known: Known, sight: GatewaySight): GatewayVerdict 
   if (sight.pin === known.gatewayPin) return { verdict: 'Known' };
   const refused = (message: string): GatewayVerdict => ({ verdict: 'Refused', message });
   if (sight.info.gateway === undefined)
-    return refused('it shows another certificate than the one that is known, and no signed word about it');
+    return refused('the gateway presents an unknown certificate and no signed statement about it');
   const stated = openGatewayStatement(sight.info.gateway, known);
   if (stated === undefined)
-    return refused(`its word about its certificate is not signed by the cluster key of ${known.clusterID}`);
+    return refused(
+      `the statement about its certificate is not signed by the cluster key of ${known.clusterID}`,
+    );
   if (stated.pin !== sight.pin)
-    return refused(`${known.clusterID} has signed for another certificate than the one that it shows`);
+    return refused(`${known.clusterID} signed a statement for another certificate than the gateway presents`);
   if (known.gatewayPinSince !== undefined && !(Date.parse(stated.since) > Date.parse(known.gatewayPinSince)))
-    return refused(`${known.clusterID} has signed for a newer certificate since`);
+    return refused(`${known.clusterID} has since signed a statement for a newer certificate`);
   return { verdict: 'Succeeds', pin: stated.pin, since: stated.since };
 }
 
@@ -84,7 +86,7 @@ export async function followGateway(
       try {
         const judged = judgeGateway(remote.spec, await look(url, signal));
         if (judged.verdict === 'Refused') {
-          log.warn('who answers at a gateway’s address is not trusted', {
+          log.warn('the server at a gateway’s address is not trusted', {
             remote: name,
             url,
             why: judged.message,
@@ -102,14 +104,14 @@ export async function followGateway(
             { type: 'merge', fieldManager },
             signal,
           );
-          log.info('the gateway of a provider has changed', { remote: name, ...changes });
+          log.info('the certificate of a provider’s gateway has changed', { remote: name, ...changes });
           return;
         }
         if (failing) return;
         break;
       } catch (error) {
         if (signal.aborted) return;
-        log.debug('no look at a gateway', { remote: name, url, error: messageOf(error) });
+        log.debug('failed to check a gateway’s certificate', { remote: name, url, error: messageOf(error) });
       }
     }
     await sleep(backoff(attempt, { base: 500, most: 10_000 }), signal, clock);

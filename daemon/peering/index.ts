@@ -157,7 +157,7 @@ async function waitForIdentity(
       const before = caches.local.byKey('self')?.status?.publicKey;
       if (before !== undefined && before !== identity.key.publicKey) {
         log.warn(
-          'the cluster key is another one than before: peers will refuse it until they are peered with anew',
+          'the cluster key was replaced without a succession: remotes refuse it until they are peered again',
           {
             clusterID: identity.clusterID,
           },

@@ -111,7 +111,7 @@ export function localFindings(
         : {
             status: 'True',
             reason: ranges.guessed ? reasons.CIDRsGuessed : reasons.CIDRsDetected,
-            message: `pods have ${pods} by ${ranges.podSource}${ranges.guessed ? '; set spec.podCIDRs if that is wrong' : ''}`,
+            message: `pod ranges ${pods}, from ${ranges.podSource}${ranges.guessed ? '; set spec.podCIDRs if that is wrong' : ''}`,
           };
   const ready = consistent.status === 'True' && missing.length === 0;
   return [
@@ -121,7 +121,7 @@ export function localFindings(
       status: ready ? 'True' : 'False',
       reason: ready ? reasons.Ready : reasons.Incomplete,
       message: ready
-        ? 'this cluster can peer'
+        ? 'this cluster is ready to peer'
         : [...(consistent.status === 'True' ? [] : [consistent.message]), ...missing].join('; '),
     },
   ];
@@ -197,7 +197,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
     await kube.create(made, signal, { fieldManager }).catch((error: unknown) => {
       if (!isAlreadyExists(error)) throw error;
     });
-    log.info('made LocalCluster self');
+    log.info('created LocalCluster self');
   }
 
   return async (_key: string, signal: AbortSignal): Promise<Outcome | void> => {
@@ -214,12 +214,12 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
     const wantedKey = local.spec.clusterKeyGeneration ?? 1;
     if (wantedKey > identity.generation) {
       await succeedKey(kube, namespace, identity, wantedKey, now, signal);
-      log.info('the cluster has a new key', { generation: identity.generation });
+      log.info('rotated the cluster key', { generation: identity.generation });
       events.emit(
         local,
         'Normal',
         reasons.ClusterKeySucceeded,
-        'the cluster key was succeeded by a new one; peers learn it by the old one’s signature',
+        'the cluster key was rotated; remotes accept the new key by the old key’s signature',
       );
     }
     const seen = await slow;
@@ -263,7 +263,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
       ...(tunnelEndpoints.some(({ addresses }) => addresses.length > 0)
         ? []
         : [
-            `no tunnel endpoint yet: label a node with ${labels.gatewayNode}=true, and see that the Services hawser-tunnel-* get an address`,
+            `no tunnel endpoint yet: label a node with ${labels.gatewayNode}=true, and check that the Services hawser-tunnel-* get an address`,
           ]),
     ];
     await applyStatus(

@@ -73,12 +73,17 @@ export function identityFinding(provider: string, { held, problem }: IdentitySta
   const type = 'IdentityValid';
   if (held !== undefined && Date.parse(held.expiresAt) > now) {
     return problem === undefined
-      ? { type, status: 'True', reason: reasons.IdentityIssued, message: `${provider} lets this cluster in` }
+      ? {
+          type,
+          status: 'True',
+          reason: reasons.IdentityIssued,
+          message: `${provider} accepts this cluster’s identity`,
+        }
       : {
           type,
           status: 'True',
           reason: problem.reason,
-          message: `valid until ${held.expiresAt}, but not renewed yet: ${problem.message}`,
+          message: `the identity is valid until ${held.expiresAt}, but not renewed yet: ${problem.message}`,
         };
   }
   if (held !== undefined) {
@@ -86,14 +91,14 @@ export function identityFinding(provider: string, { held, problem }: IdentitySta
       type,
       status: 'False',
       reason: reasons.IdentityExpired,
-      message: `expired at ${held.expiresAt} and not renewed: ${problem?.message ?? 'being asked for'}`,
+      message: `the identity expired at ${held.expiresAt} and is not renewed: ${problem?.message ?? 'requesting a new one'}`,
     };
   }
   return {
     type,
     status: 'False',
     reason: problem?.reason ?? reasons.WaitingForRemoteCluster,
-    message: problem?.message ?? `${provider} is being asked for an identity`,
+    message: problem?.message ?? `requesting an identity from ${provider}`,
   };
 }
 
@@ -130,7 +135,7 @@ export function outgoingFindings(
       reason: first?.reason ?? reasons.Ready,
       message:
         first?.message ??
-        `pods can be offloaded to ${peering.spec.remoteCluster} by node ${peering.spec.nodeName}`,
+        `pods can be offloaded to ${peering.spec.remoteCluster} through node ${peering.spec.nodeName}`,
     },
   ];
 }

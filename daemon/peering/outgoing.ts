@@ -112,7 +112,7 @@ export function reconcileOutgoing(
         if (!isAlreadyExists(error)) throw error;
         throw new PeeringProblem(
           reasons.WaitingForRemoteCluster,
-          `RemoteCluster ${name} was made just now`,
+          `RemoteCluster ${name} was created by another process`,
           true,
         );
       }
@@ -138,7 +138,7 @@ export function reconcileOutgoing(
     if (remoteCluster === identity.clusterID) {
       throw new PeeringProblem(
         reasons.TokenInvalid,
-        'the peering token is one of this very cluster; run hawser peer where the pods come from',
+        'the peering token was issued by this cluster; run hawser peer on the consumer',
       );
     }
     const token = tokenSecret && readToken(tokenSecret, remoteCluster);
@@ -163,7 +163,7 @@ export function reconcileOutgoing(
     issued.set(peering.metadata.name, { stored, at: clock.now(), tokenUID: tokenSecret?.metadata.uid });
     // A peering that had ended lives again: the session that heard of the end is of the former one.
     if (before?.ended === true || before?.doubted === true) sessions.end(remoteCluster, peering.spec.peering);
-    log.info('identity issued', {
+    log.info('the provider issued an identity', {
       peering: peering.metadata.name,
       why: need ?? 'NewToken',
       expiresAt: stored.expiresAt,
@@ -196,7 +196,10 @@ export function reconcileOutgoing(
     await kube.apply(identitySecretObject(peering, namespace, moved), { fieldManager }, signal);
     const { name } = peering.metadata;
     issued.set(name, { stored: moved, at: clock.now(), tokenUID: issued.get(name)?.tokenUID });
-    log.info('the API server of a provider has moved', { peering: name, url: moved.apiServerURL });
+    log.info('the address of a provider’s API server has changed', {
+      peering: name,
+      url: moved.apiServerURL,
+    });
     return moved;
   }
 
@@ -307,8 +310,8 @@ export function reconcileOutgoing(
       {
         done: negotiated,
         message: negotiated
-          ? `both clusters hold each other’s current network documents`
-          : `waiting until ${provider} and this cluster hold each other’s network documents${session?.problem ? `: ${session.problem.slice(0, 500)}` : ''}`,
+          ? `network documents exchanged; both clusters are up to date`
+          : `waiting for ${provider} and this cluster to exchange network documents${session?.problem ? `: ${session.problem.slice(0, 500)}` : ''}`,
       },
     );
     await applyStatus(

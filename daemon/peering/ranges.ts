@@ -118,7 +118,7 @@ function detectPods(
   const sources: [string[], string][] = [
     [spec.podCIDRs ?? [], 'spec.podCIDRs'],
     [yamlValues(observed.kubeadm, 'podSubnet'), 'kubeadm’s ClusterConfiguration'],
-    [flagValues(observed.controlPlane, '--cluster-cidr'), 'the flags of kube-controller-manager'],
+    [flagValues(observed.controlPlane, '--cluster-cidr'), 'kube-controller-manager’s flags'],
     [yamlValues(observed.kubeProxy, 'clusterCIDR'), 'kube-proxy’s configuration'],
   ];
   for (const [texts, podSource] of sources) {
@@ -128,7 +128,7 @@ function detectPods(
   const pieces = nodes
     .flatMap((node) => node.spec?.podCIDRs ?? (node.spec?.podCIDR ? [node.spec.podCIDR] : []))
     .flatMap((text) => tryParseRange(text) ?? []);
-  const podSource = 'the ranges of the nodes (node.spec.podCIDRs), widened to what clusters usually have';
+  const podSource = 'the ranges of the nodes (node.spec.podCIDRs), widened to the usual size';
   if (pieces.length === 0) return { podCIDRs: [], podSource, guessed: true };
   // A range that was declared stays while all nodes are inside: a node more must not move addresses.
   const before = (held?.podCIDRs ?? []).flatMap((text) => tryParseRange(text) ?? []);

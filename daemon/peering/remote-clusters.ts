@@ -67,7 +67,7 @@ export function remoteFindings(
       ? {
           status: 'False',
           reason: reasons.KeyMismatch,
-          message: `${judgement.message}; if its key was made anew, peer again`,
+          message: `${judgement.message}; if the remote has a new cluster key, peer again`,
         }
       : none
         ? {
@@ -78,7 +78,7 @@ export function remoteFindings(
         : {
             status: 'True',
             reason: reasons.DocumentVerified,
-            message: `${name} signs with the key that is known here`,
+            message: `the network document is signed by the known key of ${name}`,
           }),
   };
   const compatible: Finding = {
@@ -95,7 +95,7 @@ export function remoteFindings(
           ? {
               status: 'True',
               reason: reasons.Compatible,
-              message: `what ${name} declares of its network can be used`,
+              message: `the network document of ${name} is valid`,
             }
           : {
               status: 'Unknown',
@@ -113,7 +113,9 @@ export function remoteFindings(
       reason: worst?.reason ?? (waitingFor === undefined ? reasons.Ready : reasons.WaitingForLocalCluster),
       message:
         worst?.message ??
-        (waitingFor === undefined ? `${name} is known and can be used` : `waiting for ${waitingFor}`),
+        (waitingFor === undefined
+          ? `${name} is authenticated, and its network document is valid`
+          : `waiting for ${waitingFor}`),
     },
   ];
 }
@@ -129,13 +131,13 @@ export function documentsFinding(
         type,
         status: 'True',
         reason: reasons.Accepted,
-        message: `no network document of ${name} had to be refused`,
+        message: `no network document of ${name} was refused`,
       }
     : {
         type,
         status: 'False',
         reason: reasons.DocumentRefused,
-        message: `refused from ${name}, ${refused.count} in all, the last at ${toSeconds(refused.at)}: ${refused.message}; the document that is held stays in force`,
+        message: `network documents of ${name} refused: ${refused.count}, the last at ${toSeconds(refused.at)}: ${refused.message}; the stored document stays in force`,
       };
 }
 
@@ -176,7 +178,7 @@ export function reconcileRemoteCluster(
     if (!isUnreferenced(clusterID, [...caches.outgoing.list(), ...caches.incoming.list()], undefined))
       return false;
     const { name, uid = '', resourceVersion = '' } = remote.metadata;
-    log.info('nobody went on with an in-band peering', { remote: name, keepTunnelUntil });
+    log.info('an in-band peering was opened but never completed', { remote: name, keepTunnelUntil });
     await kube.delete({ kind: kind.remoteCluster, name }, { uid, resourceVersion }, signal);
     return true;
   }
@@ -202,7 +204,7 @@ export function reconcileRemoteCluster(
         { type: 'merge', fieldManager },
         signal,
       );
-      const message = `${key} has a new cluster key, which the one that was known here has signed`;
+      const message = `${key} has a new cluster key, signed by its previous one`;
       events.emit(remote, 'Normal', reasons.ClusterKeySucceeded, message);
       return;
     }

@@ -70,7 +70,7 @@ export async function removeOutgoing(
   if (told !== undefined && (held || unanswered || mayKnowUs(peering))) {
     const there = peeringName(caches.local.byKey('self')?.status?.clusterID ?? '', peering.spec.peering);
     residue.push(
-      `at the provider ${provider}: what it ${held ? 'made' : 'may have made'} for this peering, with the twin namespaces and their pods; remove it there with hawser unpeer ${there} --incoming (${told})`,
+      `at the provider ${provider}: the objects it ${held ? 'created' : 'may have created'} for this peering, with the twin namespaces and their pods; remove them there with hawser unpeer ${there} --incoming (${told})`,
     );
   }
   await kube.delete({ kind: kind.secret, namespace, name: secrets.identity(name) }, {}, signal);
@@ -91,13 +91,13 @@ export async function removeOutgoing(
             type: 'Ready',
             status: 'False',
             reason: reasons.Deleting,
-            message: `removed here, but left: ${residue.join('; ')}`,
+            message: `removed on this cluster; not removed: ${residue.join('; ')}`,
           },
         ],
       },
       signal,
     );
-    events.emit(peering, 'Warning', 'Residue', `removed here, but left: ${residue.join('; ')}`);
+    events.emit(peering, 'Warning', 'Residue', `removed on this cluster; not removed: ${residue.join('; ')}`);
     await recordResidue(kube, namespace, peering, residue, clock.now(), signal);
     log.warn('unpeered, with residue', { peering: name, residue });
   }
@@ -116,8 +116,13 @@ async function tellProvider(
 ): Promise<string | undefined> {
   const remote = caches.remotes.byKey(peering.spec.remoteCluster);
   const client = remote && providers.of(remote);
-  if (client === undefined) return 'its gateway is not known here';
-  const limit = deadline(signal, providerMilliseconds, 'telling the provider', context.clock);
+  if (client === undefined) return 'its API gateway is not known here';
+  const limit = deadline(
+    signal,
+    providerMilliseconds,
+    'asking the provider to end the peering',
+    context.clock,
+  );
   try {
     for (;;) {
       try {

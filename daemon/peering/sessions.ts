@@ -83,12 +83,12 @@ export async function storeDocument(
       judgement.verdict === 'KeyMismatch' ||
       judgement.verdict === 'Invalid'
     ) {
-      log.warn('a network document is refused', {
+      log.warn('refused a network document', {
         remote: remoteName,
         verdict: judgement.verdict,
         error: 'message' in judgement ? judgement.message : undefined,
       });
-      return { refused: 'message' in judgement ? judgement.message : 'an empty document' };
+      return { refused: 'message' in judgement ? judgement.message : 'the network document is empty' };
     }
     const held = remote.spec.networkDocument;
     const heldGeneration = readStored(held)?.generation;
@@ -96,8 +96,8 @@ export async function storeDocument(
     if (offered === undefined) return { refused: 'the network document cannot be read' };
     if (!supersedes(offered, heldGeneration)) {
       if (held?.payload === signed.payload) return undefined;
-      const message = `generation ${offered.generation} of the network document came though generation ${heldGeneration} is held: generations only grow`;
-      log.warn('a network document is refused', { remote: remoteName, verdict: 'Stale', error: message });
+      const message = `the network document has generation ${offered.generation}, lower than the stored ${heldGeneration}: generations only grow`;
+      log.warn('refused a network document', { remote: remoteName, verdict: 'Stale', error: message });
       return { refused: message };
     }
     try {
@@ -164,7 +164,7 @@ export function createSessions(
     followGateway(context, caches, session.remote, failing, session.stop.signal)
       .catch((error: unknown) => {
         if (!session.stop.signal.aborted)
-          log.warn('a gateway is not followed', { remote: session.remote, error });
+          log.warn('failed to follow the certificate of a gateway', { remote: session.remote, error });
       })
       .finally(() => {
         session.following = undefined;
@@ -238,7 +238,7 @@ export function createSessions(
         }
         say(session, { problem: messageOf(error) });
         if (!isTemporary(error) && failures > 3)
-          log.warn('our network document is refused', { remote: name, error });
+          log.warn('the provider refused our network document', { remote: name, error });
         await Promise.race([
           sleep(backoff(failures++, { base: 250, most: 30_000 }), stop, clock),
           // What changed meanwhile may be what was wrong.
@@ -269,7 +269,11 @@ export function createSessions(
             ended: isProblem(error, 'no-peering'),
             doubted: isProblem(error, 'signature-refused'),
           });
-          log.warn('negotiation was interrupted', { remote: name, peering: session.peering, error });
+          log.warn('exchange of network documents was interrupted; retrying', {
+            remote: name,
+            peering: session.peering,
+            error,
+          });
           follow(session, true);
         }
         // One that lasted is no failure of those that come.
@@ -283,7 +287,7 @@ export function createSessions(
   const end = (session: Session) => {
     const key = peeringName(session.remote, session.peering);
     if (sessions.get(key) === session) sessions.delete(key);
-    session.stop.abort(new Error('the session is not needed any more'));
+    session.stop.abort(new Error('the session is no longer needed'));
     session.wake();
     for (const each of sessionsWith(session.remote)) each.wake();
   };

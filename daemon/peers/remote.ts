@@ -130,7 +130,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
       peering,
       tenantNamespace: first.tenantNamespace,
       client,
-      reachability: { state: 'Unknown', since: clock.now(), message: 'not asked yet' },
+      reachability: { state: 'Unknown', since: clock.now(), message: 'no probe was sent yet' },
       informer<T extends AnyObject>(kindRef: KindRef<T>, selection: RemoteSelection): Informer<T> {
         const key = JSON.stringify([
           kindRef.apiVersion,
@@ -180,7 +180,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
           remote.reachability = reachability;
           const { state, message } = reachability;
           if (state === 'Reachable') for (const { informer } of informers.values()) reconnectIfLost(informer);
-          log.info('API server of a provider', { peering, state, detail: message });
+          log.info('reachability of a provider’s API server changed', { peering, state, detail: message });
           tell(peering);
         },
       },
@@ -201,7 +201,9 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
     const peering = secret.metadata.name.slice(prefix.length);
     const next = parseIdentity(secret);
     if (next === undefined) {
-      log.warn('an identity cannot be read; it will be asked for again when it is renewed', { peering });
+      log.warn('a stored identity is malformed; the provider is asked for a new one at the next renewal', {
+        peering,
+      });
       return;
     }
     const entry = held.get(peering);
@@ -218,7 +220,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
       entry.probeNow();
       return;
     }
-    drop(peering, 'the provider is reached in another way now');
+    drop(peering, 'the connection parameters of the provider changed');
     held.set(peering, make(peering, next));
     tell(peering);
   };
@@ -231,7 +233,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
       take(secret);
     } else {
       const peering = name.slice(prefix.length);
-      drop(peering, 'the identity is gone');
+      drop(peering, 'the identity was deleted');
       tell(peering);
     }
   });

@@ -25,14 +25,14 @@ export function createProblems(): Problems {
         .map(([peering, , problem]) => `${peering}: ${problem}`)
         .sort();
       if (said.length === 0) {
-        const message = 'What pods use is at the providers that run them.';
+        const message = 'The objects that pods use are reflected to their providers.';
         return { type, status: 'True', reason: 'Reflected', message };
       }
       return {
         type,
         status: 'False',
         reason: said.some((each) => each.includes('exceeded quota')) ? 'NoRoom' : 'ProviderRefused',
-        message: `Not all that pods use could be put at their providers; it is tried again. ${said.join(' ')}`,
+        message: `Some objects that pods use could not be reflected; retrying. ${said.join(' ')}`,
       };
     },
   };

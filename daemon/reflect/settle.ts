@@ -58,11 +58,14 @@ export async function settle(
           // Most often the cache is behind by one event, and the object is the one that was made a moment ago.
           const live = await remote.client.get(refOf(object as AnyObject), signal);
           if (live !== undefined && live.metadata.labels?.[labels.reflected] !== 'true') {
-            log.warn('an object of this name in the twin is not ours and is left alone', named);
+            log.warn(
+              'an object in the twin namespace has this name but another owner; leaving it unchanged',
+              named,
+            );
           }
           return;
         }
-        log.warn('an object could not be reflected', { ...named, error: messageOf(error) });
+        log.warn('failed to reflect an object', { ...named, error: messageOf(error) });
         if (isInvalid(error) && verb === 'replace') await remove(remote, object, signal);
         failure ??= error;
       }

@@ -114,7 +114,7 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
     // The first to fail ends all.
     await Promise.race([leading, probes.then(() => leading)]);
   } finally {
-    ending.abort(new Error('the controller ends'));
+    ending.abort(new Error('the controller stops'));
     await Promise.allSettled([leading, probes]);
   }
 }

@@ -96,7 +96,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     // Probes that cannot be served end the process; the node's work goes on until its own end.
     await Promise.race([running, probes.then(() => running)]);
   } finally {
-    ending.abort(new Error('the node role ends'));
+    ending.abort(new Error('the node role stops'));
     await Promise.allSettled([running, probes]);
   }
 }
@@ -117,7 +117,9 @@ async function daemonSetIsGone(
     return found === undefined || found.metadata.deletionTimestamp !== undefined;
   } catch (error) {
     if (isForbidden(error) || isUnauthorized(error)) return true;
-    log.warn('whether Hawser is being uninstalled is not known; the kernel keeps its rules', { error });
+    log.warn('could not determine whether Hawser is being uninstalled; leaving the kernel’s rules in place', {
+      error,
+    });
     return false;
   }
 }
@@ -127,6 +129,6 @@ const nameservers = (): string[] => getServers().filter((address) => isIP(addres
 
 function required(environment: Record<string, string | undefined>, name: string): string {
   const value = environment[name];
-  if (!value) throw new Error(`${name} is not set: the pod gets it from the downward API`);
+  if (!value) throw new Error(`${name} is not set; the chart sets it from the downward API`);
   return value;
 }

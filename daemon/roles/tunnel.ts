@@ -15,12 +15,12 @@ import { serveUapi, SOCKET_DIRECTORY } from '../wireguard/uapi-socket.ts';
 
 const USAGE = `Usage: hawser tunnel [-f|--foreground] INTERFACE-NAME
 
-Makes a WireGuard device that \`wg\` and \`wg-quick\` configure. It ends when its network interface or
+Creates a WireGuard device that \`wg\` and \`wg-quick\` configure. The process exits when its network interface or
 its socket in ${SOCKET_DIRECTORY} is deleted.
 
 Environment:
   LOG_LEVEL                  debug, info, error (default) or silent
-  WG_PROCESS_FOREGROUND=1    as --foreground
+  WG_PROCESS_FOREGROUND=1    same as --foreground
   WG_TUN_FD                  number of an open TUN descriptor to use
   WG_UAPI_FD                 number of a listening Unix socket to serve
 `;
@@ -91,7 +91,7 @@ export async function runTunnel(argv: readonly string[], signal: AbortSignal): P
       return 0;
     }
     if (positionals.length !== 1 || positionals[0] === undefined)
-      throw new Error('one interface name is needed');
+      throw new Error('requires exactly one INTERFACE-NAME argument');
     [name] = positionals as [string];
     checkName(name);
     foreground = values.foreground || process.env['WG_PROCESS_FOREGROUND'] === '1';
@@ -204,7 +204,7 @@ async function runInBackground(name: string, signal: AbortSignal): Promise<numbe
   pipe.once('end', () => answer.resolve(said.trim()));
   child.once('error', (error) => answer.resolve(`failed: ${error.message}`));
   const deadline = setTimeout(
-    () => answer.resolve(`failed: the device was not there after ${START_DEADLINE / 1_000} s`),
+    () => answer.resolve(`failed: the device was not ready after ${START_DEADLINE / 1_000} s`),
     START_DEADLINE,
   );
   const abort = () => answer.resolve('failed: interrupted');
@@ -216,7 +216,7 @@ async function runInBackground(name: string, signal: AbortSignal): Promise<numbe
       return 0;
     }
     child.kill('SIGTERM');
-    throw new Error(result.replace(/^failed: /, '') || 'the background process ended without a word');
+    throw new Error(result.replace(/^failed: /, '') || 'the background process exited without a message');
   } finally {
     clearTimeout(deadline);
     signal.removeEventListener('abort', abort);

@@ -32,7 +32,7 @@ export function admit(spec: unknown, grant: Grant, tracker: Usage): Admission {
   try {
     const kept = podFields(spec, '') as PodSpec;
     if (!Array.isArray(kept.containers) || kept.containers.length === 0) {
-      throw new Refusal('containers', 'a pod has one container at least', 'Malformed');
+      throw new Refusal('containers', 'a pod must have at least one container', 'Malformed');
     }
     checkPodSecurity(kept as Securable, grant.podSecurity);
     checkResourceNames(kept);

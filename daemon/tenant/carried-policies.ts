@@ -180,13 +180,13 @@ function dnsRule(ports: readonly PolicyPort[] | undefined): object | undefined {
 /** The condition Carried of the record. */
 export function carriedFinding(cut: number): Finding {
   const type = 'Carried';
-  const kept = 'the provider has a NetworkPolicy of it';
+  const kept = 'the provider has created the NetworkPolicy';
   return cut === 0
     ? { type, status: 'True', reason: reasons.Carried, message: kept }
     : {
         type,
         status: 'True',
         reason: reasons.CarriedInPart,
-        message: `${kept}, without ${cut} peers that the isolation of consumers keeps closed here`,
+        message: `${kept}, without ${cut} peers that the provider’s isolation of consumers blocks`,
       };
 }

@@ -63,7 +63,7 @@ export function judgePresence(
       finding: finding(
         'Unknown',
         reasons.PresenceNotShown,
-        `${consumer} asks for nothing to happen while it is away, and does not show whether it is there`,
+        `${consumer} does not report its presence, and requests no action while it is disconnected`,
       ),
       againAfterMilliseconds: undefined,
     };
@@ -77,7 +77,7 @@ export function judgePresence(
   const stillAway = before?.status === 'False' && !observed.renewed;
   if (left > 0 && !stillAway) {
     return {
-      finding: finding('True', reasons.ConsumerPresent, `${consumer} is there`),
+      finding: finding('True', reasons.ConsumerPresent, `${consumer} is connected`),
       againAfterMilliseconds: left,
     };
   }
@@ -85,7 +85,7 @@ export function judgePresence(
     finding: finding(
       'False',
       reasons.ConsumerAway,
-      `${consumer} has not been heard of for ${seconds} s or more; pods that it wants stopped then are stopped, the others go on`,
+      `no heartbeat from ${consumer} for at least ${seconds} s; pods with the policy StopAfter are stopped, all others keep running`,
     ),
     againAfterMilliseconds: undefined,
   };

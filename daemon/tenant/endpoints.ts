@@ -151,9 +151,13 @@ export function reconcileEndpoints(context: ControllerContext, caches: Caches, r
       if (isNotFound(error)) return;
       throw error;
     }
-    const message = `EndpointSlice ${keyOf(slice)} names ${foreign.slice(0, 4).join(', ')}, which is no address of ${consumer}’s own pods; taken out of it`;
+    const message = `EndpointSlice ${keyOf(slice)} names ${foreign.slice(0, 4).join(', ')}, which are not addresses of ${consumer}’s own pods; removed from the slice`;
     refusals.note(peering, 'Endpoint', `${slice.metadata.uid}/${slice.metadata.resourceVersion}`, message);
     events.emit(peering, 'Warning', 'ForeignEndpoint', message);
-    log.warn('a consumer’s endpoints are none of its own', { consumer, slice: key, foreign: foreign.length });
+    log.warn('removed endpoints that do not belong to the consumer', {
+      consumer,
+      slice: key,
+      foreign: foreign.length,
+    });
   };
 }

@@ -39,7 +39,8 @@ function checkName(name: string, pattern: RegExp, path: string): void {
   );
 }
 
-const malformed = (path: string, expected: string) => new Refusal(path, `is no ${expected}`, 'Malformed');
+const malformed = (path: string, expected: string) =>
+  new Refusal(path, `is not a valid ${expected}`, 'Malformed');
 
 export const text: Rule = (value, path) => {
   if (typeof value !== 'string') throw malformed(path, 'text');
@@ -135,7 +136,7 @@ export const object =
       const place = path === '' ? name : `${path}.${name}`;
       const rule = Object.hasOwn(fields, name) ? fields[name] : undefined;
       if (rule === undefined) {
-        throw new Refusal(place.slice(0, 200), 'is not among the fields that this provider admits');
+        throw new Refusal(place.slice(0, 200), 'is a field that this provider does not admit');
       }
       const result = rule(each, place);
       if (result !== undefined) kept[name] = result;

@@ -13,7 +13,7 @@ function quotaFinding(grant: IncomingPeering['spec']['grant'], used: Usage): Fin
       type,
       status: 'False',
       reason: reasons.QuotaExceeded,
-      message: `more is used than granted: ${beyond}; what runs goes on, and new pods wait until enough of it ends or the grant (spec.grant) is raised`,
+      message: `usage exceeds the grant: ${beyond}; running pods stay, and new pods wait until enough pods end or the grant (spec.grant) is raised`,
     };
   }
   const short = shortage(grant, used, { ...nothing, pods: 1, cpu: 1n, memory: 1n });
@@ -36,11 +36,11 @@ export function schedulableFinding(peering: IncomingPeering, pods: number): Find
     reason,
     message,
   });
-  if (desired === 'Active') return finding(reasons.Active, `new pods of ${remoteCluster} may come`);
+  if (desired === 'Active') return finding(reasons.Active, `new pods of ${remoteCluster} are admitted`);
   if (desired === 'Cordoned') {
     return finding(
       reasons.Cordoned,
-      `cordoned by this cluster: no new pods of ${remoteCluster} are admitted; those that run go on`,
+      `cordoned by this cluster: no new pods of ${remoteCluster} are admitted; running pods stay`,
     );
   }
   return pods === 0
@@ -67,8 +67,8 @@ export function incomingFindings(
     status: ready ? 'True' : 'False',
     reason: revoked ? reasons.IdentityDeleted : problem === undefined ? reasons.Ready : reasons.NameConflict,
     message: revoked
-      ? `the Secret ${identitySecret} was deleted, and with it every token of ${remoteCluster}; issue another peering token to let it in again`
-      : (problem ?? `${remoteCluster} can be let in: tenant namespace ${tenantNamespaceOf(peering)}`),
+      ? `the Secret ${identitySecret} was deleted, and with it every token of ${remoteCluster}; issue another peering token to restore its access`
+      : (problem ?? `tenant namespace ${tenantNamespaceOf(peering)} of ${remoteCluster} is ready`),
   };
   return [
     tenant,

@@ -82,10 +82,10 @@ export function reconcileIncoming(
     let retry: Outcome | void = undefined;
     if (present !== undefined && owner !== peering.metadata.uid) {
       if (present.metadata.deletionTimestamp !== undefined) {
-        problem = `the tenant namespace ${tenant} of an earlier peering is still being deleted; waiting for it to go`;
+        problem = `waiting for the tenant namespace ${tenant} of an earlier peering to be deleted`;
         retry = { requeueAfterMilliseconds: 250 };
       } else {
-        problem = `a namespace ${tenant} exists and belongs to something else; delete it`;
+        problem = `namespace ${tenant} exists, but was not created for this peering; delete it`;
         retry = { requeueAfterMilliseconds: 10_000 };
       }
     }
@@ -203,7 +203,7 @@ export function reconcileIncoming(
               type: 'Ready',
               status: 'False',
               reason: reasons.Deleting,
-              message: `being removed; waiting for ${left.slice(0, 10).join(', ')} to go`,
+              message: `removing; waiting for the deletion of ${left.slice(0, 10).join(', ')}`,
             },
           ],
         },
@@ -216,14 +216,14 @@ export function reconcileIncoming(
         .slice(0, 64)
         .map(
           (name) =>
-            `namespace ${name} is still being deleted; kubectl get namespace ${name} -o yaml says what it waits for`,
+            `namespace ${name} is still being deleted; kubectl get namespace ${name} -o yaml shows what it waits for`,
         );
       await recordResidue(kube, hawserNamespace, peering, residue, clock.now(), signal);
       events.emit(
         peering,
         'Warning',
         'Residue',
-        `removed, but still being deleted: ${left.join(', ').slice(0, 900)}`,
+        `the peering is removed; objects still being deleted: ${left.join(', ').slice(0, 900)}`,
       );
     }
     const remote = peering.spec.remoteCluster;

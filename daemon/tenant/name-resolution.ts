@@ -23,7 +23,7 @@ export function dnsFinding(slices: readonly EndpointSlice[]): Finding {
       type,
       status: 'Unknown',
       reason: dnsReasons.NoClusterDNS,
-      message: `the provider has no ${service}: whether pods in twins can look up names is not known`,
+      message: `the provider has no ${service}; it is unknown whether pods in twin namespaces can resolve names`,
     };
   }
   const ready = slices.some(({ endpoints }) =>
@@ -31,11 +31,16 @@ export function dnsFinding(slices: readonly EndpointSlice[]): Finding {
     (endpoints ?? []).some(({ conditions }) => conditions?.ready !== false),
   );
   return ready
-    ? { type, status: 'True', reason: dnsReasons.DNSReady, message: 'pods in twins can look up names' }
+    ? {
+        type,
+        status: 'True',
+        reason: dnsReasons.DNSReady,
+        message: 'pods in twin namespaces can resolve names',
+      }
     : {
         type,
         status: 'False',
         reason: dnsReasons.NoReadyEndpoint,
-        message: `no endpoint of the provider’s ${service} is ready: pods in twins cannot look up names; see its pods: kubectl get pods -n ${dnsNamespace} -l k8s-app=${dnsService}`,
+        message: `no endpoint of the provider’s ${service} is ready: pods in twin namespaces cannot resolve names; check its pods: kubectl get pods -n ${dnsNamespace} -l k8s-app=${dnsService}`,
       };
 }

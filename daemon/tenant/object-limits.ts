@@ -91,11 +91,13 @@ export function objectsFinding(peering: IncomingPeering, quotas: readonly Resour
   const type = 'ObjectsAvailable';
   const full = quotas
     .flatMap((quota) =>
-      fullCounts(quota).map(([name, most]) => `${quota.metadata.namespace} has all ${most} ${name}`),
+      fullCounts(quota).map(
+        ([name, most]) => `${quota.metadata.namespace} has reached its limit of ${most} ${name}`,
+      ),
     )
     .sort();
   if (full.length === 0) {
-    const message = 'more objects can be made in the tenant namespace and in all twins';
+    const message = 'the tenant namespace and all twin namespaces are below their object limits';
     return { type, status: 'True', reason: reasons.ObjectsAvailable, message };
   }
   const more = full.length > mostNamed ? ` and ${full.length - mostNamed} more` : '';
@@ -103,6 +105,6 @@ export function objectsFinding(peering: IncomingPeering, quotas: readonly Resour
     type,
     status: 'False',
     reason: reasons.ObjectsExhausted,
-    message: `${full.slice(0, mostNamed).join(', ')}${more}: others are refused to ${peering.spec.remoteCluster} until some are deleted there or more pods are granted (spec.grant)`,
+    message: `${full.slice(0, mostNamed).join(', ')}${more}: further objects of ${peering.spec.remoteCluster} are refused until some are deleted or more pods are granted (spec.grant)`,
   };
 }

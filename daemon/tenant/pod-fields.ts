@@ -50,7 +50,7 @@ const environmentFrom = list(
 
 // A probe or hook with a host would make the node itself send requests to any address (Pod Security Standards,
 // "Host Probes / Lifecycle Hooks").
-const noHost = refused('would make the provider’s node ask another host; leave it out to ask the pod itself');
+const noHost = refused('would make the provider’s node probe another host; omit it to probe the pod itself');
 const httpGet = object({
   path: text,
   port: wholeOrText,
@@ -76,7 +76,7 @@ const hook = object({ exec: command, httpGet, tcpSocket, sleep: object({ seconds
 
 const profile = object({ type: text, localhostProfile: text });
 const seLinux = object({ user: text, role: text, type: text, level: text });
-const noWindows = refused('is for Windows, which this provider does not run');
+const noWindows = refused('requires Windows, which this provider does not run');
 
 /** What of it is allowed is decided by the pod security level (`pod-security.ts`). */
 const containerSecurity = object({
@@ -121,8 +121,8 @@ const container = object({
       name: text,
       containerPort: whole,
       protocol: oneOf('TCP', 'UDP', 'SCTP'),
-      hostPort: refused('would take a port of the provider’s node; use a Service'),
-      hostIP: refused('would take an address of the provider’s node; use a Service'),
+      hostPort: refused('would occupy a port of the provider’s node; use a Service'),
+      hostIP: refused('would occupy an address of the provider’s node; use a Service'),
     }),
   ),
   env: environment,
@@ -130,12 +130,12 @@ const container = object({
   resources: object({
     requests: quantityMap,
     limits: quantityMap,
-    claims: refused('devices by resource claims are not offered here'),
+    claims: refused('resource claims are not supported by this provider'),
   }),
   resizePolicy: list(object({ resourceName: text, restartPolicy: oneOf('NotRequired', 'RestartContainer') })),
   // Sidecars (KEP-753).
   restartPolicy: oneOf('Always'),
-  restartPolicyRules: refused('is not admitted here'),
+  restartPolicyRules: refused('is not admitted by this provider'),
   volumeMounts: list(
     object({
       name: text,
@@ -147,7 +147,7 @@ const container = object({
       mountPropagation: oneOf('None'),
     }),
   ),
-  volumeDevices: refused('block devices are not offered here'),
+  volumeDevices: refused('block devices are not supported by this provider'),
   livenessProbe: probe,
   readinessProbe: probe,
   startupProbe: probe,
@@ -161,7 +161,7 @@ const container = object({
 });
 
 const notOfferedVolume = refused(
-  'volumes of this type are not offered here; emptyDir, configMap, secret, downwardAPI and projected are',
+  'volumes of this type are not supported; supported: emptyDir, configMap, secret, downwardAPI, projected',
 );
 const volumeItems = { items, defaultMode: whole, optional: flag };
 const volume = object({
@@ -177,11 +177,11 @@ const volume = object({
         configMap: object({ name: text, items, optional: flag }),
         secret: object({ name: text, items, optional: flag }),
         downwardAPI: object({ items: downwardItems }),
-        serviceAccountToken: refused('tokens of the provider’s API server are not handed out'),
+        serviceAccountToken: refused('tokens of the provider’s API server are not issued to consumers'),
       }),
     ),
   }),
-  hostPath: refused('files of the provider’s nodes are not offered'),
+  hostPath: refused('files of the provider’s nodes are not accessible'),
   persistentVolumeClaim: notOfferedVolume,
   ephemeral: notOfferedVolume,
   csi: notOfferedVolume,
@@ -240,15 +240,15 @@ export const podFields: Rule = object({
   automountServiceAccountToken: dropped,
   hostUsers: dropped,
 
-  hostNetwork: refused('the network of the provider’s nodes is not offered'),
-  hostPID: refused('the processes of the provider’s nodes are not offered'),
-  hostIPC: refused('the IPC of the provider’s nodes is not offered'),
-  nodeName: refused('would get round the provider’s scheduler'),
-  nodeSelector: refused('labels of nodes are the provider’s own; select the virtual node instead'),
-  priorityClassName: refused('priority classes are the provider’s own'),
-  runtimeClassName: refused('runtime classes are the provider’s own'),
-  ephemeralContainers: refused('is not admitted here; use exec'),
-  resourceClaims: refused('devices by resource claims are not offered here'),
-  resources: refused('resources of a whole pod are not admitted here; give them by container'),
-  hostnameOverride: refused('is not admitted here; use hostname'),
+  hostNetwork: refused('the network of the provider’s nodes is not accessible'),
+  hostPID: refused('the processes of the provider’s nodes are not accessible'),
+  hostIPC: refused('the IPC of the provider’s nodes is not accessible'),
+  nodeName: refused('would bypass the provider’s scheduler'),
+  nodeSelector: refused('node labels belong to the provider; select the virtual node instead'),
+  priorityClassName: refused('priority classes belong to the provider'),
+  runtimeClassName: refused('runtime classes belong to the provider'),
+  ephemeralContainers: refused('is not admitted by this provider; use exec'),
+  resourceClaims: refused('resource claims are not supported by this provider'),
+  resources: refused('pod-level resources are not admitted by this provider; set them per container'),
+  hostnameOverride: refused('is not admitted by this provider; use hostname'),
 });

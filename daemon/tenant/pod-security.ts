@@ -104,7 +104,7 @@ function checkBaseline(path: string, context: Security, refuse: (field: string, 
   }
   const label = context.seLinuxOptions;
   if (label?.user || label?.role || !seLinuxTypes.has(label?.type ?? '')) {
-    refuse(`${path}.seLinuxOptions`, 'user, role and other types than those of containers are not allowed');
+    refuse(`${path}.seLinuxOptions`, 'user, role, and types other than those of containers are not allowed');
   }
   for (const { name } of context.sysctls ?? []) {
     if (!safeSysctls.has(name)) refuse(`${path}.sysctls`, `the sysctl ${name.slice(0, 60)} is not allowed`);
@@ -124,7 +124,8 @@ function checkRestricted(
       refuse(`${path}.allowPrivilegeEscalation`, 'must be false');
     if ((context?.runAsNonRoot ?? whole?.runAsNonRoot) !== true)
       refuse(`${path}.runAsNonRoot`, 'must be true');
-    if (!context?.capabilities?.drop?.includes('ALL')) refuse(`${path}.capabilities.drop`, 'must have ALL');
+    if (!context?.capabilities?.drop?.includes('ALL'))
+      refuse(`${path}.capabilities.drop`, 'must include ALL');
     if (context?.capabilities?.add?.some((each) => each !== 'NET_BIND_SERVICE')) {
       refuse(`${path}.capabilities.add`, 'only NET_BIND_SERVICE may be added');
     }

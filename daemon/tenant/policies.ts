@@ -30,7 +30,7 @@ export function reconcilePolicy(context: ControllerContext, caches: Caches) {
       await applied.apply(key, [policy], signal);
     } catch (error) {
       if (!isInvalid(error)) throw error;
-      const message = `the provider’s API server does not take it: ${messageOf(error).slice(0, 900)}`;
+      const message = `the provider’s API server refuses it: ${messageOf(error).slice(0, 900)}`;
       finding = { type: finding.type, status: 'False', reason: reasons.NotAdmitted, message };
     }
     await applyStatus(

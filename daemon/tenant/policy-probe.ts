@@ -41,10 +41,10 @@ export function policyFinding({ policy, pod, allowed, forbidden }: Trial): Findi
       status: 'Unknown',
       reason: 'NotTried',
       message: !policy
-        ? `not known: there is no NetworkPolicy ${policyName} to try; install the chart again`
+        ? `unknown: NetworkPolicy ${policyName}, which the probe needs, does not exist; upgrade the chart’s release`
         : !pod
-          ? 'not known: no gateway’s pod is Ready to try it with'
-          : 'not known: the gateway’s pod cannot be reached at all',
+          ? 'unknown: no pod of the API gateway is Ready to probe'
+          : 'unknown: the pod of the API gateway cannot be reached',
     };
   }
   return forbidden
@@ -52,13 +52,13 @@ export function policyFinding({ policy, pod, allowed, forbidden }: Trial): Findi
         type,
         status: 'False',
         reason: 'NotEnforced',
-        message: `this cluster’s CNI enforces no network policies: a connection that NetworkPolicy ${policyName} forbids was made. Hawser’s rules on each node keep consumers’ pods apart, but policies of people have no effect; use a CNI that enforces them`,
+        message: `this cluster’s CNI does not enforce network policies: a connection that NetworkPolicy ${policyName} forbids succeeded. Hawser’s rules on each node isolate consumers’ pods, but NetworkPolicies have no effect; use a CNI that enforces them`,
       }
     : {
         type,
         status: 'True',
         reason: 'Enforced',
-        message: `this cluster’s CNI enforces network policies: a connection that NetworkPolicy ${policyName} forbids was not made`,
+        message: `this cluster’s CNI enforces network policies: a connection that NetworkPolicy ${policyName} forbids was blocked`,
       };
 }
 
@@ -124,7 +124,7 @@ export async function runPolicyTrials(context: ControllerContext, signal: AbortS
       }
     } catch (error) {
       if (signal.aborted) return;
-      log.warn('whether network policies are enforced could not be tried', { error: messageOf(error) });
+      log.warn('failed to probe whether network policies are enforced', { error: messageOf(error) });
     }
     if (settled) looks = 0;
     await sleep(settled ? restMilliseconds : backoff(looks, again), signal, clock);

@@ -53,14 +53,14 @@ export async function tryCounting(
         const limit = deadline(
           new AbortController().signal,
           cleanupMilliseconds,
-          'taking a trial away',
+          'deleting the quota of a probe',
           clock,
         );
         await kube.delete(ref, {}, limit.signal).finally(limit.release);
       }
     } catch (error) {
       if (signal.aborted) return;
-      log.warn('what Kubernetes can count could not be tried', { error: messageOf(error) });
+      log.warn('failed to probe which resources Kubernetes can count', { error: messageOf(error) });
     }
     if (counted.size < ownCounts.length) await sleep(backoff(tries, again), signal, clock);
   }

@@ -109,7 +109,7 @@ export function runningFinding(pod: Pod | undefined): Finding {
       type,
       status: 'False',
       reason: reasons.PodMissing,
-      message: 'there is no pod for it on the provider',
+      message: 'the provider has no pod for it',
     };
   }
   const { phase = 'Pending', message, conditions } = pod.status ?? {};
@@ -126,7 +126,7 @@ export function runningFinding(pod: Pod | undefined): Finding {
     reason: reasons.PodPending,
     message: unscheduled?.message
       ? `the provider’s scheduler found no node: ${unscheduled.message.slice(0, 500)}`
-      : (message ?? 'the pod is being started on the provider'),
+      : (message ?? 'the pod is starting on the provider'),
   };
 }
 

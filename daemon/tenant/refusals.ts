@@ -82,14 +82,14 @@ export function createRefusals(clock: Clock, metrics: ControllerMetrics | undefi
       const age = tally === undefined ? Infinity : clock.now() - tally.at;
       if (tally === undefined || age >= recentMilliseconds) {
         if (tally !== undefined) tallies.delete(uid);
-        const message = `${peering.spec.remoteCluster} asks for nothing that was not granted`;
+        const message = `no request of ${peering.spec.remoteCluster} exceeded its grant`;
         return {
           finding: { type, status: 'True', reason: reasons.NothingRefused, message },
           againAfterMilliseconds: undefined,
         };
       }
       if (tally.shown === undefined || clock.now() - tally.shown.at >= shownMilliseconds) {
-        const text = `refused to ${peering.spec.remoteCluster}, ${tally.count} in all, the last at ${toSeconds(tally.at)}: ${tally.message}`;
+        const text = `requests of ${peering.spec.remoteCluster} refused: ${tally.count}, the last at ${toSeconds(tally.at)}: ${tally.message}`;
         tally.shown = { text, at: clock.now() };
       } else wake(name, tally);
       return {

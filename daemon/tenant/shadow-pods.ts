@@ -57,7 +57,7 @@ export const stoppedFinding = (stoppedAt: string): Finding => ({
   type: 'Running',
   status: 'False',
   reason: reasons.StoppedOnDisconnect,
-  message: `stopped at ${stoppedAt}, as its consumer had asked for the case that it is away for long; it runs again when the consumer is back and still has the pod`,
+  message: `stopped at ${stoppedAt} by the consumer’s onDisconnect policy; it is started again when the consumer reconnects and still has the pod`,
 });
 
 /** The record of a pod that runs again. */
@@ -111,7 +111,7 @@ export function reconcileShadowPod(
     type: 'Admitted',
     status: 'True',
     reason: reasons.PodFinished,
-    message: 'the pod has ended and is not made again',
+    message: 'the pod has ended and is not recreated',
   };
 
   /** The grace that the pod gets: asked for, or its own. */
@@ -141,7 +141,7 @@ export function reconcileShadowPod(
       type: 'Admitted',
       status: 'True',
       reason: reasons.Deleting,
-      message: 'the pod is being ended',
+      message: 'the pod is terminating',
     };
     const restarts = shadow.status?.restarts ?? 0;
     if (!isOver(pod)) {
@@ -178,7 +178,7 @@ export function reconcileShadowPod(
     };
     if (twin === undefined || peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
       if (pod !== undefined && isOver(pod)) await release(pod, signal);
-      return refuse(reasons.NoPeering, 'there is no incoming peering for it');
+      return refuse(reasons.NoPeering, 'no incoming peering exists for this shadow pod');
     }
     if (pod !== undefined && !isPodOf(pod, shadow)) {
       // A pod of an earlier shadow of this name, on its way out.
@@ -187,7 +187,7 @@ export function reconcileShadowPod(
       }
       if (isOver(pod)) await release(pod, signal);
       pod = undefined;
-      await refuse(reasons.Preparing, 'an earlier pod of the same name is still being ended');
+      await refuse(reasons.Preparing, 'an earlier pod of the same name is still terminating');
       return;
     }
     const presence = findCondition(peering.status?.conditions, presenceType);
@@ -200,7 +200,7 @@ export function reconcileShadowPod(
         type: 'Admitted',
         status: 'True',
         reason: reasons.StoppedOnDisconnect,
-        message: 'the pod was admitted, and is stopped while its consumer is away',
+        message: 'the pod is admitted, and stopped while its consumer is disconnected',
       };
       const over = pod !== undefined && isOver(pod);
       // How a stopped pod ended is not how its record ends: it may run again.
@@ -286,7 +286,7 @@ export function reconcileShadowPod(
           tracker.release(key);
           return refuse(
             reasons.NameConflict,
-            `another pod of the name ${wanted.metadata.name} is in the twin`,
+            `another pod named ${wanted.metadata.name} exists in the twin namespace`,
             {
               requeueAfterMilliseconds: 1000,
             },
@@ -299,7 +299,7 @@ export function reconcileShadowPod(
         const room = isForbidden(error) && error.message.includes('exceeded quota');
         const once = `${shadow.metadata.uid}/${room ? '' : shadow.metadata.generation}`;
         refusals.note(peering, room ? 'Room' : 'Pod', once, `pod ${key}: ${messageOf(error)}`);
-        return refuse(reasons.NotAdmitted, `the provider’s API server says no: ${messageOf(error)}`, {
+        return refuse(reasons.NotAdmitted, `the provider’s API server refuses the pod: ${messageOf(error)}`, {
           requeueAfterMilliseconds: againMilliseconds,
         });
       } else {

@@ -35,7 +35,7 @@ export function judgeToken(
             type,
             status: 'False',
             reason: reasons.RevokedToken,
-            message: 'revoked before anybody redeemed it',
+            message: 'revoked before it was redeemed',
           }
         : expired
           ? {

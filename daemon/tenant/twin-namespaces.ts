@@ -73,7 +73,11 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
     if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
       await report(
         twin,
-        { status: 'False', reason: reasons.NoPeering, message: 'there is no incoming peering for it' },
+        {
+          status: 'False',
+          reason: reasons.NoPeering,
+          message: 'no incoming peering exists for this twin namespace',
+        },
         signal,
       );
       return;
@@ -81,7 +85,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
     const name = twin.spec.namespace;
     const limit = mostTwins(peering.spec.grant);
     if (isBeyondLimit(twin, caches.twins.listIn(twin.metadata.namespace ?? ''), limit)) {
-      const message = `this grant allows ${limit} twins; take offloading from another namespace first`;
+      const message = `the grant allows ${limit} twin namespaces; end the offloading of another namespace first`;
       refusals.note(peering, 'Twin', twin.metadata.uid ?? '', `namespace ${name}: ${message}`);
       await report(twin, { status: 'False', reason: reasons.TooMany, message }, signal);
       return { requeueAfterMilliseconds: 60_000 };
@@ -95,7 +99,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
       return { requeueAfterMilliseconds: present?.metadata.deletionTimestamp === undefined ? 30_000 : 500 };
     }
     if (present?.metadata.deletionTimestamp !== undefined) {
-      const message = `the namespace ${name} is being deleted; it is made again when it is gone`;
+      const message = `namespace ${name} is being deleted; it is recreated afterwards`;
       await report(twin, { status: 'False', reason: reasons.Preparing, message }, signal);
       return { requeueAfterMilliseconds: 500 };
     }
@@ -118,7 +122,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
       {
         status: 'True',
         reason: reasons.Ready,
-        message: `the namespace ${name} stands for ${twin.spec.sourceNamespace}`,
+        message: `namespace ${name} is the twin of ${twin.spec.sourceNamespace}`,
       },
       signal,
     );

@@ -33,13 +33,13 @@ export function nameProblem(
   if (another && present.metadata.deletionTimestamp === undefined) {
     return {
       reason: 'NameConflict',
-      message: `a namespace ${name} exists on this cluster and is not this twin’s; ask for another name (NamespaceOffloading spec.twinNamespace on the consumer)`,
+      message: `namespace ${name} exists on this cluster and is not this twin namespace; request another name (NamespaceOffloading spec.twinNamespace on the consumer)`,
     };
   }
   if (reservedNames.test(name)) {
     return {
       reason: 'NameReserved',
-      message: `the name ${name} is kept for the provider’s own namespaces; ask for another name (NamespaceOffloading spec.twinNamespace on the consumer)`,
+      message: `the name ${name} is reserved for the provider’s own namespaces; request another name (NamespaceOffloading spec.twinNamespace on the consumer)`,
     };
   }
   return undefined;

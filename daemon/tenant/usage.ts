@@ -96,10 +96,7 @@ export function checkResourceNames(spec: PodSpec): void {
         for (const [name, value] of Object.entries(container.resources?.[part] ?? {})) {
           const field = `${list}[${index}].resources.${part}.${name.slice(0, 60)}`;
           if (!resources.some(([known]) => known === name)) {
-            throw new Refusal(
-              field,
-              'is not among the resources of the grant: cpu, memory, ephemeral-storage',
-            );
+            throw new Refusal(field, 'is not a resource of the grant (cpu, memory, ephemeral-storage)');
           }
           if (quantity(value, field) < 0n) throw new Refusal(field, 'must not be negative', 'Malformed');
         }
@@ -148,7 +145,7 @@ export function shortage(
   asked: Usage,
 ): { resource: string; message: string } | undefined {
   if (used.pods + asked.pods > grant.pods) {
-    return { resource: 'pods', message: `${grant.pods} pods are granted and all in use` };
+    return { resource: 'pods', message: `all ${grant.pods} granted pods are in use` };
   }
   for (const [name, key, format] of resources) {
     const granted = grant[key];
@@ -158,7 +155,7 @@ export function shortage(
     const shown = (nano: bigint) => formatQuantity(nano < 0n ? 0n : nano, format);
     return {
       resource: name,
-      message: `the pod may use ${shown(asked[key])} of ${name} (its limits, with defaults), ${shown(left)} of the granted ${granted} is left`,
+      message: `the pod may use ${shown(asked[key])} of ${name} (its limits, with defaults), but only ${shown(left)} of the granted ${granted} are left`,
     };
   }
   return undefined;

@@ -67,7 +67,7 @@ export function schedulableFinding(
       type,
       status: 'True',
       reason: schedulableReasons.active,
-      message: `new pods may be placed on node ${nodeName}`,
+      message: `new pods can be scheduled to node ${nodeName}`,
     };
   }
   if (desired === 'Cordoned') {
@@ -75,7 +75,7 @@ export function schedulableFinding(
       type,
       status: 'False',
       reason: schedulableReasons.cordoned,
-      message: `cordoned by ${who}: no new pods are placed on node ${nodeName}; those that run there go on`,
+      message: `cordoned by ${who}: no new pods are scheduled to node ${nodeName}; running pods stay`,
     };
   }
   if (leaving.length === 0) {
@@ -83,7 +83,7 @@ export function schedulableFinding(
       type,
       status: 'False',
       reason: schedulableReasons.drained,
-      message: `drained by ${who}: no pods are left on node ${nodeName}, and no new ones are placed there`,
+      message: `drained by ${who}: no pods are left on node ${nodeName}, and no new ones are scheduled to it`,
     };
   }
   const kept = leaving.map((pod) => keyOf(pod)).filter((key) => heldBack.has(key));
@@ -95,6 +95,6 @@ export function schedulableFinding(
       `being drained by ${who}: ${leaving.length} pods are still on node ${nodeName} (${named(leaving.map((pod) => keyOf(pod)))})` +
       (kept.length === 0
         ? ''
-        : `; held back by disruption budgets (kubectl get pdb -A): ${kept.length} (${named(kept)})`),
+        : `; blocked by disruption budgets (kubectl get pdb -A): ${kept.length} (${named(kept)})`),
   };
 }

@@ -63,7 +63,7 @@ export async function runLeases(caches: Caches, signal: AbortSignal): Promise<vo
     }
     for (const result of results) {
       if (result.status === 'rejected' && !signal.aborted) {
-        log.warn('a lease of a virtual node could not be renewed', { error: messageOf(result.reason) });
+        log.warn('failed to renew the lease of a virtual node', { error: messageOf(result.reason) });
       }
     }
     await sleep(renewMilliseconds, signal, clock);

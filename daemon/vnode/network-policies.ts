@@ -55,12 +55,12 @@ export function policiesFinding(
  */
 function atHome(home: Condition | undefined): Pick<Finding, 'status' | 'reason' | 'message'> {
   const byAddress =
-    'a rule that selects pods by label finds those at providers by the addresses in their status; where a CNI goes by its own pods only, add their ranges by ipBlock (kubectl get tunnels)';
+    'a rule that selects pods by label matches offloaded pods by the addresses in their status; if the CNI matches only its own pods, add the ranges of the offloaded ones as ipBlock (kubectl get tunnels)';
   if (home?.status === 'False') {
     return {
       status: 'False',
       reason: 'NotEnforced',
-      message: 'This cluster’s CNI enforces no network policies, for no pod here.',
+      message: 'This cluster’s CNI does not enforce network policies.',
     };
   }
   return home?.status === 'True'
@@ -72,7 +72,7 @@ function atHome(home: Condition | undefined): Pick<Finding, 'status' | 'reason' 
     : {
         status: 'Unknown',
         reason: 'NotTried',
-        message: `Whether this cluster’s CNI enforces network policies is not known; if it does, ${byAddress}.`,
+        message: `It is unknown whether this cluster’s CNI enforces network policies; if it does, ${byAddress}.`,
       };
 }
 
@@ -81,26 +81,30 @@ function judge(
   { peering, enforced, carried }: PoliciesThere,
 ): { peering: string; verdict: Verdict; text: string } {
   if (carried === undefined) {
-    const text = `are not known to be carried: that provider’s records of policies have not been read`;
+    const text = `may not be carried: the policy records of that provider have not been read`;
     return { peering, verdict: 'NotCarried', text };
   }
   const missing = policies.filter((name) => carried.get(name)?.status !== 'True');
   if (missing.length > 0) {
     const why = missing.map((name) => carried.get(name)?.message).find((each) => each !== undefined);
-    const reason = why?.slice(0, longestWhy) ?? 'the provider has not taken them yet';
+    const reason = why?.slice(0, longestWhy) ?? 'the provider has not processed them yet';
     return { peering, verdict: 'NotCarried', text: `are not all carried (${listed(missing)}: ${reason})` };
   }
   const part = policies.filter((name) => carried.get(name)?.reason === 'CarriedInPart');
-  const cut = part.length === 0 ? '' : ` (${listed(part)} without what that provider keeps closed)`;
+  const cut = part.length === 0 ? '' : ` (${listed(part)} except what that provider blocks)`;
   if (enforced?.status === 'True')
     return { peering, verdict: 'Held', text: `are carried and enforced${cut}` };
   if (enforced?.status === 'False') {
-    return { peering, verdict: 'NotEnforced', text: 'are carried, but that cluster’s CNI enforces none' };
+    return {
+      peering,
+      verdict: 'NotEnforced',
+      text: 'are carried, but that cluster’s CNI does not enforce them',
+    };
   }
   return {
     peering,
     verdict: 'NotKnown',
-    text: `are carried${cut}; whether that cluster’s CNI enforces them is not known`,
+    text: `are carried${cut}; it is unknown whether that cluster’s CNI enforces them`,
   };
 }
 

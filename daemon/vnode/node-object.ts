@@ -107,14 +107,14 @@ export function nodeStatus(
       status: readiness.networkUnavailable ? 'True' : 'False',
       reason: readiness.networkUnavailable ? 'PathNotVerified' : 'PathVerified',
       message: readiness.networkUnavailable
-        ? 'No probe comes back through the tunnel.'
-        : 'Probes come back through the tunnel.',
+        ? 'No probe returns through the tunnel.'
+        : 'Probes return through the tunnel.',
     },
     ...(['MemoryPressure', 'DiskPressure', 'PIDPressure'] as const).map((type) => ({
       type,
       status: 'False',
       reason: 'ProvidersConcern',
-      message: 'The provider looks after its own nodes.',
+      message: 'The provider monitors its own nodes.',
     })),
   ];
   return {

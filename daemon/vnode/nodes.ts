@@ -117,7 +117,7 @@ async function reconcileNode(
           type: 'NodeReady',
           status: 'False',
           reason: 'NodeNameTaken',
-          message: `A node named ${peering.spec.nodeName} exists and is not this peering's; unpeer and peer again with another node name.`,
+          message: `A node named ${peering.spec.nodeName} exists and was not created for this peering; unpeer and peer again with another node name.`,
         },
       ],
       signal,
@@ -130,7 +130,11 @@ async function reconcileNode(
   const readiness = judgeReadiness(
     peering,
     caches.tunnels.get(undefined, peering.spec.remoteCluster),
-    remote?.reachability ?? { state: 'Unknown', since: clock.now(), message: 'there is no identity yet' },
+    remote?.reachability ?? {
+      state: 'Unknown',
+      since: clock.now(),
+      message: 'no identity has been issued yet',
+    },
   );
   if (present === undefined) await renewLease(kube, node, clock.now(), signal);
   await settleSpec(caches, peering, facts, node, readiness, signal);
@@ -238,7 +242,7 @@ function waitingForIdentity(peering: OutgoingPeering): Finding {
     type: 'NodeReady',
     status: 'False',
     reason: readinessReasons.identityInvalid,
-    message: `The node is made once the provider ${peering.spec.remoteCluster} has given an identity${identity === undefined ? '' : `: ${identity.message}`}`,
+    message: `The node is created once the provider ${peering.spec.remoteCluster} has issued an identity${identity === undefined ? '' : `: ${identity.message}`}`,
   };
 }
 
@@ -278,7 +282,7 @@ async function drain(
         eviction.pod,
         'Warning',
         'EvictionBlocked',
-        `Leaving ${peering.spec.nodeName} has to wait: ${eviction.message}`,
+        `The eviction from ${peering.spec.nodeName} has to wait: ${eviction.message}`,
       );
     }
   }
@@ -295,7 +299,7 @@ async function nodeFacts(caches: Caches, kubeletPort: number, signal: AbortSigna
     if (said.gitVersion !== undefined && /^v\d+\.\d+\.\d+/.test(said.gitVersion)) server = said.gitVersion;
   } catch (error) {
     if (signal.aborted) throw error;
-    log.warn('the version of the API server could not be read', { error: String(error) });
+    log.warn('failed to read the version of the API server', { error: String(error) });
   }
   return {
     address: podIP,

@@ -97,7 +97,7 @@ async function reconcileNamespace(
     );
   if (!isOffloadable(name, own)) {
     await refuse(
-      `Namespace ${name} holds what this cluster itself needs and is never offloaded; delete this object.`,
+      `Namespace ${name} contains components of this cluster and is never offloaded; delete this object.`,
     );
     return;
   }
@@ -105,7 +105,7 @@ async function reconcileNamespace(
   const origin = namespace?.metadata.labels?.[labels.origin];
   if (origin !== undefined) {
     await refuse(
-      `Namespace ${name} stands for one of ${origin}, whose pods are not sent on to a third cluster; delete this object.`,
+      `Namespace ${name} is a twin namespace of ${origin}; its pods cannot be offloaded to a third cluster; delete this object.`,
     );
     return;
   }
@@ -120,7 +120,7 @@ async function reconcileNamespace(
         type: 'Ready',
         status: 'Unknown',
         reason: 'NoClusterID',
-        message: 'This cluster has no ID yet; it waits for LocalCluster self.',
+        message: 'This cluster has no ID yet; waiting for LocalCluster self.',
       },
       signal,
     );
@@ -201,7 +201,7 @@ async function settleTwin(
   const unread = (message: string): { finding: Finding } => ({
     finding: before ?? { type: 'Bound', status: 'False', reason: twinReasons.providerUnread, message },
   });
-  if (remote === undefined) return unread('There is no identity for this provider yet.');
+  if (remote === undefined) return unread('This provider has issued no identity yet.');
   if (!twinsOf(remote).hasSynced) return unread('The provider’s twin namespaces have not been read yet.');
   const present = twinOf(remote, wanted.spec.sourceNamespace);
   const step = planTwin(present, wanted);

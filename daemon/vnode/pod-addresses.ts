@@ -41,7 +41,7 @@ export function acceptedAddresses(
     if (input.isTaken(canonical)) {
       return {
         list: [],
-        problem: `The provider ${input.provider} reports the address ${address} (here ${canonical}), which another pod of this cluster has.`,
+        problem: `The provider ${input.provider} reports the address ${address} (here ${canonical}), which belongs to another pod of this cluster.`,
       };
     }
     if (!accepted.includes(canonical)) accepted.push(canonical);

@@ -40,11 +40,11 @@ export async function createShadow(
       const why = messageOf(error).slice(0, 900);
       return {
         reason: offloadedReasons.refused,
-        message: `The provider keeps no more records of this cluster’s pods in ${wanted.metadata.namespace}; delete pods that have ended there, or ask for a larger grant: ${why}`,
+        message: `The provider stores no further pods of this cluster in ${wanted.metadata.namespace}; delete pods that have ended there, or request a larger grant: ${why}`,
       };
     }
     if (!isInvalid(error)) throw error;
-    const message = `The provider's API does not take this pod: ${messageOf(error).slice(0, 900)}`;
+    const message = `The provider's API server refuses this pod: ${messageOf(error).slice(0, 900)}`;
     caches.context.events.emit(pod, 'Warning', offloadedReasons.refused, message);
     throw error;
   }

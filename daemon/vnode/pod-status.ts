@@ -199,11 +199,11 @@ function stillRunning(
 const notReady = {
   badAddress: { reason: offloadedReasons.badAddress, message: 'The address of the pod is not accepted.' },
   // What the cluster's own controllers say of pods on a node that is not ready.
-  path: { reason: 'NodeNotReady', message: 'No packets pass to the provider and back.' },
-  missing: { reason: 'PodMissing', message: 'The pod is being made again at the provider.' },
+  path: { reason: 'NodeNotReady', message: 'No probes return from the provider.' },
+  missing: { reason: 'PodMissing', message: 'The pod is being recreated at the provider.' },
   stopped: {
     reason: 'StoppedOnDisconnect',
-    message: 'The provider stopped the pod while this cluster was away; it is being made again there.',
+    message: 'The provider stopped the pod while this cluster was disconnected; it is being recreated there.',
   },
 } as const;
 
@@ -243,7 +243,7 @@ function judgeOffloaded(
     return {
       status: 'True',
       reason: offloadedReasons.unschedulable,
-      message: `The provider ${input.provider} has no node for this pod now: ${why}`,
+      message: `The provider ${input.provider} has no node for this pod: ${why}`,
     };
   }
   return {
@@ -266,7 +266,7 @@ function mirrored(
     obstacle ??
     (gate === undefined
       ? undefined
-      : { reason: 'ReadinessGatesNotReady', message: `The readiness gate ${gate} is not open.` });
+      : { reason: 'ReadinessGatesNotReady', message: `The readiness gate ${gate} is not met.` });
   return mirroredConditions.flatMap((type) => {
     const found = theirs.find((each) => each['type'] === type);
     const status = text(found?.['status'], 8);

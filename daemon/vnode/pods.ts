@@ -202,7 +202,7 @@ async function settlePod(
         pod,
         'Warning',
         'NodeLostAtProvider',
-        `The node at ${peering.spec.remoteCluster} that runs this pod does not respond; the pod is deleted, so that its controller makes another`,
+        `The node at ${peering.spec.remoteCluster} that runs this pod does not respond; the pod is deleted, so that its controller creates another`,
       );
       await caches.context.kube.delete(refOf(pod), { uid: pod.metadata.uid ?? '' }, signal);
       break;
@@ -267,19 +267,19 @@ function findPlace(
       twin: bound,
       hindrance: {
         reason: offloadedReasons.notOffloaded,
-        message: `Namespace ${namespace} is not offloaded, so this pod can't run on ${provider}. Offload it (hawser offload namespace ${namespace}), or keep the pod from tolerating the node's taint.`,
+        message: `Namespace ${namespace} is not offloaded, so this pod can't run on ${provider}. Offload it (hawser offload namespace ${namespace}), or remove the pod's toleration of the node's taint.`,
       },
       neverOffered: bound === undefined,
     };
   }
   if (bound !== undefined) return { twin: bound, hindrance: undefined, neverOffered: false };
   const said = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
-  const why = findCondition(said?.conditions, 'Bound')?.message ?? 'the provider has not been asked yet';
+  const why = findCondition(said?.conditions, 'Bound')?.message ?? 'the provider has not been contacted yet';
   return {
     twin: undefined,
     hindrance: {
       reason: offloadedReasons.twinPending,
-      message: `Namespace ${namespace} has no twin at ${provider} yet: ${why}`,
+      message: `Namespace ${namespace} has no twin namespace at ${provider} yet: ${why}`,
     },
     // Nothing was ever put where there is no twin; but an unread provider is no provider without twins.
     neverOffered: remote !== undefined && twinsOf(remote).hasSynced && twin === undefined,

@@ -60,7 +60,7 @@ export async function runPresence(caches: Caches, signal: AbortSignal): Promise<
             else shown.delete(remote.peering);
           } catch (error) {
             if (signal.aborted || isNotFound(error)) return;
-            log.warn('a provider could not be shown that this cluster is there', {
+            log.warn('failed to renew the presence lease at a provider', {
               peering: remote.peering,
               error: messageOf(error),
             });

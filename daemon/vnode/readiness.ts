@@ -56,9 +56,9 @@ export function judgeReadiness(
   const identity = findCondition(peering.status?.conditions, 'IdentityValid');
   const unseen = identity?.status === 'False' && lostSight.has(identity.reason);
   const apiUnreachable = unseen
-    ? `This cluster's identity at ${provider} can't be renewed (${identity.message}); pods that run there go on, new ones wait.`
+    ? `This cluster's identity at ${provider} can't be renewed (${identity.message}); running pods stay, new ones wait.`
     : api.state === 'Unreachable'
-      ? `The API server of ${provider} has not answered since ${toSeconds(api.since)} (${api.message}); pods that run there go on, new ones wait.`
+      ? `The API server of ${provider} has not answered since ${toSeconds(api.since)} (${api.message}); running pods stay, new ones wait.`
       : undefined;
   const judged = (status: Condition['status'], reason: string, message: string): Readiness => ({
     status,
@@ -82,7 +82,7 @@ export function judgeReadiness(
     return judged(
       'False',
       readinessReasons.tunnelMissing,
-      `No tunnel to ${provider} is planned yet; it waits for the network documents of both sides (hawser status shows which one is missing).`,
+      `The tunnel to ${provider} waits for the network documents of both sides (hawser status shows which one is missing).`,
     );
   }
   if (networkUnavailable) {
@@ -92,13 +92,13 @@ export function judgeReadiness(
     return judged(
       'False',
       readinessReasons.pathNotVerified,
-      `Packets do not pass to ${provider} and back${how}: ${detail}`,
+      `Probes do not return from ${provider}${how}: ${detail}`,
     );
   }
   return judged(
     'True',
     readinessReasons.pathVerified,
-    path?.message ?? `Packets pass to ${provider} and back.`,
+    path?.message ?? `Probes reach ${provider} and return.`,
   );
 }
 
@@ -111,7 +111,7 @@ export function nodeReadyFinding(peering: OutgoingPeering, readiness: Readiness)
     reason: readiness.reason,
     message:
       readiness.status === 'True'
-        ? `Node ${peering.spec.nodeName} takes pods.${extra}`
+        ? `Node ${peering.spec.nodeName} accepts pods.${extra}`
         : `${readiness.message}${extra}`,
     observedGeneration: peering.metadata.generation,
   };

@@ -59,7 +59,7 @@ export function planRemoval(state: RemovalState): RemovalPlan {
     return {
       ...base,
       message: lost
-        ? `The provider does not answer; ${state.pods.length} pods leave without its word.`
+        ? `The provider does not answer; ${state.pods.length} pods are removed without its confirmation.`
         : `${state.pods.length} pods are leaving the node.`,
     };
   }
@@ -68,7 +68,7 @@ export function planRemoval(state: RemovalState): RemovalPlan {
       ...base,
       message:
         state.twins === undefined
-          ? 'The provider does not show its twin namespaces; waiting for it before giving up.'
+          ? 'The twin namespaces at the provider cannot be read; waiting for the provider until the deadline.'
           : `${twins.length} twin namespaces are being removed at the provider.`,
     };
   }
@@ -77,7 +77,7 @@ export function planRemoval(state: RemovalState): RemovalPlan {
       ? state.provider === 'NoIdentity'
         ? []
         : [
-            'The provider could not be reached: twin namespaces and their pods may still be there, until its administrator removes the incoming peering.',
+            'The provider could not be reached: twin namespaces and their pods may remain there until its administrator removes the incoming peering.',
           ]
       : twins.map(
           (twin) =>

@@ -61,7 +61,7 @@ export async function removeNode(
     const grace = plan.forcePods.includes(key) ? { gracePeriodSeconds: 0 } : {};
     await kube.delete({ kind: kind.pod, name: podName, namespace }, { uid, ...grace }, signal);
   }
-  const limit = deadline(signal, askMilliseconds, 'removing the twins', clock);
+  const limit = deadline(signal, askMilliseconds, 'removing the twin namespaces', clock);
   try {
     await Promise.all(
       plan.deleteTwins.map(async (twinName) => {
@@ -76,7 +76,7 @@ export async function removeNode(
     );
   } catch (error) {
     if (signal.aborted) throw error;
-    log.warn('twins could not be removed yet', { peering: name, error: messageOf(error) });
+    log.warn('failed to remove twin namespaces; retrying', { peering: name, error: messageOf(error) });
   } finally {
     limit.release();
   }

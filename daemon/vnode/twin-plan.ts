@@ -65,7 +65,7 @@ export function planTwin(present: TwinNamespace | undefined, wanted: TwinNamespa
       finding: finding(
         'False',
         twinReasons.created,
-        `The provider is asked for namespace ${wanted.spec.namespace}.`,
+        `Requesting namespace ${wanted.spec.namespace} from the provider.`,
       ),
     };
   }
@@ -75,7 +75,7 @@ export function planTwin(present: TwinNamespace | undefined, wanted: TwinNamespa
       finding: finding(
         'False',
         twinReasons.replacing,
-        'The provider still removes an earlier twin of this namespace.',
+        'The provider is still removing an earlier twin of this namespace.',
       ),
     };
   }
@@ -88,7 +88,7 @@ export function planTwin(present: TwinNamespace | undefined, wanted: TwinNamespa
       finding: finding(
         'False',
         twinReasons.replacing,
-        `The twin ${present.spec.namespace} is of an earlier namespace or had another name; it is replaced.`,
+        `The twin namespace ${present.spec.namespace} belongs to an earlier namespace or has another name; it is being replaced.`,
       ),
     };
   }
@@ -110,7 +110,7 @@ export function planTwin(present: TwinNamespace | undefined, wanted: TwinNamespa
     finding: finding(
       'False',
       why?.reason.slice(0, 128) ?? twinReasons.created,
-      why?.message.slice(0, 1024) ?? `The provider has not made namespace ${wanted.spec.namespace} yet.`,
+      why?.message.slice(0, 1024) ?? `The provider has not created namespace ${wanted.spec.namespace} yet.`,
     ),
   };
 }
@@ -140,7 +140,7 @@ export function summarise(twins: readonly { peering: string; finding: Finding }[
   }
   const waiting = twins.filter((twin) => twin.finding.status !== 'True');
   if (waiting.length === 0)
-    return finding('True', 'TwinsBound', `Pods may run on ${twins.map((twin) => twin.peering).join(', ')}.`);
+    return finding('True', 'TwinsBound', `Pods can run on ${twins.map((twin) => twin.peering).join(', ')}.`);
   return finding(
     'False',
     'TwinsPending',

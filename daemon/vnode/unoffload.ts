@@ -40,7 +40,7 @@ export async function unoffload(
         state !== 'Unknown' &&
         waited > (lost ? unreachableDeadlineMilliseconds : reachableDeadlineMilliseconds);
       if (givenUp && pods.length === 0) {
-        residue.push(`The twin of ${namespace} at ${name} could not be removed.`);
+        residue.push(`The twin namespace of ${namespace} at ${name} could not be removed.`);
         continue;
       }
       if (remote === undefined) {
@@ -54,7 +54,7 @@ export async function unoffload(
               .slice(0, 3)
               .map((pod) => keyOf(pod))
               .join(', ')}${pods.length > 3 ? ', …' : ''}); disruption budgets are kept.`
-          : `${name} removes the twin.`,
+          : `${name} is removing the twin namespace.`,
       );
     }
   }
@@ -107,7 +107,7 @@ export async function removeTwin(
       if (twin.status?.namespace !== undefined) remote.forget(twin.status.namespace);
     } catch (error) {
       if (signal.aborted) throw error;
-      log.warn('a twin could not be removed yet', {
+      log.warn('failed to remove a twin namespace; retrying', {
         peering: remote.peering,
         namespace,
         error: messageOf(error),

@@ -56,7 +56,7 @@ export async function runPodWebhook(
             { cert: certificate, key: privateKey, minVersion: 'TLSv1.2' },
             (request, response) => {
               answer(request, response, reviews, signal).catch((error: unknown) => {
-                context.log.warn('an admission request could not be answered', { error: messageOf(error) });
+                context.log.warn('failed to answer an admission request', { error: messageOf(error) });
                 if (!response.headersSent) response.writeHead(400).end();
               });
             },
@@ -79,7 +79,7 @@ export async function runPodWebhook(
         );
       } catch (error) {
         if (signal.aborted) break;
-        context.log.warn('the pod webhook is not ready, will try again', { error: messageOf(error) });
+        context.log.warn('the pod webhook is not ready; retrying', { error: messageOf(error) });
         pause = retryMilliseconds;
       }
       await sleep(pause, signal, context.clock);

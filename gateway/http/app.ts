@@ -35,7 +35,7 @@ export function gatewayRoutes(dependencies: Dependencies): Route[] {
     id: 'getOpenAPI',
     method: 'GET',
     path: '/v1/openapi.json',
-    summary: 'This description',
+    summary: 'OpenAPI description of this API',
     authentication: { by: 'Nobody' },
     responses: [{ status: 200, description: 'OpenAPI 3.1', schema: z.looseObject({}) }],
     problems: [],
@@ -84,8 +84,8 @@ function unknownRoute(routes: readonly Route[], path: string): Problem {
   if (methods.length === 0)
     return new Problem(
       'not-found',
-      'There is nothing at this path; GET /v1/openapi.json lists what there is.',
+      'Nothing is served at this path; GET /v1/openapi.json describes the API.',
     );
   const allow = methods.join(', ');
-  return new Problem('method-not-allowed', `This resource has the methods ${allow}.`, { headers: { allow } });
+  return new Problem('method-not-allowed', `This resource supports ${allow}.`, { headers: { allow } });
 }

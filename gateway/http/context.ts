@@ -75,7 +75,7 @@ export function self(dependencies: Dependencies): {
   if (object === undefined || clusterID === undefined || publicKey === undefined)
     throw new Problem(
       'not-ready',
-      'This cluster has no ID and key yet: its controller makes them at its first start (kubectl get localcluster self).',
+      'This cluster has no ID and key yet: its controller creates them at its first start (kubectl get localcluster self).',
       { retryAfterSeconds: 2 },
     );
   return { clusterID, publicKey, object };

@@ -31,9 +31,9 @@ export function openAPIDocument(operations: readonly Operation[]): JSONValue {
   return {
     openapi: '3.1.0',
     info: {
-      title: 'Hawser gateway',
+      title: 'Hawser API gateway',
       version,
-      description: 'How clusters peer: tokens, identities, and what each declares of its network.',
+      description: 'The API through which clusters peer: tokens, identities and network documents.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     paths,
@@ -42,7 +42,7 @@ export function openAPIDocument(operations: readonly Operation[]): JSONValue {
         kubernetes: {
           type: 'http',
           scheme: 'bearer',
-          description: 'A bearer token of the Kubernetes cluster that the gateway runs in',
+          description: 'A bearer token of the Kubernetes cluster in which the API gateway runs',
         },
         clusterKey: {
           type: 'apiKey',

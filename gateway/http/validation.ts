@@ -52,7 +52,7 @@ function describeIssue(schema: z.ZodType, issue: Issue): FieldProblem[] {
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({
       field: cut([...path, key].join('.'), 256),
-      detail: 'is not known',
+      detail: 'is unknown',
       ...(expected !== undefined && {
         allowed: cut(Object.keys(expected['properties'] ?? {}).join(', '), 1024),
       }),
@@ -64,8 +64,8 @@ function describeIssue(schema: z.ZodType, issue: Issue): FieldProblem[] {
       // Zod's messages speak of the schema, never of the value, but for what a person wrote in a refinement.
       detail:
         issue.code === 'invalid_type' && issue.input === undefined
-          ? 'is missing or of another type'
-          : 'is not allowed as it is',
+          ? 'is missing or has the wrong type'
+          : 'has an invalid value',
       ...(allowed !== '' && { allowed }),
     },
   ];

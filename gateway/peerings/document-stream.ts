@@ -30,13 +30,9 @@ export class StreamRegistry {
   open(clusterID: string): () => void {
     const ofOne = this.#open.get(clusterID) ?? 0;
     if (this.#total >= this.#most || ofOne >= this.#mostOfOne)
-      throw new Problem(
-        'overloaded',
-        `There are ${ofOne} event streams of ${clusterID} open already. Close some.`,
-        {
-          retryAfterSeconds: 10,
-        },
-      );
+      throw new Problem('overloaded', `${clusterID} already has ${ofOne} open event streams. Close some.`, {
+        retryAfterSeconds: 10,
+      });
     this.#total++;
     this.#open.set(clusterID, ofOne + 1);
     let closed = false;
@@ -79,7 +75,7 @@ export function documentStream(
   const onRemote = (object: RemoteCluster | undefined) => {
     // A succession of its key: it connects again with the new one.
     if (object !== undefined && object.spec.publicKey !== publicKey) state.over = true;
-    if (object === undefined) end('The provider does not know this cluster any more.');
+    if (object === undefined) end('The provider no longer knows this cluster.');
     document = object?.status?.localDocument;
     wake();
   };
@@ -91,7 +87,7 @@ export function documentStream(
       object.metadata.deletionTimestamp !== undefined ||
       object.metadata.uid !== peeringUID
     )
-      end('The peering was ended on the provider.');
+      end('The provider ended the peering.');
   };
   const name = peeringName(clusterID, options.peering);
   const unsubscribe = [

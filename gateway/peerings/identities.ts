@@ -37,7 +37,7 @@ export async function issueIdentity(
   if (apiServerURL === undefined)
     throw new Problem(
       'not-ready',
-      'The provider does not know yet how its API server is reached from outside (LocalCluster self, spec.apiServerURL).',
+      'The external address of the provider’s API server is not known yet (LocalCluster self, spec.apiServerURL).',
       { retryAfterSeconds: 5 },
     );
   const [authority, minted] = await Promise.all([
@@ -83,13 +83,13 @@ async function mintToken(
   try {
     const { status } = await kube.create(resources.tenantTokens(tenant.namespace), request, signal);
     if (status?.token === undefined || status.expirationTimestamp === undefined)
-      throw new Problem('api-server', 'The API server of the provider minted no token. Try again.');
+      throw new Problem('api-server', 'The API server of the provider issued no token. Try again.');
     return { token: status.token, expiresAt: status.expirationTimestamp };
   } catch (error) {
     if (!isNotFound(error) && !isConflict(error)) throw error;
     throw new Problem(
       'not-ready',
-      `The provider is making the service account ${tenantServiceAccount} or its Secret in ${tenant.namespace} anew. Try again.`,
+      `The provider is recreating the service account ${tenantServiceAccount} or its Secret in ${tenant.namespace}. Try again.`,
       { retryAfterSeconds: 2, cause: error },
     );
   }

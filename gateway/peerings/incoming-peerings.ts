@@ -96,7 +96,7 @@ async function waitUntilGone(
     );
   } catch (error) {
     throw notReady(
-      `The former peering ${name} is still being removed on the provider. Try again; the token stays yours.`,
+      `The provider is still removing an earlier peering ${name}. Try again; the token stays reserved for this cluster.`,
       error,
     );
   }
@@ -126,9 +126,9 @@ export async function waitForTenant(
   } catch (error) {
     const condition = findCondition(seen?.status?.conditions, 'TenantReady');
     const reason =
-      condition === undefined ? 'the provider’s controller has not begun with it' : condition.message;
+      condition === undefined ? 'the provider’s controller has not processed it yet' : condition.message;
     throw notReady(
-      `The tenant of ${name} is not ready yet: ${reason}. Ask again with the same key and token; it stays yours until it expires.`,
+      `The tenant of ${name} is not ready yet: ${reason}. Try again with the same key and token; the token stays reserved for this cluster until it expires.`,
       error,
     );
   }
@@ -169,8 +169,8 @@ export async function findPeering(
 export function noPeering(clusterID: string, peering: string): Problem {
   return new Problem(
     'no-peering',
-    `This cluster has no incoming peering ${peering} of ${clusterID}: it was never made, or it was ended here. A new peering token makes one.`,
-    { errors: [{ field: 'peering', detail: 'is not known' }] },
+    `This cluster has no incoming peering ${peering} of ${clusterID}: it was never created, or it was ended here. Peer again with a new peering token.`,
+    { errors: [{ field: 'peering', detail: 'is unknown' }] },
   );
 }
 

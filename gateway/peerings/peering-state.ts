@@ -19,13 +19,13 @@ export function peeringStateOf(peering: IncomingPeering, tunnel: Tunnel | undefi
   const say = (type: string, message: string): Problems => [{ type, message }];
   const problems = [
     ...(status === undefined
-      ? say('Ready', 'the provider’s controller has not begun with this peering')
+      ? say('Ready', 'the provider’s controller has not processed this peering yet')
       : []),
     ...problemsOf(status?.conditions),
     ...(tunnel === undefined
       ? say(
           'Tunnel',
-          'the provider has no tunnel to this consumer yet: it waits for a valid network document of it',
+          'the provider has no tunnel to this consumer yet: it waits for a valid network document from the consumer',
         )
       : problemsOf(tunnel.status?.conditions)),
   ];

@@ -11,13 +11,13 @@ export async function refusal(
   reason: RefusalReason,
 ): Promise<Problem> {
   const { startedAt, signal, requestID } = context.var;
-  log.info('redemption refused', { requestID, reason });
+  log.info('refused to redeem a peering token', { requestID, reason });
   metrics.count('hawser_api_redemptions_refused_total', 'Peering tokens refused, by reason.', { reason });
   const elapsed = clock() - startedAt;
   await sleep(refusalTime(elapsed, limits.refusalMilliseconds) - elapsed, signal);
   return new Problem(
     'token-not-redeemable',
-    'This peering token can not be redeemed by this cluster: it may be expired, revoked, spent, meant for another cluster, or never issued; or this cluster’s ID is known here with another key. Ask the provider’s administrator for a new token.',
+    'This cluster cannot redeem this peering token: it is expired, revoked, spent, issued for another cluster, or was never issued; or the provider knows this cluster’s ID with another key. Ask the provider’s administrator for a new token.',
     { errors: [{ field: 'secret', detail: 'is not redeemable' }] },
   );
 }

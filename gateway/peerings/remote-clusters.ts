@@ -141,7 +141,7 @@ export async function storeDocument(
       const heldGeneration = held === undefined ? undefined : generationOf(held);
       throw new Problem(
         'stale-generation',
-        `This cluster holds generation ${heldGeneration ?? 'unknown'} of your network document already. A changed document needs a higher one.`,
+        `This cluster already holds generation ${heldGeneration ?? 'unknown'} of your network document. A changed document needs a higher generation.`,
         {
           errors: [
             {

@@ -47,7 +47,7 @@ export function identityRoute(dependencies: Dependencies): Route {
       responses: [
         {
           status: 201,
-          description: 'An identity, and this cluster’s network document when there is one',
+          description: 'An identity, and this cluster’s network document if it exists',
           schema: identityResponse,
         },
       ],
@@ -87,7 +87,9 @@ function checkRequest(dependencies: Dependencies, context: GatewayContext, reque
       'the signature’s keyid is not the clusterID of the body',
     );
   if (!isUsablePublicKey(request.publicKey))
-    throw invalidFields([{ field: 'publicKey', detail: 'is no Ed25519 key', allowed: '32 bytes in base64' }]);
+    throw invalidFields([
+      { field: 'publicKey', detail: 'is not a valid Ed25519 key', allowed: '32 bytes in base64' },
+    ]);
   verifyRequest(dependencies, context, claim, request.publicKey);
   if (request.clusterID === self(dependencies).clusterID)
     throw invalidFields([
@@ -166,7 +168,7 @@ async function spend(
     } catch (error) {
       if (!isConflict(error)) throw error;
       if (attempt >= SPEND_ATTEMPTS)
-        throw new Problem('overloaded', 'Too many are asking for this at once. Try again.', {
+        throw new Problem('overloaded', 'The object was changed by too many requests at once. Try again.', {
           retryAfterSeconds: 1,
           cause: error,
         });

@@ -23,10 +23,10 @@ function putSelf(dependencies: Dependencies): Route {
       method: 'PUT',
       path: '/v1/parameters/self',
       summary:
-        'Declare the consumer’s network; a lower generation is refused. The document may bring the successions of the key with it',
+        'Declare the consumer’s network; a lower generation is refused. The document may carry successions of the cluster key',
       authentication: { by: 'OwnSignature' },
       body: { schema: parameters },
-      responses: [{ status: 204, description: 'It is held, or was held already' }],
+      responses: [{ status: 204, description: 'The document is stored, or was stored already' }],
       problems: ['invalid-field', 'invalid-document', 'signature-refused', 'stale-generation'],
     },
     async (context, body) => {
@@ -47,14 +47,14 @@ function getRemote(dependencies: Dependencies): Route {
       id: 'getParameters',
       method: 'GET',
       path: '/v1/parameters/remote',
-      summary: `This cluster’s network document for the consumer; with Accept: ${EVENT_STREAM}, each one as it is made`,
+      summary: `This cluster’s network document for the consumer; with Accept: ${EVENT_STREAM}, each new one as an event`,
       authentication: { by: 'ClusterKey' },
       parameters: [
         peeringParameter,
         {
           name: 'last-event-id',
           in: 'header',
-          description: 'Generation that the consumer has already; only for the event stream',
+          description: 'Generation that the consumer already has; only for the event stream',
           schema: z.string().max(20).optional(),
         },
       ],
@@ -63,7 +63,7 @@ function getRemote(dependencies: Dependencies): Route {
         {
           status: 200,
           description:
-            'Events "parameters", their data as in the other form and their id the generation; "ended" when the peering is gone',
+            'Events "parameters" with the JSON form as data and the generation as id; "ended" when the peering is gone',
           contentType: EVENT_STREAM,
           schema: z.string(),
         },
@@ -91,7 +91,7 @@ function getRemote(dependencies: Dependencies): Route {
       if (networkDocument === undefined)
         throw new Problem(
           'no-document-yet',
-          `The provider has not composed its network document for ${clusterID} yet. Ask again, or watch with Accept: ${EVENT_STREAM}.`,
+          `The provider has not composed its network document for ${clusterID} yet. Try again, or watch with Accept: ${EVENT_STREAM}.`,
           { retryAfterSeconds: 2 },
         );
       return context.json({ networkDocument });

@@ -16,7 +16,7 @@ import { invalidFields } from '../http/validation.ts';
 export const peeringParameter: NonNullable<Operation['parameters']>[number] = {
   name: 'peering',
   in: 'query',
-  description: 'Tells apart several peerings of one consumer',
+  description: 'Name of the peering, if the consumer has several',
   schema: z.string().max(20).default(defaultPeering),
 };
 
@@ -27,7 +27,7 @@ export function peeringOf(context: GatewayContext): string {
   throw invalidFields([
     {
       field: 'peering',
-      detail: 'is not allowed as it is',
+      detail: 'has an invalid value',
       allowed: 'at most 20 characters of a-z, 0-9 and -',
     },
   ]);
@@ -43,10 +43,12 @@ function getPeering(dependencies: Dependencies): Route {
       id: 'getPeering',
       method: 'GET',
       path: '/v1/peering',
-      summary: 'How this cluster sees the caller’s own peering: tenant, quota, tunnel, and what is wrong',
+      summary: 'Status of the caller’s own peering on this cluster: tenant, quota, tunnel and problems',
       authentication: { by: 'ClusterKey' },
       parameters: [peeringParameter],
-      responses: [{ status: 200, description: 'The peering as it is here', schema: peeringReport }],
+      responses: [
+        { status: 200, description: 'The status of the peering on this cluster', schema: peeringReport },
+      ],
       problems: ['invalid-field', 'signature-refused', 'no-peering'],
     },
     async (context) => {
@@ -73,10 +75,10 @@ function deletePeering(dependencies: Dependencies): Route {
       id: 'deletePeering',
       method: 'DELETE',
       path: '/v1/peering',
-      summary: 'End a peering: everything that was made for it here goes',
+      summary: 'End a peering: everything that was created for it here is deleted',
       authentication: { by: 'OwnSignature' },
       parameters: [peeringParameter],
-      responses: [{ status: 204, description: 'It is being removed, or was not there' }],
+      responses: [{ status: 204, description: 'The peering is being removed, or did not exist' }],
       problems: ['invalid-field', 'signature-refused'],
     },
     async (context) => {

@@ -20,10 +20,10 @@ export function previewRoute(dependencies: Dependencies): Route {
       id: 'createPreview',
       method: 'POST',
       path: '/v1/previews',
-      summary: 'What a peering token would give: grant, ranges, addresses. It stays unspent',
+      summary: 'Preview of a peering token: grant, ranges, addresses. The token stays unspent',
       authentication: { by: 'TokenSecret' },
       body: { schema: previewRequest },
-      responses: [{ status: 200, description: 'What its redemption would lead to', schema: preview }],
+      responses: [{ status: 200, description: 'The result that redeeming it would have', schema: preview }],
       problems: ['invalid-field', 'token-not-redeemable', 'not-ready'],
     },
     async (context, { secret, clusterID }) => {

@@ -34,7 +34,7 @@ function createRoute(dependencies: Dependencies): Route {
       authentication: { by: 'Kubernetes', permission: 'create' },
       body: { schema: tokenRequest, optional: true },
       responses: [
-        { status: 201, description: 'The token, to be handed to the consumer', schema: tokenResponse },
+        { status: 201, description: 'The token, to be passed to the consumer', schema: tokenResponse },
       ],
       problems: ['invalid-field', 'unauthenticated', 'forbidden', 'not-ready'],
     },
@@ -76,7 +76,7 @@ function listRoute({ kube, namespace, limits, clock }: Dependencies): Route {
       id: 'listTokens',
       method: 'GET',
       path: '/v1/tokens',
-      summary: 'Peering tokens that were issued, without their secrets',
+      summary: 'List issued peering tokens, without their secrets',
       authentication: { by: 'Kubernetes', permission: 'list' },
       responses: [{ status: 200, description: 'Tokens, the newest first', schema: tokenList }],
       problems: ['unauthenticated', 'forbidden'],
@@ -114,10 +114,12 @@ function revokeRoute(dependencies: Dependencies): Route {
       id: 'revokeToken',
       method: 'DELETE',
       path: '/v1/tokens/{name}',
-      summary: 'Revoke a peering token; a peering that was made with it stays',
+      summary: 'Revoke a peering token; a peering that was created with it stays',
       authentication: { by: 'Kubernetes', permission: 'delete' },
-      parameters: [{ name: 'name', in: 'path', description: 'As the list shows it', schema: objectName }],
-      responses: [{ status: 204, description: 'It can not be redeemed any more' }],
+      parameters: [
+        { name: 'name', in: 'path', description: 'Name of the token, as in the list', schema: objectName },
+      ],
+      responses: [{ status: 204, description: 'The token can no longer be redeemed' }],
       problems: ['unauthenticated', 'forbidden', 'not-found'],
     },
     async (context) => {
@@ -134,7 +136,7 @@ async function revokeToken(
 ): Promise<void> {
   if (!objectName.safeParse(name).success)
     throw invalidFields([
-      { field: 'name', detail: 'is no name of a token', allowed: 'a name that the list shows' },
+      { field: 'name', detail: 'is not a valid token name', allowed: 'a name from the list of tokens' },
     ]);
   for (let attempt = 1; ; attempt++) {
     const token = await kube.get<PeeringToken>(resources.peeringTokens(namespace), name, signal);

@@ -72,7 +72,7 @@ function readRange(text: string): Range {
   }
   const bits = family === 4 ? 32 : 128;
   if (length !== undefined && (!decimal.test(length) || Number(length) > bits)) {
-    throw new InvalidRange(text, `the length after the slash is a number from 0 to ${bits}`);
+    throw new InvalidRange(text, `the prefix length must be a number from 0 to ${bits}`);
   }
   const parsed = parseCidr(text);
   const range = {
@@ -106,7 +106,7 @@ export function readRanges(texts: readonly string[]): Range[] {
 /** An address as a number. @throws InvalidRange */
 export function addressNumber(text: string): { family: 4 | 6; number: bigint } {
   const family = addressFamily(text);
-  if (family === undefined) throw new InvalidRange(text, 'it is not an IP address');
+  if (family === undefined) throw new InvalidRange(text, 'it is not a valid IP address');
   return { family, number: parseCidr(text).start };
 }
 

@@ -38,12 +38,12 @@ export function validateDeclaredRanges(declaration: {
     }
     const special = neverPods.find((other) => overlaps(other, range));
     if (special !== undefined) {
-      problems.push(`${field} ${range.text} meets ${special.text}, which is not for pods`);
+      problems.push(`${field} ${range.text} overlaps ${special.text}, which is reserved`);
       return undefined;
     }
     const other = accepted.find((known) => overlaps(known, range));
     if (other !== undefined) {
-      problems.push(`${field} ${range.text} overlaps ${other.text} of the same declaration`);
+      problems.push(`${field} ${range.text} overlaps ${other.text} of the same document`);
       return undefined;
     }
     accepted.push(range);

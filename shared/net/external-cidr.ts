@@ -35,7 +35,7 @@ export function chooseExternalCIDR(clusterID: string, avoid: readonly string[]):
     if (!used.some((range) => overlaps(range, candidate))) return candidate.text;
   }
   throw new Error(
-    `no /${externalLength} of ${externalPool} is free for the external CIDR: set LocalCluster.spec.externalCIDR to a range that nothing here uses`,
+    `no /${externalLength} of ${externalPool} is free for the external CIDR: set LocalCluster.spec.externalCIDR to an unused range`,
   );
 }
 

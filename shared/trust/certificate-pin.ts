@@ -18,7 +18,7 @@ export function certificatePin(certificate: Uint8Array | string): string {
 
 function firstOfPEM(text: string): Uint8Array {
   const body = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/.exec(text)?.[1];
-  if (body === undefined) throw new RangeError('no certificate in PEM');
+  if (body === undefined) throw new RangeError('the text contains no PEM certificate');
   return fromBase64(body.replace(/\s+/g, ''));
 }
 
@@ -31,7 +31,7 @@ function subjectPublicKeyInfo(der: Uint8Array): Uint8Array {
   for (let field = 0; field < FIELDS_BEFORE_KEY; field++) offset = element(der, offset).end;
   const key = element(der, offset);
   if (der[0] !== SEQUENCE || der[offset] !== SEQUENCE || key.end > toBeSigned.end)
-    throw new RangeError('not a certificate in DER');
+    throw new RangeError('not a DER certificate');
   return der.subarray(offset, key.end);
 }
 
@@ -44,6 +44,6 @@ function element(der: Uint8Array, offset: number): { content: number; end: numbe
   const content = offset + 2 + lengthBytes;
   const end = content + length;
   // 0x80 is the indefinite length, which DER doesn't have (X.690, section 10.1).
-  if (first === 0x80 || lengthBytes > 4 || end > der.length) throw new RangeError('not a certificate in DER');
+  if (first === 0x80 || lengthBytes > 4 || end > der.length) throw new RangeError('not a DER certificate');
   return { content, end };
 }

@@ -173,7 +173,7 @@ export function verifyMessage(
     throw new SignatureError(
       'Replayed',
       'signature-input',
-      'this signed request was received before; sign it anew',
+      'this signed request was received before; sign it again',
     );
 }
 
@@ -208,7 +208,7 @@ export function verifyHead(
     throw new SignatureError(
       'ClockSkew',
       'signature-input',
-      `the signature was created at ${timeText(claim.created)} and it is ${timeText(options.now)} here: set the clocks, at most 5 minutes may lie between`,
+      `the signature was created at ${timeText(claim.created)} and it is ${timeText(options.now)} here: synchronize the clocks; they may differ by at most 5 minutes`,
     );
   const base = signatureBase(message, claim.list);
   if (!verifySignature(options.publicKey, bytesOf(base), claim.signature))

@@ -35,7 +35,7 @@ export function signNetworkDocument(document: NetworkDocument, key: ClusterKey):
   if (payload.length > PAYLOAD_LIMIT)
     throw new NetworkDocumentError(
       'TooLarge',
-      `a network document of ${payload.length} characters; at most 65536 go`,
+      `the network document has ${payload.length} characters; at most ${PAYLOAD_LIMIT} are allowed`,
     );
   return { payload, signature: toBase64URL(key.sign(signedBytes(payload))) };
 }
@@ -57,7 +57,7 @@ export function openNetworkDocument(signed: SignedDocument, expected: DocumentEx
   if (signed.payload.length > PAYLOAD_LIMIT)
     throw new NetworkDocumentError(
       'TooLarge',
-      `a network document of ${signed.payload.length} characters; at most ${PAYLOAD_LIMIT} go`,
+      `the network document has ${signed.payload.length} characters; at most ${PAYLOAD_LIMIT} are allowed`,
     );
   const key = followSuccessions(expected.publicKey, expected.sender, signed.successions);
   if (!verifySignature(key, signedBytes(signed.payload), signatureOf(signed)))
@@ -69,18 +69,18 @@ export function openNetworkDocument(signed: SignedDocument, expected: DocumentEx
   if (document.clusterID !== expected.sender)
     throw new NetworkDocumentError(
       'OtherSender',
-      `the network document is not the one of ${expected.sender}`,
+      `the network document was issued by another cluster than ${expected.sender}`,
     );
   if (document.recipient !== expected.recipient)
     throw new NetworkDocumentError(
       'OtherRecipient',
-      `the network document of ${expected.sender} is not meant for ${expected.recipient}`,
+      `the network document of ${expected.sender} is not addressed to ${expected.recipient}`,
     );
   const unknown = document.requires.filter((word) => !understood.includes(word));
   if (unknown.length > 0)
     throw new NetworkDocumentError(
       'NotUnderstood',
-      `the network document of ${expected.sender} requires ${unknown.map((word) => JSON.stringify(word)).join(', ')}, which this version doesn’t know; update this cluster`,
+      `the network document of ${expected.sender} requires ${unknown.map((word) => JSON.stringify(word)).join(', ')}, which this version does not support; upgrade Hawser on this cluster`,
     );
   return document;
 }

@@ -82,7 +82,7 @@ async function keyPair(pem: string | undefined): Promise<CryptoKeyPair> {
   ]);
   const { kty, crv, x, y } = await crypto.subtle.exportKey('jwk', privateKey);
   if (kty === undefined || crv === undefined || x === undefined || y === undefined)
-    throw new RangeError('the private key is no P-256 key');
+    throw new RangeError('the private key is not a P-256 key');
   const publicKey = await crypto.subtle.importKey('jwk', { kty, crv, x, y }, ALGORITHM, true, ['verify']);
   return { privateKey, publicKey };
 }

@@ -47,7 +47,7 @@ export function encodePeeringToken(content: TokenContent): string {
   const id = bytesOf(clusterID);
   const seconds = Math.floor(Date.parse(expiresAt) / 1000);
   if (!(seconds >= 0 && seconds < 2 ** (8 * EXPIRY_LENGTH)))
-    throw new RangeError(`${expiresAt} is not a time that a token can carry`);
+    throw new RangeError(`${expiresAt} is not a valid expiry time of a token`);
   const body = concatenate(
     bigEndian(url.length, 2),
     url,
@@ -69,11 +69,11 @@ export function decodePeeringToken(text: string): TokenContent {
   const whole = text.length > 2 * TEXT_LIMIT ? '' : text.replace(/\s+/g, '');
   const version = /^hawser([0-9]{1,4})\./.exec(whole)?.[1];
   if (version === undefined || whole.length > TEXT_LIMIT)
-    throw new PeeringTokenError('NotAToken', `this is no peering token: one begins with "${PREFIX}"`);
+    throw new PeeringTokenError('NotAToken', `not a peering token: a peering token begins with "${PREFIX}"`);
   if (version !== '1')
     throw new PeeringTokenError(
       'OtherVersion',
-      `this peering token has format ${version}, and this version of Hawser reads format 1: update it on this side`,
+      `this peering token has format ${version}, but this version of Hawser supports format 1: upgrade Hawser on this cluster`,
     );
   let bytes: Uint8Array;
   try {
@@ -122,14 +122,14 @@ export function isExpired(content: Pick<TokenContent, 'expiresAt'>, now: number)
 function mistyped(): PeeringTokenError {
   return new PeeringTokenError(
     'Mistyped',
-    'the peering token is damaged: characters are missing or wrong; copy it again, whole',
+    'the peering token is damaged: characters are missing or wrong; copy the whole token again',
   );
 }
 
 function malformed(): PeeringTokenError {
   return new PeeringTokenError(
     'Malformed',
-    'the peering token is intact, but what it holds is not valid; ask for another one',
+    'the peering token is complete, but its content is not valid; ask for another one',
   );
 }
 

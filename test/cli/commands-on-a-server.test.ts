@@ -100,7 +100,7 @@ commands('token create refuses an invalid grant by field, and creates nothing', 
     ['--cpu', '9999999', /grant\.cpu: is out of range \(1m to 1M\)/],
     ['--pod-security', 'none', /grant\.podSecurity/],
     ['--consumer', 'oak-1', /this cluster itself/],
-    ['--consumer', 'Not An ID', /consumer: is no cluster ID/],
+    ['--consumer', 'Not An ID', /consumer: is not a valid cluster ID/],
   ] as const) {
     const { exitCode, stderr } = await hawser(['token', 'create', option, value]);
     assert.is(exitCode, 2, stderr);

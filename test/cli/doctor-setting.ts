@@ -42,7 +42,7 @@ export function healthy() {
       externalCIDR: '100.64.0.0/20',
       conditions: [
         condition('CIDRsConsistent', 'True', 'pods have 10.244.0.0/16 by nodes'),
-        condition('Ready', 'True', 'this cluster can peer'),
+        condition('Ready', 'True', 'this cluster is ready to peer'),
       ],
     },
   });
@@ -82,7 +82,7 @@ export function healthy() {
       conditions: [
         condition('TenantReady', 'True', 'fir can be let in'),
         condition('QuotaAvailable', 'True', 'more pods can be admitted'),
-        condition('NamesResolvable', 'True', 'pods in twins can look up names'),
+        condition('NamesResolvable', 'True', 'pods in twin namespaces can resolve names'),
       ],
     },
   });
@@ -124,7 +124,7 @@ export function healthy() {
     status: {
       version: '0.9.0',
       heldTunnelEndpoint: '0',
-      conditions: [condition('Programmed', 'True', 'device and kernel are as planned')],
+      conditions: [condition('Programmed', 'True', 'tunnel device and kernel are programmed as planned')],
     },
   });
   const facts: Facts = {

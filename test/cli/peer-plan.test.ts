@@ -178,7 +178,7 @@ test('a plan names each problem', () => {
     [{ preview: { ...preview, tunnelAddresses: [] } }, /no tunnel endpoint yet/],
     [{ preview: silent }, /the address of its API server/],
     [{ preview: unknown }, /has not detected its own ranges/],
-    [{ preview: { ...preview, podCIDRs: ['127.0.0.0/16'] } }, /which is not for pods/],
+    [{ preview: { ...preview, podCIDRs: ['127.0.0.0/16'] } }, /which is reserved/],
     [{ self: self({ remapPools: ['10.96.0.0/16'] }) }, /no range of the size of 10\.244\.0\.0\/16 is free/],
   ];
   for (const [changes, expected] of cases) {

@@ -108,7 +108,7 @@ test('before anything passed: blocked UDP and an expired token', async () => {
     await Promise.all([
       diagnosis.named(consumer, {
         'udp-blocked': /no handshake with/,
-        token: /does not redeem the peering token/,
+        token: /refuses the peering token/,
       }),
       diagnosis.named(provider, { 'token-expired': /expired .* and was never redeemed/ }),
     ]);

@@ -112,7 +112,7 @@ test('a provider that drains moves no pod below its consumer’s disruption budg
   assert.match(late, /being drained by this cluster: 1 pods of rome-\S+ are still here/);
   assert.is((await away('budgeted')).length, 1, 'the budget holds');
   await eventually('the consumer to say it', debouncer, async () =>
-    /being drained by the provider [^]*held back by disruption budgets/.test(
+    /being drained by the provider [^]*blocked by disruption budgets/.test(
       await pair.consumer.kubectl(['get', 'outgoingpeering', peering, '-o', 'json']),
     ),
   );

@@ -299,8 +299,8 @@ test('network policies that do not hold are not passed over in silence', async (
   await eventually('what holds of the policy', 90, async () => {
     const message = await said();
     return (
-      message.startsWith('This cluster’s CNI enforces no network policies') &&
-      message.includes('they are carried, but that cluster’s CNI enforces none')
+      message.startsWith('This cluster’s CNI does not enforce network policies') &&
+      message.includes('they are carried, but that cluster’s CNI does not enforce them')
     );
   });
   await cluster.kubectl(['delete', 'networkpolicy', '-n', story, 'closed']);

@@ -145,7 +145,7 @@ test('who comes too often is told when to come again', async () => {
   assert.equal(await ask(3, { 'signed-by': 'north' }), [200, 200, 429]);
   assert.match(
     await (await limited.request('/', { headers: { 'signed-by': 'north' } })).text(),
-    'your cluster',
+    'Your cluster',
   );
   assert.equal(await ask(1), [429]);
 });

@@ -68,7 +68,7 @@ export function problemOf(response: Response, text: string): GatewayProblem | Ga
       );
   }
   return new GatewayUnreachable(
-    `what answers at the gateway's address is no gateway: HTTP status ${response.status} without a problem document`,
+    `the server at the gateway's address is not a Hawser API gateway: it answered HTTP status ${response.status} without a problem document`,
   );
 }
 

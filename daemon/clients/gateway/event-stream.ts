@@ -41,7 +41,7 @@ export async function* readEvents(
         throw new RangeError(`an event of more than ${options.characters} characters`);
       // Heartbeats fill this in days.
       if (sinceEvent > options.characters)
-        throw new RangeError(`more than ${options.characters} bytes without an event`);
+        throw new RangeError(`more than ${options.characters} characters without an event`);
     }
   } finally {
     await reader.cancel().catch(() => {});

@@ -168,7 +168,7 @@ class Requester {
     if (parsed.success) return parsed.data;
     const field = parsed.error.issues[0]?.path.map(String).join('.');
     throw new MeaninglessAnswer(
-      `the gateway at ${this.#options.url} answered ${method} ${path.split('?')[0]} with something else than it should (at "${field ?? ''}"): its version does not fit this one`,
+      `the gateway at ${this.#options.url} gave an unexpected answer to ${method} ${path.split('?')[0]} (at "${field ?? ''}"): its version is not compatible with this one`,
     );
   }
 

@@ -32,7 +32,9 @@ export async function lookAtGateway(url: string, signal: AbortSignal): Promise<G
     const parsed = info.safeParse(parseJSON(new TextDecoder().decode(Buffer.concat(chunks))));
     const pin = transport.pin();
     if (!response.ok || !parsed.success || pin === undefined)
-      throw new Error('it is no gateway, or one of a version that does not fit this one');
+      throw new Error(
+        'the server is not a Hawser API gateway, or its version is not compatible with this one',
+      );
     return { pin, info: parsed.data };
   } catch (error) {
     if (signal.aborted) throw error;

@@ -79,7 +79,7 @@ class PinnedAgent extends Agent {
       if (!this.#accepts(pinOf(socket))) {
         fail(
           new CertificatePinError(
-            `the gateway at ${host} shows a certificate with another key than the peering token names: another server answers at that address, or the gateway's key was made anew and its cluster has not said so in a statement that can be trusted; if this lasts, ask for a new token`,
+            `the gateway at ${host} presents a certificate whose key is not the one in the peering token: another server answers at that address, or the gateway has a new key and no statement signed by its cluster confirms it; if this persists, ask for a new token`,
           ),
         );
         return;

@@ -44,7 +44,7 @@ export async function* watchParameters(
         { accept: 'text/event-stream', ...(lastEventID !== undefined && { 'last-event-id': lastEventID }) },
         silence.signal,
       );
-      if (response.body === null) throw new GatewayUnreachable('the gateway answered a watch with nothing');
+      if (response.body === null) throw new GatewayUnreachable('the gateway answered a watch without a body');
       silence.restart(SILENCE_MILLISECONDS);
       const events = readEvents(response.body, {
         characters: EVENT_CHARACTERS,
@@ -56,14 +56,14 @@ export async function* watchParameters(
         if (event.event !== 'parameters') {
           meaningless += 1;
           if (meaningless > MEANINGLESS_EVENTS)
-            throw new MeaninglessAnswer('the gateway sends events without end, and no network document');
+            throw new MeaninglessAnswer('the gateway sends many events, none of them a network document');
           continue;
         }
         meaningless = 0;
         backoff = FIRST_BACKOFF_MILLISECONDS;
         const parsed = parameters.safeParse(parseJSON(event.data));
         if (!parsed.success)
-          throw new MeaninglessAnswer('the gateway sent an event that is no network document');
+          throw new MeaninglessAnswer('the gateway sent an event that is not a valid network document');
         // The reader may take its time; that is no silence of the gateway.
         silence.pause();
         yield parsed.data.networkDocument;

@@ -79,7 +79,7 @@ export async function runAddressMappings(context: ControllerContext, signal: Abo
         object,
         'Warning',
         'NoAddressMapping',
-        `pods at ${remoteClusters.join(', ')} cannot reach it: all addresses that ${externalCIDR} has to lend are taken; offload the namespace to fewer providers, or set LocalCluster.spec.externalCIDR to a larger range`,
+        `pods at ${remoteClusters.join(', ')} cannot reach this pod: external CIDR ${externalCIDR} has no free address for it; offload the namespace to fewer providers, or set LocalCluster.spec.externalCIDR to a larger range`,
       );
     }
     if (plan.againAfter !== undefined) return { requeueAfterMilliseconds: Math.max(50, plan.againAfter) };

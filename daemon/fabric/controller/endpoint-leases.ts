@@ -111,7 +111,10 @@ export class EndpointLeases {
         renewals = afterReading(renewals, await kube.get<Lease>(ref, limit.signal));
       } catch (error) {
         if (!signal.aborted)
-          log.debug('a tunnel endpoint’s lease was not read', { tunnelEndpoint, error: messageOf(error) });
+          log.debug('failed to read the lease of a tunnel endpoint', {
+            tunnelEndpoint,
+            error: messageOf(error),
+          });
         renewals = afterFailure(renewals);
         continue;
       } finally {
@@ -126,7 +129,10 @@ export class EndpointLeases {
         const known = this.silent().has(handed);
         this.#silent.set(handed, clock.now() + avoidedMilliseconds);
         if (known) continue;
-        log.warn('the node that holds a tunnel endpoint is silent', { tunnelEndpoint, node: handed });
+        log.warn('the node that holds a tunnel endpoint does not renew its lease', {
+          tunnelEndpoint,
+          node: handed,
+        });
         onTurn();
       }
     }

@@ -147,7 +147,7 @@ function tellOfSilence(
     const next = wanted.find(({ spec }) => spec.tunnelEndpoint === tunnelEndpoint)?.name;
     if (tunnelEndpoint === undefined || next === node.metadata.name || !silent.has(node.metadata.name))
       continue;
-    const message = `it did not renew the Lease of tunnel endpoint ${tunnelEndpoint}, which goes to node ${next}: check the node, and its hawser-node pod`;
+    const message = `the node did not renew the Lease of tunnel endpoint ${tunnelEndpoint}, which moves to node ${next}: check the node and its hawser-node pod`;
     events.emit(node, 'Warning', 'GatewaySilent', message);
   }
 }
@@ -196,7 +196,7 @@ async function reconcileEndpoint(
   if (secret === undefined) {
     try {
       secret = await kube.create(newEndpointSecret(namespace, tunnelEndpoint), signal, { fieldManager });
-      log.info('a tunnel endpoint has a new key', { tunnelEndpoint });
+      log.info('created a key for a tunnel endpoint', { tunnelEndpoint });
     } catch (error) {
       // The cache is behind: its event brings this tunnel endpoint here again.
       if (isAlreadyExists(error)) return;
@@ -211,7 +211,7 @@ async function reconcileEndpoint(
       secret,
       'Warning',
       'InvalidEndpointKey',
-      `privateKey: ${messageOf(error)}; delete this Secret to have a new one made`,
+      `privateKey: ${messageOf(error)}; delete this Secret, and the controller creates a new one`,
     );
     return;
   }

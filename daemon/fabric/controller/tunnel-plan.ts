@@ -68,7 +68,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   });
   for (const range of unplaced) {
     problems.push(
-      `no free range of the size of ${range} is left for ${remoteCluster}: add one to LocalCluster.spec.remapPools`,
+      `no free range of the size of ${range} is left for ${remoteCluster}: add a range to LocalCluster.spec.remapPools`,
     );
   }
   const tunnelEndpoints = endpointsOf(input);

@@ -109,7 +109,7 @@ export function reportTunnel(
             type: 'Ready',
             status: 'True',
             reason: tunnelReasons.ready,
-            message: `packets pass to ${id} and back`,
+            message: `probes reach ${id} and return`,
           }
         : no('Ready', path.reason, path.message);
   return {
@@ -137,19 +137,19 @@ export function reportTunnel(
 function findCollisions(id: string, collisions: readonly RemapCollision[]): Finding {
   const type = 'RemapsFree';
   if (collisions.length === 0) {
-    const message = 'the ranges by which the remote is known here meet nothing of this cluster’s own';
+    const message = 'no remapped CIDR of the remote overlaps a range of this cluster';
     return { type, status: 'True', reason: tunnelReasons.remapsFree, message };
   }
   const met = collisions
     .slice(0, 5)
     .map(
       ({ real, mapped, own }) =>
-        `${mapped}, by which ${real} of ${id} is known here, meets ${own} of this cluster’s own`,
+        `${mapped}, the remapped CIDR of ${real} of ${id}, overlaps ${own} of this cluster`,
     );
   return no(
     type,
     tunnelReasons.remapCollides,
-    `${met.join('; ')}; it stays in use until somebody lets it move: hawser remap approve ${id}`,
+    `${met.join('; ')}; it stays in use until its reassignment is approved: hawser remap approve ${id}`,
   );
 }
 
@@ -187,7 +187,7 @@ function findEstablished(
     return no(
       type,
       tunnelReasons.waitingForKey,
-      `waiting for both sides’ salts, of which the key with ${id} is made`,
+      `waiting for the salts of both sides, from which the pre-shared key with ${id} is derived`,
     );
   }
   if (gateways === 0) {
@@ -195,7 +195,7 @@ function findEstablished(
     const message =
       assigned === undefined
         ? 'no node holds a tunnel endpoint: label a node hawser.dev/gateway=true, and check that it is Ready'
-        : `waiting for node ${assigned} to take its tunnel endpoint: check the hawser-node pod there`;
+        : `waiting for node ${assigned} to take over the tunnel endpoint: check the hawser-node pod there`;
     return no(type, tunnelReasons.noGateway, message);
   }
   if (age(session?.latestHandshake, now) > handshakeMilliseconds) {
@@ -203,7 +203,7 @@ function findEstablished(
       tunnel.spec.remoteTunnelEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses).join(', ') ||
       'none declared';
     const last = session?.latestHandshake;
-    const message = `no handshake with ${id}${last === undefined ? ' yet' : ` since ${last}`}; its endpoints: ${endpoints}. Check that UDP passes in at least one direction`;
+    const message = `no handshake with ${id}${last === undefined ? ' yet' : ` since ${last}`}; its endpoints: ${endpoints}. Check that UDP traffic passes in at least one direction`;
     return no(type, tunnelReasons.waitingForHandshake, message);
   }
   return { type, status: 'True', reason: tunnelReasons.handshakeDone, message: `the tunnel to ${id} is up` };
@@ -220,9 +220,9 @@ function findPath(id: string, session: NodeSession | undefined, established: Fin
       type,
       status: 'Unknown',
       reason: tunnelReasons.reportStale,
-      message: `the gateway node has not reported on the path to ${id} since ${session.probedAt ?? 'it began'}; check its hawser-node pod`,
+      message: `the gateway node has not reported on the path to ${id} since ${session.probedAt ?? 'its start'}; check its hawser-node pod`,
     };
   }
   if (established.status !== 'True') return no(type, established.reason, established.message);
-  return no(type, tunnelReasons.noAnswer, session.pathMessage ?? `waiting for the first answer of ${id}`);
+  return no(type, tunnelReasons.noAnswer, session.pathMessage ?? `waiting for the first answer from ${id}`);
 }

@@ -196,7 +196,7 @@ async function reconcileTunnel(
   if (!consumer && !provider && opening === 0) {
     judgements.delete(id);
     if (present === undefined) return;
-    log.info('no peering needs the tunnel any more', { remote: id });
+    log.info('deleting a tunnel that no peering needs', { remote: id });
     await kube.delete({ kind: kind.tunnel, name: id }, uidOf(present), signal);
     return;
   }

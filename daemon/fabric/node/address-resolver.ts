@@ -45,12 +45,12 @@ export function createEndpointResolver(options: {
       entry.at = clock.now() + againMilliseconds;
       if (address === undefined || address === entry.address) return;
       entry.address = address;
-      log.info('a tunnel endpoint has an address', { host, address });
+      log.info('resolved the address of a tunnel endpoint', { host, address });
       onChange();
     } catch (error) {
       // An address that is known stays in use: DNS may be what is broken.
       entry.at = clock.now() + (entry.address === undefined ? retryMilliseconds : againMilliseconds);
-      if (!signal.aborted) log.warn('a tunnel endpoint cannot be looked up', { host, error });
+      if (!signal.aborted) log.warn('failed to resolve the address of a tunnel endpoint', { host, error });
     } finally {
       limit.release();
     }

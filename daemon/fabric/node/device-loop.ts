@@ -22,7 +22,7 @@ export async function runDevice(
   let failures = 0;
   while (!signal.aborted) {
     const startedAt = clock.now();
-    let reason = 'it ended by itself';
+    let reason = 'the device stopped unexpectedly';
     onStart();
     try {
       await device.run(signal);
@@ -30,7 +30,7 @@ export async function runDevice(
       reason = messageOf(error);
     }
     if (signal.aborted) return;
-    log.error('the tunnel device failed, will start again', { error: reason });
+    log.error('the tunnel device failed; restarting it', { error: reason });
     onFailure(reason);
     failures = clock.now() - startedAt > steadyMilliseconds ? 0 : failures + 1;
     await sleep(backoff(failures, { base: 100, most: 5_000 }), signal, clock);

@@ -69,11 +69,11 @@ export class EndpointLease {
       } catch (error) {
         const message = messageOf(error);
         if (!signal.aborted && message !== said)
-          log.warn('the tunnel endpoint’s lease is not renewed', { tunnelEndpoint, error });
+          log.warn('failed to renew the lease of the tunnel endpoint', { tunnelEndpoint, error });
         said = message;
         if (++failures >= failuresAllowed && heard() === false)
           this.#turn(
-            'neither the API server nor any remote is heard: another node may hold the tunnel endpoint',
+            'neither the API server nor any remote answers: another node may hold the tunnel endpoint',
           );
       }
     }
@@ -119,7 +119,7 @@ export class EndpointLease {
     if (lost === this.#lost) return;
     this.#lost = lost;
     const { log, onTurn } = this.#options;
-    if (lost !== undefined) log.warn('the tunnel endpoint is let go', { why: lost });
+    if (lost !== undefined) log.warn('released the tunnel endpoint', { why: lost });
     onTurn();
   }
 }

@@ -51,7 +51,7 @@ export class HostKeeper {
       delete this.#progress.hostFailure;
       if (changes.length > 0) {
         this.counters[repair ? 'hostRepairs' : 'hostChanges']++;
-        const message = repair ? 'the kernel was not as planned; repaired' : 'the kernel was programmed';
+        const message = repair ? 'the kernel differed from the plan; repaired it' : 'programmed the kernel';
         this.#log.info(message, { changes: changes.slice(0, 20).join('; ') });
       }
       if (devicePresent) this.#absences = 0;

@@ -38,12 +38,14 @@ export async function watchHost(options: HostWatchOptions, signal: AbortSignal):
         const text = stableText(problems);
         if (text !== known) {
           known = text;
-          for (const { message } of problems) log.warn('something on this node is in the way', { message });
+          for (const { message } of problems)
+            log.warn('settings of this node interfere with the fabric', { message });
           onTurn(problems);
         }
       } catch (error) {
         const message = messageOf(error);
-        if (!signal.aborted && message !== failed) log.warn('the node is not looked at', { error: message });
+        if (!signal.aborted && message !== failed)
+          log.warn('failed to check the node for interfering settings', { error: message });
         failed = message;
       }
     }

@@ -84,7 +84,7 @@ class NodeRole implements FabricNodeRole {
   readonly #port: number;
   readonly #notifier = new Notifier();
   readonly #statusNotifier = new Notifier();
-  readonly #progress: Progress = { deviceFailure: 'it is being started' };
+  readonly #progress: Progress = { deviceFailure: 'starting' };
   readonly #counters = { plans: 0, deviceChanges: 0, deviceRestarts: 0 };
   readonly #keeper: HostKeeper;
   #sources: NodeSources | undefined;
@@ -109,13 +109,13 @@ class NodeRole implements FabricNodeRole {
   refusals = (): readonly HostRefusal[] => this.#reporter?.refusals ?? [];
   drops = () => this.#options.device.status()?.drops ?? {};
   notReady = (): string | undefined => {
-    if (this.#plan === undefined) return 'waiting for the first look at the cluster';
+    if (this.#plan === undefined) return 'waiting for the first read of the cluster’s objects';
     return this.#progress.deviceFailure ?? this.#progress.hostFailure;
   };
 
   async run(signal: AbortSignal): Promise<void> {
     const { kube, clock, log, device, inBand, namespace, nodeName, nodeAddress, version } = this.#options;
-    log.info('the node role begins', { node: nodeName, version });
+    log.info('starting the node role', { node: nodeName, version });
     const onChange = () => this.#notifier.notify();
     const sources = createNodeSources({ ...this.#options, onChange }, signal);
     this.#sources = sources;
@@ -191,11 +191,11 @@ class NodeRole implements FabricNodeRole {
     const limit = deadline(new AbortController().signal, cleanupMilliseconds, 'cleaning up', clock);
     try {
       if (!(await leavesForGood(limit.signal))) {
-        log.info('the kernel keeps its rules for the next process');
+        log.info('leaving the kernel’s rules in place for the next process');
         return;
       }
       const { changes } = await host.cleanup(tunDevice, limit.signal);
-      log.info('the kernel is as it was before', { changes: changes.length });
+      log.info('removed all rules from the kernel', { changes: changes.length });
     } finally {
       limit.release();
     }
@@ -215,7 +215,7 @@ class NodeRole implements FabricNodeRole {
         gap = settleMilliseconds + gapOfPeerMilliseconds * (this.#plan?.device.peers.length ?? 0);
       } catch (error) {
         if (signal.aborted) break;
-        log.warn('the plan is not applied, will try again', { error: messageOf(error), failures });
+        log.warn('failed to apply the plan; retrying', { error: messageOf(error), failures });
         this.#statusNotifier.notify();
         await sleep(backoff(failures++, { base: 200, most: 10_000 }), signal, clock);
         this.#notifier.notify();
@@ -227,7 +227,7 @@ class NodeRole implements FabricNodeRole {
     const { device, log } = this.#options;
     if (this.#plan === undefined) {
       if (!planner.knowsEnough(() => this.#notifier.notify())) return;
-      log.info('the cluster is known');
+      log.info('read the cluster’s objects');
     }
     const plan = planner.plan();
     this.#counters.plans++;
@@ -240,7 +240,7 @@ class NodeRole implements FabricNodeRole {
       this.#counters.deviceChanges++;
     }
     for (const why of plan.warnings) {
-      if (!this.#plan?.warnings.includes(why)) log.warn('left out of the plan', { why });
+      if (!this.#plan?.warnings.includes(why)) log.warn('a part was left out of the plan', { why });
     }
     this.#plan = plan;
     const told = [key.publicKey, plan.host, plan.device.routes, plan.remotePeers.size];
@@ -255,11 +255,11 @@ class NodeRole implements FabricNodeRole {
 
   async #readUnderlay(planner: NodePlanner, signal: AbortSignal): Promise<void> {
     const { underlayMTU, nodeAddress, log } = this.#options;
-    const unknown = `the MTU of the node’s network is not known and taken to be ${planner.underlayMTU}`;
+    const unknown = `the MTU of the node’s network is unknown; assuming ${planner.underlayMTU}`;
     try {
       const found = await underlayMTU(signal);
       if (found !== undefined) planner.underlayMTU = found;
-      else log.warn(unknown, { nodeAddress, error: 'no device holds the node’s address' });
+      else log.warn(unknown, { nodeAddress, error: 'no network device has the node’s address' });
     } catch (error) {
       log.warn(unknown, { nodeAddress, error: messageOf(error) });
     }

@@ -54,7 +54,7 @@ export class PathProbe {
     this.#next = now;
     this.#verdict = {
       verified: false,
-      message: `waiting for the first answer of ${target.remoteCluster} at ${target.address}`,
+      message: `waiting for the first answer from ${target.remoteCluster} at ${target.address}`,
     };
   }
 
@@ -121,7 +121,7 @@ export class PathProbe {
       verified: right,
       message: right
         ? `${remoteCluster} answers through the tunnel and sees this node as ${source}`
-        : `${remoteCluster} answers but sees this node as ${source}, not as ${expected}: the two sides do not agree on the remapping yet`,
+        : `${remoteCluster} answers, but sees this node as ${source} instead of ${expected}: the two sides do not agree on the remapping yet`,
       roundTripMilliseconds,
       answeredAt: at,
     };
@@ -144,8 +144,8 @@ export class PathProbe {
       verified: false,
       message:
         before === undefined
-          ? `no answer of ${remoteCluster} at ${address} yet: check that its tunnel endpoint can be reached by UDP, and that it runs`
-          : `no answer of ${remoteCluster} at ${address} since ${new Date(before).toISOString()}`,
+          ? `no answer from ${remoteCluster} at ${address} yet: check that its tunnel endpoint runs and can be reached by UDP`
+          : `no answer from ${remoteCluster} at ${address} since ${new Date(before).toISOString()}`,
       ...(before !== undefined && { answeredAt: before }),
     };
   }

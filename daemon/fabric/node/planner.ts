@@ -126,7 +126,7 @@ export class NodePlanner {
     const { tunnelEndpoint, waiting } = this.#inUse;
     if (tunnelEndpoint !== before.tunnelEndpoint) {
       log.info(
-        tunnelEndpoint === undefined ? 'no longer holding a tunnel endpoint' : 'holding a tunnel endpoint',
+        tunnelEndpoint === undefined ? 'no longer holds the tunnel endpoint' : 'holds the tunnel endpoint',
         { tunnelEndpoint },
       );
     }

@@ -133,7 +133,10 @@ export function createProber(options: ProberOptions): Prober {
     const before = probe.verdict.verified;
     step();
     if (probe.verdict.verified === before) return;
-    log.info('a path turned', { remote: probe.target.remoteCluster, said: probe.verdict.message });
+    log.info('the state of a path changed', {
+      remote: probe.target.remoteCluster,
+      said: probe.verdict.message,
+    });
     onTurn(probe.target.remoteCluster);
   }
 

@@ -32,7 +32,7 @@ export async function watchRefusals(options: RefusalWatchOptions, signal: AbortS
       } catch (error) {
         const message = messageOf(error);
         if (!signal.aborted && message !== failed)
-          log.warn('what was refused is not read', { error: message });
+          log.warn('failed to read the counters of refused packets', { error: message });
         failed = message;
       }
     }

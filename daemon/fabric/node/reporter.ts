@@ -115,7 +115,7 @@ export class NodeReporter {
     return {
       node,
       plan,
-      progress: starting ? { ...progress, deviceFailure: 'it is being started' } : progress,
+      progress: starting ? { ...progress, deviceFailure: 'starting' } : progress,
       device: status,
       fields: {
         publicKey: key.publicKey,

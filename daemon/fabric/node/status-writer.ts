@@ -81,7 +81,7 @@ export async function writeNodeStatus(
     } catch (error) {
       const message = messageOf(error);
       if (!signal.aborted && message !== failed)
-        log.warn('the status is not written, will try again', { error: message });
+        log.warn('failed to write the status; retrying', { error: message });
       failed = message;
     }
   }

@@ -38,21 +38,15 @@ export function programmedFinding(
   const { deviceFailure, hostFailure, endpointWaiting } = progress;
   const no = (reason: string, message: string): Finding => ({ type, status: 'False', reason, message });
   if (deviceFailure !== undefined) {
-    return no(
-      programmedReasons.deviceFailed,
-      `the tunnel device does not run, and is started again: ${deviceFailure}`,
-    );
+    return no(programmedReasons.deviceFailed, `the tunnel device stopped; restarting it: ${deviceFailure}`);
   }
   if (hostFailure !== undefined) {
-    return no(
-      programmedReasons.hostRefused,
-      `the kernel did not take the plan, which is tried again: ${hostFailure}`,
-    );
+    return no(programmedReasons.hostRefused, `failed to program the kernel; retrying: ${hostFailure}`);
   }
   if (node.spec.externalAddress === undefined) {
     return no(
       programmedReasons.waitingForAddress,
-      'waiting for the controller to give this node an address of the external CIDR',
+      'waiting for the controller to assign this node an address of the external CIDR',
     );
   }
   if (endpointWaiting !== undefined) {
@@ -61,7 +55,9 @@ export function programmedFinding(
       `tunnel endpoint ${node.spec.tunnelEndpoint ?? ''} is not held: ${endpointWaiting}`,
     );
   }
-  const message = ['device and kernel are as planned', ...warnings].join('; ').slice(0, 2000);
+  const message = ['tunnel device and kernel are programmed as planned', ...warnings]
+    .join('; ')
+    .slice(0, 2000);
   return { type, status: 'True', reason: programmedReasons.programmed, message };
 }
 

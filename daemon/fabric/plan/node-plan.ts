@@ -99,7 +99,7 @@ export function planNode(input: PlanInput): NodePlan {
     if (publicKey === undefined || endpoint === undefined) continue;
     if (!isTunnelKey(publicKey) || !isEndpoint(endpoint)) continue;
     if (publicKey === node.publicKey || peers.has(publicKey)) {
-      warnings.push(`node ${other.name} has the tunnel key of another node and is left out`);
+      warnings.push(`node ${other.name} has the same tunnel key as another node and is left out`);
       continue;
     }
     keys.set(other.name, publicKey);

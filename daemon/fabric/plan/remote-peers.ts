@@ -55,7 +55,7 @@ export function planRemotePeers(
     }
     if (tunnelEndpoint.publicKey === input.node.publicKey || peers.has(tunnelEndpoint.publicKey)) {
       warnings.push(
-        `tunnel endpoint ${tunnelEndpoint.name} of ${tunnel.remoteCluster} has the tunnel key of another peer and is left out`,
+        `tunnel endpoint ${tunnelEndpoint.name} of ${tunnel.remoteCluster} has the same tunnel key as another peer and is left out`,
       );
       continue;
     }

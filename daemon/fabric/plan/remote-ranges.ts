@@ -63,7 +63,7 @@ export function placeTunnels(
       if (conflict !== undefined && !free) {
         if (remap.state === 'InUse') {
           warnings.push(
-            `range ${range.text} of ${tunnel.remoteCluster} is not routed: it meets ${conflict.what}`,
+            `range ${range.text} of ${tunnel.remoteCluster} is not routed: it overlaps ${conflict.what}`,
           );
         }
         continue;

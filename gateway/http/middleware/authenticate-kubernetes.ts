@@ -40,7 +40,7 @@ export function authenticateKubernetes(
     if (!(await mayDo(dependencies, user, verb, context.var.signal)))
       throw new Problem(
         'forbidden',
-        `${user.username} may not ${verb} ${peeringToken.plural}.${group} in the namespace ${dependencies.namespace}; an administrator can allow it by a Role.`,
+        `${user.username} may not ${verb} ${peeringToken.plural}.${group} in the namespace ${dependencies.namespace}; an administrator can grant it with a Role.`,
       );
     await next();
   };

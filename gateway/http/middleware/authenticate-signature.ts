@@ -81,7 +81,11 @@ export async function findRemote(
   signal: AbortSignal,
 ): Promise<RemoteCluster | undefined> {
   if (!clusterID.safeParse(claim.clusterID).success)
-    throw new SignatureError('Malformed', 'signature-input', 'the signature’s keyid is no cluster ID');
+    throw new SignatureError(
+      'Malformed',
+      'signature-input',
+      'the signature’s keyid is not a valid cluster ID',
+    );
   return kube.get<RemoteCluster>(resources.remoteClusters, claim.clusterID, signal);
 }
 

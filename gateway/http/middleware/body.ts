@@ -17,7 +17,7 @@ export interface BodyOptions {
 export function readBody(options: BodyOptions): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
     const tooLarge = () =>
-      new Problem('body-too-large', `A body has at most ${options.bytes} bytes.`, {
+      new Problem('body-too-large', `The body is larger than ${options.bytes} bytes.`, {
         // The rest of it is not read, so that the connection is of no use any more.
         headers: { connection: 'close' },
       });

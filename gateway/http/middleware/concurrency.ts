@@ -12,12 +12,16 @@ export interface ConcurrencyOptions {
 /** Refuses what comes while enough is being answered already, at once instead of late. */
 export function concurrency(options: ConcurrencyOptions): MiddlewareHandler<GatewayEnvironment> {
   let running = 0;
-  options.metrics.gauge('hawser_api_requests_running', 'Requests being answered.', () => running);
+  options.metrics.gauge('hawser_api_requests_running', 'Requests in progress.', () => running);
   return async (_context, next) => {
     if (running >= options.most)
-      throw new Problem('overloaded', `The gateway is answering ${options.most} requests already.`, {
-        retryAfterSeconds: 2,
-      });
+      throw new Problem(
+        'overloaded',
+        `The API gateway is already answering ${options.most} requests. Try again later.`,
+        {
+          retryAfterSeconds: 2,
+        },
+      );
     running++;
     try {
       await next();

@@ -22,7 +22,7 @@ export function requireContentType(options: ContentTypeOptions): MiddlewareHandl
           'unsupported-media-type',
           `The header content-type must be ${options.contentType} (with curl: -H 'content-type: ${options.contentType}').`,
           {
-            errors: [{ field: 'content-type', detail: 'is not taken', allowed: options.contentType }],
+            errors: [{ field: 'content-type', detail: 'is not supported', allowed: options.contentType }],
             headers: { accept: options.contentType },
           },
         );

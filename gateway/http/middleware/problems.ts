@@ -36,18 +36,18 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof KubeError)
     return new Problem(
       'api-server',
-      'The API server of this cluster refused or failed. Try again later; the provider’s administrator finds more in the gateway’s log.',
+      'The API server of this cluster refused a request of the API gateway, or failed. Try again later; the log of the API gateway has the details.',
       {
         retryAfterSeconds: 5,
         cause: error,
       },
     );
   if (error instanceof DOMException && (error.name === 'TimeoutError' || error.name === 'AbortError'))
-    return new Problem('deadline', 'It took longer than a request may. Try again.', {
+    return new Problem('deadline', 'The request exceeded its deadline. Try again.', {
       retryAfterSeconds: 5,
       cause: error,
     });
-  return new Problem('internal', 'An error of the gateway; its administrator finds more in its log.', {
+  return new Problem('internal', 'The API gateway failed; its log has the details.', {
     cause: error,
   });
 }

@@ -37,7 +37,7 @@ export function rateLimit(options: RateLimitOptions): MiddlewareHandler<GatewayE
     if (wait > 0)
       throw new Problem(
         'too-many-requests',
-        `More requests came from your ${whose} than ${perSecond} a second. Try again in ${wait} s.`,
+        `Your ${whose} sent more than ${perSecond} requests per second. Try again in ${wait} s.`,
         { retryAfterSeconds: wait },
       );
     await next();

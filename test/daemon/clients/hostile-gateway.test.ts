@@ -101,18 +101,22 @@ const streams: [what: string, chunk: (index: number) => string, message: RegExp]
   ['one event without end', () => 'data: ' + 'x'.repeat(8000), /an event of more than|without an event/],
   ['comments without end', () => ': still here\n\n', /without an event/],
   ['newlines without end', () => '\n\n\n\n', /without an event/],
-  ['events of unheard-of kinds', (index) => `event: news\nid: ${index}\ndata: {}\n\n`, /events without end/],
+  [
+    'events of unheard-of kinds',
+    (index) => `event: news\nid: ${index}\ndata: {}\n\n`,
+    /many events, none of them/,
+  ],
   [
     'documents that are none',
     () => 'event: parameters\ndata: {"networkDocument":7}\n\n',
-    /no network document/,
+    /not a valid network document/,
   ],
-  ['documents that are no JSON', () => 'event: parameters\ndata: {{{\n\n', /no network document/],
+  ['documents that are no JSON', () => 'event: parameters\ndata: {{{\n\n', /not a valid network document/],
   [
     'documents that are too large',
     () =>
       `event: parameters\ndata: {"networkDocument":{"payload":"${'A'.repeat(70_000)}","signature":"A"}}\n\n`,
-    /no network document/,
+    /not a valid network document/,
   ],
 ];
 for (const [what, chunk, message] of streams) {

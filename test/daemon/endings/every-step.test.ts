@@ -42,7 +42,7 @@ for (const step of steps) {
   });
 }
 
-const told = ['known to the provider', 'identity issued', 'Ready', 'pods running'];
+const told = ['known to the provider', 'the provider issued an identity', 'Ready', 'pods running'];
 for (const step of steps.filter(({ name }) => told.includes(name))) {
   test(`the provider ends it at "${step.name}": the consumer is told, and its unpeer ends too`, async () => {
     const peering = await peer(await issueToken());

@@ -121,7 +121,7 @@ export const steps: readonly Step[] = [
   },
   { name: 'known to the provider', reached: async () => (await incoming()).length > 0 },
   {
-    name: 'identity issued',
+    name: 'the provider issued an identity',
     reached: ({ metadata }) =>
       fixture.consumer.kube.get(
         { kind: kind.secret, namespace, name: `hawser-identity-${metadata.name}` },

@@ -78,7 +78,7 @@ test('a path that breaks is known to be broken within 8 s, and known to be back 
   const broken = drive(probe, 20_000, 60_000, () => undefined);
   assert.is(broken.turns.length, 1);
   assert.ok((broken.turns[0]?.[0] ?? Infinity) <= 28_000, String(broken.turns));
-  assert.match(probe.verdict.message, /no answer of east .* since 1970/);
+  assert.match(probe.verdict.message, /no answer from east .* since 1970/);
   const back = drive(probe, 60_000, 70_000, good);
   assert.is(back.turns.length, 1);
   assert.ok((back.turns[0]?.[0] ?? Infinity) <= 62_000);
@@ -98,7 +98,7 @@ test('an answer that saw another source does not verify, until both sides agree'
   const probe = new PathProbe(target, 0);
   drive(probe, 0, 5_000, () => ({ after: 40, source: '10.7.0.17' }));
   assert.not.ok(probe.verdict.verified);
-  assert.match(probe.verdict.message, /sees this node as 10\.7\.0\.17, not as 10\.9\.0\.17/);
+  assert.match(probe.verdict.message, /sees this node as 10\.7\.0\.17 instead of 10\.9\.0\.17/);
   probe.expect('10.7.0.17');
   assert.ok(probe.verdict.verified);
   probe.expect('10.8.0.17');

@@ -230,7 +230,7 @@ test('two nodes with one key: the first stays, and it is said', () => {
   ];
   const made = plan({ fabricNodes: twice });
   assert.is(made.device.peers.filter(({ publicKey }) => publicKey === keyOf('n1')).length, 1);
-  assert.match(made.warnings.join(), /node n3 has the tunnel key of another/);
+  assert.match(made.warnings.join(), /node n3 has the same tunnel key as another/);
 });
 
 test('namespaces of consumers', () => {
@@ -260,7 +260,7 @@ test('what one remote declares takes nothing from another, nor from this cluster
     tunnels: evil({ remoteTunnelEndpoints: [{ name: '0', publicKey: keyOf('east'), addresses: [] }] }),
   });
   assert.is(sameKey.remotePeers.get(keyOf('east'))?.remoteCluster, 'east');
-  assert.match(sameKey.warnings.join(), /tunnel endpoint 0 of north has the tunnel key of another/);
+  assert.match(sameKey.warnings.join(), /tunnel endpoint 0 of north has the same tunnel key as another/);
   const ownKey = plan({
     tunnels: evil({
       remoteTunnelEndpoints: [{ name: '0', publicKey: keyOf('tunnelEndpoint'), addresses: [] }],

@@ -148,7 +148,7 @@ test('status: each way of not being ready has its reason and a cure', () => {
   const { pathMessage: _said, ...rest } = session;
   const { latestHandshake: _at, ...unshaken } = rest;
   const table: [string, Tunnel, FabricNode[], string[], string, RegExp][] = [
-    ['good', good, [gateway([session])], [], 'TunnelReady', /packets pass/],
+    ['good', good, [gateway([session])], [], 'TunnelReady', /probes reach/],
     [
       'invalid document',
       good,
@@ -277,7 +277,10 @@ test('a remap in use that comes to lie on an own range waits for a word, moves, 
   const { findings } = reportTunnel(tunnel(first), [], asked, 0);
   const told = findings.find(({ type }) => type === 'RemapsFree');
   assert.is(told?.status, 'False');
-  assert.match(told?.message ?? '', /stays in use until somebody lets it move: hawser remap approve east/);
+  assert.match(
+    told?.message ?? '',
+    /stays in use until its reassignment is approved: hawser remap approve east/,
+  );
 
   const approved = tunnel(first);
   approved.metadata.annotations = { 'hawser.dev/approved-remaps': `10.99.0.0/16, ${pods.mapped}` };

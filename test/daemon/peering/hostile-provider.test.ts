@@ -182,9 +182,13 @@ test.after(async () => {
 test('documents that are forged, misdirected, rolled back or out of bounds are refused, and the held one stays', async () => {
   const cases: [what: string, sent: () => unknown, message: RegExp][] = [
     ['signed by another key', () => signed(11, {}, keyOf(4)), /not signed by the cluster key/],
-    ['meant for another cluster', () => signed(11, { recipient: 'other-bbbbbb' }), /not meant for/],
-    ['of another sender', () => signed(11, { clusterID: 'other-bbbbbb' }), /not the one of/],
-    ['a generation rolled back', () => signed(9, { mtu: 1300 }), /generation 9 .* generations only grow/],
+    ['meant for another cluster', () => signed(11, { recipient: 'other-bbbbbb' }), /not addressed to/],
+    ['of another sender', () => signed(11, { clusterID: 'other-bbbbbb' }), /issued by another cluster/],
+    [
+      'a generation rolled back',
+      () => signed(9, { mtu: 1300 }),
+      /generation 9, lower than .* generations only grow/,
+    ],
     [
       'the same generation with other content',
       () => signed(10, { mtu: 1300 }),
@@ -195,12 +199,12 @@ test('documents that are forged, misdirected, rolled back or out of bounds are r
     [
       'loopback as pod range',
       () => signed(11, { podCIDRs: ['127.0.0.0/8'] }),
-      /127\.0\.0\.0\/8, which is not for pods/,
+      /127\.0\.0\.0\/8, which is reserved/,
     ],
     [
       'the metadata service in its pod range',
       () => signed(11, { podCIDRs: ['169.254.0.0/16'] }),
-      /169\.254\.0\.0\/16, which is not for pods/,
+      /169\.254\.0\.0\/16, which is reserved/,
     ],
     ['ranges that overlap', () => signed(11, { podCIDRs: ['10.50.0.0/16', '10.50.1.0/24'] }), /overlaps/],
     [
@@ -301,7 +305,7 @@ test('answers without end, and identities of somebody else, are refused and said
         void response
           .writeHead(201)
           .end(JSON.stringify({ ...identity, identity: { apiServerURL: 'http://169.254.169.254' } })),
-      /something else than it should/,
+      /unexpected answer/,
     ],
   ];
   for (const [what, answer, message] of attempts) {

@@ -155,6 +155,6 @@ lowered('is a condition that says that nothing is ended', () => {
   assert.is(finding(core)?.status, 'True');
   assert.is(finding(2n * core)?.reason, 'QuotaExhausted');
   assert.is(finding(3n * core)?.reason, 'QuotaExceeded');
-  assert.match(finding(3n * core)?.message ?? '', /3 of cpu of 2; what runs goes on/);
+  assert.match(finding(3n * core)?.message ?? '', /3 of cpu of 2; running pods stay/);
 });
 lowered.run();

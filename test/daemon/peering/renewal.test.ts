@@ -167,7 +167,7 @@ test('after a week apart, by signature and without a person', async () => {
     return condition?.status === 'False' && condition;
   });
   assert.is(expired.reason, 'IdentityExpired');
-  assert.match(expired.message, /^expired at .* and not renewed: /);
+  assert.match(expired.message, /^the identity expired at .* and is not renewed: /);
   // No token is left that could be spent again: what follows is the cluster key's doing alone.
   assert.is((await peering())?.spec.tokenSecretName, 'token');
   const token = await consumer.kube.get({ kind: kind.secret, namespace, name: 'token' }, consumer.signal);

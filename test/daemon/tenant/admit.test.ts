@@ -353,7 +353,7 @@ sums('the sum of all pods counts, and the last one that fits fits exactly', () =
   assert.ok(admit(withContainer({ resources: { limits: { cpu: '1' } } }), grant, used).admitted);
   const over = admit(withContainer({ resources: { limits: { cpu: '1001m' } } }), grant, used);
   assert.not.ok(over.admitted);
-  if (!over.admitted) assert.match(over.message, /1001m of cpu.*1 of the granted 4 is left/);
+  if (!over.admitted) assert.match(over.message, /1001m of cpu.*only 1 of the granted 4 are left/);
   assert.not.ok(admit(pod(), grant, { ...nothing, pods: 10 }).admitted);
 });
 sums.run();

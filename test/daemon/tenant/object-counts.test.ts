@@ -175,7 +175,7 @@ test('the provider says what is full, and counts it', async () => {
   assert.match(condition.message, new RegExp(`${tenant} has all 32 twinnamespaces.hawser.dev`));
   assert.match(
     condition.message,
-    /are refused to home until some are deleted there or more pods are granted/,
+    /further objects of home are refused until some are deleted or more pods are granted/,
   );
   const full = refusalsCounted(planes.provider, consumerID, 'Object');
   assert.ok(full >= 7, `${full} counted`);
@@ -206,7 +206,7 @@ test('the consumer says it where it asked: on the pod, on the namespace, and on 
     const found = await kube.get({ kind: kind.pod, namespace: 'shop', name: 'late' }, planes.signal);
     return found?.status?.reason === 'RefusedByProvider' && found;
   });
-  assert.match(pod.status?.message ?? '', /keeps no more records .* exceeded quota: hawser-objects/s);
+  assert.match(pod.status?.message ?? '', /stores no further pods .* exceeded quota: hawser-objects/s);
   const reflected = await eventually('the namespace says it', async () => {
     const found = await offloadingCondition('shop', 'Reflected');
     return found?.status === 'False' && found;

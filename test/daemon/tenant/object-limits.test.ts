@@ -63,11 +63,17 @@ test('what is full is named', () => {
   const finding = objectsFinding(peering, [half, full]);
   assert.is(finding.status, 'False');
   assert.is(finding.reason, 'ObjectsExhausted');
-  assert.match(finding.message, /^b has all 10 secrets: others are refused to elm until/);
+  assert.match(
+    finding.message,
+    /^b has reached its limit of 10 secrets: further objects of elm are refused until/,
+  );
   const many = Array.from({ length: 8 }, (_, index) =>
     quota(`n${index}`, { 'count/secrets': '1' }, { 'count/secrets': '1' }),
   );
-  assert.match(objectsFinding(peering, many).message, /n4 has all 1 secrets and 3 more: others/);
+  assert.match(
+    objectsFinding(peering, many).message,
+    /n4 has reached its limit of 1 secrets and 3 more: further/,
+  );
 });
 
 test('of too many twins the oldest stay, and those that are bound', () => {

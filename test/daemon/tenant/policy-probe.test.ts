@@ -6,16 +6,21 @@ import { canConnect, policyFinding } from '../../../daemon/tenant/policy-probe.t
 test('a CNI is judged by what passed, and by nothing else', () => {
   const tried = { policy: true, pod: true, allowed: true, forbidden: false };
   const cases: [string, Parameters<typeof policyFinding>[0], string, RegExp][] = [
-    ['the forbidden way is closed, the other one open', tried, 'True', /was not made/],
-    ['the forbidden way is open', { ...tried, forbidden: true }, 'False', /was made/],
-    ['open though the other one is busy', { ...tried, allowed: false, forbidden: true }, 'False', /was made/],
+    ['the forbidden way is closed, the other one open', tried, 'True', /was blocked/],
+    ['the forbidden way is open', { ...tried, forbidden: true }, 'False', /succeeded/],
+    [
+      'open though the other one is busy',
+      { ...tried, allowed: false, forbidden: true },
+      'False',
+      /succeeded/,
+    ],
     ['neither: nobody is there', { ...tried, allowed: false }, 'Unknown', /cannot be reached/],
-    ['no pod', { ...tried, pod: false }, 'Unknown', /no gateway’s pod/],
+    ['no pod', { ...tried, pod: false }, 'Unknown', /no pod of the API gateway/],
     [
       'no policy: what is open need not be',
       { ...tried, policy: false, forbidden: true },
       'Unknown',
-      /install/,
+      /upgrade the chart/,
     ],
   ];
   for (const [what, trial, status, said] of cases) {

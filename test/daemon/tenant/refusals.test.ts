@@ -49,16 +49,16 @@ test('each attempt is counted once, shown while it is recent, and told no more o
   assert.equal([counted, queued], [['elm/Pod'], ['elm']]);
   const first = refusals.finding(peering);
   assert.is(first.finding.status, 'False');
-  assert.match(first.finding.message, /^refused to elm, 1 in all, the last at 2026-01-01T00:00:00Z: pod a/);
+  assert.match(first.finding.message, /^requests of elm refused: 1, the last at 2026-01-01T00:00:00Z: pod a/);
   assert.is(first.againAfterMilliseconds, recentMilliseconds);
 
   for (let index = 0; index < 100; index++) refusals.note(peering, 'Twin', `t${index}`, 'kube-system');
   pass(10);
   assert.is(queued.length, 1);
-  assert.match(refusals.finding(peering).finding.message, /1 in all/);
+  assert.match(refusals.finding(peering).finding.message, /refused: 1,/);
   pass(5_000);
   assert.is(queued.length, 2);
-  assert.match(refusals.finding(peering).finding.message, /101 in all.*kube-system/);
+  assert.match(refusals.finding(peering).finding.message, /refused: 101,.*kube-system/);
 
   pass(recentMilliseconds);
   assert.is(refusals.finding(peering).finding.status, 'True');

@@ -70,7 +70,7 @@ test('it is said who wants it, what is left, and what is held back', () => {
   assert.is(draining.reason, 'Draining');
   assert.is(
     draining.message,
-    'being drained by this cluster: 4 pods are still on node hawser-oak (shop/a, shop/b, shop/c, …); held back by disruption budgets (kubectl get pdb -A): 1 (shop/d)',
+    'being drained by this cluster: 4 pods are still on node hawser-oak (shop/a, shop/b, shop/c, …); blocked by disruption budgets (kubectl get pdb -A): 1 (shop/d)',
   );
   assert.is(schedulableFinding(peering('Drained'), [], none).reason, 'Drained');
 });

@@ -246,7 +246,7 @@ test('drained: pods leave, but not below their disruption budget', async () => {
   );
   assert.is((await localPod('web'))?.metadata.deletionTimestamp, undefined);
   await eventually('the peering says it', async () =>
-    /drained by the provider .*: 1 pods .*\(shop\/web\); held back by disruption budgets .*\(shop\/web\)/.test(
+    /drained by the provider .*: 1 pods .*\(shop\/web\); blocked by disruption budgets .*\(shop\/web\)/.test(
       (await schedulable())?.message ?? '',
     ),
   );

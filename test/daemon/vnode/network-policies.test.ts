@@ -52,7 +52,7 @@ test('what is said of a namespace’s policies is what holds', () => {
       policiesFinding(both, enforced('False'), [held]),
       'False',
       'NotEnforced',
-      [/^This cluster’s CNI enforces no network policies/, /At oak they are carried and enforced\.$/],
+      [/^This cluster’s CNI does not enforce network policies/, /At oak they are carried and enforced\.$/],
     ],
     [
       'a CNI there that enforces none',
@@ -60,7 +60,7 @@ test('what is said of a namespace’s policies is what holds', () => {
       'False',
       'NotEnforced',
       [
-        /At elm they are carried, but that cluster’s CNI enforces none\. At oak they are carried and enforced\.$/,
+        /At elm they are carried, but that cluster’s CNI does not enforce them\. At oak they are carried and enforced\.$/,
       ],
     ],
     [
@@ -68,14 +68,14 @@ test('what is said of a namespace’s policies is what holds', () => {
       policiesFinding(both, enforced('True'), [held, untried]),
       'Unknown',
       'NotTried',
-      [/At fir they are carried; whether that cluster’s CNI enforces them is not known\./],
+      [/At fir they are carried; it is unknown whether that cluster’s CNI enforces them\./],
     ],
     [
       'not known here',
       policiesFinding(both, undefined, [held]),
       'Unknown',
       'NotTried',
-      [/is not known; if it does/],
+      [/It is unknown whether .*; if it does/],
     ],
     [
       'refused',
@@ -89,14 +89,14 @@ test('what is said of a namespace’s policies is what holds', () => {
       policiesFinding([...both, 'new'], enforced('True'), [held]),
       'False',
       'NotCarried',
-      [/At oak they are not all carried \(new: the provider has not taken them yet\)/],
+      [/At oak they are not all carried \(new: the provider has not processed them yet\)/],
     ],
     [
       'a provider that has not been read',
       policiesFinding(both, enforced('True'), [unread]),
       'False',
       'NotCarried',
-      [/At yew they are not known to be carried/],
+      [/At yew they may not be carried/],
     ],
     [
       'in part',
@@ -105,7 +105,7 @@ test('what is said of a namespace’s policies is what holds', () => {
       ]),
       'True',
       'Held',
-      [/carried and enforced \(web without what that provider keeps closed\)/],
+      [/carried and enforced \(web except what that provider blocks\)/],
     ],
     [
       'the same of several',

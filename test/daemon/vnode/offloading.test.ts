@@ -191,7 +191,7 @@ test('restarts and readiness follow within a second', async () => {
 
 for (const [what, name, address, why] of [
   ['outside the provider’s ranges', 'liar', '192.168.1.1', /outside the pod ranges that it declares/],
-  ['that another pod has', 'thief', '10.244.3.4', /which another pod of this cluster has/],
+  ['that another pod has', 'thief', '10.244.3.4', /which belongs to another pod of this cluster/],
 ] as const) {
   test(`an address ${what} is not believed, and counted`, async () => {
     const before = refusalsCounted(planes.consumer, providerID, 'PodAddress');

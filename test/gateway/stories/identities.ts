@@ -160,16 +160,16 @@ export const identityStories: Stories = (test, fixture) => {
         await post({ body, signedBy: skewed }),
         401,
         'signature-input',
-        /set the clocks, at most 5 minutes/,
+        /synchronize the clocks; they may differ by at most 5 minutes/,
       );
     }
     const headers = sign(consumer);
     const toOther = { ...headers, 'hawser-recipient': newKey().fingerprint };
     expect(await post({ body, headers: toOther }), 401, 'hawser-recipient', /signed for another cluster/);
     const unknown = JSON.stringify({ ...consumer.request, secret, admin: true });
-    expect(await post({ body: unknown, signedBy: consumer }), 422, 'admin', /is not known/);
+    expect(await post({ body: unknown, signedBy: consumer }), 422, 'admin', /is unknown/);
     const weak = JSON.stringify({ ...consumer.request, secret, publicKey: `${'A'.repeat(43)}=` });
-    expect(await post({ body: weak, signedBy: consumer }), 422, 'publicKey', /no Ed25519 key/);
+    expect(await post({ body: weak, signedBy: consumer }), 422, 'publicKey', /not a valid Ed25519 key/);
     const short = JSON.stringify({ ...consumer.request, secret: 'short' });
     expect(await post({ body: short, signedBy: consumer }), 422, 'secret', /matching/);
     const self = fixture().consumer('provider-a1b2', consumer.key);

@@ -258,7 +258,7 @@ export const parameterStories: Stories = (test, fixture) => {
         (reason: unknown) => reason,
       );
       assert.ok(isProblem(refused, 'not-ready'), String(refused));
-      assert.match(refused.detail, 'still being removed');
+      assert.match(refused.detail, 'still removing');
     });
     const again = consumer.client.requestIdentity({ ...consumer.request, secret });
     await fixture().plane.kubectl([

@@ -144,7 +144,7 @@ export const transportStories: Stories = (test, fixture) => {
     const kept = await serialNumber(fixture());
     await fixture().writeCertificate({ ...renewed, certificate: other.certificate });
     await eventually('the complaint', async () =>
-      fixture().log.some((line) => line.includes('no usable certificate')),
+      fixture().log.some((line) => line.includes('cannot use the certificate')),
     );
     assert.is(await serialNumber(fixture()), kept);
     await fixture().writeCertificate(renewed);
@@ -208,9 +208,9 @@ export const transportStories: Stories = (test, fixture) => {
     try {
       // Unsigned, in its own name, and in that of the other by a key that is not the other's: none has anything left.
       await eventually('all of the flood to be put off', () => Promise.resolve(refused.size === 3), 60_000);
-      assert.match(refused.get(hostile) ?? '', 'from your cluster');
-      assert.match(refused.get(undefined) ?? '', 'from your address');
-      assert.match(refused.get(senders[2]) ?? '', 'from your address');
+      assert.match(refused.get(hostile) ?? '', 'Your cluster sent');
+      assert.match(refused.get(undefined) ?? '', 'Your address sent');
+      assert.match(refused.get(senders[2]) ?? '', 'Your address sent');
       // More than an address is let through meanwhile, so that it can't be by luck.
       for (let asked = 0; asked < 60; asked++) await other.client.getPeering();
     } finally {

@@ -146,9 +146,9 @@ test('what a peer declares is checked', () => {
     validateDeclaredRanges({ podCIDRs, externalCIDR });
   assert.equal(check(['10.244.0.0/16', 'fd00:1::/56']), []);
   assert.match(check(['0.0.0.0/0'])[0] ?? '', /larger than a \/8/);
-  assert.match(check(['127.0.0.0/8'])[0] ?? '', /not for pods/);
-  assert.match(check(['169.254.0.0/16'])[0] ?? '', /not for pods/);
-  assert.match(check(['fe80::/64'])[0] ?? '', /not for pods/);
+  assert.match(check(['127.0.0.0/8'])[0] ?? '', /is reserved/);
+  assert.match(check(['169.254.0.0/16'])[0] ?? '', /is reserved/);
+  assert.match(check(['fe80::/64'])[0] ?? '', /is reserved/);
   assert.match(check(['10.0.0.1/16'])[0] ?? '', /host bits/);
   assert.match(check(['10.0.0.0/16', '10.0.1.0/24'])[0] ?? '', /overlaps/);
   assert.match(check(['100.64.0.0/16'])[0] ?? '', /overlaps/);
