@@ -21,7 +21,7 @@ const input = {
       },
     ],
     drops: () => ({ 'unknown-peer': 4 }),
-    refusals: () => [{ remoteCluster: 'milan', what: 'Foreign', packets: 7 }],
+    refusals: () => [{ remoteCluster: 'milan', reason: 'Foreign', packets: 7 }],
     informers: () => [
       { kind: { kind: 'Pod' }, failure: undefined },
       { kind: { kind: 'Pod' }, failure: 'refused' },
