@@ -122,7 +122,10 @@ export interface Keypair {
 }
 
 export type EngineEvent =
-  /** A handshake message (types 1, 2, 3) whose mac1 is right for the current public key (cookie replies: any). */
+  /**
+   * A handshake message whose mac1 is right for the current public key (cookie replies: any). Of types 2 and 3 only what names
+   * the last initiation or response that was sent to a peer.
+   */
   | { type: 'handshake'; source: Endpoint; destination: string; bytes: Uint8Array }
   /** Data waits for a peer without a usable session, or a session asks for its successor; at most one per peer per second. */
   | { type: 'handshake-wanted'; peer: number; reason: 'no-session' | 'rekey-messages' | 'rekey-time' }
@@ -221,6 +224,11 @@ export class Engine {
 
   /** Our static public key: the key of mac1 checks (hash of label and key is made inside). Null: silence. */
   setPublicKey(publicKey: Uint8Array | null): void;
+  /**
+   * What cookies are made with (32 bytes, copied), for the two minutes that they live: initiations that carry one come before
+   * those of strangers, and have a rate of their own. Null: none was given out.
+   */
+  setCookieSecret(secret: Uint8Array | null): void;
   apply(difference: EngineDifference): void;
 
   /**

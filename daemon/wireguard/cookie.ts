@@ -46,6 +46,11 @@ export class CookieChecker {
     this.#random = random;
   }
 
+  /** What cookies are made with at present; `null`: none was given out yet. */
+  get secret(): Uint8Array | null {
+    return this.#secret;
+  }
+
   /** Whether an initiation or response is meant for us. A wrong mac1 is answered with silence. */
   checkMac1(bytes: Uint8Array): boolean {
     return equal(mac1Of(bytes), mac(this.#mac1Key, beforeMac1(bytes)));

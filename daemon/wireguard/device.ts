@@ -265,6 +265,7 @@ export class Device {
     this.#checker =
       this.#local === null ? null : new CookieChecker(this.#local.publicKey, this.#environment.random);
     effects.push({ type: 'set-public-key', publicKey: this.#local?.publicKey ?? null });
+    effects.push({ type: 'set-cookie-secret', secret: null });
     for (const peer of this.#peers.values()) {
       if (old !== null) effects.push(...this.#eraseKeys(peer));
       peer.handshake.setLocal(this.#local);
@@ -293,8 +294,13 @@ export class Device {
     if (now.monotonic < this.#loadUntil) {
       if (!checker.checkMac2(input.bytes, input.source, now.monotonic)) {
         this.counters.cookiesSent++;
+        const known = checker.secret;
         const reply = checker.createReply(input.bytes, message.sender, input.source, now.monotonic);
-        return [{ type: 'send-to', destination: input.source, bytes: reply, source: input.destination }];
+        const { secret } = checker;
+        return [
+          ...(secret === null || secret === known ? [] : [{ type: 'set-cookie-secret', secret } as const]),
+          { type: 'send-to', destination: input.source, bytes: reply, source: input.destination },
+        ];
       }
       if (!this.#limiter.allow(limitedSource(input.source), now.monotonic))
         return this.#dropped('rateLimited');

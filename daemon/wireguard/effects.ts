@@ -30,6 +30,8 @@ export type DeviceInput =
 
 export type DeviceEffect =
   | { type: 'set-public-key'; publicKey: Uint8Array | null }
+  /** So that the engine knows who holds a cookie. Null: none was given out. */
+  | { type: 'set-cookie-secret'; secret: Uint8Array | null }
   | { type: 'apply'; difference: EngineDifference }
   /** The keys in it are to be erased once handed over. */
   | { type: 'add-keypair'; peer: number; keypair: Keypair }

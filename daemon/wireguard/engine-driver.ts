@@ -229,6 +229,9 @@ export class EngineShell {
         case 'set-public-key':
           engine.setPublicKey(effect.publicKey);
           break;
+        case 'set-cookie-secret':
+          engine.setCookieSecret(effect.secret);
+          break;
         case 'apply':
           engine.apply(effect.difference);
           break;

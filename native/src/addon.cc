@@ -15,6 +15,7 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
     return DefineClass(env, "Engine",
                        {InstanceMethod<&EngineObject::now>("now"),
                         InstanceMethod<&EngineObject::setPublicKey>("setPublicKey"),
+                        InstanceMethod<&EngineObject::setCookieSecret>("setCookieSecret"),
                         InstanceMethod<&EngineObject::apply>("apply"),
                         InstanceMethod<&EngineObject::addKeypair>("addKeypair"),
                         InstanceMethod<&EngineObject::clearKeypairs>("clearKeypairs"),
@@ -105,6 +106,15 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
     const uint8_t* const key = reader.bytes(info[0], "the public key", 32, length);
     if (key == nullptr) return raise(reader.error());
     engine_->setPublicKey(key);
+  }
+
+  void setCookieSecret(const Napi::CallbackInfo& info) {
+    if (info[0].IsNull()) return engine_->setCookieSecret(nullptr);
+    ValueReader reader;
+    size_t length = 0;
+    const uint8_t* const secret = reader.bytes(info[0], "the secret of cookies", 32, length);
+    if (secret == nullptr) return raise(reader.error());
+    engine_->setCookieSecret(secret);
   }
 
   void apply(const Napi::CallbackInfo& info) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "awaited.h"
 #include "events.h"
 #include "session_table.h"
 #include "snapshot.h"
@@ -19,9 +20,16 @@ struct Mac1Key {
   uint8_t bytes[32];
 };
 
+/** What the cookies of a device under load are made with (paper, section 5.4.7). */
+struct CookieSecret {
+  uint8_t bytes[32];
+  uint64_t madeAt;
+  ~CookieSecret() { wipe(bytes, sizeof bytes); }
+};
+
 struct Core {
-  Core(size_t handshakes, size_t others, std::function<void()> notify)
-      : events(handshakes, others, std::move(notify)), sessions(reclaimer) {}
+  Core(size_t handshakes, size_t others, uint32_t peers, std::function<void()> notify)
+      : events(handshakes, others, std::move(notify)), sessions(reclaimer), awaited(peers) {}
 
   Tun tun;
   std::atomic<unsigned> tunMtu{1420};
@@ -31,9 +39,12 @@ struct Core {
   Reclaimer reclaimer;
   EventQueue events;
   SessionTable sessions;
+  AwaitedIndices awaited;
   std::unique_ptr<Staging> staging;
   std::atomic<const Snapshot*> snapshot{nullptr};
   std::atomic<const Mac1Key*> mac1{nullptr};
+  /** nullptr: none was given out. */
+  std::atomic<const CookieSecret*> cookieSecret{nullptr};
   /** False: packets that enter go to the TUN, whatever routes say of their destination (plain WireGuard). */
   std::atomic<bool> switching{true};
   std::atomic<bool> stopping{false};

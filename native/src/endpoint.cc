@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <sched.h>
 
+#include <cstdio>
 #include <cstring>
 
 #include "bytes.h"
@@ -100,15 +101,21 @@ std::optional<Endpoint> parseEndpoint(const std::string& text) {
   return endpoint;
 }
 
+void formatEndpoint(const Endpoint& endpoint, char (&text)[ENDPOINT_TEXT]) {
+  char address[INET6_ADDRSTRLEN];
+  inet_ntop(endpoint.version == 4 ? AF_INET : AF_INET6, endpoint.address, address, sizeof address);
+  if (endpoint.version == 4)
+    std::snprintf(text, sizeof text, "%s:%u", address, unsigned{endpoint.port});
+  else if (endpoint.scope == 0)
+    std::snprintf(text, sizeof text, "[%s]:%u", address, unsigned{endpoint.port});
+  else
+    std::snprintf(text, sizeof text, "[%s%%%u]:%u", address, endpoint.scope, unsigned{endpoint.port});
+}
+
 std::string formatEndpoint(const Endpoint& endpoint) {
-  char text[INET6_ADDRSTRLEN];
-  if (endpoint.version == 4) {
-    inet_ntop(AF_INET, endpoint.address, text, sizeof text);
-    return std::string(text) + ":" + std::to_string(endpoint.port);
-  }
-  inet_ntop(AF_INET6, endpoint.address, text, sizeof text);
-  const std::string scope = endpoint.scope == 0 ? "" : "%" + std::to_string(endpoint.scope);
-  return "[" + std::string(text) + scope + "]:" + std::to_string(endpoint.port);
+  char text[ENDPOINT_TEXT];
+  formatEndpoint(endpoint, text);
+  return text;
 }
 
 std::string formatLocal(const Endpoint& endpoint) {

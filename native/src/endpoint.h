@@ -30,6 +30,10 @@ struct Endpoint {
 
 std::optional<Endpoint> parseEndpoint(const std::string& text);
 std::string formatEndpoint(const Endpoint& endpoint);
+/** Room for the text of any endpoint. */
+constexpr size_t ENDPOINT_TEXT = 80;
+/** The same into `text`, with a zero behind it. */
+void formatEndpoint(const Endpoint& endpoint, char (&text)[ENDPOINT_TEXT]);
 /** Text of the local address; empty when there is none. */
 std::string formatLocal(const Endpoint& endpoint);
 /** Sets the local address from text; false: not an address of the endpoint's version. */

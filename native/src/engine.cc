@@ -36,7 +36,7 @@ std::string Engine::begin(const EngineOptions& options) {
                                "the program, and libipsec-mb isn't there";
   // Four kinds of event, of each at most one a peer, and a few of the engine's own or of peers whose number was given again.
   const size_t others = size_t{options.maximumPeers} * 4 + 64;
-  core_ = std::make_unique<Core>(options.handshakeQueue, others, options.notify);
+  core_ = std::make_unique<Core>(options.handshakeQueue, others, options.maximumPeers, options.notify);
   counters_ = options.counters;
   maximumPeers_ = options.maximumPeers;
   mark_ = options.mark;
@@ -110,6 +110,7 @@ void Engine::close() {
   collect();
   core_->reclaimer.collectAll();
   delete core_->mac1.exchange(nullptr);
+  delete core_->cookieSecret.exchange(nullptr);
   delete core_->snapshot.exchange(nullptr);
   core_->sockets.clear();
   core_->tun.close();
@@ -181,6 +182,35 @@ void Engine::setPublicKey(const uint8_t* publicKey) {
   collect();
 }
 
+void Engine::setCookieSecret(const uint8_t* secret) {
+  if (closed_) return;
+  CookieSecret* fresh = nullptr;
+  if (secret != nullptr) {
+    fresh = new CookieSecret();
+    memcpy(fresh->bytes, secret, sizeof fresh->bytes);
+    fresh->madeAt = engineNow();
+  }
+  const CookieSecret* const old = core_->cookieSecret.exchange(fresh, std::memory_order_seq_cst);
+  if (old != nullptr) core_->reclaimer.retire([old] { delete old; });
+  collect();
+}
+
+/** Notes by which index the answer to a message of ours will name it; an earlier one is answered no more. */
+void Engine::await(Peer& peer, const uint8_t* message, size_t length) {
+  if (length < 8 || (message[0] != 1 && message[0] != 2)) return;
+  uint64_t& place = message[0] == 1 ? peer.called : peer.answered;
+  forget(place);
+  uint32_t index;
+  memcpy(&index, message + 4, sizeof index);
+  place = uint64_t{1} << 32 | index;
+  core_->awaited.add(index);
+}
+
+void Engine::forget(uint64_t& place) {
+  if (place != 0) core_->awaited.remove(static_cast<uint32_t>(place));
+  place = 0;
+}
+
 std::string Engine::apply(const Difference& difference) {
   if (closed_) return "the engine is closed";
   std::string error = builder_->check(difference);
@@ -191,6 +221,8 @@ std::string Engine::apply(const Difference& difference) {
     if (plan == nullptr) continue;
     removed.push_back(plan->peer);
     clearKeypairs(id);
+    forget(plan->peer->called);
+    forget(plan->peer->answered);
     builder_->removePeer(id);
   }
   for (const PeerChange& change : difference.upsertPeers) {
@@ -292,6 +324,7 @@ bool Engine::sendToPeer(uint32_t id, const uint8_t* bytes, size_t length) {
   if (to == nullptr) return false;
   const Endpoint endpoint = to->endpoint.load();
   if (endpoint.version == 0) return false;
+  await(*to, bytes, length);
   own_->tick();
   own_->batch().to(to, endpoint);
   memcpy(own_->batch().reserve(length), bytes, length);

@@ -51,6 +51,8 @@ class Engine {
   unsigned threadPairs() const { return static_cast<unsigned>(core_->sockets.size()); }
 
   void setPublicKey(const uint8_t* publicKey);
+  /** 32 bytes, or nullptr: cookies aren't looked at. */
+  void setCookieSecret(const uint8_t* secret);
   std::string apply(const Difference& difference);
   void setSwitching(bool on) { core_->switching.store(on); }
   std::string addKeypair(uint32_t id, const KeypairInput& input);
@@ -86,6 +88,8 @@ class Engine {
   void publish();
   void collect();
   void linger(Session* session);
+  void await(Peer& peer, const uint8_t* message, size_t length);
+  void forget(uint64_t& place);
   void release(Session* session);
   Peer* peer(uint32_t id) const;
 

@@ -27,6 +27,8 @@ struct Event {
   /** Source of a handshake message, with the local address that was asked. */
   Endpoint source;
   int error = 0;
+  /** Of a handshake message: its sender holds a cookie for where it comes from, or answers one of ours. */
+  bool proven = false;
   uint8_t length = 0;
   uint8_t bytes[MAXIMUM_HANDSHAKE];
 };
@@ -59,14 +61,14 @@ class EventQueue {
  public:
   /** `notify` is called by any thread, once until a drain has emptied the queue. */
   EventQueue(size_t handshakes, size_t others, std::function<void()> notify)
-      : handshakes_(handshakes), others_(others), notify_(std::move(notify)) {}
+      : handshakes_(handshakes), proven_(handshakes), others_(others), notify_(std::move(notify)) {}
 
   /** False: full, the event is lost. */
   bool push(const Event& event) {
     bool tell;
     {
       const std::lock_guard lock(mutex_);
-      EventRing& ring = event.type == EventType::HANDSHAKE ? handshakes_ : others_;
+      EventRing& ring = event.type != EventType::HANDSHAKE ? others_ : event.proven ? proven_ : handshakes_;
       if (!ring.push(event)) return false;
       tell = !told_;
       told_ = true;
@@ -76,21 +78,24 @@ class EventQueue {
   }
 
   /**
-   * At most `limit`; what concerns sessions comes before the foreign handshake messages. True: more wait, and the caller
+   * At most `limit`; what concerns sessions comes before handshake messages, and of these those of senders that have shown
+   * something for themselves. True: more wait, and the caller
    * must come again, as nothing is notified before the queue was empty.
    */
   bool drain(std::vector<Event>& events, size_t limit) {
     const std::lock_guard lock(mutex_);
     Event event;
     while (events.size() < limit && others_.pop(event)) events.push_back(event);
+    while (events.size() < limit && proven_.pop(event)) events.push_back(event);
     while (events.size() < limit && handshakes_.pop(event)) events.push_back(event);
-    told_ = !others_.empty() || !handshakes_.empty();
+    told_ = !others_.empty() || !proven_.empty() || !handshakes_.empty();
     return told_;
   }
 
  private:
   std::mutex mutex_;
   EventRing handshakes_;
+  EventRing proven_;
   EventRing others_;
   bool told_ = false;
   std::function<void()> notify_;

@@ -58,18 +58,38 @@ std::unique_ptr<Mac1> Mac1::make() {
 
 Mac1::~Mac1() { functions().contextFree(context_); }
 
-bool Mac1::check(const uint8_t* key, const uint8_t* message, size_t length) {
-  if (length < 32) return false;
+namespace {
+
+/** In constant time, as for every comparison of MACs. */
+bool same(const uint8_t* left, const uint8_t* right) {
+  return ((load<uint64_t>(left) ^ load<uint64_t>(right)) | (load<uint64_t>(left + 8) ^ load<uint64_t>(right + 8))) == 0;
+}
+
+}  // namespace
+
+bool Mac1::mac(const uint8_t* key, size_t keyLength, const void* data, size_t length, uint8_t* to) {
   size_t size = 16;
   const Parameter parameters[] = {{"size", UNSIGNED_INTEGER, &size, sizeof size, 0}, {nullptr, 0, nullptr, 0, 0}};
-  uint8_t expected[32];
+  uint8_t made[32];
   size_t written = 0;
-  if (functions().init(context_, key, 32, parameters) != 1 ||
-      functions().update(context_, message, length - 32) != 1 ||
-      functions().final(context_, expected, &written, sizeof expected) != 1 || written != 16)
+  if (functions().init(context_, key, keyLength, parameters) != 1 ||
+      functions().update(context_, static_cast<const unsigned char*>(data), length) != 1 ||
+      functions().final(context_, made, &written, sizeof made) != 1 || written != 16)
     return false;
-  const uint8_t* mac = message + length - 32;
-  return ((load<uint64_t>(expected) ^ load<uint64_t>(mac)) | (load<uint64_t>(expected + 8) ^ load<uint64_t>(mac + 8))) == 0;
+  std::memcpy(to, made, 16);
+  return true;
+}
+
+bool Mac1::check(const uint8_t* key, const uint8_t* message, size_t length) {
+  uint8_t expected[16];
+  return length >= 32 && mac(key, 32, message, length - 32, expected) && same(expected, message + length - 32);
+}
+
+bool Mac1::checkCookie(const uint8_t* secret, const char* source, const uint8_t* message, size_t length) {
+  static constexpr uint8_t NONE[16] = {};
+  uint8_t cookie[16], expected[16];
+  return length >= 32 && !same(NONE, message + length - 16) && mac(secret, 32, source, std::strlen(source), cookie) &&
+         mac(cookie, 16, message, length - 16, expected) && same(expected, message + length - 16);
 }
 
 bool mac1Key(const uint8_t* publicKey, uint8_t* key) {

@@ -73,6 +73,8 @@ struct Peer {
   std::atomic<Session*> current{nullptr};
   std::atomic<Session*> previous{nullptr};
   std::atomic<Session*> next{nullptr};
+  /** Indices of our last initiation and response to it, which an answer may name; the configuring thread's. 0: none. */
+  uint64_t called = 0, answered = 0;
   /** How many sessions without a place still open what comes; the configuring thread's. */
   uint32_t lingering = 0;
   /** Held while the three change: once a handshake, by whoever brings or confirms a keypair. */

@@ -23,6 +23,8 @@ constexpr size_t COOKIE_REPLY_LENGTH = 64;
 // More handshake messages than JavaScript can look at would only wait in the queue.
 constexpr uint64_t HANDSHAKE_RATE = 10'000;
 constexpr uint64_t HANDSHAKE_BURST = 2'000;
+/** A cookie, and the secret it is made with, live two minutes (paper, section 5.4.7). */
+constexpr uint64_t COOKIE_LIFETIME = 120 * SECOND;
 
 }  // namespace
 
@@ -59,17 +61,33 @@ void Worker::handshake(const uint8_t* data, size_t length, const Endpoint& sourc
   if (!known) return core_.counters.drop(Drop::MALFORMED);
   const Mac1Key* const key = core_.mac1.load(std::memory_order_acquire);
   if (key == nullptr) return core_.counters.drop(Drop::BAD_MAC1);
-  // A cookie reply has no MAC of this kind; it is authenticated by the message it answers.
+  // What answers none of our messages is known by its index alone, which nobody can guess: a flood of it takes nothing from
+  // anybody. A cookie reply has no MAC of this kind; it is authenticated by the message it answers.
+  if (type != INITIATION && !core_.awaited.has(load<uint32_t>(data + (type == RESPONSE ? 8 : 4))))
+    return core_.counters.drop(Drop::UNKNOWN_SESSION);
   if (type != COOKIE_REPLY && mac1_ && !mac1_->check(key->bytes, data, length))
     return core_.counters.drop(Drop::BAD_MAC1);
-  if (!takeToken(handshakeTokens_, handshakeFilledAt_, HANDSHAKE_RATE, HANDSHAKE_BURST))
-    return core_.counters.drop(Drop::HANDSHAKE_RATE);
   Event event;
+  if (!mayPass(data, length, source, event.proven)) return core_.counters.drop(Drop::HANDSHAKE_RATE);
   event.type = EventType::HANDSHAKE;
   event.source = source;
   event.length = static_cast<uint8_t>(length);
   std::memcpy(event.bytes, data, length);
   if (!core_.events.push(event)) core_.counters.drop(Drop::HANDSHAKE_QUEUE_FULL);
+}
+
+/** Whether there is a token for a handshake message; `proven`: it goes before those of strangers. */
+bool Worker::mayPass(const uint8_t* data, size_t length, const Endpoint& source, bool& proven) {
+  const auto take = [&](Bucket& bucket) { return takeToken(bucket.tokens, bucket.filledAt, HANDSHAKE_RATE, HANDSHAKE_BURST); };
+  proven = load<uint32_t>(data) != INITIATION;
+  if (proven) return take(answers_);
+  const CookieSecret* const secret = core_.cookieSecret.load(std::memory_order_acquire);
+  if (secret != nullptr && mac1_ && now_ < secret->madeAt + COOKIE_LIFETIME) {
+    char text[ENDPOINT_TEXT];
+    formatEndpoint(source, text);
+    proven = mac1_->checkCookie(secret->bytes, text, data, length);
+  }
+  return take(proven ? holders_ : strangers_);
 }
 
 void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, const Endpoint& source) {

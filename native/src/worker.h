@@ -76,7 +76,12 @@ class Worker {
     uint64_t bytes = 0, packets = 0;
   } arrivals_;
   uint64_t icmpTokens_ = 0, icmpFilledAt_ = 0;
-  uint64_t handshakeTokens_ = 0, handshakeFilledAt_ = 0;
+  bool mayPass(const uint8_t* data, size_t length, const Endpoint& source, bool& proven);
+
+  /** Of strangers, of who holds a cookie, and of answers to our own messages: none takes from another. */
+  struct Bucket {
+    uint64_t tokens = 0, filledAt = 0;
+  } strangers_, holders_, answers_;
   /** For a packet on its way to staging, and for one fragment. */
   std::unique_ptr<uint8_t[]> scratch_, fragment_;
 };

@@ -365,6 +365,7 @@ export class Host {
           this.#flush(effect.peer, true);
           break;
         case 'set-public-key':
+        case 'set-cookie-secret':
         case 'log':
           break;
       }

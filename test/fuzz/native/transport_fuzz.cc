@@ -22,7 +22,7 @@ AdmissionTables admitHalf() {
 
 struct World {
   std::vector<uint64_t> counters = std::vector<uint64_t>(4 * COUNTER_STRIDE);
-  Core core{64, 64, [] {}};
+  Core core{64, 64, 4, [] {}};
   std::unique_ptr<const Snapshot> snapshot;
   std::vector<std::unique_ptr<Session>> sessions;
   std::unique_ptr<Worker> worker;

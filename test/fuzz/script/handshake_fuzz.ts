@@ -95,7 +95,7 @@ function run(input: Uint8Array): void {
   const refusals = Object.entries(device.counters).filter(
     ([name, count]) => name !== 'cookiesSent' && count !== before[name as keyof typeof before],
   );
-  const types = effects.map(({ type }) => type);
+  const types = effects.map(({ type }) => type).filter((type) => type !== 'set-cookie-secret');
 
   const type = bytes[0] ?? 0;
   const framed =

@@ -9,7 +9,8 @@ int main() {
   } tests[] = {{"checksum", testChecksum},   {"prefixes", testPrefixes}, {"replay", testReplay}, {"aead", testAead},
                {"endpoints", testEndpoints}, {"icmp", testIcmp},         {"mss", testMss},       {"translate", testTranslate},
                {"events", testEvents}, {"seal fails", testSealFails},
-               {"events of peers", testEventsOfPeers}, {"refused merge", testRefusedMerge},       {"split", testSplit},         {"merge", testMerge}};
+               {"events of peers", testEventsOfPeers}, {"refused merge", testRefusedMerge},
+               {"handshake flood", testHandshakeFlood}, {"peer outlived", testPeerOutlived},       {"split", testSplit},         {"merge", testMerge}};
   for (const auto& test : tests) {
     std::printf("%s\n", test.name);
     std::fflush(stdout);

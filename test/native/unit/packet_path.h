@@ -27,7 +27,7 @@ inline hawser::Descriptor loopbackSocket(uint16_t& port) {
 /** What comes from the "TUN" and goes to 10.0.0.0/8 is sealed for peer 1, and arrives at `wire`. */
 struct PacketPath {
   std::vector<uint64_t> counters = std::vector<uint64_t>(4 * hawser::COUNTER_STRIDE);
-  hawser::Core core{64, 64, [] {}};
+  hawser::Core core{4096, 64, 16, [] {}};
   std::shared_ptr<hawser::Peer> peer = std::make_shared<hawser::Peer>();
   hawser::Session session;
   std::unique_ptr<const hawser::Snapshot> snapshot;

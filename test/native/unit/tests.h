@@ -15,3 +15,5 @@ void testEvents();
 void testSealFails();
 void testEventsOfPeers();
 void testRefusedMerge();
+void testHandshakeFlood();
+void testPeerOutlived();
