@@ -1,7 +1,7 @@
 /** Issues a peering token at a provider: the grant that the options request, and the object. */
 import type { LocalCluster } from '../shared/api/clusters.ts';
 import type { PeeringToken } from '../shared/api/peerings.ts';
-import { text, type Invocation, type Option } from './command.ts';
+import { text, texts, type Invocation, type Option } from './command.ts';
 import { parseDuration } from './duration.ts';
 import { CommandError, UsageError } from './exit.ts';
 import { hawser, type Kube } from './kube.ts';
@@ -15,6 +15,12 @@ export const grantOptions = {
     value: 'LEVEL',
     help: 'pod security level: restricted, baseline or privileged',
   },
+  'twin-namespace': {
+    type: 'string',
+    multiple: true,
+    value: 'NAME',
+    help: 'name granted to a twin namespace; can be repeated',
+  },
 } as const satisfies Record<string, Option>;
 
 /** How long a token is valid: `15m`, `2h`, `90s` or plain seconds → seconds. Throws UsageError. */
@@ -27,11 +33,13 @@ export function grantOf(invocation: Invocation): Record<string, unknown> {
   const pods = text(invocation, 'pods');
   if (pods !== undefined && !/^[0-9]{1,6}$/.test(pods))
     throw new UsageError(`--pods ${pods}: must be a number`);
+  const twinNamespaces = texts(invocation, 'twin-namespace');
   return {
     ...(text(invocation, 'cpu') !== undefined && { cpu: text(invocation, 'cpu') }),
     ...(text(invocation, 'memory') !== undefined && { memory: text(invocation, 'memory') }),
     ...(pods !== undefined && { pods: Number(pods) }),
     ...(text(invocation, 'pod-security') !== undefined && { podSecurity: text(invocation, 'pod-security') }),
+    ...(twinNamespaces.length > 0 && { twinNamespaces }),
   };
 }
 

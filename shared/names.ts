@@ -99,10 +99,18 @@ export const consumerLease = 'hawser-consumer';
 /** The controller's own service account: its pods alone may speak to a remote's control plane inside the tunnel. */
 export const controllerServiceAccount = 'hawser-controller';
 
-/** Default name of a twin; a namespace has one in each of a consumer's peerings with a provider. */
+/**
+ * What the names of a peering's twin namespaces end in: a dash and what tells its tenant namespace apart, `-<consumer ID>`
+ * or `-<consumer ID>-<peering>`. At most 50 characters; an admission policy derives the same from the tenant namespace.
+ */
+export function twinSuffix(consumer: string, peering: string): string {
+  return tenantNamespace(consumer, peering).slice('hawser-tenant'.length);
+}
+
+/** Default name of a twin namespace; a namespace has one in each of a consumer's peerings with a provider. */
 export function twinName(sourceNamespace: string, consumer: string, peering = defaultPeering): string {
-  const whole = `${sourceNamespace}-${consumer}`;
-  return shorten(peering === defaultPeering ? whole : `${whole}-${peering}`, 63);
+  const suffix = twinSuffix(consumer, peering);
+  return `${shorten(sourceNamespace, 63 - suffix.length)}${suffix}`;
 }
 
 /** Default name of a virtual node. */

@@ -94,7 +94,7 @@ are reflected into the twin namespaces.`,
     'twin-name': {
       type: 'string',
       value: 'NAME',
-      help: 'name of the twin namespace at the provider (default: NAME-CONSUMER)',
+      help: 'name of the twin namespace, ending in the consumer ID or listed in the grant (default: NAME-CONSUMER)',
     },
     'stop-after': {
       type: 'string',

@@ -92,8 +92,12 @@ export function reconcileIncoming(
     const secretKnown = caches.identities.byKey(`${tenant}/${identitySecret}`) !== undefined;
     let revoked = isPutOut(peering, secretKnown);
     if (problem === undefined) {
-      const scope = `${peering.metadata.uid}/${present?.metadata.uid ?? 'new'}`;
-      if (present === undefined) await kube.apply(tenantNamespaceObject(peering), { fieldManager }, signal);
+      // Created or found to be its own, never taken over: what another made in between is seen at the next look.
+      const { uid = '' } = (
+        present ?? (await kube.create(tenantNamespaceObject(peering), signal, { fieldManager }))
+      ).metadata;
+      const scope = `${peering.metadata.uid}/${uid}`;
+      if (present !== undefined) await applied.apply(scope, [tenantNamespaceObject(peering, uid)], signal);
       const ensureSecret = async () => {
         // The cache may be behind; only the API server knows.
         const secret = await kube.get(refOf(identitySecretObject(peering)), signal);

@@ -29,6 +29,8 @@ export const gatewayServiceAccount = 'hawser-gateway';
 
 /** On a twin: UID of its TwinNamespace. On a tenant namespace: UID of its IncomingPeering. */
 export const ownerAnnotation = 'hawser.dev/owner-uid';
+/** On a tenant namespace: names that the grant lists for twin namespaces, with commas. An admission policy reads it. */
+export const twinNamesAnnotation = 'hawser.dev/twin-namespaces';
 /** On a ShadowPod, by the consumer: seconds of grace that a person asked for at deletion. */
 export const deletionGraceAnnotation = 'hawser.dev/deletion-grace-seconds';
 /** On a real pod: how often it was made again, and the shadow's generation that it was made from. */
@@ -63,6 +65,8 @@ export const reasons = {
   NameConflict: 'NameConflict',
   /** The name is kept for the system. */
   NameReserved: 'NameReserved',
+  /** The name does not end in the consumer's ID, and the grant does not list it. */
+  NameNotGranted: 'NameNotGranted',
   /** More twins than a consumer can have. */
   TooMany: 'TooMany',
   /** The peering of the object is not there (any more). */

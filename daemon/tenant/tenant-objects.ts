@@ -20,6 +20,7 @@ import {
   ownerAnnotation,
   peeringLabels,
   tenantNamespaceOf,
+  twinNamesAnnotation,
 } from './names.ts';
 import { tenantCounts, type Countable } from './object-limits.ts';
 
@@ -98,18 +99,26 @@ export function consumerRights(
   return letIn ? [role, binding] : [role];
 }
 
-/** The tenant namespace itself. Nothing runs in it. */
-export function tenantNamespaceObject(peering: IncomingPeering): Namespace {
+/**
+ * The tenant namespace itself. Nothing runs in it.
+ *
+ * @param uid of the namespace that is there: applied to that one alone, and never to another that has its name by then
+ */
+export function tenantNamespaceObject(peering: IncomingPeering, uid?: string): Namespace {
   return {
     apiVersion: 'v1',
     kind: 'Namespace',
     metadata: {
       name: tenantNamespaceOf(peering),
+      ...(uid !== undefined && { uid }),
       labels: {
         ...peeringLabels(peering),
         'pod-security.kubernetes.io/enforce': 'restricted',
       },
-      annotations: { [ownerAnnotation]: peering.metadata.uid ?? '' },
+      annotations: {
+        [ownerAnnotation]: peering.metadata.uid ?? '',
+        [twinNamesAnnotation]: (peering.spec.grant.twinNamespaces ?? []).join(','),
+      },
     },
   };
 }

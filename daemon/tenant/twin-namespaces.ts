@@ -2,6 +2,8 @@
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { isAuthorized } from '../../shared/incoming-peerings.ts';
+import { twinSuffix } from '../../shared/names.ts';
+import { twinNameRules } from '../../shared/twin-names.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Outcome } from '../kube/controller.ts';
@@ -48,7 +50,9 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
           {
             type: 'NameConflict',
             status:
-              finding.reason === reasons.NameConflict || finding.reason === reasons.NameReserved
+              finding.reason === reasons.NameConflict ||
+              finding.reason === reasons.NameReserved ||
+              finding.reason === reasons.NameNotGranted
                 ? 'True'
                 : 'False',
             reason: finding.reason,
@@ -91,7 +95,12 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
       return { requeueAfterMilliseconds: 60_000 };
     }
     const present = await kube.get({ kind: kind.namespace, name }, signal);
-    const problem = nameProblem(twin, present);
+    const { remoteCluster, peering: own, grant } = peering.spec;
+    const others = caches.incoming
+      .list()
+      .filter(({ metadata }) => metadata.uid !== peering.metadata.uid)
+      .map(({ spec }) => twinSuffix(spec.remoteCluster, spec.peering));
+    const problem = nameProblem(twin, present, twinNameRules(remoteCluster, own, grant), others);
     if (problem !== undefined) {
       refusals.note(peering, 'Twin', twin.metadata.uid ?? '', problem.message);
       await report(twin, { status: 'False', ...problem }, signal);
@@ -103,8 +112,12 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
       await report(twin, { status: 'False', reason: reasons.Preparing, message }, signal);
       return { requeueAfterMilliseconds: 500 };
     }
-    const scope = `${twin.metadata.uid}/${present?.metadata.uid ?? 'new'}`;
-    await applied.apply(scope, [twinNamespaceObject(twin, peering)], signal);
+    // Created or found to be its own, never taken over: what another made in between is seen at the next look.
+    const { uid = '' } = (
+      present ?? (await kube.create(twinNamespaceObject(twin, peering), signal, { fieldManager }))
+    ).metadata;
+    const scope = `${twin.metadata.uid}/${uid}`;
+    if (present !== undefined) await applied.apply(scope, [twinNamespaceObject(twin, peering, uid)], signal);
     const network = {
       local: caches.local.byKey('self'),
       tunnel: caches.tunnels.byKey(peering.spec.remoteCluster),

@@ -4,6 +4,7 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { isAuthorized } from '../../shared/incoming-peerings.ts';
+import { twinNameProblem, type TwinNameRules } from '../../shared/twin-names.ts';
 import type { AnyObject } from '../../shared/kube/refs.ts';
 import type { LimitRange, Namespace, ResourceQuota, ServiceAccount } from '../../shared/kube/types.ts';
 import {
@@ -22,11 +23,18 @@ import { containerDefaults } from './usage.ts';
 /** Names that a consumer cannot have here, though nobody has them yet. */
 const reservedNames = /^(kube-|openshift-|hawser-|default$)/;
 
-/** Why the consumer cannot have a namespace of that name; undefined: it can. `present`: the namespace, if there is one. */
+/**
+ * Why the consumer cannot have a namespace of that name; undefined: it can.
+ *
+ * @param present the namespace, if there is one
+ * @param others what the names of other peerings' twin namespaces end in
+ */
 export function nameProblem(
   twin: TwinNamespace,
   present: Namespace | undefined,
-): { reason: 'NameConflict' | 'NameReserved'; message: string } | undefined {
+  rules: TwinNameRules,
+  others: readonly string[],
+): { reason: 'NameConflict' | 'NameReserved' | 'NameNotGranted'; message: string } | undefined {
   const name = twin.spec.namespace;
   const another =
     present !== undefined && present.metadata.annotations?.[ownerAnnotation] !== twin.metadata.uid;
@@ -42,17 +50,30 @@ export function nameProblem(
       message: `the name ${name} is reserved for the provider’s own namespaces; request another name (NamespaceOffloading spec.twinNamespace on the consumer)`,
     };
   }
+  // A grant that shrinks takes nothing away: what is there already keeps its name.
+  const problem = present === undefined ? twinNameProblem(name, rules, others) : undefined;
+  if (problem !== undefined) {
+    return {
+      reason: 'NameNotGranted',
+      message: `the name ${name} is refused: ${problem}; request another name (NamespaceOffloading spec.twinNamespace on the consumer)`,
+    };
+  }
   return undefined;
 }
 
-/** The namespace. */
-export function twinNamespaceObject(twin: TwinNamespace, peering: IncomingPeering): Namespace {
+/**
+ * The namespace.
+ *
+ * @param uid of the namespace that is there: applied to that one alone, and never to another that has its name by then
+ */
+export function twinNamespaceObject(twin: TwinNamespace, peering: IncomingPeering, uid?: string): Namespace {
   const level = peering.spec.grant.podSecurity;
   return {
     apiVersion: 'v1',
     kind: 'Namespace',
     metadata: {
       name: twin.spec.namespace,
+      ...(uid !== undefined && { uid }),
       labels: {
         ...twinLabels(twin, peering),
         'pod-security.kubernetes.io/enforce': level,

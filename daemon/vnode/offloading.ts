@@ -20,6 +20,7 @@ import type { Namespace } from '../../shared/kube/types.ts';
 import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
 import { enforcedType, policiesFinding } from './network-policies.ts';
+import { twinNameRules, type TwinNameRules } from '../../shared/twin-names.ts';
 import { desiredTwin, planTwin, selects, summarise, twinReasons } from './twin-plan.ts';
 import { removeTwin, unoffload } from './unoffload.ts';
 import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type Caches } from './caches.ts';
@@ -147,10 +148,12 @@ async function reconcileNamespace(
     const wanted = desiredTwin(namespace, offloading, consumer, {
       tenantNamespace: remote?.tenantNamespace ?? '',
       peering: peering.spec.peering,
+      grant: peering.status?.grant,
     });
+    const rules = twinNameRules(consumer, peering.spec.peering, peering.status?.grant);
     const before = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
     const said = findCondition(before?.conditions, 'Bound');
-    const { finding, enforced, failure } = await settleTwin(caches, remote, wanted, said, signal);
+    const { finding, enforced, failure } = await settleTwin(caches, remote, wanted, rules, said, signal);
     const carried = policies.length === 0 ? undefined : carriedAt(remote, namespace);
     twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding, enforced, carried });
     if (failure !== undefined) failures.push(failure);
@@ -194,6 +197,7 @@ async function settleTwin(
   caches: Caches,
   remote: Remote | undefined,
   wanted: TwinNamespace,
+  rules: TwinNameRules,
   before: Condition | undefined,
   signal: AbortSignal,
 ): Promise<{ finding: Finding; enforced?: Condition | undefined; failure?: unknown }> {
@@ -204,7 +208,7 @@ async function settleTwin(
   if (remote === undefined) return unread('This provider has issued no identity yet.');
   if (!twinsOf(remote).hasSynced) return unread('The provider’s twin namespaces have not been read yet.');
   const present = twinOf(remote, wanted.spec.sourceNamespace);
-  const step = planTwin(present, wanted);
+  const step = planTwin(present, wanted, rules);
   try {
     if (step.action === 'Create') {
       await remote.client.create(step.twin, signal, { fieldManager });

@@ -1,7 +1,9 @@
 /** Which twin an offloaded namespace shall have at one provider, and what to do about it. Pure. */
 import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
-import { defaultPeering, labels, shorten, twinName } from '../../shared/names.ts';
+import type { Grant } from '../../shared/api/grant.ts';
+import { defaultPeering, labels, twinName, twinSuffix } from '../../shared/names.ts';
+import { twinNameProblem, type TwinNameRules } from '../../shared/twin-names.ts';
 import type { Namespace } from '../../shared/kube/types.ts';
 
 /** Reasons of `Bound` as the consumer shows it. */
@@ -9,6 +11,8 @@ export const twinReasons = {
   /** The provider has not been asked, since there is no identity or its twins have not been read. */
   providerUnread: 'ProviderNotReadYet',
   created: 'WaitingForProvider',
+  /** The name that a person chose is none that the provider gives this cluster. */
+  nameNotGranted: 'TwinNameNotGranted',
   /** An older one is on its way out. */
   replacing: 'Replacing',
 } as const;
@@ -25,9 +29,8 @@ export function desiredTwin(
   namespace: Namespace,
   offloading: NamespaceOffloading,
   consumer: string,
-  remote: { tenantNamespace: string; peering: string },
+  remote: { tenantNamespace: string; peering: string; grant?: Grant | undefined },
 ): TwinNamespace {
-  const { twinNamespace: chosen } = offloading.spec;
   return {
     apiVersion: 'hawser.dev/v1alpha1',
     kind: 'TwinNamespace',
@@ -39,25 +42,51 @@ export function desiredTwin(
     spec: {
       sourceNamespace: namespace.metadata.name,
       sourceUID: namespace.metadata.uid ?? '',
-      // Two peerings with one provider need two namespaces there, also when a person has chosen the name.
-      namespace:
-        chosen === undefined
-          ? twinName(namespace.metadata.name, consumer, remote.peering)
-          : remote.peering === defaultPeering
-            ? chosen
-            : shorten(`${chosen}-${remote.peering}`, 63),
+      namespace: nameAt(remote, namespace.metadata.name, offloading.spec.twinNamespace, consumer),
     },
   };
 }
 
-/** What to do about the twin, and what is said of it meanwhile. */
-export function planTwin(present: TwinNamespace | undefined, wanted: TwinNamespace): TwinStep {
+/** Two peerings with one provider need two namespaces there, also when a person has chosen the name. */
+function nameAt(
+  { peering, grant }: { peering: string; grant?: Grant | undefined },
+  namespace: string,
+  chosen: string | undefined,
+  consumer: string,
+): string {
+  if (chosen === undefined) return twinName(namespace, consumer, peering);
+  const first = twinSuffix(consumer, defaultPeering);
+  if (peering === defaultPeering || grant?.twinNamespaces?.includes(chosen) === true) return chosen;
+  return chosen.endsWith(first) ? twinName(chosen.slice(0, -first.length), consumer, peering) : chosen;
+}
+
+/**
+ * What to do about the twin, and what is said of it meanwhile.
+ *
+ * @param rules of names in the peering; absent: not known yet, and the provider decides
+ */
+export function planTwin(
+  present: TwinNamespace | undefined,
+  wanted: TwinNamespace,
+  rules?: TwinNameRules,
+): TwinStep {
   const finding = (status: Finding['status'], reason: string, message: string): Finding => ({
     type: 'Bound',
     status,
     reason,
     message,
   });
+  const problem = rules && twinNameProblem(wanted.spec.namespace, rules);
+  if (present === undefined && problem !== undefined) {
+    return {
+      action: 'None',
+      finding: finding(
+        'False',
+        twinReasons.nameNotGranted,
+        `The provider gives no twin namespace the name ${wanted.spec.namespace}: ${problem}. Change or remove spec.twinNamespace.`,
+      ),
+    };
+  }
   if (present === undefined) {
     return {
       action: 'Create',

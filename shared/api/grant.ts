@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { quantity } from './meta.ts';
+import { label, quantity } from './meta.ts';
 
 /** What one incoming peering may use of its provider. */
 export const grant = z.object({
@@ -17,6 +17,13 @@ export const grant = z.object({
     .enum(['restricted', 'baseline', 'privileged'])
     .describe(
       'Pod Security Standard that the twin namespaces enforce. The command and the API gateway set baseline when none is asked for.',
+    ),
+  twinNamespaces: z
+    .array(label)
+    .max(32)
+    .optional()
+    .describe(
+      'Names that twin namespaces may have although they do not end in a dash and the consumer ID. Default: none. Example: ["monitoring"].',
     ),
 });
 export type Grant = z.infer<typeof grant>;

@@ -43,7 +43,7 @@ export const namespaceOffloading = {
     twinNamespace: label
       .optional()
       .describe(
-        'Name of the twin namespace at every provider. Default: NAMESPACE-CONSUMER_ID, followed by a dash and the peering’s name unless that is default. Example: shop-home-t6xrzg.',
+        'Name of the twin namespace at every provider. Default: NAMESPACE-CONSUMER_ID, followed by a dash and the peering’s name unless that is default. A name that does not end so must be listed in the grant. Example: shop-home-t6xrzg.',
       ),
     onDisconnect: onDisconnect
       .optional()

@@ -92,11 +92,14 @@ test('a twin is a new namespace, never somebody’s', async () => {
     ['kube-system', 'system', 'kube-system'],
     ['a system’s namespace that is not there yet', 'future', 'openshift-monitoring'],
   ] as const) {
-    const { status } = await ask('POST', group(apiVersion, mallory.tenant, 'twinnamespaces'), {
+    const claim = {
       ...twinOf(mallory, name, wanted),
       status: { namespace: wanted, conditions: [] },
-    });
-    assert.is(status, 201);
+    };
+    const path = group(apiVersion, mallory.tenant, 'twinnamespaces');
+    await refused(`claim ${what}`, /ends in -mallory-aaaaaa/, ask('POST', path, claim));
+    // And were there no policy.
+    assert.is((await ask('POST', path, claim, {}, admin)).status, 201);
     const condition = await eventually('it is refused', async () => {
       const ref = { kind: kind.twinNamespace, namespace: mallory.tenant, name };
       return findCondition((await admin.get(ref, signal))?.status?.conditions, 'NameConflict');

@@ -140,11 +140,30 @@ test('two peerings with one provider have twins of different names', () => {
     desiredTwin(namespace, each, 'home', { ...second, peering }).spec.namespace;
   assert.is(nameOf(offloading, 'default'), 'shop-home');
   assert.is(nameOf(offloading, 'gpu'), 'shop-home-gpu');
-  assert.is(nameOf(named('stall'), 'default'), 'stall');
-  assert.is(nameOf(named('stall'), 'gpu'), 'stall-gpu');
-  const long = 'a'.repeat(63);
+  assert.is(nameOf(named('stall-home'), 'default'), 'stall-home');
+  assert.is(nameOf(named('stall-home'), 'gpu'), 'stall-home-gpu');
+  const long = `${'a'.repeat(58)}-home`;
   assert.is(nameOf(named(long), 'gpu').length, 63);
+  assert.match(nameOf(named(long), 'gpu'), /-home-gpu$/);
   assert.is.not(nameOf(named(long), 'gpu'), nameOf(named(long), 'tpu'));
+  const grant = {
+    cpu: '1',
+    memory: '1Gi',
+    pods: 1,
+    podSecurity: 'baseline' as const,
+    twinNamespaces: ['stall'],
+  };
+  const listed = desiredTwin(namespace, named('stall'), 'home', { ...second, grant });
+  assert.is(listed.spec.namespace, 'stall');
+});
+test('a name that the provider does not give is not asked for, and the condition says why', () => {
+  const named = { ...wanted, spec: { ...wanted.spec, namespace: 'com' } };
+  const refused = planTwin(undefined, named, { suffix: '-home', listed: [] });
+  assert.is(refused.action, 'None');
+  assert.is(refused.finding.reason, 'TwinNameNotGranted');
+  assert.match(refused.finding.message, /must end in -home, or be listed in the grant/);
+  assert.is(planTwin(undefined, named, { suffix: '-home', listed: ['com'] }).action, 'Create');
+  assert.is(planTwin(undefined, wanted, { suffix: '-home', listed: [] }).action, 'Create');
 });
 test('selectors, and what is said of all twins together', () => {
   assert.ok(selects(undefined, {}));

@@ -1,0 +1,111 @@
+/** Names of namespaces that a hostile consumer asks for: other parts of the cluster would obey or believe them. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { kind } from '../../../daemon/kube/index.ts';
+import { findCondition } from '../../../shared/conditions.ts';
+import { told } from '../../support/told.ts';
+import { eventually } from '../clusters.ts';
+import {
+  admin,
+  alice,
+  apiVersion,
+  ask,
+  begin,
+  end,
+  group,
+  mallory,
+  note,
+  refused,
+  signal,
+  tellTable,
+  twinOf,
+} from './hostile-setting.ts';
+
+const test = suite('a hostile consumer: names');
+
+test.before(told(begin));
+test.after(end);
+
+const twins = group(apiVersion, mallory.tenant, 'twinnamespaces');
+const claim = (name: string, namespace: string, by = undefined as typeof admin | undefined) =>
+  ask('POST', twins, twinOf(mallory, name, namespace), {}, ...(by === undefined ? [] : [by]));
+const bound = (name: string) =>
+  eventually('it is judged', async () => {
+    const found = await admin.get({ kind: kind.twinNamespace, namespace: mallory.tenant, name }, signal);
+    return findCondition(found?.status?.conditions, 'Bound');
+  });
+
+test('only names that end in its ID', async () => {
+  for (const [what, wanted] of [
+    ['a search domain, to answer for github.com', 'com'],
+    ['an internal domain', 'corp'],
+    ['a namespace that is installed later', 'monitoring'],
+    ['a name of another tenant', `next-${alice.id}`],
+    ['its ID alone', mallory.id],
+    ['its ID inside', `shop-${mallory.id}-x`],
+  ] as const) {
+    await refused(`a twin namespace of the name of ${what}`, /ends in -mallory-aaaaaa/, claim('n', wanted));
+    // And were there no policy: the controller says it once more, and makes nothing.
+    assert.is((await claim('n', wanted, admin)).status, 201);
+    const condition = await bound('n');
+    assert.is(condition.status, 'False');
+    assert.is(condition.reason, 'NameNotGranted');
+    assert.is(await admin.get({ kind: kind.namespace, name: wanted }, signal), undefined);
+    await admin.delete({ kind: kind.twinNamespace, namespace: mallory.tenant, name: 'n' }, {}, signal);
+    await eventually('it is gone', async () => {
+      const ref = { kind: kind.twinNamespace, namespace: mallory.tenant, name: 'n' };
+      return (await admin.get(ref, signal)) === undefined;
+    });
+  }
+});
+
+test('a name that the grant lists, and only as long as it does', async () => {
+  const list = (twinNamespaces: string[]) =>
+    admin.patch(
+      { kind: kind.incomingPeering, name: mallory.id },
+      { spec: { grant: { twinNamespaces } } },
+      { type: 'merge' },
+      signal,
+    );
+  await list(['monitoring']);
+  await eventually(
+    'the policy knows of it',
+    async () => (await claim('listed', 'monitoring')).status === 201,
+  );
+  await eventually('bound', async () => (await bound('listed')).status === 'True');
+  await list([]);
+  await eventually('the policy knows of that', async () => (await claim('later', 'corp')).status === 403);
+  // What is there already stays.
+  assert.is((await bound('listed')).status, 'True');
+});
+
+test('a namespace that somebody else makes at the same moment is not taken over', async () => {
+  const names = Array.from({ length: 20 }, (_, index) => `race${index}-${mallory.id}`);
+  let theirs = 0;
+  await Promise.all(
+    names.map(async (name) => {
+      const other = admin
+        .create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { team: 'own' } } }, signal)
+        .then(
+          () => true,
+          () => false,
+        );
+      await claim(name, name);
+      if (!(await other)) return;
+      theirs += 1;
+      await eventually('judged', async () => (await bound(name)).reason === 'NameConflict');
+      const found = await admin.get({ kind: kind.namespace, name }, signal);
+      assert.is(found?.metadata.labels?.['hawser.dev/origin'], undefined, name);
+      assert.is(found?.metadata.annotations?.['hawser.dev/owner-uid'], undefined, name);
+    }),
+  );
+  assert.ok(theirs > 0, 'some were made first');
+  note(
+    'a namespace made by another in that moment',
+    `tenant controller creates and never adopts (${theirs} tried)`,
+  );
+});
+
+test('who stopped what', () => tellTable(7));
+
+test.run();
