@@ -9,11 +9,20 @@ import { hawser, type Kube } from './kube.ts';
 export const grantOptions = {
   cpu: { type: 'string', value: 'QUANTITY', help: 'CPU granted to the consumer' },
   memory: { type: 'string', value: 'QUANTITY', help: 'memory granted to the consumer' },
+  'ephemeral-storage': {
+    type: 'string',
+    value: 'QUANTITY',
+    help: 'ephemeral storage granted to the consumer (default: 1Gi for each container)',
+  },
   pods: { type: 'string', value: 'NUMBER', help: 'number of pods granted to the consumer' },
   'pod-security': {
     type: 'string',
     value: 'LEVEL',
     help: 'pod security level: restricted, baseline or privileged',
+  },
+  'raw-network': {
+    type: 'boolean',
+    help: 'let containers keep the capability NET_RAW (default: it is dropped)',
   },
   'twin-namespace': {
     type: 'string',
@@ -37,7 +46,11 @@ export function grantOf(invocation: Invocation): Record<string, unknown> {
   return {
     ...(text(invocation, 'cpu') !== undefined && { cpu: text(invocation, 'cpu') }),
     ...(text(invocation, 'memory') !== undefined && { memory: text(invocation, 'memory') }),
+    ...(text(invocation, 'ephemeral-storage') !== undefined && {
+      ephemeralStorage: text(invocation, 'ephemeral-storage'),
+    }),
     ...(pods !== undefined && { pods: Number(pods) }),
+    ...(invocation.options['raw-network'] === true && { rawNetwork: true }),
     ...(text(invocation, 'pod-security') !== undefined && { podSecurity: text(invocation, 'pod-security') }),
     ...(twinNamespaces.length > 0 && { twinNamespaces }),
   };

@@ -3,8 +3,16 @@ import type { Grant } from '../../shared/api/grant.ts';
 import type { PodSpec } from '../../shared/kube/types.ts';
 import { Refusal } from './fields.ts';
 import { podFields } from './pod-fields.ts';
-import { checkPodSecurity, type Securable } from './pod-security.ts';
-import { checkResourceNames, podUsage, shortage, withDefaults, type Usage } from './usage.ts';
+import { checkPodSecurity, withoutRawNetwork, type Securable } from './pod-security.ts';
+import {
+  checkResourceNames,
+  checkUnnamedStorage,
+  podUsage,
+  shortage,
+  withDefaults,
+  withVolumeSizes,
+  type Usage,
+} from './usage.ts';
 
 export type Admission =
   | {
@@ -23,19 +31,35 @@ export type Admission =
     };
 
 /**
+ * Most bytes of a spec and of labels and annotations, as JSON. Every node and controller of this cluster reads all of them:
+ * fifty pods with a mebibyte of variables each are more than a daemon of it has memory for.
+ */
+const mostSpecBytes = 32_768;
+const mostMetadataBytes = 16_384;
+
+/** Labels and annotations of the consumer's pod. */
+export interface PodMetadata {
+  labels?: Record<string, string> | undefined;
+  annotations?: Record<string, string> | undefined;
+}
+
+/**
  * Decides on one pod.
  *
  * @param spec PodSpec as the consumer sent it: anything at all
  * @param ledger what this peering's other pods use already, over all of its twins
  */
-export function admit(spec: unknown, grant: Grant, tracker: Usage): Admission {
+export function admit(spec: unknown, grant: Grant, tracker: Usage, metadata: PodMetadata = {}): Admission {
   try {
+    checkBytes('metadata', [metadata.labels, metadata.annotations], mostMetadataBytes);
     const kept = podFields(spec, '') as PodSpec;
     if (!Array.isArray(kept.containers) || kept.containers.length === 0) {
       throw new Refusal('containers', 'a pod must have at least one container', 'Malformed');
     }
+    checkBytes('spec', kept, mostSpecBytes);
     checkPodSecurity(kept as Securable, grant.podSecurity);
     checkResourceNames(kept);
+    checkUnnamedStorage(kept, grant);
     const filled = withDefaults(kept, grant);
     const usage = podUsage(filled);
     const short = shortage(grant, tracker, usage);
@@ -44,7 +68,7 @@ export function admit(spec: unknown, grant: Grant, tracker: Usage): Admission {
       admitted: true,
       usage,
       spec: {
-        ...filled,
+        ...withoutRawNetwork(withVolumeSizes(filled, usage), grant),
         // Pods of consumers are nobody to this API server.
         serviceAccountName: 'default',
         automountServiceAccountToken: false,
@@ -56,4 +80,13 @@ export function admit(spec: unknown, grant: Grant, tracker: Usage): Admission {
     if (!(error instanceof Refusal)) throw error;
     return { admitted: false, reason: error.reason, field: error.field, message: error.message };
   }
+}
+
+function checkBytes(field: string, value: unknown, most: number): void {
+  const bytes = Buffer.byteLength(JSON.stringify(value));
+  if (bytes <= most) return;
+  throw new Refusal(
+    field,
+    `has ${bytes} bytes as JSON, at most ${most} are admitted; keep long text in a ConfigMap`,
+  );
 }

@@ -18,6 +18,8 @@ import {
 
 /** Longest grace that a provider waits for: an hour. */
 const longestGraceSeconds = 3600;
+/** With 0 the API server forgets a pod while its containers still run (Kubernetes, Pod Lifecycle, forced termination). */
+const shortestGraceSeconds = 1;
 
 const keyReference = object({ name: text, key: text, optional: flag });
 const items = list(object({ key: text, path: text, mode: whole }));
@@ -207,7 +209,7 @@ export const podFields: Rule = object({
   initContainers: list(container, 64),
   volumes: list(volume),
   restartPolicy: oneOf('Always', 'OnFailure', 'Never'),
-  terminationGracePeriodSeconds: clamped(0, longestGraceSeconds),
+  terminationGracePeriodSeconds: clamped(shortestGraceSeconds, longestGraceSeconds),
   activeDeadlineSeconds: whole,
   hostname: text,
   subdomain: text,

@@ -3,6 +3,7 @@
  * server check them again; this one says it earlier and names the field.
  */
 import type { Grant } from '../../shared/api/grant.ts';
+import type { Container, PodSpec } from '../kube/types.ts';
 import { Refusal } from './fields.ts';
 
 interface Profile {
@@ -133,4 +134,25 @@ function checkRestricted(
       refuse(`${path}.seccompProfile.type`, 'must be RuntimeDefault');
     }
   }
+}
+
+/**
+ * Takes the capability NET_RAW from every container, unless the grant gives it. Runtimes give it by default, and with it a
+ * pod answers ARP for other pods or sends from their addresses, which is what the isolation goes by (Pod Security
+ * Standards leave it to Restricted). Privileged containers have every capability anyway.
+ */
+export function withoutRawNetwork(spec: PodSpec, grant: Grant): PodSpec {
+  if (grant.rawNetwork === true || grant.podSecurity === 'privileged') return spec;
+  const drop = (container: Container): Container => {
+    const context = container['securityContext'] as Security | undefined;
+    const dropped = context?.capabilities?.drop ?? [];
+    if (dropped.some((each) => each === 'ALL' || each === 'NET_RAW')) return container;
+    const capabilities = { ...context?.capabilities, drop: [...dropped, 'NET_RAW'] };
+    return { ...container, securityContext: { ...context, capabilities } };
+  };
+  return {
+    ...spec,
+    containers: spec.containers.map(drop),
+    ...(spec.initContainers && { initContainers: spec.initContainers.map(drop) }),
+  };
 }

@@ -15,12 +15,19 @@ const annotationKeys = new Set([
 ]);
 const annotationPrefixes = new Set(['prometheus.io', 'checksum']);
 
-/** Those that may come from a consumer, and those without a prefix. Others can mean something to this cluster. */
+/**
+ * Those that may come from a consumer, and those that are plain words. Others can mean something to this cluster:
+ * runtimes obey keys with dots and no slash, such as `io.katacontainers.config.hypervisor.kernel`.
+ */
 function keptAnnotations(map: Record<string, string> = {}): Record<string, string> {
   return Object.fromEntries(
     Object.entries(map).filter(([key]) => {
       const slash = key.indexOf('/');
-      return slash < 0 || annotationKeys.has(key) || annotationPrefixes.has(key.slice(0, slash));
+      return (
+        (slash < 0 && !key.includes('.')) ||
+        annotationKeys.has(key) ||
+        annotationPrefixes.has(key.slice(0, slash))
+      );
     }),
   );
 }

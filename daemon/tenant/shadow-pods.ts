@@ -224,7 +224,11 @@ export function reconcileShadowPod(
       disconnect.againAfterMilliseconds === undefined
         ? undefined
         : { requeueAfterMilliseconds: disconnect.againAfterMilliseconds + 50 };
-    const admission = admit(shadow.spec.pod, peering.spec.grant, tracker.used(peering.metadata.name, key));
+    const { pod: asked, labels: askedLabels, annotations } = shadow.spec;
+    const admission = admit(asked, peering.spec.grant, tracker.used(peering.metadata.name, key), {
+      labels: askedLabels,
+      annotations,
+    });
     const wantedLabels = podLabels(
       shadow,
       peering,

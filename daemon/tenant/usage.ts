@@ -26,7 +26,13 @@ const resources = [
 ] as const satisfies readonly (readonly [string, keyof Usage, QuantityFormat])[];
 
 /** A container that asks for nothing gets this much for sure. */
-const defaultRequests: Readonly<Record<string, string>> = { cpu: '50m', memory: '64Mi' };
+const defaultRequests: Readonly<Record<(typeof resources)[number][0], string>> = {
+  cpu: '50m',
+  memory: '64Mi',
+  'ephemeral-storage': '16Mi',
+};
+/** Most ephemeral storage of one container where the grant names none: a node's disk is everybody's. */
+const unnamedStorage = '1Gi';
 /** And may use one sixteenth of the grant, so that sixteen such containers fit. */
 const defaultShare = 16n;
 
@@ -40,13 +46,52 @@ export function containerDefaults(grant: Grant): {
   for (const [name, key, format] of resources) {
     const granted = grant[key];
     const request = defaultRequests[name];
-    if (granted === undefined || request === undefined) continue;
-    const share = roundDown(parseQuantity(granted) / defaultShare, format);
+    const share =
+      granted === undefined
+        ? parseQuantity(unnamedStorage)
+        : roundDown(parseQuantity(granted) / defaultShare, format);
     const least = parseQuantity(request);
     limits[name] = formatQuantity(share > least ? share : least, format);
     requests[name] = request;
   }
   return { requests, limits };
+}
+
+/** Where the grant names no ephemeral storage, there is no sum to hold it against: then each container is bounded. */
+export function checkUnnamedStorage(spec: PodSpec, grant: Grant): void {
+  if (grant.ephemeralStorage !== undefined) return;
+  for (const list of ['initContainers', 'containers'] as const) {
+    spec[list]?.forEach(({ resources: { requests, limits } = {} }, index) => {
+      for (const [part, each] of Object.entries({ requests, limits })) {
+        const asked = each?.['ephemeral-storage'];
+        if (asked === undefined || !more(asked, unnamedStorage)) continue;
+        throw new Refusal(
+          `${list}[${index}].resources.${part}.ephemeral-storage`,
+          `is more than ${unnamedStorage}, the most of a container where the grant names no ephemeral storage (grant.ephemeralStorage)`,
+        );
+      }
+    });
+  }
+}
+
+/**
+ * Every emptyDir gets a size: what its pod may use of the disk, or of memory, at most. Without one a volume in memory may
+ * have half of the node's (Kubernetes, Volumes, emptyDir).
+ */
+export function withVolumeSizes(spec: PodSpec, usage: Usage): PodSpec {
+  const { volumes } = spec;
+  if (volumes === undefined) return spec;
+  return {
+    ...spec,
+    volumes: volumes.map((volume) => {
+      const emptyDir = volume['emptyDir'] as { medium?: string; sizeLimit?: string | number } | undefined;
+      if (emptyDir === undefined) return volume;
+      const most = emptyDir.medium === 'Memory' ? usage.memory : usage.ephemeralStorage;
+      const own = emptyDir.sizeLimit === undefined ? most : quantity(String(emptyDir.sizeLimit), 'volumes');
+      const sizeLimit = formatQuantity(own > 0n && own < most ? own : most, 'Binary');
+      return { ...volume, emptyDir: { ...emptyDir, sizeLimit } };
+    }),
+  };
 }
 
 // Whole thousandths of cores, whole Mi of memory: what people can read.
@@ -63,7 +108,8 @@ export function withDefaults(spec: PodSpec, grant: Grant): PodSpec {
     const limits = { ...container.resources?.limits };
     for (const [name, share] of Object.entries(defaults.limits)) {
       const request = requests[name];
-      const limit = limits[name];
+      // A limit of 0 is none (Kubernetes, cgroups and eviction alike).
+      const limit = quantity(limits[name] ?? '0', 'resources') > 0n ? limits[name] : undefined;
       if (limit === undefined) limits[name] = request !== undefined && more(request, share) ? request : share;
       // As Kubernetes does: a limit alone is the request too.
       if (request === undefined) requests[name] = limit ?? defaults.requests[name] ?? share;

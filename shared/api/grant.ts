@@ -12,11 +12,19 @@ export const grant = z.object({
   pods: z.int().min(1).max(100_000).describe('Number of pods that may exist at the same time. Example: 110.'),
   ephemeralStorage: quantity
     .optional()
-    .describe('Ephemeral storage that all pods may use together. Default: no limit. Example: 50Gi.'),
+    .describe(
+      'Ephemeral storage that all pods may use together: the sum of their limits. Default: 1Gi for each container. Example: 50Gi.',
+    ),
   podSecurity: z
     .enum(['restricted', 'baseline', 'privileged'])
     .describe(
       'Pod Security Standard that the twin namespaces enforce. The command and the API gateway set baseline when none is asked for.',
+    ),
+  rawNetwork: z
+    .boolean()
+    .optional()
+    .describe(
+      'Containers keep the capability NET_RAW, with which they can forge packets of other pods. Default: it is dropped.',
     ),
   twinNamespaces: z
     .array(label)

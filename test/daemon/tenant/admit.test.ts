@@ -186,6 +186,18 @@ const refused: [string, unknown, string, string][] = [
     'PodSecurity',
   ],
   [
+    'more disk than a container may have unnamed',
+    withContainer({ resources: { limits: { 'ephemeral-storage': '2Gi' } } }),
+    'containers[0].resources.limits.ephemeral-storage',
+    'FieldNotAllowed',
+  ],
+  [
+    'more text than 32 KiB, each of it short enough',
+    withContainer({ env: Array.from({ length: 64 }, (_, n) => ({ name: `V${n}`, value: 'x'.repeat(512) })) }),
+    'spec',
+    'FieldNotAllowed',
+  ],
+  [
     'more CPU than is granted',
     withContainer({ resources: { limits: { cpu: '5' } } }),
     'cpu',
@@ -270,7 +282,7 @@ admissions('what only concerns the consumer is dropped, and what this provider d
   assert.equal(admission.spec['tolerations'], [lostNode]);
   assert.is(admission.spec.serviceAccountName, 'default');
   assert.is(admission.spec['automountServiceAccountToken'], false);
-  assert.equal(admission.spec.volumes, [{ name: 'tmp', emptyDir: {} }]);
+  assert.equal(admission.spec.volumes, [{ name: 'tmp', emptyDir: { sizeLimit: '1Gi' } }]);
 });
 
 admissions('an ordinary pod passes whole', () => {
@@ -285,7 +297,11 @@ admissions('an ordinary pod passes whole', () => {
     ports: [{ name: 'http', containerPort: 80, protocol: 'TCP' }],
     readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 5 },
     volumeMounts: [{ name: 'c', mountPath: '/c', readOnly: true }],
-    resources: { requests: { cpu: '100m', memory: '64Mi' }, limits: { cpu: '200m', memory: '128Mi' } },
+    resources: {
+      requests: { cpu: '100m', memory: '64Mi', 'ephemeral-storage': '8Mi' },
+      limits: { cpu: '200m', memory: '128Mi', 'ephemeral-storage': '64Mi' },
+    },
+    securityContext: { runAsUser: 1000, capabilities: { drop: ['ALL'] } },
   };
   const admission = admit(
     {
@@ -307,21 +323,92 @@ admissions('a grace without end is cut', () => {
   const admission = admit(pod({ terminationGracePeriodSeconds: 10 ** 9 }), grant, nothing);
   assert.ok(admission.admitted && admission.spec.terminationGracePeriodSeconds === 3600);
 });
+
+admissions('a grace of nothing, by which the API server forgets a pod that still runs, is a second', () => {
+  for (const terminationGracePeriodSeconds of [0, -1]) {
+    const admission = admit(pod({ terminationGracePeriodSeconds }), grant, nothing);
+    assert.ok(admission.admitted && admission.spec.terminationGracePeriodSeconds === 1);
+  }
+});
+
+admissions('NET_RAW is taken from every container, unless the grant gives it', () => {
+  const spec = {
+    initContainers: [{ name: 'i', image: 'x' }],
+    containers: [
+      container,
+      { ...container, name: 'b', securityContext: { runAsUser: 7, capabilities: { drop: ['MKNOD'] } } },
+      { ...container, name: 'c', securityContext: { capabilities: { drop: ['ALL'] } } },
+    ],
+  };
+  const dropped = (more: Partial<Grant>) => {
+    const admission = admit(spec, { ...grant, ...more }, nothing);
+    if (!admission.admitted) throw new Error(admission.message);
+    return [...(admission.spec.initContainers ?? []), ...admission.spec.containers].map((each) => {
+      const context = each['securityContext'] as { capabilities?: { drop?: string[] } } | undefined;
+      return context?.capabilities?.drop?.join() ?? '';
+    });
+  };
+  assert.equal(dropped({}), ['NET_RAW', 'NET_RAW', 'MKNOD,NET_RAW', 'ALL']);
+  assert.equal(dropped({ rawNetwork: true }), ['', '', 'MKNOD', 'ALL']);
+  assert.equal(dropped({ podSecurity: 'privileged' }), ['', '', 'MKNOD', 'ALL']);
+});
+
+admissions('labels and annotations are bounded in bytes, all together', () => {
+  const annotations = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`a${n}`, 'x'.repeat(1024)]));
+  assert.ok(admit(pod(), grant, nothing, { annotations: annotations(8) }).admitted);
+  const admission = admit(pod(), grant, nothing, { annotations: annotations(16) });
+  assert.ok(!admission.admitted && admission.field === 'metadata');
+});
 admissions.run();
 
 const sums = suite('sums');
 sums('containers without limits get a sixteenth of the grant', () => {
   assert.equal(containerDefaults(grant), {
-    requests: { cpu: '50m', memory: '64Mi' },
-    limits: { cpu: '250m', memory: '512Mi' },
+    requests: { cpu: '50m', memory: '64Mi', 'ephemeral-storage': '16Mi' },
+    limits: { cpu: '250m', memory: '512Mi', 'ephemeral-storage': '1Gi' },
   });
   const admission = admit(pod(), grant, nothing);
   assert.ok(admission.admitted);
   if (!admission.admitted) return;
   assert.equal(admission.spec.containers[0]?.resources, {
-    requests: { cpu: '50m', memory: '64Mi' },
-    limits: { cpu: '250m', memory: '512Mi' },
+    requests: { cpu: '50m', memory: '64Mi', 'ephemeral-storage': '16Mi' },
+    limits: { cpu: '250m', memory: '512Mi', 'ephemeral-storage': '1Gi' },
   });
+});
+sums('a limit of 0, which is none, is the default', () => {
+  const none = { cpu: '0', memory: '0', 'ephemeral-storage': '0' };
+  const admission = admit(withContainer({ resources: { limits: none } }), grant, nothing);
+  assert.ok(admission.admitted);
+  if (!admission.admitted) return;
+  assert.equal(admission.spec.containers[0]?.resources?.limits, containerDefaults(grant).limits);
+});
+sums('disk counts against the grant that names it, with a share for whoever names none', () => {
+  const disk: Grant = { ...grant, ephemeralStorage: '16Gi' };
+  assert.is(containerDefaults(disk).limits['ephemeral-storage'], '1Gi');
+  const large = withContainer({ resources: { limits: { 'ephemeral-storage': '16Gi' } } });
+  assert.ok(admit(large, disk, nothing).admitted);
+  const second = admit(pod(), disk, { ...nothing, ephemeralStorage: 16n * 1_000_000_000n * (1n << 30n) });
+  assert.ok(!second.admitted && second.field === 'ephemeral-storage');
+});
+sums('every emptyDir has a size, which is never more than the pod’s own', () => {
+  const volumes = [
+    { name: 'a', emptyDir: {} },
+    { name: 'b', emptyDir: { sizeLimit: '10Ti' } },
+    { name: 'c', emptyDir: { sizeLimit: '5Mi' } },
+    { name: 'd', emptyDir: { medium: 'Memory' } },
+    { name: 'e', emptyDir: { sizeLimit: 0 } },
+    { name: 'f', configMap: { name: 'c' } },
+  ];
+  const admission = admit(pod({ volumes }), grant, nothing);
+  assert.ok(admission.admitted);
+  if (!admission.admitted) return;
+  assert.equal(
+    admission.spec.volumes?.map(
+      (each) => (each['emptyDir'] as { sizeLimit?: string } | undefined)?.sizeLimit,
+    ),
+    ['1Gi', '1Gi', '5Mi', '512Mi', '1Gi', undefined],
+  );
 });
 sums('a request above the share is its own limit, a limit alone its own request', () => {
   const admission = admit(
@@ -332,8 +419,8 @@ sums('a request above the share is its own limit, a limit alone its own request'
   assert.ok(admission.admitted);
   if (!admission.admitted) return;
   assert.equal(admission.spec.containers[0]?.resources, {
-    requests: { cpu: '2', memory: '1Gi' },
-    limits: { cpu: '2', memory: '1Gi' },
+    requests: { cpu: '2', memory: '1Gi', 'ephemeral-storage': '16Mi' },
+    limits: { cpu: '2', memory: '1Gi', 'ephemeral-storage': '1Gi' },
   });
 });
 const sized = (cpu: string, more: object = {}) => ({ name: cpu, resources: { limits: { cpu } }, ...more });

@@ -8,6 +8,8 @@ import {
   restrictions,
   selectorHere,
 } from '../../../daemon/tenant/pod-labels.ts';
+import { realPod } from '../../../daemon/tenant/real-pod.ts';
+import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import type { ShadowPolicy } from '../../../shared/api/policies.ts';
 
 const policy = (
@@ -20,6 +22,24 @@ const policy = (
     spec: { podSelector, policyTypes },
     status: { conditions: carried === 'not yet' ? [] : [{ type: 'Carried', status: carried }] },
   }) as unknown as ShadowPolicy;
+
+test('annotations that could mean something here are dropped, with a prefix or without', () => {
+  const table: [key: string, kept: boolean][] = [
+    ['note', true],
+    ['checksum/config', true],
+    ['kubectl.kubernetes.io/restartedAt', true],
+    ['example.com/x', false],
+    ['io.katacontainers.config.hypervisor.kernel', false],
+    ['io.kubernetes.cri-o.Devices', false],
+  ];
+  const annotations = Object.fromEntries(table.map(([key]) => [key, 'x']));
+  const shadow = {
+    metadata: { name: 'a', namespace: 'b', uid: 'u' },
+    spec: { podUID: 'p', annotations },
+  } as unknown as ShadowPod;
+  const { metadata } = realPod(shadow, {}, { containers: [] }, 0);
+  for (const [key, kept] of table) assert.is(metadata.annotations?.[key] !== undefined, kept, key);
+});
 
 test('labels that could mean something here are carried under a prefix that means nothing', () => {
   const table: [string, string][] = [
