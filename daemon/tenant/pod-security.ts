@@ -3,7 +3,7 @@
  * server check them again; this one says it earlier and names the field.
  */
 import type { Grant } from '../../shared/api/grant.ts';
-import type { Container, PodSpec } from '../kube/types.ts';
+import type { Container, PodSpec } from '../../shared/kube/types.ts';
 import { Refusal } from './fields.ts';
 
 interface Profile {
