@@ -68,7 +68,7 @@ export function commandsBelow(words: readonly string[]): Entry[] {
   });
 }
 
-/** At most so many edits make a typing error. */
+/** The most edits that count as a typing error. */
 const mostEdits = 2;
 const mostSuggestions = 3;
 

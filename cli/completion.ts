@@ -94,9 +94,9 @@ function fish(commands: readonly Command[]): string {
   return `# Completion of hawser for fish.
 function __hawser_after
   set -l words (commandline -opc | string match -v -- '-*')
-  set -l wanted (string split -n ' ' -- $argv[1])
-  test (count $words) -eq (math 1 + (count $wanted)); or test (count $wanted) -gt 0 -a (count $words) -gt (count $wanted); or return 1
-  test "$words[2..(math 1 + (count $wanted))]" = "$wanted"; or test (count $wanted) -eq 0
+  set -l prefix (string split -n ' ' -- $argv[1])
+  test (count $words) -eq (math 1 + (count $prefix)); or test (count $prefix) -gt 0 -a (count $words) -gt (count $prefix); or return 1
+  test "$words[2..(math 1 + (count $prefix))]" = "$prefix"; or test (count $prefix) -eq 0
 end
 ${lines.join('\n')}
 `;

@@ -1,6 +1,7 @@
 /** Cordon, drain and activate: write the desired state of a peering, and wait until the controller reports that it holds. */
 import type { IncomingPeering, OutgoingPeering } from '../shared/api/peerings.ts';
 import { findCondition } from '../shared/conditions.ts';
+import { plainLine } from '../shared/plain-text.ts';
 import { choosePeering, directedPeeringNotFound, localCluster } from './cluster.ts';
 import { clusterOptions, timeoutOption, type Command, type Invocation, type Option } from './command.ts';
 import { CommandError } from './exit.ts';
@@ -39,7 +40,7 @@ function look(peering: Peering, desired: Desired): Look<string> {
   const { reason, message } = condition;
   if (desired === 'Active' && reason !== 'Active') {
     throw new CommandError(
-      `${peering.metadata.name} is activated here, but ${message}; only the administrator of the other cluster can change that`,
+      `${peering.metadata.name} is activated here, but ${plainLine(message)}; only the administrator of the other cluster can change that`,
     );
   }
   // A stricter state than the desired one satisfies it.
@@ -66,10 +67,10 @@ async function request(invocation: Invocation, kube: Kube, command: DesireComman
   if (peering.metadata.deletionTimestamp !== undefined) {
     throw new CommandError(`${name} is being removed, which moves its pods away too`);
   }
-  const begun = invocation.now();
+  const startedAt = invocation.now();
   const { desired } = command;
   const written = await kube.patch<Peering>(here, name, { spec: { desired } });
-  invocation.terminal.step('done', `${name}: desired state set to ${desired}`, invocation.now() - begun);
+  invocation.terminal.step('done', `${name}: desired state set to ${desired}`, invocation.now() - startedAt);
   if (seconds === 0) return;
   const message = await waitUntil(invocation, { seconds, advice: command.advice }, async () => {
     const found = await kube.get<Peering>(here, name);
@@ -78,7 +79,7 @@ async function request(invocation: Invocation, kube: Kube, command: DesireComman
     }
     return look(found, desired);
   });
-  invocation.terminal.step('done', message, invocation.now() - begun);
+  invocation.terminal.step('done', message, invocation.now() - startedAt);
   invocation.terminal.print(`${desired}: ${name}.`);
 }
 

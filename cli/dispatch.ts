@@ -26,16 +26,16 @@ export async function dispatch(words: readonly string[], surroundings: Surroundi
     return await run(words, surroundings, terminal);
   } catch (error) {
     if (surroundings.signal.aborted) {
-      terminal.say('Interrupted. What was started continues in the cluster; see "hawser status".');
+      terminal.log('Interrupted. What was started continues in the cluster; see "hawser status".');
       return exitCodes.interrupted;
     }
     if (error instanceof CommandError) {
-      terminal.say(`hawser: ${error.message}`);
+      terminal.log(`hawser: ${error.message}`);
       return error.exitCode;
     }
     // Not foreseen, so a fault of this program: the stack is for whoever fixes it.
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    terminal.say(`hawser: unexpected error; please report it with this stack\n${stack}`);
+    terminal.log(`hawser: unexpected error; please report it with this stack\n${stack}`);
     return exitCodes.failed;
   }
 }

@@ -1,6 +1,7 @@
 /** Follows a peering that was started until it is Ready. */
 import type { Tunnel } from '../shared/api/network.ts';
 import type { OutgoingPeering } from '../shared/api/peerings.ts';
+import { plainLine } from '../shared/plain-text.ts';
 import type { Invocation } from './command.ts';
 import { CommandError } from './exit.ts';
 import { hawser, type Kube } from './kube.ts';
@@ -12,7 +13,7 @@ const permanent = new Set(['TokenRefused', 'TokenInvalid', 'KeyMismatch', 'Incom
 
 export interface Following {
   /** When the command started, milliseconds since 1970. */
-  begun: number;
+  startedAt: number;
   seconds: number;
   /** Steps that were reported already. */
   reported?: readonly string[];
@@ -23,7 +24,7 @@ export async function followPeering(
   invocation: Invocation,
   kube: Kube,
   name: string,
-  { begun, seconds, reported: before = [] }: Following,
+  { startedAt, seconds, reported: before = [] }: Following,
 ): Promise<OutgoingPeering> {
   const reported = new Set(before);
   const { terminal } = invocation;
@@ -41,11 +42,13 @@ export async function followPeering(
       for (const phase of phases) {
         if (!phase.done || reported.has(phase.name)) continue;
         reported.add(phase.name);
-        terminal.step('done', phase.name, invocation.now() - begun);
+        terminal.step('done', phase.name, invocation.now() - startedAt);
       }
       const refused = peering.status?.conditions?.find(({ reason }) => permanent.has(reason));
       if (refused !== undefined)
-        throw new CommandError(`${refused.message}\nTo undo the peering, run "hawser unpeer ${name}".`);
+        throw new CommandError(
+          `${plainLine(refused.message)}\nTo undo the peering, run "hawser unpeer ${name}".`,
+        );
       const missing = phases.find(({ done }) => !done);
       return missing === undefined ? { done: peering } : { waitingFor: missing.waitingFor };
     },

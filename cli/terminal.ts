@@ -115,7 +115,7 @@ export class Terminal implements Painter {
   }
 
   /** Messages: to standard error. */
-  say(text: string): void {
+  log(text: string): void {
     this.#clear();
     this.#write(this.#err, `${text}\n`);
   }
@@ -125,7 +125,7 @@ export class Terminal implements Painter {
     const time = milliseconds === undefined ? '' : `${(milliseconds / 1000).toFixed(1)} s`;
     const painted = this.#colourErr ? this.#paint(markStyles[mark], this.#marks[mark]) : this.#marks[mark];
     const line = plainLine(text);
-    this.say(`  ${painted} ${time === '' ? line : `${line.padEnd(57)} ${time.padStart(7)}`}`);
+    this.log(`  ${painted} ${time === '' ? line : `${line.padEnd(57)} ${time.padStart(7)}`}`);
   }
 
   /** A line that the next one replaces, on a terminal. Elsewhere nothing is written: the steps are enough. */

@@ -1,4 +1,5 @@
 /** Polling the cluster until something is so, with the progress shown, and never without a deadline. */
+import { plainLine } from '../shared/plain-text.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { text, type Invocation } from './command.ts';
 import { durationText, parseDuration } from './duration.ts';
@@ -22,14 +23,14 @@ export async function waitUntil<T>(
   options: WaitOptions,
   look: () => Promise<Look<T>>,
 ): Promise<T> {
-  const begun = invocation.now();
+  const startedAt = invocation.now();
   for (;;) {
     const found = await look();
     if ('done' in found) return found.done;
-    const waited = invocation.now() - begun;
+    const waited = invocation.now() - startedAt;
     if (waited > options.seconds * 1000) {
       throw new CommandError(
-        `timed out after ${durationText(options.seconds)}; waiting for: ${found.waitingFor}\n${options.advice}`,
+        `timed out after ${durationText(options.seconds)}; waiting for: ${plainLine(found.waitingFor)}\n${options.advice}`,
         exitCodes.late,
       );
     }

@@ -2,13 +2,14 @@ import type { Condition, KubernetesObject } from '../../shared/api/meta.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import { residueConfigMap, residueOf } from '../../shared/residue.ts';
+import { plainLine } from '../../shared/plain-text.ts';
 import { clusterOptions, timeoutOption, type Command, type Invocation, type Option } from '../command.ts';
 import { CommandError, exitCodes } from '../exit.ts';
 import { core, hawser, withKube, type Kube, type Resource } from '../kube.ts';
 import { timeoutOf, waitUntil } from '../wait.ts';
 
 const defaultSeconds = 120;
-/** So many objects are named in a message; the others are counted. */
+/** The number of objects that a message names; the others are counted. */
 const mostNamed = 5;
 const finalizerPrefix = 'hawser.dev/';
 
@@ -94,13 +95,13 @@ async function force(kube: Kube, stuck: readonly Remaining[]): Promise<string[]>
 /** Removes every peering and offloading of this cluster. */
 export async function clear(invocation: Invocation, kube: Kube): Promise<void> {
   const seconds = timeoutOf(invocation, defaultSeconds);
-  const begun = invocation.now();
+  const startedAt = invocation.now();
   const { terminal } = invocation;
   const deleted = await deleteRoots(kube);
   terminal.step(
     'done',
     `${deleted.length} peerings and offloadings marked for deletion`,
-    invocation.now() - begun,
+    invocation.now() - startedAt,
   );
   const left: string[] = [];
   try {
@@ -130,7 +131,7 @@ export async function clear(invocation: Invocation, kube: Kube): Promise<void> {
     if (!late || invocation.options['force'] !== true) throw error;
     const stuck = await remaining(kube);
     left.push(...(await force(kube, stuck)));
-    terminal.step('done', `deleted by force: ${named(stuck)}`, invocation.now() - begun);
+    terminal.step('done', `deleted by force: ${named(stuck)}`, invocation.now() - startedAt);
   }
   const kept = await kube.get<KubernetesObject & { data?: Record<string, string> }>(
     core('configmaps', kube.namespace),
@@ -139,7 +140,7 @@ export async function clear(invocation: Invocation, kube: Kube): Promise<void> {
   for (const { metadata } of deleted) left.push(...residueOf(kept?.data, metadata.uid ?? ''));
   terminal.print('Cleared: this cluster has no peerings. Next: helm uninstall');
   if (left.length > 0)
-    terminal.print(`Left at other clusters:\n${left.map((line) => `  - ${line}`).join('\n')}`);
+    terminal.print(`Left at other clusters:\n${left.map((line) => `  - ${plainLine(line)}`).join('\n')}`);
 }
 
 export const forceOption = {

@@ -24,7 +24,7 @@ export function knowsKey({ status }: RemoteCluster, publicKey: string): boolean 
 async function rotate(invocation: Invocation, kube: Kube): Promise<void> {
   const seconds = timeoutOf(invocation, defaultSeconds);
   const { terminal } = invocation;
-  const begun = invocation.now();
+  const startedAt = invocation.now();
   const before = await localCluster(kube);
   const generation =
     Math.max(before.status?.clusterKeyGeneration ?? 1, before.spec.clusterKeyGeneration ?? 1) + 1;
@@ -43,7 +43,7 @@ async function rotate(invocation: Invocation, kube: Kube): Promise<void> {
         : { waitingFor: 'the controller to create the new key' };
     },
   );
-  terminal.step('done', 'new cluster key created, signed by the old one', invocation.now() - begun);
+  terminal.step('done', 'new cluster key created, signed by the old one', invocation.now() - startedAt);
   await waitUntil(
     invocation,
     {
@@ -61,7 +61,7 @@ async function rotate(invocation: Invocation, kube: Kube): Promise<void> {
           };
     },
   );
-  terminal.step('done', 'all peers have acknowledged the new key', invocation.now() - begun);
+  terminal.step('done', 'all peers have acknowledged the new key', invocation.now() - startedAt);
 }
 
 export const command: Command = {

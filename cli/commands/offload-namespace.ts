@@ -2,6 +2,7 @@ import type { KubernetesObject } from '../../shared/api/meta.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { findCondition } from '../../shared/conditions.ts';
+import { plainLine } from '../../shared/plain-text.ts';
 import { localCluster } from '../cluster.ts';
 import {
   clusterOptions,
@@ -99,7 +100,7 @@ are reflected into the twin namespaces.`,
     'stop-after': {
       type: 'string',
       value: 'DURATION',
-      help: 'providers stop the pods when this cluster is unreachable for so long (default: never)',
+      help: 'providers stop the pods when this cluster is unreachable for this long (default: never)',
     },
     ...timeoutOption(defaultSeconds),
     ...outputOption,
@@ -117,7 +118,7 @@ are reflected into the twin namespaces.`,
       const [name = ''] = invocation.arguments;
       const spec = specOf(invocation);
       const seconds = timeoutOf(invocation, defaultSeconds);
-      const begun = invocation.now();
+      const startedAt = invocation.now();
       await localCluster(kube);
       if ((await kube.get<KubernetesObject>(core('namespaces'), name)) === undefined) {
         throw new CommandError(
@@ -128,7 +129,7 @@ are reflected into the twin namespaces.`,
       invocation.terminal.step(
         'done',
         `NamespaceOffloading created in namespace ${name}`,
-        invocation.now() - begun,
+        invocation.now() - startedAt,
       );
       if (seconds === 0) return;
       const ready = await waitUntil(
@@ -156,11 +157,12 @@ are reflected into the twin namespaces.`,
         invocation.terminal.step(
           'done',
           `twin namespace ${twinNamespace ?? '?'} at ${peering}`,
-          invocation.now() - begun,
+          invocation.now() - startedAt,
         );
       }
       const policies = findCondition(ready.status?.conditions, 'NetworkPoliciesHold');
-      if (policies?.status === 'False') invocation.terminal.say(`Network policies: ${policies.message}`);
+      if (policies?.status === 'False')
+        invocation.terminal.log(`Network policies: ${plainLine(policies.message)}`);
       const facts = {
         namespace: name,
         podPlacement: spec.podPlacement,

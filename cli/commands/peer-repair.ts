@@ -81,19 +81,19 @@ changes nothing. PROVIDER is the ID of the provider.`,
       const requests = requestsOf(sides, endpoints, undefined);
       const found = differencesOf(sides, { consumer: atConsumer, provider: atProvider }, requests);
       for (const { side, what, known, actual } of found) {
-        terminal.say(`  out of date at the ${side}: ${what}: recorded ${known}, actual ${actual}`);
+        terminal.log(`  out of date at the ${side}: ${what}: recorded ${known}, actual ${actual}`);
       }
-      if (found.length === 0) terminal.say('Nothing is out of date.');
+      if (found.length === 0) terminal.log('Nothing is out of date.');
       for (const line of givenOnce({ consumer: atConsumer, provider: atProvider }, endpoints)) {
-        terminal.say(`  ${line}`);
+        terminal.log(`  ${line}`);
       }
-      const begun = invocation.now();
+      const startedAt = invocation.now();
       await openTunnel(invocation, sides, requests, {
         seconds,
-        begun,
+        startedAt,
         advice: `One side must reach the other’s tunnel endpoint over UDP (--endpoint, --consumer-endpoint). See "hawser status ${name}".`,
       });
-      await followPeering(invocation, consumer.kube, name, { begun, seconds });
+      await followPeering(invocation, consumer.kube, name, { startedAt, seconds });
       const facts = { peering: name, provider: provider.clusterID, outOfDate: found };
       await printFacts(invocation, facts, ({ outOfDate }) =>
         outOfDate.length === 0 ? `${name} is Ready.` : `Repaired: ${name} is Ready.`,

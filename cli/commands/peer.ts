@@ -175,25 +175,25 @@ command can be interrupted and run again; an attempt that is not continued is re
         const { showPlan } = await import('../peer-plan/show.ts');
         return showPlan(invocation, kube, { token, self, name, nodeName: node });
       }
-      const begun = invocation.now();
+      const startedAt = invocation.now();
       const { terminal } = invocation;
-      terminal.say(`Peering with ${token.clusterID} at ${token.gatewayURL}`);
+      terminal.log(`Peering with ${token.clusterID} at ${token.gatewayURL}`);
       const written = await writeObjects(invocation, kube, token, peering);
       const name = written.metadata.name;
-      terminal.step('done', `OutgoingPeering ${name} created`, invocation.now() - begun);
+      terminal.step('done', `OutgoingPeering ${name} created`, invocation.now() - startedAt);
       if (timeoutOf(invocation, defaultSeconds) === 0) {
-        terminal.say(`Not waiting for it; see "hawser status ${name}".`);
+        terminal.log(`Not waiting for it; see "hawser status ${name}".`);
         return;
       }
       const ready = await followPeering(invocation, kube, name, {
-        begun,
+        startedAt,
         seconds: timeoutOf(invocation, defaultSeconds),
       });
       const facts = {
         peering: name,
         provider: token.clusterID,
         node: ready.spec.nodeName,
-        seconds: (invocation.now() - begun) / 1000,
+        seconds: (invocation.now() - startedAt) / 1000,
       };
       await printFacts(
         invocation,

@@ -34,7 +34,7 @@ async function approve(invocation: Invocation, kube: Kube): Promise<void> {
     invocation.terminal.print(`No remapped range of ${remote} waits for approval.`);
     return;
   }
-  const begun = invocation.now();
+  const startedAt = invocation.now();
   const ranges = chosen.map(({ mapped }) => mapped);
   const approved = approvalsWith(tunnel.metadata.annotations?.[annotations.approvedRemaps], ranges);
   await kube.patch(tunnels, remote, {
@@ -60,7 +60,7 @@ async function approve(invocation: Invocation, kube: Kube): Promise<void> {
     invocation.terminal.step(
       'done',
       `${old} reassigned to ${names[index]}; running pods keep their addresses until they end`,
-      invocation.now() - begun,
+      invocation.now() - startedAt,
     );
 }
 

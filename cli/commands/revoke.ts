@@ -10,7 +10,7 @@ async function revoke(invocation: Invocation, kube: Kube): Promise<void> {
   const peerings = await kube.list<IncomingPeering>(hawser('incomingpeerings'));
   const peering = choosePeering(peerings, reference);
   if (peering === undefined) throw directedPeeringNotFound(reference, true, peerings, undefined);
-  const begun = invocation.now();
+  const startedAt = invocation.now();
   const { tenantNamespace, identitySecretName } = peering.status ?? {};
   // By this command and first of all, so that it takes effect even while Hawser's controller does not run.
   if (tenantNamespace !== undefined && identitySecretName !== undefined) {
@@ -18,7 +18,7 @@ async function revoke(invocation: Invocation, kube: Kube): Promise<void> {
     invocation.terminal.step(
       'done',
       `identity of ${peering.spec.remoteCluster} deleted: its requests and packets are refused`,
-      invocation.now() - begun,
+      invocation.now() - startedAt,
     );
   }
   await unpeer(invocation, kube, true);

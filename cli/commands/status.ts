@@ -58,7 +58,7 @@ async function watch(invocation: Invocation, kube: Kube): Promise<void> {
       if (signal.aborted) break;
       if (last === undefined || !(error instanceof CommandError)) throw error;
       if (live) terminal.draw(`${error.message}\n\n${render(invocation, last)}`);
-      else if (error.message !== reported) terminal.say(`hawser: ${error.message}`);
+      else if (error.message !== reported) terminal.log(`hawser: ${error.message}`);
       reported = error.message;
     }
     await sleep(watchMilliseconds, undefined, { signal }).catch(() => undefined);

@@ -49,7 +49,7 @@ Treat it like a password. The options set the grant; the defaults are 4 CPUs, 8G
       };
       await printFacts(invocation, facts, (each) => each.token);
       const { cpu, memory, pods } = facts.grant;
-      invocation.terminal.say(
+      invocation.terminal.log(
         `Can be redeemed once, until ${facts.expiresAt}, for ${cpu} CPUs, ${memory} of memory and ${pods} pods. Next, at the consumer: hawser peer TOKEN`,
       );
     }),

@@ -9,7 +9,7 @@ import { core, hawser, KubeError, withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
 import { listAllowed, readObjects } from '../read-objects.ts';
 import { traceReport, type Measurement } from '../trace/measured.ts';
-import { traceRoute, type Question, type TracedPod } from '../trace/route.ts';
+import { traceRoute, type ProbeRequest, type TracedPod } from '../trace/route.ts';
 import { traceText } from '../trace/text.ts';
 
 /** The gateway node counts packets for four seconds. */
@@ -41,7 +41,7 @@ async function readPod(kube: Kube, reference: string): Promise<TracedPod> {
 async function measure(
   invocation: Invocation,
   kube: Kube,
-  { asker, asked, remote }: Question,
+  { prober, target, remote }: ProbeRequest,
   gateway: string | undefined,
 ): Promise<Measurement> {
   const id = randomUUID();
@@ -50,17 +50,17 @@ async function measure(
     kube.patch<FabricNode>(nodes, node, {
       metadata: { annotations: { [annotations.trace]: JSON.stringify({ id, address }) } },
     });
-  const counts = remote !== undefined && gateway !== undefined && gateway !== asker;
+  const counts = remote !== undefined && gateway !== undefined && gateway !== prober;
   try {
     if (counts) {
       await request(gateway);
       await sleep(headStartMilliseconds, undefined, { signal: invocation.signal });
     }
-    await request(asker, asked);
+    await request(prober, target);
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    invocation.terminal.say(`Not measured: ${error.message}`);
-    return { asker: undefined, gateway: undefined };
+    invocation.terminal.log(`Not measured: ${error.message}`);
+    return { prober: undefined, gateway: undefined };
   }
   const read = async (node: string): Promise<NodeTrace | undefined> => {
     const trace = (await kube.get<FabricNode>(nodes, node))?.status?.trace;
@@ -69,12 +69,12 @@ async function measure(
   const end = invocation.now() + answerMilliseconds;
   for (;;) {
     const found: Measurement = {
-      asker: await read(asker),
+      prober: await read(prober),
       gateway: counts ? await read(gateway) : undefined,
     };
-    const complete = found.asker !== undefined && (!counts || found.gateway !== undefined);
+    const complete = found.prober !== undefined && (!counts || found.gateway !== undefined);
     if (complete || invocation.now() > end) return found;
-    invocation.terminal.progress(`${asker} probes ${asked}`);
+    invocation.terminal.progress(`${prober} probes ${target}`);
     await sleep(pollMilliseconds, undefined, { signal: invocation.signal });
   }
 }
@@ -107,8 +107,8 @@ parts are measured and which are computed. The exit code is 1 if the packet is d
       const route = traceRoute({ objects, from, to, mappings });
       const measurements: Measurement[] = [];
       // One after another: a node serves one request at a time, and counts all packets meanwhile.
-      for (const question of route.questions)
-        measurements.push(await measure(invocation, kube, question, route.gateway));
+      for (const probe of route.probes)
+        measurements.push(await measure(invocation, kube, probe, route.gateway));
       const report = traceReport(route, measurements);
       const { terminal } = invocation;
       await printFacts(invocation, report, (facts) => traceText(facts, terminal));

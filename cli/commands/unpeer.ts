@@ -3,6 +3,7 @@ import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import { residueConfigMap, residueOf } from '../../shared/residue.ts';
+import { plainLine } from '../../shared/plain-text.ts';
 import { choosePeering, directedPeeringNotFound, localCluster } from '../cluster.ts';
 import { clusterOptions, timeoutOption, type Command, type Invocation } from '../command.ts';
 import { CommandError, UsageError } from '../exit.ts';
@@ -81,10 +82,10 @@ export async function unpeer(invocation: Invocation, kube: Kube, incoming: boole
     throw directedPeeringNotFound(reference, incoming, peerings, opposite);
   }
   const { name, uid } = peering.metadata;
-  const begun = invocation.now();
+  const startedAt = invocation.now();
   const { terminal } = invocation;
   await kube.remove(resource, name, uid);
-  terminal.step('done', `${name} marked for deletion`, invocation.now() - begun);
+  terminal.step('done', `${name} marked for deletion`, invocation.now() - startedAt);
   if (seconds === 0) return;
   let last: Peering = peering;
   let goneAt: number | undefined;
@@ -109,12 +110,12 @@ export async function unpeer(invocation: Invocation, kube: Kube, incoming: boole
   const kept = await kube.get<ResidueMap>(core('configmaps', kube.namespace), residueConfigMap);
   const residue = [...residueOf(kept?.data, uid ?? ''), ...left.map((each) => `${each} still exists`)];
   if (residue.length === 0) {
-    terminal.step('done', 'all its objects are deleted', invocation.now() - begun);
+    terminal.step('done', 'all its objects are deleted', invocation.now() - startedAt);
     terminal.print(`Removed: ${name}.`);
     return;
   }
   throw new CommandError(
-    `${name} was removed, but these objects are left:\n${residue.map((line) => `  - ${line}`).join('\n')}`,
+    `${name} was removed, but these objects are left:\n${residue.map((line) => `  - ${plainLine(line)}`).join('\n')}`,
   );
 }
 

@@ -7,7 +7,7 @@ export interface CheckText {
   group: Group;
   /** What a finding that is not good means. */
   means: string;
-  /** What does not work meanwhile. */
+  /** What does not work until it is fixed. */
   matters: string;
   /** What a person can do, in order. */
   steps: readonly string[];

@@ -67,22 +67,22 @@ export const quota: Check = (facts) => {
 export const kubelets: Check = (facts) =>
   outgoingOf(facts).flatMap((peering): Finding[] => {
     const { nodeName } = peering.spec;
-    const asked = facts.kubelets[nodeName];
-    if (asked === undefined) return [];
+    const answer = facts.kubelets[nodeName];
+    if (answer === undefined) return [];
     const about = { group, check: 'kubelet-api', subject: nodeName } as const;
-    if (asked.status === 200)
+    if (answer.status === 200)
       return [
         { ...about, verdict: 'Good', seen: `the API server reaches the kubelet API of node ${nodeName}` },
       ];
-    if (asked.status === 401 || asked.status === 403)
+    if (answer.status === 401 || answer.status === 403)
       return [
         {
           ...about,
           verdict: 'Unknown',
-          seen: `not checked: your user may not read the kubelet API of node ${nodeName}: ${asked.message}`,
+          seen: `not checked: your user may not read the kubelet API of node ${nodeName}: ${answer.message}`,
         },
       ];
-    if (asked.status === 404)
+    if (answer.status === 404)
       return [
         {
           ...about,
@@ -96,7 +96,7 @@ export const kubelets: Check = (facts) =>
       {
         ...about,
         verdict: 'Bad',
-        seen: `the API server does not reach the kubelet API of node ${nodeName}: ${asked.message}`,
+        seen: `the API server does not reach the kubelet API of node ${nodeName}: ${answer.message}`,
         why: 'logs, exec, attach, port-forward and metrics of offloaded pods fail; the pods themselves run',
         hint: `allow connections from the API server to port 10250 of the controller’s pod: kubectl get pods -n ${facts.namespace} -l app.kubernetes.io/component=controller -o wide`,
       },

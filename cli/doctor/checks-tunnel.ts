@@ -9,7 +9,7 @@ import type { Check, Finding } from './finding.ts';
 const group = 'Tunnel';
 /** Less can be chance: one or two of the 64 probes that are counted. */
 const reportedLoss = 0.03;
-/** A measured path MTU may be smaller than planned by so many bytes. */
+/** Tolerance in bytes between the planned and the measured MTU. */
 const mtuSlack = 8;
 
 function tunnelsOf(facts: Facts): Tunnel[] {

@@ -16,19 +16,19 @@ const pollMilliseconds = 250;
 const kubeletMilliseconds = 8_000;
 const messageLength = 300;
 
-/** @param ask whether to request new reports from the providers */
+/** @param request whether to request new reports from the providers */
 export async function gatherFacts(
   invocation: Invocation,
   kube: Kube,
   only: string | undefined,
-  ask: boolean,
+  request: boolean,
 ): Promise<Facts> {
   const first = await readObjects(kube);
   const selected = first.outgoing.filter(
     ({ metadata, spec }) => only === undefined || metadata.name === only || spec.remoteCluster === only,
   );
-  const [answers, tokens, nodes, workloads, rights, kubelets, version] = await Promise.all([
-    ask ? requestReports(invocation, kube, selected) : { asked: [], unanswered: [] },
+  const [reports, tokens, nodes, workloads, rights, kubelets, version] = await Promise.all([
+    request ? requestReports(invocation, kube, selected) : { received: [], unanswered: [] },
     readTokens(kube),
     readNodes(kube),
     readWorkloads(kube),
@@ -37,7 +37,7 @@ export async function gatherFacts(
     ownVersion(),
   ]);
   // Read again: the objects now contain the reports.
-  const objects = answers.asked.length > 0 ? await readObjects(kube) : first;
+  const objects = reports.received.length > 0 ? await readObjects(kube) : first;
   return {
     now: invocation.now(),
     version,
@@ -49,7 +49,7 @@ export async function gatherFacts(
     workloads,
     rights,
     kubelets,
-    unanswered: answers.unanswered,
+    unanswered: reports.unanswered,
   };
 }
 
@@ -61,7 +61,7 @@ async function requestReports(
   invocation: Invocation,
   kube: Kube,
   peerings: readonly OutgoingPeering[],
-): Promise<{ asked: string[]; unanswered: string[] }> {
+): Promise<{ received: string[]; unanswered: string[] }> {
   const resource = hawser('outgoingpeerings');
   const request = `doctor-${invocation.now()}`;
   const waiting = new Set<string>();
@@ -77,17 +77,17 @@ async function requestReports(
       if (!(error instanceof KubeError)) throw error;
     }
   }
-  const asked: string[] = [];
+  const received: string[] = [];
   const end = invocation.now() + answerMilliseconds;
   while (waiting.size > 0 && invocation.now() < end) {
     invocation.terminal.progress(`waiting for the report of ${[...waiting].join(', ')}`);
     for (const { metadata, status } of await kube.list<OutgoingPeering>(resource)) {
       if (status?.providerReport?.request !== request || !waiting.delete(metadata.name)) continue;
-      asked.push(metadata.name);
+      received.push(metadata.name);
     }
     if (waiting.size > 0) await sleep(pollMilliseconds, undefined, { signal: invocation.signal });
   }
-  return { asked, unanswered: [...waiting] };
+  return { received, unanswered: [...waiting] };
 }
 
 async function readTokens(kube: Kube): Promise<PeeringToken[] | undefined> {

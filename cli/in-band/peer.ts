@@ -46,19 +46,19 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
     const { consumer, provider } = sides;
     const name = peeringName(provider.clusterID, peering);
     const { terminal } = invocation;
-    const begun = invocation.now();
-    terminal.say(`Peering ${consumer.clusterID} with ${provider.clusterID}, in-band`);
+    const startedAt = invocation.now();
+    terminal.log(`Peering ${consumer.clusterID} with ${provider.clusterID}, in-band`);
     await refuseOutOfBand(sides);
     const existing = await awaitFormer(invocation, sides, name, peering);
     await openTunnel(invocation, sides, requestsOf(sides, endpoints, invocation.now()), {
       seconds,
-      begun,
+      startedAt,
       advice: `One side must reach the other’s tunnel endpoint over UDP (--endpoint, --consumer-endpoint). Run the command again to continue; otherwise its objects are removed after 15 minutes.`,
     });
     if (needsToken(existing)) await handOver(invocation, sides, peering, existing);
-    terminal.step('done', `OutgoingPeering ${name} created`, invocation.now() - begun);
+    terminal.step('done', `OutgoingPeering ${name} created`, invocation.now() - startedAt);
     const ready = await followPeering(invocation, consumer.kube, name, {
-      begun,
+      startedAt,
       seconds,
       reported: [steps.established, steps.pathVerified],
     });
@@ -68,7 +68,7 @@ export async function peerInBand(invocation: Invocation, peering: string): Promi
       provider: provider.clusterID,
       controlPlane: 'InBand',
       node: ready.spec.nodeName,
-      seconds: (invocation.now() - begun) / 1000,
+      seconds: (invocation.now() - startedAt) / 1000,
     };
     await printFacts(
       invocation,

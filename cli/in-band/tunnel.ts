@@ -6,6 +6,7 @@
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
+import { plainLine } from '../../shared/plain-text.ts';
 import type { Invocation } from '../command.ts';
 import { CommandError } from '../exit.ts';
 import { hawser, KubeError } from '../kube.ts';
@@ -24,7 +25,7 @@ import {
 
 export interface Opening {
   seconds: number;
-  begun: number;
+  startedAt: number;
   advice: string;
 }
 
@@ -39,13 +40,13 @@ export async function openTunnel(
   invocation: Invocation,
   sides: Sides,
   requests: Requests,
-  { seconds, begun, advice }: Opening,
+  { seconds, startedAt, advice }: Opening,
 ): Promise<void> {
   const reported = new Set<string>();
   const report = (step: string) => {
     if (reported.has(step)) return;
     reported.add(step);
-    invocation.terminal.step('done', step, invocation.now() - begun);
+    invocation.terminal.step('done', step, invocation.now() - startedAt);
   };
   const { consumer, provider } = sides;
   await waitUntil<true>(invocation, { seconds, advice }, async () => {
@@ -66,7 +67,7 @@ export async function openTunnel(
       [provider, atProvider],
     ] as const) {
       const refusal = refusalOf(remote);
-      if (refusal !== undefined) throw new CommandError(`the ${side.name} refuses: ${refusal}`);
+      if (refusal !== undefined) throw new CommandError(`the ${side.name} refuses: ${plainLine(refusal)}`);
     }
     for (const [side, other, remote] of [
       [consumer, provider, atConsumer],

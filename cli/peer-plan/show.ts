@@ -89,7 +89,7 @@ async function show(invocation: Invocation, kube: Kube, known: Known): Promise<v
     listAllowed<OutgoingPeering>(kube, hawser('outgoingpeerings'), unreadable),
     readNodes(kube, unreadable),
   ]);
-  for (const what of unreadable) invocation.terminal.say(`not readable, so not part of the plan: ${what}`);
+  for (const what of unreadable) invocation.terminal.log(`not readable, so not part of the plan: ${what}`);
   const plan = planPeering({ ...known, tunnels, outgoing, nodes, namespace: kube.namespace });
   const { terminal } = invocation;
   await printFacts(invocation, plan, (facts) => planText(facts, invocation.now(), terminal));

@@ -1,12 +1,12 @@
 /** Adds the probes and packet counts of nodes to the computed hops. Pure. */
 import type { NodeTrace } from '../../shared/api/network.ts';
 import type { Hop } from './hops.ts';
-import type { Question, Route } from './route.ts';
+import type { ProbeRequest, Route } from './route.ts';
 
 /** The result of one probe request. */
 export interface Measurement {
   /** Of the node that sent the probes. */
-  asker: NodeTrace | undefined;
+  prober: NodeTrace | undefined;
   /** Of the gateway node, which counted packets meanwhile; undefined where it sent the probes itself. */
   gateway: NodeTrace | undefined;
 }
@@ -22,25 +22,28 @@ export interface TraceReport {
 }
 
 /** A probe request with its result. */
-interface Asked extends Measurement {
-  question: Question;
+interface ProbeResult extends Measurement {
+  probe: ProbeRequest;
 }
 
 /**
  * The report. A hop whose state was unknown passes once a reply came back.
  *
- * @param measurements of the route's questions, in their order
+ * @param measurements of the route's probes, in their order
  */
 export function traceReport(route: Route, measurements: readonly Measurement[]): TraceReport {
-  const all = route.questions.map((question, index): Asked => ({
-    question,
-    ...(measurements[index] ?? { asker: undefined, gateway: undefined }),
+  const all = route.probes.map((probe, index): ProbeResult => ({
+    probe,
+    ...(measurements[index] ?? { prober: undefined, gateway: undefined }),
   }));
-  const hops = all.reduce((before, asked) => before.map((hop) => measuredHop(hop, route, asked)), route.hops);
-  const answered = all.length > 0 && all.every(({ asker }) => (asker?.answered ?? 0) > 0);
+  const hops = all.reduce(
+    (before, result) => before.map((hop) => measuredHop(hop, route, result)),
+    route.hops,
+  );
+  const answered = all.length > 0 && all.every(({ prober }) => (prober?.answered ?? 0) > 0);
   const stop =
     hops.find(({ verdict }) => verdict === 'Stops') ??
-    all.map((asked) => silentHop(hops, route, asked)).find((hop) => hop !== undefined);
+    all.map((result) => silentHop(hops, route, result)).find((hop) => hop !== undefined);
   const doubtful = hops.some(({ verdict }) => verdict !== 'Passes');
   return {
     hops,
@@ -54,27 +57,27 @@ const isTranslation = ({ at }: Hop): boolean => at.startsWith('translation and a
 /** Where a path crosses two tunnels, both end at one node, which counts each tunnel separately. */
 const isLeg = ({ at, remote }: Hop): boolean => remote !== undefined && at === `tunnel to ${remote}`;
 
-function measuredHop(hop: Hop, route: Route, { question, asker, gateway }: Asked): Hop {
-  if (asker === undefined || asker.sent === 0) return hop;
-  if (hop.remote !== undefined && hop.remote !== question.remote) return hop;
-  const { sent, answered, roundTripMilliseconds } = asker;
+function measuredHop(hop: Hop, route: Route, { probe, prober, gateway }: ProbeResult): Hop {
+  if (prober === undefined || prober.sent === 0) return hop;
+  if (hop.remote !== undefined && hop.remote !== probe.remote) return hop;
+  const { sent, answered, roundTripMilliseconds } = prober;
   // Rules on a node may treat packets of pods and of the node differently.
   const ofNode = hop.at.startsWith('node ') || hop.at.startsWith('gateway node ');
   const passed =
     answered > 0 && hop.verdict === 'Unknown' && !ofNode ? { ...hop, verdict: 'Passes' as const } : hop;
-  const { asker: from, remote } = question;
+  const { prober: from, remote } = probe;
   if (hop.at === `node ${from}` && route.gateway !== undefined && route.gateway !== from) {
-    const peer = asker.peers.find((each) => each.peer === route.gateway);
+    const peer = prober.peers.find((each) => each.peer === route.gateway);
     return { ...passed, measured: counted(peer, `to and from ${route.gateway}`, sent) };
   }
   if (isTranslation(hop) || isLeg(hop)) {
-    const seen = (route.gateway === from ? asker : gateway)?.peers;
+    const seen = (route.gateway === from ? prober : gateway)?.peers;
     if (seen === undefined) return passed;
     const peer = seen.find((each) => each.peer === remote);
     const parts = [passed.measured, counted(peer, `to and from ${remote}`, sent)];
     return { ...passed, measured: parts.filter((each) => each !== undefined).join('; ') };
   }
-  if (hop.at === question.answers)
+  if (hop.at === probe.repliesAt)
     return {
       ...passed,
       measured:
@@ -92,31 +95,33 @@ function counted(peer: NodeTrace['peers'][number] | undefined, what: string, sen
 }
 
 /** No reply came back, and no computed hop explains it: the last hop that was measured to be reached. */
-function silentHop(hops: readonly Hop[], route: Route, { question, asker, gateway }: Asked): Hop | undefined {
-  if (asker === undefined || asker.sent === 0 || asker.answered > 0) return undefined;
-  const seen = route.gateway === question.asker ? asker : gateway;
-  const towards = seen?.peers.find(({ peer }) => peer === question.remote);
+function silentHop(
+  hops: readonly Hop[],
+  route: Route,
+  { probe, prober, gateway }: ProbeResult,
+): Hop | undefined {
+  if (prober === undefined || prober.sent === 0 || prober.answered > 0) return undefined;
+  const seen = route.gateway === probe.prober ? prober : gateway;
+  const towards = seen?.peers.find(({ peer }) => peer === probe.remote);
   const dropped = Object.values(towards?.drops ?? {}).some((count) => count > 0);
-  const left = (towards?.sentPackets ?? 0) >= asker.sent;
-  const answers = hops.find(({ at }) => at === question.answers);
-  if (seen !== undefined && question.remote !== undefined && (dropped || !left))
-    return (
-      hops.find((hop) => isTranslation(hop) || (isLeg(hop) && hop.remote === question.remote)) ?? answers
-    );
+  const left = (towards?.sentPackets ?? 0) >= prober.sent;
+  const answers = hops.find(({ at }) => at === probe.repliesAt);
+  if (seen !== undefined && probe.remote !== undefined && (dropped || !left))
+    return hops.find((hop) => isTranslation(hop) || (isLeg(hop) && hop.remote === probe.remote)) ?? answers;
   return answers;
 }
 
-function howText(all: readonly Asked[]): string {
+function howText(all: readonly ProbeResult[]): string {
   const computed = 'Computed from this cluster’s objects.';
   if (all.length === 0) return `${computed} No probes were sent: no node of this cluster is on the path.`;
-  const unanswered = all.find(({ asker }) => asker === undefined);
+  const unanswered = all.find(({ prober }) => prober === undefined);
   if (unanswered !== undefined)
-    return `${computed} Nothing was measured: node ${unanswered.question.asker} did not answer the probe request.`;
-  const problem = all.map(({ asker }) => asker?.problem).find((each) => each !== undefined);
+    return `${computed} Nothing was measured: node ${unanswered.probe.prober} did not answer the probe request.`;
+  const problem = all.map(({ prober }) => prober?.problem).find((each) => each !== undefined);
   if (problem !== undefined) return `${computed} No probes were sent: ${problem}.`;
-  const sent = all.map(({ question, asker }) => {
-    const source = asker?.source === undefined ? '' : ` (${asker.source})`;
-    return `${asker?.sent ?? 0} UDP probes from node ${question.asker}${source} to a closed port of ${question.asked}, and the ICMP replies`;
+  const sent = all.map(({ probe, prober }) => {
+    const source = prober?.source === undefined ? '' : ` (${prober.source})`;
+    return `${prober?.sent ?? 0} UDP probes from node ${probe.prober}${source} to a closed port of ${probe.target}, and the ICMP replies`;
   });
   const relayed =
     all.length > 1

@@ -33,21 +33,21 @@ export interface TraceFacts {
 }
 
 /** A probe that a node of this cluster sends, so that packets take the traced path in one direction or the other. */
-export interface Question {
-  asker: string;
+export interface ProbeRequest {
+  prober: string;
   /** In this cluster's address space. */
-  asked: string;
+  target: string;
   /** The cluster at the other end of the tunnel; absent: the address is in this cluster. */
   remote?: string;
   /** The name of the hop that replies. */
-  answers: string;
+  repliesAt: string;
 }
 
 export interface Route {
   hops: Hop[];
   /** The node that holds the tunnel. */
   gateway: string | undefined;
-  questions: Question[];
+  probes: ProbeRequest[];
 }
 
 /** A pod with its provider; undefined: it runs in this cluster. */
@@ -70,7 +70,7 @@ export function traceRoute(facts: TraceFacts): Route {
   return tunnelRoute(facts, from, to);
 }
 
-const nowhere = { gateway: undefined, questions: [] };
+const nowhere = { gateway: undefined, probes: [] };
 const here = 'this cluster';
 
 function notRunning({ name, phase, node }: TracedPod): Hop {
@@ -96,7 +96,7 @@ function localRoute(from: TracedPod, to: TracedPod): Route {
   const end = `pod ${to.name} on node ${to.node}`;
   return {
     gateway: undefined,
-    questions: [{ asker: from.node, asked: to.address ?? '', answers: end }],
+    probes: [{ prober: from.node, target: to.address ?? '', repliesAt: end }],
     hops: [
       { at: `pod ${from.name} on node ${from.node}`, ...addresses, verdict: 'Passes', why },
       {
@@ -168,7 +168,7 @@ function tunnelRoute(facts: TraceFacts, from: Side, to: Side): Route {
     hops: outwards ? hops : hops.toReversed(),
     gateway,
     // Sent from here for either direction: replies of the remote pod take the path of its own packets.
-    questions: [{ asker: local.node, asked: away.address ?? '', remote, answers: end }],
+    probes: [{ prober: local.node, target: away.address ?? '', remote, repliesAt: end }],
   };
 }
 
@@ -204,11 +204,11 @@ function relayedRoute(facts: TraceFacts, from: Side, to: Side): Route {
   ) => {
     const at = `pod ${pod.name} at ${provider}`;
     const end: Hop = { at, remote: provider, ...addresses, verdict: 'Unknown', why };
-    const questions: Question[] =
+    const probes: ProbeRequest[] =
       gateway === undefined
         ? []
-        : [{ asker: gateway, asked: pod.address ?? '', remote: provider, answers: at }];
-    return { end, session: { ...sessionHop(tunnel, addresses, outwards), remote: provider }, questions };
+        : [{ prober: gateway, target: pod.address ?? '', remote: provider, repliesAt: at }];
+    return { end, session: { ...sessionHop(tunnel, addresses, outwards), remote: provider }, probes };
   };
   const there = leg(from, first, atFirst, false, 'the provider delivers it to its gateway node');
   const back = leg(to, second, atSecond, true, 'its node, CNI and network policies belong to the provider');
@@ -224,7 +224,7 @@ function relayedRoute(facts: TraceFacts, from: Side, to: Side): Route {
   return {
     gateway,
     hops: [there.end, there.session, relay, back.session, back.end],
-    questions: [...there.questions, ...back.questions],
+    probes: [...there.probes, ...back.probes],
   };
 }
 

@@ -328,6 +328,48 @@ commands(
   },
 );
 
+commands(
+  'no command passes control characters of a condition, a twin name or a residue to the terminal',
+  async () => {
+    const attack = '\u001B]0;x\u0007\u009B2J\u202Eko\nhawser: done';
+    const shown = '\\u001b]0;x\\u0007\\u009b2J\\u202eko';
+    // The same in YAML's own escapes.
+    const yaml = '\\e]0;x\\a\\x9B2J\\u202eko';
+    const { metadata } = (await get('op', 'oak-1')) as { metadata: { generation?: number } };
+    const hostile = ['Ready', 'Schedulable', 'IdentityValid'].map((type) => ({
+      ...condition(type, 'False', `late ${attack}`),
+      observedGeneration: (metadata.generation ?? 0) + 1,
+    }));
+    await patchStatus('op', 'oak-1', { conditions: hostile });
+    const lines: [words: string[], input?: string][] = [
+      [['status']],
+      [['status', 'oak-1']],
+      [['status', '-o', 'json']],
+      [['status', '-o', 'yaml']],
+      [['doctor', '--stored']],
+      [['doctor', '--stored', '-o', 'json']],
+      [['peer', '-', '--timeout', '0'], token],
+      [['peer', '-', '--timeout', '1'], token],
+      [['drain', 'oak-1', '--timeout', '1']],
+      [['cordon', 'oak-1', '--timeout', '1']],
+      [['activate', 'oak-1', '--timeout', '1']],
+    ];
+    for (const [words, input] of lines) {
+      const { stdout, stderr } = await hawser(words, {
+        terminal: true,
+        environment: { NO_COLOR: '1' },
+        ...(input !== undefined && { input }),
+      });
+      // What is left are the sequences that replace a progress line.
+      const out = (stdout + stderr).replaceAll('\r\u001B[2K', '');
+      // oxlint-disable-next-line no-control-regex -- these are what is looked for
+      assert.not.match(out, /[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202E]/, words.join(' '));
+      if (!words.includes('0')) assert.match(out, words.includes('yaml') ? yaml : shown, words.join(' '));
+      assert.not.match(out, /^hawser: done/m, words.join(' '));
+    }
+  },
+);
+
 commands('unpeer prints Removed once everything is deleted, and lists what is left otherwise', async () => {
   await plane.kubectl(
     'patch hout oak-1 --type=merge -p {"metadata":{"finalizers":["hawser.dev/cleanup"]}}'.split(' '),
@@ -394,7 +436,7 @@ commands('clear and unpeer --all wait for the controller, and work without one w
   assert.is(JSON.stringify(await get('hout', 'oak-1')).includes('deletionTimestamp'), true);
   const forced = await hawser(['clear', '--timeout', '1', '--force']);
   assert.is(forced.exitCode, 0, forced.stderr);
-  assert.match(forced.stdout, /at the provider oak-1: .* hawser unpeer --incoming/);
+  assert.match(forced.stdout, /at the provider oak-1: .*hawser unpeer --incoming/);
   assert.is((await get('hout')).items.length, 0);
   assert.is((await get('nodes')).items.length, 0);
   const nothing = await hawser(['clear']);

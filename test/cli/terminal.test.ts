@@ -93,7 +93,7 @@ const shown = '\\u001b[2J\\u001b]52;c;aGk=\\u0007\\u009b31m\\u202eko\\u2066\\u20
 terminals('every way to write text makes control and bidirectional characters visible', () => {
   const ways: [name: string, use: (terminal: Terminal) => void][] = [
     ['print', (terminal) => terminal.print(hostile)],
-    ['say', (terminal) => terminal.say(hostile)],
+    ['log', (terminal) => terminal.log(hostile)],
     ['step', (terminal) => terminal.step('done', hostile)],
     ['progress', (terminal) => terminal.progress(hostile)],
     ['draw', (terminal) => terminal.draw(hostile)],

@@ -113,7 +113,7 @@ const counts = (
 });
 
 test('a trace to an offloaded pod shows each hop with the addresses at that hop', () => {
-  const { hops, gateway, questions } = traceRoute(facts(here, away));
+  const { hops, gateway, probes } = traceRoute(facts(here, away));
   assert.equal(
     hops.map(({ at, source, destination, terms, verdict }) => [at, source, destination, terms, verdict]),
     [
@@ -133,16 +133,16 @@ test('a trace to an offloaded pod shows each hop with the addresses at that hop'
     ],
   );
   assert.is(gateway, 'g1');
-  const question = { asker: 'n1', asked: '10.128.2.6', remote: 'oak', answers: 'pod shop/db at oak' };
-  assert.equal(questions, [question]);
-  // The other way it is the same hops, from the other end; the answers to the same question come that way.
+  const probe = { prober: 'n1', target: '10.128.2.6', remote: 'oak', repliesAt: 'pod shop/db at oak' };
+  assert.equal(probes, [probe]);
+  // In reverse the hops are the same; replies to the same probe take this direction.
   const back = traceRoute(facts(away, here));
   assert.equal(
     back.hops.map(({ at }) => at),
     hops.map(({ at }) => at).toReversed(),
   );
   assert.is(back.hops[0]?.source, '10.244.2.6');
-  assert.equal(back.questions, [question]);
+  assert.equal(back.probes, [probe]);
 });
 
 test('a trace from a pod on the gateway node has one hop less', () => {
@@ -211,7 +211,7 @@ test('a trace stops at the hop that this cluster knows to drop the packet', () =
 test('measurements add replies and packet counts to the hops', () => {
   const route = traceRoute(facts(here, away));
   const measurement = {
-    asker: trace(4, [counts('g1', 4, 4)]),
+    prober: trace(4, [counts('g1', 4, 4)]),
     gateway: trace(0, [counts('n1', 4, 4), counts('oak', 5, 4)]),
   };
   const report = traceReport(route, [measurement]);
@@ -232,8 +232,8 @@ test('measurements add replies and packet counts to the hops', () => {
 
 test('without replies, packet counts show the hop that drops the packet', () => {
   const route = traceRoute(facts(here, away));
-  const asker = trace(0, [counts('g1', 4, 0)]);
-  const stopsAt = (gateway: NodeTrace) => traceReport(route, [{ asker, gateway }]).stopsAt;
+  const prober = trace(0, [counts('g1', 4, 0)]);
+  const stopsAt = (gateway: NodeTrace) => traceReport(route, [{ prober, gateway }]).stopsAt;
   assert.is(stopsAt(trace(0, [counts('oak', 4, 0)])), 'pod shop/db at oak');
   assert.is(stopsAt(trace(0, [counts('oak', 0, 0, { notAdmitted: 4 })])), 'translation and admission at g1');
   assert.is(stopsAt(trace(0, [])), 'translation and admission at g1');
@@ -244,7 +244,7 @@ test('a foreign rule on the node makes the outcome doubtful although probes arri
   const [first, second] = all.objects.fabricNodes;
   if (first?.status) first.status.hostProblems = [{ reason: 'ForeignDrop', message: 'a rule drops' }];
   assert.ok(second);
-  const report = traceReport(traceRoute(all), [{ asker: trace(4, []), gateway: trace(0, []) }]);
+  const report = traceReport(traceRoute(all), [{ prober: trace(4, []), gateway: trace(0, []) }]);
   assert.is(report.outcome, 'Doubtful');
   assert.is(report.hops[1]?.verdict, 'Unknown');
 });
@@ -291,7 +291,7 @@ test('traces between local pods, pods at one provider, and pods at two providers
   );
   // The gateway node probes both.
   const answered = (remote: string, sent: number, received: number) => ({
-    asker: trace(Math.min(4, received), [counts(remote, sent, received)]),
+    prober: trace(Math.min(4, received), [counts(remote, sent, received)]),
     gateway: undefined,
   });
   const measured = traceReport(route, [answered('oak', 4, 4), answered('fir', 5, 4)]);
