@@ -95,7 +95,7 @@ commands('token create prints only the token, and the cluster stores only its ha
 });
 
 commands('token create refuses an invalid grant by field, and creates nothing', async () => {
-  for (const [option, value, said] of [
+  for (const [option, value, expected] of [
     ['--cpu', 'lots', /grant\.cpu/],
     ['--cpu', '9999999', /grant\.cpu: is out of range \(1m to 1M\)/],
     ['--pod-security', 'none', /grant\.podSecurity/],
@@ -104,7 +104,7 @@ commands('token create refuses an invalid grant by field, and creates nothing', 
   ] as const) {
     const { exitCode, stderr } = await hawser(['token', 'create', option, value]);
     assert.is(exitCode, 2, stderr);
-    assert.match(stderr, said);
+    assert.match(stderr, expected);
   }
   assert.is((await get('peeringtokens', '-n', 'hawser-system')).items.length, 1);
 });
@@ -155,11 +155,11 @@ commands('peer fails at once when the token is refused', async () => {
   await patchStatus('outgoingpeering', 'oak-1', {
     conditions: [condition('IdentityValid', 'False', 'oak-1 does not take the token', 'TokenRefused')],
   });
-  const begun = performance.now();
+  const startedAt = performance.now();
   const { exitCode, stderr } = await hawser(['peer', '-', '--timeout', '30'], { input: token });
   assert.is(exitCode, 1);
   assert.match(stderr, /does not take the token[^]*hawser unpeer oak-1/);
-  assert.ok(performance.now() - begun < 10_000);
+  assert.ok(performance.now() - startedAt < 10_000);
 });
 
 commands('peer reports each step and succeeds when the peering is Ready', async () => {
@@ -236,7 +236,7 @@ commands('status --watch writes changes to a pipe, and exits with 0 when interru
     assert.is(exitCode, 0, stderr);
     assert.match(stdout, 'oak-1 is silent');
     assert.match(stdout, pattern);
-    assert.is(stdout.split('oak-1 is deaf').length, 2, 'it is said once');
+    assert.is(stdout.split('oak-1 is deaf').length, 2, 'reported once');
   }
 });
 

@@ -82,7 +82,7 @@ cli('close names are suggested for an unknown command, the closest first', () =>
 });
 
 /** Invalid arguments, and the error. Each exits with 2, and reads no cluster. */
-const wrong: [words: string[], said: RegExp][] = [
+const wrong: [words: string[], expected: RegExp][] = [
   [['foo'], /unknown command "foo"\nUse "hawser --help"/],
   [['create'], /unknown command "create"\nDid you mean "hawser token create"\?/],
   [
@@ -126,12 +126,12 @@ const wrong: [words: string[], said: RegExp][] = [
   [['completion', 'powershell'], /unsupported shell "powershell" \(supported: bash, zsh, fish\)/],
 ];
 
-for (const [words, said] of wrong) {
+for (const [words, expected] of wrong) {
   cli(`hawser ${words.join(' ')} is refused before a cluster is read`, async () => {
     const { exitCode, stdout, stderr } = await hawser(words, {
       environment: { KUBECONFIG: '/there/is/none' },
     });
-    assert.match(stderr, said);
+    assert.match(stderr, expected);
     assert.is(exitCode, 2);
     assert.is(stdout, '');
   });

@@ -16,9 +16,9 @@ const faults: Fault[] = [
     'network-policies',
     /closed does not hold/,
     ({ facts }) => {
-      const said = condition('NetworkPoliciesHold', 'False', 'closed does not hold for pods at providers.');
+      const failed = condition('NetworkPoliciesHold', 'False', 'closed does not hold for pods at providers.');
       const offloading = object('NamespaceOffloading', 'offloading', {
-        status: { conditions: [said], remotes: [{ peering: 'oak' }] },
+        status: { conditions: [failed], remotes: [{ peering: 'oak' }] },
       });
       return { objects: { ...facts.objects, offloadings: [offloading] } };
     },
