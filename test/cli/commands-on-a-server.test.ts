@@ -335,12 +335,12 @@ commands(
     const shown = '\\u001b]0;x\\u0007\\u009b2J\\u202eko';
     // The same in YAML's own escapes.
     const yaml = '\\e]0;x\\a\\x9B2J\\u202eko';
-    const { metadata } = (await get('op', 'oak-1')) as { metadata: { generation?: number } };
+    const { metadata } = (await get('hout', 'oak-1')) as { metadata: { generation?: number } };
     const hostile = ['Ready', 'Schedulable', 'IdentityValid'].map((type) => ({
       ...condition(type, 'False', `late ${attack}`),
       observedGeneration: (metadata.generation ?? 0) + 1,
     }));
-    await patchStatus('op', 'oak-1', { conditions: hostile });
+    await patchStatus('hout', 'oak-1', { conditions: hostile });
     const lines: [words: string[], input?: string][] = [
       [['status']],
       [['status', 'oak-1']],
