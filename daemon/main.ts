@@ -1,6 +1,6 @@
 /** `hawser daemon --role=controller|node`: the entry of the cluster's own processes. */
 import { parseArgs } from 'node:util';
-import { settle } from '../shared/collect-after-start.ts';
+import { collectAfterStart } from '../shared/collect-after-start.ts';
 
 const roles = ['controller', 'node'] as const;
 export type Role = (typeof roles)[number];
@@ -68,7 +68,7 @@ export async function daemonProcess(args: readonly string[]): Promise<void> {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
-  const unsettle = settle();
+  const stopCollecting = collectAfterStart();
   try {
     await runDaemon(args, stop.signal);
     process.exitCode = 0;
@@ -76,7 +76,7 @@ export async function daemonProcess(args: readonly string[]): Promise<void> {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   } finally {
-    unsettle();
+    stopCollecting();
     process.off('SIGTERM', onSignal);
     process.off('SIGINT', onSignal);
   }

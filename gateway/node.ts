@@ -10,7 +10,7 @@ import { httpsFetch } from '../daemon/clients/gateway/https-fetch.ts';
 import type { GatewayContext } from './http/context.ts';
 import { runOn, type Handler, type Listener, type Runtime } from './entry.ts';
 import type { KubeConnection } from './kube/client.ts';
-import { settle } from '../shared/collect-after-start.ts';
+import { collectAfterStart } from '../shared/collect-after-start.ts';
 
 const HEADERS_MILLISECONDS = 10_000;
 /** Head and body together; the app has a deadline of its own for bodies. */
@@ -60,8 +60,8 @@ export function runGateway(
   environment: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
 ): Promise<void> {
-  const unsettle = settle();
-  return runOn(runtime, environment, signal).finally(unsettle);
+  const stopCollecting = collectAfterStart();
+  return runOn(runtime, environment, signal).finally(stopCollecting);
 }
 
 // The globals stay what they are: the same process may hold other parts, and Deno runs the same app.

@@ -14,7 +14,7 @@ const laterMilliseconds = 1_800_000;
  * Until the result is called.
  * @param after calls once after so many milliseconds; its result cancels
  */
-export function settle(
+export function collectAfterStart(
   after: (milliseconds: number, call: () => void) => () => void = afterwards,
   collect: Collect | undefined = (globalThis as { gc?: Collect }).gc,
 ): () => void {

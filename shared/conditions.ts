@@ -3,7 +3,7 @@ import type { Condition } from './api/meta.ts';
 
 export type ConditionStatus = Condition['status'];
 
-/** A condition as a controller finds it; when it turned is computed. */
+/** A condition as a controller finds it; when it transitioned is computed. */
 export interface Finding {
   type: string;
   status: ConditionStatus;
@@ -44,12 +44,12 @@ export function nextCondition(previous: Condition | undefined, finding: Finding,
   ) {
     return previous;
   }
-  const turned = previous === undefined || previous.status !== finding.status;
+  const transitioned = previous === undefined || previous.status !== finding.status;
   return {
     type: finding.type,
     status: finding.status,
     ...(finding.observedGeneration !== undefined && { observedGeneration: finding.observedGeneration }),
-    lastTransitionTime: turned ? toSeconds(now) : previous.lastTransitionTime,
+    lastTransitionTime: transitioned ? toSeconds(now) : previous.lastTransitionTime,
     reason: finding.reason,
     message,
   };

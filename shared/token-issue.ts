@@ -23,12 +23,14 @@ const ranges = {
   ephemeralStorage: { least: '1Mi', most: '100Pi' },
 } as const;
 
-/** A wished grant with what it leaves open filled in, and what is wrong with it. */
-export function completeGrant(wished: Partial<Record<keyof Grant, unknown>> | undefined): {
+/** A requested grant with what it leaves open filled in, and what is wrong with it. */
+export function completeGrant(requested: Partial<Record<keyof Grant, unknown>> | undefined): {
   grant: Grant;
   errors: FieldProblem[];
 } {
-  const given = Object.fromEntries(Object.entries(wished ?? {}).filter(([, value]) => value !== undefined));
+  const given = Object.fromEntries(
+    Object.entries(requested ?? {}).filter(([, value]) => value !== undefined),
+  );
   const parsed = grantSchema.safeParse({ ...defaultGrant, ...given });
   if (!parsed.success) {
     const errors = parsed.error.issues.map(({ path, message }) => ({

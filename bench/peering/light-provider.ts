@@ -119,7 +119,7 @@ export class LightProvider {
       tlsServerName: serverName,
       token: () => server.adminToken,
     });
-    this.#prober = createProber({ onTurn: () => undefined, log: silentLog });
+    this.#prober = createProber({ onChange: () => undefined, log: silentLog });
   }
 
   get clusterID(): string {

@@ -10,7 +10,7 @@ export interface MonitorOptions {
   /** Put before every command. */
   prefix?: readonly string[];
   /** Changes come in crowds (kube-proxy, CNI); one call for those of this long. Default 500 ms. */
-  settleMilliseconds?: number;
+  debounceMilliseconds?: number;
   /** For what no event tells of. Default 60 s. */
   checkMilliseconds?: number;
   /** Wait before a monitor that ended is started again. Default 5 s. */
@@ -36,7 +36,7 @@ export async function monitorHost(options: MonitorOptions, signal: AbortSignal):
     onChange,
     device,
     prefix = [],
-    settleMilliseconds = 500,
+    debounceMilliseconds = 500,
     checkMilliseconds = 60_000,
     restartMilliseconds = 5_000,
   } = options;
@@ -56,7 +56,7 @@ export async function monitorHost(options: MonitorOptions, signal: AbortSignal):
   const changed = () => {
     if (settling) return;
     settling = true;
-    later(settleMilliseconds, () => {
+    later(debounceMilliseconds, () => {
       settling = false;
       onChange();
     });

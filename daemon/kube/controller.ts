@@ -14,7 +14,7 @@ export interface Source {
   synced(signal: AbortSignal): Promise<void>;
 }
 
-export interface Outcome {
+export interface Result {
   /** Look again then, whatever happens. */
   requeueAfterMilliseconds?: number;
 }
@@ -27,7 +27,7 @@ export interface ControllerOptions {
    * Makes the world of one key as it should be, from what the caches hold now. Throws when it could not: then it is
    * called again, with backoff. Never called twice at once for a key.
    */
-  reconcile(key: string, signal: AbortSignal): Promise<Outcome | void>;
+  reconcile(key: string, signal: AbortSignal): Promise<Result | void>;
   /** Keys at a time. Default 4. */
   concurrency?: number;
   /** Of one reconcile; then its signal is aborted. Default 60 s. */

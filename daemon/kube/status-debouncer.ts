@@ -19,11 +19,11 @@ export class StatusDebouncer {
     now: number,
   ): number {
     const before = findings.map(({ type }) => findCondition(present, type));
-    const turned = findings.some(({ status }, index) => before[index]?.status !== status);
+    const transitioned = findings.some(({ status }, index) => before[index]?.status !== status);
     const same = findings.every(
       ({ reason, message }, index) => before[index]?.reason === reason && before[index]?.message === message,
     );
-    if (turned || same) {
+    if (transitioned || same) {
       this.#since.delete(key);
       return 0;
     }

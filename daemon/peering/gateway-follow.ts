@@ -29,7 +29,7 @@ export type GatewayVerdict =
   | { verdict: 'Refused'; message: string };
 
 /** Whether who answers is the provider's gateway. Pure but for arithmetic. */
-export function judgeGateway(known: Known, sight: GatewaySight): GatewayVerdict {
+export function verifyGateway(known: Known, sight: GatewaySight): GatewayVerdict {
   if (sight.pin === known.gatewayPin) return { verdict: 'Known' };
   const refused = (message: string): GatewayVerdict => ({ verdict: 'Refused', message });
   if (sight.info.gateway === undefined)
@@ -84,18 +84,18 @@ export async function followGateway(
     if (remote === undefined || urls.length === 0) return;
     for (const url of urls) {
       try {
-        const judged = judgeGateway(remote.spec, await look(url, signal));
-        if (judged.verdict === 'Refused') {
+        const check = verifyGateway(remote.spec, await look(url, signal));
+        if (check.verdict === 'Refused') {
           log.warn('the server at a gateway’s address is not trusted', {
             remote: name,
             url,
-            why: judged.message,
+            why: check.message,
           });
           continue;
         }
         const changes = {
           ...(url !== remote.spec.gatewayURL && remote.spec.controlPlane !== 'InBand' && { gatewayURL: url }),
-          ...(judged.verdict === 'Succeeds' && { gatewayPin: judged.pin, gatewayPinSince: judged.since }),
+          ...(check.verdict === 'Succeeds' && { gatewayPin: check.pin, gatewayPinSince: check.since }),
         };
         if (Object.keys(changes).length > 0) {
           await kube.patch(

@@ -9,7 +9,7 @@ import type { Informer } from '../../shared/kube/informer.ts';
 import { ensureIdentity, type LocalIdentity } from './cluster-key.ts';
 import { reconcileLocalCluster } from './local-cluster.ts';
 import { reconcileOutgoing } from './outgoing.ts';
-import { reconcileProviderWord } from './provider-report.ts';
+import { reconcileProviderReport } from './provider-report.ts';
 import { createProviders } from './providers.ts';
 import { reconcileRemoteCluster, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
 import { createSessions } from './sessions.ts';
@@ -117,7 +117,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
         name: 'provider-words',
         concurrency: 8,
         sources: [from(caches.outgoing), from(caches.remotes, (remote) => outgoingOf(remote.metadata.name))],
-        reconcile: reconcileProviderWord(context, caches, providers),
+        reconcile: reconcileProviderReport(context, caches, providers),
       }),
     ]);
   } finally {

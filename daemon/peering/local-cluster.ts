@@ -7,7 +7,7 @@ import { ports } from '../../shared/ports.ts';
 import { addressFamily } from '../../shared/net/cidr.ts';
 import { signGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { isAlreadyExists, isForbidden, isNotFound } from '../../shared/kube/errors.ts';
 import { kind } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
@@ -185,7 +185,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
     };
   }
 
-  async function create(signal: AbortSignal): Promise<Outcome | void> {
+  async function create(signal: AbortSignal): Promise<Result | void> {
     const wait = startedAt + chartMilliseconds - clock.now();
     if (context.clusterName === undefined && wait > 0) return { requeueAfterMilliseconds: wait };
     const made: LocalCluster = {
@@ -200,7 +200,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
     log.info('created LocalCluster self');
   }
 
-  return async (_key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (_key: string, signal: AbortSignal): Promise<Result | void> => {
     const local = caches.local.byKey('self');
     if (local === undefined) return create(signal);
     const now = clock.now();

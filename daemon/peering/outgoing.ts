@@ -6,7 +6,7 @@ import type { TokenContent } from '../../shared/wire/gateway-api.ts';
 import { backoff, linked } from '../../shared/time.ts';
 import { readStored } from '../../shared/trust/documents-cache.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { isAlreadyExists } from '../../shared/kube/errors.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
 import { kind, refOf } from '../../shared/kube/refs.ts';
@@ -267,7 +267,7 @@ export function reconcileOutgoing(
     return { signal: ending.signal, release };
   }
 
-  async function keep(peering: OutgoingPeering, signal: AbortSignal): Promise<Outcome | void> {
+  async function keep(peering: OutgoingPeering, signal: AbortSignal): Promise<Result | void> {
     const { name } = peering.metadata;
     const provider = peering.spec.remoteCluster;
     const local = caches.local.byKey('self');
@@ -348,7 +348,7 @@ export function reconcileOutgoing(
       : { requeueAfterMilliseconds: lookAgainAfter(state.held, now) };
   }
 
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const peering = caches.outgoing.byKey(key);
     if (peering === undefined) {
       refusals.delete(key);

@@ -8,7 +8,7 @@ import type { OutgoingPeering, ProviderReport } from '../../shared/api/peerings.
 import { annotations } from '../../shared/names.ts';
 import { backoff } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { messageOf } from '../../shared/kube/errors.ts';
 import { stableText } from '../kube/status.ts';
 import type { Providers } from './providers.ts';
@@ -19,7 +19,7 @@ const reportManager = 'hawser-provider-word';
 /** Asked so often while nobody wants to know and all is well. */
 const askMilliseconds = 60_000;
 /** What is not well may be so in a moment, as when a peering begins: asked again so soon, and then ever more seldom. */
-const askAgainMilliseconds = 3_000;
+const retryMilliseconds = 3_000;
 /** Written so often though nothing but the time changed. */
 const writeMilliseconds = 600_000;
 /** A person waits for it. */
@@ -60,7 +60,7 @@ export const isHealthy = ({ problem, state }: ProviderReport): boolean =>
 const pauseAfter = (unhealthy: number): number =>
   unhealthy === 0
     ? askMilliseconds
-    : backoff(unhealthy - 1, { base: askAgainMilliseconds, most: askMilliseconds, random: () => 1 });
+    : backoff(unhealthy - 1, { base: retryMilliseconds, most: askMilliseconds, random: () => 1 });
 
 /**
  * When to ask, milliseconds since 1970: 0 is at once. Pure.
@@ -136,14 +136,14 @@ async function ask(
 }
 
 /** The reconciler. Keys are names of OutgoingPeerings. */
-export function reconcileProviderWord(
+export function reconcileProviderReport(
   { kube, clock }: Pick<ControllerContext, 'kube' | 'clock'>,
   caches: Pick<Caches, 'outgoing' | 'remotes'>,
   providers: Providers,
 ) {
   const asked = new Map<string, Asked>();
 
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const peering = caches.outgoing.byKey(key);
     if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
       asked.delete(key);

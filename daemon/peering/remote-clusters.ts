@@ -8,7 +8,7 @@ import { openDocument, readStored } from '../../shared/trust/documents-cache.ts'
 import { NetworkDocumentError, signNetworkDocument } from '../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { isUnreferenced, openingMilliseconds } from '../peers/references.ts';
 import { kind } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
@@ -19,17 +19,17 @@ import { offerTo } from './offer.ts';
 import type { Caches } from './caches.ts';
 
 /** A remote's document that holds, or why it doesn't. */
-export type Judgement =
+export type DocumentCheck =
   | { verdict: 'None' }
   | { verdict: 'Valid'; document: NetworkDocument }
   | { verdict: 'KeyMismatch' | 'Invalid' | 'NotUnderstood'; message: string };
 
 /** Verifies and validates what a remote sent. Pure but for arithmetic. */
-export function judgeDocument(
+export function verifyRemoteDocument(
   signed: SignedDocument | undefined,
   sender: { clusterID: string; publicKey: string },
   recipient: string,
-): Judgement {
+): DocumentCheck {
   if (signed === undefined) return { verdict: 'None' };
   try {
     const document = openDocument(signed, {
@@ -56,18 +56,18 @@ export function judgeDocument(
 /** Conditions of a RemoteCluster. Pure. */
 export function remoteFindings(
   remote: RemoteCluster,
-  judgement: Judgement,
+  check: DocumentCheck,
   waitingFor: string | undefined,
 ): Finding[] {
   const name = remote.spec.clusterID;
-  const none = judgement.verdict === 'None';
+  const none = check.verdict === 'None';
   const authenticated: Finding = {
     type: 'Authenticated',
-    ...(judgement.verdict === 'KeyMismatch'
+    ...(check.verdict === 'KeyMismatch'
       ? {
           status: 'False',
           reason: reasons.KeyMismatch,
-          message: `${judgement.message}; if the remote has a new cluster key, peer again`,
+          message: `${check.message}; if the remote has a new cluster key, peer again`,
         }
       : none
         ? {
@@ -83,15 +83,15 @@ export function remoteFindings(
   };
   const compatible: Finding = {
     type: 'Compatible',
-    ...(judgement.verdict === 'NotUnderstood'
-      ? { status: 'False', reason: reasons.NotUnderstood, message: judgement.message }
-      : judgement.verdict === 'Invalid'
+    ...(check.verdict === 'NotUnderstood'
+      ? { status: 'False', reason: reasons.NotUnderstood, message: check.message }
+      : check.verdict === 'Invalid'
         ? {
             status: 'False',
             reason: reasons.DocumentInvalid,
-            message: `the network document of ${name} cannot be used: ${judgement.message}`,
+            message: `the network document of ${name} cannot be used: ${check.message}`,
           }
-        : judgement.verdict === 'Valid'
+        : check.verdict === 'Valid'
           ? {
               status: 'True',
               reason: reasons.Compatible,
@@ -156,20 +156,8 @@ export function reconcileRemoteCluster(
   refused: ReadonlyMap<string, { count: number; at: number; message: string }>,
 ) {
   const { kube, clock, events, log } = context;
-  /** Verifying costs a scalar multiplication; the same text need not be verified twice. */
-  const judged = new Map<string, { signature: string; publicKey: string; judgement: Judgement }>();
   /** Documents written by this process, which the cache may not show yet. */
   const written = new Map<string, { uid: string | undefined; document: SignedDocument }>();
-
-  function judge(remote: RemoteCluster): Judgement {
-    const { clusterID, publicKey, networkDocument } = remote.spec;
-    const signature = `${networkDocument?.signature}${networkDocument?.payload}`;
-    const known = judged.get(clusterID);
-    if (known?.signature === signature && known.publicKey === publicKey) return known.judgement;
-    const judgement = judgeDocument(networkDocument, { clusterID, publicKey }, identity.clusterID);
-    judged.set(clusterID, { signature, publicKey, judgement });
-    return judgement;
-  }
 
   /** An attempt to peer in-band that was given up takes what it made with it. */
   async function isAbandoned(remote: RemoteCluster, signal: AbortSignal): Promise<boolean> {
@@ -183,10 +171,9 @@ export function reconcileRemoteCluster(
     return true;
   }
 
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const remote = caches.remotes.byKey(key);
     if (remote === undefined) {
-      judged.delete(key);
       delivered.delete(key);
       written.delete(key);
       return;
@@ -194,9 +181,9 @@ export function reconcileRemoteCluster(
     const local = caches.local.byKey('self')?.status;
     if (remote.metadata.deletionTimestamp !== undefined || local === undefined) return;
     if (await isAbandoned(remote, signal)) return;
-    const judgement = judge(remote);
+    const check = verifyRemoteDocument(remote.spec.networkDocument, remote.spec, identity.clusterID);
     const theirKey =
-      judgement.verdict === 'Valid' ? keyInForce(remote, remote.spec.networkDocument) : remote.spec.publicKey;
+      check.verdict === 'Valid' ? keyInForce(remote, remote.spec.networkDocument) : remote.spec.publicKey;
     if (theirKey !== remote.spec.publicKey) {
       await kube.patch(
         { kind: kind.remoteCluster, name: key },
@@ -208,7 +195,7 @@ export function reconcileRemoteCluster(
       events.emit(remote, 'Normal', reasons.ClusterKeySucceeded, message);
       return;
     }
-    const theirs = judgement.verdict === 'Valid' ? judgement.document : undefined;
+    const theirs = check.verdict === 'Valid' ? check.document : undefined;
     const last = written.get(key);
     const held = newerDocument(
       remote.status?.localDocument,
@@ -253,7 +240,7 @@ export function reconcileRemoteCluster(
           remoteDocumentGeneration: theirs?.generation,
           acknowledgedGeneration: acknowledged > 0 ? acknowledged : undefined,
         },
-        findings: [...remoteFindings(remote, judgement, waitingFor), documentsFinding(key, refused.get(key))],
+        findings: [...remoteFindings(remote, check, waitingFor), documentsFinding(key, refused.get(key))],
       },
       signal,
     );

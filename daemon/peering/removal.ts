@@ -5,7 +5,7 @@ import { findCondition } from '../../shared/conditions.ts';
 import { peeringName, secrets } from '../../shared/names.ts';
 import { deadline } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { messageOf } from '../../shared/kube/errors.ts';
 import { hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { isUnreferenced } from '../peers/references.ts';
@@ -55,7 +55,7 @@ export async function removeOutgoing(
   dependencies: RemovalDependencies,
   peering: OutgoingPeering,
   signal: AbortSignal,
-): Promise<Outcome | void> {
+): Promise<Result | void> {
   const { context, caches, providers, sessions, unanswered } = dependencies;
   const { kube, clock, namespace, events, log } = context;
   const next = removalStep(peering, clock.now());
@@ -65,7 +65,7 @@ export async function removeOutgoing(
   const provider = peering.spec.remoteCluster;
   const residue: string[] = [];
   sessions.end(provider, peering.spec.peering);
-  const told = await tellProvider(dependencies, peering, signal);
+  const told = await notifyProvider(dependencies, peering, signal);
   const held = caches.identitySecret(name) !== undefined;
   if (told !== undefined && (held || unanswered || mayKnowUs(peering))) {
     const there = peeringName(caches.local.byKey('self')?.status?.clusterID ?? '', peering.spec.peering);
@@ -109,7 +109,7 @@ export async function removeOutgoing(
 }
 
 /** Undefined: it knows. Otherwise why it could not be told. */
-async function tellProvider(
+async function notifyProvider(
   { context, caches, providers }: RemovalDependencies,
   peering: OutgoingPeering,
   signal: AbortSignal,

@@ -23,7 +23,7 @@ import { followGateway } from './gateway-follow.ts';
 import { fieldManager } from './names.ts';
 import type { Providers } from './providers.ts';
 import { createRateLimiter } from './rate-limiter.ts';
-import { judgeDocument, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
+import { verifyRemoteDocument, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
 import type { Caches } from './caches.ts';
 
 /** What a session last heard, for conditions. */
@@ -77,18 +77,14 @@ export async function storeDocument(
   for (let attempt = 1; ; attempt++) {
     if (remote === undefined) return undefined;
     const { clusterID, publicKey } = remote.spec;
-    const judgement = judgeDocument(signed, { clusterID, publicKey }, identity.clusterID);
-    if (
-      judgement.verdict === 'None' ||
-      judgement.verdict === 'KeyMismatch' ||
-      judgement.verdict === 'Invalid'
-    ) {
+    const check = verifyRemoteDocument(signed, { clusterID, publicKey }, identity.clusterID);
+    if (check.verdict === 'None' || check.verdict === 'KeyMismatch' || check.verdict === 'Invalid') {
       log.warn('refused a network document', {
         remote: remoteName,
-        verdict: judgement.verdict,
-        error: 'message' in judgement ? judgement.message : undefined,
+        verdict: check.verdict,
+        error: 'message' in check ? check.message : undefined,
       });
-      return { refused: 'message' in judgement ? judgement.message : 'the network document is empty' };
+      return { refused: 'message' in check ? check.message : 'the network document is empty' };
     }
     const held = remote.spec.networkDocument;
     const heldGeneration = readStored(held)?.generation;

@@ -32,7 +32,7 @@ import {
 import { planReflection, type Reflected } from './plan.ts';
 import { runPolicyReflection } from './policies-controller.ts';
 import { createProblems } from './problems.ts';
-import { fieldManager, settle } from './settle.ts';
+import { fieldManager, applyReflectionPlan } from './apply-plan.ts';
 import { fromReflected, fromTranslations, keysOfRemote } from './sources.ts';
 import { usedBy } from './used.ts';
 
@@ -72,11 +72,11 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     };
     sources.set(namespace, made);
     for (const informer of Object.values(made) as Informer[]) {
-      const tell = () => {
+      const enqueueAll = () => {
         for (const key of keysOf(namespace)) changed.trigger(key);
       };
-      informer.onChange(tell);
-      informer.synced(signal).then(tell, () => undefined);
+      informer.onChange(enqueueAll);
+      informer.synced(signal).then(enqueueAll, () => undefined);
     }
     return made;
   };
@@ -107,7 +107,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     );
     if (!complete || !pods.hasSynced(peering.spec.nodeName)) return;
     const tunnel = tunnels.get(undefined, peering.spec.remoteCluster);
-    const wanted = request(
+    const wanted = desiredObjects(
       { namespace: twin, consumer, source: namespace },
       here,
       pods.listOn(peering.spec.nodeName).filter((pod) => pod.metadata.namespace === namespace),
@@ -117,10 +117,10 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     );
     const present = there.flatMap((informer) => informer.list());
     // Without a tunnel there is no telling how endpoints are called there: they stay as they are.
-    const judged = tunnel === undefined ? present.filter((each) => each.kind !== 'EndpointSlice') : present;
+    const compared = tunnel === undefined ? present.filter((each) => each.kind !== 'EndpointSlice') : present;
     let problem: unknown;
     try {
-      await settle(remote, planReflection(wanted, judged), log, limited);
+      await applyReflectionPlan(remote, planReflection(wanted, compared), log, limited);
     } catch (error) {
       if (limited.aborted) throw error;
       problem = error;
@@ -132,11 +132,11 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
         ? messageOf(problem)
         : undefined,
     );
-    await say(namespace, limited);
+    await reportProblems(namespace, limited);
     if (problem !== undefined) throw problem;
   }
 
-  async function say(namespace: string, limited: AbortSignal): Promise<void> {
+  async function reportProblems(namespace: string, limited: AbortSignal): Promise<void> {
     const object = offloadings.get(namespace, offloadingName);
     if (object === undefined || object.metadata.deletionTimestamp !== undefined) return;
     const findings = [problems.finding(namespace)];
@@ -185,8 +185,8 @@ interface NamespaceSources {
   slices: Informer<EndpointSlice>;
 }
 
-/** Everything that shall be in the twin. */
-function request(
+/** Everything that should be in the twin namespace. */
+function desiredObjects(
   target: Target,
   here: NamespaceSources,
   pods: Parameters<typeof usedBy>[0],

@@ -19,7 +19,7 @@ import { translatorFor } from './addresses.ts';
 import { planReflection } from './plan.ts';
 import { shadowPolicy, type PolicyView } from './policies.ts';
 import { rangesInView } from './policy-blocks.ts';
-import { settle } from './settle.ts';
+import { applyReflectionPlan } from './apply-plan.ts';
 import { fromReflected, fromTranslations, keysOfRemote } from './sources.ts';
 
 /** Runs until the signal is aborted. Keys are `peering/namespace`. */
@@ -115,7 +115,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
     if (view === undefined || !there.hasSynced) return;
     const target = { namespace: twin, consumer, source: namespace };
     const wanted = here.map((policy) => shadowPolicy(policy, target, view));
-    await settle(remote, planReflection(wanted, there.list()), log, limited);
+    await applyReflectionPlan(remote, planReflection(wanted, there.list()), log, limited);
   }
 
   await runController(

@@ -1,9 +1,9 @@
 /** Whether each consumer is there, by the Lease that it renews in its tenant namespace. */
 import { findCondition } from '../../shared/conditions.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { applyStatus } from '../kube/status.ts';
-import { judgePresence, observe, presenceType, type Observed } from './disconnect.ts';
+import { evaluatePresence, observe, presenceType, type Observed } from './disconnect.ts';
 import { tenantNamespaceOf } from './names.ts';
 import type { Caches } from './caches.ts';
 import { consumerLease } from '../../shared/names.ts';
@@ -15,7 +15,7 @@ const fieldManager = 'hawser-tenant-presence';
 export function reconcilePresence(context: ControllerContext, caches: Caches) {
   const { kube, clock, events } = context;
   const seen = new Map<string, Observed>();
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const peering = caches.incoming.byKey(key);
     if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
       seen.delete(key);
@@ -27,7 +27,7 @@ export function reconcilePresence(context: ControllerContext, caches: Caches) {
     if (observed === undefined) seen.delete(key);
     else seen.set(key, observed);
     const before = findCondition(peering.status?.conditions, presenceType);
-    const { finding, againAfterMilliseconds } = judgePresence(
+    const { finding, againAfterMilliseconds } = evaluatePresence(
       peering.spec.remoteCluster,
       lease,
       observed,

@@ -45,7 +45,7 @@ export function observe(
 }
 
 /** The condition ConsumerPresent, and when it may turn without anything being heard. */
-export function judgePresence(
+export function evaluatePresence(
   consumer: string,
   lease: Lease | undefined,
   observed: Observed | undefined,

@@ -9,7 +9,7 @@ import { labels } from '../../shared/names.ts';
 import { addressFamily, anyContains, normalizeAddress, readRanges } from '../../shared/net/cidr.ts';
 import type { Clock } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { isNotFound } from '../../shared/kube/errors.ts';
 import { keyOf, refOf } from '../../shared/kube/refs.ts';
 import type { EndpointSlice, Pod } from '../../shared/kube/types.ts';
@@ -114,7 +114,7 @@ export function reconcileEndpoints(context: ControllerContext, caches: Caches, r
   const doubted = new Map<string, string>();
   caches.pods.onChange((key, pod, previous) => book.change(key, pod, previous));
 
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const slice = caches.slices.byKey(key);
     if (slice === undefined || slice.metadata.deletionTimestamp !== undefined) {
       doubted.delete(key);

@@ -5,7 +5,7 @@ import { isRevoked } from '../../shared/incoming-peerings.ts';
 import { labels } from '../../shared/names.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { isAlreadyExists } from '../../shared/kube/errors.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { isUnreferenced } from '../peers/references.ts';
@@ -73,13 +73,13 @@ export function reconcileIncoming(
     fullBefore.set(uid, full);
   };
 
-  async function prepare(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
+  async function prepare(peering: IncomingPeering, signal: AbortSignal): Promise<Result | void> {
     const tenant = tenantNamespaceOf(peering);
     const present =
       caches.namespaces.byKey(tenant) ?? (await kube.get({ kind: kind.namespace, name: tenant }, signal));
     const owner = present?.metadata.annotations?.[ownerAnnotation];
     let problem: string | undefined;
-    let retry: Outcome | void = undefined;
+    let retry: Result | void = undefined;
     if (present !== undefined && owner !== peering.metadata.uid) {
       if (present.metadata.deletionTimestamp !== undefined) {
         problem = `waiting for the tenant namespace ${tenant} of an earlier peering to be deleted`;
@@ -152,7 +152,7 @@ export function reconcileIncoming(
     );
   }
 
-  async function remove(peering: IncomingPeering, signal: AbortSignal): Promise<Outcome | void> {
+  async function remove(peering: IncomingPeering, signal: AbortSignal): Promise<Result | void> {
     if (!hasFinalizer(peering, tenantFinalizer)) return;
     const tenant = tenantNamespaceOf(peering);
     const twins = caches.twins.listIn(tenant);
@@ -240,7 +240,7 @@ export function reconcileIncoming(
     fullBefore.delete(peering.metadata.uid ?? '');
   }
 
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const peering = caches.incoming.byKey(key);
     if (peering === undefined) return;
     if (peering.metadata.deletionTimestamp !== undefined) return remove(peering, signal);

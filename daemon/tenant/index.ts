@@ -13,7 +13,7 @@ import { tenantNamespaceOf } from './names.ts';
 import { closedRanges } from './isolation.ts';
 import { fullCounts } from './object-limits.ts';
 import { reconcilePolicy } from './policies.ts';
-import { runPolicyTrials } from './policy-probe.ts';
+import { runPolicyProbe } from './policy-probe.ts';
 import { reconcilePresence } from './consumer-presence.ts';
 import { createRefusals } from './refusals.ts';
 import { reconcileShadowPod } from './shadow-pods.ts';
@@ -87,7 +87,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
           .map((shadow) => keyOf(shadow));
 
   await Promise.all([
-    runPolicyTrials(context, signal),
+    runPolicyProbe(context, signal),
     tryCounting(context, counted, countAll, signal),
     run({
       name: 'tenant-incoming',

@@ -14,8 +14,8 @@ export const gatewayRole = 'hawser-gateway';
 export const quotaName = 'hawser-grant';
 /** Counts objects; in twins, tenant namespaces and, as the pilot, in Hawser’s own. */
 export const objectQuotaName = 'hawser-objects';
-/** In Hawser's own namespace, for seconds, whenever a controller begins: `count-trial.ts`. */
-export const countTrialName = 'hawser-count-trial';
+/** In Hawser's own namespace, for seconds, whenever a controller begins: `quota-probe.ts`. */
+export const quotaProbeName = 'hawser-quota-probe';
 export const limitRangeName = 'hawser-defaults';
 export const networkPolicyNames = {
   /** Everything is closed. */

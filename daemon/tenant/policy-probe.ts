@@ -21,7 +21,7 @@ const connectMilliseconds = 4_000;
 const again = { base: 3_000, most: 60_000 };
 const restMilliseconds = 600_000;
 
-export interface Trial {
+export interface ProbeResult {
   /** The policy that forbids it is there. */
   policy: boolean;
   /** A gateway's pod was there to be tried. */
@@ -33,7 +33,7 @@ export interface Trial {
 }
 
 /** Pure. A port that nobody reaches says nothing, unless the one beside it is reached. */
-export function policyFinding({ policy, pod, allowed, forbidden }: Trial): Finding {
+export function policyFinding({ policy, pod, allowed, forbidden }: ProbeResult): Finding {
   const type = 'NetworkPoliciesEnforced';
   if (!policy || !pod || (!allowed && !forbidden)) {
     return {
@@ -63,7 +63,7 @@ export function policyFinding({ policy, pod, allowed, forbidden }: Trial): Findi
 }
 
 /** Tries until the signal is aborted, and keeps the condition of LocalCluster self. */
-export async function runPolicyTrials(context: ControllerContext, signal: AbortSignal): Promise<void> {
+export async function runPolicyProbe(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const { kube, namespace, clock, log } = context;
   const pods = context.informer(kind.pod, { namespace, labelSelector: gatewayPods });
   const localClusters = context.informer(kind.localCluster);

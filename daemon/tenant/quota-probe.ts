@@ -8,7 +8,7 @@ import type { ControllerContext } from '../kube/context.ts';
 import { isAlreadyExists, messageOf } from '../../shared/kube/errors.ts';
 import { kind } from '../../shared/kube/refs.ts';
 import type { ResourceQuota } from '../../shared/kube/types.ts';
-import { countTrialName, fieldManager } from './names.ts';
+import { quotaProbeName, fieldManager } from './names.ts';
 import { countedOwn, ownCounts } from './object-limits.ts';
 
 /** What can be counted is counted in some milliseconds. */
@@ -25,11 +25,11 @@ export async function tryCounting(
   signal: AbortSignal,
 ): Promise<void> {
   const { kube, namespace, clock, log } = context;
-  const ref = { kind: kind.resourceQuota, namespace, name: countTrialName };
+  const ref = { kind: kind.resourceQuota, namespace, name: quotaProbeName };
   const quota: ResourceQuota = {
     apiVersion: 'v1',
     kind: 'ResourceQuota',
-    metadata: { name: countTrialName, namespace },
+    metadata: { name: quotaProbeName, namespace },
     spec: { hard: Object.fromEntries(ownCounts.map((name) => [name, '0'])) },
   };
   const note = (names: readonly string[]) => {

@@ -3,7 +3,7 @@ import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import {
   isAlreadyExists,
   isForbidden,
@@ -115,7 +115,7 @@ export function reconcileShadowPod(
   };
 
   /** The grace that the pod gets: asked for, or its own. */
-  async function end(shadow: ShadowPod, signal: AbortSignal): Promise<Outcome | void> {
+  async function end(shadow: ShadowPod, signal: AbortSignal): Promise<Result | void> {
     if (!hasFinalizer(shadow, tenantFinalizer)) return;
     const ref = { kind: kind.pod, namespace: shadow.metadata.namespace ?? '', name: shadow.metadata.name };
     const pod = await kube.get(ref, signal);
@@ -163,14 +163,14 @@ export function reconcileShadowPod(
     await release(pod, signal);
   }
 
-  async function keep(shadow: ShadowPod, key: string, signal: AbortSignal): Promise<Outcome | void> {
+  async function keep(shadow: ShadowPod, key: string, signal: AbortSignal): Promise<Result | void> {
     const twin = caches.namespaces.byKey(shadow.metadata.namespace ?? '');
     const peering = caches.peeringOfTwin(twin);
     let pod = caches.pods.byKey(key);
     let resumed = false;
     // The pod itself says how often it was made: the cache may not show yet what was written of it.
     const restarts = Math.max(shadow.status?.restarts ?? 0, restartsOf(pod));
-    const refuse = async (reason: Finding['reason'], message: string, retry?: Outcome) => {
+    const refuse = async (reason: Finding['reason'], message: string, retry?: Result) => {
       tracker.release(key);
       if (reason !== reasons.Preparing) events.emit(shadow, 'Warning', reason, message);
       await report(shadow, { type: 'Admitted', status: 'False', reason, message }, pod, restarts, signal);
@@ -220,7 +220,7 @@ export function reconcileShadowPod(
       resumed = true;
     }
     if (pod !== undefined && isOver(pod)) return ended(shadow, pod, restarts, signal);
-    const stopAfter: Outcome | void =
+    const stopAfter: Result | void =
       disconnect.againAfterMilliseconds === undefined
         ? undefined
         : { requeueAfterMilliseconds: disconnect.againAfterMilliseconds + 50 };
@@ -315,7 +315,7 @@ export function reconcileShadowPod(
     return stopAfter;
   }
 
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const shadow = caches.shadows.byKey(key);
     if (shadow === undefined) {
       tracker.release(key);

@@ -92,11 +92,11 @@ export function consumerRights(
   labels: Record<string, string>,
   rules: readonly PolicyRule[],
   tenant: string,
-  letIn: boolean,
+  authorized: boolean,
 ): AnyObject[] {
   const subject = { name: tenantServiceAccount, namespace: tenant };
   const [role, binding] = roleWithBinding(consumerRole, namespace, labels, rules, subject);
-  return letIn ? [role, binding] : [role];
+  return authorized ? [role, binding] : [role];
 }
 
 /**
@@ -126,12 +126,12 @@ export function tenantNamespaceObject(peering: IncomingPeering, uid?: string): N
 /**
  * Everything in the tenant namespace but the identity Secret, which is made once and never again by itself.
  *
- * @param letIn whether the consumer may act here: its rights are bound then, and only then
+ * @param authorized whether the consumer may act here: its rights are bound then, and only then
  */
 export function tenantObjects(
   peering: IncomingPeering,
   hawserNamespace: string,
-  letIn: boolean,
+  authorized: boolean,
   countable: Countable,
 ): AnyObject[] {
   const namespace = tenantNamespaceOf(peering);
@@ -151,7 +151,7 @@ export function tenantObjects(
   return [
     account,
     objects,
-    ...consumerRights(namespace, labels, tenantRules, namespace, letIn),
+    ...consumerRights(namespace, labels, tenantRules, namespace, authorized),
     ...roleWithBinding(gatewayRole, namespace, labels, gatewayRules, {
       name: gatewayServiceAccount,
       namespace: hawserNamespace,

@@ -2,7 +2,7 @@
 import type { PeeringToken } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { refOf } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
@@ -12,7 +12,7 @@ import type { Caches } from './caches.ts';
 export const keptMilliseconds = 24 * 3_600_000;
 
 /** What is true of a token, and when to look again. Pure. `now`: milliseconds since 1970. */
-export function judgeToken(
+export function evaluateToken(
   token: PeeringToken,
   now: number,
 ): { finding: Finding; sweep: boolean; lookAgainAfter: number | undefined } {
@@ -60,10 +60,10 @@ export function judgeToken(
 /** The reconciler. Keys are `namespace/name`. */
 export function reconcileToken(context: ControllerContext, caches: Caches) {
   const { kube, clock } = context;
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const token = caches.tokens.byKey(key);
     if (token === undefined || token.metadata.deletionTimestamp !== undefined) return;
-    const { finding, sweep, lookAgainAfter } = judgeToken(token, clock.now());
+    const { finding, sweep, lookAgainAfter } = evaluateToken(token, clock.now());
     if (sweep) {
       await kube.delete(refOf(token), { uid: token.metadata.uid ?? '' }, signal);
       return;

@@ -6,7 +6,7 @@ import { twinSuffix } from '../../shared/names.ts';
 import { twinNameRules } from '../../shared/twin-names.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Outcome } from '../kube/controller.ts';
+import type { Result } from '../kube/controller.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
 import { keyOf, kind, refOf, splitKey } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
@@ -72,7 +72,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
       : [{ type: known.type, status: known.status, reason: known.reason, message: known.message }];
   };
 
-  async function bind(twin: TwinNamespace, signal: AbortSignal): Promise<Outcome | void> {
+  async function bind(twin: TwinNamespace, signal: AbortSignal): Promise<Result | void> {
     const peering = caches.peeringOfTenant(twin.metadata.namespace ?? '');
     if (peering === undefined || peering.metadata.deletionTimestamp !== undefined) {
       await report(
@@ -168,7 +168,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
     return (shadows.length === 0 && pods.length === 0) || clock.now() >= deadlineAt;
   }
 
-  async function release(twin: TwinNamespace, signal: AbortSignal): Promise<Outcome | void> {
+  async function release(twin: TwinNamespace, signal: AbortSignal): Promise<Result | void> {
     if (!hasFinalizer(twin, tenantFinalizer)) return;
     const name = twin.spec.namespace;
     const ref = { kind: kind.namespace, name };
@@ -185,7 +185,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
     await removeFinalizer(kube, twin, tenantFinalizer, signal);
   }
 
-  return async (key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
     const twin = caches.twins.byKey(key);
     if (twin === undefined) return;
     if (twin.metadata.deletionTimestamp !== undefined) return release(twin, signal);

@@ -37,7 +37,7 @@ export function policiesFinding(
   }
   const there = twins
     .toSorted((a, b) => (a.peering < b.peering ? -1 : 1))
-    .map((twin) => judge(policies, twin));
+    .map((twin) => evaluate(policies, twin));
   const verdicts = new Set(there.map(({ verdict }) => verdict));
   const { reason, status, message } = atHome(home);
   const all = { type, message: [message, ...said(there)].join(' ') };
@@ -76,7 +76,7 @@ function atHome(home: Condition | undefined): Pick<Finding, 'status' | 'reason' 
       };
 }
 
-function judge(
+function evaluate(
   policies: readonly string[],
   { peering, enforced, carried }: PoliciesThere,
 ): { peering: string; verdict: Verdict; text: string } {

@@ -128,10 +128,10 @@ export function nodeStatus(
     nodeInfo: nodeInfo(peering, facts),
     conditions: conditions.map((condition) => {
       const before = present?.status?.conditions?.find((each) => each.type === condition.type);
-      const turned = before?.status !== condition.status;
+      const transitioned = before?.status !== condition.status;
       return {
         ...condition,
-        lastTransitionTime: turned ? toSeconds(now) : (before?.lastTransitionTime ?? toSeconds(now)),
+        lastTransitionTime: transitioned ? toSeconds(now) : (before?.lastTransitionTime ?? toSeconds(now)),
       };
     }),
   };

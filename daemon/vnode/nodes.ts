@@ -10,7 +10,7 @@ import {
   kind,
   StatusDebouncer,
   runController,
-  type Outcome,
+  type Result,
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes } from '../peers/remote.ts';
@@ -28,7 +28,7 @@ import {
   statusDiffers,
   type NodeFacts,
 } from './node-object.ts';
-import { judgeReadiness, nodeReadyFinding, readinessReasons } from './readiness.ts';
+import { evaluateReadiness, nodeReadyFinding, readinessReasons } from './readiness.ts';
 import { removeNode } from './removal.ts';
 import { fieldManager, peeringOfNode, vnodeFinalizer, type Caches } from './caches.ts';
 
@@ -91,7 +91,7 @@ async function reconcileNode(
   debouncer: StatusDebouncer,
   name: string,
   signal: AbortSignal,
-): Promise<Outcome | void> {
+): Promise<Result | void> {
   const { kube, clock, events } = caches.context;
   const peering = caches.peerings.byKey(name);
   if (peering === undefined) return debouncer.forget(name);
@@ -127,7 +127,7 @@ async function reconcileNode(
   if ((await ensureFinalizer(kube, peering, vnodeFinalizer, signal)) === undefined) return;
   const node = present ?? (await kube.create(newNode(peering, facts), signal, { fieldManager }));
   const remote = caches.remotes.get(name);
-  const readiness = judgeReadiness(
+  const readiness = evaluateReadiness(
     peering,
     caches.tunnels.get(undefined, peering.spec.remoteCluster),
     remote?.reachability ?? {
@@ -137,7 +137,7 @@ async function reconcileNode(
     },
   );
   if (present === undefined) await renewLease(kube, node, clock.now(), signal);
-  await settleSpec(caches, peering, facts, node, readiness, signal);
+  await applyNodeSpec(caches, peering, facts, node, readiness, signal);
   const finding = nodeReadyFinding(peering, readiness);
   const said = node.status?.conditions?.find((each) => each.type === 'Ready')?.status;
   const draining = desireOf(peering).desired === 'Drained';
@@ -146,7 +146,7 @@ async function reconcileNode(
   }
   const leaving = draining ? podsToLeave(caches.pods.listOn(peering.spec.nodeName)) : [];
   const schedulable = schedulableFinding(peering, leaving, await drain(caches, peering, leaving, signal));
-  const later = said === readiness.status && isTold(peering, schedulable) ? wait(finding) : 0;
+  const later = said === readiness.status && isReported(peering, schedulable) ? wait(finding) : 0;
   if (later > 0) return { requeueAfterMilliseconds: later };
   const status = nodeStatus(peering, readiness, facts, node, clock.now());
   if (statusDiffers(node, status)) {
@@ -170,7 +170,7 @@ async function reconcileNode(
 }
 
 /** Labels, unschedulable and taints, each only if it differs. */
-async function settleSpec(
+async function applyNodeSpec(
   caches: Caches,
   peering: OutgoingPeering,
   facts: NodeFacts,
@@ -257,12 +257,12 @@ async function report(
 }
 
 /** Is what is to be said of the wish said already? Somebody waits for it, so it waits for nothing else. */
-function isTold(peering: OutgoingPeering, finding: Finding): boolean {
-  const told = findCondition(peering.status?.conditions, finding.type);
+function isReported(peering: OutgoingPeering, finding: Finding): boolean {
+  const reported = findCondition(peering.status?.conditions, finding.type);
   return (
-    told?.reason === finding.reason &&
-    told.message === finding.message &&
-    told.observedGeneration === peering.metadata.generation
+    reported?.reason === finding.reason &&
+    reported.message === finding.message &&
+    reported.observedGeneration === peering.metadata.generation
   );
 }
 

@@ -11,7 +11,7 @@ import {
   kind,
   messageOf,
   runController,
-  type Outcome,
+  type Result,
 } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../peers/remote.ts';
@@ -73,11 +73,7 @@ export async function runOffloading(caches: Caches, signal: AbortSignal): Promis
   );
 }
 
-async function reconcileNamespace(
-  caches: Caches,
-  name: string,
-  signal: AbortSignal,
-): Promise<Outcome | void> {
+async function reconcileNamespace(caches: Caches, name: string, signal: AbortSignal): Promise<Result | void> {
   const { kube, namespace: own } = caches.context;
   const offloading = caches.offloadings.get(name, offloadingName);
   if (offloading === undefined) {
@@ -135,7 +131,7 @@ async function reconcileNamespace(
     .map(({ metadata }) => metadata.name);
   const twins: TwinReport[] = [];
   const failures: unknown[] = [];
-  let later: Outcome | undefined;
+  let later: Result | undefined;
   for (const peering of caches.peerings.list()) {
     if (peering.metadata.deletionTimestamp !== undefined) continue;
     const node = caches.nodes.get(undefined, peering.spec.nodeName);
@@ -153,7 +149,7 @@ async function reconcileNamespace(
     const rules = twinNameRules(consumer, peering.spec.peering, peering.status?.grant);
     const before = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
     const said = findCondition(before?.conditions, 'Bound');
-    const { finding, enforced, failure } = await settleTwin(caches, remote, wanted, rules, said, signal);
+    const { finding, enforced, failure } = await reconcileTwin(caches, remote, wanted, rules, said, signal);
     const carried = policies.length === 0 ? undefined : carriedAt(remote, namespace);
     twins.push({ peering: peering.metadata.name, twin: wanted.spec.namespace, finding, enforced, carried });
     if (failure !== undefined) failures.push(failure);
@@ -193,7 +189,7 @@ function carriedAt(remote: Remote | undefined, { metadata }: Namespace): TwinRep
 }
 
 /** Makes the twin as it should be; says how it is. A provider that fails does not keep others from theirs. */
-async function settleTwin(
+async function reconcileTwin(
   caches: Caches,
   remote: Remote | undefined,
   wanted: TwinNamespace,
@@ -242,7 +238,7 @@ async function removeUnselected(
   peering: OutgoingPeering,
   namespace: string,
   signal: AbortSignal,
-): Promise<Outcome | undefined> {
+): Promise<Result | undefined> {
   if (remote === undefined || !twinsOf(remote).hasSynced) return undefined;
   if (twinOf(remote, namespace) === undefined) return undefined;
   const pods = caches.pods

@@ -1,5 +1,5 @@
 /** Writes the provider's events of offloaded pods at home. */
-import { kind, isAlreadyExists, isNotFound, runController, type Outcome } from '../kube/index.ts';
+import { kind, isAlreadyExists, isNotFound, runController, type Result } from '../kube/index.ts';
 import { fromRemoteObjects, fromRemotes } from '../peers/remote.ts';
 import { boundTwins, sourceOf } from '../peers/twin-namespaces.ts';
 import { createEventBudget, homeEvent } from './pod-events-plan.ts';
@@ -53,7 +53,7 @@ async function reconcileEvent(
   written: Map<string, string>,
   key: string,
   signal: AbortSignal,
-): Promise<Outcome | void> {
+): Promise<Result | void> {
   const { kube, clock, metrics } = caches.context;
   const [peering = '', namespace = '', name = ''] = key.split('\n');
   const remote = caches.remotes.get(peering);

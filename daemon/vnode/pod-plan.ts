@@ -2,19 +2,19 @@
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { annotations } from '../../shared/names.ts';
 import type { Pod } from '../../shared/kube/types.ts';
-import { isFinished, isLostWithNode, type Hindrance } from './pod-status.ts';
+import { isFinished, isLostWithNode, type Blocker } from './pod-status.ts';
 import { deletionGrace, deletionGraceAnnotation, ownGrace, shadowPodDiffers } from './shadow-pod.ts';
 
 export interface PodState {
   /** The pod here; undefined when there is none of that name on a virtual node. */
   pod: Pod | undefined;
   /** Why the pod can't be at the provider now; undefined: it can. */
-  hindrance: Hindrance | undefined;
+  blocker: Blocker | undefined;
   /** The record in the twin, as last seen. */
   shadow: ShadowPod | undefined;
   /** Whether "no record" is known, and not just not seen yet. */
   shadowsRead: boolean;
-  /** The record as it should be; undefined while there is a hindrance. */
+  /** The record as it should be; undefined while there is a blocker. */
   wanted: ShadowPod | undefined;
   /** There never was, and never will be, a record of it: its namespace has no twin there. */
   neverOffered: boolean;
@@ -37,7 +37,7 @@ export type PodAction =
 
 /** One step; the next event asks again. */
 export function planPod(state: PodState): PodAction {
-  const { pod, shadow, wanted, hindrance } = state;
+  const { pod, shadow, wanted, blocker } = state;
   if (pod === undefined) return shadow === undefined || isLeaving(shadow) ? 'None' : 'DeleteShadow';
   if (pod.metadata.deletionTimestamp !== undefined) {
     // A record of another pod of this name is none of ours; the pod that follows deals with it.
@@ -46,7 +46,7 @@ export function planPod(state: PodState): PodAction {
     if (ours) return 'DeleteShadow';
     return state.shadowsRead || state.neverOffered ? 'FinishDeletion' : 'None';
   }
-  if (hindrance !== undefined || wanted === undefined || !state.shadowsRead) return 'None';
+  if (blocker !== undefined || wanted === undefined || !state.shadowsRead) return 'None';
   // A finished pod keeps its record for its logs, but is never started again.
   if (shadow === undefined) return isFinished(pod) ? 'None' : 'CreateShadow';
   if (isLeaving(shadow)) return 'None';

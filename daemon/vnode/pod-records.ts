@@ -14,7 +14,7 @@ import type { Remote } from '../peers/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Pod } from '../../shared/kube/types.ts';
 import { offloadedReasons } from './pod-conditions.ts';
-import { type Hindrance } from './pod-status.ts';
+import { type Blocker } from './pod-status.ts';
 import { deletionGraceAnnotation } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, type Caches } from './caches.ts';
 
@@ -29,7 +29,7 @@ export async function createShadow(
   pod: Pod,
   wanted: ShadowPod,
   signal: AbortSignal,
-): Promise<Hindrance | undefined> {
+): Promise<Blocker | undefined> {
   try {
     await remote.client.create(wanted, signal, { fieldManager });
     return undefined;

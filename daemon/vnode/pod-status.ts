@@ -12,7 +12,7 @@ import { containerStatuses } from './container-status.ts';
 import { list, longestMessage, longestReason, record, text, time } from './untrusted.ts';
 
 /** Why the pod is not at the provider, before the provider has a word in it. */
-export interface Hindrance {
+export interface Blocker {
   reason: string;
   message: string;
 }
@@ -20,7 +20,7 @@ export interface Hindrance {
 export interface StatusInput extends AddressInput {
   /** The record in the twin; undefined while there is none. */
   shadow: ShadowPod | undefined;
-  hindrance: Hindrance | undefined;
+  blocker: Blocker | undefined;
   /** InternalIP of the virtual node. */
   hostAddress: string;
   /** Whether packets pass to the provider and back. */
@@ -52,17 +52,13 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
   if (isFinished(pod)) return undefined;
   const remote = record(shadow?.status?.pod);
   // The record is lost or just made again: what ran is not said to have stopped until the provider says so.
-  const silent = remote === undefined && input.hindrance === undefined;
+  const silent = remote === undefined && input.blocker === undefined;
   if (silent && pod.status?.phase === 'Running') return undefined;
   const host = { hostIP: input.hostAddress, hostIPs: [{ ip: input.hostAddress }] };
-  const offloaded = judgeOffloaded(input, remote);
+  const offloaded = evaluateOffloaded(input, remote);
   if (isDaemonPod(pod) && neverRuns(offloaded.reason)) return standIn(pod, host, offloaded.message, now);
   const own = carried(pod, { type: offloadedCondition, ...offloaded }, now);
-  if (
-    remote === undefined ||
-    offloaded.reason === offloadedReasons.refused ||
-    input.hindrance !== undefined
-  ) {
+  if (remote === undefined || offloaded.reason === offloadedReasons.refused || input.blocker !== undefined) {
     // What runs goes on running while the provider says nothing of it: a phase never goes back.
     if (pod.status?.phase === 'Running') return stillRunning(pod, host, offloaded, own, now);
     // `reason` is what kubectl shows in its STATUS column.
@@ -216,11 +212,11 @@ function missing(
   return running?.status === 'False' && running.reason === 'PodMissing' ? notReady.missing : undefined;
 }
 
-function judgeOffloaded(
+function evaluateOffloaded(
   input: StatusInput,
   remote: Record<string, unknown> | undefined,
 ): { status: 'True' | 'False'; reason: string; message: string } {
-  if (input.hindrance !== undefined) return { status: 'False', ...input.hindrance };
+  if (input.blocker !== undefined) return { status: 'False', ...input.blocker };
   const admitted = findCondition(input.shadow?.status?.conditions, 'Admitted');
   if (admitted?.status === 'False') {
     const why = text(admitted.message, longestMessage) ?? 'no reason was given';
@@ -282,9 +278,11 @@ function mirrored(
       ...(reason !== undefined && { reason }),
       ...(message !== undefined && { message }),
     };
-    const turned = time(found['lastTransitionTime'], now);
+    const transitioned = time(found['lastTransitionTime'], now);
     return [
-      turned === undefined ? carried(pod, condition, now) : { ...condition, lastTransitionTime: turned },
+      transitioned === undefined
+        ? carried(pod, condition, now)
+        : { ...condition, lastTransitionTime: transitioned },
     ];
   });
 }

@@ -2,16 +2,7 @@
 import type { ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
-import {
-  from,
-  isNotFound,
-  keyOf,
-  kind,
-  refOf,
-  runController,
-  splitKey,
-  type Outcome,
-} from '../kube/index.ts';
+import { from, isNotFound, keyOf, kind, refOf, runController, splitKey, type Result } from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../peers/remote.ts';
 import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
@@ -20,7 +11,7 @@ import type { Node, Pod, PodStatus } from '../../shared/kube/types.ts';
 import { offloadingName } from './offloading.ts';
 import { planPod } from './pod-plan.ts';
 import { offloadedCondition, offloadedReasons } from './pod-conditions.ts';
-import { finalPodStatus, localPodStatus, type Hindrance, type StatusInput } from './pod-status.ts';
+import { finalPodStatus, localPodStatus, type Blocker, type StatusInput } from './pod-status.ts';
 import { podStatusDiffers } from './pod-status-difference.ts';
 import {
   createShadow,
@@ -112,7 +103,7 @@ async function reconcilePod(
   lastRecords: LastRecords,
   key: string,
   signal: AbortSignal,
-): Promise<Outcome | void> {
+): Promise<Result | void> {
   const { namespace = '', name } = splitKey(key);
   const pod = caches.pods.get(namespace, name);
   const peering = peeringOfNode(caches, pod?.spec?.nodeName);
@@ -123,37 +114,37 @@ async function reconcilePod(
     }
   }
   if (pod === undefined || peering === undefined) return;
-  return settlePod(caches, lastRecords, pod, peering, signal);
+  return reconcileOffloadedPod(caches, lastRecords, pod, peering, signal);
 }
 
-async function settlePod(
+async function reconcileOffloadedPod(
   caches: Caches,
   lastRecords: LastRecords,
   pod: Pod,
   peering: OutgoingPeering,
   signal: AbortSignal,
-): Promise<Outcome | void> {
+): Promise<Result | void> {
   const { events, clock } = caches.context;
   const namespace = pod.metadata.namespace ?? '';
   const remote = caches.remotes.get(peering.metadata.name);
-  const place = findPlace(caches, peering, remote, namespace);
+  const target = findTarget(caches, peering, remote, namespace);
   const shadows =
-    remote === undefined || place.twin === undefined
+    remote === undefined || target.twin === undefined
       ? undefined
-      : remote.informer(kind.shadowPod, { namespace: place.twin });
-  const shadow = shadows?.get(place.twin, pod.metadata.name);
+      : remote.informer(kind.shadowPod, { namespace: target.twin });
+  const shadow = shadows?.get(target.twin, pod.metadata.name);
   const consumer = ownClusterID(caches);
   const offloading = caches.offloadings.get(namespace, offloadingName);
   const wanted =
-    place.twin === undefined || consumer === undefined
+    target.twin === undefined || consumer === undefined
       ? undefined
-      : desiredShadowPod(pod, place.twin, consumer, offloading?.spec.onDisconnect);
+      : desiredShadowPod(pod, target.twin, consumer, offloading?.spec.onDisconnect);
   const node = caches.nodes.get(undefined, peering.spec.nodeName);
   const tunnel = caches.tunnels.get(undefined, peering.spec.remoteCluster);
-  const statusInput = (record: ShadowPod | undefined, hindrance: Hindrance | undefined): StatusInput => ({
+  const statusInput = (record: ShadowPod | undefined, blocker: Blocker | undefined): StatusInput => ({
     pod,
     shadow: record,
-    hindrance,
+    blocker,
     provider: peering.spec.remoteCluster,
     hostAddress: addressOf(node) ?? caches.context.podIP,
     tunnel: tunnel?.spec,
@@ -169,13 +160,13 @@ async function settlePod(
   });
   const action = planPod({
     pod,
-    hindrance: place.hindrance,
+    blocker: target.blocker,
     shadow,
     shadowsRead: shadows?.hasSynced ?? false,
     wanted,
-    neverOffered: place.neverOffered,
+    neverOffered: target.neverOffered,
   });
-  let full: Hindrance | undefined;
+  let full: Blocker | undefined;
   switch (action) {
     case 'CreateShadow':
       if (remote !== undefined && wanted !== undefined)
@@ -210,7 +201,7 @@ async function settlePod(
       const last = finalPodStatus(statusInput(lastRecords.of(pod.metadata.uid), undefined));
       if (last !== undefined && podStatusDiffers(pod.status, last))
         await applyPodStatus(caches, pod, last, signal);
-      return finishDeletion(caches, pod, remote, place.twin, signal);
+      return finishDeletion(caches, pod, remote, target.twin, signal);
     }
     case 'None':
   }
@@ -222,7 +213,7 @@ async function settlePod(
   const replaced =
     shadow?.metadata.deletionTimestamp !== undefined && pod.metadata.deletionTimestamp === undefined;
   const record = shadow?.spec.podUID === pod.metadata.uid && !replaced ? shadow : undefined;
-  const status = localPodStatus(statusInput(record, place.hindrance ?? full));
+  const status = localPodStatus(statusInput(record, target.blocker ?? full));
   const again = full && { requeueAfterMilliseconds: fullRetryMilliseconds };
   if (status === undefined || !podStatusDiffers(pod.status, status)) return again;
   await applyPodStatus(caches, pod, status, signal);
@@ -242,20 +233,20 @@ async function settlePod(
   return again;
 }
 
-interface Place {
+interface TargetNamespace {
   /** Namespace at the provider, once it is bound. */
   twin: string | undefined;
-  hindrance: Hindrance | undefined;
+  blocker: Blocker | undefined;
   neverOffered: boolean;
 }
 
 /** Where pods of the namespace go at the provider, or why they can't. */
-function findPlace(
+function findTarget(
   caches: Caches,
   peering: OutgoingPeering,
   remote: Remote | undefined,
   namespace: string,
-): Place {
+): TargetNamespace {
   const offloading = caches.offloadings.get(namespace, offloadingName);
   const provider = peering.spec.remoteCluster;
   const twin: TwinNamespace | undefined =
@@ -265,19 +256,19 @@ function findPlace(
   if (offloading === undefined) {
     return {
       twin: bound,
-      hindrance: {
+      blocker: {
         reason: offloadedReasons.notOffloaded,
         message: `Namespace ${namespace} is not offloaded, so this pod can't run on ${provider}. Offload it (hawser offload namespace ${namespace}), or remove the pod's toleration of the node's taint.`,
       },
       neverOffered: bound === undefined,
     };
   }
-  if (bound !== undefined) return { twin: bound, hindrance: undefined, neverOffered: false };
+  if (bound !== undefined) return { twin: bound, blocker: undefined, neverOffered: false };
   const said = offloading.status?.remotes?.find((each) => each.peering === peering.metadata.name);
   const why = findCondition(said?.conditions, 'Bound')?.message ?? 'the provider has not been contacted yet';
   return {
     twin: undefined,
-    hindrance: {
+    blocker: {
       reason: offloadedReasons.twinPending,
       message: `Namespace ${namespace} has no twin namespace at ${provider} yet: ${why}`,
     },

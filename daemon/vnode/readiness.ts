@@ -45,7 +45,7 @@ export interface Readiness {
 }
 
 /** Ready follows the data path and the identity; losing the provider's API alone only keeps new pods away. */
-export function judgeReadiness(
+export function evaluateReadiness(
   peering: OutgoingPeering,
   tunnel: Tunnel | undefined,
   api: ApiReachability,
@@ -60,7 +60,7 @@ export function judgeReadiness(
     : api.state === 'Unreachable'
       ? `The API server of ${provider} has not answered since ${toSeconds(api.since)} (${api.message}); running pods stay, new ones wait.`
       : undefined;
-  const judged = (status: Condition['status'], reason: string, message: string): Readiness => ({
+  const readiness = (status: Condition['status'], reason: string, message: string): Readiness => ({
     status,
     reason,
     message,
@@ -69,17 +69,21 @@ export function judgeReadiness(
     apiUnknown: !unseen && api.state === 'Unknown',
   });
   if (peering.metadata.deletionTimestamp !== undefined) {
-    return judged('False', readinessReasons.removing, 'The peering is being removed; pods leave this node.');
+    return readiness(
+      'False',
+      readinessReasons.removing,
+      'The peering is being removed; pods leave this node.',
+    );
   }
   if (identity?.status === 'False' && !unseen) {
-    return judged(
+    return readiness(
       'False',
       readinessReasons.identityInvalid,
       `The provider ${provider} does not accept this cluster's identity: ${identity.message}`,
     );
   }
   if (tunnel === undefined) {
-    return judged(
+    return readiness(
       'False',
       readinessReasons.tunnelMissing,
       `The tunnel to ${provider} waits for the network documents of both sides (hawser status shows which one is missing).`,
@@ -89,13 +93,13 @@ export function judgeReadiness(
     const detail = path === undefined ? 'no probe has been sent yet' : path.message;
     // A point in time, not a span: a message that changes by itself would be written again and again.
     const how = path === undefined ? '' : ` since ${path.lastTransitionTime}`;
-    return judged(
+    return readiness(
       'False',
       readinessReasons.pathNotVerified,
       `Probes do not return from ${provider}${how}: ${detail}`,
     );
   }
-  return judged(
+  return readiness(
     'True',
     readinessReasons.pathVerified,
     path?.message ?? `Probes reach ${provider} and return.`,

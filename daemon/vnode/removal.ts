@@ -4,7 +4,7 @@
  * tells the provider in the end.
  */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
-import { applyStatus, kind, keyOf, messageOf, refOf, type Outcome } from '../kube/index.ts';
+import { applyStatus, kind, keyOf, messageOf, refOf, type Result } from '../kube/index.ts';
 import { deadline } from '../../shared/time.ts';
 import { twinsOf } from '../peers/twin-namespaces.ts';
 import { labels } from '../../shared/names.ts';
@@ -22,7 +22,7 @@ export async function removeNode(
   caches: Caches,
   peering: OutgoingPeering,
   signal: AbortSignal,
-): Promise<Outcome | void> {
+): Promise<Result | void> {
   const { kube, clock, events, log } = caches.context;
   const name = peering.metadata.name;
   const remote = caches.remotes.get(name);

@@ -1,6 +1,6 @@
 /** Brings a namespace's pods home and removes its twins. */
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
-import { applyStatus, keyOf, kind, messageOf, type Outcome } from '../kube/index.ts';
+import { applyStatus, keyOf, kind, messageOf, type Result } from '../kube/index.ts';
 import type { Remote } from '../peers/remote.ts';
 import { twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { Pod } from '../../shared/kube/types.ts';
@@ -16,7 +16,7 @@ export async function unoffload(
   caches: Caches,
   offloading: NamespaceOffloading,
   signal: AbortSignal,
-): Promise<Outcome | void> {
+): Promise<Result | void> {
   if (!(offloading.metadata.finalizers ?? []).includes(vnodeFinalizer)) return;
   const { kube, clock, events } = caches.context;
   const namespace = offloading.metadata.namespace ?? '';
@@ -86,7 +86,7 @@ export async function removeTwin(
   namespace: string,
   pods: readonly Pod[],
   signal: AbortSignal,
-): Promise<Outcome | undefined> {
+): Promise<Result | undefined> {
   const { kube, events, log } = caches.context;
   if (pods.length > 0) {
     for (const eviction of await evictPods(kube, pods, signal)) {

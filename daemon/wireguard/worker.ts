@@ -1,7 +1,7 @@
 /** A device and its engine on a loop of their own, so that a busy controller never delays a handshake, nor the other way. */
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { settle } from '../../shared/collect-after-start.ts';
+import { collectAfterStart } from '../../shared/collect-after-start.ts';
 import { makeEngine } from './engine-loader.ts';
 import { EngineShell } from './engine-driver.ts';
 import { serveUapi } from './uapi-socket.ts';
@@ -69,7 +69,7 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
         break;
     }
   });
-  const unsettle = settle();
+  const stopCollecting = collectAfterStart();
   say({ type: 'started' });
   tell();
   const control =
@@ -77,7 +77,7 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
   const finish = async () => {
     const failure = await shell.ended;
     clearInterval(ticker);
-    unsettle();
+    stopCollecting();
     await (await control)?.close();
     say({ type: 'ended', reason: failure?.reason ?? null, message: failure?.message ?? '' });
     port.close();

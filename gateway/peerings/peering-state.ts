@@ -6,7 +6,7 @@ import { isTrue } from '../../shared/conditions.ts';
 import { version } from '../version.ts';
 
 /** Bounds of the schema: nothing that a condition says makes the answer invalid. */
-const problemsTold = 16;
+const mostProblems = 16;
 const problemLength = 512;
 const typeLength = 64;
 type Problems = PeeringState['problems'];
@@ -43,7 +43,7 @@ export function peeringStateOf(peering: IncomingPeering, tunnel: Tunnel | undefi
         ...(handshake !== undefined && { latestHandshake: handshake }),
       },
     }),
-    problems: dedupe(problems).slice(0, problemsTold),
+    problems: dedupe(problems).slice(0, mostProblems),
   };
 }
 

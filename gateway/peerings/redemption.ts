@@ -18,7 +18,7 @@ export type Verdict =
   | { verdict: 'Refuse'; reason: RefusalReason };
 
 /** `registeredKey` is the key of the RemoteCluster of that ID, if there is one; `now` in milliseconds since 1970. */
-export function judgeRedemption(
+export function evaluateRedemption(
   token: PeeringToken | undefined,
   secretHash: string,
   redeemer: Redeemer,
@@ -47,13 +47,13 @@ export function judgeRedemption(
  * Why a token is not shown to whoever has its secret; undefined: it is. Without a proof of a key, one that is spent is
  * nobody's any more.
  */
-export function judgePreview(
+export function evaluatePreview(
   token: PeeringToken | undefined,
   secretHash: string,
   clusterID: string,
   now: number,
 ): RefusalReason | undefined {
-  const judged = judgeRedemption(
+  const judged = evaluateRedemption(
     token,
     secretHash,
     { clusterID, publicKey: '', peering: '' },

@@ -99,7 +99,7 @@ export function mergeFacts(spec: RemoteCluster['spec'], facts: Partial<RemoteFac
   if (facts.features !== undefined) merged.features = facts.features;
   if (
     facts.networkDocument !== undefined &&
-    judgeDocument(spec.networkDocument, facts.networkDocument) === 'Newer'
+    compareDocuments(spec.networkDocument, facts.networkDocument) === 'Newer'
   )
     merged.networkDocument = facts.networkDocument;
   return JSON.stringify(merged) === JSON.stringify(spec) ? spec : merged;
@@ -108,7 +108,7 @@ export function mergeFacts(spec: RemoteCluster['spec'], facts: Partial<RemoteFac
 export type DocumentVerdict = 'Newer' | 'Same' | 'Stale';
 
 /** How a verified document stands to the one that is held. */
-export function judgeDocument(held: SignedDocument | undefined, offered: SignedDocument): DocumentVerdict {
+export function compareDocuments(held: SignedDocument | undefined, offered: SignedDocument): DocumentVerdict {
   if (held === undefined) return 'Newer';
   if (held.payload === offered.payload) return 'Same';
   const heldGeneration = generationOf(held);
@@ -135,7 +135,7 @@ export async function storeDocument(
   let current = remote;
   for (let attempt = 1; ; attempt++) {
     const held = current.spec.networkDocument;
-    const verdict = judgeDocument(held, document);
+    const verdict = compareDocuments(held, document);
     if (verdict === 'Same' && current.spec.publicKey === publicKey) return;
     if (verdict === 'Stale') {
       const heldGeneration = held === undefined ? undefined : generationOf(held);

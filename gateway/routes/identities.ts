@@ -26,7 +26,7 @@ import { isConflict } from '../kube/client.ts';
 import { resources } from '../kube/resources.ts';
 import { verifyRequest } from '../http/middleware/authenticate-signature.ts';
 import { route, type Route } from '../http/operation.ts';
-import { judgeRedemption } from '../peerings/redemption.ts';
+import { evaluateRedemption } from '../peerings/redemption.ts';
 import { refusal } from '../peerings/refusal.ts';
 import { ensureRemoteCluster, verifyDocument } from '../peerings/remote-clusters.ts';
 import { deadline } from '../../shared/time.ts';
@@ -146,7 +146,7 @@ async function spend(
       kube.get<PeeringToken>(resource, tokenName(secretHash), signal),
       kube.get<RemoteCluster>(resources.remoteClusters, request.clusterID, signal),
     ]);
-    const judged = judgeRedemption(
+    const judged = evaluateRedemption(
       token,
       secretHash,
       request,

@@ -6,7 +6,7 @@ import { preview, previewRequest, type Preview } from '../../shared/wire/gateway
 import { self, type Dependencies } from '../http/context.ts';
 import { resources } from '../kube/resources.ts';
 import { route, type Route } from '../http/operation.ts';
-import { judgePreview } from '../peerings/redemption.ts';
+import { evaluatePreview } from '../peerings/redemption.ts';
 import { refusal } from '../peerings/refusal.ts';
 import { features, version } from '../version.ts';
 
@@ -31,7 +31,7 @@ export function previewRoute(dependencies: Dependencies): Route {
       const secretHash = hashSecret(secret);
       const resource = resources.peeringTokens(namespace);
       const token = await kube.get<PeeringToken>(resource, tokenName(secretHash), context.var.signal);
-      const reason = judgePreview(token, secretHash, clusterID, clock());
+      const reason = evaluatePreview(token, secretHash, clusterID, clock());
       if (reason !== undefined || token === undefined)
         throw await refusal(dependencies, context, reason ?? 'Unknown');
       return context.json(previewOf(dependencies, token));

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { readConfiguration } from '../../gateway/configuration.ts';
 import { Metrics } from '../../gateway/http/metrics.ts';
 import { openAPIDocument } from '../../gateway/http/openapi.ts';
-import { judgeDocument, mergeFacts } from '../../gateway/peerings/remote-clusters.ts';
+import { compareDocuments, mergeFacts } from '../../gateway/peerings/remote-clusters.ts';
 import { parseBody } from '../../gateway/http/validation.ts';
 import { version } from '../../gateway/version.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
@@ -44,7 +44,7 @@ test('the highest generation wins, whichever way it came', () => {
     [signed(2), signed(1), 'Stale'],
     [{ payload: '', signature: '' }, signed(1), 'Newer'],
   ] as const)
-    assert.is(judgeDocument(held, offered), verdict);
+    assert.is(compareDocuments(held, offered), verdict);
 });
 
 test('facts are taken over only where they are new', () => {

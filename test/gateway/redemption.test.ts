@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { completeGrant, tokenName, tokenState } from '../../shared/token-issue.ts';
-import { judgePreview, judgeRedemption, refusalTime } from '../../gateway/peerings/redemption.ts';
+import { evaluatePreview, evaluateRedemption, refusalTime } from '../../gateway/peerings/redemption.ts';
 import { defaultGrant } from '../../shared/api/grant.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { PeeringToken } from '../../shared/api/peerings.ts';
@@ -46,7 +46,7 @@ for (const [what, given, registeredKey, expected] of [
   ['one, under an ID that has another key', token(), 'other', 'KeyDiffers'],
 ] as const)
   test(`who comes with ${what}: ${expected}`, () => {
-    const verdict = judgeRedemption(given, secretHash, redeemer, registeredKey, now);
+    const verdict = evaluateRedemption(given, secretHash, redeemer, registeredKey, now);
     assert.is(verdict.verdict === 'Refuse' ? verdict.reason : verdict.verdict, expected);
   });
 
@@ -60,7 +60,7 @@ test('a preview is for whoever could still redeem the token', () => {
     [token({ expiresAt: at }), 'Expired'],
     [undefined, 'Unknown'],
   ] as const)
-    assert.is(judgePreview(given, secretHash, 'consumer', now), expected);
+    assert.is(evaluatePreview(given, secretHash, 'consumer', now), expected);
 });
 
 test('refusals are sent on a grid of times', () => {

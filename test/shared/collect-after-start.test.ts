@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { settle } from '../../shared/collect-after-start.ts';
+import { collectAfterStart } from '../../shared/collect-after-start.ts';
 
 function timers() {
   const waiting: { milliseconds: number; call: () => void }[] = [];
@@ -15,7 +15,7 @@ function timers() {
 test('collects twice when a start is over, and seldom from then on, until it is called off', () => {
   const { waiting, after } = timers();
   let collected = 0;
-  const end = settle(after, () => collected++);
+  const end = collectAfterStart(after, () => collected++);
   const pauses = Array.from({ length: 5 }, () => {
     const [timer] = waiting.splice(0);
     timer?.call();
@@ -30,7 +30,7 @@ test('collects twice when a start is over, and seldom from then on, until it is 
 
 test('does nothing where there is no collector to be called', () => {
   const { waiting, after } = timers();
-  settle(after, undefined)();
+  collectAfterStart(after, undefined)();
   assert.is(waiting.length, 0);
 });
 

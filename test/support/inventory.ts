@@ -1,5 +1,5 @@
 /** Everything that is in a cluster's API and on its nodes, so that "as before" can be checked and not believed. */
-import { countTrialName } from '../../daemon/tenant/names.ts';
+import { quotaProbeName } from '../../daemon/tenant/names.ts';
 import type { BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 
@@ -49,7 +49,7 @@ export async function inventory(cluster: BedCluster): Promise<Inventory> {
       }
     }
   }
-  return [...new Set(lines.filter((line) => !line.endsWith(`/${countTrialName}`)))].sort();
+  return [...new Set(lines.filter((line) => !line.endsWith(`/${quotaProbeName}`)))].sort();
 }
 
 const kernelState: readonly [string, readonly string[]][] = [

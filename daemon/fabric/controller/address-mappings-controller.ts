@@ -15,7 +15,7 @@ import {
   runController,
   type ControllerContext,
   type Informer,
-  type Outcome,
+  type Result,
 } from '../../kube/index.ts';
 import { fromAspect } from '../../kube/relevant-changes.ts';
 import { fromVirtualPods, virtualPods } from '../../peers/virtual-pods.ts';
@@ -46,7 +46,7 @@ export async function runAddressMappings(context: ControllerContext, signal: Abo
 
   let lacking = 0;
 
-  async function reconcile(_key: string, limit: AbortSignal): Promise<Outcome | void> {
+  async function reconcile(_key: string, limit: AbortSignal): Promise<Result | void> {
     const externalCIDR = localClusters.byKey('self')?.status?.externalCIDR;
     if (externalCIDR === undefined) return;
     const living = peerings.list();

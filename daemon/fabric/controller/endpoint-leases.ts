@@ -28,7 +28,7 @@ export interface EndpointLeasesOptions {
   namespace: string;
   tunnelEndpoints: readonly string[];
   /** A holder fell silent, or a Lease says other than what was handed over. */
-  onTurn: () => void;
+  onChange: () => void;
   clock: Clock;
   log: Log;
 }
@@ -99,7 +99,7 @@ export class EndpointLeases {
   }
 
   async #listen(tunnelEndpoint: string, signal: AbortSignal): Promise<void> {
-    const { kube, namespace, onTurn, clock, log } = this.#options;
+    const { kube, namespace, onChange, clock, log } = this.#options;
     const ref = { kind: kind.lease, namespace, name: endpointLease(tunnelEndpoint) };
     let renewals: Renewals | undefined;
     while (!signal.aborted) {
@@ -122,7 +122,7 @@ export class EndpointLeases {
       }
       if (renewals?.holder !== handed && this.#handed.get(tunnelEndpoint) === handed) {
         this.#handed.delete(tunnelEndpoint);
-        onTurn();
+        onChange();
       } else if (!isSilent(renewals)) {
         if (renewals?.unchanged === 0 && renewals.renewTime !== undefined) this.#silent.delete(handed);
       } else {
@@ -133,7 +133,7 @@ export class EndpointLeases {
           tunnelEndpoint,
           node: handed,
         });
-        onTurn();
+        onChange();
       }
     }
   }

@@ -52,12 +52,12 @@ export async function runEndpoints(context: ControllerContext, signal: AbortSign
       ];
     }),
   );
-  const turned = triggers();
+  const leaseChanges = triggers();
   const leases = new EndpointLeases({
     kube: context.kube,
     namespace,
     tunnelEndpoints: endpointNames,
-    onTurn: () => turned.trigger('nodes'),
+    onChange: () => leaseChanges.trigger('nodes'),
     clock: context.clock,
     log,
   });
@@ -72,7 +72,7 @@ export async function runEndpoints(context: ControllerContext, signal: AbortSign
           fromAspect(nodes, nodeText, () => ['nodes']),
           fromAspect(fabricNodes, specText, () => ['nodes']),
           from(localClusters, () => ['nodes']),
-          turned,
+          leaseChanges,
         ],
         reconcile: async (_key, limit) => {
           const externalCIDR = localClusters.byKey('self')?.status?.externalCIDR;
@@ -89,7 +89,7 @@ export async function runEndpoints(context: ControllerContext, signal: AbortSign
             if (tunnelEndpoint !== undefined) await leases.handOver(tunnelEndpoint, assignment.name, limit);
             await applyFabricNode(context, assignment, present, limit);
           }
-          tellOfSilence(context, present, wanted, silent);
+          reportSilence(context, present, wanted, silent);
           const names = new Set(wanted.map(({ name }) => name));
           for (const { metadata } of present) {
             if (names.has(metadata.name)) continue;
@@ -136,7 +136,7 @@ export async function runEndpoints(context: ControllerContext, signal: AbortSign
 }
 
 /** A person looks at the node that lost its tunnel endpoint; Kubernetes may still call it Ready. */
-function tellOfSilence(
+function reportSilence(
   { events }: ControllerContext,
   present: readonly FabricNode[],
   wanted: readonly NodeAssignment[],

@@ -7,7 +7,7 @@ import {
   stableText,
   type ControllerContext,
   type Informer,
-  type Outcome,
+  type Result,
   type Secret,
 } from '../../kube/index.ts';
 import { openingMilliseconds } from '../../peers/references.ts';
@@ -47,7 +47,7 @@ export function chooseKey(
 export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, input: KeyCaches) {
   const store = new KeyStore();
   let writtenAt = 0;
-  return async (_key: string, signal: AbortSignal): Promise<Outcome | void> => {
+  return async (_key: string, signal: AbortSignal): Promise<Result | void> => {
     const identity = readLocalIdentity(input.clusterKey.list()[0]);
     if (identity === undefined) return;
     const present = input.tunnelKeys.list()[0];

@@ -34,7 +34,7 @@ const handshakeMilliseconds = 180_000 + 30_000;
 export const staleMilliseconds = 30_000;
 
 /**
- * Remotes whose tunnels may be judged otherwise after a node's report; undefined: all. Every node reports again and again
+ * Remotes whose tunnels may have another status after a node's report; undefined: all. Every node reports again and again
  * on every remote, and what is new of most is a counter.
  */
 export function remotesConcerned(
@@ -51,7 +51,7 @@ export function remotesConcerned(
   const after = Map.groupBy(node.status?.sessions ?? [], ({ remoteCluster }) => remoteCluster);
   return [...new Set([...before.keys(), ...after.keys()])].filter((remote) => {
     const [was, is] = [before.get(remote) ?? [], after.get(remote) ?? []];
-    if (stableText(was.map(tellingPart)) !== stableText(is.map(tellingPart))) return true;
+    if (stableText(was.map(comparedPart)) !== stableText(is.map(comparedPart))) return true;
     // The report was, or soon would have been, too old to be believed.
     const latest = (sessions: readonly NodeSession[]) =>
       Math.max(0, ...sessions.map(({ probedAt }) => Date.parse(probedAt ?? '') || 0));
@@ -60,7 +60,7 @@ export function remotesConcerned(
 }
 
 /** Of a session, all that is no counter. */
-function tellingPart(session: NodeSession): unknown {
+function comparedPart(session: NodeSession): unknown {
   const {
     probedAt: _probedAt,
     roundTripMilliseconds: _roundTrip,
@@ -80,7 +80,7 @@ export interface TunnelReport {
   againAfter: number;
 }
 
-/** @param judgement what is wrong with the remote's document, if anything, and what this cluster's own ranges meet */
+/** @param found problems of the remote's document, and remaps that overlap ranges of this cluster */
 export function reportTunnel(
   tunnel: Tunnel,
   nodes: readonly FabricNode[],

@@ -17,7 +17,7 @@ import {
   type Informer,
   type Node,
   type Pod,
-  type Outcome,
+  type Result,
   type Secret,
   type Source,
 } from '../../kube/index.ts';
@@ -50,8 +50,8 @@ interface PlanInput {
 }
 
 /** What was made of a remote's document, for its Tunnel's status. */
-type Judgement = Pick<TunnelDecision, 'problems' | 'collisions'>;
-type Judgements = Map<string, Judgement>;
+type PlanProblems = Pick<TunnelDecision, 'problems' | 'collisions'>;
+type ProblemsByRemote = Map<string, PlanProblems>;
 
 export async function runTunnels(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const { informer, namespace } = context;
@@ -69,9 +69,9 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
     tunnelKeys: secret(secrets.tunnelKeys),
     pods: virtualPods(context),
   };
-  const judgements: Judgements = new Map();
+  const problemsByRemote: ProblemsByRemote = new Map();
   const written = new WrittenTunnels(input.tunnels, context.clock);
-  const judge = triggers();
+  const statusTriggers = triggers();
   const everyRemote = () => [
     ...new Set([
       ...input.remoteClusters.list().map((each) => each.metadata.name),
@@ -113,8 +113,8 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           fromAspect(input.nodes, (node) => addressesOf([node]).join(), everyRemote),
         ],
         reconcile: async (id, limit) => {
-          const again = await reconcileTunnel(context, input, written, judgements, id, limit);
-          judge.trigger(id);
+          const again = await reconcileTunnel(context, input, written, problemsByRemote, id, limit);
+          statusTriggers.trigger(id);
           return again;
         },
         ...controllerParts(context),
@@ -140,8 +140,8 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
     runController(
       {
         name: 'tunnel-status',
-        sources: [from(input.tunnels), judge, fromReports(input)],
-        reconcile: makeStatusReconciler(context, input, judgements),
+        sources: [from(input.tunnels), statusTriggers, fromReports(input)],
+        reconcile: makeStatusReconciler(context, input, problemsByRemote),
         ...controllerParts(context),
       },
       signal,
@@ -183,10 +183,10 @@ async function reconcileTunnel(
   { kube, log, events, clock }: ControllerContext,
   input: PlanInput,
   written: WrittenTunnels,
-  judgements: Judgements,
+  problemsByRemote: ProblemsByRemote,
   id: string,
   signal: AbortSignal,
-): Promise<Outcome | void> {
+): Promise<Result | void> {
   const items = written.list();
   const present = items.find((tunnel) => tunnel.metadata.name === id);
   const consumer = input.outgoing.list().some(refersTo(id));
@@ -194,7 +194,7 @@ async function reconcileTunnel(
   const remote = input.remoteClusters.byKey(id);
   const opening = openingMilliseconds(remote, clock.now());
   if (!consumer && !provider && opening === 0) {
-    judgements.delete(id);
+    problemsByRemote.delete(id);
     if (present === undefined) return;
     log.info('deleting a tunnel that no peering needs', { remote: id });
     await kube.delete({ kind: kind.tunnel, name: id }, uidOf(present), signal);
@@ -207,7 +207,7 @@ async function reconcileTunnel(
   if (local === undefined || localID === undefined || remote === undefined) return again;
   const { remote: document, problem } = readDocuments(remote, localID);
   if (document === undefined) {
-    if (problem !== undefined) judgements.set(id, { problems: [problem], collisions: [] });
+    if (problem !== undefined) problemsByRemote.set(id, { problems: [problem], collisions: [] });
     return again;
   }
   const decision = planTunnel({
@@ -225,7 +225,7 @@ async function reconcileTunnel(
     remapsKnown: ourDocumentHeld(remote, localID),
     presharedKeyRevision: keyRevision(readLocalIdentity(input.clusterKey.list()[0]), remote),
   });
-  judgements.set(id, decision);
+  problemsByRemote.set(id, decision);
   if (decision.spec === undefined) {
     events.emit(remote, 'Warning', 'NetworkDocumentInvalid', decision.problems.join('; '));
     return again;
@@ -251,7 +251,7 @@ const uidOf = (object: { metadata: { uid?: string } }) =>
 function makeStatusReconciler(
   { kube, clock, events }: ControllerContext,
   input: PlanInput,
-  judgements: ReadonlyMap<string, Judgement>,
+  problemsByRemote: ReadonlyMap<string, PlanProblems>,
 ) {
   const written = new Map<string, { fields: Record<string, unknown>; at: number }>();
   const debouncer = new StatusDebouncer();
@@ -263,8 +263,8 @@ function makeStatusReconciler(
       return;
     }
     const now = clock.now();
-    const judgement = judgements.get(id) ?? { problems: [], collisions: [] };
-    const report = reportTunnel(tunnel, input.fabricNodes.list(), judgement, now);
+    const found = problemsByRemote.get(id) ?? { problems: [], collisions: [] };
+    const report = reportTunnel(tunnel, input.fabricNodes.list(), found, now);
     // Round trips and counters change all the time; they are written with something else, or now and then.
     const last = written.get(id);
     const fresh = last !== undefined && now - last.at < numbersMilliseconds;
@@ -276,8 +276,8 @@ function makeStatusReconciler(
     const fields: Record<string, unknown> = {
       ...(fresh && !moved ? last.fields : report.fields),
       collisions:
-        judgement.collisions.length > 0
-          ? judgement.collisions.map(({ mapped, own }) => ({ mapped, own }))
+        found.collisions.length > 0
+          ? found.collisions.map(({ mapped, own }) => ({ mapped, own }))
           : undefined,
       observedGeneration: tunnel.metadata.generation,
     };

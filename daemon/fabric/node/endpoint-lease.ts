@@ -30,7 +30,7 @@ export interface EndpointLeaseOptions {
   /** Whether any of the remotes answers; undefined: there is none. */
   heard: () => boolean | undefined;
   /** `lost` is another than before. */
-  onTurn: () => void;
+  onChange: () => void;
   clock: Clock;
   log: Log;
 }
@@ -118,8 +118,8 @@ export class EndpointLease {
   #turn(lost: string | undefined): void {
     if (lost === this.#lost) return;
     this.#lost = lost;
-    const { log, onTurn } = this.#options;
+    const { log, onChange } = this.#options;
     if (lost !== undefined) log.warn('released the tunnel endpoint', { why: lost });
-    onTurn();
+    onChange();
   }
 }

@@ -14,7 +14,7 @@ export interface HostWatchOptions {
   /** The plan in force; undefined: none yet. */
   plan: () => HostPlan | undefined;
   /** Called with the problems when they are others than before. */
-  onTurn: (problems: readonly HostProblem[]) => void;
+  onChange: (problems: readonly HostProblem[]) => void;
   clock: Clock;
   log: Log;
 }
@@ -26,7 +26,7 @@ const planMilliseconds = 1_000;
 
 /** Until the signal is aborted. A look that fails leaves what was known. */
 export async function watchHost(options: HostWatchOptions, signal: AbortSignal): Promise<void> {
-  const { find, plan, onTurn, clock, log } = options;
+  const { find, plan, onChange, clock, log } = options;
   let known = stableText([]);
   let failed = '';
   while (!signal.aborted) {
@@ -40,7 +40,7 @@ export async function watchHost(options: HostWatchOptions, signal: AbortSignal):
           known = text;
           for (const { message } of problems)
             log.warn('settings of this node interfere with the fabric', { message });
-          onTurn(problems);
+          onChange(problems);
         }
       } catch (error) {
         const message = messageOf(error);

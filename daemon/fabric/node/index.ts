@@ -66,7 +66,7 @@ export interface FabricNodeRole {
 }
 
 /** Changes come in crowds; and a plan is as long as there are peers, so that crowds are let grow with them. */
-const settleMilliseconds = 20;
+const debounceMilliseconds = 20;
 const gapOfPeerMilliseconds = 2;
 /** After which the world is looked at again though nothing was said. */
 const restMilliseconds = 600_000;
@@ -119,7 +119,7 @@ class NodeRole implements FabricNodeRole {
     const onChange = () => this.#notifier.notify();
     const sources = createNodeSources({ ...this.#options, onChange }, signal);
     this.#sources = sources;
-    const prober = createProber({ onTurn: () => this.#statusNotifier.notify(), log, clock });
+    const prober = createProber({ onChange: () => this.#statusNotifier.notify(), log, clock });
     this.#verdict = (remoteCluster) => prober.verdict(remoteCluster);
     const resolver = createEndpointResolver({ resolve: this.#options.resolve, onChange, log, clock });
     const lease: EndpointLease = new EndpointLease({
@@ -132,7 +132,7 @@ class NodeRole implements FabricNodeRole {
         const sessions = this.sessions();
         return sessions.length === 0 ? undefined : sessions.some(({ pathVerified }) => pathVerified);
       },
-      onTurn: onChange,
+      onChange,
       clock,
       log,
     });
@@ -204,7 +204,7 @@ class NodeRole implements FabricNodeRole {
   async #planLoop(planner: NodePlanner, prober: Prober, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     let failures = 0;
-    let gap = settleMilliseconds;
+    let gap = debounceMilliseconds;
     while (!signal.aborted) {
       await this.#notifier.wait(planner.triesEndpoints ? tryMilliseconds : restMilliseconds, signal, clock);
       await sleep(gap, signal, clock);
@@ -212,7 +212,7 @@ class NodeRole implements FabricNodeRole {
       try {
         await this.#step(planner, prober, signal);
         failures = 0;
-        gap = settleMilliseconds + gapOfPeerMilliseconds * (this.#plan?.device.peers.length ?? 0);
+        gap = debounceMilliseconds + gapOfPeerMilliseconds * (this.#plan?.device.peers.length ?? 0);
       } catch (error) {
         if (signal.aborted) break;
         log.warn('failed to apply the plan; retrying', { error: messageOf(error), failures });

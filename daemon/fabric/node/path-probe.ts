@@ -34,7 +34,7 @@ export interface ProbeVerdict {
 }
 
 /** What a verdict says, beside what is counted. */
-type Judgement = Omit<ProbeVerdict, 'questions'>;
+type ProbeState = Omit<ProbeVerdict, 'questions'>;
 
 export class PathProbe {
   #target: ProbeTarget;
@@ -46,7 +46,7 @@ export class PathProbe {
   #losses = 0;
   /** Whether each of the last questions was answered, the oldest first. */
   readonly #ended: boolean[] = [];
-  #verdict: Judgement;
+  #verdict: ProbeState;
 
   constructor(target: ProbeTarget, now: number) {
     this.#target = target;
@@ -101,7 +101,7 @@ export class PathProbe {
     }
     this.#count(true);
     this.#seen = { source, roundTripMilliseconds: now - sentAt, at: now };
-    this.#judge();
+    this.#evaluate();
   }
 
   /** The remote told by which address it should see this node; a path that is verified stays so if that is right. */
@@ -109,10 +109,10 @@ export class PathProbe {
     if (source === this.#target.expected) return;
     const { expected: _, ...target } = this.#target;
     this.#target = source === undefined ? target : { ...target, expected: source };
-    if (this.#losses < lossesAllowed) this.#judge();
+    if (this.#losses < lossesAllowed) this.#evaluate();
   }
 
-  #judge(): void {
+  #evaluate(): void {
     if (this.#seen === undefined) return;
     const { source, roundTripMilliseconds, at } = this.#seen;
     const { remoteCluster, expected } = this.#target;

@@ -21,7 +21,7 @@ export interface Prober {
 
 export interface ProberOptions {
   /** Called when a path turns verified or no longer is. */
-  onTurn: (remoteCluster: string) => void;
+  onChange: (remoteCluster: string) => void;
   log: Log;
   clock?: Clock;
   random?: () => number;
@@ -33,7 +33,7 @@ const answersPerSecond = 500;
 const rebindMilliseconds = 500;
 
 export function createProber(options: ProberOptions): Prober {
-  const { onTurn, log, clock = systemClock, random = Math.random, port = ports.probe } = options;
+  const { onChange, log, clock = systemClock, random = Math.random, port = ports.probe } = options;
   const probes = new Map<string, PathProbe>();
   /** Sockets by the own address that they are bound to; `port` 0 asks, `ports.probe` answers. */
   const askers = new Map<string, Socket>();
@@ -124,12 +124,12 @@ export function createProber(options: ProberOptions): Prober {
     for (const probe of probes.values()) {
       // Only the one that was asked may answer.
       if (probe.target.address !== from.address || from.port !== port) continue;
-      judge(probe, () => probe.answer(message.stamp, message.source, clock.now()));
+      observeChange(probe, () => probe.answer(message.stamp, message.source, clock.now()));
     }
     schedule();
   }
 
-  function judge(probe: PathProbe, step: () => void): void {
+  function observeChange(probe: PathProbe, step: () => void): void {
     const before = probe.verdict.verified;
     step();
     if (probe.verdict.verified === before) return;
@@ -137,11 +137,11 @@ export function createProber(options: ProberOptions): Prober {
       remote: probe.target.remoteCluster,
       said: probe.verdict.message,
     });
-    onTurn(probe.target.remoteCluster);
+    onChange(probe.target.remoteCluster);
   }
 
   function ask(probe: PathProbe): void {
-    judge(probe, () => {
+    observeChange(probe, () => {
       const stamp = probe.poll(clock.now(), () => randomBytes(16).toString('hex'), random);
       if (stamp === undefined) return;
       // What cannot be sent is lost, and counted as that.
@@ -169,7 +169,7 @@ export function createProber(options: ProberOptions): Prober {
       for (const [remoteCluster, probe] of probes) {
         const target = wanted.get(remoteCluster);
         if (target === undefined || !sameWay(probe.target, target)) probes.delete(remoteCluster);
-        else judge(probe, () => probe.expect(target.expected));
+        else observeChange(probe, () => probe.expect(target.expected));
       }
       for (const [remoteCluster, target] of wanted) {
         if (!probes.has(remoteCluster)) probes.set(remoteCluster, new PathProbe(target, clock.now()));

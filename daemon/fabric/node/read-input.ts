@@ -64,8 +64,8 @@ export function readInput(
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
   const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
   // Read here and not from the Tunnel alone: a consumer that is put out is out before the controller has said it anew.
-  const letIn = objects.incomingPeerings.filter(isAuthorized);
-  const consumers = new Set(letIn.map((peering) => peering.spec.remoteCluster));
+  const authorized = objects.incomingPeerings.filter(isAuthorized);
+  const consumers = new Set(authorized.map((peering) => peering.spec.remoteCluster));
   return {
     node: {
       ...selfNode,
@@ -94,7 +94,7 @@ export function readInput(
           metadata.namespace === namespace && spec?.serviceAccountName === controllerServiceAccount,
       )
       .flatMap((pod) => readPod(pod).addresses),
-    twins: readTwins(objects.twinNamespaces, letIn),
+    twins: readTwins(objects.twinNamespaces, authorized),
     tenants: readTenants(objects.tenantNamespaces),
     tenantPods: objects.tenantPods.filter(hasAddress).map(readPod),
     resolvers: [

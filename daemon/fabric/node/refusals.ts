@@ -8,7 +8,7 @@ export interface RefusalWatchOptions {
   /** Whether there are such rules now. */
   isolates: () => boolean;
   /** Called with all of them when they are others than before. */
-  onTurn: (refusals: readonly HostRefusal[]) => void;
+  onChange: (refusals: readonly HostRefusal[]) => void;
   clock: Clock;
   log: Log;
 }
@@ -18,7 +18,7 @@ const lookMilliseconds = 5_000;
 
 /** Until the signal is aborted. What was counted is kept when the rules go with the last pod. */
 export async function watchRefusals(options: RefusalWatchOptions, signal: AbortSignal): Promise<void> {
-  const { read, isolates, onTurn, clock, log } = options;
+  const { read, isolates, onChange, clock, log } = options;
   let known = stableText([]);
   let failed = '';
   while (!signal.aborted) {
@@ -27,7 +27,7 @@ export async function watchRefusals(options: RefusalWatchOptions, signal: AbortS
         const refusals = await read(signal);
         failed = '';
         const text = stableText(refusals);
-        if (text !== known) onTurn(refusals);
+        if (text !== known) onChange(refusals);
         known = text;
       } catch (error) {
         const message = messageOf(error);

@@ -98,8 +98,8 @@ export class NodeReporter {
     const isolates = () => plan()?.host.isolation !== undefined;
     await Promise.all([
       writeNodeStatus(kube, () => this.#report(), notifier, clock, log, signal),
-      watchHost({ find: hostProblems, plan: () => plan()?.host, onTurn: onProblems, clock, log }, signal),
-      watchRefusals({ read, isolates, onTurn: onRefusals, clock, log }, signal),
+      watchHost({ find: hostProblems, plan: () => plan()?.host, onChange: onProblems, clock, log }, signal),
+      watchRefusals({ read, isolates, onChange: onRefusals, clock, log }, signal),
     ]);
   }
 

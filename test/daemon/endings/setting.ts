@@ -6,7 +6,7 @@ import { runTunnels } from '../../../daemon/fabric/controller/tunnels-controller
 import { kind, type AnyObject, type Feature, type KindRef, type Pod } from '../../../daemon/kube/index.ts';
 import { runPeering } from '../../../daemon/peering/index.ts';
 import { runTenant } from '../../../daemon/tenant/index.ts';
-import { countTrialName } from '../../../daemon/tenant/names.ts';
+import { quotaProbeName } from '../../../daemon/tenant/names.ts';
 import { runVirtualNodes } from '../../../daemon/vnode/index.ts';
 import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
@@ -210,7 +210,7 @@ export async function apiInventory(cluster: Cluster): Promise<Set<string>> {
       .map(async (each) => {
         const { items } = await cluster.kube.list(each, {}, cluster.signal);
         return items
-          .filter(({ metadata }) => metadata.name !== countTrialName)
+          .filter(({ metadata }) => metadata.name !== quotaProbeName)
           .map(({ metadata }) => `${each.kind}/${metadata.namespace ?? ''}/${metadata.name}`);
       }),
   );

@@ -54,7 +54,7 @@ test('addresses that are away are tried one at a time, for however long, and ask
   const before = sockets();
   const port = await freeUDPPort();
   let turned = '';
-  const prober = createProber({ onTurn: (remote) => (turned = remote), log: silentLog, clock, port });
+  const prober = createProber({ onChange: (remote) => (turned = remote), log: silentLog, clock, port });
   const running = prober.run(ending.signal);
   prober.update({ answerAt: away, targets: [{ remoteCluster: 'oak', address: here, source: away }] });
   // A minute by that clock: some hundred attempts.

@@ -198,7 +198,7 @@ test('the monitor tells of changes', async ({ space, host }) => {
   const stop = new AbortController();
   let calls = 0;
   const running = monitorHost(
-    { onChange: () => calls++, device, prefix: space.prefix, settleMilliseconds: 20 },
+    { onChange: () => calls++, device, prefix: space.prefix, debounceMilliseconds: 20 },
     stop.signal,
   );
   const changedBy = async (command: string) => {

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { pinSince } from '../../../daemon/peering/gateway-certificate.ts';
-import { addressesToTry, judgeGateway } from '../../../daemon/peering/gateway-follow.ts';
+import { addressesToTry, verifyGateway } from '../../../daemon/peering/gateway-follow.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { openGatewayStatement, signGatewayStatement } from '../../../shared/trust/gateway-statement.ts';
 import { signSuccession } from '../../../shared/trust/key-succession.ts';
@@ -19,7 +19,7 @@ const signed = (content: object = {}, by = key) =>
   signGatewayStatement({ clusterID: 'milan', pin: newPin, since: late, ...content }, by);
 
 const judging = suite('the gateway that answers');
-const table: [string, Parameters<typeof judgeGateway>, string][] = [
+const table: [string, Parameters<typeof verifyGateway>, string][] = [
   ['the known certificate needs no word', [known, { pin: oldPin, info }], 'Known'],
   ['another without a word', [known, { pin: newPin, info }], 'Refused'],
   [
@@ -80,7 +80,7 @@ const table: [string, Parameters<typeof judgeGateway>, string][] = [
 ];
 for (const [what, input, verdict] of table)
   judging(what, () => {
-    assert.is(judgeGateway(...input).verdict, verdict);
+    assert.is(verifyGateway(...input).verdict, verdict);
   });
 judging('what is no statement is none', () => {
   assert.is(openGatewayStatement({ payload: '?', signature: '?' }, known), undefined);

@@ -23,7 +23,7 @@ import {
 } from '../../../daemon/peering/ranges.ts';
 import { newerDocument } from '../../../daemon/peering/remote-clusters.ts';
 import { removalStep } from '../../../daemon/peering/removal.ts';
-import { judgeToken, keptMilliseconds } from '../../../daemon/tenant/tokens.ts';
+import { evaluateToken, keptMilliseconds } from '../../../daemon/tenant/tokens.ts';
 import type { Tunnel } from '../../../shared/api/network.ts';
 import type { OutgoingPeering, PeeringToken } from '../../../shared/api/peerings.ts';
 import { clusterID } from '../../../shared/api/meta.ts';
@@ -478,7 +478,7 @@ const tokenTable: [string, PeeringToken, number, string, boolean][] = [
 ];
 for (const [what, object, at, reason, sweep] of tokenTable) {
   tokens(what, () => {
-    const judged = judgeToken(object, at);
+    const judged = evaluateToken(object, at);
     assert.is(judged.finding.reason, reason);
     assert.is(judged.finding.status, reason === 'Redeemable' ? 'True' : 'False');
     assert.is(judged.sweep, sweep);

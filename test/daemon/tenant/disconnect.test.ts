@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Lease } from '../../../daemon/kube/index.ts';
-import { judgePresence, observe, planDisconnect } from '../../../daemon/tenant/disconnect.ts';
+import { evaluatePresence, observe, planDisconnect } from '../../../daemon/tenant/disconnect.ts';
 import { planPod, type PodAction } from '../../../daemon/vnode/pod-plan.ts';
 import { desiredShadowPod } from '../../../daemon/vnode/shadow-pod.ts';
 import type { Condition } from '../../../shared/api/meta.ts';
@@ -26,11 +26,11 @@ const condition = (status: Condition['status'], since = start): Condition => ({
 
 const presence = suite('presence of a consumer');
 const statusOf = (
-  observed: Parameters<typeof judgePresence>[2],
+  observed: Parameters<typeof evaluatePresence>[2],
   before: Condition | undefined,
   now: number,
   of: Lease | undefined = lease('a'),
-) => judgePresence('home', of, observed, before, now).finding.status;
+) => evaluatePresence('home', of, observed, before, now).finding.status;
 
 presence('is known by renewals alone, and by this clock alone', () => {
   // The consumer's clock is in another year; only that the text changes counts.
@@ -60,8 +60,13 @@ presence('is nothing that is judged while nobody asks for it', () => {
 presence('takes the consumer’s duration within bounds', () => {
   const at = (leaseDurationSeconds: number, after: number) => {
     const of = lease('a', { leaseDurationSeconds });
-    return judgePresence('home', of, { renewTime: 'a', at: start, renewed: true }, undefined, start + after)
-      .finding.status;
+    return evaluatePresence(
+      'home',
+      of,
+      { renewTime: 'a', at: start, renewed: true },
+      undefined,
+      start + after,
+    ).finding.status;
   };
   assert.is(at(1, 14_000), 'True');
   assert.is(at(1, 15_000), 'False');
@@ -206,7 +211,7 @@ for (const [what, of, its, expected] of cases) {
   back(what, () => {
     const action = planPod({
       pod: of,
-      hindrance: undefined,
+      blocker: undefined,
       shadow: its,
       shadowsRead: true,
       wanted: of && desiredShadowPod(of, 'shop-home', 'home', undefined),

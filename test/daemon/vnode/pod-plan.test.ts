@@ -27,7 +27,7 @@ const shadow = (
 const leaving = { deletionTimestamp: '2026-01-01T00:00:00Z' };
 const base: PodState = {
   pod: pod(),
-  hindrance: undefined,
+  blocker: undefined,
   shadow: undefined,
   shadowsRead: true,
   wanted,
@@ -37,7 +37,7 @@ const base: PodState = {
 const plans: [string, Partial<PodState>, ReturnType<typeof planPod>][] = [
   ['a new pod', {}, 'CreateShadow'],
   ['nothing is known of the records yet', { shadowsRead: false }, 'None'],
-  ['it can’t go there', { hindrance: { reason: 'x', message: 'x' } }, 'None'],
+  ['it can’t go there', { blocker: { reason: 'x', message: 'x' } }, 'None'],
   ['all is as it should be', { shadow: shadow() }, 'None'],
   ['another image', { shadow: shadow({}, { pod: { containers: [] } }) }, 'UpdateShadow'],
   ['a record of an earlier pod of this name', { shadow: shadow({}, { podUID: 'u0' }) }, 'DeleteShadow'],

@@ -55,7 +55,7 @@ const running = (more: Record<string, unknown> = {}) => ({
 const input = (more: Partial<StatusInput>): StatusInput => ({
   pod: pod(),
   shadow: undefined,
-  hindrance: undefined,
+  blocker: undefined,
   provider: 'farm',
   hostAddress: '10.0.0.9',
   tunnel: {
@@ -106,7 +106,7 @@ for (const [name, reported, more] of addresses) {
 const waiting: [string, Partial<StatusInput>, string | undefined, string][] = [
   [
     'not offloaded',
-    { hindrance: { reason: 'NamespaceNotOffloaded', message: 'm' } },
+    { blocker: { reason: 'NamespaceNotOffloaded', message: 'm' } },
     'NamespaceNotOffloaded',
     'NamespaceNotOffloaded',
   ],
@@ -236,7 +236,7 @@ test('a DaemonSet’s pod that no provider runs does not stop the DaemonSet’s 
     metadata: { name: 'kube-proxy-x', namespace: 'kube-system', uid: 'u1', ownerReferences: [owner] },
   });
   const blocked = {
-    hindrance: { reason: 'NamespaceNotOffloaded', message: 'Namespace kube-system is not offloaded.' },
+    blocker: { reason: 'NamespaceNotOffloaded', message: 'Namespace kube-system is not offloaded.' },
   };
   const status = localPodStatus(input({ pod: daemon, ...blocked }));
   assert.is(status?.phase, 'Running');
@@ -254,7 +254,7 @@ test('a running pod stays Running when it is refused or its namespace is no long
   const before = localPodStatus(input({ shadow: shadow(running()) }));
   const local = pod({ status: before! });
   const status = localPodStatus(
-    input({ pod: local, shadow: shadow(running()), hindrance: { reason: 'TwinPending', message: 'm' } }),
+    input({ pod: local, shadow: shadow(running()), blocker: { reason: 'TwinPending', message: 'm' } }),
   );
   assert.is(status?.phase, 'Running');
   assert.is(status?.podIP, '10.128.3.4');

@@ -12,7 +12,11 @@ import {
   statusDiffers,
   type NodeFacts,
 } from '../../../daemon/vnode/node-object.ts';
-import { judgeReadiness, nodeReadyFinding, type ApiReachability } from '../../../daemon/vnode/readiness.ts';
+import {
+  evaluateReadiness,
+  nodeReadyFinding,
+  type ApiReachability,
+} from '../../../daemon/vnode/readiness.ts';
 
 const test = suite('virtual node');
 const now = Date.parse('2026-01-01T00:00:00Z');
@@ -110,7 +114,7 @@ const judgements: [
 ];
 for (const [name, of, through, api, expected] of judgements) {
   test(name, () => {
-    const found = judgeReadiness(of, through, api);
+    const found = evaluateReadiness(of, through, api);
     assert.is(found.status, expected.status);
     assert.is(found.reason, expected.reason);
     assert.is(found.apiUnreachable !== undefined, expected.keepsAway);
@@ -120,14 +124,14 @@ for (const [name, of, through, api, expected] of judgements) {
     assert.is(finding.observedGeneration, 3);
     assert.ok(finding.message.length > 10);
     // Said again at another time, it is the same text: nothing is written twice.
-    assert.equal(judgeReadiness(of, through, api), found);
+    assert.equal(evaluateReadiness(of, through, api), found);
   });
 }
 
 test('a peering that is being removed is not Ready, whatever else is well', () => {
   const leaving = peering(valid);
   leaving.metadata.deletionTimestamp = '2026-01-01T00:00:00Z';
-  assert.is(judgeReadiness(leaving, tunnel('True'), reachable).reason, 'Removing');
+  assert.is(evaluateReadiness(leaving, tunnel('True'), reachable).reason, 'Removing');
 });
 
 test('capacity is the grant, or less if less is wanted', () => {
@@ -167,14 +171,14 @@ test('the node is tainted from its first moment, and cordoned only when that is 
 });
 
 test('status is written only when it differs, and transition times move with the status', () => {
-  const readiness = judgeReadiness(peering(valid), tunnel('True'), reachable);
+  const readiness = evaluateReadiness(peering(valid), tunnel('True'), reachable);
   const first = nodeStatus(peering(valid), readiness, facts, undefined, now);
   assert.is(first.nodeInfo?.['kubeletVersion'], 'v1.34.4-hawser-0.1.0');
   const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'hawser-farm' }, status: first };
   const later = nodeStatus(peering(valid), readiness, facts, node, now + 60_000);
   assert.equal(later, first);
   assert.not(statusDiffers(node, later));
-  const lost = judgeReadiness(peering(valid), tunnel('False'), reachable);
+  const lost = evaluateReadiness(peering(valid), tunnel('False'), reachable);
   const changed = nodeStatus(peering(valid), lost, facts, node, now + 60_000);
   assert.ok(statusDiffers(node, changed));
   assert.is(

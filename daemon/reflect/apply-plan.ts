@@ -16,7 +16,7 @@ import type { Reflected, ReflectionPlan } from './plan.ts';
 export const fieldManager = 'hawser-reflect';
 
 /** Does all of a plan that can be done, side by side, and then throws the first failure. */
-export async function settle(
+export async function applyReflectionPlan(
   remote: Remote,
   plan: ReflectionPlan,
   log: Log,
