@@ -1,47 +1,54 @@
-/** `npm run generate`: writes what is committed but made from sources: the CRDs of the chart. `--check` only compares. */
-import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+/** `npm run generate`: writes what is committed but made from shared/api: the CRDs of the chart and their reference. `--check` only compares. */
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { dump } from 'js-yaml';
+import { crdReference } from './crd-reference.ts';
 import { crdManifests } from './crds.ts';
 
-export const crdDirectory = join(import.meta.dirname, 'chart', 'crds');
+const root = join(import.meta.dirname, '..');
+const crdDirectory = 'deploy/chart/crds';
 
-/** File name → content of everything that belongs into `chart/crds`. */
-export function crdFiles(): Map<string, string> {
+/** Path in the repository → content, of every file that is made. */
+export function generatedFiles(): Map<string, string> {
   const files = new Map<string, string>();
   for (const manifest of crdManifests()) {
     const { name } = (manifest as { metadata: { name: string } }).metadata;
     const heading = '# Made from shared/api by `npm run generate`.\n';
-    files.set(`${name.split('.')[0]}.yaml`, heading + dump(manifest, { noRefs: true, lineWidth: 110 }));
+    const text = heading + dump(manifest, { noRefs: true, lineWidth: 110 });
+    files.set(`${crdDirectory}/${name.split('.')[0]}.yaml`, text);
   }
+  files.set('docs/reference/crds.md', crdReference());
   return files;
 }
 
-/** Names of files that are missing, outdated or too many. */
-export async function outdatedCrdFiles(): Promise<string[]> {
-  const wanted = crdFiles();
-  const outdated = (await readdir(crdDirectory)).filter((name) => !wanted.has(name));
-  for (const [name, content] of wanted) {
-    const current = await readFile(join(crdDirectory, name), 'utf8').catch(() => undefined);
-    if (current !== content) outdated.push(name);
+/** Paths of files that are missing, outdated or too many. */
+export async function outdatedFiles(): Promise<string[]> {
+  const files = generatedFiles();
+  const outdated = (await readdir(join(root, crdDirectory)))
+    .map((name) => `${crdDirectory}/${name}`)
+    .filter((path) => !files.has(path));
+  for (const [path, content] of files) {
+    const current = await readFile(join(root, path), 'utf8').catch(() => undefined);
+    if (current !== content) outdated.push(path);
   }
   return outdated;
 }
 
 if (import.meta.main) {
-  const outdated = await outdatedCrdFiles();
+  const outdated = await outdatedFiles();
   if (process.argv.includes('--check')) {
     if (outdated.length > 0) {
       console.error(`not current: ${outdated.join(', ')}; run npm run generate`);
       process.exitCode = 1;
     }
   } else {
-    const wanted = crdFiles();
-    for (const name of outdated) {
-      const content = wanted.get(name);
-      if (content === undefined) await rm(join(crdDirectory, name));
-      else await writeFile(join(crdDirectory, name), content);
-      console.log(`deploy/chart/crds/${name}`);
+    const files = generatedFiles();
+    for (const path of outdated) {
+      const content = files.get(path);
+      await mkdir(dirname(join(root, path)), { recursive: true });
+      if (content === undefined) await rm(join(root, path));
+      else await writeFile(join(root, path), content);
+      console.log(path);
     }
   }
 }

@@ -1,6 +1,6 @@
-/** What the README tells people to type: the curl commands are run as they stand there, against a real gateway. */
+/** What the documents tell people to type: the curl commands are run as they stand in docs/install.md, against a real gateway. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,10 +11,10 @@ import { Fixture } from '../gateway/setting.ts';
 import { ensurePrograms, upControlPlane } from '../testbed/index.ts';
 
 const root = join(import.meta.dirname, '..', '..');
-const readme = suite('README');
-const text = await readFile(join(root, 'README.md'), 'utf8');
+const readme = suite('documents');
+const text = await readFile(join(root, 'docs', 'install.md'), 'utf8');
 
-readme('its curl commands do what it says', async () => {
+readme('the curl commands of docs/install.md issue, list and revoke a token', async () => {
   const block = /<!-- curl: begin -->\s*```sh\n([^]*?)```\s*<!-- curl: end -->/.exec(text)?.[1];
   assert.ok(block);
   const { kubectl } = await ensurePrograms({ only: ['kubectl'] });
@@ -67,19 +67,28 @@ readme('its curl commands do what it says', async () => {
   }
 });
 
-readme('the files that it points to are there', async () => {
-  const links = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map((match) => match[1] ?? '');
-  assert.ok(links.length > 2);
-  for (const link of links) await readFile(join(root, link));
-});
-
-readme('the npm scripts that it names exist', async () => {
+readme('the npm scripts and hawser commands that documents name exist', async () => {
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
   };
-  for (const file of ['README.md', 'CONTRIBUTING.md']) {
-    const named = [...(await readFile(join(root, file), 'utf8')).matchAll(/npm run ([a-z:]+)/g)];
-    for (const [, name] of named) assert.ok(scripts[name ?? ''], `${file}: npm run ${name}`);
+  const commands = await readFile(join(root, 'docs', 'cli.md'), 'utf8');
+  const known = new Set([...commands.matchAll(/^### hawser (.+)$/gm)].map(([, name = '']) => name));
+  const options = new Set([...commands.matchAll(/(--[a-z-]+)/g)].map(([, name = '']) => name));
+  // The page of the commands itself names aliases too.
+  const pages = (await readdir(join(root, 'docs'), { recursive: true })).filter(
+    (name) => name.endsWith('.md') && name !== 'cli.md',
+  );
+  for (const file of ['README.md', 'CONTRIBUTING.md', ...pages.map((name) => `docs/${name}`)]) {
+    const page = await readFile(join(root, file), 'utf8');
+    for (const [, name] of page.matchAll(/npm run ([a-z:]+)/g))
+      assert.ok(scripts[name ?? ''], `${file}: npm run ${name}`);
+    for (const [line, first = '', second = ''] of page.matchAll(
+      /(?:^|`|\$ )hawser ([a-z]+)(?: ([a-z]+))?[^`\n]*/gm,
+    )) {
+      assert.ok(known.has(first) || known.has(`${first} ${second}`), `${file}: ${line}`);
+      for (const [, option = ''] of line.matchAll(/ (--[a-z-]+)/g))
+        assert.ok(options.has(option), `${file}: ${option} in ${line}`);
+    }
   }
 });
 
