@@ -1,29 +1,35 @@
-/** The little that the command needs of an API server: objects by path, and errors that a person can act on. */
-import { Agent, request } from 'node:https';
-import { setTimeout as sleep } from 'node:timers/promises';
+/**
+ * API servers as the command asks them: objects by the plural of their kind, and errors that a person can act on. Over the
+ * same client as the other processes (`shared/kube/`).
+ */
+import { connectKube, type NodeKubeClient } from '../daemon/clients/kubernetes/index.ts';
+import {
+  KubeconfigError,
+  loadKubeconfig,
+  type KubeconfigConnection,
+} from '../daemon/clients/kubernetes/kubeconfig.ts';
 import { apiVersion, type KubernetesObject } from '../shared/api/meta.ts';
+import {
+  KubeError,
+  UnreachableError,
+  isForbidden,
+  isNotFound,
+  isUnauthorized,
+} from '../shared/kube/errors.ts';
+import type { KindRef } from '../shared/kube/refs.ts';
 import { defaultNamespace } from '../shared/names.ts';
+import { sleep } from '../shared/time.ts';
 import { text, type Invocation } from './command.ts';
-import { CommandError } from './exit.ts';
-import { findConnection, type Connection } from './kubeconfig.ts';
+import { CommandError, UsageError } from './exit.ts';
 
 const requestMilliseconds = 15_000;
 /** An API server that is busy, or has just learnt of a kind, answers 429. */
 const busyAttempts = 8;
 const busyMilliseconds = 250;
-/** More than any list of Hawser's objects in a cluster of 128 peerings takes. */
-const longestAnswer = 64 * 1024 * 1024;
 
-/** The API server said no. */
-export class KubeError extends CommandError {
-  readonly status: number;
-  readonly reason: string;
-  constructor(message: string, status: number, reason: string) {
-    super(message);
-    this.name = 'KubeError';
-    this.status = status;
-    this.reason = reason;
-  }
+/** What the API server has answered, if that is why the command failed. */
+export function answerOf(error: unknown): KubeError | undefined {
+  return error instanceof CommandError && error.cause instanceof KubeError ? error.cause : undefined;
 }
 
 /** Which objects: the plural of the kind, and where they are. */
@@ -46,29 +52,30 @@ export const core = (plural: string, namespace?: string): Resource => ({
   ...(namespace !== undefined && { namespace }),
 });
 
-function pathOf({ apiVersion: version, plural, namespace }: Resource, name?: string): string {
-  const parts = [version === 'v1' ? '/api/v1' : `/apis/${version}`];
-  if (namespace !== undefined) parts.push('namespaces', encodeURIComponent(namespace));
-  parts.push(plural);
-  if (name !== undefined) parts.push(encodeURIComponent(name));
-  return parts.join('/');
+/** The kind as the client knows kinds. Its name stands only in what is read, where the API server gives it anyway. */
+function kindOf<T extends KubernetesObject>({
+  apiVersion: version,
+  plural,
+  namespace,
+}: Resource): KindRef<T> {
+  return { apiVersion: version, plural, kind: '', namespaced: namespace !== undefined };
 }
 
 interface Line {
-  connection: Connection;
-  agent: Agent;
+  connection: KubeconfigConnection;
+  client: NodeKubeClient;
 }
 
 /** One API server, as whoever the kubeconfig says. The kubeconfig is read when something is asked, and not before. */
 export class Kube {
-  readonly #find: () => Promise<Connection>;
+  readonly #find: () => Promise<KubeconfigConnection>;
   readonly #signal: AbortSignal;
   #line: Promise<Line> | undefined;
   #context = '';
   /** Where Hawser runs. */
   readonly namespace: string;
 
-  constructor(find: () => Promise<Connection>, namespace: string, signal: AbortSignal) {
+  constructor(find: () => Promise<KubeconfigConnection>, namespace: string, signal: AbortSignal) {
     this.#find = find;
     this.namespace = namespace;
     this.#signal = signal;
@@ -81,177 +88,118 @@ export class Kube {
 
   async close(): Promise<void> {
     const line = await this.#line?.catch(() => undefined);
-    line?.agent.destroy();
+    line?.client.close();
   }
 
   async #open(): Promise<Line> {
-    const connection = await this.#find();
-    this.#context = connection.context;
-    const { ca, certificate, key, serverName, insecure } = connection;
-    const agent = new Agent({
-      keepAlive: true,
-      rejectUnauthorized: !insecure,
-      ...(ca !== undefined && { ca }),
-      ...(certificate !== undefined && { cert: certificate }),
-      ...(key !== undefined && { key }),
-      ...(serverName !== undefined && { servername: serverName }),
-    });
-    return { connection, agent };
+    try {
+      const connection = await this.#find();
+      this.#context = connection.context;
+      const client = connectKube(connection, {
+        timeoutMilliseconds: requestMilliseconds,
+        fieldManager: 'hawser-cli',
+        userAgent: 'hawser-cli',
+      });
+      return { connection, client };
+    } catch (error) {
+      if (!(error instanceof KubeconfigError)) throw error;
+      throw error.unknownContext
+        ? new UsageError(error.message)
+        : new CommandError(error.message, undefined, { cause: error });
+    }
   }
 
   /** The object, or undefined if there is none. A kind that is not installed is none as well. */
-  async get<T extends KubernetesObject>(resource: Resource, name: string): Promise<T | undefined> {
-    return this.#unlessMissing(this.#ask<T>('GET', pathOf(resource, name)));
+  get<T extends KubernetesObject>(resource: Resource, name: string): Promise<T | undefined> {
+    return this.#ask((client) => client.get<T>({ ...resource, kind: kindOf(resource), name }, this.#signal));
   }
 
   /** Objects; none of a kind that is not installed. */
   async list<T extends KubernetesObject>(resource: Resource, selector?: string): Promise<T[]> {
-    const query = selector === undefined ? '' : `?labelSelector=${encodeURIComponent(selector)}`;
-    const answer = await this.#unlessMissing(this.#ask<{ items: T[] }>('GET', pathOf(resource) + query));
-    return answer?.items ?? [];
+    const options = {
+      ...(resource.namespace !== undefined && { namespace: resource.namespace }),
+      ...(selector !== undefined && { labelSelector: selector }),
+    };
+    return this.#ask(async (client) => {
+      try {
+        return (await client.list<T>(kindOf(resource), options, this.#signal)).items;
+      } catch (error) {
+        if (isNotFound(error)) return [];
+        throw error;
+      }
+    });
   }
 
-  async create<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
-    return this.#ask<T>('POST', pathOf(resource), object);
+  create<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
+    return this.#ask((client) =>
+      client.createIn<T>(kindOf(resource), resource.namespace, object, this.#signal),
+    );
   }
 
   /** JSON merge patch (RFC 7396). */
-  async patch<T extends KubernetesObject>(resource: Resource, name: string, patch: object): Promise<T> {
-    return this.#ask<T>('PATCH', pathOf(resource, name), patch, 'application/merge-patch+json');
+  patch<T extends KubernetesObject>(resource: Resource, name: string, patch: object): Promise<T> {
+    const ref = { ...resource, kind: kindOf<T>(resource), name };
+    return this.#ask((client) => client.patch<T>(ref, patch, { type: 'merge' }, this.#signal));
   }
 
   /**
    * Server-side apply: makes it or brings it to what is given. For what it makes the name is known before, so that a role
    * may allow this one name.
    */
-  async apply<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
-    const path = `${pathOf(resource, object.metadata.name)}?fieldManager=hawser-cli&force=true`;
-    return this.#ask<T>('PATCH', path, object, 'application/apply-patch+yaml');
+  apply<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
+    const ref = { ...resource, kind: kindOf<T>(resource), name: object.metadata.name };
+    return this.#ask((client) => client.patch<T>(ref, object, { type: 'apply' }, this.#signal));
   }
 
   /** Deletes; gone already is success. */
-  async remove(resource: Resource, name: string, uid?: string): Promise<void> {
-    const options = { propagationPolicy: 'Background', ...(uid !== undefined && { preconditions: { uid } }) };
-    await this.#unlessMissing(this.#ask('DELETE', pathOf(resource, name), options));
-  }
-
-  async #unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
-    try {
-      return await answer;
-    } catch (error) {
-      if (error instanceof KubeError && error.status === 404) return undefined;
-      throw error;
-    }
-  }
-
-  /** One request; again when the API server is too busy to have begun with it (RFC 6585, section 4). */
-  async #ask<T>(method: string, path: string, body?: object, type?: string): Promise<T> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.#askOnce<T>(method, path, body, type);
-      } catch (error) {
-        if (!(error instanceof KubeError) || error.status !== 429 || attempt === busyAttempts) throw error;
-        await sleep(busyMilliseconds * attempt, undefined, { signal: this.#signal });
-      }
-    }
-  }
-
-  async #askOnce<T>(method: string, path: string, body?: object, type = 'application/json'): Promise<T> {
-    const { status, text: said } = await this.#send(method, path, requestMilliseconds, body, type);
-    const answer = read(status, said);
-    if (answer instanceof Error) throw answer;
-    return answer.body as T;
+  remove(resource: Resource, name: string, uid?: string): Promise<void> {
+    const ref = { ...resource, kind: kindOf(resource), name };
+    const options = { propagation: 'Background' as const, ...(uid !== undefined && { uid }) };
+    return this.#ask((client) => client.delete(ref, options, this.#signal));
   }
 
   /** What the API server answers to a GET, whatever it is; status 0: nothing, and why. Throws only when interrupted. */
   async probe(path: string, milliseconds: number): Promise<{ status: number; text: string }> {
     try {
-      return await this.#send('GET', path, milliseconds);
+      const { client } = await (this.#line ??= this.#open());
+      return await client.text('GET', path, { timeoutMilliseconds: milliseconds }, this.#signal);
     } catch (error) {
       if (this.#signal.aborted) throw error;
       return { status: 0, text: error instanceof Error ? error.message : String(error) };
     }
   }
 
-  async #send(
-    method: string,
-    path: string,
-    milliseconds: number,
-    body?: object,
-    type = 'application/json',
-  ): Promise<{ status: number; text: string }> {
-    this.#line ??= this.#open();
-    const { connection, agent } = await this.#line;
-    const { server, context, token } = connection;
-    const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-    const url = new URL(server.replace(/\/$/, '') + path);
-    return new Promise((resolve, reject) => {
-      const outgoing = request(
-        url,
-        {
-          method,
-          agent,
-          signal: this.#signal,
-          timeout: milliseconds,
-          headers: {
-            accept: 'application/json',
-            'user-agent': 'hawser-cli',
-            // Node sends a body with DELETE without saying how long it is.
-            ...(content !== undefined && { 'content-type': type, 'content-length': content.length }),
-            ...(token !== undefined && { authorization: `Bearer ${token}` }),
-          },
-        },
-        (response) => {
-          const chunks: Buffer[] = [];
-          let length = 0;
-          response.on('data', (chunk: Buffer) => {
-            length += chunk.length;
-            if (length > longestAnswer) outgoing.destroy(new Error('the answer is too long'));
-            else chunks.push(chunk);
-          });
-          response.once('error', reject);
-          response.once('end', () =>
-            resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
-          );
-        },
-      );
-      outgoing.once('timeout', () => outgoing.destroy(new Error(`no answer in ${milliseconds / 1000} s`)));
-      outgoing.once('error', (error) => {
-        const why = this.#signal.aborted ? 'interrupted' : error.message || String(error);
-        reject(
-          new CommandError(
-            `the API server of context "${context}" (${url.host}) cannot be asked: ${why}`,
-            undefined,
-            { cause: error },
-          ),
-        );
-      });
-      outgoing.end(content);
-    });
+  /** One request; again when the API server is too busy to have begun with it (RFC 6585, section 4). */
+  async #ask<T>(request: (client: NodeKubeClient) => Promise<T>): Promise<T> {
+    const { client, connection } = await (this.#line ??= this.#open());
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await request(client);
+      } catch (error) {
+        const busy = error instanceof KubeError && error.status === 429 && attempt < busyAttempts;
+        if (!busy || this.#signal.aborted) throw this.#explain(error, connection);
+        await sleep(busyMilliseconds * attempt, this.#signal);
+      }
+    }
   }
-}
 
-function read(status: number, answer: string): { body: unknown } | CommandError {
-  let body: unknown;
-  try {
-    body = JSON.parse(answer);
-  } catch {
-    if (status < 300) return new CommandError('the API server’s answer is no JSON; is the address right?');
-    body = { message: answer.slice(0, 500) };
+  #explain(error: unknown, { context, url }: KubeconfigConnection): unknown {
+    const explained = (message: string) => new CommandError(message, undefined, { cause: error });
+    if (error instanceof KubeError) {
+      const hint = isUnauthorized(error)
+        ? '; the credentials in the kubeconfig are not valid (any more)'
+        : isForbidden(error)
+          ? '; ask for these rights, or choose another user with --context'
+          : '';
+      return explained(`the API server answers ${error.status}: ${error.detail}${hint}`);
+    }
+    // Whoever runs a credential plugin is told what it said.
+    if (error instanceof KubeconfigError) return explained(error.message);
+    const unreachable = error instanceof UnreachableError || this.#signal.aborted;
+    if (!unreachable) return error;
+    const why = this.#signal.aborted ? 'interrupted' : (error as UnreachableError).detail;
+    return explained(`the API server of context "${context}" (${new URL(url).host}) cannot be asked: ${why}`);
   }
-  if (status >= 200 && status < 300) return { body };
-  const said = body as { message?: string; reason?: string };
-  const hint =
-    status === 401
-      ? '; the credentials in the kubeconfig are not valid (any more)'
-      : status === 403
-        ? '; ask for these rights, or choose another user with --context'
-        : '';
-  return new KubeError(
-    `the API server answers ${status}: ${said.message ?? 'no reason given'}${hint}`,
-    status,
-    said.reason ?? '',
-  );
 }
 
 /** Runs with the cluster that the command's options name, and closes the connection. */
@@ -268,7 +216,7 @@ export async function withKubeAt<T>(
 ): Promise<T> {
   const { environment, signal } = invocation;
   const namespace = text(invocation, 'namespace') ?? environment['HAWSER_NAMESPACE'] ?? defaultNamespace;
-  const kube = new Kube(() => findConnection({ ...where, environment }), namespace, signal);
+  const kube = new Kube(() => loadKubeconfig({ ...where, environment }), namespace, signal);
   try {
     return await use(kube);
   } finally {

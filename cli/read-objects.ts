@@ -5,7 +5,7 @@ import type { FabricNode, Tunnel } from '../shared/api/network.ts';
 import type { NamespaceOffloading } from '../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering } from '../shared/api/peerings.ts';
 import { localCluster } from './cluster.ts';
-import { hawser, KubeError, type Kube, type Resource } from './kube.ts';
+import { hawser, answerOf, type Kube, type Resource } from './kube.ts';
 import type { ClusterObjects } from './status-report.ts';
 
 /** Objects that this user may not read are left out and named. Throws CommandError where Hawser is not installed. */
@@ -34,8 +34,8 @@ export async function listAllowed<T extends KubernetesObject>(
   try {
     return await kube.list<T>(resource);
   } catch (error) {
-    if (!(error instanceof KubeError) || error.status !== 403) throw error;
-    unreadable.push(`${resource.plural}: ${error.message}`);
+    if (answerOf(error)?.status !== 403) throw error;
+    unreadable.push(`${resource.plural}: ${(error as Error).message}`);
     return [];
   }
 }

@@ -5,7 +5,7 @@ import type { FabricNode, AddressMapping, NodeTrace } from '../../shared/api/net
 import { annotations } from '../../shared/names.ts';
 import { clusterOptions, outputOption, type Command, type Invocation } from '../command.ts';
 import { CommandError, exitCodes, UsageError } from '../exit.ts';
-import { core, hawser, KubeError, withKube, type Kube } from '../kube.ts';
+import { core, hawser, answerOf, withKube, type Kube } from '../kube.ts';
 import { formatOf, printFacts } from '../output.ts';
 import { listAllowed, readObjects } from '../read-objects.ts';
 import { traceReport, type Measurement } from '../trace/measured.ts';
@@ -58,8 +58,8 @@ async function measure(
     }
     await request(prober, target);
   } catch (error) {
-    if (!(error instanceof KubeError)) throw error;
-    invocation.terminal.log(`Not measured: ${error.message}`);
+    if (answerOf(error) === undefined) throw error;
+    invocation.terminal.log(`Not measured: ${(error as Error).message}`);
     return { prober: undefined, gateway: undefined };
   }
   const read = async (node: string): Promise<NodeTrace | undefined> => {

@@ -4,7 +4,7 @@ import type { Condition, KubernetesObject } from '../../shared/api/meta.ts';
 import type { OutgoingPeering, PeeringToken } from '../../shared/api/peerings.ts';
 import { annotations, labels } from '../../shared/names.ts';
 import type { Invocation } from '../command.ts';
-import { core, hawser, KubeError, type Kube } from '../kube.ts';
+import { core, hawser, answerOf, type Kube } from '../kube.ts';
 import { listAllowed, readObjects } from '../read-objects.ts';
 import { ownVersion } from '../version.ts';
 import type { Facts, KubeletFacts, NodeFacts, RightFacts, WorkloadFacts } from './facts.ts';
@@ -74,7 +74,7 @@ async function requestReports(
       });
       waiting.add(metadata.name);
     } catch (error) {
-      if (!(error instanceof KubeError)) throw error;
+      if (answerOf(error) === undefined) throw error;
     }
   }
   const received: string[] = [];
@@ -159,7 +159,7 @@ async function readRights(kube: Kube): Promise<RightFacts[] | undefined> {
       }),
     );
   } catch (error) {
-    if (error instanceof KubeError && error.status === 403) return undefined;
+    if (answerOf(error)?.status === 403) return undefined;
     throw error;
   }
 }

@@ -9,7 +9,7 @@ import { findCondition, isTrue } from '../../shared/conditions.ts';
 import { plainLine } from '../../shared/plain-text.ts';
 import type { Invocation } from '../command.ts';
 import { CommandError } from '../exit.ts';
-import { hawser, KubeError } from '../kube.ts';
+import { answerOf, hawser } from '../kube.ts';
 import { waitUntil, type Look } from '../wait.ts';
 import { remoteOf, type Side, type Sides } from './sides.ts';
 import {
@@ -122,7 +122,7 @@ export async function endOpening({ consumer, provider }: Sides): Promise<void> {
       try {
         await side.kube.patch(hawser('remoteclusters'), other.clusterID, { spec: { keepTunnelUntil: null } });
       } catch (error) {
-        if (!(error instanceof KubeError) || error.status !== 404) throw error;
+        if (answerOf(error)?.status !== 404) throw error;
       }
     }),
   );
@@ -143,7 +143,7 @@ async function ensureRemote(side: Side, other: Side, request: Request): Promise<
     if (changes === undefined) return found;
     return await side.kube.patch(hawser('remoteclusters'), request.clusterID, { spec: changes });
   } catch (error) {
-    if (error instanceof KubeError && (error.status === 404 || error.status === 409)) return undefined;
+    if (isMissingOrTaken(error)) return undefined;
     throw error;
   }
 }
@@ -160,7 +160,7 @@ async function carry(declaring: RemoteCluster, side: Side, holding: RemoteCluste
     });
   } catch (error) {
     // Its own controller may have recorded a newer one; the next look reads it.
-    if (!(error instanceof KubeError) || (error.status !== 404 && error.status !== 409)) throw error;
+    if (!isMissingOrTaken(error)) throw error;
   }
   return true;
 }
@@ -178,4 +178,8 @@ function waitFor(
       return `the ${side.name}’s controller to declare its network`;
   }
   return `${consumer.clusterID} and ${provider.clusterID} to accept each other’s network documents`;
+}
+
+function isMissingOrTaken(error: unknown): boolean {
+  return [404, 409].includes(answerOf(error)?.status ?? 0);
 }

@@ -80,12 +80,19 @@ export interface KubeClient<R extends KubeResponse = KubeResponse> {
     signal: AbortSignal,
     options?: { fieldManager?: string },
   ): Promise<T>;
+  /** As `create`, for a kind that the object need not name in full. */
+  createIn<T extends AnyObject>(
+    kind: KindRef<T>,
+    namespace: string | undefined,
+    object: T,
+    signal: AbortSignal,
+  ): Promise<T>;
   /** Server-side apply: creates or changes what the object says, and nothing else. */
   apply<T extends AnyObject>(object: T, options: ApplyOptions, signal: AbortSignal): Promise<T>;
   patch<T extends AnyObject>(
     ref: Ref<T>,
     patch: unknown,
-    options: { type: 'merge' | 'json' | 'strategic'; subresource?: string; fieldManager?: string },
+    options: { type: 'merge' | 'json' | 'strategic' | 'apply'; subresource?: string; fieldManager?: string },
     signal: AbortSignal,
   ): Promise<T>;
   /** Fails with Conflict when the object has another resourceVersion by now. */
@@ -137,6 +144,8 @@ export interface ClientOptions {
   maximumListBytes?: number;
   /** Owner of the fields that `create`, `replace` and `patch` write, where the call names none. */
   fieldManager?: string;
+  /** Default `hawser`. */
+  userAgent?: string;
 }
 
 const pageSize = 500;
@@ -144,6 +153,8 @@ const patchTypes = {
   merge: 'application/merge-patch+json',
   json: 'application/json-patch+json',
   strategic: 'application/strategic-merge-patch+json',
+  /** Server-side apply by reference, with force. */
+  apply: 'application/apply-patch+yaml',
 } as const;
 
 function query(parameters: Record<string, string | undefined>): string {
@@ -174,6 +185,7 @@ export function createKubeClient<R extends KubeResponse>(
       path,
       headers: {
         accept: 'application/json',
+        'user-agent': options.userAgent ?? 'hawser',
         ...(body !== undefined && { 'content-type': contentType }),
         ...headers,
       },
@@ -285,8 +297,8 @@ export function createKubeClient<R extends KubeResponse>(
         if (bytes > maximumListBytes)
           throw new UnreachableError(what, 'TOO_LARGE', `a list of more than ${maximumListBytes} bytes`);
         for (const item of page.items ?? []) {
-          item.apiVersion = kind.apiVersion;
-          item.kind = kind.kind;
+          // Items of Kubernetes' own kinds do not name theirs; whoever asks by the plural alone does not either.
+          if (kind.kind !== '') Object.assign(item, { apiVersion: kind.apiVersion, kind: kind.kind });
           items.push(item);
         }
         token = page.metadata.continue;
@@ -298,6 +310,13 @@ export function createKubeClient<R extends KubeResponse>(
         'POST',
         collectionPath(kindOf(object), needNamespace(object)) +
           query({ fieldManager: more.fieldManager ?? options.fieldManager }),
+        { body: JSON.stringify(object) },
+        signal,
+      ),
+    createIn: (kind, namespace, object, signal) =>
+      json(
+        'POST',
+        collectionPath(kind, namespace) + query({ fieldManager: options.fieldManager }),
         { body: JSON.stringify(object) },
         signal,
       ),

@@ -93,7 +93,6 @@ export function createTransport(connection: KubeConnection): NodeTransport {
       port: base.port || (secure ? 443 : 80),
       path: prefix + path,
       headers: {
-        'user-agent': 'hawser',
         ...connection.headers,
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
         ...headers,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findConnection } from '../../cli/kubeconfig.ts';
+import { loadKubeconfig } from '../../../../daemon/clients/kubernetes/kubeconfig.ts';
 
 const kubeconfig = suite('kubeconfig');
 let directory = '';
@@ -56,40 +56,39 @@ users:
 kubeconfig.after(() => rm(directory, { recursive: true, force: true }));
 
 const find = (environment: Record<string, string>, context?: string) =>
-  findConnection({ environment, context });
+  loadKubeconfig({ environment: { PATH: process.env['PATH'], ...environment }, context });
 
 kubeconfig('takes the current context, with certificates from data', async () => {
   const connection = await find({ KUBECONFIG: file('one') });
-  assert.is(connection.server, 'https://elm:6443');
+  assert.is(connection.url, 'https://elm:6443');
   assert.is(String(connection.ca), 'authority of elm');
-  assert.is(String(connection.certificate), 'certificate');
-  assert.is(String(connection.key), 'key');
-  assert.is(connection.token, undefined);
-  assert.is(connection.insecure, false);
+  assert.equal(connection.clientCertificate?.(), { certificate: 'certificate', key: 'key' });
+  assert.is(await connection.token?.(), undefined);
+  assert.is(connection.skipTLSVerify, undefined);
 });
 
 kubeconfig('finds files beside the kubeconfig that names them', async () => {
   const connection = await find({ KUBECONFIG: file('one') }, 'oak');
   assert.is(String(connection.ca), 'authority in a file');
-  assert.is(connection.token, 'token in a file');
-  assert.is(connection.serverName, 'kubernetes');
+  assert.is(await connection.token?.(), 'token in a file');
+  assert.is(connection.tlsServerName, 'kubernetes');
 });
 
 kubeconfig('of several files, the first to name a thing wins', async () => {
   const both = { KUBECONFIG: `${file('one')}:${file('two')}` };
   assert.is((await find(both)).context, 'elm');
-  assert.is((await find(both, 'elm')).server, 'https://elm:6443');
-  assert.is((await find(both, 'ash')).token, 'bearer');
+  assert.is((await find(both, 'elm')).url, 'https://elm:6443');
+  assert.is(await (await find(both, 'ash')).token?.(), 'bearer');
 });
 
 kubeconfig('an absent file among several is no error', async () => {
-  assert.is((await find({ KUBECONFIG: `${file('none')}:${file('two')}` }, 'ash')).server, 'https://ash:6443');
+  assert.is((await find({ KUBECONFIG: `${file('none')}:${file('two')}` }, 'ash')).url, 'https://ash:6443');
 });
 
 kubeconfig('leaves credential plugins to the library', async () => {
   const connection = await find({ KUBECONFIG: file('one') }, 'fir');
-  assert.is(connection.token, 'from the plugin');
-  assert.is(connection.insecure, true);
+  assert.is(await connection.token?.(), 'from the plugin');
+  assert.is(connection.skipTLSVerify, true);
 });
 
 const refusals: [context: string | undefined, kubeconfig: string, said: RegExp][] = [
