@@ -7,6 +7,7 @@ import { linked, type Linked } from '../../shared/time.ts';
 import { connectKube, fromIdentity, type NodeKubeClient } from '../clients/kubernetes/index.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Source } from '../kube/controller.ts';
+import { createByteBudget } from '../../shared/kube/byte-budget.ts';
 import { createInformer, type Informer } from '../../shared/kube/informer.ts';
 import { collectionPath, kind, type AnyObject, type KindRef } from '../../shared/kube/refs.ts';
 import { measureReachability, type Reachability } from './reachability.ts';
@@ -53,6 +54,11 @@ export interface RemoteClients {
 const mostInformers = 2_000;
 /** Of one kind in one namespace: more than any twin has. */
 const mostObjects = 20_000;
+/**
+ * Bytes of all objects of one provider, as JSON: a provider that sends more loses sight of what is beyond, and the other
+ * peerings of this process go on. Ten thousand pods with their records take a third of it.
+ */
+const mostBytes = 64 << 20;
 
 const shared = new WeakMap<ControllerContext, RemoteClients>();
 
@@ -123,9 +129,15 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
         token: () => entry.identity.token,
       }),
       // A peer's answers are bounded more tightly than one's own API server's.
-      { timeoutMilliseconds: 15_000, maximumBytes: 16 << 20, maximumListBytes: 64 << 20 },
+      {
+        timeoutMilliseconds: 15_000,
+        maximumBytes: 16 << 20,
+        maximumPageBytes: 8 << 20,
+        maximumListBytes: mostBytes,
+      },
     );
     const informers: Held['informers'] = new Map();
+    const budget = createByteBudget(mostBytes);
     const remote: Held['remote'] = {
       peering,
       tenantNamespace: first.tenantNamespace,
@@ -146,6 +158,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
         const informer = createInformer<T>(client, kindRef, {
           ...selection,
           maximumObjects: mostObjects,
+          budget,
           log: log.with({ peering }),
           clock,
         });

@@ -20,7 +20,7 @@ export async function* readEvents(
 ): AsyncGenerator<ServerSentEvent> {
   const decoder = new TextDecoder();
   const reader = stream.getReader();
-  let rest = '';
+  const blocks = new Blocks();
   let sinceEvent = 0;
   try {
     for (;;) {
@@ -28,16 +28,13 @@ export async function* readEvents(
       if (done) return;
       options.onActivity();
       sinceEvent += value.length;
-      rest = (rest + decoder.decode(value, { stream: true })).replace(/\r\n?/g, '\n');
-      const blocks = rest.split('\n\n');
-      rest = blocks.pop() ?? '';
-      for (const block of blocks) {
+      for (const block of blocks.take(decoder.decode(value, { stream: true }))) {
         const event = parseEvent(block);
         if (event === undefined) continue;
         sinceEvent = 0;
         yield event;
       }
-      if (rest.length > options.characters)
+      if (blocks.pending > options.characters)
         throw new RangeError(`an event of more than ${options.characters} characters`);
       // Heartbeats fill this in days.
       if (sinceEvent > options.characters)
@@ -47,6 +44,46 @@ export async function* readEvents(
     await reader.cancel().catch(() => {});
   }
 }
+
+/**
+ * Cuts text into blocks that an empty line ends. Each character is looked at once, however the text is cut: only what comes
+ * is searched, and a line's end may be split between two pieces.
+ */
+class Blocks {
+  /** Whole lines of the block that is being read. */
+  #lines: string[] = [];
+  /** Pieces of the line that is being read. */
+  #line: string[] = [];
+  /** The last piece ended with a carriage return: a line feed at the start of the next one belongs to it. */
+  #afterReturn = false;
+  /** Characters of what is not whole yet. */
+  pending = 0;
+
+  take(text: string): string[] {
+    const blocks: string[] = [];
+    let rest = this.#afterReturn && text.startsWith('\n') ? text.slice(1) : text;
+    if (text !== '') this.#afterReturn = text.endsWith('\r');
+    for (let end = rest.search(lineEnd); end >= 0; end = rest.search(lineEnd)) {
+      this.#line.push(rest.slice(0, end));
+      rest = rest.slice(end + (rest.startsWith('\r\n', end) ? 2 : 1));
+      const line = this.#line.join('');
+      this.#line = [];
+      if (line !== '') {
+        this.#lines.push(line);
+        this.pending += end + 1;
+        continue;
+      }
+      if (this.#lines.length > 0) blocks.push(this.#lines.join('\n'));
+      this.#lines = [];
+      this.pending = 0;
+    }
+    if (rest !== '') this.#line.push(rest);
+    this.pending += rest.length;
+    return blocks;
+  }
+}
+
+const lineEnd = /\r\n|\r|\n/;
 
 /** One block of lines; undefined for comments alone. */
 export function parseEvent(block: string): ServerSentEvent | undefined {

@@ -41,6 +41,34 @@ test('reads events however they are cut', async () => {
     assert.equal(await eventsOf(text.slice(0, at), text.slice(at)), expected, `cut at ${at}`);
 });
 
+test('lines that end with CR LF are whole wherever they are cut', async () => {
+  const text = 'event: a\r\nid: 1\r\ndata: x\r\ndata: y\r\n\r\nevent: b\rdata: z\r\r';
+  const expected = [
+    { event: 'a', id: '1', data: 'x\ny' },
+    { event: 'b', id: undefined, data: 'z' },
+  ];
+  for (let at = 1; at < text.length; at++)
+    assert.equal(await eventsOf(text.slice(0, at), text.slice(at)), expected, `cut at ${at}`);
+  assert.equal(await eventsOf(...text), expected, 'one character at a time');
+});
+
+test('an event in pieces of one character is read without looking at each twice', async () => {
+  const long = 'x'.repeat(150_000);
+  const bytes = new TextEncoder().encode(`data: ${long}\n\n`);
+  let at = 0;
+  const stream = new ReadableStream<Uint8Array>({
+    pull: (controller) => {
+      if (at === bytes.length) controller.close();
+      else controller.enqueue(bytes.subarray(at, ++at));
+    },
+  });
+  const events = [];
+  for await (const event of readEvents(stream, { characters: 200_000, onActivity: () => {} }))
+    events.push(event);
+  assert.is(events.length, 1);
+  assert.is(events[0]?.data.length, 150_000);
+});
+
 test('an event has a limit', async () => {
   const error = await eventsOf(`data: ${'x'.repeat(300)}`).then(
     () => undefined,
