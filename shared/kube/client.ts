@@ -330,7 +330,11 @@ export function createKubeClient<R extends KubeResponse>(
     patch: (ref, patch, { type, subresource, fieldManager }, signal) =>
       json(
         'PATCH',
-        objectPath(ref, subresource) + query({ fieldManager: fieldManager ?? options.fieldManager }),
+        objectPath(ref, subresource) +
+          query({
+            fieldManager: fieldManager ?? options.fieldManager,
+            force: type === 'apply' ? 'true' : undefined,
+          }),
         { body: JSON.stringify(patch), contentType: patchTypes[type] },
         signal,
       ),

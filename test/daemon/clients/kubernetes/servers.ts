@@ -29,7 +29,7 @@ export async function issue(
   by: Issued | undefined,
   options: { authority?: boolean; names?: string[]; addresses?: string[] } = {},
 ): Promise<Issued> {
-  const keys = (await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as CryptoKeyPair;
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await X509CertificateGenerator.create({
     subject: `CN=${name}`,
     issuer: `CN=${by === undefined ? name : by.certificate.subject.replace(/^CN=/, '')}`,
@@ -57,6 +57,7 @@ export async function issue(
 }
 
 export interface Seen {
+  method: string;
   url: string;
   headers: IncomingMessage['headers'];
   /** Each header as it came, one entry each. */
@@ -71,8 +72,13 @@ export interface Standing {
   stop: () => Promise<void>;
 }
 
-/** Answers every request with an empty list, and notes it. */
-export async function standIn(leaf: Issued, chain: Issued[] = [], clients?: Issued): Promise<Standing> {
+/** Notes every request, and answers it: by default with an empty list. */
+export async function standIn(
+  leaf: Issued,
+  chain: Issued[] = [],
+  clients?: Issued,
+  answer: (request: IncomingMessage) => [status: number, body: object] | undefined = () => undefined,
+): Promise<Standing> {
   const seen: Seen[] = [];
   const server = createServer(
     {
@@ -87,8 +93,15 @@ export async function standIn(leaf: Issued, chain: Issued[] = [], clients?: Issu
       const peer = (request.socket as { getPeerCertificate?: () => { subject?: { CN?: string } } })
         .getPeerCertificate;
       const client = peer?.call(request.socket).subject?.CN;
-      seen.push({ url: request.url ?? '', headers: request.headers, raw, client });
-      response.end(JSON.stringify({ metadata: { resourceVersion: '1' }, items: [] }));
+      seen.push({
+        method: request.method ?? '',
+        url: request.url ?? '',
+        headers: request.headers,
+        raw,
+        client,
+      });
+      const [status, body] = answer(request) ?? [200, { metadata: { resourceVersion: '1' }, items: [] }];
+      response.writeHead(status).end(JSON.stringify(body));
     },
   );
   return { ...(await listening(server)), seen };
