@@ -36,6 +36,7 @@ const startedIn: Record<string, Purpose> = {
   'test/interop': 'interop',
   'bench/tunnel': 'interop',
   'test/fuzz': 'fuzz',
+  'test/bare': 'bare',
 };
 
 /** What each Debian has: its essential packages, and apt. */

@@ -116,6 +116,13 @@ export const sections: Section[] = [
     after: ['native-build', 'programs'],
     purposes: ['clusters'],
   }),
+  files('bare', 'the README’s two commands, on a bare Debian', {
+    paths: ['test/bare'],
+    jobs: 1,
+    seconds: 1500,
+    after: ['programs'],
+    purposes: ['bare'],
+  }),
 ];
 
 /** The sections of these names, all when none is named, with those that they cannot run without, in their order. */
