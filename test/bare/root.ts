@@ -22,6 +22,7 @@ import {
 } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { machineProgram } from '../support/machine-program.ts';
 import { cacheDirectory } from '../testbed/programs.ts';
 import { run } from '../testbed/run.ts';
 
@@ -50,6 +51,8 @@ export interface BareRun {
 export interface BareRoot {
   /** Runs a command of a shell in the clone. What is not done at the deadline ends. */
   run(command: string, options: { seconds: number; signal?: AbortSignal }): Promise<BareRun>;
+  /** What git says was changed in the clone: nothing, where all is well. */
+  changed(): Promise<string>;
   remove(): Promise<void>;
 }
 
@@ -67,43 +70,40 @@ export async function makeBareRoot(log: (line: string) => void): Promise<BareRoo
   }
   const archive = await debianArchive(all, log);
   const root = await mkdtemp(join(all, `root-${process.pid}-`));
+  const clone = join(root, 'project', 'hawser');
   try {
     await run(['tar', '-C', root, '--exclude=./dev/*', '-xf', archive], { timeoutMilliseconds: 120_000 });
     await putTools(root);
     // A clone of what is committed, as a user would have it.
-    await run(['git', 'clone', '-q', project, join(root, 'project', 'hawser')], {
+    await run(['git', 'clone', '-q', project, clone], {
       timeoutMilliseconds: 60_000,
     });
   } catch (error) {
     await remove(root);
     throw error;
   }
-  return { run: (command, options) => runIn(root, command, options), remove: () => remove(root) };
+  return {
+    run: (command, options) => runIn(root, command, options),
+    changed: () => run(['git', '-C', clone, 'status', '--porcelain']),
+    remove: () => remove(root),
+  };
 }
 
-/** Debian's essential packages and apt, in an archive that is made once for each release. */
+/** Debian's required packages, as its own container images have them, in an archive that is made once for each release. */
 async function debianArchive(directory: string, log: (line: string) => void): Promise<string> {
   const release = /^VERSION_CODENAME=(\w+)/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1] ?? 'stable';
-  const archive = join(directory, `${release}.tar`);
+  const archive = join(directory, `${release}-minbase.tar`);
   if (existsSync(archive)) return archive;
   log(`Making a bare Debian ${release}, once: a minute or two`);
   const unfinished = join(directory, `${process.pid}.unfinished.tar`);
   try {
-    const packages = ['--variant=apt', '--include=ca-certificates'];
+    const packages = ['--variant=minbase', '--include=ca-certificates'];
     await run(['mmdebstrap', ...packages, release, unfinished], { timeoutMilliseconds: 10 * 60_000 });
     await rename(unfinished, archive);
   } finally {
     await rm(unfinished, { force: true });
   }
   return archive;
-}
-
-/** Of the programs in PATH the first that npm did not bring: what a user would start. */
-async function machineProgram(name: string): Promise<string> {
-  const directories = (process.env['PATH'] ?? '').split(':').filter((path) => !path.includes('node_modules'));
-  const found = directories.map((directory) => join(directory, name)).find((path) => existsSync(path));
-  if (found === undefined) throw new Error(`there is no ${name} in PATH but that of node_modules`);
-  return realpath(found);
 }
 
 /** Folders of this machine that are seen in the root, each where it is put. */

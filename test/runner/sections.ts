@@ -94,7 +94,7 @@ export const sections: Section[] = [
     after: ['native-build', 'programs'],
     purposes: ['network'],
   }),
-  files('image', 'the container image, whole', {
+  files('image', 'the container image and the command, as users get them', {
     paths: ['test/image'],
     jobs: 1,
     seconds: 300,
