@@ -25,6 +25,7 @@ export async function makeClusters(
       fresh: true,
       signal,
       log: (line) => step.progress(line),
+      progress: process.stdout.isTTY ? (line) => step.progress(line) : undefined,
     });
     const [one] = bed.clusters;
     step.claim(
