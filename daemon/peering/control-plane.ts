@@ -50,12 +50,18 @@ export function locateAPIServer(
   if (
     url === held.apiServerURL &&
     caBundle.trim() === held.caBundle.trim() &&
-    (!inBand || tlsServerName === held.tlsServerName)
+    (!inBand || (tlsServerName === held.tlsServerName && held.inBand === true))
   ) {
     return held;
   }
-  const { tlsServerName: _old, ...rest } = held;
-  return { ...rest, apiServerURL: url, caBundle, ...(tlsServerName !== undefined && { tlsServerName }) };
+  const { tlsServerName: _old, inBand: _before, ...rest } = held;
+  return {
+    ...rest,
+    apiServerURL: url,
+    caBundle,
+    ...(tlsServerName !== undefined && { tlsServerName }),
+    ...(inBand && { inBand }),
+  };
 }
 
 /** Why a control plane that lies in the tunnel cannot be dialled yet; undefined: it can. */

@@ -122,12 +122,16 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
   const make = (peering: string, first: StoredIdentity): Held => {
     const controller = linked(signal);
     const client = connectKube(
-      fromIdentity({
-        apiServerURL: first.apiServerURL,
-        caBundle: first.caBundle,
-        tlsServerName: first.tlsServerName,
-        token: () => entry.identity.token,
-      }),
+      fromIdentity(
+        {
+          apiServerURL: first.apiServerURL,
+          caBundle: first.caBundle,
+          tlsServerName: first.tlsServerName,
+          token: () => entry.identity.token,
+        },
+        // Through the tunnel there is no proxy, whatever HTTPS_PROXY names.
+        first.inBand === true ? {} : process.env,
+      ),
       // A peer's answers are bounded more tightly than one's own API server's.
       {
         timeoutMilliseconds: 15_000,
@@ -222,7 +226,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
     const entry = held.get(peering);
     const same =
       entry !== undefined &&
-      (['apiServerURL', 'caBundle', 'tlsServerName', 'tenantNamespace'] as const).every(
+      (['apiServerURL', 'caBundle', 'tlsServerName', 'tenantNamespace', 'inBand'] as const).every(
         (field) => entry.identity[field] === next[field],
       );
     if (same) {

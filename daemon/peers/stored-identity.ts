@@ -15,6 +15,8 @@ const identity = z.object({
   /** When to ask for the next one. */
   renewAfter: dateTime,
   tenantNamespace: label,
+  /** The API server lies in the tunnel: no proxy leads there. */
+  inBand: z.boolean().optional(),
   grant: grant.optional(),
 });
 export type StoredIdentity = z.infer<typeof identity>;

@@ -80,6 +80,7 @@ test('in-band: the API server is inside, by its own name, with the authority of 
   assert.is(found.caBundle, 'CA 2');
   assert.is(found.tlsServerName, 'kubernetes.default.svc');
   assert.is(found.token, held.token);
+  assert.is(found.inBand, true, 'so that no proxy is asked for it');
   assert.is(locateAPIServer(found, remote({}), inside, stated), found, 'the same when nothing moved');
   assert.is(locateAPIServer(found, remote({}), undefined, stated), found, 'no tunnel is no news');
   assert.is(locateAPIServer(held, remote({}), inside, undefined).caBundle, 'CA 1');
