@@ -6,7 +6,7 @@ import { metricsContentType } from '../shared/metrics.ts';
 /** Named conditions of readiness; undefined is well, a text says what is waited for. */
 export type ReadinessChecks = Readonly<Record<string, () => string | undefined>>;
 
-/** Liveness asks nothing of anybody: a gateway without an API server shall not be restarted for it. */
+/** Liveness depends on nothing: a gateway without an API server must not be restarted for it. */
 export function createManagement(checks: ReadinessChecks, metrics: Metrics): Hono {
   const app = new Hono();
   app.get('/livez', (context) => context.text('ok\n'));

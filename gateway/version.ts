@@ -1,4 +1,4 @@
-/** The version that this gateway tells others. A test holds it to package.json. */
+/** The version that this gateway reports. A test holds it to package.json. */
 export const version = '0.1.0';
 
 /** What this version can beyond the first one. */

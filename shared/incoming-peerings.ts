@@ -2,7 +2,7 @@
 import type { IncomingPeering } from './api/peerings.ts';
 import { findCondition } from './conditions.ts';
 
-/** Was the consumer's identity taken away, and no other token redeemed since? Another grant alone lets nobody in again. */
+/** Whether the consumer is revoked: its identity was deleted and no other token redeemed since. A changed grant alone does not restore access. */
 export function isRevoked({ spec, status }: IncomingPeering): boolean {
   const revoked = findCondition(status?.conditions, 'Revoked');
   return revoked?.status === 'True' && status?.revokedTokenName === (spec.tokenName ?? '');

@@ -34,7 +34,7 @@ export const annotations = {
   trace: 'hawser.dev/trace',
   /** On a Tunnel, comma-separated: mapped ranges that may move, since something of this cluster's own lies on them. */
   approvedRemaps: 'hawser.dev/approved-remaps',
-  /** On a ShadowPod, by the consumer: `status.stoppedAt` of the stop after which its pod shall run again. */
+  /** On a ShadowPod, by the consumer: `status.stoppedAt` of the stop after which its pod is to run again. */
   resume: 'hawser.dev/resume-stopped-at',
 } as const;
 
@@ -45,7 +45,7 @@ export const virtualNodeTaint = 'hawser.dev/virtual-node';
 export const publicKeyAnnotation = 'hawser.dev/public-key';
 
 export const finalizer = 'hawser.dev/cleanup';
-/** On OutgoingPeerings, from their first moment: the provider is told, and what was made here goes first. */
+/** On OutgoingPeerings, from their creation: objects of the peering are deleted first, then the provider ends it. */
 export const peeringFinalizer = 'hawser.dev/peering';
 
 /** Secrets and ConfigMaps in Hawser's namespace. */

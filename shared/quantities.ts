@@ -8,7 +8,7 @@ export type QuantityFormat = 'Decimal' | 'Binary';
 
 const NANO = 1_000_000_000n;
 
-/** The text is no quantity. */
+/** The text is not a valid quantity. */
 export class QuantityError extends RangeError {
   override readonly name = 'QuantityError';
 }

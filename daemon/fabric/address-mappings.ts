@@ -10,7 +10,7 @@ import { allocateMappedAddresses, isMappedAddress } from '../../shared/net/exter
 import { kind, stableText, type Pod } from '../kube/index.ts';
 import type { InputMapping } from './plan/input.ts';
 
-/** An address whose pod is gone is given to nobody for so long: endpoints and connections elsewhere still name it. */
+/** How long an address whose pod is gone is not reassigned: endpoints and connections elsewhere still name it. */
 export const drainingMilliseconds = 60_000;
 
 /** An offloaded pod that other providers must reach. */
@@ -90,7 +90,7 @@ export function planAddressMappings(
   }
   const stored = new Map([
     ...[...held].map(([uid, { spec }]) => [uid, spec.address] as const),
-    // Keys that no wish has: they are taken all the same.
+    // Keys that no request has: these addresses stay taken.
     ...surplus.map(({ metadata, spec }) => [`surplus ${metadata.name}`, spec.address] as const),
     // Deleted objects hold their names until they are gone.
     ...present
@@ -128,7 +128,7 @@ export function planAddressMappings(
   return plan;
 }
 
-/** Named by its address, so that nobody can make two of one. */
+/** Named by its address, so that one address cannot have two objects. */
 function newAddressMapping(spec: AddressMapping['spec']): AddressMapping {
   return {
     apiVersion: kind.addressMapping.apiVersion,

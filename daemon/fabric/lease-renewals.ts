@@ -33,7 +33,7 @@ export function afterReading(before: Renewals | undefined, lease: Lease | undefi
   return { holder, renewTime, unchanged: same ? before.unchanged + 1 : 0 };
 }
 
-/** After a reading that failed: a holder is not silent because nobody listened. */
+/** After a reading that failed: a failed read does not make the holder silent. */
 export function afterFailure(before: Renewals | undefined): Renewals | undefined {
   return before && { ...before, unchanged: 0 };
 }

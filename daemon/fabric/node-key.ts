@@ -31,7 +31,7 @@ export function chooseNodeKey(
   if (!synced)
     return held ? previous : { key: nodeKey, waiting: 'reading the objects that a gateway node needs' };
   const text = secretText(secret, 'privateKey');
-  // A Secret that vanished is no reason to cut the tunnels: the controller makes it again, or takes the tunnel endpoint away.
+  // A deleted Secret does not cut the tunnels: the controller recreates it, or reassigns the tunnel endpoint.
   if (text === undefined)
     return held
       ? previous

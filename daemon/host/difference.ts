@@ -9,7 +9,7 @@ import { isAging, wantedTables, type OwnTable } from './tables.ts';
 export interface HostDifference {
   /** Lines for `ip -batch`, by family. */
   ip: { family: 4 | 6; line: string; why: string }[];
-  /** Transactions for `nft -f`. Without a reason: nothing was amiss, but something ends by itself soon. */
+  /** Transactions for `nft -f`. Without a reason: nothing differed, but a timed element expires soon. */
   nft: { commands: string; why?: string }[];
 }
 
@@ -87,7 +87,7 @@ function diffAddresses(plan: HostPlan, observed: ObservedHost, ip: Add): void {
   }
   for (const [prefix, scope] of wanted) {
     if (present.get(prefix) === scope) continue;
-    // No duplicate address detection: nobody else is on this device.
+    // No duplicate address detection: no other host is on this device.
     const nodad = familyOf(prefix) === 6 ? ' nodad' : '';
     const line = `addr replace ${prefix} dev ${plan.device} scope ${scope}${nodad}`;
     ip(familyOf(prefix), line, `address ${prefix} is missing`);
@@ -119,7 +119,7 @@ function removeRoutes(plan: HostPlan, observed: ObservedHost, ip: Add): void {
   for (const route of observed.routes) {
     const prefix = canonical(route.prefix);
     if (isFallback(route) && fallbacks.has(prefix)) continue;
-    // A route that is wanted but has another source is replaced, with no gap.
+    // A planned route with another source is replaced without a gap.
     if (wanted.has(prefix) && route.type === undefined && route.device === plan.device) continue;
     ip(familyOf(prefix), removeRoute(route), `route ${prefix} is not planned`);
   }

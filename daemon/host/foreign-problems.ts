@@ -6,7 +6,7 @@ import { nftComment } from './constants.ts';
 import { observeForeign, type BaseChain, type ForeignHost, type ReadParameter } from './foreign.ts';
 import { isRecord, textOf, type JSONRecord } from './tool-output.ts';
 
-/** Hawser's own chain of the source-NAT hook has this priority (`srcnat − 1`); who comes before it has the last word. */
+/** Hawser's own chain of the source-NAT hook has this priority (`srcnat − 1`); chains with a lower priority decide first. */
 const ownNatPriority = 99;
 /** As many as the API holds. */
 const problemLimit = 16;
@@ -29,7 +29,7 @@ export async function findForeignProblems(
 
 /** What is in the way; a sentence each: what was seen, why it matters, what to do. Pure. */
 export function foreignProblems(host: ForeignHost, tunnelled: Tunnelled): HostProblem[] {
-  // Without a remote nothing passes the device, and nobody is in the way.
+  // Without a remote nothing passes the device, so nothing can interfere.
   if (tunnelled.remoteRanges.length === 0) return [];
   const ours = { ...tunnelled, ranges: tunnelled.remoteRanges.flatMap((text) => tryParseRange(text) ?? []) };
   return [

@@ -1,4 +1,4 @@
-/** Holds a node's kernel to a plan: applies it, notices when somebody else changes it, repairs it, takes it away. */
+/** Holds a node's kernel to a plan: applies it, notices changes by others, repairs them, and removes everything in the end. */
 import type { RunCommand } from './command.ts';
 import { runChecked } from './command.ts';
 import { diffHost, diffNothing, type HostDifference } from './difference.ts';

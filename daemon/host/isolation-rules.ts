@@ -1,6 +1,6 @@
 /**
  * The nft rules that keep consumers' pods apart: sets and verdict maps, a few rules for each consumer and none for a pod.
- * What is no consumer's passes after one look-up for its source and one for its destination.
+ * Traffic of no consumer passes after one look-up of its source and one of its destination.
  */
 import { parseRange } from '../../shared/net/cidr.ts';
 import { isolationTable } from './constants.ts';
@@ -18,7 +18,7 @@ export type Counts = ReadonlyMap<string, { packets: number; bytes: number }>;
 
 /** Counts of addresses that nobody is known to have. No cluster's ID: those have no capitals. */
 const nobody = 'Unknown';
-/** What others wanted of a consumer's pods. */
+/** Packets of others to a consumer's pods. */
 const entry = 'Entry';
 /**
  * An address of which nothing is known is kept apart for so long after the node daemon was last here: a daemon that does
@@ -182,7 +182,7 @@ const neighbours =
 const asked = (family: Family) =>
   `${ip(family)} daddr @resolvers${family} meta l4proto { tcp, udp } th dport 53 return`;
 
-/** Drops and counts what goes to where nobody's pods may go. */
+/** Drops and counts packets to destinations that no consumer's pod may reach. */
 const refusals = (who: string, forbidden: IsolationPlan['forbidden']) =>
   forbidden.flatMap(({ what }) =>
     families.map(

@@ -11,7 +11,7 @@ export interface MonitorOptions {
   prefix?: readonly string[];
   /** Changes come in crowds (kube-proxy, CNI); one call for those of this long. Default 500 ms. */
   debounceMilliseconds?: number;
-  /** For what no event tells of. Default 60 s. */
+  /** For changes without an event. Default 60 s. */
   checkMilliseconds?: number;
   /** Wait before a monitor that ended is started again. Default 5 s. */
   restartMilliseconds?: number;
@@ -76,7 +76,7 @@ export async function monitorHost(options: MonitorOptions, signal: AbortSignal):
       if (ended) return;
       ended = true;
       children.delete(child);
-      // What happened while nobody looked is seen by a check.
+      // A check finds what changed while nothing was monitored.
       if (!signal.aborted) later(restartMilliseconds, () => (start(command), changed()));
     };
     child.on('error', onEnd);

@@ -158,7 +158,7 @@ function readMatch(expression: JSONRecord | undefined): { match: 'iifname' | 'oi
   const match = isRecord(expression?.['match']) ? expression['match'] : {};
   const left = isRecord(match['left']) ? match['left'] : {};
   const meta = isRecord(left['meta']) ? left['meta'] : {};
-  // What is none of the two is no rule of ours as it should be, and is put right.
+  // Any other rule of ours differs from the plan, and is replaced.
   const known = meta['key'] === 'iifname' || meta['key'] === 'oifname';
   return known
     ? { match: meta['key'] as 'iifname' | 'oifname', device: textOf(match['right']) ?? '' }

@@ -80,7 +80,7 @@ export function renderTable(device: string, packets: PacketPlan): string {
   ].join('\n');
 }
 
-/** A chain of somebody else in which Hawser's device must be let through. */
+/** A foreign chain that must accept Hawser's device. */
 export interface ForeignChain {
   family: 'ip' | 'ip6';
   chain: 'FORWARD' | 'INPUT';

@@ -20,7 +20,7 @@ export interface HostPlan {
 export interface HostAddress {
   /** `100.64.16.16/32` */
   prefix: string;
-  /** `host`: the kernel never chooses it as a source by itself. */
+  /** `host`: the kernel never selects it as a source. */
   scope: 'global' | 'host';
 }
 

@@ -11,16 +11,16 @@ export const ownTables = [`inet ${isolationTable}`, `bridge ${isolationTable}`, 
 export type OwnTable = (typeof ownTables)[number];
 
 export interface ObservedTable {
-  /** What is in it, without what changes by itself. */
+  /** Its content, without counters and timeouts. */
   content: string;
   counts: Counts;
-  /** Seconds until the first of its elements ends by itself; absent: none does. */
+  /** Seconds until its first element expires; absent: none expires. */
   expiresIn?: number;
 }
 
 export interface WantedTable {
   table: OwnTable;
-  /** Names what is wanted. */
+  /** Names the planned content. */
   request: string;
   /** As a transaction for `nft -f`. */
   render: (counts: Counts) => string;
@@ -47,7 +47,7 @@ export function wantedTables(
   ];
 }
 
-/** Whether elements that end by themselves are to be put in anew: half of their time is over. */
+/** Whether timed elements are due for renewal: half of their time has passed. */
 export const isAging = ({ expiresIn = Infinity }: ObservedTable): boolean => expiresIn < watchedSeconds / 2;
 
 /** Reads a table; undefined when it is not there. */

@@ -166,7 +166,7 @@ class Service implements InBand {
   #sweep(): void {
     for (const { splice, slices } of this.#serving?.splices ?? []) {
       const hosts = knownHosts(slices.list());
-      // An API server that ends takes its own address out; nothing known is no reason to cut what still runs.
+      // An API server that ends takes its own address out; without known addresses, open connections are kept.
       splice.sweep((host) => hosts.size === 0 || hosts.has(host));
     }
   }

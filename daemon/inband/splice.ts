@@ -39,7 +39,7 @@ const defaultLimits: SpliceLimits = {
 };
 /** Targets that are tried for one connection. */
 const attempts = 3;
-/** A peer that is gone without a word is noticed so soon. */
+/** A peer that vanished is noticed after this time. */
 const keepAliveMilliseconds = 30_000;
 
 export interface SpliceCounters {
@@ -144,14 +144,14 @@ export class Splice {
   }
 
   #end(connection: Connection): void {
-    // A reset: nobody is to take what was cut for what was ended.
+    // A reset, so that a cut connection is not mistaken for a completed one.
     connection.client.resetAndDestroy();
     connection.upstream?.resetAndDestroy();
   }
 
   async #accept(client: Socket): Promise<void> {
     const { counters } = this;
-    // Whatever goes wrong with it ends it; there is nobody to be told.
+    // Any error ends the connection; there is no one to report it to.
     client.on('error', () => client.destroy());
     const remote = this.#options.remoteOf(client.remoteAddress ?? '');
     if (remote === undefined) {
@@ -186,7 +186,7 @@ export class Splice {
     this.#join(client, upstream);
   }
 
-  /** The first target that answers; undefined: none did, or nobody waits any more. */
+  /** The first target that answers; undefined: none did, or the client has gone. */
   async #dial(connection: Connection): Promise<Socket | undefined> {
     for (const target of this.#options.targets().slice(0, attempts)) {
       if (connection.client.destroyed) return undefined;
@@ -205,7 +205,7 @@ export class Splice {
     return undefined;
   }
 
-  /** Each direction ends by itself; an error of either ends both. */
+  /** Each direction ends on its own; an error of either ends both. */
   #join(client: Socket, upstream: Socket): void {
     const sides = [client, upstream];
     upstream.removeAllListeners('timeout').setTimeout(0);

@@ -35,7 +35,7 @@ export function createApplied(
         await kube.apply(object, { fieldManager }, signal);
         known.set(key, { text, at: clock.now() });
       };
-      // An API server takes a binding only after the role that it names: it checks that nobody gives what they don't have.
+      // An API server takes a binding only after the role that it names: it checks for privilege escalation.
       const [bindings, others] = partition(objects, ({ kind }) => kind.endsWith('RoleBinding'));
       await Promise.all(others.map(applyOne));
       await Promise.all(bindings.map(applyOne));

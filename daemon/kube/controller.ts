@@ -1,4 +1,4 @@
-/** Level-triggered controllers: an event queues a key, `reconcile` reads the world again. */
+/** Level-triggered controllers: an event queues a key, `reconcile` reads the current state. */
 import { deadline, systemClock, type Clock } from '../../shared/time.ts';
 import { KubeError, isAborted, isConflict, messageOf } from '../../shared/kube/errors.ts';
 import type { Informer } from '../../shared/kube/informer.ts';
@@ -58,7 +58,7 @@ export function from<T extends AnyObject>(
       informer.onChange((_key, object, previous) => {
         const queued = new Set<string>();
         if (object !== undefined) for (const key of keys(object, previous)) queued.add(key);
-        // What it pointed to before may need work as well.
+        // The object that it referred to before may need work too.
         if (previous !== undefined) for (const key of keys(previous, undefined)) queued.add(key);
         for (const key of queued) enqueue(key);
       }),
@@ -115,7 +115,7 @@ export async function runController(options: ControllerOptions, signal: AbortSig
       queue.done(key, 'failed', clock.now(), least);
       metrics?.reconciled(name, 'failed', (clock.now() - begun) / 1000);
       if (isAborted(error, signal)) return;
-      // A conflict is the ordinary way of learning that somebody else wrote first.
+      // A conflict is the ordinary sign that another writer came first.
       const level = isConflict(error) && queue.failures(key) < 5 ? 'debug' : 'warn';
       log?.[level]('reconcile failed; retrying', {
         key,

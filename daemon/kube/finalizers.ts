@@ -11,8 +11,8 @@ export const hasFinalizer = (object: AnyObject, finalizer: string): boolean =>
   object.metadata.finalizers?.includes(finalizer) ?? false;
 
 /**
- * Adds it unless it is there. Returns the object as it is then; undefined: it is gone, or going without this finalizer, and
- * nobody would clean up what is made for it from now on.
+ * Adds it unless it is there. Returns the object as it is then; undefined: it is deleted, or being deleted without this
+ * finalizer, and nothing would clean up what is created for it from now on.
  */
 export async function ensureFinalizer<T extends AnyObject>(
   kube: Access,

@@ -1,4 +1,4 @@
-/** Sources that leave out changes which nobody has to look at: counters, heartbeats, other people's conditions. */
+/** Sources that skip irrelevant changes: counters, heartbeats, conditions of other controllers. */
 import type { Source } from './controller.ts';
 import type { Informer } from '../../shared/kube/informer.ts';
 import type { AnyObject } from '../../shared/kube/refs.ts';

@@ -1,6 +1,6 @@
 /**
- * While something settles, what is said of it changes several times a second, and each write of it is one more for everybody
- * who watches. A status that turns is written at once; other words for the same status wait a moment for the last of them.
+ * Debounces status messages: each write is an event for every watcher. A changed status is written at once; a changed
+ * message of the same status waits up to a second for the last one.
  */
 import type { Condition } from '../../shared/api/meta.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
@@ -8,7 +8,7 @@ import { findCondition, type Finding } from '../../shared/conditions.ts';
 const waitMilliseconds = 1_000;
 
 export class StatusDebouncer {
-  /** Since when there are other words than those that are written. */
+  /** Since when the message differs from the written one. */
   readonly #since = new Map<string, number>();
 
   /** How long to wait before the findings of this object are written, milliseconds; 0: now, or there is nothing new. */

@@ -71,7 +71,7 @@ function memory<T>(): Memory<T> {
 }
 
 export interface Access {
-  /** Undefined: nobody that this cluster knows. */
+  /** Undefined: not authenticated. */
   authenticate(
     socket: TLSSocket,
     authorization: string | undefined,

@@ -1,7 +1,7 @@
 /**
  * The serving certificate of the virtual nodes' kubelet API. The cluster signs it as it signs kubelets' own
  * (`kubernetes.io/kubelet-serving`, Kubernetes, "Certificate Signing Requests"), so that an API server that checks
- * kubelets' certificates takes it. Until then, and where nobody signs, a self-signed one is served.
+ * kubelets' certificates takes it. Until then, and where no signer responds, a self-signed certificate is served.
  */
 import 'reflect-metadata';
 import { X509Certificate, randomBytes } from 'node:crypto';
@@ -46,7 +46,7 @@ interface SigningRequest extends AnyObject {
   };
 }
 
-/** A certificate for the address, signed by nobody. */
+/** A self-signed certificate for the address. */
 export async function selfSigned(address: string, now: number): Promise<ServingCertificate> {
   const issued = await issueSelfSignedCertificate({ hosts: [address], days: selfSignedDays, now });
   return {
@@ -58,7 +58,7 @@ export async function selfSigned(address: string, now: number): Promise<ServingC
 
 /**
  * Asks the cluster for a certificate, approves the request, and waits for the signer. The request is removed in the
- * end. Fails with a sentence when nobody signs within 30 s.
+ * end. Throws when no certificate is issued within 30 s.
  */
 export async function signedByCluster(
   kube: KubeClient,

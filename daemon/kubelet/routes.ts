@@ -1,6 +1,6 @@
 /**
  * The kubelet's HTTPS API as far as virtual nodes serve it (k8s.io/kubernetes, pkg/kubelet/server). Pure: a request in,
- * what is asked for out. Everything is parsed, bounded and written anew before it goes on to a provider.
+ * what is asked for out. Everything is parsed, bounded and re-encoded before it is passed to a provider.
  */
 
 /** Things of one pod. */
@@ -159,7 +159,7 @@ function streamsQuery(from: URLSearchParams, withCommand: boolean): URLSearchPar
   const names = { input: 'stdin', output: 'stdout', error: 'stderr', tty: 'tty' };
   const wanted = Object.entries(names).filter(([name]) => flag(from, name));
   for (const [, name] of wanted) query.set(name, 'true');
-  // The API server's defaults are stdout and stderr: what isn't wanted has to be said.
+  // The API server's defaults are stdout and stderr: unused streams must be disabled explicitly.
   for (const name of ['stdout', 'stderr']) if (!query.has(name)) query.set(name, 'false');
   if (!wanted.some(([name]) => name !== 'tty')) {
     throw new RouteError(400, 'at least one of input, output and error is required');
@@ -190,7 +190,7 @@ function portsQuery(from: URLSearchParams): URLSearchParams {
   return query;
 }
 
-/** Path at the provider's API server. Names were checked; the twin is the provider's own word and is encoded. */
+/** Path at the provider's API server. Names were checked; the twin namespace comes from the provider and is encoded. */
 export function providerPath(route: PodRoute, twin: string, podName: string): string {
   const subresource = { Logs: 'log', Exec: 'exec', Attach: 'attach', PortForward: 'portforward' }[route.kind];
   const path = `/api/v1/namespaces/${encodeURIComponent(twin)}/pods/${encodeURIComponent(podName)}/${subresource}`;

@@ -47,7 +47,7 @@ export function createKubeletServer(
   const startedAt = toSeconds(context.clock.now());
   const log = context.log.with({ feature: 'kubelet' });
 
-  /** Parses, authenticates, authorises. Throws what the caller is to be told. */
+  /** Parses, authenticates, authorises. Throws the error to answer with. */
   async function admit(request: IncomingMessage): Promise<Route> {
     const limit = deadline(signal, accessTimeoutMilliseconds, 'authorisation', context.clock);
     try {

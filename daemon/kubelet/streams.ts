@@ -51,7 +51,7 @@ export async function streamLogs(
     response.flushHeaders();
     answer.setTimeout(idleMilliseconds, () => answer.destroy());
     await new Promise<void>((resolve) => {
-      // Not `pipeline`: a provider that cuts the log off ends it, and that is no error of this server.
+      // Not `pipeline`: a provider that cuts off the log ends it; that is not an error of this server.
       answer.once('close', () => {
         response.end();
         resolve();

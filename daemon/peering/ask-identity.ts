@@ -19,7 +19,7 @@ import { reasons, tokenKey } from './names.ts';
 export class PeeringProblem extends Error {
   override readonly name = 'PeeringProblem';
   readonly reason: string;
-  /** May it go away by itself? */
+  /** Whether it can resolve without a person. */
   readonly temporary: boolean;
 
   constructor(reason: string, message: string, temporary = false) {
@@ -83,7 +83,7 @@ export function remoteFromToken(
       controlPlane: 'OutOfBand',
       gatewayURL: token.gatewayURL,
       gatewayPin: token.gatewayPin,
-      // From now on an older word about another certificate is none.
+      // From now on older statements about other certificates are void.
       ...(stated?.pin === token.gatewayPin && { gatewayPinSince: stated.since }),
     },
   };

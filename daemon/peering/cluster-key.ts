@@ -18,7 +18,7 @@ export interface LocalIdentity {
   key: ClusterKey;
   /** By which keys came to this one. */
   successions: readonly SignedText[];
-  /** Grows with each succession that somebody asked for; 1 at first. */
+  /** Grows with each requested succession; starts at 1. */
   generation: number;
 }
 
@@ -34,7 +34,7 @@ export function newClusterID(name: string | undefined, random: (length: number) 
   return `${beginning}-${suffix}`;
 }
 
-/** What the Secret holds. Throws Error when that is no identity; the message never repeats any of it. */
+/** What the Secret holds. Throws Error when it is not a valid identity; the message never repeats its content. */
 export function readIdentity(secret: Secret): LocalIdentity {
   const value = (name: string) => Buffer.from(secret.data?.[name] ?? '', 'base64').toString('utf8');
   const where = `Secret ${secret.metadata.namespace}/${secret.metadata.name}`;
@@ -58,7 +58,7 @@ export function readIdentity(secret: Secret): LocalIdentity {
   };
 }
 
-/** Lost statements are no reason to have no key: peers that know it still do. */
+/** Lost statements do not invalidate the key: remotes that know it still do. */
 function readSuccessions(text: string): SignedText[] {
   try {
     const parsed = keySuccessions.safeParse(JSON.parse(text));

@@ -80,7 +80,7 @@ export async function ensureCertificate(
 ): Promise<Secret | undefined> {
   const need = certificateNeed(present, hosts, now);
   if (need === undefined) return present;
-  // A certificate of somebody else's making is theirs to renew.
+  // A certificate that was not created here is not renewed here.
   if (present !== undefined && present.metadata.labels?.[labels.managedBy] !== 'hawser') return present;
   const { issueSelfSignedCertificate } = await import('../../shared/trust/self-signed-certificate.ts');
   const key = need === 'Unreadable' ? '' : decode(present, 'tls.key');

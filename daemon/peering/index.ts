@@ -24,7 +24,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
   const refused: RefusedDocuments = new Map();
   const providers = createProviders(identity, caches.gatewayOf, (remote) => {
     const document = caches.remotes.byKey(remote)?.status?.localDocument;
-    // One of the former key introduces nobody.
+    // A document of the former key is not usable.
     return readStored(document)?.publicKey === identity.key.publicKey ? document : undefined;
   });
   const sessionChanges = triggers();

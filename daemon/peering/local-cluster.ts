@@ -1,4 +1,4 @@
-/** LocalCluster `self`: what this cluster is to others. */
+/** LocalCluster `self`: how this cluster presents itself to others. */
 import type { LocalCluster, SignedDocument, TunnelEndpoint } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
@@ -152,7 +152,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
     controlPlane: Pod[];
   }
 
-  /** What changes rarely is asked for now and then, and not being allowed to see it is no error. */
+  /** What changes rarely is polled; missing permission to read it is not an error. */
   async function look(signal: AbortSignal): Promise<Slow> {
     const optional = async <T>(asked: Promise<T>): Promise<T | undefined> => {
       try {

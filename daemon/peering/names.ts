@@ -1,4 +1,4 @@
-/** Names that peering/ gives, and reasons that it says. */
+/** Names and reasons of peering/. */
 
 export const fieldManager = 'hawser-peering';
 export { peeringFinalizer } from '../../shared/names.ts';

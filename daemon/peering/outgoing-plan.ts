@@ -9,7 +9,7 @@ import { reasons } from './names.ts';
 const statedOf = (document: Pick<NetworkDocument, 'grants'> | undefined, peering: string) =>
   document?.grants?.find((each) => each.peering === peering);
 
-/** What a peering may use: by the provider's newest word, which is its document once there is one. */
+/** What a peering may use: as the provider last stated it: in its document, once it has one. */
 export function statedGrant(
   document: Pick<NetworkDocument, 'grants'> | undefined,
   peering: string,

@@ -16,7 +16,7 @@ import type { Caches } from './caches.ts';
 
 /** A field manager of its own: who writes the conditions does not know of it. */
 const reportManager = 'hawser-provider-word';
-/** Asked so often while nobody wants to know and all is well. */
+/** Polling interval while the peering is healthy and no one asks. */
 const askMilliseconds = 60_000;
 /** What is not well may be so in a moment, as when a peering begins: asked again so soon, and then ever more seldom. */
 const retryMilliseconds = 3_000;
@@ -41,7 +41,7 @@ export const reportReasons = {
 export interface Asked {
   at: number;
   request: string | undefined;
-  /** Words in a row by which not all was well. */
+  /** Consecutive reports of an unhealthy peering. */
   unhealthy: number;
 }
 
@@ -56,7 +56,7 @@ export const isHealthy = ({ problem, state }: ProviderReport): boolean =>
   state.tunnel?.established === true &&
   state.tunnel.pathVerified;
 
-/** Without jitter: whoever asks twice when it is time must be told the same. */
+/** Without jitter: repeated calls must give the same result. */
 const pauseAfter = (unhealthy: number): number =>
   unhealthy === 0
     ? askMilliseconds
@@ -86,7 +86,7 @@ export function saysTheSame(one: ProviderReport | undefined, other: ProviderRepo
   return one !== undefined && told(one) === told(other) && apart < offsetTolerance;
 }
 
-/** Why the provider told nothing. Pure. */
+/** Why the provider gave no report. Pure. */
 export function problemOf(error: unknown): NonNullable<ProviderReport['problem']> {
   const say = (reason: string) => ({ reason, message: messageOf(error).slice(0, 1024) });
   if (error instanceof CertificatePinError) return say(reportReasons.WrongPin);
@@ -151,7 +151,7 @@ export function reconcileProviderReport(
     }
     const remote = caches.remotes.byKey(peering.spec.remoteCluster);
     const client = remote && providers.of(remote);
-    // Who was never let in would only be told that nobody knows it; that the condition IdentityValid says already.
+    // Without an identity the provider would only answer that the cluster is unknown, which IdentityValid reports already.
     if (client === undefined || peering.status?.identity === undefined) return;
     const due = askAt(peering, asked.get(key));
     if (due > clock.now()) return { requeueAfterMilliseconds: due - clock.now() };

@@ -1,4 +1,4 @@
-/** Which address ranges this cluster uses: what a person said, what components were told, what can be seen. Pure. */
+/** Which address ranges this cluster uses: from the spec, from the configuration of components, or from what is observed. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import {
   addressNumber,
@@ -36,7 +36,7 @@ export interface Ranges {
   guessed: boolean;
 }
 
-/** Node networks are shown as such blocks: what lies around nodes is in use as well. */
+/** Node networks are shown as such blocks: addresses around nodes are in use too. */
 const nodeBlock = { 4: 24, 6: 64 } as const;
 /** kube-controller-manager cuts nodes' ranges out of larger ones; these are usual for the whole. */
 const clusterBlock = { 4: 16, 6: 56 } as const;
@@ -174,7 +174,7 @@ function detectNodes(
   return tidy(blocks).slice(0, mostBlocks);
 }
 
-/** The external CIDR: said, kept while nothing meets it, or chosen. Throws when none is free. */
+/** The external CIDR: configured, kept while nothing overlaps it, or chosen. Throws when none is free. */
 export function externalRange(
   spec: LocalCluster['spec'],
   held: string | undefined,

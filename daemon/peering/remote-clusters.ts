@@ -18,7 +18,7 @@ import { fieldManager, reasons } from './names.ts';
 import { offerTo } from './offer.ts';
 import type { Caches } from './caches.ts';
 
-/** A remote's document that holds, or why it doesn't. */
+/** A remote's valid document, or why it is not valid. */
 export type DocumentCheck =
   | { verdict: 'None' }
   | { verdict: 'Valid'; document: NetworkDocument }
@@ -141,7 +141,7 @@ export function documentsFinding(
       };
 }
 
-/** Generations that a remote's gateway took from our own hand, by remote; lost at a restart, and then learnt anew. */
+/** Generations that this process delivered to a remote's gateway, by remote; lost at a restart, then learned again. */
 export type Delivered = Map<string, number>;
 
 /** What remotes sent since their last good document and was not taken, by remote; lost at a restart. */

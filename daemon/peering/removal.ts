@@ -108,7 +108,7 @@ export async function removeOutgoing(
   await removeFinalizer(kube, peering, peeringFinalizer, signal);
 }
 
-/** Undefined: it knows. Otherwise why it could not be told. */
+/** Undefined: the provider confirmed the end. Otherwise why it could not be reached. */
 async function notifyProvider(
   { context, caches, providers }: RemovalDependencies,
   peering: OutgoingPeering,

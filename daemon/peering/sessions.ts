@@ -30,7 +30,7 @@ import type { Caches } from './caches.ts';
 export interface SessionState {
   /** Why the provider cannot be talked to now. */
   problem: string | undefined;
-  /** The provider says that the peering is no more. */
+  /** The provider reports that the peering has ended. */
   ended: boolean;
   /** It takes no signature of this cluster: whether the peering is still there is to be asked by renewing the identity. */
   doubted: boolean;
@@ -272,7 +272,7 @@ export function createSessions(
           });
           follow(session, true);
         }
-        // One that lasted is no failure of those that come.
+        // A connection that lasted resets the backoff.
         if (clock.now() - begun > lastingMilliseconds) failures = 0;
       }
       await sleep(backoff(failures, { base: 500, most: 30_000 }), stop, clock);
@@ -288,12 +288,12 @@ export function createSessions(
     for (const each of sessionsWith(session.remote)) each.wake();
   };
 
-  // A change of our document is sent at once; a change of address begins anew.
+  // A change of our document is sent at once; a change of address starts a new session.
   const moved = (session: Session): boolean => {
     const remote = caches.remotes.byKey(session.remote);
     const address = remote && caches.gatewayOf(remote);
     const text = address && JSON.stringify(address);
-    // One that cannot be told for a moment is no other one.
+    // An address that is unknown for a moment has not changed.
     if (text === undefined || text === session.address) return false;
     const before = session.address;
     session.address = text;

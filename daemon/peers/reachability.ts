@@ -43,7 +43,7 @@ export function measureReachability(options: MeasureOptions, signal: AbortSignal
     await sleep(milliseconds, pause.signal, clock);
   };
   const ask = () => probe(client, path, signal);
-  /** One lost probe is no news: undefined as soon as one of two has no problem, else that of the second. */
+  /** A single lost probe is ignored: undefined as soon as one of two probes succeeds, else the problem of the second. */
   const askTwice = async (): Promise<string | undefined> => {
     let answered: { problem: string | undefined } | undefined;
     const first = ask().then((problem) => {
@@ -91,7 +91,7 @@ async function eitherAnswers(
   }
 }
 
-/** Undefined: it answers, and lets us in. */
+/** Undefined: it answers, and accepts the identity. */
 async function probe(client: KubeClient, path: string, signal: AbortSignal): Promise<string | undefined> {
   try {
     const { status } = await client.text(

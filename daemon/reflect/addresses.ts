@@ -37,7 +37,7 @@ export function translatorFor(
   };
 }
 
-/** Whether a provider can be told of it: before it works, or once its pod is gone, calls would be lost. */
+/** Whether it is announced to a provider: before it works, or once its pod is gone, connections would be lost. */
 function mayUse({ metadata, spec, status }: AddressMapping, remoteCluster: string): boolean {
   return (
     metadata.deletionTimestamp === undefined &&

@@ -90,7 +90,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     if (!twinsOf(remote).hasSynced) return;
     const uid = namespaces.get(undefined, namespace)?.metadata.uid;
     const twin = boundNamespace(twinOf(remote, namespace), uid);
-    // What was reflected goes with the twin.
+    // Reflected objects are deleted with the twin namespace.
     if (twin === undefined) {
       problems.set(key, undefined);
       return;
@@ -116,7 +116,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
       addressMappings.list(),
     );
     const present = there.flatMap((informer) => informer.list());
-    // Without a tunnel there is no telling how endpoints are called there: they stay as they are.
+    // Without a tunnel the addresses of endpoints at the provider are unknown: its slices stay unchanged.
     const compared = tunnel === undefined ? present.filter((each) => each.kind !== 'EndpointSlice') : present;
     let problem: unknown;
     try {
@@ -125,7 +125,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
       if (limited.aborted) throw error;
       problem = error;
     }
-    // That a provider does not answer is said of its peering.
+    // An unreachable provider is reported on its peering.
     problems.set(
       key,
       (isForbidden(problem) && !isQuotaUnknown(problem)) || isInvalid(problem)

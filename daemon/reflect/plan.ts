@@ -9,7 +9,7 @@ export interface ReflectionPlan {
   create: Reflected[];
   /** With the resource version that was read. */
   replace: Reflected[];
-  /** A field that cannot be changed has to: the next look makes it anew. */
+  /** An immutable field differs: the next reconcile recreates the object. */
   remove: Reflected[];
 }
 
@@ -92,7 +92,7 @@ function content(object: Reflected): unknown {
   }
 }
 
-/** The wanted object under the found one's version, with what the provider assigned. */
+/** The desired object under the present one's version, with the fields that the provider assigned. */
 function over(found: Reflected, wanted: Reflected): Reflected {
   const { resourceVersion, uid } = found.metadata;
   const metadata = {

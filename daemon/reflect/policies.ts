@@ -155,7 +155,7 @@ function addressesOf({ spec, status }: Pod): string[] {
   return (status?.podIPs ?? []).map(({ ip }) => ip);
 }
 
-/** Pods at third clusters have no range at the provider: those that lie in the block are told one by one. */
+/** Pods at third clusters have no range at the provider: those in the block are listed one by one. */
 function mappedWithin(
   block: NonNullable<Peer['ipBlock']>,
   view: PolicyView,

@@ -69,7 +69,7 @@ export function admit(spec: unknown, grant: Grant, tracker: Usage, metadata: Pod
       usage,
       spec: {
         ...withoutRawNetwork(withVolumeSizes(filled, usage), grant),
-        // Pods of consumers are nobody to this API server.
+        // Pods of consumers have no identity at this API server.
         serviceAccountName: 'default',
         automountServiceAccountToken: false,
         // Variables of the twin's own Services would give the provider's addresses under the consumer's names.

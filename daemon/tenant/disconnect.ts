@@ -73,7 +73,7 @@ export function evaluatePresence(
     Math.max(leastSeconds, lease.spec?.leaseDurationSeconds ?? leastSeconds),
   );
   const left = observed.at + seconds * 1000 - now;
-  // What lies there when this process begins is no sign of life, and no sign that somebody went.
+  // The Lease found at the start of this process shows neither presence nor absence.
   const stillAway = before?.status === 'False' && !observed.renewed;
   if (left > 0 && !stillAway) {
     return {

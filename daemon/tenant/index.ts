@@ -1,4 +1,4 @@
-/** The provider's side of a peering: who is let in, with what rights, and the pods that are run for them. */
+/** The provider's side of a peering: who is authorized, with what rights, and the pods that run for them. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';

@@ -61,7 +61,7 @@ export const reasons = {
   Ready: 'Ready',
   /** Work is going on. */
   Preparing: 'Preparing',
-  /** A namespace of that name is somebody else's. */
+  /** A namespace of that name exists and is not Hawser's. */
   NameConflict: 'NameConflict',
   /** The name is kept for the system. */
   NameReserved: 'NameReserved',
@@ -72,7 +72,7 @@ export const reasons = {
   /** The peering of the object is not there (any more). */
   NoPeering: 'NoPeering',
   Deleting: 'Deleting',
-  /** The identity Secret was deleted: nobody can act for the consumer. */
+  /** The identity Secret was deleted: the consumer is revoked. */
   IdentityDeleted: 'IdentityDeleted',
   NotRevoked: 'NotRevoked',
   /** Nothing beyond the grant was asked for lately. */

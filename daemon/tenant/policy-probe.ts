@@ -32,7 +32,7 @@ export interface ProbeResult {
   forbidden: boolean;
 }
 
-/** Pure. A port that nobody reaches says nothing, unless the one beside it is reached. */
+/** Pure. An unreachable port proves nothing, unless its neighbour is reachable. */
 export function policyFinding({ policy, pod, allowed, forbidden }: ProbeResult): Finding {
   const type = 'NetworkPoliciesEnforced';
   if (!policy || !pod || (!allowed && !forbidden)) {

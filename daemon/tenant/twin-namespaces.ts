@@ -104,7 +104,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
     if (problem !== undefined) {
       refusals.note(peering, 'Twin', twin.metadata.uid ?? '', problem.message);
       await report(twin, { status: 'False', ...problem }, signal);
-      // The other namespace is not watched; somebody may remove it.
+      // The other namespace is not watched; it may be deleted.
       return { requeueAfterMilliseconds: present?.metadata.deletionTimestamp === undefined ? 30_000 : 500 };
     }
     if (present?.metadata.deletionTimestamp !== undefined) {
@@ -123,7 +123,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
       tunnel: caches.tunnels.byKey(peering.spec.remoteCluster),
     };
     if (!isAuthorized(peering) && !withoutRights.has(scope)) {
-      // What was being applied while the consumer was put out.
+      // Objects that were applied while the consumer was revoked.
       await takeRights(kube, [name], signal);
       applied.forget(scope);
       withoutRights.add(scope);

@@ -20,7 +20,7 @@ import { twinCounts, type Countable } from './object-limits.ts';
 import { consumerRights, twinRules } from './tenant-objects.ts';
 import { containerDefaults } from './usage.ts';
 
-/** Names that a consumer cannot have here, though nobody has them yet. */
+/** Names that consumers cannot use, even while they are free. */
 const reservedNames = /^(kube-|openshift-|hawser-|default$)/;
 
 /**

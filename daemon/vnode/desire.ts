@@ -18,7 +18,7 @@ export const schedulableReasons = {
 
 const strictness: Readonly<Record<Desired, number>> = { Active: 0, Cordoned: 1, Drained: 2 };
 
-/** What holds: the stricter of this cluster's wish and the provider's. `by` says whose that is. */
+/** The state in force: the stricter of this cluster's and the provider's. `by` names whose it is. */
 export function desireOf(peering: OutgoingPeering): { desired: Desired; by: 'Consumer' | 'Provider' } {
   const own = peering.spec.desired;
   const theirs = peering.status?.providerDesired ?? 'Active';

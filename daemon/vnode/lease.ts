@@ -1,4 +1,4 @@
-/** Leases of virtual nodes in `kube-node-lease`: what tells the cluster that this controller still speaks for them. */
+/** Leases of virtual nodes in `kube-node-lease`: they show that this controller still serves the nodes. */
 import { kind, messageOf, type KubeClient } from '../kube/index.ts';
 import { sleep } from '../../shared/time.ts';
 import type { Lease, Node } from '../../shared/kube/types.ts';

@@ -214,7 +214,7 @@ async function applyNodeSpec(
   }
 }
 
-/** Remembers that `unschedulable` is this controller's doing, so that it can tell when to take it back. */
+/** Records that this controller set `unschedulable`, so that only it is reverted. */
 const cordonedAnnotation = 'hawser.dev/cordoned';
 
 /** The version to write taints under; refuses when taints changed since the cache was filled. */
@@ -256,7 +256,7 @@ async function report(
   await applyStatus({ kube, fieldManager, object: peering, findings, now: clock.now(), events }, signal);
 }
 
-/** Is what is to be said of the wish said already? Somebody waits for it, so it waits for nothing else. */
+/** Whether the desired state is reported already: a person waits for it, so it is written without debouncing. */
 function isReported(peering: OutgoingPeering, finding: Finding): boolean {
   const reported = findCondition(peering.status?.conditions, finding.type);
   return (

@@ -41,7 +41,7 @@ export async function runOffloading(caches: Caches, signal: AbortSignal): Promis
       name: 'namespace-offloading',
       sources: [
         from(caches.offloadings, inNamespace),
-        // A label that somebody took away, a namespace made anew.
+        // A removed label, or a recreated namespace.
         from(caches.namespaces, (namespace) =>
           caches.offloadings.get(namespace.metadata.name, offloadingName) !== undefined ||
           namespace.metadata.labels?.[labels.offloading] !== undefined

@@ -11,7 +11,7 @@ import { isDaemonPod, neverRuns, standIn } from './daemon-pods.ts';
 import { containerStatuses } from './container-status.ts';
 import { list, longestMessage, longestReason, record, text, time } from './untrusted.ts';
 
-/** Why the pod is not at the provider, before the provider has a word in it. */
+/** Why the pod is not at the provider, before the provider decides on it. */
 export interface Blocker {
   reason: string;
   message: string;

@@ -1,4 +1,4 @@
-/** Pods on virtual nodes: a record at the provider for each, and the provider's word in each one's status. */
+/** Pods on virtual nodes: a record at the provider for each, and the status that the provider reports. */
 import type { ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
@@ -27,7 +27,7 @@ import { fieldManager, ownClusterID, peeringOfNode, type Caches } from './caches
 
 /** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
 const addressRetryMilliseconds = 1_000;
-/** Nothing here tells when a provider has room for another record. */
+/** No event announces that a provider has room for another record. */
 const fullRetryMilliseconds = 30_000;
 /** Pods at a time: each waits for two API servers. */
 const concurrency = 16;
@@ -107,7 +107,7 @@ async function reconcilePod(
   const { namespace = '', name } = splitKey(key);
   const pod = caches.pods.get(namespace, name);
   const peering = peeringOfNode(caches, pod?.spec?.nodeName);
-  // A pod that moved to another node, or ended without us: nobody else may hold a record of it.
+  // A pod that moved to another node or ended without us: no other provider may keep a record of it.
   for (const remote of caches.remotes.list()) {
     if (pod === undefined || remote.peering !== peering?.metadata.name) {
       await removeOrphan(caches, remote, namespace, name, signal);

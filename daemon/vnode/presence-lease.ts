@@ -15,7 +15,7 @@ const renewMilliseconds = 10_000;
 /** One provider that is slow to answer holds the others' renewals up no longer than this. */
 const askMilliseconds = 5_000;
 
-/** The Lease as it is applied. `holder` empty: nobody asks any more. Pure. */
+/** The Lease as it is applied. `holder` empty: no offloading asks for it any more. Pure. */
 export function presenceLease(tenantNamespace: string, holder: string, now: number): Lease {
   return {
     apiVersion: 'coordination.k8s.io/v1',

@@ -107,7 +107,7 @@ function atHome(variable: Variable, pod: Pod): Variable {
   return value === undefined ? variable : { name: variable.name, value };
 }
 
-/** The ShadowPod that shall stand in the twin for a pod on the virtual node. */
+/** The ShadowPod in the twin namespace for a pod on the virtual node. */
 export function desiredShadowPod(
   pod: Pod,
   twin: string,
@@ -144,7 +144,7 @@ function boundedMap(
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
-/** True when the provider holds another wish than this one. */
+/** True when the provider holds a different spec. */
 export function shadowPodDiffers(present: ShadowPod, wanted: ShadowPod): boolean {
   return canonical(present.spec) !== canonical(wanted.spec);
 }

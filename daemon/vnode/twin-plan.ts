@@ -1,4 +1,4 @@
-/** Which twin an offloaded namespace shall have at one provider, and what to do about it. Pure. */
+/** The twin namespace that an offloaded namespace needs at one provider, and the next step towards it. Pure. */
 import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
 import type { Grant } from '../../shared/api/grant.ts';
@@ -21,10 +21,10 @@ export type TwinStep =
   /** There is one as it should be, or one has to be waited for. */
   | { action: 'None'; finding: Finding }
   | { action: 'Create'; twin: TwinNamespace; finding: Finding }
-  /** A TwinNamespace never changes: another wish needs another object. */
+  /** A TwinNamespace is immutable: another spec needs another object. */
   | { action: 'Delete'; finding: Finding };
 
-/** The TwinNamespace for a namespace. Its name is the namespace's, its wish is the namespace of the twin. */
+/** The TwinNamespace for a namespace. Its name is the source namespace's; its spec names the twin namespace. */
 export function desiredTwin(
   namespace: Namespace,
   offloading: NamespaceOffloading,

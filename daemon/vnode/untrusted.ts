@@ -1,7 +1,7 @@
 /** Reading what a provider says: of the right type, of bounded size, or not at all. Pure. */
 import { toSeconds } from '../../shared/conditions.ts';
 
-/** core/v1 allows longer messages; nobody reads them. */
+/** core/v1 allows longer messages; they are cut. */
 export const longestMessage = 1024;
 /** What the kubelet takes of a termination message; tools pass results in it. */
 export const longestTermination = 4096;

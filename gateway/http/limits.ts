@@ -12,7 +12,7 @@ export interface GatewayLimits {
   requestsPerSecond: number;
   /** Requests that one source may send at once. */
   burst: number;
-  /** Sources that are told apart; more share what is left. */
+  /** Sources with a bucket of their own; all others share one. */
   sources: number;
   /** Requests that are being answered at one time, event streams not counted. */
   concurrentRequests: number;

@@ -94,7 +94,7 @@ export function documentStream(
     dependencies.remoteClusters.subscribe(clusterID, onRemote),
     dependencies.incomingPeerings.subscribe(name, onPeering),
   ];
-  // The reader connects again, unless it was told that the peering has ended.
+  // The reader reconnects unless it received that the peering has ended.
   const finish = () => {
     state.over = true;
     wake();

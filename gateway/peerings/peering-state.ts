@@ -1,4 +1,4 @@
-/** How this cluster sees a consumer's peering, in the words of the conditions that it holds. Pure. */
+/** How this cluster sees a consumer's peering, from the conditions of its objects. Pure. */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering, PeeringState } from '../../shared/api/peerings.ts';

@@ -11,7 +11,7 @@ export interface Range {
   end: bigint;
 }
 
-/** Text that is no address or range; the message names it and says what is allowed. */
+/** The text is not a valid address or range; the message quotes it and states what is allowed. */
 export class InvalidRange extends Error {
   override name = 'InvalidRange';
   readonly text: string;
@@ -52,8 +52,8 @@ const mostKnown = 16_384;
 
 /**
  * Reads a range (`10.1.0.0/16`) or a single address (a range of one).
- * @throws InvalidRange when it is malformed or has host bits set (`10.1.0.1/16`): such a text is more often a mistake
- *   than a wish, and silently widening what somebody declared is not safe.
+ * @throws InvalidRange when it is malformed or has host bits set (`10.1.0.1/16`): such a text is usually a mistake, and
+ * silently widening a declared range is not safe.
  */
 export function parseRange(text: string): Range {
   const before = known.get(text);
@@ -171,7 +171,7 @@ export function offsetOf(range: Range, address: string): bigint | undefined {
 }
 
 /**
- * The first free range of `length` bits, aligned, inside the pools in their order, that meets nothing in `used`.
+ * The first free range of `length` bits, aligned, inside the pools in their order, that overlaps nothing in `used`.
  * Undefined when there is none.
  */
 export function firstFreeRange(

@@ -15,7 +15,7 @@ export interface RemapInput {
   declared: readonly string[];
   /** What was chosen before for this remote, in the order of choice. */
   stored: readonly Remap[];
-  /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. A choice never meets it. */
+  /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. A choice never overlaps it. */
   ownRanges: readonly string[];
   /** Mapped ranges that may be given up, if something of this cluster's own has come to lie on them. */
   approved?: readonly string[];
@@ -38,7 +38,7 @@ export interface RemapCollision {
 export interface RemapDecision {
   /** Append-only: every stored record is there, in its order; new ones follow. */
   remaps: Remap[];
-  /** Choices in use on which something of this cluster's own has come to lie, and which nobody has approved to give up. */
+  /** Choices in use that now overlap a range of this cluster, and whose reassignment is not approved. */
   collisions: RemapCollision[];
   /** Declared ranges for which no free range was found: they cannot be reached until a pool is added. */
   unplaced: string[];

@@ -27,7 +27,7 @@ export function signSuccession(succession: KeySuccession, oldKey: ClusterKey): S
 }
 
 /**
- * The key in force, for somebody who knows `known` as the key of `clusterID`: `known` itself when no statement leads on
+ * The key in force, for a reader that knows `known` as the key of `clusterID`: `known` itself when no statement leads on
  * from it. What is malformed, of another cluster, or not signed by the key that it succeeds leads nowhere. Never throws.
  */
 export function followSuccessions(

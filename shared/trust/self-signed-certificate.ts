@@ -17,7 +17,7 @@ import { certificatePin } from './certificate-pin.ts';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MILLISECONDS = 24 * 3600 * 1000;
-/** A peer whose clock is behind shall take a certificate made just now. */
+/** A peer whose clock is behind must accept a new certificate. */
 const BACKDATE_MILLISECONDS = 60 * 60 * 1000;
 
 export interface CertificateRequest {

@@ -35,6 +35,7 @@ const now = Date.parse('2026-01-01T00:00:00Z');
 const at = '2026-01-01T00:00:00Z';
 
 /** Only what a message is made of is filled in; each function reads no more of its input than that. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the type that it fills in part
 const as = <T>(value: unknown): T => value as T;
 const condition = (type: string, status: string, reason = 'Reason', message = 'detail') => ({
   type,

@@ -38,7 +38,7 @@ export class GatewayUnreachable extends Error {
   override readonly name: string = 'GatewayUnreachable';
 }
 
-/** It did answer, but with what no gateway says: something that is no document, too much, or without end. */
+/** The server answered, but not as an API gateway does: not a document, too long, or without end. */
 export class MeaninglessAnswer extends GatewayUnreachable {
   override readonly name = 'MeaninglessAnswer';
 }

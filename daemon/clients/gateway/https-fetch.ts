@@ -1,4 +1,4 @@
-/** fetch over node:https, for what Node's own fetch can't be told: which authority to trust, or which key alone. */
+/** fetch over node:https, because Node's own fetch cannot be given an authority, or a single key, to trust. */
 import { request, type Agent } from 'node:https';
 import { Readable } from 'node:stream';
 

@@ -80,8 +80,8 @@ export interface GatewayClient {
   /** The provider's network document; undefined while it has composed none. */
   getParameters: (peering?: string, options?: CallOptions) => Promise<SignedDocument | undefined>;
   /**
-   * Each network document of the provider as it is made, the present one first. Connects again by itself; ends when the
-   * peering is ended there. Throws GatewayProblem when the gateway lets this cluster in no longer.
+   * Each network document of the provider as it is made, the present one first. Reconnects automatically; ends when the
+   * peering is ended there. Throws GatewayProblem when the gateway no longer accepts this cluster.
    */
   watchParameters: (options: WatchOptions) => AsyncGenerator<SignedDocument, void, undefined>;
   /** How the provider sees a peering of this cluster. */
@@ -279,7 +279,7 @@ class Requester {
 
   #unreachable(error: unknown, signal: AbortSignal): unknown {
     if (error instanceof CertificatePinError || error instanceof GatewayProblem) return error;
-    // The caller's own wish is given back as it is; only the deadline is the gateway's fault.
+    // The caller's own abort is passed on unchanged; only an exceeded deadline is reported as the gateway's failure.
     if (signal.aborted && !(signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'))
       return signal.reason;
     const why = error instanceof Error ? error.message : 'unknown error';

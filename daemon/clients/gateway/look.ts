@@ -1,4 +1,4 @@
-/** A look at a gateway whose certificate is not known: nothing is told to it, and nothing that it says is trusted as it is. */
+/** Reads a gateway whose certificate is unknown: nothing confidential is sent to it, and nothing it answers is trusted without verification. */
 import { info, type Info } from '../../../shared/wire/gateway-api.ts';
 import { deadline } from '../../../shared/time.ts';
 import { GatewayUnreachable, parseJSON } from './errors.ts';

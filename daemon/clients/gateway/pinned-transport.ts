@@ -29,7 +29,7 @@ export function pinnedTransport(pin: string): Transport {
   return { fetch: httpsFetch(agent), close: () => agent.destroy() };
 }
 
-/** Connections to whoever answers, and the pin of what it showed: only to ask for what is signed by itself. */
+/** Connections to any server, with the pin of the certificate it presented: only for documents that carry their own signature. */
 export function observingTransport(): Transport & { pin: () => string | undefined } {
   let seen: string | undefined;
   const agent = new PinnedAgent((shown) => {
@@ -69,7 +69,7 @@ class PinnedAgent extends Agent {
     const fail = (error: Error) => {
       clearTimeout(timer);
       socket.removeListener('error', fail);
-      // What follows on a socket that is given up has nobody to hear it.
+      // No one handles later events of an abandoned socket.
       socket.on('error', () => {});
       socket.destroy();
       callback?.(error, socket);

@@ -64,7 +64,7 @@ export async function* watchParameters(
         const parsed = parameters.safeParse(parseJSON(event.data));
         if (!parsed.success)
           throw new MeaninglessAnswer('the gateway sent an event that is not a valid network document');
-        // The reader may take its time; that is no silence of the gateway.
+        // A slow reader does not count as silence of the gateway.
         silence.pause();
         yield parsed.data.networkDocument;
         silence.restart(SILENCE_MILLISECONDS);

@@ -29,7 +29,7 @@ import {
 } from '../address-mappings.ts';
 
 const fieldManager = 'hawser-fabric';
-/** So many pods are told that there is no address for them; the number of all is in the log. */
+/** At most this many pods get an event that no address is free; the log has the total. */
 const mostEvents = 16;
 
 export async function runAddressMappings(context: ControllerContext, signal: AbortSignal): Promise<void> {
@@ -128,7 +128,7 @@ export async function runAddressMappings(context: ControllerContext, signal: Abo
       {
         name: 'address-mapping-status',
         sources: [
-          // What one revision names are all of them: another one's coming can be what this one waited for.
+          // A revision covers all mappings: a change of one can complete what another waits for.
           fromAspect(addressMappings, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], everyOne),
           fromAspect(
             fabricNodes,

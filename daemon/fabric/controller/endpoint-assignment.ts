@@ -34,7 +34,7 @@ export function fabricMembers(nodes: readonly Node[]): Node[] {
  * Assigns addresses and tunnel endpoints. A node keeps what it has. A tunnel endpoint moves only when its holder is gone, not Ready, silent, or no
  * longer labelled, and another node can take it. If no node carries the label, any may be a gateway.
  *
- * @param silent nodes that held a tunnel endpoint and did not show that they are there, though Kubernetes may still call them Ready
+ * @param silent nodes that held a tunnel endpoint and did not renew its Lease, though Kubernetes may still call them Ready
  */
 export function assignNodes(
   nodes: readonly Node[],

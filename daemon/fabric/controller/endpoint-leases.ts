@@ -1,4 +1,4 @@
-/** The controller's part of the tunnel endpoints' Leases: says who holds a tunnel endpoint, and listens whether that node is there. */
+/** The controller's part of the tunnel endpoints' Leases: names the holder of a tunnel endpoint, and checks that this node renews. */
 import { labels, endpointLease } from '../../../shared/names.ts';
 import {
   isConflict,
@@ -19,7 +19,7 @@ import {
   type Renewals,
 } from '../lease-renewals.ts';
 
-/** A node that was silent is tried again after so long, or when the others are silent as well. */
+/** A silent node is tried again after this time, or when all others are silent too. */
 const avoidedMilliseconds = 60_000;
 const attempts = 3;
 
@@ -52,7 +52,7 @@ export class EndpointLeases {
     return new Set(this.#silent.keys());
   }
 
-  /** Before the node is told: whoever held the tunnel endpoint reads here that it is another's now, whatever else it has missed. */
+  /** Called before the new holder is assigned: the former holder reads in the Lease that the tunnel endpoint has moved, whatever else it missed. */
   async handOver(tunnelEndpoint: string, node: string, signal: AbortSignal): Promise<void> {
     if (this.#handed.get(tunnelEndpoint) === node) return;
     for (let attempt = 1; ; attempt++) {

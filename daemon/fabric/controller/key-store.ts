@@ -1,4 +1,4 @@
-/** The pre-shared keys of all tunnels, derived anew from the cluster key and both sides' salts. */
+/** The pre-shared keys of all tunnels, derived from the cluster key and both sides' salts. */
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { keyInForce } from '../../../shared/trust/key-succession.ts';

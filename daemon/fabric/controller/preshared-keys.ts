@@ -15,8 +15,8 @@ import { holdsOurHalf, KeyStore, readLocalIdentity, type LocalIdentity } from '.
 
 const fieldManager = 'hawser-fabric';
 /**
- * The Secret is as long as there are remotes, and each write of it is one more plan of the gateway nodes: keys of many remotes
- * that come at once shall not be as many writes.
+ * The Secret is as long as there are remotes, and each write of it is one more plan of the gateway nodes: keys of many
+ * remotes that arrive together are therefore written together.
  */
 const gapOfRemoteMilliseconds = 4;
 
@@ -30,8 +30,8 @@ export interface KeyCaches {
 
 /**
  * The key of a tunnel: the derived one, unless another is in use and the remote is not known yet to have our half of the
- * derived one. One in use also stays when nothing can be derived any more: a document that cannot be read is no reason to
- * cut a tunnel that works. Pure; base64.
+ * derived one. One in use also stays when nothing can be derived any more: an unreadable document must not cut a working
+ * tunnel. Pure; base64.
  */
 export function chooseKey(
   identity: LocalIdentity,
@@ -43,7 +43,7 @@ export function chooseKey(
   return remote !== undefined && !holdsOurHalf(identity, remote) ? inUse : derived;
 }
 
-/** The reconciler; its one key is of no meaning. */
+/** The reconciler; it has a single key without meaning. */
 export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, input: KeyCaches) {
   const store = new KeyStore();
   let writtenAt = 0;
@@ -85,7 +85,7 @@ export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext,
     if (stableText(present?.data ?? {}) === stableText(data)) return;
     const gap = gapOfRemoteMilliseconds * needed.size;
     const wait = writtenAt + gap - clock.now();
-    // Longer than the gap: somebody has set the clock back.
+    // Longer than the gap: the clock was set back.
     if (wait > 0 && wait <= gap) return { requeueAfterMilliseconds: wait };
     await kube.apply<Secret>(
       {

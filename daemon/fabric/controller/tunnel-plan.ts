@@ -38,7 +38,7 @@ export interface TunnelDecision {
   /** Undefined: nothing can be made of the document; what is there stays. */
   spec: Tunnel['spec'] | undefined;
   problems: string[];
-  /** Remaps in use that wait for somebody's word, since something of this cluster's own lies on them. */
+  /** Remaps in use that overlap ranges of this cluster; their reassignment waits for approval. */
   collisions: RemapCollision[];
 }
 
@@ -98,7 +98,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   };
 }
 
-/** What somebody allowed to move, by the Tunnel's annotation. */
+/** Remaps whose reassignment is approved, by the Tunnel's annotation. */
 function approvedRemaps(tunnel: Tunnel | undefined): string[] {
   const text = tunnel?.metadata.annotations?.[annotations.approvedRemaps] ?? '';
   return text
@@ -122,7 +122,7 @@ function withoutDrained(remaps: readonly Remap[], { offloaded, remapsKnown }: Tu
   );
 }
 
-/** The remote's tunnel endpoints; a person's word on where they end comes before the remote's own. */
+/** The remote's tunnel endpoints; addresses set on the RemoteCluster take precedence over those it declares. */
 function endpointsOf({ document, remote }: TunnelInput): Tunnel['spec']['remoteTunnelEndpoints'] {
   return document.tunnelEndpoints
     .filter((tunnelEndpoint) => isTunnelKey(tunnelEndpoint.publicKey))

@@ -59,7 +59,7 @@ export function remotesConcerned(
   });
 }
 
-/** Of a session, all that is no counter. */
+/** The parts of a session that are not counters. */
 function comparedPart(session: NodeSession): unknown {
   const {
     probedAt: _probedAt,

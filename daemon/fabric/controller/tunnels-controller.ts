@@ -109,7 +109,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           from(input.incoming, ofRemote),
           from(input.localClusters, everyRemote),
           from(input.clusterKey, everyRemote),
-          // Virtual nodes are no part of what is planned, and come in the number of remotes.
+          // Virtual nodes do not affect the plan, and there is one for each remote.
           fromAspect(input.nodes, (node) => addressesOf([node]).join(), everyRemote),
         ],
         reconcile: async (id, limit) => {
@@ -149,7 +149,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
   ]);
 }
 
-/** Tunnels that a node's report tells something new of. */
+/** Tunnels about which a node reports something new. */
 function fromReports({ fabricNodes, tunnels }: PlanInput): Source {
   return {
     subscribe: (enqueue) =>
@@ -203,7 +203,7 @@ async function reconcileTunnel(
   const again = opening > 0 ? { requeueAfterMilliseconds: opening } : undefined;
   const local = input.localClusters.byKey('self');
   const localID = local?.status?.clusterID;
-  // What is not known yet, or no longer, is no reason to change anything.
+  // Missing information does not change a tunnel.
   if (local === undefined || localID === undefined || remote === undefined) return again;
   const { remote: document, problem } = readDocuments(remote, localID);
   if (document === undefined) {

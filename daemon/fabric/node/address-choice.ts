@@ -31,7 +31,7 @@ export class EndpointChoice {
     return endpoint;
   }
 
-  /** Forgets tunnel endpoints that are no longer wanted. */
+  /** Forgets tunnel endpoints that are no longer in the plan. */
   keep(publicKeys: ReadonlySet<string>): void {
     for (const key of this.#tried.keys()) if (!publicKeys.has(key)) this.#tried.delete(key);
   }

@@ -7,7 +7,7 @@ import type { Resolve } from '../ports.ts';
 export interface EndpointResolver {
   /** `host:port` → `address:port`; undefined while nothing is known of the name. Asks for it from then on. */
   get(endpoint: string): string | undefined;
-  /** What is wanted now; names that are not are forgotten. */
+  /** The endpoints in use now; other names are forgotten. */
   keep(endpoints: ReadonlySet<string>): void;
   run(signal: AbortSignal): Promise<void>;
 }
@@ -40,7 +40,7 @@ export function createEndpointResolver(options: {
     const limit = deadline(signal, lookupMilliseconds, `looking up ${host}`, clock);
     try {
       const addresses = await resolve(host, limit.signal);
-      // The one in use stays while it is among them: an order that changes is no reason to move.
+      // The one in use stays while it is among them: a changed order does not move it.
       const address = addresses.find((each) => each === entry.address) ?? addresses[0];
       entry.at = clock.now() + againMilliseconds;
       if (address === undefined || address === entry.address) return;

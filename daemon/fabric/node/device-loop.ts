@@ -10,7 +10,7 @@ const steadyMilliseconds = 10_000;
  * Until the signal is aborted.
  *
  * @param onStart called before each start: addresses and routes go with a device, and must be made again
- * @param onFailure called with the reason when it has ended by itself
+ * @param onFailure called with the reason when the device stopped unexpectedly
  */
 export async function runDevice(
   device: TunnelDevice,

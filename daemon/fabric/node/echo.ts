@@ -14,7 +14,7 @@ export interface EchoResult {
   roundTripMilliseconds?: number;
 }
 
-/** Where traceroute asks: nobody listens there. */
+/** traceroute's port: nothing listens there. */
 const firstPort = 33_434;
 /** Hosts send six such answers at once and one a second from then on (icmp_ratelimit). */
 const questions = 4;

@@ -85,7 +85,7 @@ export class EndpointLease {
     try {
       return await this.#attempt(tunnelEndpoint, known, signal);
     } catch (error) {
-      // Another's word has come in between.
+      // Another write came first.
       if (!isConflict(error) || known === undefined) throw error;
       return await this.#attempt(tunnelEndpoint, undefined, signal);
     }
@@ -105,7 +105,7 @@ export class EndpointLease {
       const holder = lease?.spec?.holderIdentity;
       if (lease === undefined || !holder) return undefined;
       if (holder !== nodeName) return `node ${holder} holds it`;
-      // What is not served yet is not renewed: the controller shall see when that does not come to pass.
+      // The Lease is renewed only once the endpoint is served, so that the controller notices when it is not.
       if (served() !== tunnelEndpoint) return undefined;
       const spec = { ...lease.spec, renewTime: microTime(clock.now()) };
       this.#lease = await kube.replace({ ...lease, spec }, {}, limit.signal);

@@ -1,4 +1,4 @@
-/** Brings the kernel to the plan in force: when the plan changed, when somebody changed the kernel, when it failed. */
+/** Brings the kernel to the plan in force: when the plan changed, when the kernel was changed by others, and after a failure. */
 import type { Host, HostPlan } from '../../host/index.ts';
 import { messageOf, stableText, type Log } from '../../kube/index.ts';
 import { backoff, type Clock } from '../../../shared/time.ts';

@@ -1,4 +1,4 @@
-/** Looks now and then at what of the node is not Hawser's and may be in the way, and tells when it turned. */
+/** Checks periodically for settings of the node that interfere with the fabric, and reports changes. */
 import type { HostProblem } from '../../../shared/api/network.ts';
 import type { HostPlan } from '../../host/index.ts';
 import { messageOf, stableText, type Log } from '../../kube/index.ts';

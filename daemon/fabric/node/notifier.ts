@@ -1,6 +1,6 @@
 import type { Clock } from '../../../shared/time.ts';
 
-/** Wakes one loop that waits; a ring while nobody waits is remembered. */
+/** Wakes one waiting loop; a notification while none waits is remembered. */
 export class Notifier {
   #rung = false;
   #wake: () => void = () => {};

@@ -19,7 +19,7 @@ const lostAfterMilliseconds = 1_500;
 const lossesAllowed = 3;
 /** Questions on their way at once. */
 const outstandingLimit = 16;
-/** Loss is told of so many questions: of the last four minutes while the path is verified. */
+/** Loss is reported over this many probes: the last four minutes of a verified path. */
 const countedQuestions = 64;
 
 export interface ProbeVerdict {
@@ -94,7 +94,7 @@ export class PathProbe {
     if (sentAt === undefined) return;
     this.#outstanding.delete(stamp);
     this.#losses = 0;
-    // What was asked before there was a way is no loss of it.
+    // Probes sent before the path existed do not count as lost.
     if (this.#seen === undefined) {
       this.#ended.length = 0;
       this.#outstanding.clear();
@@ -104,7 +104,7 @@ export class PathProbe {
     this.#evaluate();
   }
 
-  /** The remote told by which address it should see this node; a path that is verified stays so if that is right. */
+  /** The remote declared the address by which it should see this node; a verified path stays verified if it matches. */
   expect(source: string | undefined): void {
     if (source === this.#target.expected) return;
     const { expected: _, ...target } = this.#target;

@@ -1,4 +1,4 @@
-/** The datagrams of path probes. Question and answer have one size, so that nobody can use the one to send more. */
+/** The datagrams of path probes. Question and answer have one size, so that they cannot be used for amplification. */
 import { isIP } from 'node:net';
 
 export const probeLength = 96;

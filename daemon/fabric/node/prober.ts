@@ -69,7 +69,7 @@ export function createProber(options: ProberOptions): Prober {
     rebind();
   }
 
-  /** One for all sockets: each would open the others anew as well, and while the addresses are away they would double each time. */
+  /** One timer for all sockets: with one each, every timer would reopen all sockets, and their number would double each time. */
   function rebind(): void {
     if (!running) return;
     cancelRebind ??= clock.after(rebindMilliseconds, () => {

@@ -63,7 +63,7 @@ export function readInput(
   const status = objects.localCluster?.status;
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
   const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
-  // Read here and not from the Tunnel alone: a consumer that is put out is out before the controller has said it anew.
+  // Read from the peering and not from the Tunnel alone: a revocation takes effect before the controller has updated the Tunnel.
   const authorized = objects.incomingPeerings.filter(isAuthorized);
   const consumers = new Set(authorized.map((peering) => peering.spec.remoteCluster));
   return {
@@ -179,7 +179,7 @@ function readPod(pod: Pod): InputPod {
   };
 }
 
-/** Whose pods run in which namespace; one that two remotes claim is nobody's. */
+/** Namespace → remote whose pods run in it; a namespace that two remotes claim belongs to neither. */
 function readTwins(
   twins: readonly TwinNamespace[],
   peerings: readonly IncomingPeering[],
@@ -204,7 +204,7 @@ function readTwins(
   return result;
 }
 
-/** Whose namespaces those with the label are. Hawser gives it, and it is the provider's word, whatever the pods inside say. */
+/** Whose namespaces those with the label are. Hawser sets it for the provider; pods inside cannot change it. */
 function readTenants(namespaces: readonly Namespace[]): Map<string, string> {
   const tenants = new Map<string, string>();
   for (const { metadata } of namespaces) {

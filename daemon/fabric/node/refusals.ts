@@ -1,4 +1,4 @@
-/** Reads now and then what the node's rules refused to consumers' pods, and tells when it is more. */
+/** Polls the counters of what the node's rules refused to consumers' pods, and reports increases. */
 import type { HostRefusal } from '../../host/index.ts';
 import { messageOf, stableText, type Log } from '../../kube/index.ts';
 import { sleep, type Clock } from '../../../shared/time.ts';

@@ -1,4 +1,4 @@
-/** What a node tells in the status of its FabricNode: how far it is with the plan, and what was found and asked of it. */
+/** What a node reports in the status of its FabricNode: progress with the plan, interfering settings, refusals and traces. */
 import type { HostProblem, NodeTrace } from '../../../shared/api/network.ts';
 import { annotations } from '../../../shared/names.ts';
 import { addressFamily } from '../../../shared/net/cidr.ts';
@@ -36,7 +36,7 @@ export interface ReporterOptions {
   revision: () => string;
   key: () => NodeKey;
   verdict: Prober['verdict'];
-  /** Rung when something turned that is to be told. */
+  /** Notified when the status has to be written. */
   notifier: Notifier;
   clock: Clock;
   log: Log;

@@ -91,7 +91,7 @@ export function createNodeSources(
   const ownPods = { fieldSelector: `spec.nodeName=${nodeName}`, transform: trimPod };
   let podsOfNode: { informer: Informer<Pod>; stop: Linked } | undefined;
   let gateway: { sources: GatewaySources; stop: Linked } | undefined;
-  /** What was known when a tunnel endpoint was given away, until this node's pods are read anew: never none, which would open all. */
+  /** Pods known when the tunnel endpoint was released, until this node's own pods are read: never none, which would open all. */
   let before: Informer<Pod> | undefined;
   /** Pods of the whole cluster take a moment to read; those of this node serve until then. */
   const settle = () => {

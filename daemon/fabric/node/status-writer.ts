@@ -1,4 +1,4 @@
-/** Writes the status of a node's FabricNode: at once when something turned, seldom for counters. */
+/** Writes the status of a node's FabricNode: at once when a state changed, rarely for counters. */
 import type { FabricNode } from '../../../shared/api/network.ts';
 import { applyStatus, messageOf, stableText, type KubeClient, type Log } from '../../kube/index.ts';
 import { sleep, type Clock } from '../../../shared/time.ts';
@@ -24,8 +24,8 @@ const countersMilliseconds = 10_000;
 /** The device's status is looked at so often. */
 const tickMilliseconds = 1_000;
 /**
- * Turns that come close together are one write. A write is as long as there are sessions, so many remotes that come up at
- * once shall not make as many writes.
+ * Turns that come close together are one write. A write is as long as there are sessions, so remotes that come up together
+ * share one write.
  */
 const gapMilliseconds = 100;
 const gapOfSessionMilliseconds = 8;

@@ -1,4 +1,4 @@
-/** What a node says of its part in the fabric: status of its FabricNode. Pure. */
+/** Status of a FabricNode, as its node reports it. Pure. */
 import type { FabricNode, NodeSession } from '../../../shared/api/network.ts';
 import type { Finding } from '../../../shared/conditions.ts';
 import type { NodePlan } from '../plan/node-plan.ts';
@@ -19,7 +19,7 @@ export const programmedReasons = {
   hostRefused: 'HostRefused',
 } as const;
 
-/** How far the node is with what it was told. */
+/** The node's progress with its plan. */
 export interface Progress {
   /** Why the device is not running. */
   deviceFailure?: string;

@@ -1,4 +1,4 @@
-/** A node's part of `hawser trace`: asks an address on wish, and tells how its own counters moved meanwhile. */
+/** A node's part of `hawser trace`: probes an address on request, and reports how its own counters changed. */
 import type { NodeTrace } from '../../../shared/api/network.ts';
 import { anyContains, readRanges } from '../../../shared/net/cidr.ts';
 import { messageOf, type Log } from '../../kube/index.ts';
@@ -14,12 +14,12 @@ export interface TraceRequest {
 
 /** How long a node counts that does not ask itself: a person's command asks another one meanwhile. */
 const countMilliseconds = 4_000;
-/** The device's counters are read that often by itself. */
+/** The interval at which the device's counters are read anyway. */
 const settleMilliseconds = 1_200;
 const requestLength = 256;
 const peerLimit = 64;
 
-/** The wish in the annotation; undefined for anything else. Pure. */
+/** The request in the annotation; undefined if there is no valid one. Pure. */
 export function parseTraceRequest(text: string | undefined): TraceRequest | undefined {
   if (text === undefined || text.length > requestLength) return undefined;
   try {
@@ -32,7 +32,7 @@ export function parseTraceRequest(text: string | undefined): TraceRequest | unde
   }
 }
 
-/** Only pods of this cluster and what lies behind a tunnel is asked: nobody is to knock elsewhere by way of a node. Pure. */
+/** Only pods of this cluster and what lies behind a tunnel is asked: a trace must not be a way to probe other hosts from a node. Pure. */
 export function mayAsk(plan: NodePlan['host'], address: string): boolean {
   return anyContains(readRanges([...plan.packets.podRanges, ...plan.packets.remoteRanges]), address);
 }
@@ -76,7 +76,7 @@ export interface TracerOptions {
   log: Log;
 }
 
-/** One trace at a time; a wish that comes meanwhile is seen when that one is done. */
+/** One trace at a time; the next request is handled when it is done. */
 export class Tracer {
   readonly #options: TracerOptions;
   #seen: string | undefined;

@@ -33,7 +33,7 @@ export const groups = {
   serving: 1 << 6,
 } as const;
 
-/** Prefixes with groups; a longer prefix has those of the shorter ones that it lies in, unless it is told apart. */
+/** Prefixes with groups; a longer prefix has those of the shorter ones that it lies in, unless it is listed on its own. */
 class Side {
   readonly #entries = new Map<string, { range: Range; groups: number }>();
   readonly #exact = new Set<string>();

@@ -3,7 +3,7 @@ import { apiServerAddress, gatewayAddress } from '../../../shared/net/external-c
 import type { InBandPlan } from '../ports.ts';
 import type { PlanInput } from './input.ts';
 
-/** Only while somebody reaches this cluster's control plane so: what nobody needs is not there. */
+/** Only while a remote reaches this cluster's control plane in-band; otherwise nothing is opened. */
 export function planInBand({ cluster, tunnels }: PlanInput): InBandPlan | undefined {
   if (cluster.externalCIDR === undefined) return undefined;
   const consumers = tunnels

@@ -14,7 +14,7 @@ export interface InputNode {
   publicKey?: string;
   /** Its own address of the external CIDR. */
   externalAddress?: string;
-  /** tunnel endpoint that it holds, as both the controller and the node say. */
+  /** Tunnel endpoint that it holds, as both the controller and the node report. */
   tunnelEndpoint?: string;
 }
 
@@ -25,7 +25,7 @@ export interface InputEndpoint {
   endpoint?: string;
 }
 
-/** A remote cluster whose tunnel is wanted. */
+/** A remote cluster with a tunnel. */
 export interface InputTunnel {
   remoteCluster: string;
   /** This cluster offloads to the remote. */
@@ -54,7 +54,7 @@ export interface InputTunnel {
   presharedKey?: Uint8Array;
 }
 
-/** A pod that has or will have an address of its own, and is not over. */
+/** A pod that has or will have its own address, and has not ended. */
 export interface InputPod {
   namespace: string;
   name: string;
@@ -94,8 +94,8 @@ export interface PlanInput {
   /** Namespaces that stand for a consumer's: namespace → remote cluster. */
   twins: ReadonlyMap<string, string>;
   /**
-   * The same by the namespaces' own labels: every node knows them, and a consumer that is put out is there until its pods
-   * are gone.
+   * The same by the namespaces' own labels: every node knows them, and a revoked consumer is listed until its pods are
+   * gone.
    */
   tenants: ReadonlyMap<string, string>;
   /** Pods of consumers on all nodes. */

@@ -48,7 +48,7 @@ export interface ProbeTarget {
   address: string;
   /** Own address from which it is asked. */
   source: string;
-  /** What the remote should see as source; absent: it has not told yet. */
+  /** The source that the remote should see; absent: it has not declared it yet. */
   expected?: string;
 }
 
@@ -152,7 +152,7 @@ export function planNode(input: PlanInput): NodePlan {
     let targets = gateways;
     if (holdsEndpoint) {
       targets = planRemotePeers(ofRemotes, tunnel);
-      // What another gateway of this cluster took from the remote comes by way of it: it is let in, and never sent back.
+      // What another gateway of this cluster took from the remote arrives through it: it is admitted, and never sent back.
       if (targets.length > 0) targets = [...targets, ...gateways];
     }
     if (targets.length === 0) continue;

@@ -16,8 +16,8 @@ export interface PlacedTunnel {
 }
 
 /**
- * A remote range that meets what this cluster uses would cut it off from itself, and is not routed. One that was chosen
- * before its own pods or Services came to be declared on it goes on until somebody lets it move, as long as no pod of
+ * A remote range that overlaps what this cluster uses would cut the cluster off from itself, and is not routed. One that was chosen
+ * before its own pods or Services came to be declared on it stays routed until its reassignment is approved, as long as no pod of
  * this cluster that is known here really has an address in it.
  */
 export function placeTunnels(

@@ -7,7 +7,7 @@ export interface RateLimitOptions {
   perSecond: number;
   /** Requests that it may send at once. */
   burst: number;
-  /** Sources, and clusters, that are told apart. */
+  /** Sources, and clusters, with a bucket of their own. */
   sources: number;
   clock: () => number;
   sourceOf: (context: GatewayContext) => string;
