@@ -209,7 +209,8 @@ export type DropReason =
   | 'badMac1'
   | 'handshakeQueueFull'
   | 'handshakeRate'
-  | 'sealFailed'; // the cipher's library failed; the packet was not sent
+  | 'sealFailed' // the cipher's library failed; the packet was not sent
+  | 'congestionUnannounced'; // marked on its way although its sender knows no marks: as good as lost there (RFC 6040)
 
 export class Engine {
   constructor(options: EngineOptions);

@@ -41,6 +41,7 @@ enum class Drop : uint8_t {
   HANDSHAKE_QUEUE_FULL,
   HANDSHAKE_RATE,
   SEAL_FAILED,
+  CONGESTION_UNANNOUNCED,
   COUNT
 };
 
@@ -52,7 +53,8 @@ static_assert(sizeof COUNTER_NAMES / sizeof *COUNTER_NAMES == FIRST_DROP);
 constexpr const char* DROP_NAMES[] = {
     "malformed",  "unknownSession", "authentication", "replay",         "keyExpired", "sourceNotAllowed",
     "notAdmitted", "noRoute",       "noSession",      "noEndpoint",     "tooBig",     "timeExceeded",
-    "sendFailed", "tunWriteFailed", "badMac1",        "handshakeQueueFull", "handshakeRate", "sealFailed"};
+    "sendFailed", "tunWriteFailed", "badMac1",        "handshakeQueueFull", "handshakeRate", "sealFailed",
+    "congestionUnannounced"};
 static_assert(sizeof DROP_NAMES / sizeof *DROP_NAMES == static_cast<size_t>(Drop::COUNT));
 
 /** u64 in a row; a multiple of a cache line, so that two peers' rows never share one. */

@@ -326,7 +326,7 @@ bool Engine::sendToPeer(uint32_t id, const uint8_t* bytes, size_t length) {
   if (endpoint.version == 0) return false;
   await(*to, bytes, length);
   own_->tick();
-  own_->batch().to(to, endpoint);
+  own_->batch().to(to, endpoint, ECN_NOT_CAPABLE);
   memcpy(own_->batch().reserve(length), bytes, length);
   own_->batch().commit(length);
   own_->flush();
@@ -336,7 +336,7 @@ bool Engine::sendToPeer(uint32_t id, const uint8_t* bytes, size_t length) {
 
 bool Engine::sendTo(const Endpoint& endpoint, const uint8_t* bytes, size_t length) {
   if (closed_) return false;
-  own_->batch().to(nullptr, endpoint);
+  own_->batch().to(nullptr, endpoint, ECN_NOT_CAPABLE);
   memcpy(own_->batch().reserve(length), bytes, length);
   own_->batch().commit(length);
   own_->flush();

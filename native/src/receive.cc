@@ -28,7 +28,9 @@ constexpr uint64_t COOKIE_LIFETIME = 120 * SECOND;
 
 }  // namespace
 
-void Worker::fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, size_t segment, const Endpoint& source) {
+void Worker::fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, size_t segment, const Endpoint& source,
+                     uint8_t ecn) {
+  outerEcn_ = ecn;
   for (size_t at = 0; at < length; at += segment) datagram(snapshot, data + at, std::min(segment, length - at), source);
   countArrivals();
 }
@@ -129,6 +131,13 @@ void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, c
   if (!parsePacket(inner, padded, info)) return peer.counters.drop(Drop::MALFORMED);
   const PeerPlan* const plan = snapshot.peer(peer.id);
   if (plan == nullptr || plan->peer.get() != &peer) return core_.counters.drop(Drop::UNKNOWN_SESSION);
+  // Nearly always the two are equal, as the other end copied it.
+  const uint8_t ecn = ecnOf(inner, info.six);
+  if (ecn != outerEcn_) {
+    const uint8_t leaving = ecnLeaving(ecn, outerEcn_);
+    if (leaving == ECN_DROP) return peer.counters.drop(Drop::CONGESTION_UNANNOUNCED);
+    if (leaving != ecn) setEcn(inner, info.six, leaving);
+  }
   enter(snapshot, *plan, inner, info);
 }
 

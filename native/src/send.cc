@@ -149,7 +149,7 @@ void Worker::seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned 
   if (endpoint.version == 0) return peer.counters.drop(Drop::NO_ENDPOINT, count);
   const uint64_t counter = session->sendCounter.fetch_add(count, std::memory_order_relaxed);
   if (counter > REJECT_AFTER_MESSAGES - count) return peer.counters.drop(Drop::KEY_EXPIRED, count);
-  batch_.to(&peer, endpoint);
+  batch_.to(&peer, endpoint, ecnOf(packet.data, packet.info.six));
   const size_t room = splitter.longest() + OVERHEAD + 16;
   uint64_t packets = 0, bytes = 0;
   for (size_t index = 0; index < count; index++) {
@@ -207,7 +207,6 @@ void Worker::sendStaged(Peer& peer) {
   if (session == nullptr || !session->maySend(now_)) return;
   const Endpoint endpoint = peer.endpoint.load();
   if (endpoint.version == 0) return;
-  batch_.to(&peer, endpoint);
   const uint32_t mtu = peer.mtu.load(std::memory_order_relaxed);
   // What was staged has passed this limit; padding must not lead beyond it.
   const unsigned padTo = mtu != 0 ? mtu : core_.tunMtu.load(std::memory_order_relaxed);
@@ -218,6 +217,8 @@ void Worker::sendStaged(Peer& peer) {
     const size_t start = batch_.bytes();
     const uint32_t length = core_.staging->take(peer, message + TRANSPORT_HEADER);
     if (length == 0) break;
+    const uint8_t* const packet = message + TRANSPORT_HEADER;
+    batch_.to(&peer, endpoint, ecnOf(packet, packet[0] >> 4 == 6));
     const uint64_t counter = session->sendCounter.fetch_add(1, std::memory_order_relaxed);
     if (counter >= REJECT_AFTER_MESSAGES) return peer.counters.drop(Drop::KEY_EXPIRED);
     if (!sealOne(*session, counter, message, length, padTo)) continue;
@@ -235,7 +236,7 @@ bool Worker::sendControl(Peer& peer, const uint8_t* content, size_t length, size
   if (endpoint.version == 0) return false;
   const uint64_t counter = session->sendCounter.fetch_add(1, std::memory_order_relaxed);
   if (counter >= REJECT_AFTER_MESSAGES) return false;
-  batch_.to(&peer, endpoint);
+  batch_.to(&peer, endpoint, ECN_NOT_CAPABLE);
   uint8_t* const message = batch_.reserve(size + OVERHEAD + 16);
   if (length != 0) std::memcpy(message + TRANSPORT_HEADER, content, length);
   std::memset(message + TRANSPORT_HEADER + length, 0, size - length);

@@ -94,7 +94,7 @@ void Engine::runUdp(PacketThread& own, unsigned pair) {
         const Snapshot& snapshot = *core.snapshot.load(std::memory_order_seq_cst);
         for (int index = 0; index < count; index++) {
           const Received message = received.message(index);
-          worker.fromUdp(snapshot, message.data, message.length, message.segment, message.source);
+          worker.fromUdp(snapshot, message.data, message.length, message.segment, message.source, message.ecn);
         }
         worker.flush();
         own.reader->leave();

@@ -43,8 +43,8 @@ class SendBatch {
   SendBatch(const UdpSockets& sockets, UdpFeatures& features, int stop);
   SendBatch(const SendBatch&) = delete;
 
-  /** The packets that follow go to `endpoint`; failures are counted to `peer` (may be null). */
-  void to(Peer* peer, const Endpoint& endpoint);
+  /** The packets that follow go to `endpoint`, with `ecn` in their IP header; failures are counted to `peer` (may be null). */
+  void to(Peer* peer, const Endpoint& endpoint, uint8_t ecn);
   /** Room for a packet of up to `size` bytes; flushes when there is none. */
   uint8_t* reserve(size_t size);
   /** The packet in the reserved room is complete. */
@@ -70,6 +70,7 @@ class SendBatch {
     uint32_t length;
     uint32_t segment;
     uint32_t count;
+    uint8_t ecn;
     bool closed;
   };
 
@@ -93,6 +94,7 @@ class SendBatch {
   mutable uint32_t probesSeen_ = 0;
   Peer* peer_ = nullptr;
   Endpoint endpoint_;
+  uint8_t ecn_ = 0;
   Message messages_[MESSAGES];
   mmsghdr headers_[MESSAGES];
   iovec vectors_[MESSAGES];
@@ -108,6 +110,8 @@ struct Received {
   /** All datagrams but the last are of this size. */
   uint32_t segment;
   Endpoint source;
+  /** Of the IP header; coalescing joins datagrams of the same only. */
+  uint8_t ecn = 0;
 };
 
 class ReceiveBatch {

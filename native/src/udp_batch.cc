@@ -12,11 +12,12 @@ namespace hawser {
 SendBatch::SendBatch(const UdpSockets& sockets, UdpFeatures& features, int stop)
     : sockets_(sockets), features_(features), stop_(stop), data_(new uint8_t[CAPACITY]) {}
 
-void SendBatch::to(Peer* peer, const Endpoint& endpoint) {
-  continued_ = count_ != 0 && messages_[count_ - 1].peer == peer && endpoint_.sameRemote(endpoint) &&
+void SendBatch::to(Peer* peer, const Endpoint& endpoint, uint8_t ecn) {
+  continued_ = count_ != 0 && messages_[count_ - 1].peer == peer && messages_[count_ - 1].ecn == ecn && endpoint_.sameRemote(endpoint) &&
                endpoint_.sameLocal(endpoint);
   peer_ = peer;
   endpoint_ = endpoint;
+  ecn_ = ecn;
 }
 
 uint8_t* SendBatch::reserve(size_t size) {
@@ -39,7 +40,7 @@ void SendBatch::commit(size_t size) {
   }
   const bool single =
       !features_.segmentation.load(std::memory_order_relaxed) || (peer_ && peer_->sendSingly.load(std::memory_order_relaxed));
-  messages_[count_++] = {endpoint_, peer_, static_cast<uint32_t>(used_), length, length, 1, single};
+  messages_[count_++] = {endpoint_, peer_, static_cast<uint32_t>(used_), length, length, 1, ecn_, single};
   used_ += size;
   continued_ = true;
 }
@@ -75,6 +76,13 @@ void SendBatch::prepare(size_t index, Message& message) {
       info.ipi6_ifindex = message.endpoint.scope;
       append(IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
     }
+  }
+  if (message.ecn != 0) {
+    const int trafficClass = message.ecn;
+    if (message.endpoint.version == 4)
+      append(IPPROTO_IP, IP_TOS, &trafficClass, sizeof trafficClass);
+    else
+      append(IPPROTO_IPV6, IPV6_TCLASS, &trafficClass, sizeof trafficClass);
   }
   if (message.count > 1) {
     const auto segment = static_cast<uint16_t>(message.segment);
@@ -119,8 +127,12 @@ bool SendBatch::refusedForProbe(int error, unsigned& tries) const {
   if ((now & 1) == 0 && now == probesSeen_) return false;
   // A probe that ended between the refusal and this look counts too; a flood of them has an end.
   probesSeen_ = now & ~uint32_t{1};
-  if (++tries > 1000) return false;
-  if (tries > 1) sched_yield();
+  if (++tries > 200) return false;
+  // Microseconds, unless the scheduler has taken the processor from the thread that probes: then some milliseconds.
+  if (tries <= 100)
+    sched_yield();
+  else
+    poll(nullptr, 0, 1);
   return true;
 }
 
@@ -278,6 +290,12 @@ Received ReceiveBatch::message(int index) {
       in_pktinfo info;
       memcpy(&info, CMSG_DATA(part), sizeof info);
       memcpy(received.source.local, &info.ipi_addr, 4);
+    } else if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_TOS) {
+      received.ecn = *CMSG_DATA(part) & 3;
+    } else if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_TCLASS) {
+      int trafficClass;
+      memcpy(&trafficClass, CMSG_DATA(part), sizeof trafficClass);
+      received.ecn = trafficClass & 3;
     } else if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_PKTINFO) {
       in6_pktinfo info;
       memcpy(&info, CMSG_DATA(part), sizeof info);

@@ -31,6 +31,7 @@ std::string openOne(Descriptor& to, int family, Share share, uint16_t& port, uin
   socklen_t length;
   if (family == AF_INET) {
     setOption(file.get(), IPPROTO_IP, IP_PKTINFO, 1);
+    setOption(file.get(), IPPROTO_IP, IP_RECVTOS, 1);
     // The outer packet may be fragmented on its way, as the kernel's WireGuard has it.
     setOption(file.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     auto* four = reinterpret_cast<sockaddr_in*>(&address);
@@ -40,6 +41,7 @@ std::string openOne(Descriptor& to, int family, Share share, uint16_t& port, uin
   } else {
     setOption(file.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
     setOption(file.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    setOption(file.get(), IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     setOption(file.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
     auto* six = reinterpret_cast<sockaddr_in6*>(&address);
     six->sin6_family = AF_INET6;

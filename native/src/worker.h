@@ -4,6 +4,7 @@
 #include "aead.h"
 #include "coalesce.h"
 #include "core.h"
+#include "ecn.h"
 #include "icmp.h"
 #include "mac1.h"
 #include "path_probe.h"
@@ -24,8 +25,12 @@ class Worker {
 
   /** A packet that the TUN device gave. Its bytes are changed. */
   void fromTun(const Snapshot& snapshot, uint8_t* data, size_t length, const VirtioHeader& virtio);
-  /** Datagrams of one sender, side by side, each of `segment` bytes but the last. Changes them; they must stay until `flush`. */
-  void fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, size_t segment, const Endpoint& source);
+  /**
+   * Datagrams of one sender, side by side, each of `segment` bytes but the last, all with `ecn` in their IP header. Changes
+   * them; they must stay until `flush`.
+   */
+  void fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, size_t segment, const Endpoint& source,
+               uint8_t ecn = ECN_NOT_CAPABLE);
 
   /** An empty message; false: there is no session to send it in, or no endpoint. */
   bool sendKeepalive(Peer& peer);
@@ -70,6 +75,8 @@ class Worker {
   SendBatch batch_;
   TunWriter writer_;
   uint64_t now_ = 0;
+  /** Of the datagrams that are being taken. */
+  uint8_t outerEcn_ = ECN_NOT_CAPABLE;
   /** What came from one peer in the datagrams that are being taken: counted once, not with each of them. */
   struct Arrivals {
     Peer* peer = nullptr;

@@ -287,6 +287,28 @@ test('fragments what its own interface does not take, also while the path is pro
   assert.is((await b.counters(1))['authentication'], 0);
 });
 
+test('hands congestion marks of the network to who sends the traffic', async (context) => {
+  const { lab, a } = context;
+  await start(context);
+  await both(context);
+  for (const name of ['a', 'b']) await lab.in(name, 'sysctl', ['-q', 'net.ipv4.tcp_ecn=1']);
+  // As a queue that is long marks what says that it can be marked (RFC 3168, section 5).
+  const rule = 'add table ip t; add chain ip t c { type filter hook postrouting priority 0; }';
+  await lab.in('a', 'nft', [`${rule}; add rule ip t c udp dport 51820 ip ecn ect0 counter ip ecn set ce`]);
+  const marksHeard = async (): Promise<number> => {
+    const lines = (await lab.in('a', 'cat', ['/proc/net/netstat']))
+      .split('\n')
+      .filter((line) => line.startsWith('TcpExt'));
+    const [names = [], values = []] = lines.map((line) => line.split(' '));
+    return Number(values[names.indexOf('TCPDeliveredCE')]);
+  };
+  assert.is(await marksHeard(), 0);
+  assert.ok((await stream(lab, 'a', 'b', '10.2.0.1')) > 1e5);
+  assert.match(await lab.in('a', 'nft', ['list', 'ruleset']), /counter packets [1-9]/);
+  assert.ok((await marksHeard()) > 0, 'the receiver saw the marks, and its echoes reached the sender');
+  assert.is((await a.counters(1))['congestionUnannounced'], 0);
+});
+
 test('does not let a peer send from addresses that are not its own', async (context) => {
   const { lab, a, b } = context;
   await start(context);

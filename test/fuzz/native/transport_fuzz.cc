@@ -111,7 +111,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       store<uint32_t>(datagram.data() + 4, INDEX);
     }
     datagram.shrink_to_fit();
-    world.worker->fromUdp(*world.snapshot, datagram.data(), datagram.size(), datagram.size(), source);
+    world.worker->fromUdp(*world.snapshot, datagram.data(), datagram.size(), datagram.size(), source, mode >> 4 & 3);
     world.worker->flush();
   } else {
     Bytes packet = input.rest();
@@ -126,8 +126,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(world.aead->seal(world.sessions[0]->receiveKey, world.counter, &datagram[16], packet.size()));
     Bytes again = datagram;
     const uint64_t refused = world.count(0, Drop::AUTHENTICATION), replayed = world.count(0, Drop::REPLAY);
-    world.worker->fromUdp(*world.snapshot, datagram.data(), datagram.size(), datagram.size(), source);
-    world.worker->fromUdp(*world.snapshot, again.data(), again.size(), again.size(), source);
+    world.worker->fromUdp(*world.snapshot, datagram.data(), datagram.size(), datagram.size(), source, mode >> 4 & 3);
+    world.worker->fromUdp(*world.snapshot, again.data(), again.size(), again.size(), source, mode >> 4 & 3);
     world.worker->flush();
     CHECK(world.count(0, Drop::AUTHENTICATION) == refused);
     CHECK(world.count(0, Drop::REPLAY) == replayed + 1);

@@ -17,3 +17,4 @@ void testEventsOfPeers();
 void testRefusedMerge();
 void testHandshakeFlood();
 void testPeerOutlived();
+void testEcn();
