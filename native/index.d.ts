@@ -274,3 +274,10 @@ export class Engine {
 
 /** AEADs this machine can run, with measured MB/s at 1420 bytes; for status and bench. */
 export function measureAead(): { name: string; megabytesPerSecond: number; passed: boolean }[];
+
+/** X25519 (RFC 7748) of the program's OpenSSL on 32 raw bytes each; null: the program has none. */
+export const x25519: {
+  /** Null: the product is zero (a point of low order). */
+  multiply(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null;
+  publicKeyOf(privateKey: Uint8Array): Uint8Array;
+} | null;

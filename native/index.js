@@ -29,3 +29,5 @@ export class Engine extends binding.Engine {
 }
 
 export const measureAead = binding.measureAead;
+
+export const x25519 = binding.x25519 ?? null;

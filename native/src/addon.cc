@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "addon_values.h"
+#include "x25519.h"
 
 namespace hawser {
 
@@ -311,6 +312,34 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
   return array;
 }
 
+/** Undefined: the arguments are wrong, and the exception is on its way. */
+Napi::Value multiply(const Napi::CallbackInfo& info) {
+  ValueReader reader;
+  size_t length = 0;
+  const uint8_t* const privateKey = reader.bytes(info[0], "the private key", 32, length);
+  const uint8_t* const publicKey = reader.bytes(info[1], "the public key", 32, length);
+  if (reader.failed()) {
+    Napi::TypeError::New(info.Env(), reader.error()).ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  auto product = Napi::Uint8Array::New(info.Env(), 32);
+  if (!x25519(product.Data(), privateKey, publicKey)) return info.Env().Null();
+  return product;
+}
+
+Napi::Value publicKeyOf(const Napi::CallbackInfo& info) {
+  ValueReader reader;
+  size_t length = 0;
+  const uint8_t* const privateKey = reader.bytes(info[0], "the private key", 32, length);
+  if (reader.failed()) {
+    Napi::TypeError::New(info.Env(), reader.error()).ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  auto key = Napi::Uint8Array::New(info.Env(), 32);
+  x25519PublicKey(key.Data(), privateKey);
+  return key;
+}
+
 Napi::Object layout(Napi::Env env) {
   Napi::Object object = Napi::Object::New(env);
   Napi::Object columns = Napi::Object::New(env);
@@ -330,6 +359,12 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("measureAead", Napi::Function::New(env, measure, "measureAead"));
   exports.Set("counterLayout", layout(env));
+  if (hasX25519()) {
+    Napi::Object curve = Napi::Object::New(env);
+    curve.Set("multiply", Napi::Function::New(env, multiply, "multiply"));
+    curve.Set("publicKeyOf", Napi::Function::New(env, publicKeyOf, "publicKeyOf"));
+    exports.Set("x25519", curve);
+  }
   return exports;
 }
 
