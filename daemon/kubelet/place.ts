@@ -43,7 +43,10 @@ export function placeOf(places: Places, pod: Pod): Place {
   const peering = places.peerings.list().find((each) => each.spec.nodeName === pod.spec?.nodeName);
   const remote = peering === undefined ? undefined : places.remotes.get(peering.metadata.name);
   if (peering === undefined || remote === undefined) {
-    throw new RouteError(503, `there is no identity for the provider of node ${pod.spec?.nodeName ?? ''}`);
+    throw new RouteError(
+      503,
+      `no identity has been issued by the provider of node ${pod.spec?.nodeName ?? ''}`,
+    );
   }
   const source = pod.metadata.namespace ?? '';
   const namespaceUID = places.namespaces.get(undefined, source)?.metadata.uid;

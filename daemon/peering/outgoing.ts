@@ -91,7 +91,7 @@ export function reconcileOutgoing(
       if (token === undefined) {
         throw new PeeringProblem(
           reasons.WaitingForRemoteCluster,
-          `there is no RemoteCluster ${name} and no peering token; run hawser peer with a token of ${name}`,
+          `RemoteCluster ${name} does not exist and no peering token is set; run hawser peer with a token of ${name}`,
         );
       }
       const client = providers.at(name, {

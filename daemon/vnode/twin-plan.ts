@@ -83,7 +83,7 @@ export function planTwin(
       finding: finding(
         'False',
         twinReasons.nameNotGranted,
-        `The provider gives no twin namespace the name ${wanted.spec.namespace}: ${problem}. Change or remove spec.twinNamespace.`,
+        `The provider does not grant the name ${wanted.spec.namespace} for a twin namespace: ${problem}. Change or remove spec.twinNamespace.`,
       ),
     };
   }

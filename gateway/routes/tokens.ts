@@ -140,7 +140,7 @@ async function revokeToken(
     ]);
   for (let attempt = 1; ; attempt++) {
     const token = await kube.get<PeeringToken>(resources.peeringTokens(namespace), name, signal);
-    if (token === undefined) throw new Problem('not-found', `There is no peering token ${name}.`);
+    if (token === undefined) throw new Problem('not-found', `The peering token ${name} does not exist.`);
     if (token.spec.revoked === true) return;
     try {
       await kube.replace(

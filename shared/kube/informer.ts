@@ -196,7 +196,7 @@ export function createInformer<T extends AnyObject>(
     get failure() {
       return failure;
     },
-    reconnect: () => interrupt?.abort(new Error('dialling anew')),
+    reconnect: () => interrupt?.abort(new Error('reconnecting')),
     async run(signal) {
       let failures = 0;
       let logged: string | undefined;

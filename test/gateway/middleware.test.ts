@@ -119,7 +119,7 @@ test('sources are IPv4 addresses and IPv6 /64s', () => {
     assert.is(sourceGroup(address), group, address);
 });
 
-test('who comes too often is told when to come again', async () => {
+test('a client - over its rate - gets 429 with Retry-After', async () => {
   const limited = app()
     .use(
       rateLimit({

@@ -48,7 +48,7 @@ export function inCluster(
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = environment;
   if (!host || !port) {
     throw new Error(
-      'KUBERNETES_SERVICE_HOST is not set: this is no pod of a cluster. Set KUBECONFIG to run outside of one.',
+      'KUBERNETES_SERVICE_HOST is not set: this process does not run in a pod of a cluster. Set KUBECONFIG to run outside a cluster.',
     );
   }
   const authority = host.includes(':') ? `[${host}]` : host;

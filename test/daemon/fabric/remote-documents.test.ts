@@ -37,14 +37,14 @@ function remote(spec: object = {}, status: object = { localDocument: own }): Rem
   }) as unknown as RemoteCluster;
 }
 
-test('both are read, and the same texts in another object are not read again', () => {
+test('documents - with the same texts in another object - are verified once', () => {
   const read = readDocuments(remote(), 'rome');
   assert.is(read.remote?.clusterID, 'milan');
   assert.is(read.own?.clusterID, 'rome');
   assert.is(readDocuments(remote({ gatewayURL: 'https://elsewhere' }), 'rome').remote, read.remote);
 });
 
-test('another key, signature, recipient or document is judged anew, whatever was found before', () => {
+test('documents - with another key, signature, recipient or text - are verified again', () => {
   assert.match(readDocuments(remote({ publicKey: keyOf(3).publicKey }), 'rome').problem ?? '', /key|sign/i);
   const forged = { ...signed, signature: own.signature };
   assert.is.not(readDocuments(remote({ networkDocument: forged }), 'rome').problem, undefined);

@@ -8,7 +8,7 @@ import { Splice, type SpliceOptions } from '../../../daemon/inband/splice.ts';
 import type { Target } from '../../../daemon/inband/targets.ts';
 import { silentLog } from '../../../daemon/kube/index.ts';
 
-const test = suite('the splice');
+const test = suite('in-band splice');
 const ends: (() => unknown)[] = [];
 test.after.each(async () => {
   for (const end of ends.splice(0).toReversed()) await end();

@@ -12,7 +12,7 @@ import { apiVersion } from '../../../shared/api/meta.ts';
 import { nextCondition, ownConditions, setCondition, turnedConditions } from '../../../shared/conditions.ts';
 import type { Condition } from '../../../shared/api/meta.ts';
 
-const refs = suite('refs');
+const refs = suite('references to objects');
 refs('are those of the kinds’ own schemas', () => {
   for (const each of kinds) {
     const found = kindOf({ apiVersion, kind: each.kind });
@@ -41,7 +41,7 @@ refs('keys go there and back', () => {
 });
 refs.run();
 
-const queues = suite('queue');
+const queues = suite('work queue');
 const make = (limit?: number) =>
   createQueue({
     baseMilliseconds: 100,
@@ -115,7 +115,7 @@ queues('a change while a failing key is worked on does not make it spin', () => 
 });
 queues.run();
 
-const leases = suite('lease');
+const leases = suite('leader election');
 const lease = (holderIdentity: string | null) => ({
   apiVersion: 'coordination.k8s.io/v1',
   kind: 'Lease',
@@ -134,14 +134,14 @@ const table: [string, Parameters<typeof mayTake>, boolean][] = [
 for (const [what, input, expected] of table) leases(what, () => assert.is(mayTake(...input), expected));
 leases.run();
 
-const others = suite('small things');
-others('backoff stays in its bounds', () => {
+const others = suite('backoff, log lines and stable text');
+others('backoff - after any number of failures - stays in its bounds', () => {
   assert.is(backoff(0, { base: 100, random: () => 0 }), 50);
   assert.is(backoff(3, { base: 100, random: () => 1 }), 800);
   assert.is(backoff(1000, { base: 100, most: 5000, random: () => 1 }), 5000);
   assert.is(backoff(-1, { base: 100, random: () => 1 }), 100);
 });
-others('logs never hold what is named like a secret', () => {
+others('log lines - with fields named like secrets - hold none of their values', () => {
   const line = logLine(0, 'info', 'm', {
     token: 'abc',
     privateKey: 'abc',
@@ -160,7 +160,7 @@ others('logs never hold what is named like a secret', () => {
     error: 'it failed',
   });
 });
-others('equal content is equal text', () => {
+others('stable text - of equal content in another order - is equal', () => {
   assert.is(stableText({ b: 1, a: { d: [2, 1], c: undefined } }), stableText({ a: { d: [2, 1] }, b: 1 }));
 });
 others('a status is written only when it changed', async () => {
@@ -196,7 +196,7 @@ others('a status is written only when it changed', async () => {
 });
 others.run();
 
-const conditions = suite('conditions');
+const conditions = suite('conditions of objects');
 const finding = { type: 'Ready', status: 'True' as const, reason: 'Good', message: 'all is well' };
 const first: Condition = nextCondition(undefined, finding, 0);
 conditions('an unchanged one is the same object', () => {

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { StatusDebouncer } from '../../../daemon/kube/index.ts';
 import type { Finding } from '../../../shared/conditions.ts';
 
-const test = suite('debouncer');
+const test = suite('status debouncer');
 const finding = (status: Finding['status'], message: string): Finding => ({
   type: 'Ready',
   status,

@@ -33,7 +33,7 @@ const incoming = (remoteCluster: string, peering: string, more: object = {}): In
   spec: { remoteCluster, peering, grant, desired: 'Active' },
 });
 
-const offers = suite('offers');
+const offers = suite('offers to a remote');
 const apiServer = {
   url: 'https://198.18.0.10:6443',
   caBundle: 'root',

@@ -36,7 +36,7 @@ import { signNetworkDocument } from '../../../shared/trust/network-documents.ts'
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
 import { keyOf } from '../../shared/trust/keys.ts';
 
-const ranges = suite('ranges');
+const ranges = suite('ranges of this cluster');
 const node = (name: string, podCIDRs: string[], address: string, labels: Record<string, string> = {}) => ({
   apiVersion: 'v1',
   kind: 'Node',
@@ -166,7 +166,7 @@ ranges('contradictions are named', () => {
 });
 ranges.run();
 
-const self = suite('this cluster');
+const self = suite('LocalCluster');
 const service = (name: string, ingress: object[], more: object = {}) => ({
   apiVersion: 'v1',
   kind: 'Service',
@@ -385,7 +385,7 @@ documents(
 );
 documents.run();
 
-const identities = suite('identities');
+const identities = suite('identities of a consumer');
 const now = Date.parse('2026-01-01T00:00:00Z');
 const hour = 3_600_000;
 const response = {
@@ -458,7 +458,7 @@ identities('a removal waits for the node, but not for ever', () => {
 });
 identities.run();
 
-const tokens = suite('tokens');
+const tokens = suite('peering tokens');
 const token = (spec: Partial<PeeringToken['spec']>, redeemed = false): PeeringToken => ({
   apiVersion: 'hawser.dev/v1alpha1',
   kind: 'PeeringToken',

@@ -31,7 +31,7 @@ test.after(async () => {
   await once(server, 'close');
 });
 
-test('silence and refusal are told, one lost answer is not, and what comes back is told', async () => {
+test('a provider’s API server - silent, refusing or back - is reported, one lost answer is not', async () => {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -11,7 +11,7 @@ const container = { name: 'a', image: 'example.com/a:1' };
 const pod = (more: object = {}) => ({ containers: [container], ...more });
 const withContainer = (more: object) => ({ containers: [{ ...container, ...more }] });
 
-const refusals = suite('refused');
+const refusals = suite('refused pods');
 const refused: [string, unknown, string, string][] = [
   ['no pod', null, 'pod', 'Malformed'],
   ['a list', [], 'pod', 'Malformed'],
@@ -241,7 +241,7 @@ refusals('restricted wants what the standard wants', () => {
 });
 refusals.run();
 
-const admissions = suite('admitted');
+const admissions = suite('admitted pods');
 /** For how long a pod stays bound to a node that is lost is its user's choice. */
 const lostNode = {
   key: 'node.kubernetes.io/unreachable',
@@ -362,7 +362,7 @@ admissions('labels and annotations are bounded in bytes, all together', () => {
 });
 admissions.run();
 
-const sums = suite('sums');
+const sums = suite('sums of a grant');
 sums('containers without limits get a sixteenth of the grant', () => {
   assert.equal(containerDefaults(grant), {
     requests: { cpu: '50m', memory: '64Mi', 'ephemeral-storage': '16Mi' },

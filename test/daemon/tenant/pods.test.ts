@@ -8,7 +8,7 @@ import type { ShadowPod, TwinNamespace } from '../../../shared/api/offloading.ts
 import { findCondition } from '../../../shared/conditions.ts';
 import { Cluster, eventually, namespace } from '../clusters.ts';
 
-const test = suite('tenants');
+const test = suite('pods of tenants');
 let cluster: Cluster;
 const apiVersion = 'hawser.dev/v1alpha1';
 const tenant = 'hawser-tenant-consumer-abc123';

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { canConnect, policyFinding } from '../../../daemon/tenant/policy-probe.ts';
 
-test('a CNI is judged by what passed, and by nothing else', () => {
+test('LocalCluster - by which probes passed - reports NetworkPoliciesEnforced', () => {
   const tried = { policy: true, pod: true, allowed: true, forbidden: false };
   const cases: [string, Parameters<typeof policyFinding>[0], string, RegExp][] = [
     ['the forbidden way is closed, the other one open', tried, 'True', /was blocked/],

@@ -30,7 +30,7 @@ function turned() {
   };
 }
 
-test('each attempt is counted once, shown while it is recent, and told no more often than every five seconds', () => {
+test('a refused request - repeated or recent - is counted once and reported at most every five seconds', () => {
   const { clock, pass } = turned();
   const counted: string[] = [];
   const metrics = {

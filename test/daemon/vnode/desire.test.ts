@@ -5,7 +5,7 @@ import { desireOf, podsToLeave, schedulableFinding } from '../../../daemon/vnode
 import type { Pod } from '../../../daemon/kube/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 
-const test = suite('desire');
+const test = suite('cordon, drain and activate');
 type Desired = OutgoingPeering['spec']['desired'];
 const peering = (desired: Desired, providerDesired?: Desired): OutgoingPeering => ({
   apiVersion: 'hawser.dev/v1alpha1',

@@ -18,7 +18,7 @@ import {
   type ApiReachability,
 } from '../../../daemon/vnode/readiness.ts';
 
-const test = suite('virtual node');
+const test = suite('readiness of a virtual node');
 const now = Date.parse('2026-01-01T00:00:00Z');
 const facts: NodeFacts = {
   address: '10.244.1.9',
