@@ -98,6 +98,8 @@ export const reasons = {
   PodRunning: 'PodRunning',
   PodPending: 'PodPending',
   PodFinished: 'PodFinished',
+  /** The pod runs; what its consumer changed since is not admitted. */
+  ChangeRefused: 'ChangeRefused',
   PodMissing: 'PodMissing',
   /** Its consumer was away for as long as it had said. */
   StoppedOnDisconnect: 'StoppedOnDisconnect',

@@ -111,33 +111,16 @@ const podSecurity = object({
   windowsOptions: noWindows,
 });
 
-const container = object({
+/** Of every container, ephemeral ones too (core/v1, EphemeralContainerCommon). */
+const commonFields = {
   name: text,
   image: text,
   imagePullPolicy: oneOf('Always', 'IfNotPresent', 'Never'),
   command: list(text, 4096),
   args: list(text, 4096),
   workingDir: text,
-  ports: list(
-    object({
-      name: text,
-      containerPort: whole,
-      protocol: oneOf('TCP', 'UDP', 'SCTP'),
-      hostPort: refused('would occupy a port of the provider’s node; use a Service'),
-      hostIP: refused('would occupy an address of the provider’s node; use a Service'),
-    }),
-  ),
   env: environment,
   envFrom: environmentFrom,
-  resources: object({
-    requests: quantityMap,
-    limits: quantityMap,
-    claims: refused('resource claims are not supported by this provider'),
-  }),
-  resizePolicy: list(object({ resourceName: text, restartPolicy: oneOf('NotRequired', 'RestartContainer') })),
-  // Sidecars (KEP-753).
-  restartPolicy: oneOf('Always'),
-  restartPolicyRules: refused('is not admitted by this provider'),
   volumeMounts: list(
     object({
       name: text,
@@ -150,17 +133,40 @@ const container = object({
     }),
   ),
   volumeDevices: refused('block devices are not supported by this provider'),
-  livenessProbe: probe,
-  readinessProbe: probe,
-  startupProbe: probe,
-  lifecycle: object({ postStart: hook, preStop: hook, stopSignal: text }),
   terminationMessagePath: text,
   terminationMessagePolicy: oneOf('File', 'FallbackToLogsOnError'),
   securityContext: containerSecurity,
   stdin: flag,
   stdinOnce: flag,
   tty: flag,
+};
+const container = object({
+  ...commonFields,
+  ports: list(
+    object({
+      name: text,
+      containerPort: whole,
+      protocol: oneOf('TCP', 'UDP', 'SCTP'),
+      hostPort: refused('would occupy a port of the provider’s node; use a Service'),
+      hostIP: refused('would occupy an address of the provider’s node; use a Service'),
+    }),
+  ),
+  resources: object({
+    requests: quantityMap,
+    limits: quantityMap,
+    claims: refused('resource claims are not supported by this provider'),
+  }),
+  resizePolicy: list(object({ resourceName: text, restartPolicy: oneOf('NotRequired', 'RestartContainer') })),
+  // Sidecars (KEP-753).
+  restartPolicy: oneOf('Always'),
+  restartPolicyRules: refused('is not admitted by this provider'),
+  livenessProbe: probe,
+  readinessProbe: probe,
+  startupProbe: probe,
+  lifecycle: object({ postStart: hook, preStop: hook, stopSignal: text }),
 });
+/** Without ports, probes, resources and hooks, which the API server refuses of them. */
+const ephemeralContainer = object({ ...commonFields, targetContainerName: text });
 
 const notOfferedVolume = refused(
   'volumes of this type are not supported; supported: emptyDir, configMap, secret, downwardAPI, projected',
@@ -207,6 +213,7 @@ const ofLostNodes: Rule = (value, path) => {
 export const podFields: Rule = object({
   containers: list(container, 64),
   initContainers: list(container, 64),
+  ephemeralContainers: list(ephemeralContainer, 32),
   volumes: list(volume),
   restartPolicy: oneOf('Always', 'OnFailure', 'Never'),
   terminationGracePeriodSeconds: clamped(shortestGraceSeconds, longestGraceSeconds),
@@ -249,7 +256,6 @@ export const podFields: Rule = object({
   nodeSelector: refused('node labels belong to the provider; select the virtual node instead'),
   priorityClassName: refused('priority classes belong to the provider'),
   runtimeClassName: refused('runtime classes belong to the provider'),
-  ephemeralContainers: refused('is not admitted by this provider; use exec'),
   resourceClaims: refused('resource claims are not supported by this provider'),
   resources: refused('pod-level resources are not admitted by this provider; set them per container'),
   hostnameOverride: refused('is not admitted by this provider; use hostname'),

@@ -25,6 +25,7 @@ export interface Securable {
   securityContext?: Security;
   containers?: { securityContext?: Security }[];
   initContainers?: { securityContext?: Security }[];
+  ephemeralContainers?: { securityContext?: Security }[];
 }
 
 /** Pod Security Standards, Baseline, "Capabilities". */
@@ -73,16 +74,13 @@ export function checkPodSecurity(pod: Securable, level: Grant['podSecurity']): v
   };
   const contexts: [string, Security | undefined, boolean][] = [
     ['securityContext', pod.securityContext, false],
-    ...(pod.initContainers ?? []).map((each, index): [string, Security | undefined, boolean] => [
-      `initContainers[${index}].securityContext`,
-      each.securityContext,
-      true,
-    ]),
-    ...(pod.containers ?? []).map((each, index): [string, Security | undefined, boolean] => [
-      `containers[${index}].securityContext`,
-      each.securityContext,
-      true,
-    ]),
+    ...(['initContainers', 'containers', 'ephemeralContainers'] as const).flatMap((list) =>
+      (pod[list] ?? []).map((each, index): [string, Security | undefined, boolean] => [
+        `${list}[${index}].securityContext`,
+        each.securityContext,
+        true,
+      ]),
+    ),
   ];
   for (const [path, context] of contexts) {
     if (context !== undefined) checkBaseline(path, context, refuse);
@@ -154,5 +152,6 @@ export function withoutRawNetwork(spec: PodSpec, grant: Grant): PodSpec {
     ...spec,
     containers: spec.containers.map(drop),
     ...(spec.initContainers && { initContainers: spec.initContainers.map(drop) }),
+    ...(spec.ephemeralContainers && { ephemeralContainers: spec.ephemeralContainers.map(drop) }),
   };
 }

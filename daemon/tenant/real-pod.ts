@@ -19,7 +19,7 @@ const annotationPrefixes = new Set(['prometheus.io', 'checksum']);
  * Those that may come from a consumer, and those that are plain words. Others can mean something to this cluster:
  * runtimes obey keys with dots and no slash, such as `io.katacontainers.config.hypervisor.kernel`.
  */
-function keptAnnotations(map: Record<string, string> = {}): Record<string, string> {
+export function keptAnnotations(map: Record<string, string> = {}): Record<string, string> {
   return Object.fromEntries(
     Object.entries(map).filter(([key]) => {
       const slash = key.indexOf('/');
@@ -79,7 +79,10 @@ export function realPod(
         },
       ],
     },
-    spec,
+    // The API server takes those by their subresource alone, once the pod is there.
+    spec: Object.fromEntries(
+      Object.entries(spec).filter(([field]) => field !== 'ephemeralContainers'),
+    ) as PodSpec,
   };
 }
 
@@ -91,21 +94,6 @@ export const isPodOf = (pod: Pod, shadow: ShadowPod): boolean =>
 export function restartsOf(pod: Pod | undefined): number {
   const count = Number(pod?.metadata.annotations?.[restartsAnnotation] ?? 0);
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
-}
-
-/** Images that the shadow asks for and the pod doesn't have yet: the only change of a pod that needs no new one. */
-export function imageChanges(
-  wanted: PodSpec,
-  pod: Pod,
-): { containers?: object[]; initContainers?: object[] } | undefined {
-  const changes = (['containers', 'initContainers'] as const).flatMap((list) => {
-    const changed = (wanted[list] ?? []).filter((container) => {
-      const present = pod.spec?.[list]?.find((each) => each.name === container.name);
-      return present !== undefined && container.image !== undefined && present.image !== container.image;
-    });
-    return changed.length === 0 ? [] : [[list, changed.map(({ name, image }) => ({ name, image }))] as const];
-  });
-  return changes.length === 0 ? undefined : Object.fromEntries(changes);
 }
 
 /** The condition Running. */

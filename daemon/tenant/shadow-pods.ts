@@ -18,17 +18,9 @@ import type { Pod, PodStatus } from '../../shared/kube/types.ts';
 import { admit, type Admission } from './admit.ts';
 import { planDisconnect, presenceType } from './disconnect.ts';
 import { deletionGraceAnnotation, fieldManager, reasons, tenantFinalizer } from './names.ts';
-import { labelChanges } from './pod-labels.ts';
+import { asksForChange, newEphemeralContainers, podChanges } from './pod-changes.ts';
 import { causes, finalStatus, hasEnded, isKeptAlive, isOver, podFinalizer } from './pod-end.ts';
-import {
-  imageChanges,
-  isPodOf,
-  podLabels,
-  realPod,
-  restartsOf,
-  runningFinding,
-  shownStatus,
-} from './real-pod.ts';
+import { isPodOf, podLabels, realPod, restartsOf, runningFinding, shownStatus } from './real-pod.ts';
 import type { Refusals } from './refusals.ts';
 import type { UsageTracker, Caches } from './caches.ts';
 
@@ -224,7 +216,10 @@ export function reconcileShadowPod(
       disconnect.againAfterMilliseconds === undefined
         ? undefined
         : { requeueAfterMilliseconds: disconnect.againAfterMilliseconds + 50 };
-    const { pod: asked, labels: askedLabels, annotations } = shadow.spec;
+    const { labels: askedLabels, annotations } = shadow.spec;
+    // A debug container that is refused must not keep a pod from being made again: no consumer can take one out.
+    const { ephemeralContainers: _debug, ...lasting } = shadow.spec.pod;
+    const asked = pod === undefined ? lasting : shadow.spec.pod;
     const admission = admit(asked, peering.spec.grant, tracker.used(peering.metadata.name, key), {
       labels: askedLabels,
       annotations,
@@ -236,18 +231,27 @@ export function reconcileShadowPod(
       caches.policies.listIn(twin.metadata.name),
     );
     if (pod !== undefined) {
-      const spec = admission.admitted ? imageChanges(admission.spec, pod) : undefined;
-      const named = labelChanges(wantedLabels, pod.metadata.labels);
-      if ((spec !== undefined || named !== undefined) && pod.metadata.deletionTimestamp === undefined) {
-        const changes = { ...(spec && { spec }), ...(named && { metadata: { labels: named } }) };
-        await kube.patch(refOf(pod), changes, { type: 'strategic', fieldManager }, signal);
+      if (pod.metadata.deletionTimestamp === undefined) {
+        const wanted = admission.admitted ? admission.spec : undefined;
+        const changes = podChanges(shadow, wanted, wantedLabels, pod);
+        if (changes !== undefined)
+          await kube.patch(refOf(pod), changes, { type: 'strategic', fieldManager }, signal);
+        const ephemeralContainers = wanted === undefined ? [] : newEphemeralContainers(wanted, pod);
+        if (ephemeralContainers.length > 0) {
+          const how = { type: 'strategic', subresource: 'ephemeralcontainers', fieldManager } as const;
+          await kube.patch(refOf(pod), { spec: { ephemeralContainers } }, how, signal);
+        }
       }
       // It was admitted when it was made; a grant that shrinks takes nothing away.
+      const refused =
+        !admission.admitted && (admission.reason !== 'QuotaExceeded' || asksForChange(shadow, pod));
       const finding: Finding = {
         type: 'Admitted',
         status: 'True',
-        reason: reasons.Admitted,
-        message: 'the provider admits the pod',
+        reason: refused ? reasons.ChangeRefused : reasons.Admitted,
+        message: refused
+          ? `the pod runs as it was admitted; its changes are refused: ${admission.message}`
+          : 'the provider admits the pod',
       };
       await report(shadow, finding, pod, restarts, signal);
       return stopAfter;

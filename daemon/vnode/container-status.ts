@@ -21,13 +21,13 @@ export function containerStatuses(
   remote: Record<string, unknown>,
   restarts: number,
   now: number,
-): Pick<PodStatus, 'containerStatuses' | 'initContainerStatuses'> {
+): Pick<PodStatus, 'containerStatuses' | 'initContainerStatuses' | 'ephemeralContainerStatuses'> {
   // The kubelet's own bound: 12 KiB of messages for one pod.
   const all = (pod.spec?.containers.length ?? 0) + (pod.spec?.initContainers?.length ?? 0);
   const longest = Math.min(longestTermination, Math.floor(podTermination / Math.max(1, all)));
   const known = (
     containers: readonly { name: string }[] | undefined,
-    field: 'containerStatuses' | 'initContainerStatuses',
+    field: 'containerStatuses' | 'initContainerStatuses' | 'ephemeralContainerStatuses',
   ): ContainerStatus[] => {
     const theirs = list(remote[field]);
     return (containers ?? []).flatMap((container) => {
@@ -40,10 +40,12 @@ export function containerStatuses(
     });
   };
   const containers = known(pod.spec?.containers, 'containerStatuses');
+  const ephemeral = known(pod.spec?.ephemeralContainers, 'ephemeralContainerStatuses');
   const initial = known(pod.spec?.initContainers, 'initContainerStatuses');
   return {
     ...(containers.length > 0 && { containerStatuses: containers }),
     ...(initial.length > 0 && { initContainerStatuses: initial }),
+    ...(ephemeral.length > 0 && { ephemeralContainerStatuses: ephemeral }),
   };
 }
 

@@ -12,6 +12,8 @@ export const offloadedReasons = {
   refused: 'RefusedByProvider',
   /** The provider took it, but its scheduler finds no node. */
   unschedulable: 'UnschedulableAtProvider',
+  /** The provider runs the pod and refuses what was changed of it since. */
+  changeRefused: 'ChangeRefusedByProvider',
   /** The provider has not decided yet. */
   waiting: 'WaitingForProvider',
   /** The namespace has no twin there (yet). */

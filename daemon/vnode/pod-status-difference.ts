@@ -26,6 +26,7 @@ function dropped(seen: PodStatus, wanted: PodStatus): boolean {
     'startTime',
     'containerStatuses',
     'initContainerStatuses',
+    'ephemeralContainerStatuses',
   ] as const;
   if (fields.some((field) => seen[field] !== undefined && wanted[field] === undefined)) return true;
   return mirroredConditions.some(

@@ -155,7 +155,8 @@ function stillRunning(
   own: PodCondition,
   now: number,
 ): PodStatus {
-  const { podIP, podIPs, startTime, containerStatuses: containers, initContainerStatuses } = status;
+  const { podIP, podIPs, startTime, initContainerStatuses, ephemeralContainerStatuses } = status;
+  const { containerStatuses: containers } = status;
   const conditions = mirroredConditions.flatMap((type) => {
     const found = status.conditions?.find((each) => each.type === type);
     if (found === undefined) return [];
@@ -188,6 +189,7 @@ function stillRunning(
     ...(startTime !== undefined && { startTime }),
     ...(containers !== undefined && { containerStatuses: containers }),
     ...(initContainerStatuses !== undefined && { initContainerStatuses }),
+    ...(ephemeralContainerStatuses !== undefined && { ephemeralContainerStatuses }),
     conditions: [...conditions, own],
   };
 }
@@ -231,6 +233,14 @@ function evaluateOffloaded(
       status: 'False',
       reason: offloadedReasons.waiting,
       message: `The provider ${input.provider} has not decided on this pod yet.`,
+    };
+  }
+  if (admitted?.reason === 'ChangeRefused') {
+    const why = text(admitted.message, longestMessage) ?? 'no reason was given';
+    return {
+      status: 'True',
+      reason: offloadedReasons.changeRefused,
+      message: `The provider ${input.provider} runs this pod and refuses what was changed since: ${why}`,
     };
   }
   const scheduled = list(remote?.['conditions']).find((each) => each['type'] === 'PodScheduled');

@@ -33,7 +33,6 @@ const localFields = new Set([
   'automountServiceAccountToken',
   // Gates are opened by controllers here; the consumer's Ready is computed here too.
   'readinessGates',
-  'ephemeralContainers',
 ]);
 
 /** `kube-api-access-*`: the volume that admission adds for the service account (KEP-1205). */
@@ -74,6 +73,9 @@ export function offeredPodSpec(pod: Pod): Record<string, unknown> {
     ...kept,
     containers: spec.containers.map(container),
     ...(spec.initContainers !== undefined && { initContainers: spec.initContainers.map(container) }),
+    ...(spec.ephemeralContainers !== undefined && {
+      ephemeralContainers: spec.ephemeralContainers.map(container),
+    }),
     ...(volumes.length > 0 && { volumes }),
     ...(tolerations.length > 0 && { tolerations }),
     automountServiceAccountToken: false,

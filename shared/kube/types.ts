@@ -80,6 +80,8 @@ export interface Container {
 export interface PodSpec {
   containers: Container[];
   initContainers?: Container[];
+  ephemeralContainers?: Container[];
+  activeDeadlineSeconds?: number;
   nodeName?: string;
   nodeSelector?: Record<string, string>;
   hostNetwork?: boolean;
