@@ -59,9 +59,17 @@ const refused: [string, unknown, string, string][] = [
   ],
   ['a runtime class', pod({ runtimeClassName: 'kata' }), 'runtimeClassName', 'FieldNotAllowed'],
   [
-    'ephemeral containers',
-    pod({ ephemeralContainers: [{ name: 'x' }] }),
-    'ephemeralContainers',
+    'a privileged ephemeral container',
+    pod({
+      ephemeralContainers: [{ name: 'debug', image: 'busybox', securityContext: { privileged: true } }],
+    }),
+    'ephemeralContainers[0].securityContext.privileged',
+    'PodSecurity',
+  ],
+  [
+    'an ephemeral container with ports',
+    pod({ ephemeralContainers: [{ name: 'debug', image: 'busybox', ports: [{ containerPort: 1 }] }] }),
+    'ephemeralContainers[0].ports',
     'FieldNotAllowed',
   ],
   [
