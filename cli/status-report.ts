@@ -5,6 +5,7 @@ import type { Condition } from '../shared/api/meta.ts';
 import type { FabricNode, Tunnel } from '../shared/api/network.ts';
 import type { NamespaceOffloading } from '../shared/api/offloading.ts';
 import type { IncomingPeering, OutgoingPeering, ProviderReport } from '../shared/api/peerings.ts';
+import { waitingText } from '../shared/net/remapping.ts';
 import { findCondition } from '../shared/conditions.ts';
 
 export interface ClusterObjects {
@@ -43,6 +44,8 @@ export interface TunnelReport {
   /** Prefixes by which this cluster knows the remote's ranges, and the remote this cluster's. */
   remaps: { real: string; mapped: string; state: string }[];
   remoteRemaps: { real: string; mapped: string }[];
+  /** Ranges of the remote that are not known here, or not as this cluster accepts them; a sentence each. */
+  waitingRanges: string[];
   drops: Record<string, number>;
 }
 
@@ -130,6 +133,7 @@ function tunnelReport(tunnel: Tunnel, nodes: readonly FabricNode[]): TunnelRepor
     sentBytes: status?.traffic?.sentBytes,
     remaps: spec.remaps,
     remoteRemaps: spec.remoteRemaps,
+    waitingRanges: (status?.waitingRanges ?? []).map((each) => waitingText(spec.remoteCluster, each)),
     drops,
   });
 }

@@ -232,8 +232,8 @@ function tunnelLines(tunnel: TunnelReport, now: number, paint: Painter): string[
   return [...lines, ...rangeLines(tunnel)];
 }
 
-/** The prefix by which each side knows each range of the other. */
-function rangeLines({ remaps, remoteRemaps }: TunnelReport): string[] {
+/** The prefix by which each side knows each range of the other, and the ranges that wait. */
+function rangeLines({ remaps, remoteRemaps, waitingRanges }: TunnelReport): string[] {
   const inUse = new Set(remaps.filter(({ state }) => state === 'InUse').map(({ real }) => real));
   const end = (real: string) =>
     inUse.has(real)
@@ -248,6 +248,7 @@ function rangeLines({ remaps, remoteRemaps }: TunnelReport): string[] {
       ({ real, mapped }) =>
         `local ${real} ${real === mapped ? 'not remapped there' : `remapped there to ${mapped}`}`,
     ),
+    ...waitingRanges.map((text) => `waiting: ${text}`),
   ];
   return texts.map((text, index) => factLine(index === 0 ? 'ranges' : '', text));
 }

@@ -15,6 +15,17 @@ export const clusterChecks = {
       `If there are no conditions, the controller does not run: \`${controllerLogs}\`.`,
     ],
   },
+  'remap-pool': {
+    group: 'This cluster',
+    means:
+      'The first pool for remapped ranges, 100.64.0.0/10 by default, has no free range left, and ranges of remotes are remapped into private ranges.',
+    matters:
+      'A private range may belong to a network behind the default route, which pods and nodes then no longer reach.',
+    steps: [
+      'Check that no network of yours uses the ranges in the message; add those that are in use to `spec.reservedCIDRs`: `kubectl edit localcluster self`.',
+      'Set `spec.remapPools` to ranges that are free.',
+    ],
+  },
   'reserved-ranges': {
     group: 'This cluster',
     means:
@@ -88,7 +99,7 @@ export const clusterChecks = {
     means:
       'Summary of the node checks: no kernel parameter or firewall rule of other software blocks Hawser’s packets.',
     matters:
-      'Problems are reported by the checks `reverse-path-filter`, `foreign-masquerade`, `foreign-drop` and `forwarding`.',
+      'Problems are reported by the checks `reverse-path-filter`, `foreign-masquerade`, `foreign-drop`, `forwarding` and `refused-routes`.',
     steps: ['Nothing to do.'],
   },
   'reverse-path-filter': {
@@ -114,6 +125,16 @@ export const clusterChecks = {
     matters: 'Packets that arrive through the tunnel, or are sent into it, are dropped on this node.',
     steps: [
       'Accept the tunnel device and the remapped ranges in that chain; the message names it: `nft -a list chain …`.',
+    ],
+  },
+  'refused-routes': {
+    group: 'This cluster',
+    means:
+      'A node daemon refuses a route to a remote, since it would cover addresses that the node itself needs: the API server, a resolver, its own addresses, or a network to which it has a route.',
+    matters: 'The route would cut the node off. Pods on this node do not reach the remote at this range.',
+    steps: [
+      'Have the range reassigned: `hawser remap approve REMOTE`.',
+      'If it is used without remapping, remove it from `LocalCluster.spec.acceptedRemoteCIDRs`.',
     ],
   },
   forwarding: {

@@ -160,10 +160,12 @@ export const peeringChecks = {
   },
   remapping: {
     group: 'Tunnel',
-    means: 'A range of the remote has no remapped range here, or the remote declares invalid ranges.',
+    means:
+      'A range of the remote has no remapped range here, is not used as it was accepted, or the remote declares invalid ranges.',
     matters: 'Pods in this range cannot be reached from this cluster.',
     steps: [
       'Add a free range to `spec.remapPools`, or remove one from `spec.reservedCIDRs`: `kubectl edit localcluster self`.',
+      'If the range waits for approval: `hawser remap approve REMOTE RANGE`.',
       'If the declaration is invalid: run `hawser doctor` at the remote.',
     ],
   },

@@ -25,6 +25,24 @@ export const ranges: Check = ({ objects }) => {
   ];
 };
 
+/** Whether the first pool for remapped ranges still has room. */
+export const remapPool: Check = ({ objects }) => {
+  const pool = findCondition(objects.self.status?.conditions, 'RemapPoolFree');
+  if (pool === undefined) return [];
+  if (pool.status === 'True') return [{ group, check: 'remap-pool', verdict: 'Good', seen: pool.message }];
+  const cut = pool.message.indexOf('; ');
+  return [
+    {
+      group,
+      check: 'remap-pool',
+      verdict: 'Warning',
+      seen: cut < 0 ? pool.message : pool.message.slice(0, cut),
+      why: 'the ranges used instead may belong to a network behind the default route, which pods and nodes then no longer reach',
+      hint: 'kubectl edit localcluster self (add free ranges to spec.remapPools, and ranges in use to spec.reservedCIDRs)',
+    },
+  ];
+};
+
 /** A reserved range that overlaps a range of this cluster or a remapped range. */
 export const reservedRanges: Check = ({ objects }) => {
   const { spec, status } = objects.self;
@@ -260,6 +278,10 @@ const hostChecks = {
   ForwardingDisabled: {
     check: 'forwarding',
     why: 'the node does not forward packets between pods and the tunnel',
+  },
+  RouteRefused: {
+    check: 'refused-routes',
+    why: 'a route over addresses that the node itself needs would cut it off; pods there do not reach the remote at this range',
   },
 } as const;
 

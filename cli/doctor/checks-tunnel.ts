@@ -1,6 +1,7 @@
 /** Checks of the tunnels, from the view of both ends. Pure. */
 import type { Tunnel } from '../../shared/api/network.ts';
 import { findCondition } from '../../shared/conditions.ts';
+import { waitingText, type WaitingRange } from '../../shared/net/remapping.ts';
 import { ago } from '../ages.ts';
 import { incomingOf, outgoingOf } from './checks-control-plane.ts';
 import type { Facts } from './facts.ts';
@@ -169,25 +170,42 @@ export const loss: Check = (facts) =>
     ];
   });
 
+/** What is needed for a declared range to be known here as it was meant to be. */
+function waitingFinding(id: string, range: WaitingRange): Finding {
+  const { real, reason, mapped } = range;
+  const seen = waitingText(id, range);
+  const known = mapped !== undefined;
+  return {
+    group,
+    check: 'remapping',
+    subject: id,
+    verdict: known ? 'Warning' : 'Bad',
+    seen: reason === 'NotFree' ? seen : seen.slice(0, seen.lastIndexOf('; ')),
+    why: known
+      ? 'pods have other addresses here than was accepted'
+      : 'pods in this range cannot be reached from this cluster',
+    hint:
+      reason === 'NoFreeRange'
+        ? 'kubectl edit localcluster self (add a range to spec.remapPools, or remove one from spec.reservedCIDRs)'
+        : reason === 'NotFree'
+          ? 'kubectl edit localcluster self (remove it from spec.acceptedRemoteCIDRs, or free the range that it overlaps)'
+          : `hawser remap approve ${id} ${real}`,
+  };
+}
+
 export const remappings: Check = (facts) =>
   tunnelsOf(facts).flatMap((tunnel): Finding[] => {
     const { remoteCluster: id, remaps, remotePodCIDRs, remoteExternalCIDR } = tunnel.spec;
     const ready = findCondition(tunnel.status?.conditions, 'Ready');
+    const waiting = tunnel.status?.waitingRanges ?? [];
     const unplaced = [...remotePodCIDRs, remoteExternalCIDR].filter(
       (range) => !remaps.some(({ real, state }) => real === range && state === 'InUse'),
     );
-    if (unplaced.length > 0)
-      return [
-        {
-          group,
-          check: 'remapping',
-          subject: id,
-          verdict: 'Bad',
-          seen: `no free range to remap ${unplaced.join(', ')} of ${id}`,
-          why: 'pods in these ranges cannot be reached from this cluster',
-          hint: 'kubectl edit localcluster self (add a range to spec.remapPools, or remove one from spec.reservedCIDRs)',
-        },
-      ];
+    const unexplained = unplaced.filter((range) => !waiting.some(({ real }) => real === range));
+    if (waiting.length > 0 || unexplained.length > 0)
+      return [...waiting, ...unexplained.map((real): WaitingRange => ({ real, reason: 'NoFreeRange' }))].map(
+        (range) => waitingFinding(id, range),
+      );
     if (ready?.reason === 'RemoteDocumentInvalid')
       return [
         {

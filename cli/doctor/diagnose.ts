@@ -9,6 +9,7 @@ import { groups, severity, type Check, type Finding, type Verdict } from './find
 
 const checks: readonly Check[] = [
   cluster.ranges,
+  cluster.remapPool,
   cluster.reservedRanges,
   cluster.workloads,
   cluster.rights,

@@ -1,12 +1,13 @@
 /** What peering with a token would change, computed before anything is written. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Grant } from '../../shared/api/grant.ts';
-import type { Tunnel } from '../../shared/api/network.ts';
+import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { validateDeclaredRanges } from '../../shared/net/declared-ranges.ts';
 import { secrets } from '../../shared/names.ts';
-import { planRemaps } from '../../shared/net/remapping.ts';
-import { remapSurroundings } from '../../shared/remap-surroundings.ts';
+import { parseRange } from '../../shared/net/cidr.ts';
+import { hindrances, planRemaps, waitingText } from '../../shared/net/remapping.ts';
+import { networksOf, remapSurroundings } from '../../shared/remap-surroundings.ts';
 import type { Preview, TokenContent } from '../../shared/wire/gateway-api.ts';
 import { compareVersions } from '../doctor/versions.ts';
 
@@ -19,6 +20,7 @@ export interface PlanInput {
   self: LocalCluster;
   tunnels: readonly Tunnel[];
   outgoing: readonly OutgoingPeering[];
+  fabricNodes: readonly FabricNode[];
   nodes: readonly { name: string; virtual: boolean; gateway: boolean; addresses: readonly string[] }[];
   /** Names of the peering and its node. */
   name: string;
@@ -33,6 +35,8 @@ export interface PeeringPlan {
   grant: Grant;
   /** The prefixes by which this cluster would know the provider's ranges. */
   remappings: { real: string; mapped: string; new: boolean }[];
+  /** Ranges of the provider that would not be remapped, or not used as this cluster accepts them; a sentence each. */
+  waiting: string[];
   /** The rights of this cluster's controller at the provider, and of the provider here. */
   rights: { held: string[]; given: string[] };
   /** What this cluster would connect to, and what of this cluster would become reachable. */
@@ -78,6 +82,7 @@ export function planPeering(input: PlanInput): PeeringPlan {
     ],
     grant: preview.grant,
     remappings: ranges.remappings,
+    waiting: ranges.waiting,
     rights: { held, given },
     endpoints: {
       dialled: [
@@ -97,24 +102,35 @@ export function planPeering(input: PlanInput): PeeringPlan {
 }
 
 function planRanges(
-  { preview, self, tunnels, nodes, token }: PlanInput,
+  { preview, self, tunnels, nodes, fabricNodes, token }: PlanInput,
   present: Tunnel | undefined,
-): Pick<PeeringPlan, 'remappings' | 'problems'> {
+): Pick<PeeringPlan, 'remappings' | 'waiting' | 'problems'> {
   const { podCIDRs, externalCIDR } = preview;
   if (podCIDRs.length === 0 || externalCIDR === undefined)
-    return { remappings: [], problems: [`${token.clusterID} has not detected its own ranges yet`] };
+    return {
+      remappings: [],
+      waiting: [],
+      problems: [`${token.clusterID} has not detected its own ranges yet`],
+    };
   const wrong = validateDeclaredRanges({ podCIDRs, externalCIDR });
-  if (wrong.length > 0) return { remappings: [], problems: wrong };
-  const { remaps, unplaced } = planRemaps({
-    declared: [...podCIDRs, externalCIDR],
+  if (wrong.length > 0) return { remappings: [], waiting: [], problems: wrong };
+  const canonical = {
+    podCIDRs: podCIDRs.map((range) => parseRange(range).text),
+    externalCIDR: parseRange(externalCIDR).text,
+  };
+  const { remaps, waiting } = planRemaps({
+    declared: [...canonical.podCIDRs, canonical.externalCIDR],
     stored: present?.spec.remaps ?? [],
     ...remapSurroundings({
       local: self,
+      remoteCluster: token.clusterID,
+      networks: networksOf(fabricNodes),
       nodeAddresses: nodes.flatMap(({ addresses }) => addresses),
       endpoints: preview.tunnelAddresses,
       others: tunnels.filter((tunnel) => tunnel !== present),
     }),
   });
+  const problems = hindrances(token.clusterID, canonical, { remaps, waiting });
   return {
     remappings: remaps
       .filter(({ state }) => state === 'InUse')
@@ -123,10 +139,10 @@ function planRanges(
         mapped,
         new: !(present?.spec.remaps ?? []).some((each) => each.real === real && each.mapped === mapped),
       })),
-    problems: unplaced.map(
-      (range) =>
-        `no range of the size of ${range} is free to remap it; add one to LocalCluster.spec.remapPools`,
-    ),
+    waiting: waiting
+      .map((each) => waitingText(token.clusterID, each))
+      .filter((text) => !problems.includes(text)),
+    problems,
   };
 }
 

@@ -7,7 +7,7 @@ import {
 } from '../../daemon/clients/gateway/index.ts';
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { KubernetesObject } from '../../shared/api/meta.ts';
-import type { Tunnel } from '../../shared/api/network.ts';
+import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { labels, nodeName as nodeNameOf, peeringName } from '../../shared/names.ts';
 import { completeGrant, defaultLifeSeconds } from '../../shared/token-issue.ts';
@@ -80,17 +80,18 @@ export async function showInBandPlan(invocation: Invocation, peering: string): P
   });
 }
 
-type Known = Omit<PlanInput, 'tunnels' | 'outgoing' | 'nodes' | 'namespace'>;
+type Known = Omit<PlanInput, 'tunnels' | 'outgoing' | 'nodes' | 'fabricNodes' | 'namespace'>;
 
 async function show(invocation: Invocation, kube: Kube, known: Known): Promise<void> {
   const unreadable: string[] = [];
-  const [tunnels, outgoing, nodes] = await Promise.all([
+  const [tunnels, outgoing, nodes, fabricNodes] = await Promise.all([
     listAllowed<Tunnel>(kube, hawser('tunnels'), unreadable),
     listAllowed<OutgoingPeering>(kube, hawser('outgoingpeerings'), unreadable),
     readNodes(kube, unreadable),
+    listAllowed<FabricNode>(kube, hawser('fabricnodes'), unreadable),
   ]);
   for (const what of unreadable) invocation.terminal.log(`not readable, so not part of the plan: ${what}`);
-  const plan = planPeering({ ...known, tunnels, outgoing, nodes, namespace: kube.namespace });
+  const plan = planPeering({ ...known, tunnels, outgoing, nodes, fabricNodes, namespace: kube.namespace });
   const { terminal } = invocation;
   await printFacts(invocation, plan, (facts) => planText(facts, invocation.now(), terminal));
 }

@@ -16,9 +16,10 @@ export function planText(plan: PeeringPlan, now: number, paint: Painter): string
     'Remappings',
     plan.remappings.map(
       ({ real, mapped, new: fresh }) =>
-        `remote ${real} ${real === mapped ? 'not remapped here' : `remapped here to ${mapped}`}${fresh ? '' : ' (in use already)'}`,
+        `remote ${real} ${real === mapped ? 'not remapped here, as LocalCluster.spec.acceptedRemoteCIDRs says' : `remapped here to ${mapped}`}${fresh ? '' : ' (in use already)'}`,
     ),
   );
+  section('Waiting ranges', plan.waiting);
   section('Grant', [
     `${grant.cpu} CPUs, ${grant.memory} memory, ${grant.pods} pods; pod security ${grant.podSecurity}`,
     `by a token that expires ${ago(provider.tokenExpiresAt, now)} and can be redeemed once`,

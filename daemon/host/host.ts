@@ -4,6 +4,7 @@ import { runChecked } from './command.ts';
 import { diffHost, diffNothing, type HostDifference } from './difference.ts';
 import { readCounterName, type Counts } from './isolation-rules.ts';
 import { applyNft, observeHost, readOwnTables } from './observe.ts';
+import { readNetworks, withhold, type RefusedRoute } from './needed.ts';
 import { normalizePlan, type HostPlan } from './plan.ts';
 import { wantedTables, type OwnTable } from './tables.ts';
 
@@ -12,6 +13,10 @@ export interface HostReport {
   changes: string[];
   /** Whether the TUN device was there; without it only part of a plan can be applied. */
   devicePresent: boolean;
+  /** Routes of the plan that were not made, since they would cover what the node needs. */
+  refused: RefusedRoute[];
+  /** What the node has routes to without Hawser, other than by default. */
+  networks: readonly string[];
 }
 
 /** Packets that the rules of isolation dropped. */
@@ -65,7 +70,9 @@ export function createHost(run: RunCommand): Host {
 
   return {
     async apply(plan, signal) {
-      const normal = normalizePlan(plan);
+      const kernel = await readNetworks(run, plan.device, signal);
+      const { plan: allowed, refused } = withhold(plan, kernel);
+      const normal = normalizePlan(allowed);
       const podAddresses = normal.isolation?.tenants.flatMap(({ here }) => here);
       const observed = await observeHost(run, normal.device, signal, podAddresses);
       const wanted = wantedTables(normal, observed.podDevices);
@@ -85,13 +92,14 @@ export function createHost(run: RunCommand): Host {
           if (content !== undefined) applied.set(table, { request, content });
         }
       }
-      return { changes, devicePresent: observed.link !== undefined };
+      const devicePresent = observed.link !== undefined;
+      return { changes, devicePresent, refused, networks: kernel.routes };
     },
     async cleanup(device, signal) {
       applied.clear();
       const observed = await observeHost(run, device, signal);
       const changes = await perform(diffNothing(observed), signal);
-      return { changes, devicePresent: observed.link !== undefined };
+      return { changes, devicePresent: observed.link !== undefined, refused: [], networks: [] };
     },
     async refusals(signal) {
       const tables = [...(await readOwnTables(run, signal)).values()];

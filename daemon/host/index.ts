@@ -4,6 +4,7 @@ export { readParameter, type ReadParameter } from './foreign.ts';
 export { createHost, type Host, type HostRefusal, type HostReport } from './host.ts';
 export { monitorHost } from './monitor.ts';
 export { underlayMTU } from './underlay.ts';
+export type { RefusedRoute } from './needed.ts';
 export type {
   HostAddress,
   HostPlan,
@@ -11,5 +12,6 @@ export type {
   HostService,
   IsolatedTenant,
   IsolationPlan,
+  NeededRange,
   PacketPlan,
 } from './plan.ts';

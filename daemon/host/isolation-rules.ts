@@ -225,11 +225,12 @@ function routedChains(device: string, { tenants, forbidden }: IsolationPlan): st
   ];
 }
 
+/**
+ * A consumer's pods here lie in this cluster's pod ranges, and come before what is forbidden. Its home does not: what is
+ * forbidden wins, and what is left of its home is reached as the rest of the world is.
+ */
 const ownDestinations = (who: IsolatedTenant['remoteCluster']) =>
-  families.flatMap((family) => [
-    `${ip(family)} daddr @pods-${who}-${family} return`,
-    `${ip(family)} daddr @home-${who}-${family} return`,
-  ]);
+  families.map((family) => `${ip(family)} daddr @pods-${who}-${family} return`);
 
 /**
  * There is no connection tracking at a bridge on every kernel. None is needed: whom a pod may speak to at its own bridge may

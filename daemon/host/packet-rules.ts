@@ -15,7 +15,7 @@ import type { PacketPlan } from './plan.ts';
  *   leaves with the node's address of the external CIDR, so that the answer comes back to this node.
  * - Incoming packets of remotes are kept from being masqueraded too: some CNIs do that to everything from outside.
  * - `entering` stands before the destination-NAT hook: a remote opens nothing on this node but what is listed, not even
- *   a NodePort.
+ *   a NodePort. What has a source in a range whose route was refused is somebody else's here, and comes from no remote.
  */
 export function renderTable(device: string, packets: PacketPlan): string {
   const families = [4, 6] as const;
@@ -49,6 +49,10 @@ export function renderTable(device: string, packets: PacketPlan): string {
     leaving.push(`${ip(family)} saddr @remotes${family} ${ip(family)} daddr @pods${family} ${sourceKept}`);
     denied.push(`${enters} ${ip(family)} daddr @own${family} drop`);
   }
+  const { refusedRanges = [] } = packets;
+  const forged = families
+    .filter((family) => pick(refusedRanges, family).length > 0)
+    .map((family) => `${enters} ${ip(family)} saddr @refused${family} drop`);
   const services = packets.services.map((service) => {
     const { family } = parseRange(service.address);
     return `${enters} ${ip(family)} daddr ${service.address} ${service.protocol} dport ${service.port} accept`;
@@ -62,6 +66,7 @@ export function renderTable(device: string, packets: PacketPlan): string {
       ...set('pods', family, packets.podRanges),
       ...set('remotes', family, packets.remoteRanges),
       ...set('own', family, packets.ownAddresses),
+      ...(pick(refusedRanges, family).length > 0 ? set('refused', family, refusedRanges) : []),
     ]),
     '  chain leaving {',
     '    type nat hook postrouting priority srcnat - 1; policy accept;',
@@ -69,6 +74,7 @@ export function renderTable(device: string, packets: PacketPlan): string {
     '  }',
     '  chain entering {',
     '    type filter hook prerouting priority mangle; policy accept;',
+    ...forged.map((rule) => `    ${rule}`),
     `    ${enters} ct state established,related accept`,
     ...services.map((rule) => `    ${rule}`),
     `    ${enters} ip daddr @own4 icmp type echo-request accept`,

@@ -13,8 +13,16 @@ export interface HostPlan {
   /** Remote ranges that are reached through the device. */
   routes: readonly HostRoute[];
   packets: PacketPlan;
+  /** What this node cannot do without: a route that would cover any of it is not made. */
+  needed?: readonly NeededRange[];
   /** Absent: no consumer has anything here, and nothing is kept apart. */
   isolation?: IsolationPlan;
+}
+
+export interface NeededRange {
+  range: string;
+  /** For people: `the API server`. */
+  what: string;
 }
 
 export interface HostAddress {
@@ -36,6 +44,8 @@ export interface PacketPlan {
   podRanges: readonly string[];
   /** Ranges that lie behind the device. */
   remoteRanges: readonly string[];
+  /** Ranges whose routes were refused: what comes out of the device with such a source is dropped. */
+  refusedRanges?: readonly string[];
   /** Addresses of the device. */
   ownAddresses: readonly string[];
   /** Source of everything else that leaves by the device. Absent: such packets are dropped. */
@@ -85,6 +95,9 @@ export function normalizePlan(plan: HostPlan): HostPlan {
       ...plan.packets,
       podRanges: unique(plan.packets.podRanges),
       remoteRanges: unique(plan.packets.remoteRanges),
+      ...(plan.packets.refusedRanges !== undefined && {
+        refusedRanges: unique(plan.packets.refusedRanges),
+      }),
       ownAddresses: unique(plan.packets.ownAddresses),
       services: [...plan.packets.services].sort((one, other) =>
         compare(serviceText(one), serviceText(other)),

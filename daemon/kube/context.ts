@@ -22,6 +22,10 @@ export interface ControllerContext {
   nodeName: string;
   /** Readable beginning of the cluster's ID, if the chart gives one (HAWSER_CLUSTER_NAME). */
   clusterName?: string | undefined;
+  /** By which this process speaks to the API server: a URL. */
+  apiServer?: string | undefined;
+  /** Addresses of a name; rejects when the name is not known, or when the signal is aborted. */
+  resolve: (name: string, signal: AbortSignal) => Promise<string[]>;
   /** Version of Hawser. */
   version: string;
   clock: Clock;

@@ -22,6 +22,7 @@ export function createCaches(context: ControllerContext) {
     incoming: informer(kind.incomingPeering),
     tunnels,
     nodes: informer(kind.node),
+    fabricNodes: informer(kind.fabricNode),
     serviceCIDRs: informer(kind.serviceCIDR),
     services,
     ownSecrets,

@@ -73,6 +73,9 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
           // Nodes report every few minutes; only their ranges and addresses matter here.
           fromAspect(caches.nodes, ({ spec, status }) => [spec?.podCIDRs, status?.addresses], self),
           from(caches.serviceCIDRs, self),
+          // What the pools are judged by.
+          fromAspect(caches.tunnels, ({ spec }) => spec.remaps, self),
+          fromAspect(caches.fabricNodes, ({ status }) => status?.networks, self),
           from(caches.services, self),
           ...caches.apiServerSources.map((source) => from(source as Informer, self)),
           from(caches.ownSecrets, (secret) => (secret.type === 'kubernetes.io/tls' ? ['self'] : [])),

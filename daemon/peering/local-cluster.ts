@@ -4,7 +4,7 @@ import { apiVersion } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { endpointService, labels, publicKeyAnnotation } from '../../shared/names.ts';
 import { ports } from '../../shared/ports.ts';
-import { addressFamily } from '../../shared/net/cidr.ts';
+import { networksOf, remapPoolsOf } from '../../shared/remap-surroundings.ts';
 import { signGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Result } from '../kube/controller.ts';
@@ -14,8 +14,10 @@ import { applyStatus } from '../kube/status.ts';
 import type { ConfigMap, EndpointSlice, Pod, Service } from '../../shared/kube/types.ts';
 import { succeedKey, withSuccessions, type LocalIdentity } from './cluster-key.ts';
 import { ensureCertificate, gatewayHosts, pinOf, pinSince } from './gateway-certificate.ts';
+import { apiServerAddressesOf, apiServerHosts, apiServerURLOf, KnownNames } from './api-server.ts';
 import { fieldManager, reasons } from './names.ts';
-import { detectRanges, externalRange, hostPort, inconsistencies, yamlValues, type Ranges } from './ranges.ts';
+import { remapPoolFinding } from './remap-pools.ts';
+import { detectRanges, externalRange, hostPort, inconsistencies, type Ranges } from './ranges.ts';
 import type { Caches } from './caches.ts';
 
 /** Outer headers of a tunnel packet: IPv6 40, UDP 8, WireGuard data 16 and tag 16 (WireGuard paper, section 5.4.6). */
@@ -58,33 +60,6 @@ export function endpointsOf(spec: LocalCluster['spec'], services: readonly Servi
     })
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .slice(0, 16);
-}
-
-/** Where the API server is, by what the cluster says of itself. */
-export function apiServerURLOf(
-  spec: LocalCluster['spec'],
-  clusterInfo: ConfigMap | undefined,
-  endpoints: EndpointSlice | undefined,
-): { url: string | undefined; source: string } {
-  if (spec.apiServerURL !== undefined) return { url: spec.apiServerURL, source: 'spec.apiServerURL' };
-  const server = yamlValues(clusterInfo?.data?.['kubeconfig'], 'server')[0]?.trim();
-  if (server?.startsWith('https://')) return { url: server, source: 'ConfigMap kube-public/cluster-info' };
-  const address = endpoints?.endpoints[0]?.addresses[0];
-  const port = endpoints?.ports?.find((each) => each.name === 'https')?.port ?? endpoints?.ports?.[0]?.port;
-  const url = address === undefined || port === undefined ? undefined : `https://${hostPort(address, port)}`;
-  return { url, source: 'the endpoints of default/kubernetes' };
-}
-
-/** Addresses of the API server: those behind Service default/kubernetes, and the one that its URL names. */
-export function apiServerAddressesOf(
-  url: string | undefined,
-  endpoints: Pick<EndpointSlice, 'endpoints'> | undefined,
-): string[] {
-  // The API server writes null where there is nothing.
-  const behind = (endpoints?.endpoints ?? []).flatMap(({ addresses }) => addresses);
-  const host = url === undefined ? '' : new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
-  const named = addressFamily(host) === undefined ? [] : [host];
-  return [...new Set([...behind, ...named])].toSorted().slice(0, 16);
 }
 
 /** Conditions of the LocalCluster. Pure. */
@@ -136,6 +111,7 @@ function stateGateway(identity: LocalIdentity, pin: string, since: string): Sign
 export function reconcileLocalCluster(context: ControllerContext, caches: Caches, identity: LocalIdentity) {
   const { kube, clock, log, namespace, events } = context;
   const startedAt = clock.now();
+  const names = new KnownNames(context);
   let slow: Promise<Slow> | undefined;
   let slowAt = 0;
   for (const source of caches.apiServerSources) {
@@ -235,7 +211,10 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
       },
       status,
     );
-    const externalCIDR = externalRange(spec, status?.externalCIDR, identity.clusterID, ranges);
+    const externalCIDR = externalRange(spec, status?.externalCIDR, identity.clusterID, ranges, [
+      ...caches.tunnels.list().flatMap((tunnel) => tunnel.spec.remaps.map(({ mapped }) => mapped)),
+      ...networksOf(caches.fabricNodes.list()).map(({ range }) => range),
+    ]);
     const service = caches.gatewayServiceObject();
     const gatewayURL = gatewayURLOf(spec, service);
     const hosts = gatewayHosts(namespace, loadBalancerHosts(service), gatewayURL);
@@ -250,6 +229,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
     const pin = pinOf(certificate);
     const gatewayPinSince = pin && pinSince(pin, status, now);
     const apiServer = apiServerURLOf(spec, seen.clusterInfo, seen.endpoints);
+    const apiHosts = apiServerHosts(apiServer.url, seen.clusterInfo, context.apiServer);
     const tunnelEndpoints = endpointsOf(spec, caches.endpointServices());
     const missing = [
       ...(gatewayURL === undefined
@@ -282,18 +262,26 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
           serviceCIDRs: ranges.serviceCIDRs,
           nodeCIDRs: ranges.nodeCIDRs,
           externalCIDR,
+          remapPools: [...remapPoolsOf(local)],
           gatewayURL,
           gatewayPin: pin,
           gatewayPinSince,
           // Signing the same gives the same (RFC 8032): nothing is written while nothing is new.
           gatewayStatement: pin && gatewayPinSince && stateGateway(identity, pin, gatewayPinSince),
           apiServerURL: apiServer.url,
-          apiServerAddresses: apiServerAddressesOf(apiServer.url, seen.endpoints),
+          apiServerAddresses: apiServerAddressesOf(
+            apiHosts,
+            seen.endpoints,
+            await names.lookUp(apiHosts, signal),
+          ),
           mtu: (spec.mtu ?? defaultPathMTU) - tunnelOverhead,
           tunnelEndpoints,
           version: context.version,
         },
-        findings: localFindings(ranges, externalCIDR, missing),
+        findings: [
+          ...localFindings(ranges, externalCIDR, missing),
+          remapPoolFinding(local, caches.tunnels.list(), caches.fabricNodes.list()),
+        ],
       },
       signal,
     );

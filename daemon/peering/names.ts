@@ -17,6 +17,10 @@ export const reasons = {
   CIDRsUnknown: 'CIDRsUnknown',
   CIDRsOverlap: 'CIDRsOverlap',
   CIDRsGuessed: 'CIDRsGuessed',
+  /** The pool that ranges of remotes are mapped into has had room for all. */
+  RemapPoolFree: 'RemapPoolFree',
+  /** Some are mapped into pools that are only for when it is exhausted. */
+  RemapPoolExhausted: 'RemapPoolExhausted',
   /** RemoteCluster */
   WaitingForDocument: 'WaitingForDocument',
   DocumentVerified: 'DocumentVerified',

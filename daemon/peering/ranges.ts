@@ -10,7 +10,9 @@ import {
   tryParseRange,
   type Range,
 } from '../../shared/net/cidr.ts';
+import { coarsen, tidy } from '../../shared/net/coarse-ranges.ts';
 import { chooseExternalCIDR } from '../../shared/net/external-cidr.ts';
+import { metadataRanges } from '../../shared/net/metadata.ts';
 import { labels } from '../../shared/names.ts';
 import type { Node, Pod, ServiceCIDR } from '../../shared/kube/types.ts';
 
@@ -41,16 +43,6 @@ const nodeBlock = { 4: 24, 6: 64 } as const;
 /** kube-controller-manager cuts nodes' ranges out of larger ones; these are usual for the whole. */
 const clusterBlock = { 4: 16, 6: 56 } as const;
 const mostBlocks = 64;
-
-/** Canonical texts of readable ranges, each once, without those inside others. */
-export function tidy(texts: readonly string[]): string[] {
-  const ranges = texts.flatMap((text) => tryParseRange(text.trim()) ?? []);
-  const kept: Range[] = [];
-  for (const range of ranges.toSorted((a, b) => a.length - b.length)) {
-    if (!kept.some((other) => contains(other, range))) kept.push(range);
-  }
-  return kept.map((range) => range.text).sort();
-}
 
 /** Values of a flag such as `--cluster-cidr` in the commands of pods, comma-separated. */
 export function flagValues(pods: readonly Pod[], flag: string): string[] {
@@ -171,15 +163,21 @@ function detectNodes(
     // Next to pods or Services, only the address itself is the node's.
     return used.some((other) => overlaps(other, parseRange(block))) ? [range.text] : [block];
   });
-  return tidy(blocks).slice(0, mostBlocks);
+  // Coarser blocks where there are too many: a node that is left out would be open to consumers' pods, and to be covered.
+  return coarsen(blocks, mostBlocks).sort();
 }
 
-/** The external CIDR: configured, kept while nothing overlaps it, or chosen. Throws when none is free. */
+/**
+ * The external CIDR: configured, kept while nothing overlaps it, or chosen. Throws when none is free.
+ *
+ * @param others what a new choice keeps away from and an old one does not move for: names of remotes' ranges, routes of nodes
+ */
 export function externalRange(
   spec: LocalCluster['spec'],
   held: string | undefined,
   clusterID: string,
   ranges: Ranges,
+  others: readonly string[] = [],
 ): string {
   if (spec.externalCIDR !== undefined) return parseRange(spec.externalCIDR).text;
   const used = [
@@ -191,7 +189,7 @@ export function externalRange(
   const parsed = used.flatMap((text) => tryParseRange(text) ?? []);
   const before = held === undefined ? undefined : tryParseRange(held);
   if (before !== undefined && !parsed.some((range) => overlaps(range, before))) return before.text;
-  return chooseExternalCIDR(clusterID, used);
+  return chooseExternalCIDR(clusterID, [...used, ...metadataRanges, ...others]);
 }
 
 /** What contradicts itself, one sentence each. */

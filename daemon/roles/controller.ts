@@ -24,6 +24,7 @@ import { runTenant } from '../tenant/index.ts';
 import { runVirtualNodes } from '../vnode/index.ts';
 import { runPodWebhook } from '../vnode/webhook.ts';
 import { createMetrics, serveProbes } from './metrics.ts';
+import { apiServerOf, resolveName } from './resolve.ts';
 import { packageVersion } from './version.ts';
 import { connectKube } from '../clients/kubernetes/index.ts';
 import { defaultConnection } from '../clients/kubernetes/kubeconfig.ts';
@@ -95,6 +96,8 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
         podName,
         nodeName: environment['NODE_NAME'] ?? '',
         clusterName: environment['HAWSER_CLUSTER_NAME'] || undefined,
+        apiServer: apiServerOf(environment),
+        resolve: resolveName,
         version: packageVersion(),
         clock: options.clock ?? systemClock,
         log,

@@ -1,5 +1,5 @@
 /** The node role's wiring: API server, tunnel device, kernel, probes. Nothing is decided here. */
-import { getServers, lookup } from 'node:dns/promises';
+import { getServers } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { defaultNamespace, gatewayService } from '../../shared/names.ts';
 import { ports, tunDevice } from '../../shared/ports.ts';
@@ -18,6 +18,7 @@ import { linked, systemClock } from '../../shared/time.ts';
 import { createTunnelDevice } from '../wireguard/index.ts';
 import { serveProbes } from './metrics.ts';
 import { nodeMetricsText } from './node-metrics.ts';
+import { apiServerOf, hostOf, resolveName } from './resolve.ts';
 import { packageVersion } from './version.ts';
 import { connectKube } from '../clients/kubernetes/index.ts';
 import { defaultConnection } from '../clients/kubernetes/kubeconfig.ts';
@@ -73,7 +74,8 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
     underlayMTU: (until) => underlayMTU(run, nodeAddress, until),
     leavesForGood: (until) => daemonSetIsGone(kube, namespace, log, until),
     nameservers: nameservers(),
-    resolve: async (hostName) => (await lookup(hostName, { all: true })).map(({ address }) => address),
+    apiServer: hostOf(apiServerOf(environment)),
+    resolve: resolveName,
     clock: systemClock,
     log,
   });

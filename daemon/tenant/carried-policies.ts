@@ -18,10 +18,10 @@ import type { NetworkPolicy } from '../../shared/kube/types.ts';
 import { peeringLabels, reasons } from './names.ts';
 import { selectorHere } from './pod-labels.ts';
 import {
+  blocksAtHome,
   closedRanges,
   dnsPorts,
   kubeDNS,
-  rangesAtHome,
   sameConsumer,
   type PolicyNetwork,
 } from './isolation.ts';
@@ -101,7 +101,7 @@ function rulesOf(
 function everybody(direction: Direction, network: PolicyNetwork): PolicyPeer[] {
   const own: PolicyPeer[] = [
     { pods: { selector: {} } },
-    ...rangesAtHome(network).map((cidr) => ({ block: { cidr } })),
+    ...blocksAtHome(network).map(({ cidr }) => ({ block: { cidr } })),
   ];
   const caches = ['0.0.0.0/0', '::/0'].map((cidr) => ({ block: { cidr } }));
   return direction === 'ingress' ? own : [...own, { dns: true }, ...caches];
@@ -135,13 +135,13 @@ function blockHere(
 ): object | undefined {
   const range = tryParseRange(cidr);
   if (range === undefined) return undefined;
-  const home = readRanges(rangesAtHome(network));
+  const home = readRanges(blocksAtHome(network).map((each) => each.cidr));
   const asked = readRanges(except);
   // An exception that cannot be read must not be forgotten.
   if (asked.length < except.length) return undefined;
-  if (home.some((each) => contains(each, range))) return ipBlock(range, asked);
-  if (direction === 'ingress') return undefined;
   const closed = readRanges(closedRanges(network));
+  if (home.some((each) => contains(each, range))) return ipBlock(range, [...asked, ...closed]);
+  if (direction === 'ingress') return undefined;
   return ipBlock(range, [...asked, ...home, ...closed]);
 }
 

@@ -6,13 +6,14 @@
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import { labels } from '../../shared/names.ts';
-import { addressFamily, anyContains, normalizeAddress, readRanges } from '../../shared/net/cidr.ts';
+import { addressFamily, anyContains, normalizeAddress, readRanges, without } from '../../shared/net/cidr.ts';
 import type { Clock } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Result } from '../kube/controller.ts';
 import { isNotFound } from '../../shared/kube/errors.ts';
 import { keyOf, refOf } from '../../shared/kube/refs.ts';
 import type { EndpointSlice, Pod } from '../../shared/kube/types.ts';
+import { closedRanges } from './isolation.ts';
 import { fieldManager } from './names.ts';
 import type { Refusals } from './refusals.ts';
 import type { Caches } from './caches.ts';
@@ -99,8 +100,10 @@ export function viewOf(
   isOwnPod: AddressView['isOwnPod'],
 ): AddressView {
   const { podCIDRs = [], serviceCIDRs = [], nodeCIDRs = [] } = local?.status ?? {};
+  const closed = closedRanges({ local });
   return {
-    atHome: tunnel?.spec.remaps.map(({ mapped }) => mapped),
+    // A name that drains is still understood; what is this cluster's own is so whatever the consumer declared before.
+    atHome: tunnel?.spec.remaps.flatMap(({ mapped }) => without(mapped, closed)),
     here: [...podCIDRs, ...serviceCIDRs, ...nodeCIDRs],
     isOwnPod,
   };

@@ -4,7 +4,7 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels as known } from '../../shared/names.ts';
-import { clusterDNS, forbiddenRanges, homeRanges } from '../../shared/net/isolation.ts';
+import { clusterDNS, forbiddenRanges, homeBlocks, type Block } from '../../shared/net/isolation.ts';
 import { kind } from '../../shared/kube/refs.ts';
 import type { NetworkPolicy } from '../../shared/kube/types.ts';
 import { networkPolicyNames, twinLabels } from './names.ts';
@@ -22,8 +22,8 @@ export const closedRanges = ({ local }: Pick<PolicyNetwork, 'local'>): string[] 
 ];
 
 /** The consumer's own ranges, as this cluster knows them. */
-export const rangesAtHome = ({ tunnel }: Pick<PolicyNetwork, 'tunnel'>): string[] =>
-  homeRanges(tunnel?.spec.remaps ?? []);
+export const blocksAtHome = (network: PolicyNetwork): Block[] =>
+  homeBlocks(network.tunnel?.spec.remaps ?? [], closedRanges(network));
 
 /** Twins of one consumer: nobody but the provider gives a namespace the label. */
 export const sameConsumer = (peering: IncomingPeering) => ({
@@ -52,7 +52,9 @@ export function isolationPolicies(
   network: PolicyNetwork,
 ): NetworkPolicy[] {
   const tenants = { namespaceSelector: sameConsumer(peering) };
-  const atHome = rangesAtHome(network).map((cidr) => ({ ipBlock: { cidr } }));
+  const atHome = blocksAtHome(network).map(({ cidr, except }) => ({
+    ipBlock: { cidr, ...(except.length > 0 && { except }) },
+  }));
   const closed = closedRanges(network);
   const caches = (family: 4 | 6) => {
     const any = family === 4 ? '0.0.0.0/0' : '::/0';

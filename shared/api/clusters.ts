@@ -96,7 +96,21 @@ export const localCluster = {
     remapPools: prefixes
       .optional()
       .describe(
-        'Ranges from which a remote’s overlapping ranges are remapped. Default: 10.128.0.0/9, 172.16.0.0/12, 10.0.0.0/9, 100.64.0.0/10 and, for IPv6, a /48 of unique local addresses. Example: 10.200.0.0/14.',
+        'Pools from which the ranges of remotes are remapped, in order of preference. Default: 100.64.0.0/10; once it is exhausted 10.128.0.0/9, 172.16.0.0/12 and 10.0.0.0/9; for IPv6, a /40 of unique local addresses. Example: 10.200.0.0/14.',
+      ),
+    acceptedRemoteCIDRs: z
+      .array(
+        z.object({
+          remoteCluster: clusterID.describe('ID of the remote cluster. Example: milan-4q7xkd.'),
+          cidrs: prefixes.describe(
+            'Ranges of that remote, with all ranges inside them, that are not remapped. Example: 10.42.0.0/16.',
+          ),
+        }),
+      )
+      .max(256)
+      .optional()
+      .describe(
+        'Ranges of remotes that are used here without remapping. Traffic of this cluster to such addresses goes to the remote, and to no other network that has them; a range that overlaps what this cluster uses is remapped nevertheless. Default: none.',
       ),
     gatewayURL: httpsURL
       .optional()
@@ -155,6 +169,9 @@ export const localCluster = {
     serviceCIDRs: prefixes.optional().describe('Ranges of this cluster’s Services in force.'),
     nodeCIDRs: prefixes.optional().describe('Ranges of this cluster’s nodes in force.'),
     externalCIDR: prefix.optional().describe('External CIDR in force.'),
+    remapPools: prefixes
+      .optional()
+      .describe('Pools in force from which the ranges of remotes are remapped, in order of preference.'),
     gatewayURL: httpsURL.optional().describe('URL of the API gateway that is given to consumers.'),
     gatewayPin: sha256Hex
       .optional()
@@ -168,13 +185,15 @@ export const localCluster = {
     apiServerURL: httpsURL.optional().describe('URL of the API server that is given to consumers.'),
     apiServerAddresses: z
       .array(z.string().max(45))
-      .max(16)
+      .max(64)
       .optional()
-      .describe('IP addresses of the API server, which no consumer’s pod is allowed to reach.'),
+      .describe(
+        'IP addresses of the API server: no consumer’s pod is allowed to reach them, and no remote’s range covers them.',
+      ),
     mtu: z.int().optional().describe('MTU of packets inside the tunnel, in bytes.'),
     tunnelEndpoints: z
       .array(tunnelEndpoint)
-      .max(16)
+      .max(64)
       .optional()
       .describe('Tunnel endpoints of this cluster with their keys and addresses.'),
     version: z.string().max(64).optional().describe('Version of Hawser that runs here. Example: 0.1.0.'),

@@ -150,6 +150,22 @@ export const tunnel = {
       .describe(
         'Remaps in use that overlap something of this cluster. The command hawser remap approve allows them to be replaced.',
       ),
+    waitingRanges: z
+      .array(
+        z.object({
+          real: prefix.describe('Range as the remote declares it.'),
+          reason: z
+            .enum(['NeedsApproval', 'NoFreeRange', 'InUseOtherwise', 'NotFree'])
+            .describe(
+              'NeedsApproval: the remote would exceed its share of addresses. NoFreeRange: no pool has a free range. InUseOtherwise: accepted without remapping, and remapped until approved. NotFree: accepted without remapping, but it overlaps another range.',
+            ),
+          mapped: prefix.optional().describe('Range in use here for it meanwhile.'),
+          meets: prefix.optional().describe('Range that it overlaps.'),
+        }),
+      )
+      .max(64)
+      .optional()
+      .describe('Ranges that the remote declares and that are not remapped yet, or not used as accepted.'),
   }),
   columns: [
     statusOf('Established'),
@@ -190,7 +206,7 @@ export type NodeSession = z.infer<typeof nodeSession>;
 /** Something on a node that is not Hawser’s and may be in its way. */
 export const hostProblem = z.object({
   reason: z
-    .enum(['ReversePathFilter', 'ForeignMasquerade', 'ForeignDrop', 'ForwardingDisabled'])
+    .enum(['ReversePathFilter', 'ForeignMasquerade', 'ForeignDrop', 'ForwardingDisabled', 'RouteRefused'])
     .describe('Kind of the problem.'),
   message: z.string().max(512).describe('What was found, why it matters, and what to do.'),
 });
@@ -223,6 +239,19 @@ export const nodeTrace = z.object({
     .describe('Packets that crossed the node’s tunnel device during the measurement, for each peer.'),
 });
 export type NodeTrace = z.infer<typeof nodeTrace>;
+
+/** Something that a node uses, and that no remote's range may cover. */
+export const nodeNetwork = z.object({
+  range: prefix.describe('Range, or single address. Example: 192.168.50.0/24.'),
+  what: z
+    .enum(['Route', 'Resolver', 'APIServer'])
+    .describe(
+      'Destination of a route other than a default one, DNS server, or address by which the node daemon speaks to the API server.',
+    ),
+});
+
+/** As many as a node reports; more are reported as fewer, wider ranges. */
+export const maximumNetworks = 128;
 
 export const fabricNode = {
   kind: 'FabricNode',
@@ -277,6 +306,11 @@ export const fabricNode = {
       .record(z.string().max(64), z.string().max(128))
       .optional()
       .describe('What the node’s kernel and tunnel offer. Example: {"offload": "gso,gro"}.'),
+    networks: z
+      .array(nodeNetwork)
+      .max(maximumNetworks)
+      .optional()
+      .describe('Networks that the node uses and that no remote’s range may cover.'),
     hostProblems: z
       .array(hostProblem)
       .max(16)

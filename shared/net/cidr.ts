@@ -170,6 +170,20 @@ export function offsetOf(range: Range, address: string): bigint | undefined {
   return number < range.start || number > range.end ? undefined : number - range.start;
 }
 
+/** What of a range remains without others, as few ranges. What cannot be read is skipped. */
+export function without(text: string, others: readonly string[]): string[] {
+  const range = tryParseRange(text);
+  if (range === undefined) return [];
+  const met = readRanges(others).filter((other) => overlaps(other, range));
+  if (met.length === 0) return [range.text];
+  if (met.some((other) => contains(other, range))) return [];
+  const rest = excludeCidr(
+    range.text,
+    met.map((other) => other.text),
+  );
+  return rest.map((each) => parseRange(each).text);
+}
+
 /**
  * The first free range of `length` bits, aligned, inside the pools in their order, that overlaps nothing in `used`.
  * Undefined when there is none.

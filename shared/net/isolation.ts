@@ -2,7 +2,8 @@
  * What a consumer's pods here may reach, and who may reach them. Decided once; a NetworkPolicy in each twin says it to the
  * network plugin, and every node's own rules hold it where the plugin enforces no policies.
  */
-import { hostRange } from './cidr.ts';
+import { contains, hostRange, overlaps, readRanges, without } from './cidr.ts';
+import { metadataRanges } from './metadata.ts';
 
 /** What of this cluster the decision follows from: the status of its LocalCluster. */
 export interface IsolationFacts {
@@ -15,19 +16,6 @@ export interface IsolationFacts {
 
 /** What is refused, as it is counted. */
 export type Forbidden = 'Metadata' | 'APIServer' | 'Node' | 'Cluster';
-
-/**
- * Cloud metadata services answer at link-local addresses (RFC 3927, RFC 4291), and at some that are not: Azure's
- * 168.63.129.16, Oracle's 192.0.0.192, Alibaba's 100.100.100.200, AWS's fd00:ec2::/32.
- */
-export const metadataRanges: readonly string[] = [
-  '169.254.0.0/16',
-  '168.63.129.16/32',
-  '192.0.0.192/32',
-  '100.100.100.200/32',
-  'fe80::/10',
-  'fd00:ec2::/32',
-];
 
 /** Pods of the cluster's DNS, and its port (Kubernetes, DNS-Based Service Discovery): every pod may ask them. */
 export const clusterDNS = { namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' }, port: 53 } as const;
@@ -49,7 +37,34 @@ export function forbiddenRanges(facts: IsolationFacts): { what: Forbidden; range
   ];
 }
 
-/** The consumer's own ranges, as this cluster knows them: its pods reach them, and are reached from there. */
-export function homeRanges(remaps: readonly { mapped: string }[]): string[] {
-  return remaps.map(({ mapped }) => mapped);
+/** A block of addresses without some of it, as a NetworkPolicy writes it. */
+export interface Block {
+  cidr: string;
+  except: readonly string[];
+}
+
+/**
+ * The consumer's own ranges, as this cluster knows them: its pods reach them, and are reached from there. What is forbidden
+ * stays forbidden, whatever the consumer declared before something of this cluster came to lie there; and nothing is open
+ * of a range that drains.
+ */
+export function homeBlocks(
+  remaps: readonly { mapped: string; state: string }[],
+  forbidden: readonly string[],
+): Block[] {
+  const closed = readRanges(forbidden);
+  return readRanges(remaps.flatMap(({ mapped, state }) => (state === 'InUse' ? [mapped] : [])))
+    .filter((range) => !closed.some((each) => contains(each, range)))
+    .map((range) => ({
+      cidr: range.text,
+      except: closed.filter((each) => overlaps(each, range)).map(({ text }) => text),
+    }));
+}
+
+/** The same as plain ranges. */
+export function homeRanges(
+  remaps: readonly { mapped: string; state: string }[],
+  forbidden: readonly string[],
+): string[] {
+  return homeBlocks(remaps, forbidden).flatMap(({ cidr, except }) => without(cidr, except));
 }

@@ -208,6 +208,14 @@ const faults: Fault[] = [
     },
   ],
   [
+    'a range that waits for approval',
+    'remapping',
+    /172\.30\.0\.0\/16 of oak is not remapped: with it, oak would have more addresses than a \/12/,
+    ({ tunnel }) => {
+      if (tunnel.status) tunnel.status.waitingRanges = [{ real: '172.30.0.0/16', reason: 'NeedsApproval' }];
+    },
+  ],
+  [
     'a problem that only the provider sees',
     'provider-report',
     /oak reports: the Secret identity was deleted/,

@@ -104,6 +104,7 @@ const rows: [name: string, report: Report][] = [
         token: { clusterID: 'ash', gatewayURL: version },
         preview,
         self,
+        fabricNodes: [],
         tunnels: tunnels.filter(({ metadata }) => metadata.name === ''),
         outgoing,
         nodes: [],

@@ -2,7 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { knowsKey } from '../../cli/commands/key-rotate.ts';
-import { approvalsWith } from '../../cli/commands/remap-approve.ts';
+import { acceptedWith, approvalOf, approvalsWith, type Approval } from '../../cli/commands/remap-approve.ts';
+import type { Tunnel } from '../../shared/api/network.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { signNetworkDocument } from '../../shared/trust/network-documents.ts';
 import { keyOf } from '../shared/trust/keys.ts';
@@ -53,6 +54,66 @@ test('an approval is added to the existing ones, without duplicates', () => {
   assert.is(approvalsWith(undefined, ['10.1.0.0/16']), '10.1.0.0/16');
   assert.is(approvalsWith('10.1.0.0/16', ['10.2.0.0/16', '10.1.0.0/16']), '10.1.0.0/16,10.2.0.0/16');
   assert.is(approvalsWith(' 10.1.0.0/16 ,', []), '10.1.0.0/16');
+});
+
+const tunnel = {
+  spec: {
+    remoteCluster: 'oak',
+    remotePodCIDRs: ['10.42.0.0/16', '10.43.0.0/16', '172.16.0.0/12'],
+    remoteExternalCIDR: '100.70.0.0/20',
+    remaps: [
+      { real: '10.42.0.0/16', mapped: '100.65.0.0/16', state: 'InUse' },
+      { real: '10.43.0.0/16', mapped: '10.43.0.0/16', state: 'InUse' },
+      { real: '100.70.0.0/20', mapped: '100.64.0.0/20', state: 'InUse' },
+    ],
+  },
+  status: {
+    collisions: [{ mapped: '100.64.0.0/20', own: '100.64.1.0/24' }],
+    waitingRanges: [
+      { real: '172.16.0.0/12', reason: 'NeedsApproval' },
+      { real: '10.42.0.0/16', reason: 'InUseOtherwise', mapped: '100.65.0.0/16' },
+    ],
+  },
+} as unknown as Tunnel;
+
+test('what an approval is of, and what none is needed for', () => {
+  const external = { real: '100.70.0.0/20', from: '100.64.0.0/20' };
+  const pods = { real: '10.42.0.0/16', from: '100.65.0.0/16' };
+  const cases: [range: string | undefined, asItIs: boolean, Approval][] = [
+    [undefined, false, { annotated: ['100.64.0.0/20'], moving: [external] }],
+    ['100.64.0.0/20', false, { annotated: ['100.64.0.0/20'], moving: [external] }],
+    [
+      '172.16.0.0/12',
+      false,
+      { annotated: ['172.16.0.0/12'], moving: [{ real: '172.16.0.0/12', from: undefined }] },
+    ],
+    ['10.42.0.0/16', false, { annotated: ['100.65.0.0/16'], moving: [pods] }],
+    ['10.42.0.0/16', true, { annotated: ['100.65.0.0/16'], accepted: '10.42.0.0/16', moving: [pods] }],
+    ['10.43.0.0/16', true, { annotated: [], accepted: '10.43.0.0/16', moving: [] }],
+  ];
+  for (const [range, asItIs, approval] of cases)
+    assert.equal(approvalOf(tunnel, range, asItIs), approval, `${range} ${asItIs}`);
+  const refused: [range: string | undefined, asItIs: boolean, why: RegExp][] = [
+    [
+      '10.99.0.0/16',
+      false,
+      /does not wait for approval; those that do: 100\.64\.0\.0\/20, 172\.16\.0\.0\/12, 10\.42/,
+    ],
+    [undefined, true, /--as-is takes one range/],
+    ['192.168.50.0/24', true, /oak does not declare 192\.168\.50\.0\/24/],
+  ];
+  for (const [range, asItIs, why] of refused) assert.throws(() => approvalOf(tunnel, range, asItIs), why);
+});
+
+test('what is accepted of a remote is of that remote alone', () => {
+  const one = acceptedWith(undefined, 'oak', '10.42.0.0/16');
+  assert.equal(one, [{ remoteCluster: 'oak', cidrs: ['10.42.0.0/16'] }]);
+  const two = acceptedWith(acceptedWith(one, 'fir', '10.42.0.0/16'), 'oak', '10.43.0.0/16');
+  assert.equal(two, [
+    { remoteCluster: 'fir', cidrs: ['10.42.0.0/16'] },
+    { remoteCluster: 'oak', cidrs: ['10.42.0.0/16', '10.43.0.0/16'] },
+  ]);
+  assert.is(acceptedWith(two, 'oak', '10.42.0.0/16'), two);
 });
 
 test.run();

@@ -69,6 +69,7 @@ const input = (changes: Partial<PlanInput> = {}): PlanInput => ({
   },
   self: self(),
   tunnels: [],
+  fabricNodes: [],
   outgoing: [],
   nodes: [{ name: 'n1', virtual: false, gateway: true, addresses: ['203.0.113.1'] }],
   name: 'oak',
@@ -84,11 +85,11 @@ const outgoing: OutgoingPeering = {
   spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
 };
 
-test('a plan remaps overlapping ranges only, and reports no problems', () => {
+test('a plan remaps every range of the provider, and reports no problems', () => {
   const plan = planPeering(input());
   assert.equal(plan.remappings, [
-    { real: '10.244.0.0/16', mapped: '10.128.0.0/16', new: true },
-    { real: '100.64.16.0/20', mapped: '100.64.16.0/20', new: true },
+    { real: '10.244.0.0/16', mapped: '100.65.0.0/16', new: true },
+    { real: '100.64.16.0/20', mapped: '100.64.32.0/20', new: true },
   ]);
   assert.equal(plan.problems, []);
   assert.equal(plan.disturbed, [
@@ -106,10 +107,27 @@ test('a plan remaps overlapping ranges only, and reports no problems', () => {
   ]);
   const text = planText(plan, now, plain);
   assert.match(text, 'Nothing was changed.');
-  assert.match(text, 'remote 10.244.0.0/16 remapped here to 10.128.0.0/16');
+  assert.match(text, 'remote 10.244.0.0/16 remapped here to 100.65.0.0/16');
   assert.match(text, '4 CPUs, 8Gi memory, 110 pods; pod security baseline');
   assert.match(text, 'by a token that expires in 15 min');
   assert.not.match(text, 'Problems');
+});
+
+test('an accepted range is not remapped, and a range that waits for approval is listed', () => {
+  const accepted = { acceptedRemoteCIDRs: [{ remoteCluster: 'oak', cidrs: ['10.42.0.0/16'] }] };
+  const preview = { ...input().preview, podCIDRs: ['10.42.0.0/16', '172.0.0.0/11'] };
+  const plan = planPeering(input({ self: self(accepted), preview }));
+  assert.equal(plan.remappings[0], { real: '10.42.0.0/16', mapped: '10.42.0.0/16', new: true });
+  assert.equal(plan.problems, [], 'the peering works without');
+  const text = planText(plan, now, plain);
+  assert.match(text, 'remote 10.42.0.0/16 not remapped here');
+  assert.match(
+    text,
+    /Waiting ranges\n  172\.0\.0\.0\/11 of oak is not remapped: .* hawser remap approve oak 172/,
+  );
+  const others = { acceptedRemoteCIDRs: [{ remoteCluster: 'fir', cidrs: ['10.42.0.0/16'] }] };
+  const foreign = planPeering(input({ self: self(others), preview }));
+  assert.is(foreign.remappings[0]?.mapped, '100.65.0.0/16', 'a range accepted of another remote');
 });
 
 test('an in-band plan dials the tunnel only, and names what the command writes on both sides', () => {
@@ -145,8 +163,11 @@ test('an in-band plan dials the tunnel only, and names what the command writes o
 
 test('a plan avoids used and reserved ranges, and keeps existing remappings', () => {
   const mapped = (changes: Partial<PlanInput>) => planPeering(input(changes)).remappings[0]?.mapped;
-  assert.is(mapped({ tunnels: [tunnel('fir', '10.128.0.0/16')] }), '10.129.0.0/16');
-  assert.is(mapped({ self: self({ reservedCIDRs: ['10.128.0.0/9'] }) }), '172.16.0.0/16');
+  assert.is(mapped({ tunnels: [tunnel('fir', '100.65.0.0/16')] }), '100.66.0.0/16');
+  assert.is(mapped({ self: self({ reservedCIDRs: ['100.64.0.0/10'] }) }), '10.128.0.0/16');
+  const fabricNode = { apiVersion, kind: 'FabricNode', metadata: { name: 'n1' }, spec: {} };
+  const networks = [{ range: '100.64.0.0/12', what: 'Route' as const }];
+  assert.is(mapped({ fabricNodes: [{ ...fabricNode, status: { networks } }] }), '100.80.0.0/16');
   assert.is(mapped({ tunnels: [tunnel('oak', '10.200.0.0/16')] }), '10.200.0.0/16');
   assert.is(planPeering(input({ tunnels: [tunnel('oak', '10.200.0.0/16')] })).remappings[0]?.new, false);
 });
@@ -179,7 +200,10 @@ test('a plan names each problem', () => {
     [{ preview: silent }, /the address of its API server/],
     [{ preview: unknown }, /has not detected its own ranges/],
     [{ preview: { ...preview, podCIDRs: ['127.0.0.0/16'] } }, /which is reserved/],
-    [{ self: self({ remapPools: ['10.96.0.0/16'] }) }, /no range of the size of 10\.244\.0\.0\/16 is free/],
+    [
+      { self: self({ remapPools: ['10.96.0.0/16', '100.80.0.0/20'] }) },
+      /no free range to remap 10\.244\.0\.0\/16/,
+    ],
   ];
   for (const [changes, expected] of cases) {
     const { problems } = planPeering(input(changes));

@@ -9,6 +9,7 @@ import { mappingFinding } from '../../daemon/fabric/address-mappings.ts';
 import { reportTunnel } from '../../daemon/fabric/controller/tunnel-status.ts';
 import { programmedFinding } from '../../daemon/fabric/node/status.ts';
 import { localFindings } from '../../daemon/peering/local-cluster.ts';
+import { remapPoolFinding } from '../../daemon/peering/remap-pools.ts';
 import { identityFinding, outgoingFindings } from '../../daemon/peering/outgoing-plan.ts';
 import { documentsFinding, remoteFindings } from '../../daemon/peering/remote-clusters.ts';
 import { carriedFinding } from '../../daemon/tenant/carried-policies.ts';
@@ -111,10 +112,16 @@ function tunnels(): Finding[] {
     report(tunnel(), [gateway({ ...verified, probedAt: '2025-12-31T23:00:00Z' })]),
     report(tunnel(), [gateway(verified)]),
     report(tunnel(), [gateway(verified)], ['the problem of a document'], [collision]),
+    ...(['NeedsApproval', 'NoFreeRange', 'InUseOtherwise', 'NotFree'] as const).map((reason) => {
+      const range = { real: '10.42.0.0/16', reason, mapped: '100.65.0.0/16', meets: '10.42.7.0/24' };
+      return reportTunnel(tunnel(), [], { problems: [], collisions: [], waiting: [range] }, now).findings;
+    }),
   ].flat();
 }
 
 function localClusters(): Finding[] {
+  type PoolInput = Parameters<typeof remapPoolFinding>;
+  const beyond = { real: '10.42.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' };
   const ranges = {
     podCIDRs: ['10.244.0.0/16'],
     serviceCIDRs: ['10.96.0.0/16'],
@@ -127,6 +134,9 @@ function localClusters(): Finding[] {
     ...localFindings({ ...ranges, guessed: true }, '100.64.0.0/20', ['what is missing']),
     ...localFindings({ ...ranges, podCIDRs: [] }, undefined, []),
     ...localFindings({ ...ranges, nodeCIDRs: ['10.244.7.0/24'] }, '100.64.0.0/20', []),
+    ...[[], [as<PoolInput[1][number]>({ spec: { remoteCluster: 'oak', remaps: [beyond] } })]].map((remotes) =>
+      remapPoolFinding(as<PoolInput[0]>({ spec: {}, status: { clusterID: 'elm' } }), remotes, []),
+    ),
   ];
 }
 

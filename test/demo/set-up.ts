@@ -6,12 +6,7 @@ import { allowTokenIssuer } from './curl.ts';
 import { ready, type Demo } from './demo.ts';
 import type { Narrator } from './steps.ts';
 
-/** Builds, and brings the clusters up. */
-export async function makeClusters(
-  tell: Narrator,
-  name: string,
-  signal: AbortSignal,
-): Promise<{ bed: Bed; image: string }> {
+export async function setUp(tell: Narrator, name: string, signal: AbortSignal): Promise<Demo> {
   let image = '';
   await tell.step('Build Hawser: engine, JavaScript, and one container image.', async (step) => {
     image = await makeImage((line) => step.progress(line));
@@ -25,7 +20,6 @@ export async function makeClusters(
       fresh: true,
       signal,
       log: (line) => step.progress(line),
-      progress: process.stdout.isTTY ? (line) => step.progress(line) : undefined,
     });
     const [one] = bed.clusters;
     step.claim(
@@ -38,15 +32,6 @@ export async function makeClusters(
     return `pods ${one?.podCIDR ?? ''}, Services ${one?.serviceCIDR ?? ''} in all.`;
   });
   if (bed === undefined) throw new Error('there is no bed');
-  return { bed, image };
-}
-
-export async function installHawser(
-  tell: Narrator,
-  bed: Bed,
-  image: string,
-  signal: AbortSignal,
-): Promise<Demo> {
   const demo: Demo = {
     bed,
     home: bed.cluster('home'),

@@ -79,7 +79,8 @@ export const secondPodRange: Change = {
   sides: ['consumer', 'provider'],
   apply: async (pair, side) => {
     const cluster = own(pair, side);
-    const range = `10.${podRange++}.0.0/16`;
+    // Small: the ranges of all plays together are no more than a remote's share.
+    const range = `10.${podRange++}.0.0/20`;
     await patchLocal(cluster, { podCIDRs: [cluster.podCIDR, range] });
     return async () => {
       const { remaps } = (await only(other(pair, side), 'tunnels')).spec;

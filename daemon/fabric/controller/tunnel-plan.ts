@@ -4,8 +4,14 @@ import type { Remap, Tunnel } from '../../../shared/api/network.ts';
 import { acceptRemoteRemaps, validateDeclaredRanges } from '../../../shared/net/declared-ranges.ts';
 import { annotations } from '../../../shared/names.ts';
 import { anyContains, parseRange, readRanges } from '../../../shared/net/cidr.ts';
-import { maximumRemaps, planRemaps, type RemapCollision } from '../../../shared/net/remapping.ts';
-import { remapSurroundings } from '../../../shared/remap-surroundings.ts';
+import {
+  hindrances,
+  maximumRemaps,
+  planRemaps,
+  type RemapCollision,
+  type WaitingRange,
+} from '../../../shared/net/remapping.ts';
+import { remapSurroundings, type NodeNetwork } from '../../../shared/remap-surroundings.ts';
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
 import { isTunnelKey } from '../wire-text.ts';
 
@@ -20,6 +26,8 @@ export interface TunnelInput {
   others: readonly Tunnel[];
   /** Addresses of this cluster's nodes. */
   nodeAddresses: readonly string[];
+  /** What the nodes report to use. */
+  networks?: readonly NodeNetwork[];
   consumer: boolean;
   provider: boolean;
   /** Of the RemoteCluster: whose control plane is reached through the tunnel, and where its tunnel ends. */
@@ -40,6 +48,8 @@ export interface TunnelDecision {
   problems: string[];
   /** Remaps in use that overlap ranges of this cluster; their reassignment waits for approval. */
   collisions: RemapCollision[];
+  /** Declared ranges that are not known here, or not as they were accepted. */
+  waiting: WaitingRange[];
 }
 
 /** Inner packets of the usual path: 1,500 bytes less WireGuard over IPv6. */
@@ -51,26 +61,24 @@ const endpointLimit = 16;
 export function planTunnel(input: TunnelInput): TunnelDecision {
   const { local, document, present, remoteCluster, opening = false } = input;
   const problems = validateDeclaredRanges(document);
-  if (problems.length > 0) return { spec: undefined, problems, collisions: [] };
+  if (problems.length > 0) return { spec: undefined, problems, collisions: [], waiting: [] };
 
   const podCIDRs = document.podCIDRs.map((text) => parseRange(text).text);
   const externalCIDR = parseRange(document.externalCIDR).text;
-  const { remaps, collisions, unplaced } = planRemaps({
+  const { remaps, collisions, waiting } = planRemaps({
     declared: [...podCIDRs, externalCIDR],
     stored: present?.spec.remaps ?? [],
     ...remapSurroundings({
       local,
+      remoteCluster,
       nodeAddresses: input.nodeAddresses,
+      networks: input.networks ?? [],
       endpoints: endpointsOf(input).flatMap(({ addresses }) => addresses),
       others: input.others,
     }),
     approved: approvedRemaps(present),
   });
-  for (const range of unplaced) {
-    problems.push(
-      `no free range of the size of ${range} is left for ${remoteCluster}: add a range to LocalCluster.spec.remapPools`,
-    );
-  }
+  problems.push(...hindrances(remoteCluster, { podCIDRs, externalCIDR }, { remaps, waiting }));
   const tunnelEndpoints = endpointsOf(input);
   if (tunnelEndpoints.length === 0) problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
   return {
@@ -95,6 +103,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
     },
     problems,
     collisions,
+    waiting,
   };
 }
 

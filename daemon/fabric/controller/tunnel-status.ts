@@ -1,7 +1,7 @@
 /** How a tunnel is, from what the nodes report. Pure. */
 import type { FabricNode, NodeSession, Tunnel } from '../../../shared/api/network.ts';
 import type { Finding } from '../../../shared/conditions.ts';
-import type { RemapCollision } from '../../../shared/net/remapping.ts';
+import { waitingText, type RemapCollision, type WaitingRange } from '../../../shared/net/remapping.ts';
 import { stableText } from '../../kube/index.ts';
 
 /** Reasons of a Tunnel's conditions. */
@@ -21,8 +21,14 @@ export const tunnelReasons = {
   ready: 'TunnelReady',
   /** The remote's network document cannot be used. */
   documentInvalid: 'RemoteDocumentInvalid',
-  /** Some of the remote's ranges have no free range here. */
+  /** Each declared range has a range here. */
+  rangesKnown: 'RangesKnown',
+  /** A declared range needs approval before it has one. */
+  rangeNeedsApproval: 'RangeNeedsApproval',
+  /** A declared range has no free range here. */
   rangeUnplaced: 'RangeUnplaced',
+  /** A range that was accepted as it is has another name still. */
+  rangeNotAsAccepted: 'RangeNotAsAccepted',
   remapsFree: 'RemapsFree',
   /** Something of this cluster's own has come to lie on a remap in use. */
   remapCollides: 'RemapCollides',
@@ -80,11 +86,18 @@ export interface TunnelReport {
   againAfter: number;
 }
 
+/** What was found of a remote's document and its ranges. */
+export interface FoundProblems {
+  problems: readonly string[];
+  collisions: readonly RemapCollision[];
+  waiting?: readonly WaitingRange[];
+}
+
 /** @param found problems of the remote's document, and remaps that overlap ranges of this cluster */
 export function reportTunnel(
   tunnel: Tunnel,
   nodes: readonly FabricNode[],
-  { problems, collisions }: { problems: readonly string[]; collisions: readonly RemapCollision[] },
+  { problems, collisions, waiting = [] }: FoundProblems,
   now: number,
 ): TunnelReport {
   const id = tunnel.spec.remoteCluster;
@@ -113,7 +126,7 @@ export function reportTunnel(
           }
         : no('Ready', path.reason, path.message);
   return {
-    findings: [established, path, findCollisions(id, collisions), ready],
+    findings: [established, path, findCollisions(id, collisions), findWaiting(id, waiting), ready],
     fields:
       best === undefined
         ? {}
@@ -151,6 +164,24 @@ function findCollisions(id: string, collisions: readonly RemapCollision[]): Find
     tunnelReasons.remapCollides,
     `${met.join('; ')}; it stays in use until its reassignment is approved: hawser remap approve ${id}`,
   );
+}
+
+const waitingReasons = [
+  ['NeedsApproval', tunnelReasons.rangeNeedsApproval],
+  ['NoFreeRange', tunnelReasons.rangeUnplaced],
+] as const;
+
+/** Whether each range that the remote declares is known here, and as it was accepted. */
+function findWaiting(id: string, waiting: readonly WaitingRange[]): Finding {
+  const type = 'RangesKnown';
+  if (waiting.length === 0) {
+    const message = 'each range that the remote declares has a range here';
+    return { type, status: 'True', reason: tunnelReasons.rangesKnown, message };
+  }
+  const [, reason] = waitingReasons.find(([why]) => waiting.some((each) => each.reason === why)) ?? [];
+  const texts = waiting.slice(0, 5).map((each) => waitingText(id, each));
+  const more = waiting.length > 5 ? [`and ${waiting.length - 5} more`] : [];
+  return no(type, reason ?? tunnelReasons.rangeNotAsAccepted, [...texts, ...more].join('; '));
 }
 
 const age = (time: string | undefined, now: number): number =>

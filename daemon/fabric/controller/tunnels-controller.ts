@@ -4,6 +4,8 @@ import { apiVersion } from '../../../shared/api/meta.ts';
 import { tunnel as tunnelKind, type FabricNode, type Tunnel } from '../../../shared/api/network.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { annotations, labels, secrets } from '../../../shared/names.ts';
+import { maximumRemaps } from '../../../shared/net/remapping.ts';
+import { networksOf } from '../../../shared/remap-surroundings.ts';
 import {
   applyStatus,
   from,
@@ -50,7 +52,7 @@ interface PlanInput {
 }
 
 /** What was made of a remote's document, for its Tunnel's status. */
-type PlanProblems = Pick<TunnelDecision, 'problems' | 'collisions'>;
+type PlanProblems = Pick<TunnelDecision, 'problems' | 'collisions' | 'waiting'>;
 type ProblemsByRemote = Map<string, PlanProblems>;
 
 export async function runTunnels(context: ControllerContext, signal: AbortSignal): Promise<void> {
@@ -111,6 +113,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           from(input.clusterKey, everyRemote),
           // Virtual nodes do not affect the plan, and there is one for each remote.
           fromAspect(input.nodes, (node) => addressesOf([node]).join(), everyRemote),
+          fromAspect(input.fabricNodes, ({ status }) => status?.networks, everyRemote),
         ],
         reconcile: async (id, limit) => {
           const again = await reconcileTunnel(context, input, written, problemsByRemote, id, limit);
@@ -207,7 +210,7 @@ async function reconcileTunnel(
   if (local === undefined || localID === undefined || remote === undefined) return again;
   const { remote: document, problem } = readDocuments(remote, localID);
   if (document === undefined) {
-    if (problem !== undefined) problemsByRemote.set(id, { problems: [problem], collisions: [] });
+    if (problem !== undefined) problemsByRemote.set(id, { problems: [problem], collisions: [], waiting: [] });
     return again;
   }
   const decision = planTunnel({
@@ -217,6 +220,7 @@ async function reconcileTunnel(
     present,
     others: items.filter((tunnel) => tunnel.metadata.name !== id),
     nodeAddresses: addressesOf(input.nodes.list()),
+    networks: networksOf(input.fabricNodes.list()),
     consumer,
     provider,
     remote: remote.spec,
@@ -263,7 +267,7 @@ function makeStatusReconciler(
       return;
     }
     const now = clock.now();
-    const found = problemsByRemote.get(id) ?? { problems: [], collisions: [] };
+    const found = problemsByRemote.get(id) ?? { problems: [], collisions: [], waiting: [] };
     const report = reportTunnel(tunnel, input.fabricNodes.list(), found, now);
     // Round trips and counters change all the time; they are written with something else, or now and then.
     const last = written.get(id);
@@ -279,6 +283,7 @@ function makeStatusReconciler(
         found.collisions.length > 0
           ? found.collisions.map(({ mapped, own }) => ({ mapped, own }))
           : undefined,
+      waitingRanges: found.waiting.length > 0 ? found.waiting.slice(0, maximumRemaps) : undefined,
       observedGeneration: tunnel.metadata.generation,
     };
     const wrote = await applyStatus(

@@ -1,5 +1,5 @@
 /** Brings the kernel to the plan in force: when the plan changed, when the kernel was changed by others, and after a failure. */
-import type { Host, HostPlan } from '../../host/index.ts';
+import type { Host, HostPlan, RefusedRoute } from '../../host/index.ts';
 import { messageOf, stableText, type Log } from '../../kube/index.ts';
 import { backoff, type Clock } from '../../../shared/time.ts';
 import type { Progress } from './status.ts';
@@ -46,8 +46,9 @@ export class HostKeeper {
     const repair = text === this.#applied;
     this.#mustCheck = false;
     try {
-      const { changes, devicePresent } = await this.#host.apply(plan, signal);
+      const { changes, devicePresent, refused, networks } = await this.#host.apply(plan, signal);
       this.#applied = text;
+      this.#note(refused, networks);
       delete this.#progress.hostFailure;
       if (changes.length > 0) {
         this.counters[repair ? 'hostRepairs' : 'hostChanges']++;
@@ -61,6 +62,15 @@ export class HostKeeper {
       this.#progress.hostFailure = messageOf(error);
       throw error;
     }
+  }
+
+  #note(refused: readonly RefusedRoute[], networks: readonly string[]): void {
+    for (const { prefix, needed } of refused) {
+      if (this.#progress.refused?.some((each) => each.prefix === prefix)) continue;
+      this.#log.warn('a route is refused', { prefix, covers: needed.range, what: needed.what });
+    }
+    this.#progress.refused = refused;
+    this.#progress.networks = networks;
   }
 
   #lookAgain(): void {

@@ -8,6 +8,7 @@ import { backoff, deadline, sleep, type Clock } from '../../../shared/time.ts';
 import { Notifier } from './notifier.ts';
 import { runDevice } from './device-loop.ts';
 import { createEndpointResolver } from './address-resolver.ts';
+import { ApiServerAddresses } from './api-server.ts';
 import { HostKeeper } from './host-keeper.ts';
 import type { FindHostProblems } from './host-watch.ts';
 import type { NodePlan } from '../plan/node-plan.ts';
@@ -39,6 +40,8 @@ export interface NodeOptions {
   resolve: Resolve;
   /** Whom this node, and so its pods, ask for names: addresses. */
   nameservers: readonly string[];
+  /** By which this process speaks to the API server: a name or an address, if it is known. */
+  apiServer?: string | undefined;
   /**
    * Asked at the end: whether Hawser leaves this node for good. If it does not, what the kernel holds stays, so that
    * nothing for a remote leaves the node unencrypted until the next process is there.
@@ -136,6 +139,13 @@ class NodeRole implements FabricNodeRole {
       clock,
       log,
     });
+    const apiServer = new ApiServerAddresses({
+      host: this.#options.apiServer,
+      resolve: this.#options.resolve,
+      onChange,
+      log,
+      clock,
+    });
     const planner = new NodePlanner({
       nodeName,
       nodeAddress,
@@ -143,6 +153,7 @@ class NodeRole implements FabricNodeRole {
       sources,
       resolver,
       nameservers: this.#options.nameservers,
+      apiServer: () => apiServer.addresses,
       deviceStatus: () => device.status(),
       endpointLost: () => lease.lost,
       progress: this.#progress,
@@ -151,6 +162,7 @@ class NodeRole implements FabricNodeRole {
     });
     const reporter = new NodeReporter({
       ...this.#options,
+      apiServer: () => apiServer.addresses,
       port: this.#port,
       nodes: sources.fabricNodes,
       progress: this.#progress,
@@ -180,6 +192,7 @@ class NodeRole implements FabricNodeRole {
       prober.run(signal),
       inBand.run(signal),
       resolver.run(signal),
+      apiServer.run(signal),
       lease.run(signal),
       this.#options.monitor(() => this.#keeper.suspect(), signal),
     ]);

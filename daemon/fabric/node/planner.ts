@@ -18,6 +18,8 @@ export interface PlannerOptions {
   namespace: string;
   /** Whom this node asks for names. */
   nameservers: readonly string[];
+  /** Addresses by which it speaks to the API server. */
+  apiServer: () => readonly string[];
   sources: NodeSources;
   resolver: Pick<EndpointResolver, 'get' | 'keep'>;
   deviceStatus: () => DeviceStatus | null;
@@ -104,6 +106,7 @@ export class NodePlanner {
           publicKey: key.publicKey,
           underlayMTU: this.underlayMTU,
           nameservers: this.#options.nameservers,
+          apiServer: this.#options.apiServer(),
           ...(tunnelEndpoint !== undefined && { tunnelEndpoint }),
         },
         readPresharedKeys(gateway?.tunnelKeys.list()[0]),

@@ -46,6 +46,8 @@ export interface Self {
   namespace: string;
   /** Whom this node asks for names, as its pods do. */
   nameservers?: readonly string[];
+  /** Addresses by which it speaks to the API server. */
+  apiServer?: readonly string[];
 }
 
 /**
@@ -58,7 +60,7 @@ export function readInput(
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
 ): PlanInput {
-  const { namespace, nameservers = [], ...selfNode } = self;
+  const { namespace, nameservers = [], apiServer = [], ...selfNode } = self;
   const own = objects.fabricNodes.find(({ metadata }) => metadata.name === self.name);
   const status = objects.localCluster?.status;
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
@@ -79,6 +81,7 @@ export function readInput(
       ...(status?.externalCIDR !== undefined && { externalCIDR: status.externalCIDR }),
       apiServerAddresses: status?.apiServerAddresses ?? [],
     },
+    apiServer,
     nodes: objects.fabricNodes
       .filter(({ metadata }) => metadata.name !== self.name && metadata.deletionTimestamp === undefined)
       .map(readNode)

@@ -11,6 +11,7 @@ import { watchHost, type FindHostProblems } from './host-watch.ts';
 import type { NodeKey } from '../node-key.ts';
 import type { NodePlan } from '../plan/node-plan.ts';
 import type { NodeSources } from './sources.ts';
+import { refusedProblems, reportNetworks } from './networks.ts';
 import type { Progress } from './status.ts';
 import { writeNodeStatus, type NodeReport } from './status-writer.ts';
 import type { TunnelDevice } from '../ports.ts';
@@ -36,6 +37,10 @@ export interface ReporterOptions {
   revision: () => string;
   key: () => NodeKey;
   verdict: Prober['verdict'];
+  /** Whom this node asks for names. */
+  nameservers: readonly string[];
+  /** Addresses by which it speaks to the API server. */
+  apiServer: () => readonly string[];
   /** Notified when the status has to be written. */
   notifier: Notifier;
   clock: Clock;
@@ -44,6 +49,7 @@ export interface ReporterOptions {
 
 /** As many as the API holds. */
 const mostRefusals = 256;
+const mostProblems = 16;
 
 export class NodeReporter {
   readonly #options: ReporterOptions;
@@ -112,6 +118,8 @@ export class NodeReporter {
     const starting = status === null && progress.deviceFailure === undefined;
     const { key, tunnelEndpoint } = this.#options.key();
     const host = addressFamily(nodeAddress) === 6 ? `[${nodeAddress}]` : nodeAddress;
+    const refused = refusedProblems(progress.refused ?? []);
+    const hostProblems = [...refused, ...this.#hostProblems].slice(0, mostProblems);
     return {
       node,
       plan,
@@ -123,7 +131,15 @@ export class NodeReporter {
         heldTunnelEndpoint: tunnelEndpoint,
         appliedRevision: this.#options.revision(),
         trace: this.#trace,
-        hostProblems: this.#hostProblems.length > 0 ? this.#hostProblems : undefined,
+        networks:
+          progress.networks &&
+          reportNetworks({
+            routes: progress.networks,
+            resolvers: this.#options.nameservers,
+            apiServer: this.#options.apiServer(),
+            podRanges: plan.host.packets.podRanges,
+          }),
+        hostProblems: hostProblems.length > 0 ? hostProblems : undefined,
         refusals: this.#refusals.length > 0 ? this.#refusals.slice(0, mostRefusals) : undefined,
         mappingRevision: tunnelEndpoint === undefined ? undefined : plan.mappingRevision,
         version,

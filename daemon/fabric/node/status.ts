@@ -1,6 +1,7 @@
 /** Status of a FabricNode, as its node reports it. Pure. */
 import type { FabricNode, NodeSession } from '../../../shared/api/network.ts';
 import type { Finding } from '../../../shared/conditions.ts';
+import type { RefusedRoute } from '../../host/index.ts';
 import type { NodePlan } from '../plan/node-plan.ts';
 import type { ProbeVerdict } from './path-probe.ts';
 import type { DeviceStatus } from '../ports.ts';
@@ -25,6 +26,10 @@ export interface Progress {
   deviceFailure?: string;
   /** Why the kernel is not as planned. */
   hostFailure?: string;
+  /** Routes that the kernel was not given, since they would cover what the node needs. */
+  refused?: readonly RefusedRoute[];
+  /** What the node has routes to without Hawser. */
+  networks?: readonly string[];
   /** Why an assigned tunnel endpoint is not held. */
   endpointWaiting?: string;
 }
@@ -55,7 +60,11 @@ export function programmedFinding(
       `tunnel endpoint ${node.spec.tunnelEndpoint ?? ''} is not held: ${endpointWaiting}`,
     );
   }
-  const message = ['tunnel device and kernel are programmed as planned', ...warnings]
+  const refused = (progress.refused ?? []).map(
+    ({ prefix, needed }) =>
+      `the route to ${prefix} is refused, since it would cover ${needed.range}, ${needed.what}`,
+  );
+  const message = ['tunnel device and kernel are programmed as planned', ...refused, ...warnings]
     .join('; ')
     .slice(0, 2000);
   return { type, status: 'True', reason: programmedReasons.programmed, message };

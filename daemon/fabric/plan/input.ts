@@ -84,6 +84,8 @@ export interface PlanInput {
     externalCIDR?: string;
     apiServerAddresses?: readonly string[];
   };
+  /** Addresses by which this node speaks to the API server. */
+  apiServer?: readonly string[];
   /** The other nodes. */
   nodes: readonly InputNode[];
   /** Older ones first: what two claim belongs to the first. */

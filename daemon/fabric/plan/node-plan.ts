@@ -14,7 +14,7 @@ import { planInBand } from './in-band-plan.ts';
 import { planIsolation } from './isolation-plan.ts';
 import type { DevicePeer, DeviceRoute, InBandPlan } from '../ports.ts';
 import { keepaliveSeconds, offloadedPods, planRemotePeers, type PeersOfRemotes } from './remote-peers.ts';
-import { placeTunnels, type PlacedTunnel } from './remote-ranges.ts';
+import { neededRanges, placeTunnels, type PlacedTunnel } from './remote-ranges.ts';
 import type { PlanInput, InputNode } from './input.ts';
 
 export interface NodePlan {
@@ -229,7 +229,7 @@ function planHost(
       return usable ? { prefix, source } : { prefix };
     }),
   );
-  const isolation = planIsolation(input);
+  const isolation = planIsolation(input, tunnels);
   return {
     device: tunDevice,
     mtu: Math.max(minimumMTU, Math.min(lanMTU, ...tunnels.map(({ tunnel }) => tunnel.mtu))),
@@ -242,6 +242,7 @@ function planHost(
       ...(source !== undefined && { hostSource: source }),
       services,
     },
+    needed: neededRanges(input),
     ...(isolation !== undefined && { isolation }),
   };
 }

@@ -7,12 +7,25 @@ import {
   tryParseRange,
   type Range,
 } from '../../../shared/net/cidr.ts';
+import { metadataRanges } from '../../../shared/net/metadata.ts';
+import type { NeededRange } from '../../host/plan.ts';
 import type { PlanInput, InputTunnel } from './input.ts';
 
 export interface PlacedTunnel {
   tunnel: InputTunnel;
   /** Ranges of it that can be routed here. */
   mapped: string[];
+}
+
+/** What this node cannot do without, wherever it lies. */
+export function neededRanges({ cluster, apiServer = [], resolvers }: PlanInput): NeededRange[] {
+  const named = (what: string, addresses: readonly string[]) =>
+    readRanges(addresses).map(({ text }): NeededRange => ({ range: text, what }));
+  return [
+    ...named('the API server', [...(cluster.apiServerAddresses ?? []), ...apiServer]),
+    ...named('a resolver', resolvers),
+    ...named('a metadata service', metadataRanges),
+  ];
 }
 
 /**
@@ -45,6 +58,7 @@ export function placeTunnels(
         what: `node ${other.name}`,
       })),
     ),
+    ...neededRanges(input).map(({ range, what }) => ({ range: parseRange(range), what })),
   ];
   const ownPods = input.pods
     .filter(({ node }) => !input.virtualNodes.has(node))

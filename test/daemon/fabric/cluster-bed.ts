@@ -120,6 +120,7 @@ export class ClusterBed {
         podName: 'test',
         nodeName: '',
         clusterName: this.id,
+        resolve: async () => [],
         version: '0',
         clock: systemClock,
         log: silentLog,

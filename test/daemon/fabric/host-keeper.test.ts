@@ -42,7 +42,7 @@ function keeperOf(present: () => boolean) {
   const host: Pick<Host, 'apply'> = {
     apply: () => {
       looks++;
-      return Promise.resolve({ changes: [], devicePresent: present() });
+      return Promise.resolve({ changes: [], devicePresent: present(), refused: [], networks: [] });
     },
   };
   const keeper: HostKeeper = new HostKeeper({

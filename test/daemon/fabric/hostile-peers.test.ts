@@ -13,6 +13,7 @@ import * as assert from 'uvu/assert';
 import { kind, type KubeClient, type Secret } from '../../../daemon/kube/index.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
+import { signNetworkDocument } from '../../../shared/trust/network-documents.ts';
 import { told } from '../../support/told.ts';
 import type { TestNamespace } from '../host/namespace.ts';
 import { ClusterBed, eventually, namespace } from './cluster-bed.ts';
@@ -61,7 +62,7 @@ const inWest = async (address: string) =>
 
 async function passes(address: string): Promise<boolean> {
   const answer = await asker.attempt(`socat -T2 - TCP:${address}:8080,connect-timeout=0.5 </dev/null`);
-  return answer.output.startsWith('10.');
+  return answer.output.startsWith('100.');
 }
 
 test.before(
@@ -278,6 +279,63 @@ test('whatever a hostile provider writes into the tunnel, only answers of pods t
   // It would go on to speak for the provider's own device.
   evil.run(`ip link del ${device}`);
   log(`FabricNode n2 of the consumer counts ${(await dropsAtConsumer()) - before} packets as notAdmitted`);
+});
+
+test('what the provider declares draws no traffic to it, not even where it was accepted', async () => {
+  const node = west.node('n2').space;
+  node.run(
+    'ip link add lan0 type veth peer name lan1; ip link set lan0 up; ip link set lan1 up; ip addr add 192.168.50.5/24 dev lan0',
+  );
+  const spared = ['192.168.50.9', bed.hostAddress];
+  const ways = () => spared.map((address) => /dev (\S+)/.exec(node.run(`ip route get ${address}`))?.[1]);
+  const before = ways();
+  const claimed = ['192.168.50.0/24', `${bed.network}.0/24`, '100.96.0.0/11'];
+  const document = await east.document(west, await east.tunnel('west'));
+  await west.apply({
+    apiVersion,
+    kind: 'RemoteCluster',
+    metadata: { name: 'east' },
+    spec: {
+      clusterID: 'east',
+      publicKey: east.key.publicKey,
+      controlPlane: 'OutOfBand',
+      networkDocument: signNetworkDocument(
+        { ...document, podCIDRs: [...document.podCIDRs, ...claimed] },
+        east.key,
+      ),
+    },
+  });
+  const tunnel = await eventually('the declaration is taken', 30, async () => {
+    const found = await west.tunnel('east');
+    return found?.spec.remotePodCIDRs.includes('192.168.50.0/24') === true && found;
+  });
+  const mapped = new Map(tunnel.spec.remaps.map((remap) => [remap.real, remap.mapped]));
+  for (const range of claimed.slice(0, 2)) assert.match(mapped.get(range) ?? '', /^100\./, range);
+  const waits = (range: string, reason: string) =>
+    eventually(`${range}: ${reason}`, 60, async () =>
+      (await west.tunnel('east'))?.status?.waitingRanges?.some(
+        (waiting) => waiting.real === range && waiting.reason === reason,
+      ),
+    );
+  await waits('100.96.0.0/11', 'NeedsApproval');
+  assert.equal(ways(), before);
+
+  // Somebody believes the provider, and approves: what the consumer itself has there stays its own.
+  await west.apply({
+    apiVersion,
+    kind: 'LocalCluster',
+    metadata: { name: 'self' },
+    spec: { acceptedRemoteCIDRs: [{ remoteCluster: 'east', cidrs: claimed }] },
+  });
+  const approval = (text: string) =>
+    west.plane.kubectl(['annotate', '--overwrite', 'tunnels.hawser.dev', 'east', text]);
+  await approval(`hawser.dev/approved-remaps=${[...mapped.values()].join(',')}`);
+  for (const range of claimed) await waits(range, 'NotFree');
+  assert.equal(ways(), before);
+
+  await approval('hawser.dev/approved-remaps-');
+  await west.apply({ apiVersion, kind: 'LocalCluster', metadata: { name: 'self' }, spec: {} });
+  await west.know(east);
 });
 
 test('a consumer whose peering is being removed is out before anything else is undone', async () => {

@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { planIsolation } from '../../../daemon/fabric/plan/isolation-plan.ts';
-import type { PlanInput, InputPod } from '../../../daemon/fabric/plan/input.ts';
+import { planIsolation as planWith } from '../../../daemon/fabric/plan/isolation-plan.ts';
+import type { PlanInput, InputPod, InputTunnel } from '../../../daemon/fabric/plan/input.ts';
 
 const test = suite('isolation plan');
 
@@ -40,6 +40,8 @@ function input(pods: InputPod[], changes: Partial<PlanInput> = {}): PlanInput {
     ...changes,
   };
 }
+
+const planIsolation = (planned: PlanInput) => planWith(planned, []);
 
 const summary = (planned: ReturnType<typeof planIsolation>) =>
   planned?.tenants.map(({ remoteCluster, here, pods }) => ({ remoteCluster, here, pods }));
@@ -113,16 +115,29 @@ test('where pods have not the addresses of their node’s range, nothing is said
   }
 });
 
-test('where a pod may go: its home by every remapping, and nothing that is this cluster’s', () => {
-  const tunnel = (remoteCluster: string, mapped: string) =>
-    ({ remoteCluster, remaps: [{ real: '10.244.0.0/16', mapped, state: 'Draining' }] }) as never;
-  const planned = planIsolation(
+test('where a pod may go: its home as it is routed and in use, and nothing that is this cluster’s', () => {
+  const tunnel = (remoteCluster: string, ...remaps: [mapped: string, state: string][]) =>
+    ({ remoteCluster, remaps: remaps.map(([mapped, state]) => ({ mapped, state })) }) as never as InputTunnel;
+  const ofA = tunnel(
+    'a',
+    ['10.128.0.0/16', 'InUse'],
+    ['10.130.0.0/16', 'Draining'],
+    ['10.131.0.0/16', 'InUse'],
+    // Nodes came to lie in it.
+    ['172.18.0.0/23', 'InUse'],
+  );
+  const ofB = tunnel('b', ['10.129.0.0/16', 'InUse']);
+  const planned = planWith(
     input([pod('twin-a', 'n1', '10.244.1.5')], {
-      tunnels: [tunnel('a', '10.128.0.0/16'), tunnel('b', '10.129.0.0/16')],
+      tunnels: [ofA, ofB],
       resolvers: ['10.244.1.9', 'nonsense', '169.254.20.10'],
     }),
+    [
+      { tunnel: ofA, mapped: ['10.128.0.0/16', '10.130.0.0/16', '172.18.0.0/23'] },
+      { tunnel: ofB, mapped: ['10.129.0.0/16'] },
+    ],
   );
-  assert.equal(planned?.tenants[0]?.home, ['10.128.0.0/16']);
+  assert.equal(planned?.tenants[0]?.home, ['10.128.0.0/16', '172.18.1.0/24']);
   assert.equal(planned?.resolvers, ['10.244.1.9', '169.254.20.10']);
   const forbidden = new Map(planned?.forbidden.map(({ what, ranges }) => [what, ranges]));
   assert.ok(forbidden.get('Metadata')?.includes('169.254.0.0/16'));

@@ -38,7 +38,8 @@ const plan: HostPlan = {
         remoteCluster: 'alpha',
         here: both('first', 'second'),
         pods: [...both('first', 'second'), '10.244.2.6'],
-        home: ['10.128.0.0/16'],
+        // The second: nodes have come to lie in what the consumer declared. What is forbidden wins.
+        home: ['10.128.0.0/16', '172.18.0.0/24'],
       },
       { remoteCluster: 'beta', here: both('rival'), pods: both('rival'), home: [] },
     ],

@@ -4,7 +4,13 @@ import * as assert from 'uvu/assert';
 import { newClusterID } from '../../../daemon/peering/cluster-key.ts';
 import { composeDocument, holdsOurs } from '../../../daemon/peering/compose-document.ts';
 import { certificateNeed, gatewayHosts } from '../../../daemon/peering/gateway-certificate.ts';
-import { apiServerURLOf, gatewayURLOf, endpointsOf } from '../../../daemon/peering/local-cluster.ts';
+import {
+  apiServerAddressesOf,
+  apiServerHosts,
+  apiServerURLOf,
+  KnownNames,
+} from '../../../daemon/peering/api-server.ts';
+import { gatewayURLOf, endpointsOf } from '../../../daemon/peering/local-cluster.ts';
 import {
   identityFinding,
   identityNeed,
@@ -17,10 +23,12 @@ import {
   externalRange,
   flagValues,
   inconsistencies,
-  tidy,
   yamlValues,
   type Observed,
 } from '../../../daemon/peering/ranges.ts';
+import { anyContains, readRanges } from '../../../shared/net/cidr.ts';
+import { tidy } from '../../../shared/net/coarse-ranges.ts';
+import { systemClock } from '../../../shared/time.ts';
 import { newerDocument } from '../../../daemon/peering/remote-clusters.ts';
 import { removalStep } from '../../../daemon/peering/removal.ts';
 import { evaluateToken, keptMilliseconds } from '../../../daemon/tenant/tokens.ts';
@@ -203,6 +211,52 @@ self('tunnel endpoints have a key and, if there is one, an address', () => {
   assert.equal(endpointsOf({ tunnelAddresses: ['vpn.example.com:1'] }, [one])[0]?.addresses, [
     'vpn.example.com:1',
   ]);
+});
+self(
+  'addresses of the API server: behind its Service, in its URLs, and behind the names in them',
+  async () => {
+    const info = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'cluster-info' },
+      data: { kubeconfig: 'clusters:\n- cluster:\n    server: https://internal.example:6443\n' },
+    };
+    const hosts = apiServerHosts('https://[2001:db8::9]:6443', info, 'https://10.96.0.1:443');
+    assert.equal(hosts, ['2001:db8::9', 'internal.example', '10.96.0.1']);
+    assert.equal(apiServerHosts(undefined, undefined, 'nonsense'), []);
+    let answer: Record<string, string[]> = { 'internal.example': ['192.0.2.7', '192.0.2.8'] };
+    const names = new KnownNames({
+      clock: systemClock,
+      resolve: (name) =>
+        answer[name] === undefined
+          ? Promise.reject(new Error('no such name'))
+          : Promise.resolve(answer[name]),
+    });
+    const { signal } = new AbortController();
+    const behind = { endpoints: [{ addresses: ['10.0.0.1'] }] };
+    const expected = ['10.0.0.1', '10.96.0.1', '192.0.2.7', '192.0.2.8', '2001:db8::9'];
+    assert.equal(apiServerAddressesOf(hosts, behind, await names.lookUp(hosts, signal)), expected);
+    answer = {};
+    assert.equal(
+      await names.lookUp(hosts, signal),
+      ['192.0.2.7', '192.0.2.8'],
+      'DNS that fails takes nothing away',
+    );
+    assert.equal(await names.lookUp([], signal), []);
+    assert.equal(await names.lookUp(hosts, signal), [], 'what is not asked for any more is forgotten');
+  },
+);
+self('no node is left out, however many blocks they lie in', () => {
+  const nodes = Array.from({ length: 300 }, (_, index) => ({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: `n${index}` },
+    status: { addresses: [{ type: 'InternalIP', address: `172.${16 + (index % 16)}.${index % 250}.9` }] },
+  }));
+  const { nodeCIDRs } = detectRanges({}, observed({ nodes }), undefined);
+  assert.ok(nodeCIDRs.length <= 64);
+  const wide = readRanges(nodeCIDRs);
+  for (const { status } of nodes) assert.ok(anyContains(wide, status.addresses[0]?.address ?? ''));
 });
 self('the API server is where the cluster says', () => {
   const info = {

@@ -18,8 +18,8 @@ const local = {
 const tunnel = {
   spec: {
     remaps: [
-      { real: '10.244.0.0/16', mapped: '10.128.0.0/16' },
-      { real: '100.65.0.0/20', mapped: '100.65.0.0/20' },
+      { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
+      { real: '100.65.0.0/20', mapped: '100.65.0.0/20', state: 'InUse' },
     ],
   },
 } as unknown as Tunnel;

@@ -29,6 +29,9 @@ test('each address is what it is there', () => {
     ['100.100.100.200', 'Metadata'],
     ['192.0.0.192', 'Metadata'],
     ['fd00:ec2::254', 'Metadata'],
+    ['fd20:ce::254', 'Metadata'],
+    ['fd00:c1::a9fe:a9fe', 'Metadata'],
+    ['fd00:42::42', 'Metadata'],
     ['fe80::1', 'Metadata'],
     ['198.51.100.9', 'APIServer'],
     ['2001:db8::9', 'APIServer'],
@@ -65,14 +68,24 @@ test('the NetworkPolicies of a twin leave out what the nodes’ rules refuse, an
     { metadata: { name: 'a' }, spec: { remoteCluster: 'a' } } as IncomingPeering,
     {
       local: { status: facts },
-      tunnel: { spec: { remaps: [{ mapped: '10.128.0.0/16' }] } } as Tunnel,
+      tunnel: {
+        spec: {
+          remaps: [
+            { mapped: '10.128.0.0/16', state: 'InUse' },
+            { mapped: '10.129.0.0/16', state: 'Draining' },
+            // Since it was chosen, nodes have come to lie in one, and the other in the pods' range.
+            { mapped: '172.18.0.0/16', state: 'InUse' },
+            { mapped: '10.244.7.0/24', state: 'InUse' },
+          ],
+        },
+      } as Tunnel,
     },
   );
   const rules = <T>(direction: string) =>
     policies.flatMap(({ spec }) => (spec?.[direction] as T[] | undefined) ?? []);
   const egress = rules<{ to: Block[] }>('egress');
   const ingress = rules<{ from: Block[] }>('ingress');
-  const caches = egress.flatMap(({ to }) => to).filter(({ ipBlock }) => ipBlock?.except !== undefined);
+  const caches = egress.flatMap(({ to }) => to).filter(({ ipBlock }) => ipBlock?.cidr.endsWith('/0'));
   assert.equal(
     caches.flatMap(({ ipBlock }) => ipBlock?.except ?? []).toSorted(),
     forbiddenRanges(facts)
@@ -84,8 +97,14 @@ test('the NetworkPolicies of a twin leave out what the nodes’ rules refuse, an
     assert.ok(readRanges(ipBlock?.except ?? []).every((range) => range.family === family));
   }
   const blocks = (peers: Block[]) => peers.flatMap(({ ipBlock }) => ipBlock?.cidr ?? []);
-  assert.equal(blocks(ingress.flatMap(({ from }) => from)), ['10.128.0.0/16']);
-  assert.ok(blocks(egress.flatMap(({ to }) => to)).includes('10.128.0.0/16'));
+  const home = ['10.128.0.0/16', '172.18.0.0/16'];
+  const entering = ingress.flatMap(({ from }) => from);
+  assert.equal(blocks(entering), home, 'what drains, or is this cluster’s, is not open');
+  for (const peers of [entering, egress.flatMap(({ to }) => to)]) {
+    const nodes = peers.find(({ ipBlock }) => ipBlock?.cidr === '172.18.0.0/16');
+    assert.equal(nodes?.ipBlock?.except, ['172.18.0.0/24'], 'what is forbidden stays so inside of home');
+  }
+  assert.equal(blocks(egress.flatMap(({ to }) => to)).slice(0, 2), home);
 });
 
 test.run();

@@ -51,6 +51,7 @@ function startController(): void {
     podIP: '127.0.0.1',
     podName: 'controller',
     nodeName: '',
+    resolve: async () => [],
     version: '0.1.0',
     clock,
     log: silentLog,

@@ -70,6 +70,7 @@ export function contextOf(kube: KubeClient, signal: AbortSignal): CountedContext
     podIP: '127.0.0.1',
     podName: 'hawser-controller-0',
     nodeName: 'machine',
+    resolve: async () => [],
     version: '0.1.0',
     clock: systemClock,
     log,

@@ -1,12 +1,16 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { toMapped, toReal } from '../../../shared/net/address-mapping.ts';
-import { overlaps, parseRange } from '../../../shared/net/cidr.ts';
+import { contains, overlaps, parseRange } from '../../../shared/net/cidr.ts';
+import { metadataRanges } from '../../../shared/net/metadata.ts';
 import {
   defaultRemapPools,
   maximumRemaps,
   planRemaps,
+  uniqueLocalPool,
+  waitingText,
   type RemapInput,
+  type WaitingRange,
 } from '../../../shared/net/remapping.ts';
 
 const base: RemapInput = {
@@ -17,21 +21,140 @@ const base: RemapInput = {
   pools: defaultRemapPools,
 };
 
-test('a free range is used as it is', () => {
-  const { remaps, unplaced } = planRemaps({ ...base, declared: ['10.42.0.0/16', '100.99.0.0/20'] });
+const inUse = (real: string, mapped: string) => ({ real, mapped, state: 'InUse' as const });
+const drains = (real: string, mapped: string) => ({ real, mapped, state: 'Draining' as const });
+
+test('a range of a remote is mapped, whatever it declares', () => {
+  const declared = ['192.168.50.0/24', '10.42.0.0/16', '100.99.0.0/20', '8.8.8.0/24', '100.64.0.0/24'];
+  const { remaps, waiting } = planRemaps({ ...base, declared });
   assert.equal(remaps, [
-    { real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'InUse' },
-    { real: '100.99.0.0/20', mapped: '100.99.0.0/20', state: 'InUse' },
+    inUse('192.168.50.0/24', '100.64.0.0/24'),
+    inUse('10.42.0.0/16', '100.65.0.0/16'),
+    inUse('100.99.0.0/20', '100.64.32.0/20'),
+    inUse('8.8.8.0/24', '100.64.1.0/24'),
+    inUse('100.64.0.0/24', '100.64.2.0/24'),
   ]);
-  assert.equal(unplaced, []);
+  assert.equal(waiting, []);
+  const six = planRemaps({ ...base, declared: ['fd77::/64'], pools: [uniqueLocalPool('elm')] });
+  assert.ok(contains(parseRange(uniqueLocalPool('elm')), parseRange(six.remaps[0]?.mapped ?? '')));
 });
 
-test('a range that meets an own one gets another of the same size', () => {
-  const { remaps } = planRemaps({ ...base, declared: ['10.244.0.0/16', '100.64.16.0/20'] });
+test('as it is only where the owner of this cluster accepted it, by range', () => {
+  const accepted = ['10.40.0.0/14', '30.0.0.0/16'];
+  const cases: [what: string, declared: string, mapped: string, more?: Partial<RemapInput>][] = [
+    ['an accepted range', '10.40.0.0/14', '10.40.0.0/14'],
+    ['one inside', '10.42.0.0/16', '10.42.0.0/16'],
+    ['a public one', '30.0.0.0/16', '30.0.0.0/16'],
+    ['one around', '10.32.0.0/12', '100.80.0.0/12'],
+    ['one beside', '10.44.0.0/16', '100.65.0.0/16'],
+    ['nothing accepted', '10.42.0.0/16', '100.65.0.0/16', { accepted: [] }],
+    ['nodes are there', '10.42.0.0/16', '100.65.0.0/16', { ownRanges: ['10.42.9.0/24', '100.64.16.0/20'] }],
+    [
+      'the API server is there',
+      '10.42.0.0/16',
+      '100.64.0.0/16',
+      { ownRanges: [], protectedRanges: ['10.42.0.1/32'] },
+    ],
+    ['another remote is there', '10.42.0.0/16', '100.65.0.0/16', { otherRanges: ['10.42.0.0/20'] }],
+  ];
+  for (const [what, declared, mapped, more] of cases) {
+    const { remaps } = planRemaps({ ...base, accepted, declared: [declared], ...more });
+    assert.equal(remaps, [inUse(declared, mapped)], what);
+  }
+  const metadata = { ...base, declared: ['100.96.0.0/11'], accepted: ['100.64.0.0/10'] };
+  const made = planRemaps(metadata);
+  assert.equal(made.remaps, [inUse('100.96.0.0/11', '10.128.0.0/11')], 'a metadata service is in it');
+  assert.equal(made.waiting, [
+    { real: '100.96.0.0/11', reason: 'NotFree', mapped: '10.128.0.0/11', meets: '100.100.100.200/32' },
+  ]);
+});
+
+test('the pool leaves out metadata services, own ranges and networks of nodes, and is followed by others', () => {
+  let stored: RemapInput['stored'] = [];
+  const ownRanges = [...base.ownRanges, '100.96.0.0/12'];
+  const declared = Array.from({ length: 60 }, (_, index) => `10.${index}.0.0/16`);
+  stored = planRemaps({ ...base, ownRanges, declared, approved: declared }).remaps;
+  assert.is(stored.length, 60);
+  for (const { mapped } of stored) {
+    for (const used of [...ownRanges, ...metadataRanges])
+      assert.not(overlaps(parseRange(mapped), parseRange(used)), mapped);
+  }
+  // 64 ranges less that of the own external CIDR and sixteen that nodes have, in which the metadata service is too.
+  const pool = parseRange('100.64.0.0/10');
+  assert.is(stored.filter(({ mapped }) => contains(pool, parseRange(mapped))).length, 47);
+  assert.is(stored[47]?.mapped, '10.128.0.0/16');
+});
+
+test('what a remote declares beyond its share waits for approval', () => {
+  const sixteen = Array.from({ length: 16 }, (_, index) => `10.${index}.0.0/16`);
+  const input = { ...base, declared: [...sixteen, '172.30.0.0/16'] };
+  const first = planRemaps(input);
+  assert.is(first.remaps.length, 16);
   assert.equal(
-    remaps.map((record) => record.mapped),
-    ['10.128.0.0/16', '10.129.0.0/20'],
+    first.waiting.map(({ real, reason }) => [real, reason]),
+    [['172.30.0.0/16', 'NeedsApproval']],
   );
+  assert.match(
+    waitingText('oak', first.waiting[0] as WaitingRange),
+    /hawser remap approve oak 172\.30\.0\.0\/16/,
+  );
+  const again = planRemaps({ ...input, stored: first.remaps });
+  assert.equal(again.remaps, first.remaps, 'and disturbs nothing meanwhile');
+  const approved = planRemaps({ ...input, stored: first.remaps, approved: ['172.30.0.0/16'] });
+  assert.is(approved.remaps.length, 17);
+  assert.equal(approved.waiting, []);
+  assert.equal(
+    planRemaps({ ...base, declared: ['10.0.0.0/8'] }).remaps,
+    [],
+    'large ones wait from the start',
+  );
+  // What drains has its place still: who changes its mind gets no more.
+  const other = planRemaps({ ...base, stored: first.remaps, declared: ['172.31.0.0/16'] });
+  assert.is(other.waiting[0]?.reason, 'NeedsApproval');
+});
+
+test('a range that was in use as it is, and is not accepted any more, moves', () => {
+  const stored = [inUse('192.168.50.0/24', '192.168.50.0/24')];
+  const input = { ...base, declared: ['192.168.50.0/24'], stored };
+  const moved = planRemaps(input);
+  assert.equal(moved.remaps, [
+    drains('192.168.50.0/24', '192.168.50.0/24'),
+    inUse('192.168.50.0/24', '100.64.0.0/24'),
+  ]);
+  assert.equal(planRemaps({ ...input, stored: moved.remaps }), moved);
+});
+
+test('a range that is accepted later keeps its name until that may move', () => {
+  const stored = [inUse('10.42.0.0/16', '100.65.0.0/16')];
+  const input = { ...base, declared: ['10.42.0.0/16'], stored, accepted: ['10.42.0.0/16'] };
+  const asked = planRemaps(input);
+  assert.equal(asked.remaps, stored);
+  assert.equal(asked.waiting, [
+    { real: '10.42.0.0/16', reason: 'InUseOtherwise', mapped: '100.65.0.0/16', meets: undefined },
+  ]);
+  const approved = { ...input, approved: ['100.65.0.0/16'] };
+  const moved = planRemaps(approved);
+  assert.equal(moved, {
+    remaps: [drains('10.42.0.0/16', '100.65.0.0/16'), inUse('10.42.0.0/16', '10.42.0.0/16')],
+    collisions: [],
+    waiting: [],
+  });
+  assert.equal(planRemaps({ ...approved, stored: moved.remaps }), moved, 'and once');
+  assert.equal(planRemaps({ ...input, stored: moved.remaps }), moved, 'also when the approval is taken back');
+  const back = planRemaps({ ...input, stored: moved.remaps, accepted: [] });
+  assert.equal(back.remaps, [inUse('10.42.0.0/16', '100.65.0.0/16'), drains('10.42.0.0/16', '10.42.0.0/16')]);
+  const forth = planRemaps({ ...approved, stored: back.remaps });
+  assert.equal(forth.remaps, moved.remaps, 'under the record that was there');
+});
+
+test('what this cluster cannot do without is not waited for: the range moves at once', () => {
+  const stored = [inUse('10.42.0.0/16', '100.65.0.0/16')];
+  const input = { ...base, declared: ['10.42.0.0/16'], stored };
+  for (const range of ['100.65.7.7/32', '100.65.0.0/20']) {
+    const { remaps, collisions } = planRemaps({ ...input, protectedRanges: [range] });
+    assert.equal(remaps, [drains('10.42.0.0/16', '100.65.0.0/16'), inUse('10.42.0.0/16', '100.66.0.0/16')]);
+    assert.equal(collisions, []);
+  }
 });
 
 test('the choice is stable, whatever else appears', () => {
@@ -53,15 +176,15 @@ test('other tunnels’ ranges are avoided, so that two remotes with the same ran
     declared: ['10.244.0.0/16'],
     otherRanges: first.remaps.map((record) => record.mapped),
   });
-  assert.equal(second.remaps[0]?.mapped, '10.129.0.0/16');
+  assert.equal(second.remaps[0]?.mapped, '100.66.0.0/16');
 });
 
 test('records are append-only: what is no longer declared drains, and comes back under its old name', () => {
   const first = planRemaps({ ...base, declared: ['10.244.0.0/16'] });
   const changed = planRemaps({ ...base, declared: ['10.243.0.0/16'], stored: first.remaps });
   assert.equal(changed.remaps, [
-    { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'Draining' },
-    { real: '10.243.0.0/16', mapped: '10.243.0.0/16', state: 'InUse' },
+    drains('10.244.0.0/16', '100.65.0.0/16'),
+    inUse('10.243.0.0/16', '100.66.0.0/16'),
   ]);
   const back = planRemaps({ ...base, declared: ['10.244.0.0/16'], stored: changed.remaps });
   assert.equal(
@@ -74,51 +197,44 @@ test('a choice that has come to lie on an own range stays until somebody approve
   const input: RemapInput = {
     ...base,
     declared: ['10.42.0.0/16'],
-    stored: [{ real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'InUse' }],
-    ownRanges: [...base.ownRanges, '10.42.128.0/20'],
+    stored: [inUse('10.42.0.0/16', '100.70.0.0/16')],
+    ownRanges: [...base.ownRanges, '100.70.128.0/20'],
   };
   const asked = planRemaps(input);
   assert.equal(
     asked.remaps,
     input.stored.map((record) => ({ ...record, held: true })),
   );
-  assert.equal(asked.collisions, [{ real: '10.42.0.0/16', mapped: '10.42.0.0/16', own: '10.42.128.0/20' }]);
-  const approved = { ...input, approved: ['10.42.0.0/16'] };
+  assert.equal(asked.collisions, [{ real: '10.42.0.0/16', mapped: '100.70.0.0/16', own: '100.70.128.0/20' }]);
+  const approved = { ...input, approved: ['100.70.0.0/16'] };
   const moved = planRemaps(approved);
   assert.equal(moved.collisions, []);
   assert.equal(moved.remaps, [
-    { real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'Draining', held: true },
-    { real: '10.42.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' },
+    { ...drains('10.42.0.0/16', '100.70.0.0/16'), held: true },
+    inUse('10.42.0.0/16', '100.65.0.0/16'),
   ]);
   assert.equal(planRemaps({ ...approved, stored: moved.remaps }), moved, 'and is chosen once');
   const later = planRemaps({ ...input, stored: moved.remaps, approved: [] });
   assert.equal(later, moved, 'also when the approval is taken back');
 });
 
-test('a public range is never used as it is: its owner may be somebody else', () => {
-  const { remaps } = planRemaps({ ...base, declared: ['8.8.8.0/24', '30.0.0.0/16', '192.0.0.0/8'] });
-  assert.equal(
-    remaps.map(({ mapped }) => mapped),
-    ['10.128.0.0/24', '10.129.0.0/16'],
-  );
-  const six = planRemaps({ ...base, declared: ['2001:db8::/64'], pools: ['fd12:3456:789a::/48'] });
-  assert.equal(six.remaps[0]?.mapped, 'fd12:3456:789a::/64');
-});
-
 test('what another tunnel came to occupy does not push a choice away', () => {
-  const stored = [{ real: '10.42.0.0/16', mapped: '10.42.0.0/16', state: 'InUse' as const }];
+  const stored = [inUse('10.42.0.0/16', '100.70.0.0/16')];
   const { remaps } = planRemaps({
     ...base,
     declared: ['10.42.0.0/16'],
     stored,
-    otherRanges: ['10.42.7.7/32'],
+    otherRanges: ['100.70.7.7/32'],
   });
   assert.equal(remaps, stored);
 });
 
 test('IPv6 needs a pool of its own', () => {
   const input = { ...base, ownRanges: ['fd00:1::/48'], declared: ['fd00:1:0:1::/64'] };
-  assert.equal(planRemaps(input).unplaced, ['fd00:1:0:1::/64']);
+  assert.equal(
+    planRemaps(input).waiting.map(({ real, reason }) => [real, reason]),
+    [['fd00:1:0:1::/64', 'NoFreeRange']],
+  );
   assert.equal(
     planRemaps({ ...input, pools: [...defaultRemapPools, 'fd12:3456:789a::/48'] }).remaps[0]?.mapped,
     'fd12:3456:789a::/64',
@@ -128,7 +244,7 @@ test('IPv6 needs a pool of its own', () => {
 test('a peer cannot make the records grow without end', () => {
   let stored: RemapInput['stored'] = [];
   for (let round = 0; round < 100; round++) {
-    stored = planRemaps({ ...base, stored, declared: [`10.${round}.0.0/16`] }).remaps;
+    stored = planRemaps({ ...base, stored, declared: [`10.${round}.0.0/24`] }).remaps;
   }
   assert.equal(stored.length, maximumRemaps);
 });

@@ -1,0 +1,51 @@
+/** What a node reports that it uses, so that the controller gives no remote a range over it. Pure. */
+import type { HostProblem } from '../../../shared/api/network.ts';
+import { contains, readRanges } from '../../../shared/net/cidr.ts';
+import { coarsen } from '../../../shared/net/coarse-ranges.ts';
+import type { NodeNetwork } from '../../../shared/remap-surroundings.ts';
+import type { RefusedRoute } from '../../host/index.ts';
+
+/** Together as many as the API holds (`maximumNetworks`). */
+const most = { resolvers: 8, apiServer: 32, routes: 88 } as const;
+const loopback = readRanges(['127.0.0.0/8', '::1/128']);
+
+export interface NodeUses {
+  /** Ranges to which the node has routes. */
+  routes: readonly string[];
+  resolvers: readonly string[];
+  apiServer: readonly string[];
+  /** What lies in them is the CNI's, and known as this cluster's anyway. */
+  podRanges: readonly string[];
+}
+
+/** Routes beyond the limit are not left out but reported as fewer, wider ones. */
+export function reportNetworks({ routes, resolvers, apiServer, podRanges }: NodeUses): NodeNetwork[] {
+  const pods = readRanges(podRanges);
+  const others = readRanges(routes).filter((range) => !pods.some((own) => contains(own, range)));
+  const hosts = (what: NodeNetwork['what'], addresses: readonly string[], limit: number) =>
+    [
+      ...new Set(
+        readRanges(addresses)
+          .filter((range) => !loopback.some((own) => contains(own, range)))
+          .map(({ text }) => text),
+      ),
+    ]
+      .slice(0, limit)
+      .map((range): NodeNetwork => ({ range, what }));
+  return [
+    ...coarsen(
+      others.map(({ text }) => text),
+      most.routes,
+    ).map((range): NodeNetwork => ({ range, what: 'Route' })),
+    ...hosts('Resolver', resolvers, most.resolvers),
+    ...hosts('APIServer', apiServer, most.apiServer),
+  ];
+}
+
+/** Routes that the node refused, for people. */
+export function refusedProblems(refused: readonly RefusedRoute[]): HostProblem[] {
+  return refused.map(({ prefix, needed }) => ({
+    reason: 'RouteRefused',
+    message: `the route to ${prefix} of a remote is refused: it would cover ${needed.range}, ${needed.what}; to have another range chosen: hawser remap approve REMOTE`,
+  }));
+}
