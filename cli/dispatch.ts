@@ -23,6 +23,9 @@ const longestInput = 1024 * 1024;
 export async function dispatch(words: readonly string[], surroundings: Surroundings): Promise<number> {
   const terminal = new Terminal(surroundings.stdout, surroundings.stderr, surroundings.environment);
   try {
+    // What most programs answer to.
+    if (words.length === 1 && words[0] === '--version')
+      return await run(['version', '--client'], surroundings, terminal);
     return await run(words, surroundings, terminal);
   } catch (error) {
     if (surroundings.signal.aborted) {

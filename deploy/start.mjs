@@ -42,7 +42,53 @@ function lockedPackages(file) {
   }
 }
 
+/** Libraries that npm's Node is linked to and that a bare machine may lack: file, Debian's package, Fedora's. */
+const libraries = [
+  ['libatomic.so.1', 'libatomic1', 'libatomic'],
+  ['libstdc++.so.6', 'libstdc++6', 'libstdc++'],
+];
+
+/** Installs what is missing of them on Debian as root, and says elsewhere what to install. Packages of npm run Node at once. */
+function ensureLibraries() {
+  if (process.platform !== 'linux') return;
+  const machine = { x64: 'x86_64', arm64: 'aarch64' }[process.arch] ?? process.arch;
+  const folders = [
+    `/usr/lib/${machine}-linux-gnu`,
+    '/usr/lib64',
+    '/usr/lib',
+    '/usr/local/lib',
+    '/usr/local/lib64',
+  ];
+  const missing = libraries.filter(([file]) => !folders.some((folder) => existsSync(join(folder, file))));
+  if (missing.length === 0) return;
+  const debian = missing.map(([, name]) => name);
+  if (process.getuid() === 0 && existsSync('/usr/bin/apt-get')) {
+    process.stderr.write(`Installing Debian packages that Node needs: ${debian.join(' ')}\n`);
+    const apt = ['-q', '-o', 'DPkg::Lock::Timeout=300'];
+    for (const args of [['update'], ['install', '-y', '--no-install-recommends', ...debian]]) {
+      const { status, stdout, stderr } = spawnSync('apt-get', [...apt, ...args], {
+        encoding: 'utf8',
+        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+        timeout: installMilliseconds,
+      });
+      if (status !== 0) fail(`apt-get ${args.join(' ')} failed: ${`${stdout}${stderr}`.trim()}`);
+    }
+    return;
+  }
+  const files = missing.map(([file]) => file).join(', ');
+  const fedora = missing.map(([, , name]) => name).join(' ');
+  fail(
+    `This machine lacks ${files}, which Node needs; install as root (on Debian: apt-get install ${debian.join(' ')}; on Fedora: dnf install ${fedora})`,
+  );
+}
+
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
+
 function install() {
+  ensureLibraries();
   process.stderr.write('Installing the npm packages of package-lock.json into node_modules, half a minute\n');
   // npm says where it is when it runs this; other package managers name themselves in the same variable.
   const own = process.env['npm_execpath'] ?? '';
@@ -58,8 +104,7 @@ function install() {
   });
   if (status === 0) return;
   const why = error === undefined ? `${stdout}${stderr}`.trim() : error.message;
-  process.stderr.write(`npm install failed, so that nothing can be run: ${why}\n`);
-  process.exit(1);
+  fail(`npm install failed, so that nothing can be run: ${why}`);
 }
 
 /** The Node that runs the sources. */

@@ -103,6 +103,9 @@ export const kubelets: Check = (facts) =>
     ];
   });
 
+/** The reason of NamesResolvable where the provider has no Service for DNS, so that the check has no result. */
+const unknownDNS = 'NoClusterDNS';
+
 export const names: Check = (facts) => {
   const finding = (subject: string, seen: string, unknown: boolean): Finding => ({
     group,
@@ -124,7 +127,7 @@ export const names: Check = (facts) => {
             finding(
               peering.metadata.name,
               `${peering.spec.remoteCluster} reports: ${reported.message}`,
-              reported.message.includes('not known'),
+              reported.reason === unknownDNS,
             ),
           ];
     }),

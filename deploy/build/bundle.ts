@@ -88,7 +88,7 @@ const addonBeside: Plugin = {
  * Importing `node:http` as a module reads each of its properties, and one of them loads all of Node's fetch, 6 MB in each
  * process, for a WebSocket that nobody uses. Asked for as an object, it doesn't.
  */
-const lazyProtocols: Plugin = {
+export const lazyProtocols: Plugin = {
   name: 'http without fetch',
   setup(bundler) {
     bundler.onResolve({ filter: /^(node:)?https?$/ }, ({ path }) => ({ path, namespace: 'protocol' }));
@@ -100,7 +100,7 @@ const lazyProtocols: Plugin = {
 };
 
 /** zod's messages in fifty other languages. */
-const englishOnly: Plugin = {
+export const englishOnly: Plugin = {
   name: 'zod in English',
   setup: (bundler) =>
     bundler.onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, ({ path }) => ({

@@ -232,6 +232,8 @@ export const needs: readonly Need[] = [
     why: 'is libFuzzer and the sanitizers',
     for: ['fuzz'],
   },
+  { file: 'mmdebstrap', apt: 'mmdebstrap', dnf: 'mmdebstrap', why: 'makes a bare Debian', for: ['bare'] },
+  { file: 'git', apt: 'git', dnf: 'git', why: 'clones the project into it', for: ['bare'] },
 ];
 
 /** Purposes with all that they include. */

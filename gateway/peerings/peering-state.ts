@@ -53,7 +53,11 @@ function problemsOf(conditions: readonly Condition[] | undefined): Problems {
   const parts = wrong.filter(({ type }) => type !== 'Ready');
   return (parts.length > 0 ? parts : wrong)
     .filter(({ message }) => message !== '')
-    .map(({ type, message }) => ({ type: cut(type, typeLength), message: cut(message, problemLength) }));
+    .map(({ type, reason, message }) => ({
+      type: cut(type, typeLength),
+      reason: cut(reason, typeLength),
+      message: cut(message, problemLength),
+    }));
 }
 
 /** One condition often says why another is not true. */

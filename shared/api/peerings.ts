@@ -136,6 +136,7 @@ export const peeringState = z.object({
     .array(
       z.object({
         type: z.string().max(64).describe('Type of the condition that the problem comes from.'),
+        reason: z.string().max(64).optional().describe('Reason of that condition, for programs.'),
         message: z.string().max(512).describe('The problem as a sentence.'),
       }),
     )

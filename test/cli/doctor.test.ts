@@ -11,6 +11,7 @@ import {
   healthy,
   onNode,
   plant,
+  provider,
   setCondition,
   type Fault,
 } from './doctor-setting.ts';
@@ -139,6 +140,15 @@ test('doctor reports no problem for a cluster without peerings whose objects it 
   });
   assert.is(countVerdicts(findings).Bad, 0);
   assert.is(countVerdicts(findings).Unknown, 1);
+});
+
+test('doctor does not check DNS of twin namespaces where the provider reports no Service for it', () => {
+  const verdictOf = (reason: string) =>
+    plant((all) => {
+      provider(all).state.problems = [{ type: 'NamesResolvable', reason, message: 'no Service kube-dns' }];
+    }).find(({ check }) => check === 'twin-dns')?.verdict;
+  assert.is(verdictOf('NoClusterDNS'), 'Unknown');
+  assert.is(verdictOf('NoReadyEndpoint'), 'Bad');
 });
 
 test('doctor with a peering checks only that peering', () => {

@@ -6,7 +6,12 @@ import { allowTokenIssuer } from './curl.ts';
 import { ready, type Demo } from './demo.ts';
 import type { Narrator } from './steps.ts';
 
-export async function setUp(tell: Narrator, name: string, signal: AbortSignal): Promise<Demo> {
+/** Builds, and brings the clusters up. */
+export async function makeClusters(
+  tell: Narrator,
+  name: string,
+  signal: AbortSignal,
+): Promise<{ bed: Bed; image: string }> {
   let image = '';
   await tell.step('Build Hawser: engine, JavaScript, and one container image.', async (step) => {
     image = await makeImage((line) => step.progress(line));
@@ -20,6 +25,7 @@ export async function setUp(tell: Narrator, name: string, signal: AbortSignal): 
       fresh: true,
       signal,
       log: (line) => step.progress(line),
+      progress: process.stdout.isTTY ? (line) => step.progress(line) : undefined,
     });
     const [one] = bed.clusters;
     step.claim(
@@ -32,6 +38,15 @@ export async function setUp(tell: Narrator, name: string, signal: AbortSignal): 
     return `pods ${one?.podCIDR ?? ''}, Services ${one?.serviceCIDR ?? ''} in all.`;
   });
   if (bed === undefined) throw new Error('there is no bed');
+  return { bed, image };
+}
+
+export async function installHawser(
+  tell: Narrator,
+  bed: Bed,
+  image: string,
+  signal: AbortSignal,
+): Promise<Demo> {
   const demo: Demo = {
     bed,
     home: bed.cluster('home'),

@@ -36,6 +36,7 @@ const startedIn: Record<string, Purpose> = {
   'test/interop': 'interop',
   'bench/tunnel': 'interop',
   'test/fuzz': 'fuzz',
+  'test/bare': 'bare',
 };
 
 /** What each Debian has: its essential packages, and apt. */
@@ -164,7 +165,7 @@ list(
     const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
       scripts: Record<string, string>;
     };
-    const needNothing = new Set(['generate', 'hawser', 'test', 'test:unit', 'test:e2e']);
+    const needNothing = new Set(['build:cli', 'generate', 'hawser', 'test', 'test:unit', 'test:e2e']);
     for (const [name, script] of Object.entries(scripts)) {
       const entry = /^node deploy\/start\.mjs (\S+)/.exec(script)?.[1];
       assert.ok(entry, `${name} does not start with node deploy/start.mjs: ${script}`);

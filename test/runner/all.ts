@@ -3,7 +3,7 @@
  * says which it left out. Its last line is `N passed, N failed`; exit code 0 only if nothing failed.
  */
 import type { Purpose } from '../../deploy/needs/needs.ts';
-import { duration, sum, totalsLine, type Totals } from './report.ts';
+import { duration, sum, table, totalsLine, type SectionResult, type Totals } from './report.ts';
 import { chosenSections, sections, type Section } from './sections.ts';
 
 async function runSection(
@@ -38,20 +38,17 @@ async function main(): Promise<void> {
     process.once(signal, () => controller.abort(new Error(`ended by ${signal}`)));
   }
   const begun = performance.now();
-  const results: { section: Section; totals: Totals; milliseconds: number }[] = [];
+  const results: SectionResult[] = [];
   for (const section of chosen) {
     console.log(`\n${section.name}: ${section.what}`);
     const start = performance.now();
     const totals = controller.signal.aborted
       ? { passed: 0, failed: 1, skipped: 0 }
       : await runSection(section, purposes, controller.signal);
-    results.push({ section, totals, milliseconds: performance.now() - start });
+    results.push({ name: section.name, totals, milliseconds: performance.now() - start });
   }
   console.log('');
-  for (const { section, totals, milliseconds } of results) {
-    const mark = totals.failed > 0 ? 'FAIL' : 'ok  ';
-    console.log(`${mark} ${section.name.padEnd(12)} ${totalsLine(totals)} (${duration(milliseconds)})`);
-  }
+  for (const line of table(results)) console.log(line);
   const left = sections.filter((section) => !chosen.includes(section)).map(({ name }) => name);
   if (left.length > 0) console.log(`not run, since they were not asked for: ${left.join(', ')}`);
   console.log(`${duration(performance.now() - begun)} altogether`);

@@ -45,3 +45,32 @@ export function duration(milliseconds: number): string {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   return `${Math.floor(seconds / 60)} m ${String(Math.floor(seconds % 60)).padStart(2, '0')} s`;
 }
+
+export interface SectionResult {
+  name: string;
+  totals: Totals;
+  milliseconds: number;
+}
+
+/** One row a section: whether it passed, its tests, its seconds, and its share of them all. */
+export function table(results: readonly SectionResult[]): string[] {
+  const whole = results.reduce((milliseconds, result) => milliseconds + result.milliseconds, 0);
+  const rows = results.map(({ name, totals, milliseconds }) => [
+    totals.failed > 0 ? 'FAIL' : 'ok',
+    name,
+    String(totals.passed),
+    String(totals.failed),
+    String(totals.skipped),
+    (milliseconds / 1000).toFixed(1),
+    `${((100 * milliseconds) / (whole || 1)).toFixed(0)} %`,
+  ]);
+  const all = [['', 'section', 'passed', 'failed', 'skipped', 'seconds', 'share'], ...rows];
+  const width = (column: number) => Math.max(...all.map((row) => row[column]?.length ?? 0));
+  return all.map((row) =>
+    row
+      // Words to the left, numbers to the right.
+      .map((cell, column) => (column < 2 ? cell.padEnd(width(column)) : cell.padStart(width(column))))
+      .join('  ')
+      .trimEnd(),
+  );
+}

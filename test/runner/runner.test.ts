@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findTestFiles, needOf, relativeImports } from './find.ts';
-import { duration, totalsLine } from './report.ts';
+import { duration, table, totalsLine } from './report.ts';
 import { runFile } from './run-file.ts';
 
 const runner = suite('the runner');
@@ -79,6 +79,19 @@ const h = await import('./h.ts');`),
 runner('closes with the line that is looked for', () => {
   assert.is(totalsLine({ passed: 3, failed: 0, skipped: 0 }), '3 passed, 0 failed');
   assert.is(totalsLine({ passed: 3, failed: 1, skipped: 2 }), '3 passed, 1 failed, 2 skipped');
+});
+
+runner('sections stand in a table', () => {
+  const of = (name: string, failed: number, milliseconds: number) => ({
+    name,
+    totals: { passed: 3, failed, skipped: 0 },
+    milliseconds,
+  });
+  assert.equal(table([of('types', 0, 9_960), of('native-build', 1, 90_000)]), [
+    '      section       passed  failed  skipped  seconds  share',
+    'ok    types              3       0        0     10.0   10 %',
+    'FAIL  native-build       3       1        0     90.0   90 %',
+  ]);
 });
 
 runner('durations are read at a glance', () => {

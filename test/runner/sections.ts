@@ -94,7 +94,7 @@ export const sections: Section[] = [
     after: ['native-build', 'programs'],
     purposes: ['network'],
   }),
-  files('image', 'the container image, whole', {
+  files('image', 'the container image and the command, as users get them', {
     paths: ['test/image'],
     jobs: 1,
     seconds: 300,
@@ -115,6 +115,13 @@ export const sections: Section[] = [
     live: true,
     after: ['native-build', 'programs'],
     purposes: ['clusters'],
+  }),
+  files('bare', 'the README’s two commands, on a bare Debian', {
+    paths: ['test/bare'],
+    jobs: 1,
+    seconds: 1500,
+    after: ['programs'],
+    purposes: ['bare'],
   }),
 ];
 

@@ -36,6 +36,8 @@ export interface UpOptions extends BedRequest {
   fresh?: boolean;
   signal?: AbortSignal;
   log?: Log;
+  /** As `log`, for lines of which each takes the place of the one before it. */
+  progress?: Log | undefined;
 }
 
 export interface BedNode {
@@ -105,7 +107,12 @@ export async function up(options: UpOptions): Promise<Bed> {
     );
   }
   await ensureNeeds(['clusters'], { signal, log });
-  const programs = await ensurePrograms({ only: programsOf(wanted), signal, log });
+  const programs = await ensurePrograms({
+    only: programsOf(wanted),
+    signal,
+    log,
+    progress: options.progress,
+  });
   const images = await ensureImages(programs, { signal, log });
   return await withBed(options.name, { signal, log }, async () => {
     const existing = await readState(options.name);

@@ -101,12 +101,16 @@ async function commandUp(
   process.once('SIGINT', () => interrupted.abort(new Error('interrupted')));
   process.once('SIGTERM', () => interrupted.abort(new Error('interrupted')));
   const time = stopwatch();
-  const log = (line: string) => process.stderr.write(`${time()}  ${line}\n`);
+  const erase = process.stderr.isTTY ? '\r\u001B[2K' : '';
+  const log = (line: string) => process.stderr.write(`${erase}${time()}  ${line}\n`);
+  const progress = (line: string) =>
+    process.stderr.write(`${erase}${time()}  ${line}`.slice(0, process.stderr.columns));
   try {
     const bed = await up({
       name,
       signal: interrupted.signal,
       log,
+      ...(process.stderr.isTTY && { progress }),
       ...(clusters !== undefined && {
         clusters: /^\d+$/.test(clusters) ? Number(clusters) : clusters.split(','),
       }),

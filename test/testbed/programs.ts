@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { progressText } from './build-progress.ts';
 import { withLock } from './lock.ts';
 import { run } from './run.ts';
 
@@ -98,7 +99,10 @@ export interface EnsureOptions {
   /** Default: all of them. */
   only?: readonly ProgramName[];
   signal?: AbortSignal | undefined;
+  /** Told what is reached: a line for each program that is built. */
   log?: Log | undefined;
+  /** Told every second how far it is, where a line takes the place of the one before it. */
+  progress?: Log | undefined;
 }
 
 /** Where the cache of this user is: `HAWSER_CACHE`, or `hawser` under `XDG_CACHE_HOME` or `~/.cache`. */
@@ -169,19 +173,27 @@ async function buildAll(
     },
     async () => {
       const left = missing.filter(({ path }) => !existsSync(path));
-      const seconds = left.reduce((sum, { name }) => sum + recipes[name].expectedSeconds, 0);
-      if (left.length > 0) {
+      if (left.length === 0) return;
+      const expectedSeconds = left.map(({ name }) => recipes[name].expectedSeconds);
+      const minutes = Math.ceil(expectedSeconds.reduce((sum, each) => sum + each, 0) / 60);
+      log(`Building ${left.length} programs from their Go modules, once: about ${minutes} minutes`);
+      const begun = performance.now();
+      for (const [done, { name, path }] of left.entries()) {
+        const start = performance.now();
+        const state = (count: number) => ({
+          expectedSeconds,
+          done: count,
+          doneSeconds: ((count > done ? performance.now() : start) - begun) / 1000,
+          currentSeconds: count > done ? 0 : (performance.now() - start) / 1000,
+        });
+        const timer = setInterval(() => options.progress?.(`${name}: ${progressText(state(done))}`), 1000);
+        try {
+          await build(recipes[name], path, options.signal);
+        } finally {
+          clearInterval(timer);
+        }
         log(
-          `Building ${left.length} programs from their Go modules, once: up to ${Math.ceil(seconds / 60)} minutes`,
-        );
-      }
-      for (const [index, { name, path }] of left.entries()) {
-        const recipe = recipes[name];
-        log(`  ${index + 1} of ${left.length}: ${name} (up to ${recipe.expectedSeconds} s)`);
-        const begun = performance.now();
-        await build(recipe, path, options.signal);
-        log(
-          `  ${index + 1} of ${left.length}: ${name} built in ${((performance.now() - begun) / 1000).toFixed(0)} s`,
+          `  ${name} built in ${((performance.now() - start) / 1000).toFixed(0)} s: ${progressText(state(done + 1))}`,
         );
       }
     },

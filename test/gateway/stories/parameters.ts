@@ -187,8 +187,8 @@ export const parameterStories: Stories = (test, fixture) => {
       latestHandshake: '2026-01-01T00:00:00Z',
     });
     assert.equal(now.problems, [
-      { type: 'QuotaAvailable', message: `${'x'.repeat(511)}…` },
-      { type: 'PathVerified', message: 'no answer of asker' },
+      { type: 'QuotaAvailable', reason: 'Test', message: `${'x'.repeat(511)}…` },
+      { type: 'PathVerified', reason: 'Test', message: 'no answer of asker' },
     ]);
     const refused = (call: Promise<unknown>) =>
       call.then(

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { addonObjects } from '../addons.ts';
+import { buildProgress, progressText } from '../build-progress.ts';
 import { planBed } from '../plan.ts';
 
 const programs = join(import.meta.dirname, '..', 'programs');
@@ -58,6 +59,24 @@ test('each program has its modules, and nothing else lies there', async () => {
     const files = (await readdir(join(programs, program))).filter((file) => file !== 'main.go');
     assert.equal(files.toSorted(), ['go.mod', 'go.sum'], program);
   }
+});
+
+test('progress goes by what programs are expected to take, and by how fast this machine is', () => {
+  const expectedSeconds = [300, 100, 100];
+  const at = (done: number, doneSeconds: number, currentSeconds: number) =>
+    buildProgress({ expectedSeconds, done, doneSeconds, currentSeconds });
+  assert.equal(at(0, 0, 0), { percent: 0, secondsLeft: 500 });
+  assert.equal(at(0, 0, 150), { percent: 30, secondsLeft: 350 });
+  assert.equal(at(0, 0, 900), { percent: 57, secondsLeft: 215 }, 'later than expected');
+  assert.equal(at(1, 600, 0), { percent: 60, secondsLeft: 400 }, 'half as fast');
+  assert.equal(at(1, 600, 100), { percent: 70, secondsLeft: 300 });
+  assert.equal(at(3, 1000, 0), { percent: 100, secondsLeft: 0 });
+  const text = (done: number, doneSeconds: number) =>
+    progressText({ expectedSeconds, done, doneSeconds, currentSeconds: 0 });
+  assert.equal(
+    [text(1, 300), text(2, 200), text(3, 9)],
+    ['60 %, about 3 min left', '80 %, about 50 s left', '100 %'],
+  );
 });
 
 test.run();
