@@ -394,7 +394,12 @@ std::string Engine::setPort(uint16_t port) {
   if (closed_) return "the engine is closed";
   if (port != 0 && port == port_) return "";
   std::vector<UdpSockets> fresh;
-  const std::string error = openUdp(fresh, threadPairs(), port, mark_, core_->udp);
+  std::string error = openUdp(fresh, threadPairs(), port, mark_, core_->udp);
+  // A thread that slept on the socket of before keeps that port taken until it has woken.
+  for (int waits = 0; waits < 50 && !error.empty() && port != 0 && port == leftPort_; waits++) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    error = openUdp(fresh, threadPairs(), port, mark_, core_->udp);
+  }
   if (!error.empty()) return error;
   // The new socket takes the old one's number in one step: no thread has to be told.
   for (unsigned pair = 0; pair < fresh.size(); pair++) {
@@ -403,6 +408,7 @@ std::string Engine::setPort(uint16_t port) {
         dup3(fresh[pair].six.get(), core_->sockets[pair].six.get(), O_CLOEXEC) < 0)
       return strerror(errno);
   }
+  leftPort_ = port_;
   port_ = port;
   // Those that sleep wait on the old ones.
   wakeAll();

@@ -99,6 +99,8 @@ class Engine {
   uint64_t* counters_ = nullptr;
   uint32_t maximumPeers_ = 0;
   uint16_t port_ = 0;
+  /** The port before. */
+  uint16_t leftPort_ = 0;
   uint32_t mark_ = 0;
   std::vector<std::unique_ptr<PacketThread>> threads_;
   /** Sessions without a place that still open what comes, in the order in which they lost it. */
