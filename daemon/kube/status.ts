@@ -12,8 +12,13 @@ export interface StatusWrite<T extends KubernetesObject> {
   object: T;
   /** All conditions of this writer. */
   findings: readonly Finding[];
-  /** All other status fields of this writer; undefined ones are left out, and so removed if it owned them. */
-  fields?: Record<string, unknown>;
+  /**
+   * All other status fields of this writer; undefined ones are left out, and so removed if it owned them. Typed by the kind:
+   * one that its schema does not declare is refused by the API server with all the rest.
+   */
+  fields?: {
+    [Field in keyof NonNullable<T['status']>]?: NonNullable<T['status']>[Field] | undefined;
+  };
   /** Milliseconds since 1970. */
   now: number;
   /** Tells of conditions whose status turned: Normal for True, Warning for False of one that was True. */

@@ -256,7 +256,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
         fields: {
           clusterID: identity.clusterID,
           publicKey: identity.key.publicKey,
-          keySuccessions: identity.successions.length > 0 ? identity.successions : undefined,
+          keySuccessions: identity.successions.length > 0 ? [...identity.successions] : undefined,
           clusterKeyGeneration: identity.generation,
           podCIDRs: ranges.podCIDRs,
           serviceCIDRs: ranges.serviceCIDRs,
@@ -267,7 +267,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
           gatewayPin: pin,
           gatewayPinSince,
           // Signing the same gives the same (RFC 8032): nothing is written while nothing is new.
-          gatewayStatement: pin && gatewayPinSince && stateGateway(identity, pin, gatewayPinSince),
+          gatewayStatement: pin && gatewayPinSince ? stateGateway(identity, pin, gatewayPinSince) : undefined,
           apiServerURL: apiServer.url,
           apiServerAddresses: apiServerAddressesOf(
             apiHosts,

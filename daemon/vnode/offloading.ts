@@ -264,6 +264,8 @@ async function labelNamespace(
   );
 }
 
+type OffloadedTo = NonNullable<NonNullable<NamespaceOffloading['status']>['remotes']>[number];
+
 async function report(
   caches: Caches,
   offloading: NamespaceOffloading,
@@ -282,9 +284,9 @@ async function report(
       findings: [ready, ...more],
       fields: {
         observedGeneration: offloading.metadata.generation,
-        remotes: twins.map((each) => ({
+        remotes: twins.map((each): OffloadedTo => ({
           peering: each.peering,
-          twin: each.twin,
+          twinNamespace: each.twin,
           conditions: [
             nextCondition(
               findCondition(before.get(each.peering), each.finding.type),

@@ -383,7 +383,8 @@ test('a pod that is deleted while it runs has its final phase and exit code at h
 test('a DaemonSet that tolerates every taint is rolled out on the real nodes while a peering stands', async () => {
   const daemons = 'default';
   const labels = { app: 'tolerant' };
-  const container = { name: 'main', image: 'registry.k8s.io/pause:3.10' };
+  const image = 'registry.k8s.io/e2e-test-images/agnhost:2.56';
+  const container = { name: 'main', image, args: ['pause'] };
   await apply(pair.consumer, daemons, {
     apiVersion: 'apps/v1',
     kind: 'DaemonSet',
