@@ -19,6 +19,8 @@ import {
 import { fromRemoteObjects, fromRemotes, remoteClients } from '../peers/remote.ts';
 import { boundNamespace, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../../shared/kube/types.ts';
+import { fromAspect } from '../kube/relevant-changes.ts';
+import { offloadedNamespaces } from '../peers/offloaded.ts';
 import { fromVirtualPods, virtualPods } from '../peers/virtual-pods.ts';
 import { translatorFor } from './addresses.ts';
 import {
@@ -51,6 +53,8 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
   const namespaces = context.informer(kind.namespace);
   const localClusters = context.informer(kind.localCluster);
   const offloadings = context.informer(kind.namespaceOffloading);
+  const nodes = context.informer(kind.node);
+  const isOffloaded = offloadedNamespaces(context);
   const problems = createProblems();
   const changed = triggers();
   const log = context.log.with({ feature: 'reflect' });
@@ -90,8 +94,8 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     if (!twinsOf(remote).hasSynced) return;
     const uid = namespaces.get(undefined, namespace)?.metadata.uid;
     const twin = boundNamespace(twinOf(remote, namespace), uid);
-    // Reflected objects are deleted with the twin namespace.
-    if (twin === undefined) {
+    // Reflected objects are deleted with the twin namespace. That a provider lists one is no reason to send objects.
+    if (twin === undefined || !isOffloaded(namespace, peering.spec.nodeName)) {
       problems.set(key, undefined);
       return;
     }
@@ -160,6 +164,16 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
         changed,
         ...fromTranslations(tunnels, addressMappings, allKeys, ({ spec }) => keysOf(spec.pod.namespace)),
         from(localClusters, allKeys),
+        fromAspect(
+          offloadings,
+          ({ spec, metadata }) => [spec.clusterSelector, metadata.deletionTimestamp],
+          ({ metadata }) => keysOf(metadata.namespace),
+        ),
+        fromAspect(
+          nodes,
+          ({ metadata }) => metadata.labels,
+          ({ metadata }) => (metadata.labels?.[labels.virtualNode] === 'true' ? allKeys() : []),
+        ),
         from(namespaces, (namespace: Namespace) => keysOf(namespace.metadata.name)),
         fromVirtualPods(pods, (pod) => keysOf(pod.metadata.namespace)),
         fromRemotes(remotes, (name) => keysOfRemote(remotes.get(name))),

@@ -14,6 +14,7 @@ import {
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, remoteClients, type Remote } from '../peers/remote.ts';
 import { boundNamespace, boundTwins, shadowPoliciesOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
+import { offloadedNamespaces } from '../peers/offloaded.ts';
 import type { Namespace, NetworkPolicy, Pod } from '../../shared/kube/types.ts';
 import { translatorFor } from './addresses.ts';
 import { planReflection } from './plan.ts';
@@ -31,6 +32,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
   const namespaces = context.informer(kind.namespace);
   const localClusters = context.informer(kind.localCluster);
   const policies = context.informer(kind.networkPolicy);
+  const isOffloaded = offloadedNamespaces(context);
   const changed = triggers();
   const log = context.log.with({ feature: 'reflect' });
   /** Twins, by `peering/twin`, whose records are known: there was something to carry, or something left of it. */
@@ -80,14 +82,16 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
     return true;
   }
 
-  function viewOf(remote: Remote, remoteCluster: string): PolicyView | undefined {
+  function viewOf(remote: Remote, remoteCluster: string, nodeName: string): PolicyView | undefined {
     const tunnel = tunnels.get(undefined, remoteCluster);
     if (tunnel === undefined || !pods().hasSynced) return undefined;
     const others = tunnels.list().filter((each) => each !== tunnel);
     return {
       namespaces: namespaces.list(),
       pods: pods().list(),
-      offloaded: boundTwins(remote).map(({ source }) => source),
+      offloaded: boundTwins(remote)
+        .map(({ source }) => source)
+        .filter((source) => isOffloaded(source, nodeName)),
       isThere: (address) => toReal(tunnel.spec.remaps, address) !== undefined,
       translate: translatorFor(tunnel, others, addressMappings.list()),
       ranges: rangesInView(tunnel, others, localClusters.get(undefined, 'self')?.status),
@@ -103,7 +107,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
     if (!twinsOf(remote).hasSynced) return;
     const uid = namespaces.get(undefined, namespace)?.metadata.uid;
     const twin = boundNamespace(twinOf(remote, namespace), uid);
-    if (twin === undefined) return;
+    if (twin === undefined || !isOffloaded(namespace, peering.spec.nodeName)) return;
     const here = policies
       .listIn(namespace)
       .filter(({ metadata }: NetworkPolicy) => metadata.deletionTimestamp === undefined);
@@ -111,7 +115,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
     if (here.length === 0 && !followed.has(known) && (await isSwept(remote, twin, limited))) return;
     followed.add(known);
     const there = shadowPoliciesOf(remote, twin);
-    const view = viewOf(remote, peering.spec.remoteCluster);
+    const view = viewOf(remote, peering.spec.remoteCluster, peering.spec.nodeName);
     if (view === undefined || !there.hasSynced) return;
     const target = { namespace: twin, consumer, source: namespace };
     const wanted = here.map((policy) => shadowPolicy(policy, target, view));
@@ -137,6 +141,11 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
         fromAspect(
           namespaces,
           ({ metadata }: Namespace) => [metadata.uid, metadata.labels],
+          keysWithPolicies,
+        ),
+        fromAspect(
+          context.informer(kind.namespaceOffloading),
+          ({ spec, metadata }) => [spec.clusterSelector, metadata.deletionTimestamp],
           keysWithPolicies,
         ),
         from(peerings, (each) => keysOfRemote(remotes.get(each.metadata.name))),

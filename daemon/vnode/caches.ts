@@ -60,8 +60,3 @@ export function ownClusterID(caches: Caches): string | undefined {
 export function peeringOfNode(caches: Caches, nodeName: string | undefined): OutgoingPeering | undefined {
   return caches.peerings.list().find((peering) => peering.spec.nodeName === nodeName);
 }
-
-/** The namespaces that may not be offloaded: what the cluster itself needs to come up. */
-export function isOffloadable(namespace: string, own: string): boolean {
-  return namespace !== own && !namespace.startsWith('kube-');
-}

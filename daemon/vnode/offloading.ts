@@ -21,9 +21,10 @@ import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import { ensureFinalizer } from '../kube/finalizers.ts';
 import { enforcedType, policiesFinding } from './network-policies.ts';
 import { twinNameRules, type TwinNameRules } from '../../shared/twin-names.ts';
-import { desiredTwin, planTwin, selects, summarise, twinReasons } from './twin-plan.ts';
+import { desiredTwin, planTwin, summarise, twinReasons } from './twin-plan.ts';
 import { removeTwin, unoffload } from './unoffload.ts';
-import { fieldManager, isOffloadable, ownClusterID, vnodeFinalizer, type Caches } from './caches.ts';
+import { isOffloadable, selects } from '../peers/offloaded.ts';
+import { fieldManager, ownClusterID, vnodeFinalizer, type Caches } from './caches.ts';
 
 /** The one NamespaceOffloading of a namespace. */
 export const offloadingName = 'offloading';

@@ -144,14 +144,6 @@ export function planTwin(
   };
 }
 
-/** Whether the virtual node is among those that the namespace may use. Absent selector: every one. */
-export function selects(
-  selector: NamespaceOffloading['spec']['clusterSelector'],
-  nodeLabels: Readonly<Record<string, string>> | undefined,
-): boolean {
-  return Object.entries(selector?.matchLabels ?? {}).every(([label, value]) => nodeLabels?.[label] === value);
-}
-
 /** `Ready` of the NamespaceOffloading from what is said of its twins. */
 export function summarise(twins: readonly { peering: string; finding: Finding }[]): Finding {
   const finding = (status: Finding['status'], reason: string, message: string): Finding => ({

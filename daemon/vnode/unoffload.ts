@@ -7,7 +7,8 @@ import type { Pod } from '../../shared/kube/types.ts';
 import { evictPods } from './eviction.ts';
 import { removeFinalizer } from '../kube/finalizers.ts';
 import { reachableDeadlineMilliseconds, unreachableDeadlineMilliseconds } from './removal-plan.ts';
-import { fieldManager, isOffloadable, vnodeFinalizer, waitingSince, type Caches } from './caches.ts';
+import { isOffloadable } from '../peers/offloaded.ts';
+import { fieldManager, vnodeFinalizer, waitingSince, type Caches } from './caches.ts';
 
 const lookAgainMilliseconds = 2_000;
 

@@ -3,7 +3,8 @@ import * as assert from 'uvu/assert';
 import type { Pod } from '../../../daemon/kube/index.ts';
 import { mutatePod } from '../../../daemon/vnode/pod-mutation.ts';
 import { registration } from '../../../daemon/vnode/webhook-registration.ts';
-import { desiredTwin, planTwin, selects, summarise } from '../../../daemon/vnode/twin-plan.ts';
+import { selects } from '../../../daemon/peers/offloaded.ts';
+import { desiredTwin, planTwin, summarise } from '../../../daemon/vnode/twin-plan.ts';
 
 const test = suite('placement of new pods');
 const pod = (spec: Record<string, unknown> = {}, metadata: Partial<Pod['metadata']> = {}): Pod => ({
