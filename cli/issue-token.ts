@@ -1,6 +1,7 @@
 /** Issues a peering token at a provider: the grant that the options request, and the object. */
 import type { LocalCluster } from '../shared/api/clusters.ts';
 import type { PeeringToken } from '../shared/api/peerings.ts';
+import type { MaximumGrant } from '../shared/maximum-grant.ts';
 import { text, texts, type Invocation, type Option } from './command.ts';
 import { parseDuration } from './duration.ts';
 import { CommandError, UsageError } from './exit.ts';
@@ -61,6 +62,8 @@ export interface TokenRequest {
   /** The ID of the only cluster that can redeem it; undefined: any cluster. */
   consumer?: string | undefined;
   inBand?: boolean;
+  /** `spec.maximumGrant` of LocalCluster self; absent: the API server alone says it. */
+  maximumGrant?: MaximumGrant | undefined;
 }
 
 /** Creates the token in the provider's cluster. Throws UsageError for an invalid grant, CommandError when not ready. */

@@ -6,6 +6,7 @@ import { peeringToken, type PeeringToken } from './api/peerings.ts';
 import { toSeconds } from './conditions.ts';
 import type { FieldProblem } from './errors.ts';
 import { labels } from './names.ts';
+import { beyondMaximum, type MaximumGrant } from './maximum-grant.ts';
 import { inBandURLs } from './net/in-band.ts';
 import { compareQuantities } from './quantities.ts';
 import { keyFingerprint } from './trust/cluster-key.ts';
@@ -68,6 +69,8 @@ export function tokenState(
 export interface TokenOptions {
   /** Status of LocalCluster self. */
   issuer: NonNullable<LocalCluster['status']>;
+  /** The most that may be granted: `spec.maximumGrant` of LocalCluster self. */
+  maximumGrant?: MaximumGrant | undefined;
   /** Hawser's namespace. */
   namespace: string;
   grant: Partial<Record<keyof Grant, unknown>> | undefined;
@@ -101,6 +104,7 @@ export function issuePeeringToken(request: TokenOptions): IssuedToken {
         'The address of this gateway is not known yet: its Service has no address, or LocalCluster self has no spec.gatewayURL.',
     };
   const { grant, errors } = completeGrant(request.grant);
+  if (errors.length === 0) errors.push(...beyondMaximum(grant, request.maximumGrant));
   if (request.consumer !== undefined && !clusterID.safeParse(request.consumer).success)
     errors.push({
       field: 'consumer',

@@ -39,6 +39,7 @@ Treat it like a password. The options set the grant; the defaults are 4 CPUs, 8G
       const self = await localCluster(kube);
       const { object, token } = await issueToken(invocation, kube, self.status ?? {}, {
         consumer: text(invocation, 'consumer'),
+        maximumGrant: self.spec.maximumGrant,
         issuedBy: `hawser token create, context ${kube.context}`,
       });
       const facts = {

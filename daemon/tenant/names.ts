@@ -10,7 +10,8 @@ export const tenantFinalizer = 'hawser.dev/tenant';
 /** The Secret in the tenant namespace that all tokens of a peering are bound to. */
 export const identitySecret = 'hawser-identity';
 export const consumerRole = 'hawser-consumer';
-export const gatewayRole = 'hawser-gateway';
+/** ClusterRole of the chart, and its binding in each tenant namespace. */
+export const gatewayRole = 'hawser-gateway-tenant';
 export const quotaName = 'hawser-grant';
 /** Counts objects; in twins, tenant namespaces and, as the pilot, in Hawser’s own. */
 export const objectQuotaName = 'hawser-objects';

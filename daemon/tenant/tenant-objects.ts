@@ -50,15 +50,18 @@ export const twinRules: readonly PolicyRule[] = [
   { apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs: ['get', 'create'] },
 ];
 
-/** The gateway may mint tokens for this one account, bound to this one Secret. */
-export const gatewayRules: readonly PolicyRule[] = [
-  {
-    apiGroups: [''],
-    resources: ['serviceaccounts/token'],
-    resourceNames: [tenantServiceAccount],
-    verbs: ['create'],
-  },
-];
+/** The gateway may mint tokens for the consumer's account here, and nowhere else: the chart has the role. */
+const gatewayBinding = (
+  namespace: string,
+  labels: Record<string, string>,
+  hawserNamespace: string,
+): RoleBinding => ({
+  apiVersion: kind.roleBinding.apiVersion,
+  kind: kind.roleBinding.kind,
+  metadata: { name: gatewayRole, namespace, labels },
+  roleRef: { apiGroup: rbacGroup, kind: 'ClusterRole', name: gatewayRole },
+  subjects: [{ kind: 'ServiceAccount', name: gatewayServiceAccount, namespace: hawserNamespace }],
+});
 
 /** A role and its binding to one service account. */
 export function roleWithBinding(
@@ -152,10 +155,7 @@ export function tenantObjects(
     account,
     objects,
     ...consumerRights(namespace, labels, tenantRules, namespace, authorized),
-    ...roleWithBinding(gatewayRole, namespace, labels, gatewayRules, {
-      name: gatewayServiceAccount,
-      namespace: hawserNamespace,
-    }),
+    gatewayBinding(namespace, labels, hawserNamespace),
   ];
 }
 

@@ -46,6 +46,8 @@ export const isNotFound = (error: unknown): boolean => error instanceof KubeErro
 /** Another resourceVersion, or a precondition that doesn't hold. */
 export const isConflict = (error: unknown): boolean =>
   error instanceof KubeError && error.status === 409 && error.reason !== 'AlreadyExists';
+/** Rights that were given a moment ago are not known to every API server yet. */
+export const isForbidden = (error: unknown): boolean => error instanceof KubeError && error.status === 403;
 export const isAlreadyExists = (error: unknown): boolean =>
   error instanceof KubeError && error.reason === 'AlreadyExists';
 /** The watch's resourceVersion is too old: list again. */

@@ -6,7 +6,7 @@ import { tenantServiceAccount } from '../../shared/names.ts';
 import { inBandURLs } from '../../shared/net/in-band.ts';
 import { self, type Dependencies } from '../http/context.ts';
 import type { Tenant } from './incoming-peerings.ts';
-import { isConflict, isNotFound } from '../kube/client.ts';
+import { isConflict, isForbidden, isNotFound } from '../kube/client.ts';
 import { resources } from '../kube/resources.ts';
 import { features, version } from '../version.ts';
 
@@ -86,7 +86,7 @@ async function mintToken(
       throw new Problem('api-server', 'The API server of the provider issued no token. Try again.');
     return { token: status.token, expiresAt: status.expirationTimestamp };
   } catch (error) {
-    if (!isNotFound(error) && !isConflict(error)) throw error;
+    if (!isNotFound(error) && !isConflict(error) && !isForbidden(error)) throw error;
     throw new Problem(
       'not-ready',
       `The provider is recreating the service account ${tenantServiceAccount} or its Secret in ${tenant.namespace}. Try again.`,

@@ -54,6 +54,7 @@ async function issueToken(
   const { kube, namespace, clock, random } = dependencies;
   const issued = issuePeeringToken({
     issuer: self(dependencies).object.status ?? {},
+    maximumGrant: self(dependencies).object.spec.maximumGrant,
     namespace,
     grant: request.grant,
     consumer: request.consumer,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { maximumGrant } from './grant.ts';
 import { age, message, ready, reason, statusOf } from './columns.ts';
 import {
   clusterID,
@@ -148,6 +149,11 @@ export const localCluster = {
       .optional()
       .describe(
         'Generation of the cluster key. Raising it by one replaces the key with a new one, which the old one signs. Default: 1.',
+      ),
+    maximumGrant: maximumGrant
+      .optional()
+      .describe(
+        'The most that a peering token or an IncomingPeering may grant. Default: any amount of CPU, memory and pods; no podSecurity privileged, no rawNetwork and no twinNamespaces.',
       ),
     dataPath: z
       .enum(['Isolated', 'Open'])

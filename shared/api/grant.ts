@@ -36,6 +36,30 @@ export const grant = z.object({
 });
 export type Grant = z.infer<typeof grant>;
 
+/** The most that any peering may be granted. */
+export const maximumGrant = z.object({
+  cpu: quantity.optional().describe('Most CPU of one peering. Default: no limit. Example: 16.'),
+  memory: quantity.optional().describe('Most memory of one peering. Default: no limit. Example: 64Gi.'),
+  pods: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .optional()
+    .describe('Most pods of one peering. Default: no limit. Example: 200.'),
+  ephemeralStorage: quantity
+    .optional()
+    .describe('Most ephemeral storage of one peering. Default: no limit. Example: 100Gi.'),
+  podSecurity: grant.shape.podSecurity
+    .optional()
+    .describe('The most permissive Pod Security Standard that a peering may have. Default: baseline.'),
+  rawNetwork: z.boolean().optional().describe('Whether a peering may have rawNetwork. Default: false.'),
+  twinNamespaces: z
+    .array(label)
+    .max(256)
+    .optional()
+    .describe('Names of twin namespaces that grants may list. Default: none. Example: ["monitoring"].'),
+});
+
 /** Granted to a token that asks for nothing. */
 export const defaultGrant: Grant = {
   cpu: '4',

@@ -86,7 +86,12 @@ server('a value that does not exist, or is out of range, is refused by name', as
 /** What each process may, and what it must not be able to. */
 const rights: [who: string, allowed: boolean, args: string[]][] = [
   ['hawser-gateway', true, ['create', 'peeringtokens.hawser.dev', '-n', namespace]],
-  ['hawser-gateway', true, ['create', 'serviceaccounts/consumer', '--subresource=token', '-n', 'default']],
+  ['hawser-gateway', false, ['create', 'serviceaccounts/consumer', '--subresource=token', '-n', 'default']],
+  [
+    'hawser-controller',
+    false,
+    ['create', 'serviceaccounts/consumer', '--subresource=token', '-n', 'default'],
+  ],
   ['hawser-gateway', true, ['get', 'secret/hawser-gateway-tls', '-n', namespace]],
   ['hawser-gateway', false, ['create', 'serviceaccounts/default', '--subresource=token', '-n', 'default']],
   ['hawser-gateway', false, ['get', 'secret/hawser-cluster-key', '-n', namespace]],

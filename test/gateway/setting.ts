@@ -352,6 +352,15 @@ export class Fixture {
       metadata: { name: 'identity' },
       type: 'Opaque',
     });
+    // As the controller does: the gateway makes tokens in tenant namespaces alone.
+    const rbac = 'rbac.authorization.k8s.io';
+    await make(`/apis/${rbac}/v1/namespaces/${name}/rolebindings` as `/api/${string}`, {
+      apiVersion: `${rbac}/v1`,
+      kind: 'RoleBinding',
+      metadata: { name: 'hawser-gateway-tenant' },
+      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: 'hawser-gateway-tenant' },
+      subjects: [{ kind: 'ServiceAccount', name: 'hawser-gateway', namespace }],
+    });
     const status: IncomingPeering['status'] = {
       ...(generation !== undefined && { observedGeneration: generation }),
       tenantNamespace: name,

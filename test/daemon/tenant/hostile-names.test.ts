@@ -67,7 +67,14 @@ test('a name that the grant lists, and only as long as it does', async () => {
       { type: 'merge' },
       signal,
     );
-  await list(['monitoring']);
+  const most = { spec: { maximumGrant: { twinNamespaces: ['monitoring'] } } };
+  await admin.patch({ kind: kind.localCluster, name: 'self' }, most, { type: 'merge' }, signal);
+  await eventually('the maximum is known', () =>
+    list(['monitoring']).then(
+      () => true,
+      () => undefined,
+    ),
+  );
   await eventually(
     'the policy knows of it',
     async () => (await claim('listed', 'monitoring')).status === 201,

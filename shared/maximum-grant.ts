@@ -1,0 +1,39 @@
+/**
+ * The most that any peering of this cluster may be granted (LocalCluster `spec.maximumGrant`): whoever may issue tokens is not
+ * thereby the owner of the nodes. An admission policy holds it too; this says it earlier, and by field. Pure.
+ */
+import type { Grant } from './api/grant.ts';
+import type { FieldProblem } from './errors.ts';
+import { compareQuantities } from './quantities.ts';
+
+export type MaximumGrant = { [Field in keyof Grant]?: Grant[Field] | undefined };
+
+const levels = ['restricted', 'baseline', 'privileged'] as const;
+
+/**
+ * What of a grant is more than the maximum. What the maximum leaves open has no bound, but for what reaches beyond the pods:
+ * the level privileged, raw networks and other names have to be named in it.
+ */
+export function beyondMaximum(grant: Grant, maximum: MaximumGrant = {}): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const refuse = (field: keyof Grant, allowed: string) =>
+    problems.push({
+      field: `grant.${field}`,
+      detail: 'is more than this cluster grants (LocalCluster self, spec.maximumGrant)',
+      allowed,
+    });
+  for (const field of ['cpu', 'memory', 'ephemeralStorage'] as const) {
+    const most = maximum[field];
+    const granted = grant[field];
+    if (most !== undefined && granted !== undefined && compareQuantities(granted, most) > 0)
+      refuse(field, `at most ${most}`);
+  }
+  if (maximum.pods !== undefined && grant.pods > maximum.pods) refuse('pods', `at most ${maximum.pods}`);
+  const level = maximum.podSecurity ?? 'baseline';
+  if (levels.indexOf(grant.podSecurity) > levels.indexOf(level)) refuse('podSecurity', `at most ${level}`);
+  if (grant.rawNetwork === true && maximum.rawNetwork !== true) refuse('rawNetwork', 'false');
+  const names = maximum.twinNamespaces ?? [];
+  if (grant.twinNamespaces?.some((name) => !names.includes(name)) === true)
+    refuse('twinNamespaces', names.length === 0 ? 'none' : names.join(', '));
+  return problems;
+}

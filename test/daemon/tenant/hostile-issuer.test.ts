@@ -1,0 +1,146 @@
+/** Whoever may issue tokens, or is the gateway, against the provider's real API server: no more than the owner lets them. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { defaultGrant, type Grant } from '../../../shared/api/grant.ts';
+import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
+import { kind } from '../../../daemon/kube/index.ts';
+import { told } from '../../support/told.ts';
+import { eventually } from '../clusters.ts';
+import {
+  admin,
+  apiVersion,
+  ask,
+  begin,
+  end,
+  group,
+  hawserNamespace,
+  mallory,
+  merge,
+  plane,
+  refused,
+  signal,
+  tellTable,
+} from './hostile-setting.ts';
+
+const test = suite('a hostile issuer of tokens');
+
+test.before(told(begin));
+test.after(end);
+
+const tokens = group(apiVersion, hawserNamespace, 'peeringtokens');
+const peerings = `/apis/${apiVersion}/incomingpeerings`;
+const token = (name: string, grant: Partial<Grant>) => ({
+  apiVersion,
+  kind: 'PeeringToken',
+  metadata: { name, namespace: hawserNamespace },
+  spec: {
+    secretHash: 'a'.repeat(64),
+    expiresAt: '2100-01-01T00:00:00Z',
+    grant: { ...defaultGrant, ...grant },
+  },
+});
+const peering = (name: string, grant: Partial<Grant>) => ({
+  apiVersion,
+  kind: 'IncomingPeering',
+  metadata: { name },
+  spec: {
+    remoteCluster: name,
+    peering: 'default',
+    desired: 'Active',
+    grant: { ...defaultGrant, ...grant },
+  },
+});
+// An administrator of the cluster meets the same bound: it is the owner who writes LocalCluster.
+const issue = (grant: Partial<Grant>) => ask('POST', tokens, token('t', grant), {}, admin);
+const write = (grant: Partial<Grant>) => ask('POST', peerings, peering('p', grant), {}, admin);
+
+test('no nodes, no forged packets and no names that the owner has not named', async () => {
+  for (const [what, grant, pattern] of [
+    ['privileged pods', { podSecurity: 'privileged' }, /podSecurity/],
+    ['raw networks', { rawNetwork: true }, /rawNetwork/],
+    ['the namespace com', { twinNamespaces: ['com'] }, /twinNamespaces/],
+  ] as const) {
+    await refused(`a token that grants ${what}`, pattern, issue(grant as Partial<Grant>));
+    await refused(`a peering that grants ${what}`, pattern, write(grant as Partial<Grant>));
+    const path = `${peerings}/${mallory.id}`;
+    await refused(
+      `a peering that grants ${what} later`,
+      pattern,
+      ask('PATCH', path, { spec: { grant } }, merge, admin),
+    );
+  }
+});
+
+test('no more than the maximum, which binds what changes from then on and nothing that is there', async () => {
+  const maximumGrant = { cpu: '3', memory: '4Gi', pods: 3, ephemeralStorage: '1Gi' };
+  await admin.patch(
+    { kind: kind.localCluster, name: 'self' },
+    { spec: { maximumGrant } },
+    { type: 'merge' },
+    signal,
+  );
+  const within = { cpu: '3', memory: '4Gi', pods: 3, ephemeralStorage: '1Gi' };
+  await eventually('the maximum is known', async () => (await issue({ ...within, pods: 4 })).status === 403);
+  for (const [field, more] of [
+    ['cpu', '3001m'],
+    ['memory', '5Gi'],
+    ['pods', 4],
+    ['ephemeralStorage', '1025Mi'],
+  ] as const) {
+    const grant = { ...within, [field]: more };
+    await refused(
+      `a token beyond the maximum of ${field}`,
+      new RegExp(`grant.${field} is more`),
+      issue(grant),
+    );
+    await refused(
+      `a peering beyond the maximum of ${field}`,
+      new RegExp(`grant.${field} is more`),
+      write(grant),
+    );
+  }
+  assert.is((await issue(within)).status, 201);
+  // Its grant of five pods was given before.
+  const { status } = await ask(
+    'PATCH',
+    `${peerings}/${mallory.id}`,
+    { spec: { desired: 'Cordoned' } },
+    merge,
+    admin,
+  );
+  assert.is(status, 200);
+});
+
+test('the gateway raises no grant, and makes tokens of consumers alone', async () => {
+  const raw = await plane.kubectl(['create', 'token', 'hawser-gateway', '-n', hawserNamespace]);
+  const gateway = connectKube({ url: plane.url, ca: plane.ca, token: () => raw.trim() });
+  const grant = { pods: 2 };
+  await refused(
+    'the gateway changes the grant of a token',
+    /changes no grant/,
+    ask('PATCH', `${tokens}/t`, { spec: { grant } }, merge, gateway),
+  );
+  await refused(
+    'the gateway changes the grant of a peering',
+    /changes no grant/,
+    ask('PATCH', `${peerings}/${mallory.id}`, { spec: { grant } }, merge, gateway),
+  );
+  const other = { spec: { grant: { cpu: '2', pods: 3 }, tokenName: 'another' } };
+  assert.is((await ask('PATCH', `${peerings}/${mallory.id}`, other, merge, gateway)).status, 200);
+  const mint = (namespace: string) =>
+    ask(
+      'POST',
+      `/api/v1/namespaces/${namespace}/serviceaccounts/consumer/token`,
+      { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } },
+      {},
+      gateway,
+    );
+  await plane.kubectl(['create', 'serviceaccount', 'consumer', '-n', 'default']);
+  await refused('the gateway makes a token elsewhere', /cannot create resource/, mint('default'));
+  assert.is((await mint(mallory.tenant)).status, 201);
+  gateway.close();
+});
+
+test('who stopped what', () => tellTable(18));
+
+test.run();

@@ -1,0 +1,42 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { defaultGrant, type Grant } from '../../shared/api/grant.ts';
+import { beyondMaximum, type MaximumGrant } from '../../shared/maximum-grant.ts';
+
+test('whoever issues tokens grants no more than the cluster’s owner lets them', () => {
+  const table: [what: string, grant: Partial<Grant>, maximum: MaximumGrant | undefined, beyond: string[]][] =
+    [
+      ['the default', {}, undefined, []],
+      ['much', { cpu: '1000', memory: '1Ti', pods: 5000 }, undefined, []],
+      ['nodes', { podSecurity: 'privileged' }, undefined, ['grant.podSecurity']],
+      ['forged packets', { rawNetwork: true }, undefined, ['grant.rawNetwork']],
+      ['names', { twinNamespaces: ['com'] }, undefined, ['grant.twinNamespaces']],
+      [
+        'all that is named',
+        { podSecurity: 'privileged', rawNetwork: true, twinNamespaces: ['com'] },
+        { podSecurity: 'privileged', rawNetwork: true, twinNamespaces: ['com', 'org'] },
+        [],
+      ],
+      [
+        'as much as there is',
+        { cpu: '4', memory: '8Gi', pods: 110 },
+        { cpu: '4000m', memory: '8Gi', pods: 110 },
+        [],
+      ],
+      [
+        'a little more',
+        { cpu: '4001m', memory: '8193Mi', pods: 111, ephemeralStorage: '2Gi' },
+        { cpu: '4', memory: '8Gi', pods: 110, ephemeralStorage: '1Gi' },
+        ['grant.cpu', 'grant.memory', 'grant.ephemeralStorage', 'grant.pods'],
+      ],
+      ['baseline where restricted is the most', {}, { podSecurity: 'restricted' }, ['grant.podSecurity']],
+    ];
+  for (const [what, grant, maximum, beyond] of table)
+    assert.equal(
+      beyondMaximum({ ...defaultGrant, ...grant }, maximum).map(({ field }) => field),
+      beyond,
+      what,
+    );
+});
+
+test.run();
