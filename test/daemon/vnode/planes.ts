@@ -215,6 +215,7 @@ export async function meet(planes: Planes): Promise<void> {
     caBundle: provider.ca,
     token,
     expiresAt: new Date(Date.now() + 3600_000).toISOString(),
+    renewAfter: new Date(Date.now() + 1800_000).toISOString(),
     tenantNamespace: tenant,
   };
   await consumer.kube.create(
