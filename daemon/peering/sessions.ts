@@ -92,7 +92,7 @@ export async function storeDocument(
     if (offered === undefined) return { refused: 'the network document cannot be read' };
     if (!supersedes(offered, heldGeneration)) {
       if (held?.payload === signed.payload) return undefined;
-      const message = `the network document has generation ${offered.generation}, lower than the stored ${heldGeneration}: generations only grow`;
+      const message = `the network document has generation ${offered.generation}, not higher than the stored ${heldGeneration}: generations only grow`;
       log.warn('refused a network document', { remote: remoteName, verdict: 'Stale', error: message });
       return { refused: message };
     }

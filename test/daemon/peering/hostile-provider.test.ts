@@ -187,14 +187,14 @@ test('documents that are forged, misdirected, rolled back or out of bounds are r
     [
       'a generation rolled back',
       () => signed(9, { mtu: 1300 }),
-      /generation 9, lower than .* generations only grow/,
+      /generation 9, not higher than .* generations only grow/,
     ],
     [
       'the same generation with other content',
       () => signed(10, { mtu: 1300 }),
-      /generation 10 of .* generations only grow/,
+      /generation 10, not higher than .* generations only grow/,
     ],
-    ['a replay of an old one', () => signed(3), /generation 3 of .* generations only grow/],
+    ['a replay of an old one', () => signed(3), /generation 3, not higher than .* generations only grow/],
     ['half the Internet as pod range', () => signed(11, { podCIDRs: ['0.0.0.0/1'] }), /larger than a \/8/],
     [
       'loopback as pod range',
