@@ -9,6 +9,7 @@ import { isOffloadable } from '../peers/offloaded.ts';
 import { fieldManager } from './caches.ts';
 import { misfitMessage, misfitOf } from './fit.ts';
 import { offloadingName } from './offloading.ts';
+import type { RemotePlacement } from './webhook-registration.ts';
 import { isBoundToNode, keepAtHome, mutatePod, type PatchOperation } from './pod-mutation.ts';
 
 /** AdmissionReview of admission.k8s.io/v1, as far as it is read here. */
@@ -34,7 +35,7 @@ export interface AdmissionResponse {
 
 export interface Reviews {
   /** Undefined: the review is malformed. */
-  pod(review: AdmissionReview): AdmissionResponse | undefined;
+  pod(review: AdmissionReview, placement: RemotePlacement): AdmissionResponse | undefined;
   offloading(review: AdmissionReview, signal: AbortSignal): Promise<AdmissionResponse | undefined>;
 }
 
@@ -50,13 +51,11 @@ export function createReviews(
   namespaces: Informer<Namespace>,
 ): Reviews {
   return {
-    pod({ request }) {
+    pod({ request }, placement) {
       const { uid, namespace, object } = request ?? {};
       if (uid === undefined || namespace === undefined || object === undefined) return undefined;
-      const offloading = offloadings.get(namespace, offloadingName);
-      const placement = namespaces.get(undefined, namespace)?.metadata.labels?.[labels.offloading];
-      // The label may run ahead of the cache; it says the placement, and the rest comes with the object.
-      const spec = offloading?.spec ?? (isPlacement(placement) ? { podPlacement: placement } : undefined);
+      // What was just created may not be in the cache yet; the placement is known by the webhook that was called.
+      const spec = offloadings.get(namespace, offloadingName)?.spec ?? { podPlacement: placement };
       return reviewPod(uid, namespace, object as Pod, spec);
     },
     async offloading({ request }, signal) {
@@ -110,6 +109,3 @@ function admitted(uid: string, operations: readonly PatchOperation[]): Admission
   const patch = Buffer.from(JSON.stringify(operations)).toString('base64');
   return { uid, allowed: true, patchType: 'JSONPatch', patch };
 }
-
-const isPlacement = (text: string | undefined): text is NamespaceOffloading['spec']['podPlacement'] =>
-  text === 'Local' || text === 'Remote' || text === 'LocalAndRemote';

@@ -7,7 +7,14 @@ export const webhookService = 'hawser-webhook';
 /** The MutatingWebhookConfiguration. */
 export const webhookConfiguration = 'hawser-pods';
 
-export const webhookPaths = { pods: '/pods', offloadings: '/offloadings' } as const;
+export type RemotePlacement = 'Remote' | 'LocalAndRemote';
+
+/** Of the pods of each placement: the label that chose the webhook may run ahead of the controller's own caches. */
+export const podPaths = {
+  '/pods/remote': 'Remote',
+  '/pods/local-and-remote': 'LocalAndRemote',
+} as const satisfies Record<string, RemotePlacement>;
+export const offloadingsPath = '/offloadings';
 
 /** One webhook for the pods of each placement, because they fail differently, and one for NamespaceOffloadings. */
 export function registration(
@@ -32,13 +39,13 @@ export function registration(
         : { url: `${url}${path}` }),
     },
   });
-  const ofPods = (placement: string, failurePolicy: 'Ignore' | 'Fail') => ({
-    ...common(webhookPaths.pods),
-    name: `${placement === 'Remote' ? 'remote' : 'local-and-remote'}.pods.hawser.dev`,
+  const ofPods = (path: keyof typeof podPaths, failurePolicy: 'Ignore' | 'Fail') => ({
+    ...common(path),
+    name: `${path.slice('/pods/'.length)}.pods.hawser.dev`,
     sideEffects: 'None',
     failurePolicy,
     namespaceSelector: {
-      matchExpressions: [{ key: labels.offloading, operator: 'In', values: [placement] }],
+      matchExpressions: [{ key: labels.offloading, operator: 'In', values: [podPaths[path]] }],
     },
     rules: [
       {
@@ -51,7 +58,7 @@ export function registration(
     ],
   });
   const ofOffloadings = {
-    ...common(webhookPaths.offloadings),
+    ...common(offloadingsPath),
     name: 'offloadings.hawser.dev',
     sideEffects: 'NoneOnDryRun',
     // The controller labels the namespace a moment later all the same.
@@ -70,6 +77,6 @@ export function registration(
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'MutatingWebhookConfiguration',
     metadata: { name: webhookConfiguration, labels: { [labels.managedBy]: 'hawser' } },
-    webhooks: [ofPods('LocalAndRemote', 'Ignore'), ofPods('Remote', 'Fail'), ofOffloadings],
+    webhooks: [ofPods('/pods/local-and-remote', 'Ignore'), ofPods('/pods/remote', 'Fail'), ofOffloadings],
   };
 }

@@ -15,7 +15,7 @@ import { isAlreadyExists, kind, messageOf, type ControllerContext } from '../kub
 import { sleep } from '../../shared/time.ts';
 import type { Secret } from '../../shared/kube/types.ts';
 import { createReviews, type AdmissionReview, type Reviews } from './admission-reviews.ts';
-import { registration, webhookPaths, webhookService } from './webhook-registration.ts';
+import { offloadingsPath, podPaths, registration, webhookService } from './webhook-registration.ts';
 
 /** Secret in Hawser's namespace with the webhook's certificate and key. */
 export const webhookSecret = 'hawser-webhook-tls';
@@ -175,7 +175,8 @@ async function answer(
   signal: AbortSignal,
 ): Promise<void> {
   const path = request.url?.split('?')[0];
-  if (request.method !== 'POST' || (path !== webhookPaths.pods && path !== webhookPaths.offloadings)) {
+  const placement = Object.entries(podPaths).find(([each]) => each === path)?.[1];
+  if (request.method !== 'POST' || (placement === undefined && path !== offloadingsPath)) {
     response.writeHead(404).end();
     return;
   }
@@ -191,7 +192,7 @@ async function answer(
   }
   const review = JSON.parse(Buffer.concat(chunks).toString('utf8')) as AdmissionReview;
   const reviewed =
-    path === webhookPaths.pods ? reviews.pod(review) : await reviews.offloading(review, signal);
+    placement === undefined ? await reviews.offloading(review, signal) : reviews.pod(review, placement);
   if (reviewed === undefined) {
     response.writeHead(400).end();
     return;
