@@ -26,6 +26,8 @@ export const labels = {
 } as const;
 
 export const annotations = {
+  /** On a consumer's namespace, by the webhook: when its NamespaceOffloading was admitted, RFC 3339. */
+  offloadingAdmitted: 'hawser.dev/offloading-admitted-at',
   /** On a twin's pods: UID of the consumer's pod. */
   originPodUID: 'hawser.dev/origin-pod-uid',
   /** On an OutgoingPeering, any new value: the controller asks the provider how it sees the peering, at once. */

@@ -1,7 +1,7 @@
 /** What the webhooks answer: pods of offloaded namespaces, and NamespaceOffloadings. */
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
-import { labels } from '../../shared/names.ts';
+import { annotations, labels } from '../../shared/names.ts';
 import { sleep } from '../../shared/time.ts';
 import { isNotFound, kind, messageOf, type ControllerContext, type Informer } from '../kube/index.ts';
 import type { Namespace, Pod } from '../../shared/kube/types.ts';
@@ -65,10 +65,17 @@ export function createReviews(
       const present = namespaces.get(undefined, namespace)?.metadata.labels;
       const wanted =
         object.metadata.name === offloadingName &&
+        object.metadata.deletionTimestamp === undefined &&
         isOffloadable(namespace, context.namespace) &&
         present?.[labels.origin] === undefined;
       if (wanted && dryRun !== true && present?.[labels.offloading] !== placement) {
-        const change = { metadata: { labels: { [labels.offloading]: placement } } };
+        const at = new Date(context.clock.now()).toISOString();
+        const change = {
+          metadata: {
+            labels: { [labels.offloading]: placement },
+            annotations: { [annotations.offloadingAdmitted]: at },
+          },
+        };
         const ref = { kind: kind.namespace, name: namespace };
         await context.kube.patch(ref, change, { type: 'merge', fieldManager }, signal).then(
           () => sleep(cacheMilliseconds, signal, context.clock),

@@ -3,7 +3,7 @@ import type { Condition } from '../../shared/api/meta.ts';
 import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, nextCondition, type Finding } from '../../shared/conditions.ts';
-import { labels } from '../../shared/names.ts';
+import { annotations, labels } from '../../shared/names.ts';
 import {
   applyStatus,
   from,
@@ -74,10 +74,19 @@ export async function runOffloading(caches: Caches, signal: AbortSignal): Promis
   );
 }
 
+/** An admission takes seconds at most (`timeoutSeconds` of the webhooks); one that failed leaves a label to be taken off. */
+const admissionMilliseconds = 10_000;
+
 async function reconcileNamespace(caches: Caches, name: string, signal: AbortSignal): Promise<Result | void> {
   const { kube, namespace: own } = caches.context;
   const offloading = caches.offloadings.get(name, offloadingName);
   if (offloading === undefined) {
+    // The webhook labels the namespace while its NamespaceOffloading is admitted, and so before it is there.
+    const admitted = caches.namespaces.get(undefined, name)?.metadata.annotations?.[
+      annotations.offloadingAdmitted
+    ];
+    const age = Math.abs(caches.context.clock.now() - Date.parse(admitted ?? ''));
+    if (age < admissionMilliseconds) return { requeueAfterMilliseconds: admissionMilliseconds - age + 50 };
     await labelNamespace(caches, name, undefined, signal);
     return;
   }
@@ -259,7 +268,12 @@ async function labelNamespace(
   if (namespace === undefined || namespace.metadata.labels?.[labels.offloading] === placement) return;
   await caches.context.kube.patch(
     { kind: kind.namespace, name },
-    { metadata: { labels: { [labels.offloading]: placement ?? null } } },
+    {
+      metadata: {
+        labels: { [labels.offloading]: placement ?? null },
+        ...(placement === undefined && { annotations: { [annotations.offloadingAdmitted]: null } }),
+      },
+    },
     { type: 'merge', fieldManager },
     signal,
   );
