@@ -57,7 +57,7 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
     const left = [...(await residue(full)), ...(await residue(bare))];
     const commands = left.flatMap((line) => /hawser unpeer (\S+) --incoming/.exec(line)?.[1] ?? []);
     assert.equal(commands.toSorted(), [consumerID, `${consumerID}.bare`]);
-    assert.match((await residue(early)).join(), /may have made/);
+    assert.match((await residue(early)).join(), /may have created/);
     // The provider is back, with all that it had, and its person does what was said.
     fixture.setLines('Open');
     assert.equal((await incoming()).map(({ metadata }) => metadata.name).toSorted(), commands.toSorted());
