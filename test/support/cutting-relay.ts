@@ -42,7 +42,11 @@ export async function relayKubeconfig(source: string, target: string): Promise<C
     if (armed === undefined) return false;
     if (armed.done) return true;
     const { cut, act } = armed;
-    if (cut.when !== when || cut.method !== incoming.method || !cut.path.test((incoming.url ?? '').replace(/\?.*/, '')))
+    if (
+      cut.when !== when ||
+      cut.method !== incoming.method ||
+      !cut.path.test((incoming.url ?? '').replace(/\?.*/, ''))
+    )
       return false;
     if (cut.body !== undefined && !cut.body.test(body.toString())) return false;
     armed.done = true;
