@@ -7,7 +7,7 @@ import type { Namespace, Pod } from '../../shared/kube/types.ts';
 import { identitySecret, objectQuotaName, tenantNamespaceOf } from './names.ts';
 import { dnsNamespace, dnsService } from './name-resolution.ts';
 import { countedOwn, type Countable } from './object-limits.ts';
-import { isFinished } from './pod-end.ts';
+import { isFinished } from '../../shared/kube/pod-phase.ts';
 import { addUsage, nothing, podUsage, type Usage } from './usage.ts';
 
 /** The caches. Asking for one starts its watch. `counted`: filled by `tryCounting`. */

@@ -1,5 +1,6 @@
 /** How a real pod ends, and what its record says of it then. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
+import { isFinalPhase, isFinished } from '../../shared/kube/pod-phase.ts';
 import type { ContainerStatus, Pod, PodStatus } from '../../shared/kube/types.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 
@@ -8,10 +9,6 @@ import { toSeconds } from '../../shared/conditions.ts';
  * the pod within milliseconds; without this the record's last report would be whatever a watch happened to see before.
  */
 export const podFinalizer = 'hawser.dev/final-status';
-
-/** Succeeded or Failed: it will not run again (Kubernetes, "Pod phase"). */
-export const isFinished = (pod: Pod | undefined): boolean =>
-  pod?.status?.phase === 'Succeeded' || pod?.status?.phase === 'Failed';
 
 /**
  * Whether a pod that is being deleted has come to its end: its phase is final, or the kubelet (or a person, by force) has
@@ -27,8 +24,7 @@ export const isKeptAlive = (shadow: ShadowPod): boolean =>
 
 /** Did the pod of this record end for good? Then no other one is made: its controller at home makes another pod. */
 export function hasEnded(shadow: ShadowPod): boolean {
-  const phase = (shadow.status?.pod as { phase?: string } | undefined)?.phase;
-  return phase === 'Succeeded' || phase === 'Failed';
+  return isFinalPhase((shadow.status?.pod as { phase?: string } | undefined)?.phase);
 }
 
 /** Why a pod ended that no kubelet reported the end of. */
@@ -81,8 +77,7 @@ export function finalStatus(
   disrupted: boolean,
   now: number,
 ): PodStatus {
-  const phase = status?.phase;
-  if (status !== undefined && (phase === 'Succeeded' || phase === 'Failed')) return status;
+  if (status !== undefined && isFinalPhase(status.phase)) return status;
   const conditions = (status?.conditions ?? []).map((condition) =>
     condition.type === 'Ready' || condition.type === 'ContainersReady'
       ? { ...condition, status: 'False', reason: 'PodFailed', lastTransitionTime: toSeconds(now) }

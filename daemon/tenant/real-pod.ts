@@ -6,7 +6,8 @@ import type { Finding } from '../../shared/conditions.ts';
 import { annotations as known, labels } from '../../shared/names.ts';
 import type { Pod, PodSpec, PodStatus } from '../../shared/kube/types.ts';
 import { peeringLabels, reasons, restartsAnnotation } from './names.ts';
-import { isFinished, podFinalizer } from './pod-end.ts';
+import { isFinished } from '../../shared/kube/pod-phase.ts';
+import { podFinalizer } from './pod-end.ts';
 import { labelsHere, restrictions } from './pod-labels.ts';
 
 const annotationKeys = new Set([

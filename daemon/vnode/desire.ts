@@ -3,7 +3,8 @@ import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { keyOf } from '../../shared/kube/refs.ts';
 import type { Pod } from '../../shared/kube/types.ts';
-import { isFinished } from './pod-status.ts';
+import { isFinished } from '../../shared/kube/pod-phase.ts';
+import { isDaemonPod } from './daemon-pods.ts';
 
 type Desired = OutgoingPeering['spec']['desired'];
 
@@ -32,13 +33,7 @@ export function desireOf(peering: OutgoingPeering): { desired: Desired; by: 'Con
  * DaemonSet, which would be made again on the same node at once.
  */
 export function podsToLeave(pods: readonly Pod[]): Pod[] {
-  return pods.filter(
-    (pod) =>
-      !isFinished(pod) &&
-      !(pod.metadata.ownerReferences ?? []).some(
-        (owner) => owner.kind === 'DaemonSet' && owner.controller === true,
-      ),
-  );
+  return pods.filter((pod) => !isFinished(pod) && !isDaemonPod(pod));
 }
 
 /** Named in a message; more are counted. */

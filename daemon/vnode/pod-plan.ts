@@ -2,7 +2,8 @@
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { annotations } from '../../shared/names.ts';
 import type { Pod } from '../../shared/kube/types.ts';
-import { isFinished, isLostWithNode, type Blocker } from './pod-status.ts';
+import { isFinished } from '../../shared/kube/pod-phase.ts';
+import { isLostWithNode, type Blocker } from './pod-status.ts';
 import { deletionGrace, deletionGraceAnnotation, ownGrace, shadowPodDiffers } from './shadow-pod.ts';
 
 export interface PodState {

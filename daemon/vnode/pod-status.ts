@@ -4,6 +4,7 @@
  */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { findCondition, toSeconds } from '../../shared/conditions.ts';
+import { isFinalPhase, isFinished } from '../../shared/kube/pod-phase.ts';
 import type { Pod, PodCondition, PodStatus } from '../../shared/kube/types.ts';
 import { acceptedAddresses, type AddressInput } from './pod-addresses.ts';
 import { carried, offloadedCondition, offloadedReasons } from './pod-conditions.ts';
@@ -39,11 +40,6 @@ export const mirroredConditions = [
 ] as const;
 const statuses = new Set(['True', 'False', 'Unknown']);
 const disruptionTarget = 'DisruptionTarget';
-
-/** True once a pod's phase is final: nothing that comes later changes it (Kubernetes, "Pod phase"). */
-export function isFinished(pod: Pod): boolean {
-  return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
-}
 
 /** The status to apply to the consumer's pod. Undefined: leave it as it is. */
 export function localPodStatus(input: StatusInput): PodStatus | undefined {
@@ -119,7 +115,7 @@ export function finalPodStatus(input: StatusInput): PodStatus | undefined {
   const { pod, now } = input;
   if (isFinished(pod)) return undefined;
   const last = input.shadow === undefined ? undefined : localPodStatus(input);
-  if (last?.phase === 'Succeeded' || last?.phase === 'Failed') return last;
+  if (isFinalPhase(last?.phase)) return last;
   // A pod that nothing holds is deleted at once, and was never said to have ended: as on a node that is removed.
   if ((pod.metadata.finalizers ?? []).length === 0) return undefined;
   const why = {

@@ -1,0 +1,9 @@
+/** Which phases of a pod are final. Pure. */
+import type { Pod } from './types.ts';
+
+/** Nothing that comes later changes it (Kubernetes, "Pod phase"). */
+export const isFinalPhase = (phase: string | undefined): boolean =>
+  phase === 'Succeeded' || phase === 'Failed';
+
+/** Whether the pod has ended and will not run again. */
+export const isFinished = (pod: Pod | undefined): boolean => isFinalPhase(pod?.status?.phase);
