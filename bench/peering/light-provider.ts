@@ -74,7 +74,9 @@ const podCIDR = '10.244.0.0/16';
 const tunnelEndpoint = '0';
 const nodeName = 'only';
 
-/** 100.64.0.0/10 holds 1,024 ranges of this size. */
+/** Holds 1,024 external ranges. */
+const externalRanges = '100.64.0.0/10';
+
 function externalRange(index: number): { cidr: string; node: string } {
   const base = (100 * 256 + 64) * 65_536 + index * 4_096;
   const text = (value: number) =>
@@ -178,7 +180,8 @@ export class LightProvider {
       apiVersion,
       kind: 'LocalCluster',
       metadata: { name: 'self' },
-      spec: {},
+      // The providers of one namespace share its addresses: no range is mapped to one that another of them has.
+      spec: { reservedCIDRs: [externalRanges] },
       status: {
         clusterID: this.clusterID,
         publicKey: this.#key.publicKey,
