@@ -2,6 +2,7 @@
  * `npm test`: everything, from a clean clone. `npm test -- unit api` runs only these sections and those that they need, and
  * says which it left out. Its last line is `N passed, N failed`; exit code 0 only if nothing failed.
  */
+import { cpus } from 'node:os';
 import type { Purpose } from '../../deploy/needs/needs.ts';
 import { duration, sum, table, totalsLine, type SectionResult, type Totals } from './report.ts';
 import { chosenSections, sections, type Section } from './sections.ts';
@@ -20,6 +21,10 @@ async function runSection(
     return { passed: 0, failed: 1, skipped: 0 };
   }
 }
+
+/** Milliseconds that the cores of this machine have worked since it started, for whatever process. */
+const busyMilliseconds = () =>
+  cpus().reduce((all, { times }) => all + times.user + times.nice + times.sys + times.irq, 0);
 
 async function main(): Promise<void> {
   const wanted = process.argv.slice(2);
@@ -42,10 +47,13 @@ async function main(): Promise<void> {
   for (const section of chosen) {
     console.log(`\n${section.name}: ${section.what}`);
     const start = performance.now();
+    const busyBefore = busyMilliseconds();
     const totals = controller.signal.aborted
       ? { passed: 0, failed: 1, skipped: 0 }
       : await runSection(section, purposes, controller.signal);
-    results.push({ name: section.name, totals, milliseconds: performance.now() - start });
+    const milliseconds = performance.now() - start;
+    const busyCores = (busyMilliseconds() - busyBefore) / Math.max(milliseconds, 1);
+    results.push({ name: section.name, totals, milliseconds, busyCores });
   }
   console.log('');
   for (const line of table(results)) console.log(line);

@@ -50,12 +50,14 @@ export interface SectionResult {
   name: string;
   totals: Totals;
   milliseconds: number;
+  /** Cores of the machine that were busy meanwhile, on average: what is far below all of them waits. */
+  busyCores: number;
 }
 
-/** One row a section: whether it passed, its tests, its seconds, and its share of them all. */
+/** One row a section: whether it passed, its tests, its seconds, its share of them all, and how busy the machine was. */
 export function table(results: readonly SectionResult[]): string[] {
   const whole = results.reduce((milliseconds, result) => milliseconds + result.milliseconds, 0);
-  const rows = results.map(({ name, totals, milliseconds }) => [
+  const rows = results.map(({ name, totals, milliseconds, busyCores }) => [
     totals.failed > 0 ? 'FAIL' : 'ok',
     name,
     String(totals.passed),
@@ -63,8 +65,9 @@ export function table(results: readonly SectionResult[]): string[] {
     String(totals.skipped),
     (milliseconds / 1000).toFixed(1),
     `${((100 * milliseconds) / (whole || 1)).toFixed(0)} %`,
+    busyCores.toFixed(1),
   ]);
-  const all = [['', 'section', 'passed', 'failed', 'skipped', 'seconds', 'share'], ...rows];
+  const all = [['', 'section', 'passed', 'failed', 'skipped', 'seconds', 'share', 'busy cores'], ...rows];
   const width = (column: number) => Math.max(...all.map((row) => row[column]?.length ?? 0));
   return all.map((row) =>
     row

@@ -86,11 +86,12 @@ runner('sections stand in a table', () => {
     name,
     totals: { passed: 3, failed, skipped: 0 },
     milliseconds,
+    busyCores: 1.26,
   });
   assert.equal(table([of('types', 0, 9_960), of('native-build', 1, 90_000)]), [
-    '      section       passed  failed  skipped  seconds  share',
-    'ok    types              3       0        0     10.0   10 %',
-    'FAIL  native-build       3       1        0     90.0   90 %',
+    '      section       passed  failed  skipped  seconds  share  busy cores',
+    'ok    types              3       0        0     10.0   10 %         1.3',
+    'FAIL  native-build       3       1        0     90.0   90 %         1.3',
   ]);
 });
 
