@@ -275,6 +275,12 @@ export class Engine {
 /** AEADs this machine can run, with measured MB/s at 1420 bytes; for status and bench. */
 export function measureAead(): { name: string; megabytesPerSecond: number; passed: boolean }[];
 
+/** Index of a network interface by its name, whether or not it has a carrier or an address; 0: there is none. */
+export function interfaceIndex(name: string): number;
+
+/** Name of a network interface by its index; null: there is none. */
+export function interfaceName(index: number): string | null;
+
 /** X25519 (RFC 7748) of the program's OpenSSL on 32 raw bytes each; null: the program has none. */
 export const x25519: {
   /** Null: the product is zero (a point of low order). */

@@ -30,4 +30,8 @@ export class Engine extends binding.Engine {
 
 export const measureAead = binding.measureAead;
 
+export const interfaceIndex = binding.interfaceIndex;
+
+export const interfaceName = binding.interfaceName;
+
 export const x25519 = binding.x25519 ?? null;

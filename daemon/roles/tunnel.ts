@@ -27,6 +27,8 @@ Environment:
 
 /** 1,500 less 40 bytes of IPv6, 8 of UDP and 32 of WireGuard: fits the usual path whatever the outer family. */
 const DEFAULT_MTU = 1_420;
+/** Peers of one device; as many as wireguard-go takes. Room for them costs nothing until they are there. */
+const MAXIMUM_PEERS = 65_536;
 /** IFNAMSIZ less the closing zero (linux/if.h). */
 const LONGEST_NAME = 15;
 /** How long the background process may take until its device is there, milliseconds. */
@@ -120,6 +122,7 @@ async function runHere(name: string, signal: AbortSignal): Promise<number> {
       tun: tun === undefined ? { name, mtu: DEFAULT_MTU } : { fileDescriptor: tun },
       port: 0,
       relay: false,
+      maximumPeers: MAXIMUM_PEERS,
       log,
     });
     const stop = () => shell.close();

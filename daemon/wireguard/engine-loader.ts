@@ -1,5 +1,5 @@
 /** The one place that loads the native addon. */
-import { Engine, x25519 } from '../../native/index.js';
+import { Engine, interfaceIndex, interfaceName, x25519 } from '../../native/index.js';
 import type { EngineOptions } from '../../native/index.js';
 
 /** X25519 of the program's OpenSSL, to be adopted if it agrees with libsodium's; `null`: the program has none. */
@@ -9,3 +9,5 @@ export const platformX25519: typeof x25519 = x25519;
 export function makeEngine(options: EngineOptions): Engine {
   return new Engine(options);
 }
+
+export { interfaceIndex, interfaceName };

@@ -6,12 +6,12 @@ import { watch } from 'node:fs';
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 
 import { ConfigurationError } from './configuration.ts';
 import type { EngineShell } from './engine-driver.ts';
+import { interfaceIndex, interfaceName } from './engine-loader.ts';
 import { applySet, ERRNO, formatErrno, formatGet, parseSet, UapiError } from './uapi.ts';
 import type { Errno } from './uapi.ts';
 
@@ -30,7 +30,7 @@ export function answerRequest(shell: EngineShell, lines: readonly string[]): str
   try {
     const [operation, ...rest] = lines;
     if (operation === 'get=1' && rest.length === 0) {
-      const answer = formatGet(shell.configuration, shell.status(), zoneName);
+      const answer = formatGet(shell.configuration, shell.status(), interfaceName);
       return `${answer.join('\n')}\n${formatErrno(0)}`;
     }
     if (operation !== 'set=1') throw new UapiError(ERRNO.EPROTO, 'an unknown operation');
@@ -50,17 +50,13 @@ function errnoOf(error: unknown): Errno {
   return ERRNO.EIO;
 }
 
+/**
+ * The scope of `fe80::1%eth0` is the index of the interface. The kernel is asked by name: Node lists only interfaces that
+ * have a carrier and an address, and at boot the link may come up after the configuration.
+ */
 function zoneIndex(zone: string): number | null {
   if (/^\d{1,9}$/.test(zone)) return Number(zone);
-  for (const address of networkInterfaces()[zone] ?? [])
-    if (address.family === 'IPv6' && address.scopeid > 0) return address.scopeid;
-  return null;
-}
-
-function zoneName(index: number): string | null {
-  for (const [name, addresses] of Object.entries(networkInterfaces()))
-    if (addresses?.some((address) => address.family === 'IPv6' && address.scopeid === index)) return name;
-  return null;
+  return interfaceIndex(zone) || null;
 }
 
 function serveConnection(shell: EngineShell, socket: Socket): void {

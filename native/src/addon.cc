@@ -1,5 +1,6 @@
 // The engine as JavaScript sees it; what each function means is said in index.d.ts.
 #include <napi.h>
+#include <net/if.h>
 
 #include "addon_values.h"
 #include "x25519.h"
@@ -340,6 +341,20 @@ Napi::Value publicKeyOf(const Napi::CallbackInfo& info) {
   return key;
 }
 
+/** if_nametoindex(3): 0 when there is no such interface. */
+Napi::Value interfaceIndex(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "";
+  return Napi::Number::New(info.Env(), if_nametoindex(name.c_str()));
+}
+
+/** if_indextoname(3): null when there is no such interface. */
+Napi::Value interfaceName(const Napi::CallbackInfo& info) {
+  char name[IF_NAMESIZE];
+  const uint32_t index = info[0].IsNumber() ? info[0].As<Napi::Number>().Uint32Value() : 0;
+  if (if_indextoname(index, name) == nullptr) return info.Env().Null();
+  return Napi::String::New(info.Env(), name);
+}
+
 Napi::Object layout(Napi::Env env) {
   Napi::Object object = Napi::Object::New(env);
   Napi::Object columns = Napi::Object::New(env);
@@ -359,6 +374,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("measureAead", Napi::Function::New(env, measure, "measureAead"));
   exports.Set("counterLayout", layout(env));
+  exports.Set("interfaceIndex", Napi::Function::New(env, interfaceIndex, "interfaceIndex"));
+  exports.Set("interfaceName", Napi::Function::New(env, interfaceName, "interfaceName"));
   if (hasX25519()) {
     Napi::Object curve = Napi::Object::New(env);
     curve.Set("multiply", Napi::Function::New(env, multiply, "multiply"));

@@ -61,6 +61,63 @@ async function say(name: string, text: string): Promise<string> {
 }
 
 test(
+  'wg setconf loads 1,100 peers',
+  withBed(async (bed) => {
+    const tunnel = await bed.start('left', inForeground);
+    const count = 1_100;
+    // Any 32 bytes are a public key (RFC 7748, section 5).
+    const sections = Array.from({ length: count }, (_, at) => {
+      const key = Buffer.alloc(32, 1);
+      key.writeUInt32BE(at + 1, 4);
+      return `[Peer]\nPublicKey = ${key.toString('base64')}\nAllowedIPs = 10.${at >> 8}.${at & 255}.0/24\n`;
+    });
+    await tunnel.wg(
+      'setconf',
+      await bed.secret(`[Interface]\nPrivateKey = ${tunnel.privateKey}\n${sections.join('')}`),
+    );
+    assert.is((await tunnel.wg('show', 'peers')).trim().split('\n').length, count);
+  }),
+);
+
+test(
+  'wg takes an endpoint with a zone whose interface has no carrier, and uses it once it has',
+  withBed(async (bed) => {
+    const left = await bed.start('left', inForeground);
+    const right = await bed.start('right', ours());
+    await bed.configure(right);
+    // A second link between both; its far end is down.
+    const far = 'zoned-right';
+    await run([
+      'ip',
+      'link',
+      'add',
+      'zoned',
+      'netns',
+      bed.namespace('left'),
+      'type',
+      'veth',
+      'peer',
+      'name',
+      far,
+      'netns',
+      bed.namespace('right'),
+    ]);
+    await bed.in('left', 'ip', 'link', 'set', 'zoned', 'up');
+    await bed.in('right', 'ip', 'addr', 'add', 'fe80::2/64', 'dev', far, 'nodad');
+    await bed.configure(left, { endpoint: `[fe80::2%zoned]:${right.port}` });
+    assert.is(await left.ofPeer('endpoints'), `[fe80::2%zoned]:${right.port}`);
+    await bed.in('right', 'ip', 'link', 'set', far, 'up');
+    await waitFor(
+      'answers through the link',
+      async () => (await bed.ping('left', inner.right.four, { count: 1 })) === 1,
+      {
+        timeoutMilliseconds: 30_000,
+      },
+    );
+  }),
+);
+
+test(
   'wg setconf, addconf, syncconf, showconf and show all dump',
   withBed(async (bed) => {
     const tunnel = await bed.start('left', inForeground);
