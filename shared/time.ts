@@ -1,8 +1,10 @@
 /** Time as a parameter, and what every wait is made of: sleep, backoff, deadline, linked abort. One of each for all rooms. */
 
 export interface Clock {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970: for what is shown, signed, or compared with times of others. It may be set back, and may jump. */
   now(): number;
+  /** Milliseconds since some moment, never set back (CLOCK_MONOTONIC): for what decides how long ago, and when next. */
+  monotonic(): number;
   /** Calls once after so many milliseconds; the result cancels. */
   after(milliseconds: number, call: () => void): () => void;
 }
@@ -13,6 +15,7 @@ const longestTimer = 2 ** 31 - 1;
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   after(milliseconds, call) {
     const timer = setTimeout(call, Math.min(Math.max(0, milliseconds), longestTimer));
     return () => clearTimeout(timer);

@@ -31,9 +31,10 @@ export function createApplied(
         const key = `${object.kind}/${keyOf(object)}`;
         const text = stableText(object);
         const last = known.get(key);
-        if (last !== undefined && last.text === text && clock.now() - last.at < resyncMilliseconds) return;
+        if (last !== undefined && last.text === text && clock.monotonic() - last.at < resyncMilliseconds)
+          return;
         await kube.apply(object, { fieldManager }, signal);
-        known.set(key, { text, at: clock.now() });
+        known.set(key, { text, at: clock.monotonic() });
       };
       // An API server takes a binding only after the role that it names: it checks for privilege escalation.
       const [bindings, others] = partition(objects, ({ kind }) => kind.endsWith('RoleBinding'));

@@ -81,8 +81,10 @@ export function triggers(): Source & { trigger(key: string): void } {
   };
 }
 
-/** Timers run on while a machine sleeps or its clock is moved; so soon is seen what is due by the new time. */
+/** A clock that was moved is noticed so soon. */
 const longestNap = 60_000;
+/** By so much the time of day must move against the monotonic clock; slower corrections add up to it. Milliseconds. */
+const movedBy = 1_000;
 
 /** Runs a controller until the signal is aborted; returns when the work at hand has ended. */
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
@@ -96,24 +98,25 @@ export async function runController(options: ControllerOptions, signal: AbortSig
     metrics,
   } = options;
   const log = options.log?.with({ controller: name });
+  let offset = clock.now() - clock.monotonic();
   let started = false;
   let cancelTimer = () => {};
   let timerAt = Infinity;
   const working = new Set<Promise<void>>();
 
   const work = async (key: string) => {
-    const begun = clock.now();
+    const begun = clock.monotonic();
     const limit = deadline(signal, timeoutMilliseconds, `${name} ${key}`, clock);
     try {
       const outcome = await options.reconcile(key, limit.signal);
-      queue.done(key, 'succeeded', clock.now());
+      queue.done(key, 'succeeded', clock.monotonic());
       const after = outcome?.requeueAfterMilliseconds;
-      if (after !== undefined) queue.addAt(key, clock.now() + after);
-      metrics?.reconciled(name, 'succeeded', (clock.now() - begun) / 1000);
+      if (after !== undefined) queue.addAt(key, clock.monotonic() + after);
+      metrics?.reconciled(name, 'succeeded', (clock.monotonic() - begun) / 1000);
     } catch (error) {
       const least = error instanceof KubeError ? error.retryAfterMilliseconds : undefined;
-      queue.done(key, 'failed', clock.now(), least);
-      metrics?.reconciled(name, 'failed', (clock.now() - begun) / 1000);
+      queue.done(key, 'failed', clock.monotonic(), least);
+      metrics?.reconciled(name, 'failed', (clock.monotonic() - begun) / 1000);
       if (isAborted(error, signal)) return;
       // A conflict is the ordinary sign that another writer came first.
       const level = isConflict(error) && queue.failures(key) < 5 ? 'debug' : 'warn';
@@ -127,10 +130,19 @@ export async function runController(options: ControllerOptions, signal: AbortSig
     }
   };
 
+  /** What waits for a time of day (an expiry) may be due when the clock was moved, or the machine has slept: all is looked at. */
+  const followClock = () => {
+    const present = clock.now() - clock.monotonic();
+    if (Math.abs(present - offset) < movedBy) return;
+    offset = present;
+    queue.hurry(clock.monotonic());
+  };
+
   const pump = () => {
     if (!started || signal.aborted) return;
+    followClock();
     while (working.size < concurrency) {
-      const key = queue.take(clock.now());
+      const key = queue.take(clock.monotonic());
       if (key === undefined) break;
       const promise = work(key).finally(() => {
         working.delete(promise);
@@ -142,9 +154,8 @@ export async function runController(options: ControllerOptions, signal: AbortSig
     if (working.size >= concurrency) return;
     const due = queue.nextDue();
     if (due === undefined) return;
-    const now = clock.now();
+    const now = clock.monotonic();
     const next = Math.min(due, now + longestNap);
-    // One that should have rung already was set before the clock was moved, and rings by the time of then.
     if (next >= timerAt && timerAt > now) return;
     cancelTimer();
     timerAt = next;
@@ -156,7 +167,7 @@ export async function runController(options: ControllerOptions, signal: AbortSig
 
   let scheduled = false;
   const enqueue = (key: string) => {
-    queue.add(key, clock.now());
+    queue.add(key, clock.monotonic());
     // Not now: an informer may be in the middle of telling others.
     if (scheduled) return;
     scheduled = true;

@@ -64,8 +64,9 @@ export async function runAsLeader(
     try {
       const present = held ?? (await kube.get(ref, limit.signal));
       const version = present?.metadata.resourceVersion ?? '';
-      if (observed?.resourceVersion !== version) observed = { resourceVersion: version, at: clock.now() };
-      if (!mayTake(present, identity, observed, leaseSeconds, clock.now())) return false;
+      if (observed?.resourceVersion !== version)
+        observed = { resourceVersion: version, at: clock.monotonic() };
+      if (!mayTake(present, identity, observed, leaseSeconds, clock.monotonic())) return false;
       const now = microTime(clock.now());
       const ours = present?.spec?.holderIdentity === identity;
       const next: Lease = {
@@ -113,13 +114,13 @@ export async function runAsLeader(
 
   using leading = linked(signal);
   const renewing = (async () => {
-    let renewed = clock.now();
+    let renewed = clock.monotonic();
     while (!leading.signal.aborted) {
-      const cancel = clock.after(renewed + giveUpAfter - clock.now(), () =>
+      const cancel = clock.after(renewed + giveUpAfter - clock.monotonic(), () =>
         leading.abort(new Error(`the lease ${name} could not be renewed for ${giveUpAfter / 1000} s`)),
       );
       await sleep(
-        Math.min(renewEvery, Math.max(0, renewed + renewEvery - clock.now())),
+        Math.min(renewEvery, Math.max(0, renewed + renewEvery - clock.monotonic())),
         leading.signal,
         clock,
       );
@@ -127,7 +128,7 @@ export async function runAsLeader(
         cancel();
         break;
       }
-      const sent = clock.now();
+      const sent = clock.monotonic();
       try {
         if (await attempt()) renewed = sent;
         else leading.abort(new Error(`the lease ${name} has another holder`));

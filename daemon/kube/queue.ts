@@ -19,6 +19,8 @@ export interface Queue {
   add(key: string, now: number): void;
   /** At that time, or earlier if it is asked for earlier meanwhile. */
   addAt(key: string, time: number): void;
+  /** Makes all keys that wait due now. */
+  hurry(now: number): void;
   /** The next key that is due; undefined if none is. */
   take(now: number): string | undefined;
   /** Ends the work on a key. Failed: again after a backoff that grows with the failures in a row. */
@@ -60,6 +62,10 @@ export function createQueue(options: QueueOptions = {}): Queue {
   return {
     add: (key, now) => put(key, now),
     addAt: put,
+    hurry(now) {
+      for (const [key, at] of due) if (at > now) due.set(key, now);
+      earliest = due.size === 0 ? Infinity : Math.min(earliest, now);
+    },
     take(now) {
       if (earliest > now) return undefined;
       let first: string | undefined;

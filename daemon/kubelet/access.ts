@@ -87,7 +87,7 @@ export function createAccess(kube: KubeClient, clock: Clock): Access {
   const decisions = memory<boolean>();
 
   async function reviewToken(token: string, signal: AbortSignal): Promise<User | undefined> {
-    const now = clock.now();
+    const now = clock.monotonic();
     const key = createHash('sha256').update(token).digest('base64');
     const known = tokens.get(key, now);
     if (known !== undefined) return known ?? undefined;
@@ -153,7 +153,7 @@ export function createAccess(kube: KubeClient, clock: Clock): Access {
     },
     async authorize(user, route, nodeName, signal) {
       for (const wanted of attributesOf(route)) {
-        const now = clock.now();
+        const now = clock.monotonic();
         const key = JSON.stringify([user, wanted, nodeName]);
         const known = decisions.get(key, now);
         const allowed = known ?? (await review(user, wanted, nodeName, signal));

@@ -160,7 +160,7 @@ export function reconcileOutgoing(
     const response = await askIdentity(client, peering, remote, token, identity, version, signal);
     const stored = located(peering, storedIdentity(response, clock.now()));
     await kube.apply(identitySecretObject(peering, namespace, stored), { fieldManager }, signal);
-    issued.set(peering.metadata.name, { stored, at: clock.now(), tokenUID: tokenSecret?.metadata.uid });
+    issued.set(peering.metadata.name, { stored, at: clock.monotonic(), tokenUID: tokenSecret?.metadata.uid });
     // A peering that had ended lives again: the session that heard of the end is of the former one.
     if (before?.ended === true || before?.doubted === true) sessions.end(remoteCluster, peering.spec.peering);
     log.info('the provider issued an identity', {
@@ -195,7 +195,7 @@ export function reconcileOutgoing(
     if (moved === held) return held;
     await kube.apply(identitySecretObject(peering, namespace, moved), { fieldManager }, signal);
     const { name } = peering.metadata;
-    issued.set(name, { stored: moved, at: clock.now(), tokenUID: issued.get(name)?.tokenUID });
+    issued.set(name, { stored: moved, at: clock.monotonic(), tokenUID: issued.get(name)?.tokenUID });
     log.info('the address of a provider’s API server has changed', {
       peering: name,
       url: moved.apiServerURL,
@@ -224,7 +224,7 @@ export function reconcileOutgoing(
     const name = peering.metadata.name;
     const asked = askedWith(peering);
     const last = refusals.get(name);
-    if (last !== undefined && last.with === asked && last.at > clock.now())
+    if (last !== undefined && last.with === asked && last.at > clock.monotonic())
       return { held, problem: last.problem };
     const wanted = whileWanted(name, signal);
     try {
@@ -236,7 +236,12 @@ export function reconcileOutgoing(
       const failures = last?.with === asked ? last.failures + 1 : 0;
       const pause = error.temporary ? backoff(failures, { base: 500, most: 30_000 }) : refusedMilliseconds;
       // What was asked with may have changed by the asking itself: the RemoteCluster was made.
-      refusals.set(name, { problem: error, failures, at: clock.now() + pause, with: askedWith(peering) });
+      refusals.set(name, {
+        problem: error,
+        failures,
+        at: clock.monotonic() + pause,
+        with: askedWith(peering),
+      });
       log.warn('no identity yet', { peering: name, reason: error.reason, error: error.message });
       return { held, problem: error };
     } finally {
@@ -274,7 +279,7 @@ export function reconcileOutgoing(
     const recent = issued.get(name);
     // Until the cache shows it; later, one that was deleted is gone.
     const before =
-      recent !== undefined && clock.now() - recent.at < cacheMilliseconds
+      recent !== undefined && clock.monotonic() - recent.at < cacheMilliseconds
         ? recent.stored
         : parseIdentity(caches.identitySecret(name));
     const ready = (local?.status?.podCIDRs?.length ?? 0) > 0 && local?.status?.externalCIDR !== undefined;

@@ -153,8 +153,9 @@ export function reconcileProviderReport(
     const client = remote && providers.of(remote);
     // Without an identity the provider would only answer that the cluster is unknown, which IdentityValid reports already.
     if (client === undefined || peering.status?.identity === undefined) return;
-    const due = askAt(peering, asked.get(key));
-    if (due > clock.now()) return { requeueAfterMilliseconds: due - clock.now() };
+    const wait = askAt(peering, asked.get(key)) - clock.now();
+    // A longer wait than the longest: the clock was set back.
+    if (wait > 0 && wait <= askMilliseconds) return { requeueAfterMilliseconds: wait };
     const word = await ask(client, peering, () => clock.now(), signal);
     const unhealthy = isHealthy(word) ? 0 : (asked.get(key)?.unhealthy ?? 0) + 1;
     asked.set(key, { at: clock.now(), request: word.request, unhealthy });

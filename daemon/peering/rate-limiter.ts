@@ -9,10 +9,10 @@ export interface RateLimiter {
 /** A bucket of `atOnce` that one more flows into every `intervalMilliseconds`. */
 export function createRateLimiter(clock: Clock, atOnce: number, intervalMilliseconds: number): RateLimiter {
   /** When the bucket would be full again. */
-  let fullAt = clock.now();
+  let fullAt = clock.monotonic();
   return {
     async wait(signal) {
-      const now = clock.now();
+      const now = clock.monotonic();
       fullAt = Math.max(fullAt, now) + intervalMilliseconds;
       const over = fullAt - now - atOnce * intervalMilliseconds;
       if (over > 0) await sleep(over, signal, clock);

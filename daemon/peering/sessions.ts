@@ -255,7 +255,7 @@ export function createSessions(
       if (client !== undefined) {
         // Another address ends the session, so that the client stays the same for as long as this one lasts.
         sending ??= send(session, client);
-        const begun = clock.now();
+        const begun = clock.monotonic();
         try {
           await receive(session, client);
         } catch (error) {
@@ -273,7 +273,7 @@ export function createSessions(
           follow(session, true);
         }
         // A connection that lasted resets the backoff.
-        if (clock.now() - begun > lastingMilliseconds) failures = 0;
+        if (clock.monotonic() - begun > lastingMilliseconds) failures = 0;
       }
       await sleep(backoff(failures, { base: 500, most: 30_000 }), stop, clock);
     }

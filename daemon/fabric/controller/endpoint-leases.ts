@@ -46,9 +46,8 @@ export class EndpointLeases {
 
   /** Nodes that did not renew while they held a tunnel endpoint, a moment ago. */
   silent(): ReadonlySet<string> {
-    const now = this.#options.clock.now();
-    for (const [node, until] of this.#silent)
-      if (now > until || until - now > avoidedMilliseconds) this.#silent.delete(node);
+    const now = this.#options.clock.monotonic();
+    for (const [node, until] of this.#silent) if (now > until) this.#silent.delete(node);
     return new Set(this.#silent.keys());
   }
 
@@ -127,7 +126,7 @@ export class EndpointLeases {
         if (renewals?.unchanged === 0 && renewals.renewTime !== undefined) this.#silent.delete(handed);
       } else {
         const known = this.silent().has(handed);
-        this.#silent.set(handed, clock.now() + avoidedMilliseconds);
+        this.#silent.set(handed, clock.monotonic() + avoidedMilliseconds);
         if (known) continue;
         log.warn('the node that holds a tunnel endpoint does not renew its lease', {
           tunnelEndpoint,

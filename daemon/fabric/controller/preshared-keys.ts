@@ -46,7 +46,7 @@ export function chooseKey(
 /** The reconciler; it has a single key without meaning. */
 export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, input: KeyCaches) {
   const store = new KeyStore();
-  let writtenAt = 0;
+  let writtenAt = -Infinity;
   return async (_key: string, signal: AbortSignal): Promise<Result | void> => {
     const identity = readLocalIdentity(input.clusterKey.list()[0]);
     if (identity === undefined) return;
@@ -84,9 +84,8 @@ export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext,
     }
     if (stableText(present?.data ?? {}) === stableText(data)) return;
     const gap = gapOfRemoteMilliseconds * needed.size;
-    const wait = writtenAt + gap - clock.now();
-    // Longer than the gap: the clock was set back.
-    if (wait > 0 && wait <= gap) return { requeueAfterMilliseconds: wait };
+    const wait = writtenAt + gap - clock.monotonic();
+    if (wait > 0) return { requeueAfterMilliseconds: wait };
     await kube.apply<Secret>(
       {
         apiVersion: 'v1',
@@ -98,6 +97,6 @@ export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext,
       { fieldManager },
       signal,
     );
-    writtenAt = clock.now();
+    writtenAt = clock.monotonic();
   };
 }

@@ -28,11 +28,12 @@ export class WrittenTunnels {
 
   /** As the server answered the write. */
   note(tunnel: Tunnel): void {
-    this.#written.set(tunnel.metadata.name, { tunnel, until: this.#clock.now() + cacheMilliseconds });
+    this.#written.set(tunnel.metadata.name, { tunnel, until: this.#clock.monotonic() + cacheMilliseconds });
   }
 
   list(): readonly Tunnel[] {
-    for (const [name, { until }] of this.#written) if (until <= this.#clock.now()) this.#written.delete(name);
+    for (const [name, { until }] of this.#written)
+      if (until <= this.#clock.monotonic()) this.#written.delete(name);
     if (this.#written.size === 0) return this.#informer.list();
     const others = this.#informer.list().filter(({ metadata }) => !this.#written.has(metadata.name));
     return [...others, ...[...this.#written.values()].map(({ tunnel }) => tunnel)];

@@ -5,8 +5,11 @@ import { deadline, linked, sleep, systemClock, type Clock } from '../../../share
 import type { Resolve } from '../ports.ts';
 
 export interface EndpointResolver {
-  /** `host:port` → `address:port`; undefined while nothing is known of the name. Asks for it from then on. */
-  get(endpoint: string): string | undefined;
+  /**
+   * `host:port` → `address:port` of each address that the name has, in the resolver's order; empty while nothing is known of
+   * the name. It is looked up from then on.
+   */
+  get(endpoint: string): readonly string[];
   /** The endpoints in use now; other names are forgotten. */
   keep(endpoints: ReadonlySet<string>): void;
   run(signal: AbortSignal): Promise<void>;
@@ -15,8 +18,10 @@ export interface EndpointResolver {
 const againMilliseconds = 30_000;
 const retryMilliseconds = 2_000;
 const lookupMilliseconds = 5_000;
+/** Addresses of one name that are tried: a load balancer has a few in each zone. */
+const mostAddresses = 8;
 
-/** @param onChange called when an address is known that was not, or is another now */
+/** @param onChange called when the addresses of a name are other ones than before */
 export function createEndpointResolver(options: {
   resolve: Resolve;
   onChange: () => void;
@@ -24,7 +29,7 @@ export function createEndpointResolver(options: {
   clock?: Clock;
 }): EndpointResolver {
   const { resolve, onChange, log, clock = systemClock } = options;
-  const known = new Map<string, { address?: string; at: number }>();
+  const known = new Map<string, { addresses: readonly string[]; at: number }>();
   let wake = () => {};
 
   const split = (endpoint: string) => {
@@ -39,17 +44,15 @@ export function createEndpointResolver(options: {
     if (entry === undefined) return;
     const limit = deadline(signal, lookupMilliseconds, `looking up ${host}`, clock);
     try {
-      const addresses = await resolve(host, limit.signal);
-      // The one in use stays while it is among them: a changed order does not move it.
-      const address = addresses.find((each) => each === entry.address) ?? addresses[0];
-      entry.at = clock.now() + againMilliseconds;
-      if (address === undefined || address === entry.address) return;
-      entry.address = address;
-      log.info('resolved the address of a tunnel endpoint', { host, address });
+      const addresses = (await resolve(host, limit.signal)).slice(0, mostAddresses);
+      entry.at = clock.monotonic() + againMilliseconds;
+      if (addresses.length === 0 || sameMembers(addresses, entry.addresses)) return;
+      entry.addresses = addresses;
+      log.info('resolved the addresses of a tunnel endpoint', { host, addresses });
       onChange();
     } catch (error) {
-      // An address that is known stays in use: DNS may be what is broken.
-      entry.at = clock.now() + (entry.address === undefined ? retryMilliseconds : againMilliseconds);
+      // Addresses that are known stay in use: DNS may be what is broken.
+      entry.at = clock.monotonic() + (entry.addresses.length === 0 ? retryMilliseconds : againMilliseconds);
       if (!signal.aborted) log.warn('failed to resolve the address of a tunnel endpoint', { host, error });
     } finally {
       limit.release();
@@ -59,13 +62,13 @@ export function createEndpointResolver(options: {
   return {
     get(endpoint) {
       const { host, port } = split(endpoint);
-      if (addressFamily(host) !== undefined) return endpoint;
+      if (addressFamily(host) !== undefined) return [endpoint];
       const entry = known.get(host);
       if (entry === undefined) {
-        known.set(host, { at: clock.now() });
+        known.set(host, { addresses: [], at: clock.monotonic() });
         wake();
       }
-      return entry?.address === undefined ? undefined : join(entry.address, port);
+      return entry?.addresses.map((address) => join(address, port)) ?? [];
     },
     keep(endpoints) {
       const hosts = new Set([...endpoints].map((endpoint) => split(endpoint).host));
@@ -73,16 +76,21 @@ export function createEndpointResolver(options: {
     },
     async run(signal) {
       while (!signal.aborted) {
-        const due = [...known].filter(([, entry]) => entry.at <= clock.now()).map(([host]) => host);
+        const due = [...known].filter(([, entry]) => entry.at <= clock.monotonic()).map(([host]) => host);
         await Promise.all(due.map((host) => lookUp(host, signal)));
         const next = Math.min(
           ...[...known.values()].map((entry) => entry.at),
-          clock.now() + againMilliseconds,
+          clock.monotonic() + againMilliseconds,
         );
         using pause = linked(signal);
         wake = () => pause.abort();
-        await sleep(Math.max(50, next - clock.now()), pause.signal, clock);
+        await sleep(Math.max(50, next - clock.monotonic()), pause.signal, clock);
       }
     },
   };
+}
+
+/** The order that a resolver gives turns with each answer, and means nothing. */
+function sameMembers(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((each) => others.includes(each));
 }

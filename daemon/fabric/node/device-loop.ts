@@ -21,7 +21,7 @@ export async function runDevice(
 ): Promise<void> {
   let failures = 0;
   while (!signal.aborted) {
-    const startedAt = clock.now();
+    const startedAt = clock.monotonic();
     let reason = 'the device stopped unexpectedly';
     onStart();
     try {
@@ -32,7 +32,7 @@ export async function runDevice(
     if (signal.aborted) return;
     log.error('the tunnel device failed; restarting it', { error: reason });
     onFailure(reason);
-    failures = clock.now() - startedAt > steadyMilliseconds ? 0 : failures + 1;
+    failures = clock.monotonic() - startedAt > steadyMilliseconds ? 0 : failures + 1;
     await sleep(backoff(failures, { base: 100, most: 5_000 }), signal, clock);
   }
 }

@@ -48,6 +48,7 @@ export class PathProbe {
   readonly #ended: boolean[] = [];
   #verdict: ProbeState;
 
+  /** `now`: monotonic, as everywhere here; a question is due however the time of day moves. */
   constructor(target: ProbeTarget, now: number) {
     this.#target = target;
     this.#begun = now;
@@ -67,7 +68,7 @@ export class PathProbe {
     return { ...this.#verdict, questions: { sent: this.#ended.length, lost } };
   }
 
-  /** When `poll` wants to be called next, milliseconds since 1970. */
+  /** When `poll` wants to be called next, by the clock that it is given. */
   get due(): number {
     const [oldest] = this.#outstanding.values();
     return oldest === undefined ? this.#next : Math.min(this.#next, oldest + lostAfterMilliseconds);
@@ -88,8 +89,8 @@ export class PathProbe {
     return stamp;
   }
 
-  /** Takes an answer; one that was not asked for, or came too late, is none. */
-  answer(stamp: string, source: string, now: number): void {
+  /** Takes an answer; one that was not asked for, or came too late, is none. `shownAt`: milliseconds since 1970. */
+  answer(stamp: string, source: string, now: number, shownAt: number): void {
     const sentAt = this.#outstanding.get(stamp);
     if (sentAt === undefined) return;
     this.#outstanding.delete(stamp);
@@ -100,7 +101,7 @@ export class PathProbe {
       this.#outstanding.clear();
     }
     this.#count(true);
-    this.#seen = { source, roundTripMilliseconds: now - sentAt, at: now };
+    this.#seen = { source, roundTripMilliseconds: now - sentAt, at: shownAt };
     this.#evaluate();
   }
 
@@ -136,7 +137,7 @@ export class PathProbe {
     this.#losses++;
     this.#count(false);
     // One loss may be chance; look closer.
-    if (this.#losses === 1 && this.#verdict.verified) this.#next = 0;
+    if (this.#losses === 1 && this.#verdict.verified) this.#next = -Infinity;
     if (this.#losses < lossesAllowed) return;
     const { remoteCluster, address } = this.#target;
     const before = this.#verdict.answeredAt;

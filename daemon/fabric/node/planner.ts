@@ -61,19 +61,23 @@ export class NodePlanner {
     const assigned = sources.fabricNodes.byKey(nodeName)?.spec.tunnelEndpoint;
     sources.setEndpoint(assigned);
     if (assigned === undefined || sources.gatewaySynced()) return true;
-    this.#graceUntil ??= clock.now() + graceMilliseconds;
-    if (clock.now() >= this.#graceUntil) return true;
-    clock.after(this.#graceUntil - clock.now(), again);
+    this.#graceUntil ??= clock.monotonic() + graceMilliseconds;
+    if (clock.monotonic() >= this.#graceUntil) return true;
+    clock.after(this.#graceUntil - clock.monotonic(), again);
     return false;
   }
 
   /** Whether a remote with several endpoints is being looked for, so that time alone changes the plan. */
   get triesEndpoints(): boolean {
-    const { sources } = this.#options;
+    const { sources, resolver } = this.#options;
     if (this.#inUse.tunnelEndpoint === undefined) return false;
     return sources.tunnels
       .list()
-      .some(({ spec }) => spec.remoteTunnelEndpoints.some(({ addresses }) => addresses.length > 1));
+      .some(({ spec }) =>
+        spec.remoteTunnelEndpoints.some(
+          ({ addresses }) => addresses.flatMap((endpoint) => resolver.get(endpoint)).length > 1,
+        ),
+      );
   }
 
   plan(): NodePlan {
@@ -144,9 +148,9 @@ export class NodePlanner {
     return ({ publicKey, addresses }: { publicKey: string; addresses: readonly string[] }) =>
       this.#endpoints.pick(
         publicKey,
-        addresses.flatMap((endpoint) => resolver.get(endpoint) ?? []),
+        addresses.flatMap((endpoint) => resolver.get(endpoint)),
         established.get(publicKey) ?? false,
-        clock.now(),
+        clock.monotonic(),
       );
   }
 }

@@ -106,7 +106,7 @@ export function createProber(options: ProberOptions): Prober {
   function takeQuestion(bytes: Buffer, from: RemoteInfo, socket: Socket): void {
     const message = decodeProbe(bytes);
     if (message?.type !== 'question') return;
-    const second = Math.floor(clock.now() / 1000);
+    const second = Math.floor(clock.monotonic() / 1000);
     if (budget.second !== second) budget = { second, left: answersPerSecond };
     if (budget.left <= 0) {
       counters.refused++;
@@ -124,7 +124,7 @@ export function createProber(options: ProberOptions): Prober {
     for (const probe of probes.values()) {
       // Only the one that was asked may answer.
       if (probe.target.address !== from.address || from.port !== port) continue;
-      observeChange(probe, () => probe.answer(message.stamp, message.source, clock.now()));
+      observeChange(probe, () => probe.answer(message.stamp, message.source, clock.monotonic(), clock.now()));
     }
     schedule();
   }
@@ -142,7 +142,7 @@ export function createProber(options: ProberOptions): Prober {
 
   function ask(probe: PathProbe): void {
     observeChange(probe, () => {
-      const stamp = probe.poll(clock.now(), () => randomBytes(16).toString('hex'), random);
+      const stamp = probe.poll(clock.monotonic(), () => randomBytes(16).toString('hex'), random);
       if (stamp === undefined) return;
       // What cannot be sent is lost, and counted as that.
       askers
@@ -155,8 +155,8 @@ export function createProber(options: ProberOptions): Prober {
     cancelTimer();
     if (!running || probes.size === 0) return;
     const due = Math.min(...[...probes.values()].map((probe) => probe.due));
-    cancelTimer = clock.after(Math.max(10, due - clock.now()), () => {
-      for (const probe of probes.values()) if (probe.due <= clock.now()) ask(probe);
+    cancelTimer = clock.after(Math.max(10, due - clock.monotonic()), () => {
+      for (const probe of probes.values()) if (probe.due <= clock.monotonic()) ask(probe);
       schedule();
     });
   }
@@ -172,7 +172,7 @@ export function createProber(options: ProberOptions): Prober {
         else observeChange(probe, () => probe.expect(target.expected));
       }
       for (const [remoteCluster, target] of wanted) {
-        if (!probes.has(remoteCluster)) probes.set(remoteCluster, new PathProbe(target, clock.now()));
+        if (!probes.has(remoteCluster)) probes.set(remoteCluster, new PathProbe(target, clock.monotonic()));
       }
       if (!running) return;
       bindAll();

@@ -39,7 +39,7 @@ export async function writeNodeStatus(
   log: Log,
   signal: AbortSignal,
 ): Promise<void> {
-  let written = { urgent: '', counted: '', at: 0 };
+  let written = { urgent: '', counted: '', at: -Infinity };
   let seen = '';
   let seenDevice: DeviceStatus | null = null;
   let failed = '';
@@ -49,7 +49,7 @@ export async function writeNodeStatus(
     if (report === undefined) continue;
     const { node, plan, progress, device } = report;
     const finding = programmedFinding(node, progress, plan.warnings);
-    const old = clock.now() - written.at > countersMilliseconds;
+    const old = clock.monotonic() - written.at > countersMilliseconds;
     const looked = stableText([finding, node.metadata.uid, node.metadata.generation]);
     // Nothing was said, and all is as it was: it is looked at each second, and there may be many sessions.
     if (!rung && !old && failed === '' && device === seenDevice && looked === seen) continue;
@@ -75,7 +75,7 @@ export async function writeNodeStatus(
         },
         signal,
       );
-      written = { urgent, counted, at: clock.now() };
+      written = { urgent, counted, at: clock.monotonic() };
       failed = '';
       await sleep(gapMilliseconds + gapOfSessionMilliseconds * sessions.length, signal, clock);
     } catch (error) {

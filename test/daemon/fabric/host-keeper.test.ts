@@ -12,6 +12,7 @@ function handClock(): Clock & { pass(milliseconds: number): Promise<void>; waiti
   const timers = new Map<() => void, number>();
   return {
     now: () => now,
+    monotonic: () => now,
     after(milliseconds, call) {
       const timer = () => call();
       timers.set(timer, now + milliseconds);

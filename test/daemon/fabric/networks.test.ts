@@ -50,6 +50,7 @@ test('the addresses behind the name of the API server add up, and stay when DNS 
   // Each wait passes as soon as nothing else is to be done.
   const clock: Clock = {
     now: () => 0,
+    monotonic: () => 0,
     after: (_milliseconds, call) => {
       const timer = setImmediate(call);
       return () => clearImmediate(timer);

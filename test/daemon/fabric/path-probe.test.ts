@@ -24,7 +24,7 @@ function drive(
   let stamps = 0;
   for (let now = from; now < until; now += 10) {
     for (const each of coming.filter(({ at }) => at <= now && at > now - 10))
-      probe.answer(each.stamp, each.source, now);
+      probe.answer(each.stamp, each.source, now, now);
     if (probe.due <= now) {
       const stamp = probe.poll(
         now,
@@ -115,19 +115,19 @@ test('late, repeated and invented answers count for nothing', () => {
       () => 'first',
       () => 0.5,
     ) ?? '';
-  probe.answer('invented', '10.9.0.17', 10);
+  probe.answer('invented', '10.9.0.17', 10, 10);
   assert.not.ok(probe.verdict.verified);
   probe.poll(
     2_000,
     () => 'second',
     () => 0.5,
   );
-  probe.answer(stamp, '10.9.0.17', 2_010);
+  probe.answer(stamp, '10.9.0.17', 2_010, 2_010);
   assert.not.ok(probe.verdict.verified, 'too late');
-  probe.answer('second', '10.9.0.17', 2_020);
+  probe.answer('second', '10.9.0.17', 2_020, 2_020);
   assert.ok(probe.verdict.verified);
   const { answeredAt } = probe.verdict;
-  probe.answer('second', '1.2.3.4', 3_000);
+  probe.answer('second', '1.2.3.4', 3_000, 3_000);
   assert.is(probe.verdict.answeredAt, answeredAt);
 });
 

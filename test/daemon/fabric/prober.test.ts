@@ -17,6 +17,7 @@ function quickClock(): Clock & { waiting: number; most: number } {
     waiting: 0,
     most: 0,
     now: () => performance.now() * speed,
+    monotonic: () => performance.now() * speed,
     after(milliseconds: number, call: () => void) {
       let open = true;
       const end = () => {

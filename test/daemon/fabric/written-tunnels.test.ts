@@ -35,7 +35,7 @@ function input() {
     list: () => [...cached.values()],
     onChange: (given: ChangeHandler<Tunnel>) => ((handler = given), () => undefined),
   };
-  const tunnels = new WrittenTunnels(informer, { ...systemClock, now: () => now });
+  const tunnels = new WrittenTunnels(informer, { ...systemClock, monotonic: () => now });
   return {
     tunnels,
     /** What the watch brings. */

@@ -125,6 +125,7 @@ test('events and objects that are none end the watch and nothing else', async ()
 /** Waits a hundredth of what is asked. */
 const hurried = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   after(milliseconds: number, call: () => void) {
     const timer = setTimeout(call, milliseconds / 100);
     return () => clearTimeout(timer);

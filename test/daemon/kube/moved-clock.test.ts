@@ -13,6 +13,7 @@ function movable() {
   return {
     clock: {
       now: () => passed + moved,
+      monotonic: () => passed,
       after(milliseconds: number, call: () => void) {
         const timer = { at: passed + milliseconds, call };
         timers.add(timer);
@@ -79,11 +80,19 @@ test('a retry in half a second is one, though a timer of before the move is set'
   await end();
 });
 
-test('what is due by the new time is done within a minute, without any event', async () => {
+test('what may be due by the new time is looked at within a minute, without any event', async () => {
   const { time, runs, end } = await controller(() => 2_400_000);
   time.move(week);
   await time.pass(61_000);
   assert.is(runs.length, 2);
+  await end();
+});
+
+test('a clock that was set back by an hour delays no retry', async () => {
+  const { time, runs, end } = await controller(() => 10_000);
+  time.move(-3_600_000);
+  await time.pass(61_000);
+  assert.ok(runs.length >= 6, `${runs.length} runs`);
   await end();
 });
 

@@ -6,6 +6,7 @@ test('so many at once, then one an interval; and who waited long begins anew', a
   let now = 0;
   const clock = {
     now: () => now,
+    monotonic: () => now,
     after(milliseconds: number, call: () => void) {
       now += milliseconds;
       queueMicrotask(call);

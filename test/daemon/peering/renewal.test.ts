@@ -26,7 +26,11 @@ const minutes = 60_000;
 const week = 7 * 24 * 60 * minutes;
 /** How far the consumer's controller believes to be ahead of the machine. */
 let ahead = 0;
-const clock: Clock = { now: () => Date.now() + ahead, after: (...call) => systemClock.after(...call) };
+const clock: Clock = {
+  now: () => Date.now() + ahead,
+  monotonic: () => performance.now() + ahead,
+  after: (...call) => systemClock.after(...call),
+};
 
 interface Identity {
   token: string;

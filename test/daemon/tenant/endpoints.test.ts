@@ -46,7 +46,7 @@ test('an endpoint with one foreign address goes whole, and its neighbours stay',
 
 test('an address is its pod’s for five minutes after the pod, unless another consumer’s pod has it', () => {
   let now = 0;
-  const book = new AddressBook({ now: () => now, after: () => () => undefined });
+  const book = new AddressBook({ now: () => now, monotonic: () => now, after: () => () => undefined });
   const pod = (name: string, consumer: string, ip: string): Pod => ({
     apiVersion: 'v1',
     kind: 'Pod',

@@ -15,6 +15,7 @@ function turned() {
   return {
     clock: {
       now: () => now,
+      monotonic: () => now,
       after(milliseconds: number, call: () => void) {
         waiting.push({ at: now + milliseconds, call });
         return () => undefined;

@@ -30,6 +30,7 @@ let ahead = 0;
 /** The machine's time and a leap; what is due by the leap is called soon. */
 const clock: Clock = {
   now: () => Date.now() + ahead,
+  monotonic: () => performance.now() + ahead,
   after(milliseconds, call) {
     const due = clock.now() + milliseconds;
     const timer = setInterval(() => {
