@@ -1,4 +1,4 @@
-/** Which mapped addresses this cluster needs, and which of them a gateway translates. Pure. */
+/** Which mapped addresses this cluster needs, and which of them a gateway node translates. Pure. */
 import { createHash } from 'node:crypto';
 import type { FabricNode, AddressMapping } from '../../shared/api/network.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
@@ -10,22 +10,22 @@ import { allocateMappedAddresses, isMappedAddress } from '../../shared/net/exter
 import { kind, stableText, type Pod } from '../kube/index.ts';
 import type { InputMapping } from './plan/input.ts';
 
-/** How long an address whose pod is gone is not reassigned: endpoints and connections elsewhere still name it. */
+/** How long the address of a deleted pod is not reassigned: EndpointSlices and connections elsewhere may still refer to it. */
 export const drainingMilliseconds = 60_000;
 
 /** An offloaded pod that other providers must reach. */
 export interface MappingRequest {
   pod: AddressMapping['spec']['pod'];
-  /** Its address in this cluster's terms. */
+  /** The pod's address as this cluster knows it. */
   target: string;
   remoteClusters: string[];
 }
 
 /**
- * Pods on virtual nodes whose namespace is offloaded to more than one remote cluster: each of the others may have pods
- * that call it, or that it calls, and both ends need a name there.
+ * Pods on virtual nodes whose namespace is offloaded to more than one remote cluster. Pods of that namespace at the other
+ * remotes may connect to such a pod, or it to them, so each remote needs an address for it.
  *
- * @param family of the external CIDR; an address of the other one cannot be mapped
+ * @param family address family of the external CIDR; addresses of the other family cannot be mapped
  */
 export function mappingRequests(
   family: 4 | 6,
@@ -58,18 +58,18 @@ const ageOf = ({ metadata }: Pod) => `${metadata.creationTimestamp ?? ''}/${meta
 
 export interface MappingPlan {
   create: AddressMapping[];
-  /** Those that are there, with the spec that they should have. */
+  /** Existing AddressMappings, with the spec that they should have. */
   change: AddressMapping[];
   remove: AddressMapping[];
-  /** Pods for which nothing is left. */
+  /** Pods for which no address is free. */
   without: MappingRequest[];
-  /** When an address has drained; undefined: none is draining. */
+  /** When the next draining address becomes free; undefined if none is draining. */
   againAfter: number | undefined;
 }
 
 /**
- * @param present all that there are
- * @param known whether any provider may still know of one; otherwise none has to drain
+ * @param present all existing AddressMappings
+ * @param known whether any provider may still use a mapped address; if not, none has to drain
  */
 export function planAddressMappings(
   externalCIDR: string,
@@ -90,9 +90,9 @@ export function planAddressMappings(
   }
   const stored = new Map([
     ...[...held].map(([uid, { spec }]) => [uid, spec.address] as const),
-    // Keys that no request has: these addresses stay taken.
+    // Their keys match no request, so these addresses stay allocated.
     ...surplus.map(({ metadata, spec }) => [`surplus ${metadata.name}`, spec.address] as const),
-    // Deleted objects hold their names until they are gone.
+    // Objects that are being deleted hold their names until they are gone.
     ...present
       .filter(({ metadata }) => metadata.deletionTimestamp !== undefined)
       .map(({ metadata, spec }) => [`leaving ${metadata.name}`, spec.address] as const),
@@ -128,7 +128,7 @@ export function planAddressMappings(
   return plan;
 }
 
-/** Named by its address, so that one address cannot have two objects. */
+/** The object is named after its address, so that no two objects can have the same address. */
 function newAddressMapping(spec: AddressMapping['spec']): AddressMapping {
   return {
     apiVersion: kind.addressMapping.apiVersion,
@@ -142,7 +142,7 @@ function newAddressMapping(spec: AddressMapping['spec']): AddressMapping {
 export const addressMappingName = (address: string): string =>
   `mapping-${address.replace(/[^0-9a-f]+/g, '-')}`;
 
-/** What a gateway's plan is made from: those in use, in a stable order. */
+/** The mappings that a gateway node's plan uses, in a stable order. */
 export function usableMappings(present: readonly AddressMapping[]): InputMapping[] {
   return present
     .filter(({ metadata, spec }) => metadata.deletionTimestamp === undefined && !spec.drainingSince)
@@ -150,14 +150,14 @@ export function usableMappings(present: readonly AddressMapping[]): InputMapping
     .sort((one, other) => (one.address < other.address ? -1 : one.address > other.address ? 1 : 0));
 }
 
-/** Names a set of mapped addresses, so that a gateway can say by a few letters which ones it translates. */
+/** A short hash of a set of mapped addresses, by which a gateway node reports which ones it translates. */
 export function mappingRevision(mappings: readonly InputMapping[]): string {
   return createHash('sha256').update(stableText(mappings)).digest('hex').slice(0, 16);
 }
 
 /**
- * The condition Programmed of each. What was programmed once stays so while it is the same: what the revision names
- * changes with every other mapped address too.
+ * The Programmed condition of each mapping. A mapping once programmed stays so while its spec is unchanged, because the
+ * revision also changes with every other mapping.
  */
 export function mappingFinding(
   mappings: AddressMapping,
@@ -205,5 +205,5 @@ export function mappingFinding(
   };
 }
 
-/** Family of a cluster's mapped addresses. */
+/** Address family of a cluster's mapped addresses. */
 export const mappingFamily = (externalCIDR: string): 4 | 6 => parseRange(externalCIDR).family;

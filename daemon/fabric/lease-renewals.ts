@@ -1,30 +1,30 @@
 /**
- * Whether the node that was given a tunnel endpoint still shows that it is there, by the renewals of the tunnel endpoint's Lease. Pure.
+ * Whether the node that a tunnel endpoint is assigned to is alive, judged by its renewals of the endpoint's Lease. Pure.
  *
- * Readings are counted and no times compared: clocks of two machines differ, and while the API server or this process is too
- * slow to read, nothing is known of the node. Kubernetes itself takes 40 to 50 s to see a node that is gone.
+ * It counts reads and compares no timestamps: the clocks of two machines differ, and a slow API server or a slow controller
+ * says nothing about the node. Kubernetes itself takes 40 to 50 s to notice a lost node.
  */
 import type { Lease } from '../kube/index.ts';
 
-/** The holder renews so often. */
+/** Interval at which the holder renews. */
 export const renewMilliseconds = 2_000;
-/** The Lease is read so often. */
+/** Interval at which the Lease is read. */
 export const readMilliseconds = 1_000;
-/** So many readings in a row without a renewal: three or more were missed. */
+/** The holder counts as dead after this many consecutive reads without a renewal: it missed three or more. */
 const silentReadings = 8;
-/** A node that was just given the tunnel endpoint first reads what a gateway must know. */
+/** A new holder has more time: it first lists the objects that a gateway node needs. */
 const takingReadings = 30;
 
-/** What was read of one holder. */
+/** What was read of one holder so far. */
 export interface Renewals {
   holder: string;
-  /** Of the last renewal; undefined: none since the tunnel endpoint was handed over. */
+  /** `renewTime` of the last renewal; undefined if there was none since the assignment. */
   renewTime: string | undefined;
-  /** Readings in a row that showed the same as the one before. */
+  /** Consecutive reads that showed no renewal. */
   unchanged: number;
 }
 
-/** @param lease as it was just read; undefined when there is none */
+/** @param lease as just read; undefined when it does not exist */
 export function afterReading(before: Renewals | undefined, lease: Lease | undefined): Renewals | undefined {
   const holder = lease?.spec?.holderIdentity;
   if (!holder) return undefined;
@@ -33,7 +33,7 @@ export function afterReading(before: Renewals | undefined, lease: Lease | undefi
   return { holder, renewTime, unchanged: same ? before.unchanged + 1 : 0 };
 }
 
-/** After a reading that failed: a failed read does not make the holder silent. */
+/** After a failed read, which does not count against the holder. */
 export function afterFailure(before: Renewals | undefined): Renewals | undefined {
   return before && { ...before, unchanged: 0 };
 }

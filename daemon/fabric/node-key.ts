@@ -1,23 +1,23 @@
-/** Which tunnel key a node uses now: one of its own, or that of the tunnel endpoint that it holds. */
+/** Which tunnel key a node uses: its own, or that of the tunnel endpoint that it holds. */
 import { secrets } from '../../shared/names.ts';
 import { messageOf, type Secret } from '../kube/index.ts';
 import { readTunnelKey, type TunnelKeyPair } from './tunnel-keys.ts';
 
 export interface NodeKey {
   key: TunnelKeyPair;
-  /** The tunnel endpoint whose key it is. */
+  /** The tunnel endpoint whose key this is; absent for the node's own key. */
   tunnelEndpoint?: string;
   /** Why an assigned tunnel endpoint is not held. */
   waiting?: string;
 }
 
 /**
- * A tunnel endpoint that is taken away is let go at once. One that is given is taken when its key and all that a gateway must know
- * have been read: before that it would drop what it does not know.
+ * A node releases a tunnel endpoint as soon as it is no longer assigned. It takes an assigned one over once it has read the
+ * key and everything else that a gateway node needs: before that it would drop packets of pods that it does not know.
  *
  * @param assigned tunnel endpoint in the spec of the node's FabricNode
- * @param secret the tunnel endpoint's Secret; undefined when it is not there
- * @param synced whether everything that a gateway watches was read once
+ * @param secret the tunnel endpoint's Secret; undefined when it does not exist
+ * @param synced whether the informers of a gateway node have synced
  */
 export function chooseNodeKey(
   nodeKey: TunnelKeyPair,

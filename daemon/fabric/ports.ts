@@ -1,25 +1,25 @@
 /**
- * What the fabric needs of the tunnel device. The fabric owns this port; `roles/` puts the WireGuard device behind it.
+ * The port to the tunnel device. The fabric owns it; `roles/` implements it with the WireGuard device.
  */
 import type { Admission, Translation } from '../../native/index.d.ts';
 
 export interface DevicePeer {
-  /** X25519, 32 bytes in base64: the peer's name everywhere. */
+  /** X25519, 32 bytes in base64; identifies the peer everywhere. */
   publicKey: string;
   /** 32 bytes. */
   presharedKey?: Uint8Array;
-  /** `192.0.2.1:7470`, `[2001:db8::1]:7470`; names are resolved before. */
+  /** `192.0.2.1:7470`, `[2001:db8::1]:7470`; host names are already resolved. */
   endpoint?: string;
   persistentKeepaliveSeconds: number;
-  /** Largest inner packet towards it, bytes. */
+  /** Largest inner packet to the peer, bytes. */
   mtu: number;
-  /** Probes whether the path takes that much, and uses what it takes. */
+  /** Probes whether the path passes packets of that size, and uses the largest size that passes. */
   discoverPathMTU?: boolean;
-  /** A peer that is not heard is called where it is configured to be as well as where it was heard last. */
+  /** A peer that does not answer is sent handshakes at its configured endpoint too, not only at the last one it used. */
   returnsToConfigured?: boolean;
-  /** Absent: nothing is translated (own nodes). */
+  /** Absent: no translation (own nodes). */
   translation?: { in: Translation; out: Translation };
-  /** Absent: all that the routes allow (own nodes). */
+  /** Absent: everything that the routes allow (own nodes). */
   admission?: Admission;
 }
 
@@ -42,14 +42,14 @@ export interface DeviceConfiguration {
 export interface DevicePeerStatus {
   publicKey: string;
   endpoint?: string;
-  /** Milliseconds since 1970; 0: never. */
+  /** Milliseconds since 1970; 0 means never. */
   latestHandshake: number;
   established: boolean;
-  /** Largest inner packet that probes found to pass. */
+  /** Largest inner packet that passed as a probe. */
   pathMTU?: number;
   receivedBytes: number;
   sentBytes: number;
-  /** Inner data packets. */
+  /** Counted in inner data packets. */
   receivedPackets?: number;
   sentPackets?: number;
   drops: Partial<Record<string, number>>;
@@ -62,18 +62,18 @@ export interface DeviceStatus {
 }
 
 export interface TunnelDevice {
-  /** Takes a whole configuration; only the difference is applied. Before `run` it is kept until then. */
+  /** Takes a complete configuration and applies the difference. Before `run` it is only stored. */
   configure(configuration: DeviceConfiguration): Promise<void>;
-  /** Recent; null before the device runs. */
+  /** A recent status; null before the device runs. */
   status(): DeviceStatus | null;
-  /** Lasts as long as the device; rejects when it fails, and may be called again then. */
+  /** Runs as long as the device exists; rejects when it fails, after which it may be called again. */
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Looks a host name up: addresses, best first. Rejects when there is none. */
+/** Resolves a host name to addresses, the preferred ones first. Rejects when there are none. */
 export type Resolve = (hostName: string, signal: AbortSignal) => Promise<readonly string[]>;
 
-/** What in-band consumers reach of this cluster: two ports, at addresses that this node holds. */
+/** The two listeners for in-band consumers, at addresses that this node holds. */
 export interface InBandPlan {
   gateway: string;
   apiServer: string;
@@ -81,9 +81,9 @@ export interface InBandPlan {
   consumers: { remoteCluster: string; ranges: string[] }[];
 }
 
-/** What answers for gateway and API server at addresses of this node. The fabric owns the addresses, `inband/` answers. */
+/** Serves API gateway and API server at addresses of this node. The fabric owns the addresses; `inband/` implements the server. */
 export interface InBandService {
-  /** Where, and to whom; undefined: nowhere. Called when the kernel holds the addresses. */
+  /** Where to listen, and for whom; undefined closes the listeners. Called once the kernel has the addresses. */
   update(plan: InBandPlan | undefined): void;
   run(signal: AbortSignal): Promise<void>;
 }

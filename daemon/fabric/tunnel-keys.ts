@@ -1,4 +1,4 @@
-/** X25519 keys of nodes and tunnel endpoints (RFC 7748): made, and the public half of a private one. */
+/** X25519 keys of nodes and tunnel endpoints (RFC 7748): generation, and deriving the public key. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 
 export interface TunnelKeyPair {
@@ -8,7 +8,7 @@ export interface TunnelKeyPair {
   publicKey: string;
 }
 
-/** DER of a PKCS #8 structure around 32 bytes of X25519 (RFC 8410, section 7). */
+/** DER prefix of a PKCS #8 structure around a 32-byte X25519 key (RFC 8410, section 7). */
 const pkcs8Prefix = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
 export function generateTunnelKey(): TunnelKeyPair {
@@ -17,7 +17,7 @@ export function generateTunnelKey(): TunnelKeyPair {
   return { privateKey: clamp(raw), publicKey: publicText(privateKey) };
 }
 
-/** From 32 bytes in base64, as a tunnel endpoint's Secret holds them. Throws RangeError; the text is never repeated. */
+/** Parses 32 bytes in base64, as in a tunnel endpoint's Secret. Throws RangeError, without repeating the text. */
 export function readTunnelKey(text: string): TunnelKeyPair {
   const raw = Buffer.from(text, 'base64');
   if (raw.length !== 32 || raw.toString('base64') !== text) {

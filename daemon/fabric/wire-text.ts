@@ -1,4 +1,4 @@
-/** Keys and endpoints in text, checked as strictly as the tunnel device does. */
+/** Validates keys and endpoints in text as strictly as the tunnel device does. */
 import { addressFamily, parseRange } from '../../shared/net/cidr.ts';
 
 /** 32 bytes in base64, in the one canonical spelling: the last digit holds four bits only. */
@@ -13,12 +13,12 @@ export function addressOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '');
 }
 
-/** No place to send packets to: unspecified, loopback, multicast, broadcast (RFC 6890). */
+/** Not a unicast destination: unspecified, loopback, multicast, broadcast (RFC 6890). */
 const nowhere = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/127', 'ff00::/8', '::ffff:0:0/96'].map(
   (text) => parseRange(text),
 );
 
-/** An address with a port, to which packets can be sent. */
+/** Whether the text is an address with a port to which packets can be sent. */
 export function isEndpoint(text: string): boolean {
   const port = text.slice(text.lastIndexOf(':') + 1);
   if (!/^[1-9][0-9]{0,4}$/.test(port) || Number(port) > 65_535) return false;

@@ -1,4 +1,4 @@
-/** Programs of the node: run with a deadline, input by standard input, never through a shell. */
+/** Runs the node's programs, with a deadline, input on standard input, and never through a shell. */
 import { spawn } from 'node:child_process';
 
 export interface CommandResult {
@@ -7,14 +7,14 @@ export interface CommandResult {
   stderr: string;
 }
 
-/** Runs a program to its end. Rejects when it cannot be started, takes too long or says too much. */
+/** Runs a program to its end. Rejects when it cannot be started, takes too long or writes too much output. */
 export type RunCommand = (
   program: string,
   args: readonly string[],
   options: { input?: string; signal: AbortSignal },
 ) => Promise<CommandResult>;
 
-/** A program of the node that failed: which, how, and what it said. */
+/** A failed program: its command line, the failure, and its error output. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
   constructor(command: string, what: string) {
@@ -23,13 +23,13 @@ export class CommandError extends Error {
 }
 
 const deadlineMilliseconds = 10_000;
-/** A table of all pods of a large node is a few megabytes. */
+/** Output limit: an nft table with all pods of a large node is a few megabytes. */
 const outputLimit = 32 << 20;
 
 /**
  * Runs programs of the system.
  *
- * @param prefix put before every command, such as `['ip', 'netns', 'exec', name]` in tests
+ * @param prefix prepended to every command, such as `['ip', 'netns', 'exec', name]` in tests
  */
 export function createCommandRunner(prefix: readonly string[] = []): RunCommand {
   return (program, args, { input, signal }) =>
@@ -67,7 +67,7 @@ export function createCommandRunner(prefix: readonly string[] = []): RunCommand 
             stop(new CommandError(command, 'its output exceeds the limit'));
         });
       }
-      child.stdin.on('error', () => undefined); // it ended without reading all: its exit code tells
+      child.stdin.on('error', () => undefined); // it ended without reading all input; the exit code shows whether it failed
       child.stdin.end(input ?? '');
       child.on('error', (error) => finish(new CommandError(command, `cannot be started: ${error.message}`)));
       child.on('close', (code, killedBy) =>
@@ -76,7 +76,7 @@ export function createCommandRunner(prefix: readonly string[] = []): RunCommand 
     });
 }
 
-/** As the runner, but an exit code other than 0 is an error with what the program said. */
+/** Like the runner, but throws for an exit code other than 0, with the program's error output. */
 export async function runChecked(
   run: RunCommand,
   program: string,

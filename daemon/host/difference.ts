@@ -1,4 +1,4 @@
-/** From what is there to what should be: which commands, and why each. Pure. */
+/** The commands that change the observed state into the planned one, with the reason for each. Pure. */
 import { hostRange, parseRange } from '../../shared/net/cidr.ts';
 import { fallbackMetric, routeProtocol, routingTable, rulePriority } from './constants.ts';
 import type { ObservedHost, ObservedRoute } from './observe.ts';
@@ -9,7 +9,7 @@ import { isAging, wantedTables, type OwnTable } from './tables.ts';
 export interface HostDifference {
   /** Lines for `ip -batch`, by family. */
   ip: { family: 4 | 6; line: string; why: string }[];
-  /** Transactions for `nft -f`. Without a reason: nothing differed, but a timed element expires soon. */
+  /** Transactions for `nft -f`. One without a reason only renews timed elements that expire soon. */
   nft: { commands: string; why?: string }[];
 }
 
@@ -17,8 +17,8 @@ const familyOf = (prefix: string): 4 | 6 => parseRange(prefix).family;
 const canonical = (prefix: string): string => parseRange(prefix).text;
 
 /**
- * @param applied what the nft tables held right after this same plan was applied; without those to which it was not
- *   applied yet
+ * @param applied the content of the nft tables right after this same plan was applied; tables to which it has not been
+ *   applied are absent
  */
 export function diffHost(
   plan: HostPlan,
@@ -29,7 +29,7 @@ export function diffHost(
   const ip = (family: 4 | 6, line: string, why: string) => void result.ip.push({ family, line, why });
   const { device } = plan;
 
-  // In this order: with an address go the routes that name it, and a route can name an address that is there only.
+  // In this order: deleting an address deletes the routes with that source, and a route's source must be an existing address.
   removeRoutes(plan, observed, ip);
   if (observed.link !== undefined) {
     if (observed.link.mtu !== plan.mtu) {
@@ -87,7 +87,7 @@ function diffAddresses(plan: HostPlan, observed: ObservedHost, ip: Add): void {
   }
   for (const [prefix, scope] of wanted) {
     if (present.get(prefix) === scope) continue;
-    // No duplicate address detection: no other host is on this device.
+    // No duplicate address detection: there is no other host on this device.
     const nodad = familyOf(prefix) === 6 ? ' nodad' : '';
     const line = `addr replace ${prefix} dev ${plan.device} scope ${scope}${nodad}`;
     ip(familyOf(prefix), line, `address ${prefix} is missing`);
@@ -97,13 +97,13 @@ function diffAddresses(plan: HostPlan, observed: ObservedHost, ip: Add): void {
 /** A foreign address of the device may have host bits. */
 const hostOf = (prefix: string): string => hostRange(prefix.split('/')[0] ?? prefix);
 
-/** Without the device no route can lead into it. */
+/** A route into the device requires that it exists. */
 const wantedRoutes = (plan: HostPlan, observed: ObservedHost): Map<string, string | undefined> =>
   new Map(
     (observed.link === undefined ? [] : plan.routes).map((route) => [canonical(route.prefix), route.source]),
   );
 
-/** Whether the route is one that swallows what should have gone into the device. */
+/** Whether the route is a blackhole fallback. */
 const isFallback = (route: ObservedRoute): boolean =>
   route.type === 'blackhole' && route.metric === fallbackMetric;
 
@@ -166,7 +166,7 @@ function diffRules(plan: HostPlan, observed: ObservedHost, ip: Add): void {
   }
 }
 
-/** What takes everything of Hawser away, the device's addresses aside: those go with the device. */
+/** The commands that remove everything of Hawser's except the device's addresses, which vanish with the device. */
 export function diffNothing(observed: ObservedHost): HostDifference {
   const why = 'Hawser is being removed from this node';
   const result: HostDifference = { ip: [], nft: [] };

@@ -1,4 +1,4 @@
-/** Which of others' rules and parameters keep the tunnel's packets from passing. */
+/** Finds foreign rules and kernel parameters that block the tunnel's packets. */
 import type { HostProblem } from '../../shared/api/network.ts';
 import { contains, overlaps, tryParseRange, type Range } from '../../shared/net/cidr.ts';
 import type { RunCommand } from './command.ts';
@@ -8,7 +8,7 @@ import { isRecord, textOf, type JSONRecord } from './tool-output.ts';
 
 /** Hawser's own chain of the source-NAT hook has this priority (`srcnat − 1`); chains with a lower priority decide first. */
 const ownNatPriority = 99;
-/** As many as the API holds. */
+/** As many as the API allows. */
 const problemLimit = 16;
 
 export interface Tunnelled {
@@ -17,7 +17,7 @@ export interface Tunnelled {
   remoteRanges: readonly string[];
 }
 
-/** Looks, and judges. */
+/** Reads the node's settings and evaluates them. */
 export async function findForeignProblems(
   run: RunCommand,
   read: ReadParameter,
@@ -27,7 +27,7 @@ export async function findForeignProblems(
   return foreignProblems(await observeForeign(run, read, tunnelled.device, signal), tunnelled);
 }
 
-/** What is in the way; a sentence each: what was seen, why it matters, what to do. Pure. */
+/** Interfering settings, one sentence each: what was found, why it matters, what to do. Pure. */
 export function foreignProblems(host: ForeignHost, tunnelled: Tunnelled): HostProblem[] {
   // Without a remote nothing passes the device, so nothing can interfere.
   if (tunnelled.remoteRanges.length === 0) return [];
@@ -75,7 +75,7 @@ function chainProblems(chain: BaseChain, ours: Ours): HostProblem[] {
           message: `a rule of nft chain ${where} (priority ${chain.priority}, before Hawser’s) changes the source address of packets to remote clusters, so that they are refused or their answers are lost; exclude device ${ours.device} from the rule, or give the chain a priority above ${ownNatPriority}`,
         });
     } else if (chain.type === 'filter' && drops(rule)) {
-      // In these tables Hawser puts its accepts before a rule that drops everything.
+      // In these tables Hawser inserts its own accept rules before a rule that drops everything.
       if (names(rule, ours) || (takes(rule, ours) && !isFilterTable(chain)))
         problems.push({
           reason: 'ForeignDrop',
@@ -89,7 +89,7 @@ function chainProblems(chain: BaseChain, ours: Ours): HostProblem[] {
     chain.policy === 'drop' &&
     !isFilterTable(chain)
   ) {
-    // What a chain that is jumped to lets through is not known; then nothing is claimed.
+    // The effect of a jump to another chain is not known, so nothing is reported then.
     const jumps = chain.rules.some((rule) => rule.some((each) => 'jump' in each || 'goto' in each));
     const accepted = chain.rules.some((rule) => rule.some((each) => 'accept' in each) && takes(rule, ours));
     if (!jumps && !accepted)
@@ -111,12 +111,12 @@ const drops = (rule: readonly JSONRecord[]): boolean =>
   rule.some((each) => 'drop' in each || 'reject' in each) &&
   !rule.some((each) => each['comment'] === nftComment);
 
-/** Whether a rule takes all of the tunnel's packets of one direction, whatever else they are. */
+/** Whether a rule matches all of the tunnel's packets in one direction. */
 function takes(rule: readonly JSONRecord[], ours: Ours): boolean {
   return matchesOf(rule).every((match) => ['ours', 'any'].includes(judge(match, ours)));
 }
 
-/** Whether a rule speaks of the device or of a remote range, maybe under further conditions. */
+/** Whether a rule names the device or a remote range, possibly with further conditions. */
 function names(rule: readonly JSONRecord[], ours: Ours): boolean {
   const judged = matchesOf(rule).map((match) => judge(match, ours));
   return judged.includes('ours') && !judged.includes('others');
@@ -141,7 +141,7 @@ function judge(match: JSONRecord, ours: Ours): Judgement {
     if (negated)
       return ours.ranges.every((own) => ranges.some((range) => contains(range, own))) ? 'others' : 'any';
     if (ranges.some((range) => ours.ranges.some((own) => overlaps(range, own)))) return 'ours';
-    // The other end of the packet: pods of this cluster, maybe.
+    // The other end of the packet, possibly a pod of this cluster.
     return payload['field'] === 'saddr' ? 'any' : 'others';
   }
   return 'unknown';
@@ -157,7 +157,7 @@ function valuesOf(right: unknown): unknown[] | undefined {
   return isRecord(right) ? [right] : undefined;
 }
 
-/** `cni*` is how nft writes a beginning. */
+/** nft writes a prefix match as `cni*`. */
 function nameMatches(pattern: string, device: string): boolean {
   return pattern.endsWith('*') ? device.startsWith(pattern.slice(0, -1)) : pattern === device;
 }

@@ -1,4 +1,4 @@
-/** What of a node's kernel belongs to others and may be in the way of the tunnel's packets, as it is now. */
+/** Reads foreign kernel parameters and nft rules that may affect the tunnel's packets. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunCommand } from './command.ts';
@@ -6,12 +6,12 @@ import { ownTables } from './tables.ts';
 import { isRecord, numberOf, readListing, recordsOf, textOf, type JSONRecord } from './tool-output.ts';
 
 export interface ForeignHost {
-  /** Kernel parameters by name; absent ones are not there. */
+  /** Kernel parameters by name; those that do not exist are absent. */
   parameters: Readonly<Record<string, string>>;
   chains: readonly BaseChain[];
 }
 
-/** A chain that the kernel calls by itself, of a table that is not Hawser's. */
+/** A base chain (one attached to a hook) of a table that is not Hawser's. */
 export interface BaseChain {
   family: string;
   table: string;
@@ -25,7 +25,7 @@ export interface BaseChain {
   rules: readonly (readonly JSONRecord[])[];
 }
 
-/** Reads a kernel parameter such as `net/ipv4/ip_forward`; undefined when there is none. */
+/** Reads a kernel parameter such as `net/ipv4/ip_forward`; undefined when it does not exist. */
 export type ReadParameter = (path: string) => Promise<string | undefined>;
 
 export const readParameter: ReadParameter = async (path) => {
@@ -36,12 +36,12 @@ export const readParameter: ReadParameter = async (path) => {
   }
 };
 
-/** Hooks that forwarded packets pass. */
+/** Hooks that forwarded packets traverse. */
 const hooks: ReadonlySet<string> = new Set(['prerouting', 'forward', 'postrouting']);
-/** More are not read: a node has a dozen. */
+/** Limit; a node usually has a dozen. */
 const chainLimit = 64;
 
-/** Parameters that decide about the tunnel's packets. */
+/** Parameters that affect the tunnel's packets. */
 export function parametersFor(device: string): string[] {
   return ['net/ipv4/ip_forward', 'net/ipv4/conf/all/rp_filter', `net/ipv4/conf/${device}/rp_filter`];
 }
@@ -49,7 +49,7 @@ export function parametersFor(device: string): string[] {
 const isOwn = (chain: JSONRecord): boolean =>
   ownTables.some((table) => table === `${textOf(chain['family'])} ${textOf(chain['table'])}`);
 
-/** Reads it. What cannot be read is left out: this is for people, and nothing depends on it. */
+/** Reads the state. Parts that cannot be read are left out, since the result only informs people. */
 export async function observeForeign(
   run: RunCommand,
   read: ReadParameter,

@@ -1,4 +1,4 @@
-/** Holds a node's kernel to a plan: applies it, notices changes by others, repairs them, and removes everything in the end. */
+/** Applies a plan to a node's kernel, detects and repairs changes by others, and removes everything at the end. */
 import type { RunCommand } from './command.ts';
 import { runChecked } from './command.ts';
 import { diffHost, diffNothing, type HostDifference } from './difference.ts';
@@ -9,43 +9,43 @@ import { normalizePlan, type HostPlan } from './plan.ts';
 import { wantedTables, type OwnTable } from './tables.ts';
 
 export interface HostReport {
-  /** What was changed, and why; empty when all was as planned. */
+  /** What was changed, and why; empty when the kernel already matched the plan. */
   changes: string[];
-  /** Whether the TUN device was there; without it only part of a plan can be applied. */
+  /** Whether the TUN device exists; without it only part of a plan can be applied. */
   devicePresent: boolean;
-  /** Routes of the plan that were not made, since they would cover what the node needs. */
+  /** Routes of the plan that were not added, since they would cover ranges that the node needs. */
   refused: RefusedRoute[];
-  /** What the node has routes to without Hawser, other than by default. */
+  /** Destinations of the node's own routes, other than default routes. */
   networks: readonly string[];
 }
 
-/** Packets that the rules of isolation dropped. */
+/** Packets dropped by the isolation rules. */
 export interface HostRefusal {
-  /** Empty: of an address that was not known yet to be anybody's. */
+  /** Empty for an address that was not known yet to belong to any pod. */
   remoteCluster: string;
   reason: string;
   packets: number;
 }
 
 export interface Host {
-  /** Brings the kernel to the plan. Throws CommandError when a program refuses; what could be done is done. */
+  /** Applies the plan to the kernel. Throws CommandError when a command fails, after all others were applied. */
   apply(plan: HostPlan, signal: AbortSignal): Promise<HostReport>;
-  /** Takes away everything of Hawser's that does not go with the device. */
+  /** Removes everything of Hawser's that does not vanish with the device. */
   cleanup(device: string, signal: AbortSignal): Promise<HostReport>;
-  /** What of consumers' pods was refused since the rules are there. */
+  /** Packets of consumers' pods refused since the rules were added. */
   refusals(signal: AbortSignal): Promise<HostRefusal[]>;
 }
 
 /**
  * A host over the system's `ip` and `nft`. Calls must not overlap.
  *
- * @param run how programs are run; tests put `ip netns exec` before
+ * @param run runs programs; tests prepend `ip netns exec`
  */
 export function createHost(run: RunCommand): Host {
-  /** A table is compared by what it held right after it was made, since nft rewrites what it is given. */
+  /** A table is compared with its content right after it was created, since nft normalizes its input. */
   const applied = new Map<OwnTable, { request: string; content: string }>();
 
-  /** Does all that can be done, and says then what could not. Rules come before the routes that they are for. */
+  /** Applies everything that succeeds, then throws for the rest. Rules are applied before the routes that they protect. */
   async function perform(difference: HostDifference, signal: AbortSignal): Promise<string[]> {
     const failures: unknown[] = [];
     const attempt = async (work: Promise<unknown>) => {
@@ -60,7 +60,7 @@ export function createHost(run: RunCommand): Host {
     for (const family of [4, 6] as const) {
       const lines = difference.ip.filter((change) => change.family === family).map((change) => change.line);
       if (lines.length === 0) continue;
-      // With -force the rest is done when one line fails; the exit code tells of the failure all the same.
+      // With -force the remaining lines run after a failed one; the exit code still reports the failure.
       const input = `${lines.join('\n')}\n`;
       await attempt(runChecked(run, 'ip', [`-${family}`, '-force', '-batch', '-'], { input, signal }));
     }
@@ -108,7 +108,7 @@ export function createHost(run: RunCommand): Host {
   };
 }
 
-/** Of all tables together, those that are not none. */
+/** The nonzero counters of all tables. */
 function sumRefusals(tables: readonly Counts[]): HostRefusal[] {
   const sums = new Map<string, number>();
   for (const counts of tables) {

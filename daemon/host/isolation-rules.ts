@@ -1,28 +1,28 @@
 /**
- * The nft rules that keep consumers' pods apart: sets and verdict maps, a few rules for each consumer and none for a pod.
- * Traffic of no consumer passes after one look-up of its source and one of its destination.
+ * The nft rules that isolate consumers' pods: sets and verdict maps, with a few rules per consumer and none per pod.
+ * Traffic of other pods passes after one lookup of its source and one of its destination.
  */
 import { parseRange } from '../../shared/net/cidr.ts';
 import { isolationTable } from './constants.ts';
 import type { IsolatedTenant, IsolationPlan } from './plan.ts';
 
 /**
- * - `inet`: what the node routes, and what is for the node itself.
- * - `bridge`: what two pods at one bridge say to each other. The node's IP never sees it, unless br_netfilter is loaded and
- *   its sysctls are set (Documentation/networking/ip-sysctl, bridge-nf-call-iptables).
+ * - `inet`: packets that the node routes, and packets to the node itself.
+ * - `bridge`: packets between two pods on the same bridge. The node's IP layer does not see them unless br_netfilter is
+ *   loaded and its sysctls are set (Documentation/networking/ip-sysctl, bridge-nf-call-iptables).
  */
 export type IsolationFamily = 'inet' | 'bridge';
 
 /** Packets and bytes by counter name. */
 export type Counts = ReadonlyMap<string, { packets: number; bytes: number }>;
 
-/** Counts of addresses that nobody is known to have. No cluster's ID: those have no capitals. */
+/** Counter name for addresses that belong to no known pod. It cannot be a cluster ID, which has no capitals. */
 const nobody = 'Unknown';
-/** Packets of others to a consumer's pods. */
+/** Counter name for packets of others to a consumer's pods. */
 const entry = 'Entry';
 /**
- * An address of which nothing is known is kept apart for so long after the node daemon was last here: a daemon that does
- * not come back must not keep new pods of this cluster from what they need.
+ * Unknown addresses are isolated for this long after the node daemon's last renewal: a daemon that does not return must not
+ * cut new pods of this cluster off for ever.
  */
 export const watchedSeconds = 300;
 
@@ -32,10 +32,10 @@ const ip = (family: Family) => (family === 4 ? 'ip' : 'ip6');
 const of = (family: Family, texts: readonly string[]) =>
   texts.filter((text) => (text.includes(':') ? 6 : 4) === family);
 
-/** Name of the counter of what a remote cluster's pods were refused. */
+/** Name of the counter of refused packets of a remote cluster's pods. */
 const counterName = (remoteCluster: string, what: string) => `refused-${remoteCluster}/${what}`;
 
-/** The remote cluster, empty for an address that nobody is known to have, and what was refused; undefined: no such counter. */
+/** The remote cluster (empty for an unknown address) and the refused destination; undefined for any other counter. */
 export function readCounterName(name: string): { remoteCluster: string; reason: string } | undefined {
   const [, remoteCluster = '', reason = ''] = /^refused-([^/]+)\/([^/]+)$/.exec(name) ?? [];
   if (reason === '') return undefined;
@@ -43,10 +43,10 @@ export function readCounterName(name: string): { remoteCluster: string; reason: 
 }
 
 /**
- * The table as a transaction for `nft -f`: afterwards it is exactly this, and no packet ever met half of it. Counters go on
- * from what they were.
+ * The table as a transaction for `nft -f`, which replaces it atomically: no packet sees a part of it. Counters keep their
+ * values.
  *
- * @param podDevices by which this node's pods are reached
+ * @param podDevices devices by which this node's pods are reached
  */
 export function renderIsolation(
   family: IsolationFamily,
@@ -89,7 +89,7 @@ export function renderIsolation(
       : [
           'chain input {',
           '  type filter hook input priority filter; policy accept;',
-          // The node speaks to itself by its addresses in the pods' range too.
+          // The node also uses its addresses in the pod range for traffic to itself.
           '  iifname "lo" return',
           ...families.map((each) => `  ${ip(each)} saddr vmap @host${each}`),
           ...strangers(`host-${nobody}`).map((rule) => `  ${rule}`),
@@ -108,9 +108,9 @@ export function renderIsolation(
 }
 
 /**
- * Every pod has an address of its link too, and the kubelet listens at the node's. It does not tell whose it is, and no pod
- * needs it. Which bridge a frame is at not every kernel can say; on other bridges, of virtual machines maybe, DHCP uses
- * such addresses (RFC 8415, section 7.2).
+ * Every pod also has a link-local address, and the kubelet listens on that of the node. Such an address does not identify a
+ * pod, and no pod needs it. Not every kernel can match the bridge of a frame, and on other bridges, such as those of virtual
+ * machines, DHCPv6 uses link-local addresses (RFC 8415, section 7.2), so its ports are exempt.
  */
 function ofLinks(family: IsolationFamily, podDevices: readonly string[]): string[] {
   if (podDevices.length === 0) return [];
@@ -159,7 +159,7 @@ function setLines(
   ]);
 }
 
-/** Without those that lie in others: some versions of nft take none that overlap in one transaction. */
+/** Drops prefixes that others contain: some versions of nft reject overlapping ones in one transaction. */
 function disjoint(texts: readonly string[]): string[] {
   const parsed = texts.map((text) => parseRange(text)).toSorted((one, other) => one.length - other.length);
   return parsed
@@ -176,13 +176,13 @@ const chain = (name: string, rules: readonly string[]) => [
   '}',
 ];
 
-/** Neighbour discovery (RFC 4861) and multicast listeners (RFC 3810): without them there is no IPv6 at all. */
+/** Neighbour discovery (RFC 4861) and multicast listener discovery (RFC 3810), without which IPv6 does not work. */
 const neighbours =
   'icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld-listener-done, mld2-listener-report } return';
 const asked = (family: Family) =>
   `${ip(family)} daddr @resolvers${family} meta l4proto { tcp, udp } th dport 53 return`;
 
-/** Drops and counts packets to destinations that no consumer's pod may reach. */
+/** Drops and counts packets to destinations that consumers' pods must not reach. */
 const refusals = (who: string, forbidden: IsolationPlan['forbidden']) =>
   forbidden.flatMap(({ what }) =>
     families.map(
@@ -191,15 +191,15 @@ const refusals = (who: string, forbidden: IsolationPlan['forbidden']) =>
   );
 
 /**
- * Every packet is looked at, not only the first of a connection: what a pod opened before its address was known ends.
- * Answers pass, whatever they answer to was looked at; and so do errors that belong to a connection (path MTU).
+ * Every packet is checked, not only the first of a connection, so that connections opened before the pod's address was
+ * known end. Replies pass, since their connection's requests were checked, and so do related ICMP errors (path MTU).
  */
 const answers = ['ct direction reply return', 'ct state related return', neighbours];
 
 function routedChains(device: string, { tenants, forbidden }: IsolationPlan): string[] {
   const from = (who: string, own: readonly string[]) =>
     chain(`from-${who}`, [...answers, ...own, ...families.map(asked), ...refusals(who, forbidden)]);
-  // Nothing that the node itself has is a consumer's, but a cache of the DNS (NodeLocal DNSCache).
+  // Consumers' pods reach no address of the node itself except a DNS cache (NodeLocal DNSCache).
   const host = (who: string) =>
     chain(`host-${who}`, [
       ...answers,
@@ -226,15 +226,15 @@ function routedChains(device: string, { tenants, forbidden }: IsolationPlan): st
 }
 
 /**
- * A consumer's pods here lie in this cluster's pod ranges, and come before what is forbidden. Its home does not: what is
- * forbidden wins, and what is left of its home is reached as the rest of the world is.
+ * A consumer's pods here lie in this cluster's pod ranges, so their accept rules come before the forbidden ranges. Its home
+ * ranges have no such precedence: where a forbidden range overlaps them, it wins.
  */
 const ownDestinations = (who: IsolatedTenant['remoteCluster']) =>
   families.map((family) => `${ip(family)} daddr @pods-${who}-${family} return`);
 
 /**
- * There is no connection tracking at a bridge on every kernel. None is needed: whom a pod may speak to at its own bridge may
- * answer, and of the DNS it is the port that tells an answer.
+ * Not every kernel supports connection tracking on bridges. It is not needed: pods on the same bridge that may exchange
+ * packets may do so in both directions, and DNS replies are recognised by their source port.
  */
 function bridgedChains({ tenants, forbidden }: IsolationPlan): string[] {
   return [

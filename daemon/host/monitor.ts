@@ -1,36 +1,36 @@
-/** Notices that something changed in the node's kernel, without asking it all the time. */
+/** Detects changes of the node's kernel state by netlink events instead of polling. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { nftTable, routingTable } from './constants.ts';
 
 export interface MonitorOptions {
-  /** Called soon after a change of what a plan may hold, and at least every `checkMilliseconds`. */
+  /** Called soon after a change that may affect a plan, and at least every `checkMilliseconds`. */
   onChange: () => void;
   /** TUN device of the plan. */
   device: string;
-  /** Put before every command. */
+  /** Prepended to every command. */
   prefix?: readonly string[];
-  /** Changes come in crowds (kube-proxy, CNI); one call for those of this long. Default 500 ms. */
+  /** Changes come in bursts (kube-proxy, CNI); those within this time cause one call. Default 500 ms. */
   debounceMilliseconds?: number;
-  /** For changes without an event. Default 60 s. */
+  /** Interval of checks for changes without an event. Default 60 s. */
   checkMilliseconds?: number;
-  /** Wait before a monitor that ended is started again. Default 5 s. */
+  /** Delay before a monitor that ended is restarted. Default 5 s. */
   restartMilliseconds?: number;
 }
 
-/** Of a line that is not whole yet, so much is kept. */
+/** Limit on the kept part of an incomplete line. */
 const longestLine = 10_000;
 
-/** Others change the kernel all the time (kube-proxy, the CNI); of their lines these are read. */
+/** Others change the kernel all the time (kube-proxy, the CNI); only lines that match this are of interest. */
 const relevant = (device: string) =>
   new RegExp(`${device}|\\b${routingTable}\\b|\\b${nftTable}\\b|\\bfilter (FORWARD|INPUT)\\b`);
 
-/** Programs that write a line for each change: links, addresses, routes, rules; nft tables, chains and rules. */
+/** Programs that print a line for each change: links, addresses, routes, rules; nft tables, chains and rules. */
 const monitors: readonly (readonly string[])[] = [
   ['ip', '-o', 'monitor', 'link', 'address', 'route', 'rule'],
   ['nft', 'monitor'],
 ];
 
-/** Runs until the signal is aborted. A monitor that cannot be run leaves the regular check. */
+/** Runs until the signal is aborted. If a monitor cannot run, only the periodic check remains. */
 export async function monitorHost(options: MonitorOptions, signal: AbortSignal): Promise<void> {
   const {
     onChange,
@@ -76,7 +76,7 @@ export async function monitorHost(options: MonitorOptions, signal: AbortSignal):
       if (ended) return;
       ended = true;
       children.delete(child);
-      // A check finds what changed while nothing was monitored.
+      // A check finds changes made while the monitor was not running.
       if (!signal.aborted) later(restartMilliseconds, () => (start(command), changed()));
     };
     child.on('error', onEnd);

@@ -1,7 +1,7 @@
 /**
- * What a node needs, and no route of Hawser may cover: the last line of defence, whatever a plan says. Hawser's routes are
- * looked up before those of the main table, so that one over the API server would cut off the node, and with it the means to
- * take the route away.
+ * Addresses that a node needs and that no route of Hawser may cover: the last line of defence, whatever a plan contains.
+ * Hawser's routes are looked up before those of the main table, so one that covers the API server would cut the node off,
+ * and then the route could no longer be removed through the API.
  */
 import { outermost } from '../../shared/net/coarse-ranges.ts';
 import { contains, overlaps, parseRange, readRanges, type Range } from '../../shared/net/cidr.ts';
@@ -10,13 +10,13 @@ import { routingTable } from './constants.ts';
 import type { HostPlan, NeededRange } from './plan.ts';
 import { readRecords, textOf, type JSONRecord } from './tool-output.ts';
 
-/** A route that was planned and is not made. */
+/** A planned route that is not added. */
 export interface RefusedRoute {
   prefix: string;
   needed: NeededRange;
 }
 
-/** What the kernel reaches without Hawser. */
+/** Destinations that the kernel reaches without Hawser. */
 export interface KernelNetworks {
   /** Destinations of routes, other than default ones. */
   routes: readonly string[];
@@ -25,11 +25,11 @@ export interface KernelNetworks {
 }
 
 /**
- * Routes this short are default ones: those of VPN clients that leave the default route as it is (0.0.0.0/1 and 128.0.0.0/1),
- * and the whole of what is assigned of IPv6 (2000::/3).
+ * Routes this short count as default routes: those of VPN clients that keep the default route (0.0.0.0/1 and 128.0.0.0/1),
+ * and all of IPv6 global unicast (2000::/3).
  */
 const longestDefault = { 4: 1, 6: 3 } as const;
-/** Loopback, link-local and multicast: no remote's range can be there (`shared/net/declared-ranges.ts`). */
+/** Loopback, link-local and multicast, where no remote range can lie (`shared/net/declared-ranges.ts`). */
 const neverRemote = readRanges([
   '127.0.0.0/8',
   '169.254.0.0/16',
@@ -38,7 +38,7 @@ const neverRemote = readRanges([
   'fe80::/10',
   'ff00::/8',
 ]);
-/** Devices on which kube-proxy (IPVS) and NodeLocal DNSCache keep addresses of Services. */
+/** Devices on which kube-proxy (IPVS) and NodeLocal DNSCache hold addresses of Services. */
 const devicesOfServices: ReadonlySet<string> = new Set(['kube-ipvs0', 'nodelocaldns']);
 
 /** Reads routes and addresses of all tables but Hawser's own. Throws CommandError. */
@@ -74,8 +74,8 @@ export function networksIn(entries: readonly JSONRecord[], device: string): Kern
 }
 
 /**
- * The plan without the routes that would cover what the node needs, and those. Pure. What of the kernel lies in the pod
- * ranges is the CNI's: whether a remote's range may be there was decided with the pods in view (`fabric/plan`).
+ * Splits the plan's routes: those that cover no needed address stay, the others are returned as refused. Pure. Kernel routes
+ * within the pod ranges belong to the CNI; `fabric/plan` has already decided whether a remote's range may overlap them.
  */
 export function withhold(
   plan: HostPlan,
@@ -123,7 +123,7 @@ export function withhold(
   };
 }
 
-/** Finds what a range overlaps. There may be thousands of either: the widest ones are in order, and none meets another. */
+/** Finds the entry that a range overlaps. There may be thousands: the widest ranges are sorted and disjoint, for binary search. */
 function finder(needed: readonly NeededRange[]): (range: Range) => NeededRange | undefined {
   const whats = new Map<string, NeededRange>();
   for (const each of needed) {

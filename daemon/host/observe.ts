@@ -1,4 +1,4 @@
-/** What is in a node's kernel now, read by the system's tools. */
+/** Reads the current state of a node's kernel by the system's tools. */
 import { runChecked, type RunCommand } from './command.ts';
 import { nftComment, routingTable } from './constants.ts';
 import { findPodDevices } from './pod-devices.ts';
@@ -15,16 +15,16 @@ import {
 } from './tool-output.ts';
 
 export interface ObservedHost {
-  /** Absent: there is no such device. */
+  /** Absent if the device does not exist. */
   link?: { mtu: number; up: boolean };
   addresses: { prefix: string; scope: string }[];
-  /** Of Hawser's table. */
+  /** Routes of Hawser's table. */
   routes: ObservedRoute[];
-  /** Rules that look Hawser's table up, by family. */
+  /** Rules that select Hawser's table, by family. */
   rules: { family: 4 | 6; priority: number; plain: boolean }[];
-  /** Hawser's own that are there. */
+  /** Hawser's own nft tables that exist. */
   tables: ReadonlyMap<OwnTable, ObservedTable>;
-  /** By which the consumers' pods on this node are reached. */
+  /** Devices by which the consumers' pods on this node are reached. */
   podDevices: readonly string[];
   foreign: ForeignChain[];
 }
@@ -33,12 +33,12 @@ export interface ObservedRoute {
   prefix: string;
   device?: string;
   source?: string;
-  /** Other than `unicast`. */
+  /** Route type, if not `unicast`. */
   type?: string;
   metric?: number;
 }
 
-/** Reads everything that a plan speaks of. */
+/** Reads everything that a plan may contain. */
 export async function observeHost(
   run: RunCommand,
   device: string,
@@ -63,7 +63,7 @@ export async function observeHost(
   return observed;
 }
 
-/** One line of JSON per command that succeeded; told apart by shape, since a failed one leaves no line. */
+/** One line of JSON per successful command; a failed one prints none, so results are recognised by their shape. */
 function readFamily(stdout: string, family: 4 | 6, observed: ObservedHost): void {
   for (const line of stdout.split('\n')) {
     for (const entry of readRecords(line)) {
@@ -105,7 +105,7 @@ function readLink(links: readonly JSONRecord[], observed: ObservedHost): void {
     observed.link ??= { mtu, up: flags.includes('UP') };
     for (const address of recordsOf(link['addr_info'])) {
       const scope = textOf(address['scope']) ?? '';
-      // The kernel gives every device its link-local address by itself.
+      // The kernel assigns the link-local address of every device.
       if (scope === 'link' || address['local'] === undefined) continue;
       observed.addresses.push({
         prefix: `${textOf(address['local'])}/${numberOf(address['prefixlen'])}`,
@@ -115,7 +115,7 @@ function readLink(links: readonly JSONRecord[], observed: ObservedHost): void {
   }
 }
 
-/** Those of Hawser's tables that are there. */
+/** Which of Hawser's tables exist. */
 export async function readOwnTables(
   run: RunCommand,
   signal: AbortSignal,
@@ -144,7 +144,7 @@ async function readForeignChain(
   return { family, chain, rules };
 }
 
-/** Nothing but a counter and a drop or reject: of nft, or as iptables writes it. */
+/** Whether a rule is an unconditional drop or reject, as nft or iptables writes it. */
 function isFinal(expressions: readonly JSONRecord[]): boolean {
   const rest = expressions.filter((each) => !('counter' in each));
   const [only] = rest;

@@ -1,21 +1,22 @@
 /**
- * The nft rules around the TUN device: one table of Hawser's own, replaced as a whole, and an accept in front of the
- * chains of others that might drop what passes the device.
+ * The nft rules around the TUN device: one table of Hawser's own, replaced as a whole, and accept rules in foreign chains
+ * that might drop packets of the device.
  */
 import { parseRange } from '../../shared/net/cidr.ts';
 import { masqueradeMark, nftComment, nftTable } from './constants.ts';
 import type { PacketPlan } from './plan.ts';
 
 /**
- * The table as a transaction for `nft -f`: afterwards it is exactly this, and no packet ever met half of it.
+ * The table as a transaction for `nft -f`, which replaces it atomically: no packet sees a part of it.
  *
- * - `leaving` stands just before the source-NAT hook of CNI and kube-proxy (priority srcnat − 1). The first chain that
- *   sets up a connection's source translation has the last word, so `snat to ip saddr` keeps pods' sources as they are.
- *   What kube-proxy marked for masquerading (NodePorts, pods by way of another node) and what the node itself sends
- *   leaves with the node's address of the external CIDR, so that the answer comes back to this node.
- * - Incoming packets of remotes are kept from being masqueraded too: some CNIs do that to everything from outside.
- * - `entering` stands before the destination-NAT hook: a remote opens nothing on this node but what is listed, not even
- *   a NodePort. What has a source in a range whose route was refused is somebody else's here, and comes from no remote.
+ * - `leaving` runs just before the source-NAT chains of CNI and kube-proxy (priority srcnat − 1). The first chain that sets
+ *   up a connection's source translation decides, so `snat to ip saddr` keeps the pods' source addresses. Packets that
+ *   kube-proxy marked for masquerading (NodePorts, pods on other nodes) and packets of the node itself leave with the node's
+ *   address of the external CIDR, so that the reply comes back to this node.
+ * - Incoming packets of remotes are exempt from masquerading too: some CNIs apply it to everything from outside.
+ * - `entering` runs before the destination-NAT hook: a remote can open only the listed connections to this node, and no
+ *   NodePort. A source address in a range whose route was refused belongs to a local network here, so packets from the
+ *   device with such a source are dropped.
  */
 export function renderTable(device: string, packets: PacketPlan): string {
   const families = [4, 6] as const;
@@ -90,19 +91,19 @@ export function renderTable(device: string, packets: PacketPlan): string {
 export interface ForeignChain {
   family: 'ip' | 'ip6';
   chain: 'FORWARD' | 'INPUT';
-  /** In their order. */
+  /** In the order of the chain. */
   rules: readonly ForeignRule[];
 }
 
 export interface ForeignRule {
   handle: number;
-  /** Hawser's rule, and what it lets through. */
+  /** Hawser's rule, and what it accepts. */
   own?: { match: 'iifname' | 'oifname'; device: string };
-  /** Drops or rejects whatever comes so far. */
+  /** Drops or rejects every packet that reaches it. */
   final: boolean;
 }
 
-/** Where iptables keeps what it forwards and takes in; drop policies and final rejects there come from firewalls and Docker. */
+/** iptables' chains for forwarded and incoming packets; firewalls and Docker add drop policies and final rejects there. */
 export const foreignChains = [
   { family: 'ip', chain: 'FORWARD' },
   { family: 'ip', chain: 'INPUT' },
@@ -110,22 +111,22 @@ export const foreignChains = [
   { family: 'ip6', chain: 'INPUT' },
 ] as const;
 
-/** Which of the device's directions a chain sees. */
+/** Which of the device's directions pass a chain. */
 export function wantedMatches(chain: 'FORWARD' | 'INPUT'): ('iifname' | 'oifname')[] {
   return chain === 'FORWARD' ? ['iifname', 'oifname'] : ['iifname'];
 }
 
 /**
- * Commands for `nft -f` that make Hawser's rules in a chain right; none when they are. They stand after everybody else's,
- * so that network policies that are enforced in this chain hold for remotes' packets too; only a final drop or reject
- * of everything, which would leave them without effect, comes after them.
+ * Commands for `nft -f` that correct Hawser's rules in a chain; none when they are correct. The rules come after all
+ * others, so that network policies enforced in this chain apply to remotes' packets too, but before a final drop or reject
+ * of everything, which would make them ineffective.
  */
 export function changeForeignChain(found: ForeignChain, device: string | undefined): string[] {
   const { rules } = found;
   const wanted = device === undefined ? [] : wantedMatches(found.chain);
   const own = rules.filter((rule) => rule.own !== undefined);
   const others = rules.filter((rule) => rule.own === undefined);
-  // What follows the first final rule is never reached.
+  // Rules after the first final one are never reached.
   const end = others.findIndex((rule) => rule.final);
   const reached = end < 0 ? others : others.slice(0, end);
   const final = end < 0 ? undefined : others[end];

@@ -1,21 +1,21 @@
 /**
- * What Hawser wants of a node's kernel, as plain data. It is compared with what is there (`difference.ts`), and only the
- * difference is applied.
+ * The desired state of a node's kernel, as plain data. It is compared with the observed state (`difference.ts`), and only
+ * the difference is applied.
  */
 
 export interface HostPlan {
-  /** TUN device; made by the engine, configured here. */
+  /** TUN device; created by the engine, configured here. */
   device: string;
-  /** Bytes; of the device. */
+  /** MTU of the device, bytes. */
   mtu: number;
-  /** Addresses of the device, each a range of one. */
+  /** Addresses of the device, each as a /32 or /128. */
   addresses: readonly HostAddress[];
   /** Remote ranges that are reached through the device. */
   routes: readonly HostRoute[];
   packets: PacketPlan;
-  /** What this node cannot do without: a route that would cover any of it is not made. */
+  /** Ranges that this node needs: a route that would cover one is not added. */
   needed?: readonly NeededRange[];
-  /** Absent: no consumer has anything here, and nothing is kept apart. */
+  /** Absent if no consumer has a twin namespace here, so that no pod is isolated. */
   isolation?: IsolationPlan;
 }
 
@@ -28,29 +28,29 @@ export interface NeededRange {
 export interface HostAddress {
   /** `100.64.16.16/32` */
   prefix: string;
-  /** `host`: the kernel never selects it as a source. */
+  /** With `host` the kernel never selects it as a source. */
   scope: 'global' | 'host';
 }
 
 export interface HostRoute {
   prefix: string;
-  /** Source address for what this node itself sends there. */
+  /** Source address of packets that this node itself sends there. */
   source?: string;
 }
 
-/** What happens to packets that enter or leave by the device. */
+/** Rules for packets that enter or leave by the device. */
 export interface PacketPlan {
-  /** Pods of this cluster: their addresses stay as they are, on the way out and in. */
+  /** Pods of this cluster, whose addresses are not translated in either direction. */
   podRanges: readonly string[];
   /** Ranges that lie behind the device. */
   remoteRanges: readonly string[];
-  /** Ranges whose routes were refused: what comes out of the device with such a source is dropped. */
+  /** Ranges whose routes were refused: packets from the device with such a source are dropped. */
   refusedRanges?: readonly string[];
   /** Addresses of the device. */
   ownAddresses: readonly string[];
-  /** Source of everything else that leaves by the device. Absent: such packets are dropped. */
+  /** Source of all other packets that leave by the device. Absent: they are dropped. */
   hostSource?: string;
-  /** What remotes may open towards own addresses, beside echo requests. */
+  /** Connections that remotes may open to own addresses, besides echo requests. */
   services: readonly HostService[];
 }
 
@@ -60,16 +60,16 @@ export interface HostService {
   port: number;
 }
 
-/** What keeps the pods of consumers that are on this node apart from all else here. */
+/** Isolation of the consumers' pods on this node. */
 export interface IsolationPlan {
   tenants: readonly IsolatedTenant[];
-  /** Addresses that every pod may ask at port 53. */
+  /** Addresses that every pod may reach at port 53. */
   resolvers: readonly string[];
-  /** What no consumer's pod reaches, by what is there. */
+  /** Ranges that no consumer's pod may reach, by their kind. */
   forbidden: readonly { what: string; ranges: readonly string[] }[];
   /**
-   * This node's pod ranges, and the addresses in them of which it is known whose they are. All others may be a consumer's
-   * pod that has just been started. Absent: pods here have addresses of other ranges.
+   * This node's pod ranges, and the addresses in them that belong to known pods. Any other address may be that of a
+   * consumer's pod that has just started. Absent if pods here have addresses of other ranges.
    */
   unknown?: { ranges: readonly string[]; known: readonly string[] };
 }
@@ -79,13 +79,13 @@ export interface IsolatedTenant {
   remoteCluster: string;
   /** Addresses of its pods on this node. */
   here: readonly string[];
-  /** Of all its pods in this cluster. */
+  /** Addresses of all its pods in this cluster. */
   pods: readonly string[];
   /** Ranges behind the device. */
   home: readonly string[];
 }
 
-/** The same plan has the same text, whatever the order of its parts. */
+/** Canonical text of a plan, independent of the order of its parts. */
 export function normalizePlan(plan: HostPlan): HostPlan {
   return {
     ...plan,
@@ -118,7 +118,7 @@ function normalizeIsolation({ tenants, resolvers, forbidden, unknown }: Isolatio
       }))
       .sort((one, other) => compare(one.remoteCluster, other.remoteCluster)),
     resolvers: unique(resolvers),
-    // In their order: what lies in several is counted as the first.
+    // In this order: an address in several ranges is counted for the first.
     forbidden: forbidden.map(({ what, ranges }) => ({ what, ranges: unique(ranges) })),
     ...(unknown !== undefined && {
       unknown: { ranges: unique(unknown.ranges), known: unique(unknown.known) },

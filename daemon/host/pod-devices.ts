@@ -1,9 +1,9 @@
-/** By which devices a node's pods are reached, whatever its network plugin: a bridge, or one device for each pod. */
+/** Finds the devices by which a node's pods are reached: with some CNIs a bridge, with others one device per pod. */
 import { addressFamily } from '../../shared/net/cidr.ts';
 import type { RunCommand } from './command.ts';
 import { readRecords, textOf } from './tool-output.ts';
 
-/** Never one by which the node itself reaches the world: an address that has gone may be looked for there. */
+/** Never the device of the default route, to which the route of a pod that no longer exists resolves. */
 export async function findPodDevices(
   run: RunCommand,
   addresses: readonly string[],
@@ -35,7 +35,7 @@ export async function findPodDevices(
   return [...new Set(direct)].filter((name) => name !== 'lo' && !toCaches.has(name)).toSorted();
 }
 
-/** One line of JSON for each question that has an answer. */
+/** One line of JSON per successful query. */
 async function ask(run: RunCommand, family: 4 | 6, questions: readonly string[], signal: AbortSignal) {
   const input = `${questions.join('\n')}\n`;
   const { stdout } = await run('ip', [`-${family}`, '-json', '-force', '-batch', '-'], { input, signal });

@@ -1,4 +1,4 @@
-/** Hawser's own nft tables: which a plan wants, and what is in the kernel. */
+/** Hawser's own nft tables: those that a plan requires, and those in the kernel. */
 import { CommandError, type RunCommand } from './command.ts';
 import { isolationTable, nftTable } from './constants.ts';
 import { renderIsolation, watchedSeconds, type Counts } from './isolation-rules.ts';
@@ -6,23 +6,23 @@ import { renderTable } from './packet-rules.ts';
 import type { HostPlan } from './plan.ts';
 import { isRecord, numberOf, readListing, recordsOf, textOf, type JSONRecord } from './tool-output.ts';
 
-/** Family and name, as nft writes them. Those that keep apart come first, as what follows may fail. */
+/** Family and name, as nft writes them. The isolation tables come first, since a later one may fail. */
 export const ownTables = [`inet ${isolationTable}`, `bridge ${isolationTable}`, `inet ${nftTable}`] as const;
 export type OwnTable = (typeof ownTables)[number];
 
 export interface ObservedTable {
-  /** Its content, without counters and timeouts. */
+  /** Content without counters and timeouts. */
   content: string;
   counts: Counts;
-  /** Seconds until its first element expires; absent: none expires. */
+  /** Seconds until its first element expires; absent if none does. */
   expiresIn?: number;
 }
 
 export interface WantedTable {
   table: OwnTable;
-  /** Names the planned content. */
+  /** Hash of the planned content. */
   request: string;
-  /** As a transaction for `nft -f`. */
+  /** The content as a transaction for `nft -f`. */
   render: (counts: Counts) => string;
 }
 
@@ -50,7 +50,7 @@ export function wantedTables(
 /** Whether timed elements are due for renewal: half of their time has passed. */
 export const isAging = ({ expiresIn = Infinity }: ObservedTable): boolean => expiresIn < watchedSeconds / 2;
 
-/** Reads a table; undefined when it is not there. */
+/** Reads a table; undefined when it does not exist. */
 export async function readTable(
   run: RunCommand,
   table: OwnTable,
@@ -64,7 +64,7 @@ export async function readTable(
   return readTableListing(answer.stdout);
 }
 
-/** Handles, counts and remaining times change by themselves; elements of sets are in no order. Pure. */
+/** Normalizes a listing: handles, counters and remaining times change without a change of rules, and sets are unordered. Pure. */
 export function readTableListing(stdout: string): ObservedTable {
   const listing = readListing(stdout);
   const counters = listing.flatMap(({ counter }) => (isRecord(counter) ? [counter] : []));
@@ -86,7 +86,7 @@ export function readTableListing(stdout: string): ObservedTable {
   };
 }
 
-/** An entry of a listing without counts, its elements in order. */
+/** An entry of a listing without counters, its elements sorted. */
 function settled(entry: JSONRecord): unknown {
   const { counter, set, map } = entry;
   if (isRecord(counter)) return { counter: textOf(counter['name']) };
@@ -103,6 +103,6 @@ function settled(entry: JSONRecord): unknown {
   return entry;
 }
 
-/** Of an element with a lifetime, what is left of it would be another place. */
+/** The remaining time of an element with a timeout is ignored in sorting. */
 const textOfElement = (element: unknown): string =>
   JSON.stringify(element, (key, value: unknown) => (key === 'expires' ? undefined : value));

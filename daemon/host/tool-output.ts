@@ -1,11 +1,11 @@
 /**
- * What `ip -json` and `nft -j` print, read without a schema library: a node pays for all that it loads, and these tools
- * are part of its own image.
+ * Parses the output of `ip -json` and `nft -j` without a schema library: it would cost memory on every node, and these tools
+ * come from Hawser's own image.
  */
 
 export type JSONRecord = Record<string, unknown>;
 
-/** The objects of an array; anything else in it is left out. Throws SyntaxError for what is no JSON. */
+/** The objects of an array; other elements are left out. Throws SyntaxError for invalid JSON. */
 export function readRecords(text: string): JSONRecord[] {
   return recordsOf(text.trim() === '' ? [] : JSON.parse(text));
 }

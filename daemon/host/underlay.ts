@@ -1,8 +1,8 @@
-/** The network below the tunnel: by which device this node reaches the others. */
+/** The network below the tunnel: the device by which this node reaches the others. */
 import { runChecked, type RunCommand } from './command.ts';
 import { numberOf, readRecords, recordsOf } from './tool-output.ts';
 
-/** MTU of the device that holds the address; undefined when none does (behind a translation, for example). */
+/** MTU of the device that holds the address; undefined when none does (behind NAT, for example). */
 export async function underlayMTU(
   run: RunCommand,
   address: string,

@@ -1,6 +1,6 @@
 /**
- * What a device is told, whole, and the checks on it. Peers are named by public key in base64, as everywhere in WireGuard's
- * own tools; the engine's numbers for them are this room's affair.
+ * A device's complete configuration, and its validation. Peers are identified by public key in base64, as in WireGuard's
+ * own tools; the engine's numbers for them are internal to this folder.
  */
 import type { Admission, Endpoint, Prefix, Translation } from '../../native/index.d.ts';
 import { KEY_LENGTH } from './constants-of-protocol.ts';
@@ -9,23 +9,24 @@ import { decodeKey } from './keys.ts';
 export interface PeerConfiguration {
   /** 32 bytes in base64. */
   publicKey: string;
-  /** 32 bytes; all zero or absent: none. */
+  /** 32 bytes; all zero or absent means none. */
   presharedKey?: Uint8Array;
-  /** `192.0.2.1:51820`, `[2001:db8::1]:51820`; names are resolved by the caller. Absent: wait until the peer calls. */
+  /** `192.0.2.1:51820`, `[2001:db8::1]:51820`; the caller resolves names. Absent: wait for the peer's handshake. */
   endpoint?: Endpoint;
-  /** 0: off; at most 65,535. */
+  /** Seconds; 0 means off; at most 65,535. */
   persistentKeepaliveSeconds: number;
-  /** Largest inner packet towards this peer, bytes; 0: the TUN device's. */
+  /** Largest inner packet to this peer, bytes; 0 means the TUN device's MTU. */
   mtu: number;
   /**
-   * Finds out by probes whether the path takes as much as `mtu` says, and uses less where it doesn't. Peers of another make don't
-   * answer them, so they change nothing there; they keep a session alive as a persistent keepalive does.
+   * Probes whether the path passes packets of `mtu` bytes, and uses a smaller size where it doesn't. Other WireGuard
+   * implementations don't answer the probes, so nothing changes for them, except that probes keep a session alive like a
+   * persistent keepalive.
    */
   discoverPathMTU?: boolean;
   /**
-   * A peer that is not heard is called where it is configured to be and where it was heard last, in turns. Plain WireGuard calls it
-   * where it was heard last alone: a packet from the former address that comes just after the address was configured anew
-   * leaves both sides calling where nobody is.
+   * Sends handshakes to a silent peer alternately at its configured endpoint and at the last one it used. Plain WireGuard uses
+   * only the latter: a packet from the old address that arrives just after a new endpoint was configured would leave both
+   * sides sending to an address where no peer listens.
    */
   returnsToConfigured?: boolean;
   translation?: { in: Translation; out: Translation };
@@ -39,26 +40,26 @@ export interface RouteConfiguration {
 }
 
 export interface DeviceConfiguration {
-  /** 32 bytes; `null`: the device is silent. */
+  /** 32 bytes; with `null` the device sends and accepts nothing. */
   privateKey: Uint8Array | null;
-  /** UDP port, 0: any. */
+  /** UDP port; 0 means any. */
   port: number;
-  /** SO_MARK of what is sent, 0: none. */
+  /** SO_MARK of sent packets; 0 means none. */
   fwmark: number;
   peers: readonly PeerConfiguration[];
   routes: readonly RouteConfiguration[];
-  /** Sources that packets from the TUN device may have; absent: any. */
+  /** Allowed source addresses of packets from the TUN device; absent means any. */
   tunSources?: readonly Prefix[];
-  /** Public keys to leave out where a route has several targets. */
+  /** Public keys to skip where a route has several targets. */
   deadPeers?: readonly string[];
 }
 
-/** A configuration that can't be applied, and why. Nothing of it was applied. */
+/** An invalid configuration, and why. No part of it was applied. */
 export class ConfigurationError extends Error {
   override name = 'ConfigurationError';
 }
 
-/** The configuration of a device that was just made: silent, without peers. */
+/** The configuration of a new device: silent, without peers. */
 export const EMPTY_CONFIGURATION: DeviceConfiguration = {
   privateKey: null,
   port: 0,
@@ -71,7 +72,7 @@ function isWholeNumber(value: number, maximum: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= maximum;
 }
 
-/** Throws a `ConfigurationError` for the first thing that is wrong. Prefixes and endpoints are the engine's to check. */
+/** Throws a `ConfigurationError` for the first error. Prefixes and endpoints are checked by the engine. */
 export function checkConfiguration(configuration: DeviceConfiguration, maximumPeers: number): void {
   const fail = (message: string): never => {
     throw new ConfigurationError(message);

@@ -1,12 +1,12 @@
 /**
- * The numbers that the WireGuard protocol fixes, with the section of the paper (Donenfeld, "WireGuard: Next Generation
- * Kernel Network Tunnel", revision of 2020) that gives each. Choices of this implementation live in
+ * The constants of the WireGuard protocol, with the section of the paper (Donenfeld, "WireGuard: Next Generation
+ * Kernel Network Tunnel", revision of 2020) that defines each. Choices of this implementation are in
  * `constants-of-implementation.ts`.
  */
 
 /** Section 5.4: the name of the Noise handshake, hashed into the first chaining key. */
 export const CONSTRUCTION = 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s';
-/** Section 5.4: the prologue that makes this protocol's transcripts its own. */
+/** Section 5.4: the prologue, which identifies the protocol in the transcript hash. */
 export const IDENTIFIER = 'WireGuard v1 zx2c4 Jason@zx2c4.com';
 /** Section 5.4: key of mac1 is HASH(label ‖ responder's static public key). */
 export const LABEL_MAC1 = 'mac1----';
@@ -42,9 +42,9 @@ export const TRANSPORT_HEADER_LENGTH = 16;
  * with `PROTOCOL_TIMES`.
  */
 export interface ProtocolTimes {
-  /** An initiator asks for the next session when it sends with one of this age. */
+  /** An initiator starts a new handshake when it sends with a session of this age. */
   rekeyAfterTime: number;
-  /** A session of this age neither seals nor opens anything. */
+  /** A session of this age neither encrypts nor decrypts. */
   rejectAfterTime: number;
   /** Attempts at a handshake end after this. */
   rekeyAttemptTime: number;
@@ -52,7 +52,7 @@ export interface ProtocolTimes {
   rekeyTimeout: number;
   /** Upper bound, exclusive, of what is added to `rekeyTimeout` at random, so that two peers don't collide for ever. */
   rekeyTimeoutJitter: number;
-  /** After data came and nothing went, an empty message is sent (section 6.5). */
+  /** A keepalive is sent this long after receiving data without sending anything (section 6.5). */
   keepaliveTimeout: number;
 }
 
@@ -70,5 +70,5 @@ export const PROTOCOL_TIMES: Readonly<ProtocolTimes> = {
 export const ZERO_AFTER_REJECT_TIMES = 3;
 /** Sections 5.4.7 and 6.6: a cookie, and the secret it is made with, live two minutes (milliseconds). */
 export const COOKIE_LIFETIME = 120_000;
-/** Section 5.1: of the initiations of one peer at most twenty a second are answered (milliseconds between two). */
+/** Section 5.1: at most twenty initiations per second of one peer are answered (milliseconds between two). */
 export const INITIATION_INTERVAL = 50;

@@ -1,7 +1,7 @@
 /**
- * The two MACs at the end of handshake messages, and the cookies that stand between a flood and the expensive part of the
- * handshake (paper, sections 5.3, 5.4.4 and 5.4.7). The checker is the device's (as receiver); a generator is a peer's
- * (as sender).
+ * The two MACs at the end of handshake messages, and the cookies that protect the expensive part of the handshake from
+ * floods (paper, sections 5.3, 5.4.4 and 5.4.7). A device has one checker (as receiver); each peer has a generator (as
+ * sender).
  */
 import {
   COOKIE_LENGTH,
@@ -32,7 +32,7 @@ function beforeMac2(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, bytes.length - MAC_LENGTH);
 }
 
-/** Checks the MACs of what comes to the holder of `publicKey`, and makes cookies. */
+/** Checks the MACs of messages to the holder of `publicKey`, and creates cookies. */
 export class CookieChecker {
   readonly #mac1Key: Uint8Array;
   readonly #cookieKey: Uint8Array;
@@ -46,24 +46,24 @@ export class CookieChecker {
     this.#random = random;
   }
 
-  /** What cookies are made with at present; `null`: none was given out yet. */
+  /** The current secret of cookies; `null` if none was sent yet. */
   get secret(): Uint8Array | null {
     return this.#secret;
   }
 
-  /** Whether an initiation or response is meant for us. A wrong mac1 is answered with silence. */
+  /** Whether an initiation or response is addressed to us. A wrong mac1 gets no reply. */
   checkMac1(bytes: Uint8Array): boolean {
     return equal(mac1Of(bytes), mac(this.#mac1Key, beforeMac1(bytes)));
   }
 
-  /** Whether the sender holds the cookie that was last sent to its address and port (`source`, in text). */
+  /** Whether the sender used the cookie that was last sent to its address and port (`source`, in text). */
   checkMac2(bytes: Uint8Array, source: string, now: number): boolean {
     if (this.#secret === null || now - this.#secretMadeAt > COOKIE_LIFETIME) return false;
     const cookie = mac(this.#secret, bytesOf(source));
     return equal(mac2Of(bytes), mac(cookie, beforeMac2(bytes)));
   }
 
-  /** The answer to an initiation or response whose sender (index `sender`) has to show that it owns its address. */
+  /** The cookie reply to an initiation or response whose sender (index `sender`) must prove that it owns its address. */
   createReply(bytes: Uint8Array, sender: number, source: string, now: number): Uint8Array {
     if (this.#secret === null || now - this.#secretMadeAt > COOKIE_LIFETIME) {
       erase(this.#secret);
@@ -76,7 +76,7 @@ export class CookieChecker {
   }
 }
 
-/** Adds the MACs to what goes to the holder of `publicKey`, and remembers the cookie it asks for. */
+/** Adds the MACs to messages to the holder of `publicKey`, and stores the cookie that it sends. */
 export class CookieGenerator {
   readonly #mac1Key: Uint8Array;
   readonly #cookieKey: Uint8Array;
@@ -89,7 +89,7 @@ export class CookieGenerator {
     this.#cookieKey = hash(bytesOf(LABEL_COOKIE), publicKey);
   }
 
-  /** Writes mac1, and mac2 when a fresh cookie is there, into the end of `bytes`. */
+  /** Writes mac1, and mac2 if there is a fresh cookie, to the end of `bytes`. */
   addMacs(bytes: Uint8Array, now: number): void {
     const mac1 = mac(this.#mac1Key, beforeMac1(bytes));
     mac1Of(bytes).set(mac1);
@@ -99,8 +99,8 @@ export class CookieGenerator {
   }
 
   /**
-   * Takes a cookie out of a reply. It is bound to the mac1 of the last message we sent, so that nobody who hasn't seen that
-   * message can plant one; a second reply to the same message is ignored.
+   * Reads the cookie from a reply. It is bound to the mac1 of our last message, so that only someone who has seen that message
+   * can send one; a second reply to the same message is ignored.
    */
   consumeReply(nonce: Uint8Array, sealedCookie: Uint8Array, now: number): boolean {
     if (this.#lastMac1 === null) return false;

@@ -1,4 +1,4 @@
-/** Reads the engine's shared counters: one row of u64 per peer, and one for the engine. No call into the engine is made. */
+/** Reads the engine's shared counters, one row of u64 per peer and one for the engine, without calling into the engine. */
 import type { CounterLayout, PeerCounter } from '../../native/index.d.ts';
 import type { Drops } from './status.ts';
 import type { Observation } from './timers.ts';
@@ -31,7 +31,7 @@ export class CounterReader {
     };
   }
 
-  /** Drops of one peer, or what no peer could be blamed for. */
+  /** Dropped packets of one peer, or those that belong to no peer. */
   drops(peer: number | 'engine'): Drops {
     const row = peer === 'engine' ? this.#engineRow : peer;
     const drops: Drops = {};

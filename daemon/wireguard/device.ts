@@ -1,7 +1,7 @@
 /**
- * A WireGuard device as one pure state machine: configuration, handshake messages, the engine's wishes and the time go in;
- * effects come out. It holds no socket, no clock and no engine; `engine-shell.ts` does what it says. Two of them joined by a
- * list of bytes are a tunnel, which is how the tests drive them through hours in milliseconds.
+ * A WireGuard device as a pure state machine. Inputs are the configuration, handshake messages, the engine's requests and
+ * the time; outputs are effects. It has no socket, clock or engine; `engine-driver.ts` performs the effects. Tests connect
+ * two of them by a list of messages and simulate hours in milliseconds.
  */
 import type { EngineDifference } from '../../native/index.d.ts';
 import { checkConfiguration, EMPTY_CONFIGURATION } from './configuration.ts';
@@ -39,11 +39,11 @@ export class Device {
   readonly #times: ProtocolTimes;
   readonly #pathTimes: PathMTUTimes;
   readonly #maximumPeers: number;
-  /** The latest timestamp that a peer since removed was called with: if it comes back, it knows that. */
+  /** The latest TAI64N timestamp sent to any removed peer: if such a peer is added again, it accepts only later ones. */
   #timestampsBefore = 0n;
   readonly #limiter = new SourceLimiter();
   readonly #peers = new Map<number, Peer>();
-  /** Our indices in use → whose they are. */
+  /** Our session indices in use → their peer. */
   readonly #indices = new Map<number, Peer>();
   #configuration = EMPTY_CONFIGURATION;
   #numbers: ReadonlyMap<string, number> = new Map();
@@ -66,7 +66,7 @@ export class Device {
     >;
   }
 
-  /** What was configured last. */
+  /** The current configuration. */
   get configuration(): DeviceConfiguration {
     return this.#configuration;
   }
@@ -75,7 +75,7 @@ export class Device {
     return this.#peers.values();
   }
 
-  /** How many of our indices are taken by handshakes and sessions. */
+  /** Number of our indices used by handshakes and sessions. */
   get indicesInUse(): number {
     return this.#indices.size;
   }
@@ -84,7 +84,7 @@ export class Device {
     return this.#local?.publicKey ?? null;
   }
 
-  /** Whether the peer has a session that can seal now. */
+  /** Whether the peer has a session that can send now. */
   hasSession(peer: Peer, now: Moment): boolean {
     const current = peer.slots.current;
     return current !== null && now.monotonic - current.createdAt < this.#times.rejectAfterTime;
@@ -96,8 +96,8 @@ export class Device {
   }
 
   /**
-   * Takes a whole configuration and answers with the way from the one in force. Throws a `ConfigurationError`, and changes
-   * nothing, when it can't be. `override`: public keys whose endpoint is to be set even if it is configured as before.
+   * Takes a complete configuration and returns the effects that lead to it from the current one. Throws a `ConfigurationError`
+   * and changes nothing if it is invalid. `override`: public keys whose endpoint is set even if its configuration is unchanged.
    */
   configure(configuration: DeviceConfiguration, override: ReadonlySet<string> = new Set()): DeviceEffect[] {
     const { difference: change, commit } = this.prepare(configuration, override);
@@ -106,8 +106,8 @@ export class Device {
   }
 
   /**
-   * The same in two steps, for a caller whose engine may refuse the difference: nothing has changed until `commit`, which
-   * must come before any other call and answers with the remaining effects.
+   * The same in two steps, for a caller whose engine may refuse the difference: nothing changes until `commit`, which must be
+   * called before anything else and returns the remaining effects.
    */
   prepare(
     configuration: DeviceConfiguration,
@@ -163,7 +163,7 @@ export class Device {
     return this.#setPrivateKey(configuration.privateKey);
   }
 
-  /** Something happened. */
+  /** Handles an input. */
   handle(input: DeviceInput, now: Moment): DeviceEffect[] {
     if (input.type === 'handshake') return this.#handleHandshake(input, now);
     const peer = this.#peers.get(input.peer);
@@ -177,7 +177,7 @@ export class Device {
         const freed = peer.slots.confirm(input.localIndex);
         if (freed === null) return [];
         this.#release(freed);
-        // The peer has called meanwhile, and was answered: another session on top would only be made to replace this one.
+        // The peer's own handshake was answered in the meantime, so a second session would only replace the new one.
         this.#abandonHandshake(peer);
         return this.#sessionBegan(peer, now);
       }
@@ -196,7 +196,7 @@ export class Device {
     }
   }
 
-  /** Time passed. */
+  /** Advances the time. */
   handleTimeout(now: Moment): DeviceEffect[] {
     const effects: DeviceEffect[] = [];
     if (this.#local === null) return effects;
@@ -230,7 +230,7 @@ export class Device {
     return effects;
   }
 
-  /** When `handleTimeout` should be called next at the latest, on the monotonic clock; `null`: not before something happens. */
+  /** When `handleTimeout` must be called at the latest, on the monotonic clock; `null`: only after another input. */
   nextTimeout(now: Moment): number | null {
     if (this.#local === null) return null;
     let next: number | null = null;
@@ -357,14 +357,14 @@ export class Device {
       { type: 'set-endpoint', peer: peer.id, endpoint: from.source, source: from.destination },
       this.#addKeypair(peer, session, now),
       ...this.#sessionBegan(peer, now),
-      // Proves to the responder that we have the session (section 5.1), with waiting data or empty.
+      // Confirms the session to the responder (section 5.1), with queued data or a keepalive.
       { type: 'send-keepalive', peer: peer.id },
     ];
   }
 
   /**
-   * Whether the peer has just called us and was answered, while a session that seals lasts: then nothing is to be renewed from
-   * our side, and a second handshake would cross the first.
+   * Whether the peer's handshake was just answered while a session that can send lasts: then we renew nothing, since a second
+   * handshake would cross the first.
    */
   #isRenewed(peer: Peer, now: Moment): boolean {
     const { next } = peer.slots;
@@ -388,7 +388,7 @@ export class Device {
     peer.cookies.addMacs(bytes, now.monotonic);
     peer.timers.initiationSent(now.monotonic, how.retry);
     const effects: DeviceEffect[] = [{ type: 'send-to-peer', peer: peer.id, bytes }];
-    // The address we send from may be what has gone bad.
+    // The cached source address may be the reason for the missing answer.
     if (how.silent) effects.unshift({ type: 'set-endpoint', peer: peer.id, endpoint: peer.endpoint });
     return effects;
   }
@@ -404,9 +404,9 @@ export class Device {
   }
 
   /**
-   * When both called at once there are two sessions, and both ends must mean the same one, or each would renew its own for
-   * ever. Of two that speak this the one with the greater public key has its way; to others it makes no difference, as
-   * they forget their own initiation when they answer ours.
+   * Simultaneous handshakes give two sessions, and both ends must choose the same one, or each would renew its own for ever.
+   * Between two Hawser devices the session of the greater public key wins; other implementations are unaffected, since they
+   * drop their own initiation when they answer ours.
    */
   #yields(peer: Peer): boolean {
     return this.#local !== null && isGreater(peer.publicKeyBytes, this.#local.publicKey);
@@ -421,7 +421,7 @@ export class Device {
     return [{ type: 'log', level: 'debug', peer: peer.publicKey, message: `handshake complete as ${role}` }];
   }
 
-  /** Sends the probe that is due, and tells the engine when another size is known to pass. */
+  /** Sends the probe that is due, and updates the engine when another packet size is known to pass. */
   #lookAtPath(peer: Peer, now: Moment): DeviceEffect[] {
     const { path, configuration } = peer;
     if (path === null || configuration === null) return [];
@@ -468,7 +468,7 @@ export class Device {
     return [];
   }
 
-  /** An index nobody can guess and nothing uses. */
+  /** An unpredictable index that is not in use. */
   #freeIndex(): number {
     for (let attempt = 0; attempt < INDEX_ATTEMPTS; attempt++) {
       const bytes = this.#environment.random(4);
@@ -488,7 +488,7 @@ export class Device {
   }
 }
 
-/** By their bytes from the first on; public keys are no secret. */
+/** Lexicographic order of the bytes; public keys need no constant-time comparison. */
 function isGreater(left: Uint8Array, right: Uint8Array): boolean {
   return Buffer.compare(left, right) > 0;
 }

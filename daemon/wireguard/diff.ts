@@ -1,6 +1,6 @@
 /**
- * From two whole configurations to what the engine must change, and the engine's numbers for peers. Pure: the same two
- * configurations give the same difference, and equal ones give `null`.
+ * The difference between two complete configurations that the engine must apply, and the engine's numbers for peers. Pure:
+ * the same two configurations give the same difference, and equal ones give `null`.
  */
 import type {
   EngineDifference,
@@ -13,7 +13,7 @@ import type { DeviceConfiguration, PeerConfiguration, RouteConfiguration } from 
 /** Public key → the engine's number. */
 export type PeerNumbers = ReadonlyMap<string, number>;
 
-/** Keeps the numbers of peers that stay, and gives the lowest free ones to new peers. */
+/** Keeps the numbers of peers that stay, and assigns the lowest free ones to new peers. */
 export function allocateNumbers(
   previous: PeerNumbers,
   peers: readonly PeerConfiguration[],
@@ -25,7 +25,7 @@ export function allocateNumbers(
     const number = previous.get(publicKey);
     if (number !== undefined) numbers.set(publicKey, number);
   }
-  // A number that this very change frees is taken only when no other is left: its counters may still be read.
+  // A number that this change frees is reused only when no other is left: its counters may still be read.
   const freed = [...previous].filter(([publicKey]) => !numbers.has(publicKey)).map(([, number]) => number);
   let candidate = 0;
   for (const { publicKey } of peers) {
@@ -40,8 +40,8 @@ export function allocateNumbers(
 }
 
 /**
- * What changed, in the engine's terms; `null` when nothing did. A peer's endpoint is told only when it is new or another
- * than before, or named in `override`: telling it again would undo what roaming found out. `mtuOf`: what is known of its path.
+ * The changes in the engine's terms; `null` if there are none. A peer's endpoint is included only when it is new, changed or
+ * named in `override`: setting an unchanged one would undo roaming. `mtuOf` gives the known path MTU.
  */
 export function difference(
   previous: { configuration: DeviceConfiguration; numbers: PeerNumbers },
@@ -98,7 +98,7 @@ function engineTargets(route: RouteConfiguration, numbers: PeerNumbers): (number
   return route.targets.map((target) => (target === 'local' ? target : numberOf(numbers, target)));
 }
 
-/** A peer as the engine is told of it. */
+/** A peer as passed to the engine. */
 export function enginePeer(
   peer: PeerConfiguration,
   id: number,
@@ -114,7 +114,7 @@ export function enginePeer(
   };
 }
 
-/** Whether the engine would see the same peer; keys and keepalive aren't its business. */
+/** Whether both are the same peer for the engine, which knows neither keys nor keepalive. */
 function samePeer(left: PeerConfiguration, right: PeerConfiguration): boolean {
   return (
     left.mtu === right.mtu &&

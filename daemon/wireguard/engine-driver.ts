@@ -1,6 +1,6 @@
 /**
- * The I/O around a pure device: a packet engine, its events, one timer, two clocks. It decides nothing. Everything runs on the
- * loop that made it; `worker.ts` gives it a loop of its own.
+ * The I/O around the pure device: a packet engine, its events, one timer, two clocks. It makes no decisions. It runs on the
+ * event loop that created it; `worker.ts` gives it one of its own.
  */
 import { randomBytes } from 'node:crypto';
 
@@ -20,7 +20,7 @@ import type { RandomBytes } from './primitives.ts';
 import { selfTest, warmUp } from './self-test.ts';
 import type { DeviceStatus } from './status.ts';
 
-/** The longest delay that a timer of JavaScript can hold, milliseconds. */
+/** The longest delay of a JavaScript timer, milliseconds. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 export type LogLevel = 'debug' | 'info' | 'error';
@@ -28,14 +28,14 @@ export type Log = (level: LogLevel, message: string, facts?: Record<string, stri
 
 export interface EngineShellOptions {
   tun: EngineOptions['tun'];
-  /** UDP port at start, 0: any. */
+  /** UDP port at start; 0 means any. */
   port: number;
   fwmark?: number;
   threadPairs?: number;
   maximumPeers?: number;
-  /** Whether packets may go from peer to peer; `false` is plain WireGuard. */
+  /** Whether packets may be forwarded from peer to peer; `false` in plain WireGuard. */
   relay: boolean;
-  /** Other than the protocol's only in tests. */
+  /** Differ from the protocol's only in tests. */
   times?: ProtocolTimes;
   pathTimes?: PathMTUTimes;
   random?: RandomBytes;
@@ -52,14 +52,14 @@ export class EngineShell {
   readonly #log: Log;
   readonly #ended = Promise.withResolvers<EngineFailure | null>();
   #port: number;
-  /** As configured: 0 means that any will do. */
+  /** As configured; 0 means any. */
   #wantedPort: number;
   #fwmark: number;
   #timer: NodeJS.Timeout | null = null;
   #drainScheduled = false;
   #closed = false;
 
-  /** Tests its cryptography, then opens TUN and UDP at once; throws what the kernel says to it. */
+  /** Runs the self-test, then opens TUN and UDP at once; throws the kernel's error. */
   constructor(makeEngine: (options: EngineOptions) => Engine, options: EngineShellOptions) {
     const maximumPeers = options.maximumPeers ?? DEFAULT_MAXIMUM_PEERS;
     const random = options.random ?? ((length) => Uint8Array.from(randomBytes(length)));
@@ -98,12 +98,12 @@ export class EngineShell {
     return this.#engine.tunName;
   }
 
-  /** Settles when the device ends: `null` after `close()`, otherwise with the reason. Never rejects. */
+  /** Resolves when the device ends: `null` after `close()`, otherwise the reason. Never rejects. */
   get ended(): Promise<EngineFailure | null> {
     return this.#ended.promise;
   }
 
-  /** The configuration in force, with the port, and the endpoints that roaming found. */
+  /** The current configuration, with the actual port and the endpoints found by roaming. */
   get configuration(): DeviceConfiguration {
     const configuration = this.#device.configuration;
     return {
@@ -118,8 +118,8 @@ export class EngineShell {
   }
 
   /**
-   * Applies a whole configuration by its difference from the one in force. Throws a `ConfigurationError` or what the kernel
-   * said (a port in use); peers, routes and keys are then as before.
+   * Applies a complete configuration by its difference from the current one. Throws a `ConfigurationError` or the kernel's
+   * error (such as a port in use); peers, routes and keys are then unchanged.
    */
   configure(configuration: DeviceConfiguration, override: ReadonlySet<string> = new Set()): void {
     if (this.#closed) throw new ConfigurationError('the device is closed');
@@ -162,7 +162,7 @@ export class EngineShell {
     };
   }
 
-  /** Ends it: erases keys, closes TUN and UDP. Idempotent. */
+  /** Ends the device: erases keys, closes TUN and UDP. Idempotent. */
   close(): void {
     this.#end(null);
   }
@@ -189,9 +189,9 @@ export class EngineShell {
     });
   }
 
-  /** One batch, then the loop gets its turn, so that a flood of handshakes starves neither timers nor configuration. */
+  /** Handles one batch, then yields to the event loop, so that a flood of handshakes starves neither timers nor configuration. */
   #drain(): void {
-    // A batch that is scheduled already will take these too.
+    // An already scheduled batch will handle these too.
     if (this.#drainScheduled) return;
     const { events, more } = this.#engine.drain();
     for (const [position, event] of events.entries()) {
@@ -265,7 +265,7 @@ export class EngineShell {
     }
   }
 
-  /** What is refused at once is followed by the next size at once; a search has an end. */
+  /** A probe that is refused at once is followed by the next size at once; a search always ends. */
   #sendProbe({ peer, token, size }: { peer: number; token: number; size: number }): void {
     if (this.#engine.sendPathProbe(peer, token, size) !== 'too-big') return;
     this.#perform(this.#device.handle({ type: 'probe-refused', peer, token }, this.#now()));
@@ -288,7 +288,7 @@ export class EngineShell {
     }, delay);
   }
 
-  /** A defect here must end this device in an orderly way, and nothing else of the process. */
+  /** An unexpected error must end only this device, and in an orderly way. */
   #guarded(run: () => void): void {
     if (this.#closed) return;
     try {

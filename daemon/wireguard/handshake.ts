@@ -1,9 +1,9 @@
 /**
- * The handshake with one peer as a state machine without clock, socket or timers (paper, sections 5.4.2 and 5.4.3): an
- * initiation of ours that waits for its response, and the guards against replayed and too frequent initiations of theirs.
+ * The handshake with one peer as a state machine without clock, socket or timers (paper, sections 5.4.2 and 5.4.3): our own
+ * pending initiation, and the checks against replayed and too frequent initiations of the peer.
  *
- * Both roles are kept apart: answering a peer's initiation doesn't spoil our own that is under way, so that two peers that
- * call each other at the same moment have a session after one round trip instead of one retry.
+ * Both roles have separate state: answering a peer's initiation doesn't cancel our own pending one, so that simultaneous
+ * handshakes give a session after one round trip instead of a retry.
  */
 import { IDENTIFIER, INITIATION_INTERVAL, KEY_LENGTH, TIMESTAMP_LENGTH } from './constants-of-protocol.ts';
 import { encodeInitiation, encodeResponse } from './messages.ts';
@@ -24,7 +24,7 @@ const PROLOGUE = bytesOf(IDENTIFIER);
 const NO_PAYLOAD = new Uint8Array(0);
 const NO_PRESHARED_KEY = new Uint8Array(KEY_LENGTH);
 
-/** What a completed handshake yields. The keys are secret; whoever hands them on erases them. */
+/** The result of a completed handshake. The keys are secret; the caller erases them after handing them over. */
 export interface SessionKeys {
   localIndex: number;
   remoteIndex: number;
@@ -33,10 +33,10 @@ export interface SessionKeys {
   initiator: boolean;
 }
 
-/** Why an initiation that was well-formed isn't answered. */
+/** Why a well-formed initiation isn't answered. */
 export type Refusal = 'forged' | 'replayed' | 'too-frequent';
 
-/** Reads whose initiation this is; `null` when it isn't authentic for us. The sender must still be proven by `accept`. */
+/** Reads the sender of an initiation; `null` when it isn't authentic for us. `accept` must still prove the sender. */
 export function openPeerInitiation(local: StaticKeys, noise: Uint8Array): Opened | null {
   return openInitiation({ local, prologue: PROLOGUE, message: noise });
 }
@@ -54,17 +54,17 @@ export class PeerHandshake {
     this.#remoteStatic = remoteStatic;
   }
 
-  /** Our index in the initiation that waits for a response. */
+  /** Our index in the pending initiation. */
   get pendingIndex(): number | null {
     return this.#pending?.localIndex ?? null;
   }
 
-  /** Whether a handshake with this peer can succeed at all: keys are set and their product isn't zero. */
+  /** Whether a handshake with this peer can succeed: both keys are set and their shared secret isn't zero. */
   get usable(): boolean {
     return this.#staticStatic !== null;
   }
 
-  /** Sets our own keys; what was under way with others is forgotten. */
+  /** Sets our own keys; a pending handshake with other keys is dropped. */
   setLocal(local: StaticKeys | null): void {
     this.abandon();
     erase(this.#staticStatic);
@@ -72,12 +72,12 @@ export class PeerHandshake {
     this.#staticStatic = local === null ? null : diffieHellman(local.privateKey, this.#remoteStatic);
   }
 
-  /** 32 bytes, or `null` for none (section 5.2). Handshakes from now on use it; running sessions stay. */
+  /** 32 bytes, or `null` for none (section 5.2). Used from the next handshake on; current sessions stay. */
   setPresharedKey(presharedKey: Uint8Array | null): void {
     this.#presharedKey = presharedKey === null ? NO_PRESHARED_KEY : Uint8Array.from(presharedKey);
   }
 
-  /** A new initiation without MACs; replaces one that is under way. `null` when the peer's key can't be used. */
+  /** A new initiation without MACs; replaces a pending one. `null` when the peer's key is unusable. */
   initiate(localIndex: number, timestamp: Uint8Array, random: RandomBytes): Uint8Array | null {
     this.abandon();
     if (this.#local === null || this.#staticStatic === null) return null;
@@ -94,7 +94,7 @@ export class PeerHandshake {
     return encodeInitiation(localIndex, written.message);
   }
 
-  /** Proves an initiation of this peer, and guards against replays and floods. `now`: monotonic milliseconds. */
+  /** Authenticates an initiation of this peer, and rejects replays and floods. `now`: monotonic milliseconds. */
   accept(opened: Opened, now: number): Accepted | Refusal {
     if (this.#staticStatic === null) return 'forged';
     const accepted = acceptInitiation(opened, this.#staticStatic);
@@ -106,7 +106,7 @@ export class PeerHandshake {
     return accepted;
   }
 
-  /** The response without MACs, and the session; `null` when the peer's ephemeral key can't be used. */
+  /** The response without MACs, and the session; `null` when the peer's ephemeral key is unusable. */
   respond(
     accepted: Accepted,
     remoteIndex: number,
@@ -132,7 +132,7 @@ export class PeerHandshake {
     };
   }
 
-  /** Ends our handshake with the response to it. A response that isn't authentic changes nothing. */
+  /** Completes our handshake with its response. An unauthentic response changes nothing. */
   consumeResponse(remoteIndex: number, noise: Uint8Array): SessionKeys | null {
     if (this.#pending === null || this.#local === null) return null;
     const { localIndex, initiated } = this.#pending;
@@ -153,13 +153,13 @@ export class PeerHandshake {
     };
   }
 
-  /** Forgets an initiation that is under way. */
+  /** Drops a pending initiation. */
   abandon(): void {
     if (this.#pending !== null) forget(this.#pending.initiated);
     this.#pending = null;
   }
 
-  /** Erases every secret; the machine is of no use afterwards. */
+  /** Erases every secret; the object is unusable afterwards. */
   erase(): void {
     this.setLocal(null);
     if (this.#presharedKey !== NO_PRESHARED_KEY) erase(this.#presharedKey);

@@ -1,6 +1,6 @@
 /**
- * The tunnel device as the rest of the daemon sees it: a whole configuration in, status out, and a `run` that lasts as long
- * as the device does. Protocol and engine run in a worker thread.
+ * The tunnel device's interface to the rest of the daemon: a complete configuration in, status out, and a `run` that lasts
+ * as long as the device. Protocol and engine run in a worker thread.
  */
 import { Worker } from 'node:worker_threads';
 
@@ -21,19 +21,19 @@ export type { Log, LogLevel } from './engine-driver.ts';
 export { decodeKey, encodeKey } from './keys.ts';
 export type { DeviceStatus, Drops, PeerStatus } from './status.ts';
 
-/** A worker that is told to close and hasn't after this (milliseconds) is ended. */
+/** A worker that hasn't closed this long (milliseconds) after being asked to is terminated. */
 const CLOSE_DEADLINE = 2_000;
-/** An answer that hasn't come after this (milliseconds) won't. */
+/** Deadline of the worker's answers (milliseconds). */
 const ANSWER_DEADLINE = 10_000;
 
 export interface TunnelDeviceOptions {
-  /** Name of the network interface: at most 15 bytes. Opened, or made when it isn't there; gone when the device ends. */
+  /** Name of the network interface, at most 15 bytes. Opened, or created if it doesn't exist; removed when the device ends. */
   name: string;
   mtu: number;
-  /** UDP port to start with, 0: any. `configure` says later ones. */
+  /** UDP port at start; 0 means any. `configure` sets later ones. */
   port: number;
   fwmark?: number;
-  /** Pairs of engine threads; default 1. */
+  /** Number of pairs of engine threads; default 1. */
   threadPairs?: number;
   maximumPeers?: number;
   /**
@@ -42,28 +42,28 @@ export interface TunnelDeviceOptions {
    */
   controlSocket?: string;
   log?: Log;
-  /** Other than the protocol's only in tests. */
+  /** Differ from the protocol's only in tests. */
   times?: ProtocolTimes;
   pathTimes?: PathMTUTimes;
 }
 
 export interface TunnelDevice {
   /**
-   * Takes a whole configuration; only its difference from the one in force is applied, and no packet of what stays is lost.
-   * Before `run` it is kept until then. Resolves once it is in force; rejects with a `ConfigurationError`, nothing changed, when
-   * it can't be. The last accepted one is applied again by a later `run`.
+   * Takes a complete configuration; only its difference from the current one is applied, without losing packets of unchanged
+   * peers. Before `run` it is only stored. Resolves once it is applied; rejects with a `ConfigurationError`, without changes,
+   * if it is invalid. A later `run` applies the last accepted one again.
    */
   configure(configuration: DeviceConfiguration): Promise<void>;
   /** At most half a second old; `null` before the device runs. */
   status(): DeviceStatus | null;
-  /** As of now; rejects when the device doesn't run. */
+  /** The status now; rejects when the device isn't running. */
   refreshStatus(): Promise<DeviceStatus>;
   /**
-   * Makes the interface and runs until `signal` aborts or `close` is called (then it resolves), or until the device fails: it
-   * rejects with an `EngineFailure`, `tun-closed` when somebody deleted the interface. It may be called again afterwards.
+   * Creates the interface and runs until `signal` aborts or `close` is called, then resolves. If the device fails it rejects
+   * with an `EngineFailure`, which is `tun-closed` when the interface was deleted. It may be called again afterwards.
    */
   run(signal: AbortSignal): Promise<void>;
-  /** Ends a running device and waits until it has ended. Idempotent. */
+  /** Stops a running device and waits until it has ended. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -109,7 +109,7 @@ class WorkerTunnelDevice implements TunnelDevice {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#running !== null) throw new Error(`the tunnel device ${this.#options.name} runs already`);
+    if (this.#running !== null) throw new Error(`the tunnel device ${this.#options.name} is already running`);
     if (signal.aborted) return;
     this.#running = this.#runWorker(signal);
     try {
@@ -148,7 +148,7 @@ class WorkerTunnelDevice implements TunnelDevice {
       ...(times === undefined ? {} : { times }),
       ...(pathTimes === undefined ? {} : { pathTimes }),
     };
-    // The same extension as this file: .ts in the source tree, .js when built.
+    // Same extension as this file: .ts in the source tree, .js when built.
     const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
     const worker = new Worker(new URL(`./worker${extension}`, import.meta.url), { workerData, name });
     this.#worker = worker;
@@ -200,12 +200,12 @@ class WorkerTunnelDevice implements TunnelDevice {
     }
   }
 
-  /** What was configured before the device ran; that it was refused can only be logged by now. */
+  /** Applies the configuration stored before `run`; a refusal can only be logged here. */
   async #applyKept(configuration: DeviceConfiguration): Promise<void> {
     try {
       await this.#ask((id) => ({ type: 'configure', id, configuration }));
     } catch (error) {
-      this.#options.log?.('error', `the configuration kept for the start was refused: ${String(error)}`);
+      this.#options.log?.('error', `the configuration stored before the start was refused: ${String(error)}`);
     }
   }
 
@@ -222,7 +222,7 @@ class WorkerTunnelDevice implements TunnelDevice {
     const deadline = setTimeout(() => {
       this.#settle(id);
       reject(
-        new Error(`the tunnel device ${this.#options.name} gave no answer for ${ANSWER_DEADLINE / 1_000} s`),
+        new Error(`the tunnel device ${this.#options.name} did not answer within ${ANSWER_DEADLINE / 1_000} s`),
       );
     }, ANSWER_DEADLINE);
     this.#waiting.set(id, { resolve, reject });
@@ -239,7 +239,7 @@ class WorkerTunnelDevice implements TunnelDevice {
   }
 }
 
-/** A device that `run` brings to life; making it touches nothing. */
+/** Constructs a device that `run` starts; constructing has no side effects. */
 export function createTunnelDevice(options: TunnelDeviceOptions): TunnelDevice {
   return new WorkerTunnelDevice(options);
 }

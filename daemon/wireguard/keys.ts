@@ -4,7 +4,7 @@ import { KEY_LENGTH } from './constants-of-protocol.ts';
 const BASE64_KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 const HEXADECIMAL_KEY = /^[0-9a-fA-F]{64}$/;
 
-/** 44 characters of base64 to bytes; `null` for anything else, also for a second spelling of the same bytes. */
+/** 44 characters of base64 to bytes; `null` for anything else, including non-canonical encodings. */
 export function decodeKey(text: string): Uint8Array | null {
   return BASE64_KEY.test(text) ? Uint8Array.from(Buffer.from(text, 'base64')) : null;
 }

@@ -1,6 +1,6 @@
 /**
- * The frames of handshake messages (paper, sections 5.4.2, 5.4.3 and 5.4.7), to bytes and back. All integers are
- * little-endian. Parsing trusts nothing: exact lengths, known type, reserved bytes zero, or `null`.
+ * Encoding and decoding of handshake message frames (paper, sections 5.4.2, 5.4.3 and 5.4.7). All integers are
+ * little-endian. Parsing is strict: exact length, known type, reserved bytes zero, otherwise `null`.
  *
  *     initiation    type 1, 0 0 0 │ sender u32 │ Noise message 108 │ mac1 16 │ mac2 16                 148 bytes
  *     response      type 2, 0 0 0 │ sender u32 │ receiver u32 │ Noise message 48 │ mac1 16 │ mac2 16    92 bytes
@@ -35,7 +35,7 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** The frame of an initiation, its two MACs still zero (`CookieGenerator.addMacs` fills them). */
+/** The frame of an initiation with both MACs zero (`CookieGenerator.addMacs` fills them in). */
 export function encodeInitiation(sender: number, noise: Uint8Array): Uint8Array {
   if (noise.length !== INITIATION_LENGTH - INITIATION_NOISE_OFFSET - MACS_LENGTH)
     throw new Error(`an initiation carries 108 bytes of Noise message, not ${noise.length}`);
@@ -46,7 +46,7 @@ export function encodeInitiation(sender: number, noise: Uint8Array): Uint8Array 
   return bytes;
 }
 
-/** The frame of a response, its two MACs still zero. */
+/** The frame of a response with both MACs zero. */
 export function encodeResponse(sender: number, receiver: number, noise: Uint8Array): Uint8Array {
   if (noise.length !== RESPONSE_LENGTH - RESPONSE_NOISE_OFFSET - MACS_LENGTH)
     throw new Error(`a response carries 48 bytes of Noise message, not ${noise.length}`);
@@ -59,7 +59,7 @@ export function encodeResponse(sender: number, receiver: number, noise: Uint8Arr
   return bytes;
 }
 
-/** A whole cookie reply. */
+/** A complete cookie reply. */
 export function encodeCookieReply(receiver: number, nonce: Uint8Array, sealedCookie: Uint8Array): Uint8Array {
   if (nonce.length + sealedCookie.length !== COOKIE_REPLY_LENGTH - COOKIE_NONCE_OFFSET)
     throw new Error('a cookie reply carries a nonce of 24 bytes and a sealed cookie of 32');
@@ -71,7 +71,7 @@ export function encodeCookieReply(receiver: number, nonce: Uint8Array, sealedCoo
   return bytes;
 }
 
-/** A handshake message, or `null` for whatever isn't exactly one. The arrays in the result are views into `bytes`. */
+/** Parses a handshake message; `null` if it isn't exactly one. The arrays in the result are views into `bytes`. */
 export function parseHandshakeMessage(bytes: Uint8Array): HandshakeMessage | null {
   if (bytes.length < 4 || bytes[1] !== 0 || bytes[2] !== 0 || bytes[3] !== 0) return null;
   const view = viewOf(bytes);

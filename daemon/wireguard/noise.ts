@@ -6,16 +6,16 @@
  *     → e, es, s, ss
  *     ← e, ee, se, psk
  *
- * What is written and read here is the pure Noise message; the frame that WireGuard puts around it is `messages.ts`'s. So
- * published vectors of the pattern drive exactly the code that talks to peers. A reader answers `null` to anything that
- * isn't authentic, and leaves what it was given unchanged, so that a forged message spoils no handshake under way.
+ * This file writes and reads the bare Noise message; `messages.ts` adds WireGuard's frame. Published vectors of the pattern
+ * therefore test the same code that talks to peers. A reader returns `null` for an unauthentic message and leaves its
+ * arguments unchanged, so that a forged message spoils no pending handshake.
  */
 import { CONSTRUCTION, KEY_LENGTH, TAG_LENGTH } from './constants-of-protocol.ts';
 import { bytesOf, diffieHellman, erase, hash, kdf, open, publicKeyOf, seal } from './primitives.ts';
 
 const ENCRYPTED_STATIC_LENGTH = KEY_LENGTH + TAG_LENGTH;
 
-/** HASH(CONSTRUCTION): the name is longer than a hash, so Noise starts with its digest. */
+/** HASH(CONSTRUCTION): the name is longer than a hash, so Noise uses its digest. */
 const INITIAL_CHAINING_KEY = hash(bytesOf(CONSTRUCTION));
 
 /** Chaining key and transcript hash. */
@@ -29,13 +29,13 @@ export interface StaticKeys {
   publicKey: Uint8Array;
 }
 
-/** What an initiator must keep until the response comes. Secret. */
+/** The initiator's state until the response arrives. Secret. */
 export interface Initiated {
   transcript: Transcript;
   ephemeralPrivate: Uint8Array;
 }
 
-/** An initiation of which only the sender's static key has been read. It isn't proven yet that the sender holds that key. */
+/** An initiation of which only the sender's static key was read; that the sender holds that key isn't proven yet. */
 export interface Opened {
   transcript: Transcript;
   remoteStatic: Uint8Array;
@@ -68,7 +68,7 @@ function mixHash(transcript: Transcript, data: Uint8Array): Transcript {
   return { chainingKey: transcript.chainingKey, hash: hash(transcript.hash, data) };
 }
 
-/** The `e` token: public ephemeral into the hash and, as in every pattern with a pre-shared key, into the chaining key. */
+/** The `e` token: mixes the public ephemeral key into the hash and, as in every pattern with a psk, into the chaining key. */
 function mixEphemeral(transcript: Transcript, ephemeral: Uint8Array): Transcript {
   const [chainingKey] = kdf(1, transcript.chainingKey, ephemeral) as [Uint8Array];
   return { chainingKey, hash: hash(transcript.hash, ephemeral) };
@@ -99,13 +99,13 @@ function split(transcript: Transcript): TransportKeys {
 
 /**
  * First message, by the initiator. `staticStatic` is DH(own static, remote static), computed once per peer.
- * `null` when the remote key is of low order, so that no handshake with it can be private.
+ * `null` when the remote key is of low order, with which no handshake is secret.
  */
 export function writeInitiation(input: {
   local: StaticKeys;
   remoteStatic: Uint8Array;
   staticStatic: Uint8Array;
-  /** 32 fresh random bytes; kept in the result, not copied. */
+  /** 32 fresh random bytes; the result keeps a reference, not a copy. */
   ephemeralPrivate: Uint8Array;
   prologue: Uint8Array;
   payload: Uint8Array;
@@ -131,7 +131,7 @@ export function writeInitiation(input: {
   return { message, initiated: { transcript, ephemeralPrivate: input.ephemeralPrivate } };
 }
 
-/** First message, by the responder, as far as it goes without knowing the sender: its static key. */
+/** First message, responder's first step: decrypts the sender's static key. */
 export function openInitiation(input: {
   local: StaticKeys;
   prologue: Uint8Array;
@@ -152,7 +152,7 @@ export function openInitiation(input: {
   return { transcript: mixHash(transcript, sealedStatic), remoteStatic, remoteEphemeral, sealedPayload };
 }
 
-/** First message, by the responder, the rest: proves that the sender holds its static key. */
+/** First message, responder's second step: proves that the sender holds its static key. */
 export function acceptInitiation(opened: Opened, staticStatic: Uint8Array): Accepted | null {
   const { transcript, key } = mixKey(opened.transcript, staticStatic);
   const payload = open(key, opened.sealedPayload, transcript.hash);
@@ -197,7 +197,7 @@ export function writeResponse(input: {
   return { message, keys };
 }
 
-/** Second message, by the initiator, and the session's keys. What was initiated stays usable when this answers `null`. */
+/** Second message, by the initiator, and the session's keys. The initiator's state stays usable when this returns `null`. */
 export function readResponse(input: {
   initiated: Initiated;
   local: StaticKeys;
@@ -224,7 +224,7 @@ export function readResponse(input: {
   return { payload, keys };
 }
 
-/** Erases what an initiator kept, once it is of no use any more. */
+/** Erases an initiator's state. */
 export function forget(initiated: Initiated): void {
   erase(initiated.ephemeralPrivate, initiated.transcript.chainingKey);
 }

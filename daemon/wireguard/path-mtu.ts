@@ -1,32 +1,32 @@
 /**
- * Finds how large an inner packet may be towards one peer, by probes inside the session (RFC 8899, packetization layer path MTU
- * discovery), as a pure state machine: what happened and the time go in, the next probe comes out. It needs no ICMP, so a path
- * that drops what is too big in silence is found out too. A peer of another make never answers: then nothing is known, and
- * the configured MTU holds. Times are milliseconds on one monotonic clock.
+ * Finds the largest inner packet that reaches one peer, by probes inside the session (RFC 8899, packetization layer path MTU
+ * discovery), as a pure state machine: its inputs are events and the time, its output the next probe. It needs no ICMP, so it
+ * also detects paths that silently drop large packets. Other WireGuard implementations never answer: then the configured MTU
+ * is used. Times are milliseconds on one monotonic clock.
  */
 
-/** RFC 8899, section 5.1: a probe is sent so often before its size is held for too big (MAX_PROBES). */
+/** RFC 8899, section 5.1: attempts of a probe before its size counts as too big (MAX_PROBES). */
 const ATTEMPTS = 3;
-/** Bytes of a probe that any path takes: asks whether the peer answers at all. */
+/** Bytes of a probe that passes any path; it finds out whether the peer answers at all. */
 const SMALL = 64;
-/** The search ends when it is known to so many bytes; sizes on the wire go in steps of 16 anyway. */
+/** Precision of the search in bytes; sizes on the wire are multiples of 16 anyway. */
 const GRAIN = 8;
-/** IPv6 needs it of every link (RFC 8200, section 5); below, the outer packets are fragmented instead. */
+/** IPv6's minimum link MTU (RFC 8200, section 5); below it, the outer packets are fragmented instead. */
 export const LEAST_MTU = 1_280;
-/** Deadlines meet on this grid (milliseconds), so that a thousand peers wake the loop a few times a second and no more. */
+/** Deadlines are rounded to this grid (milliseconds), so that a thousand peers wake the loop only a few times per second. */
 const GRID = 250;
-/** An answer is given so many round trips, within the bounds. */
+/** Timeout of an answer in round-trip times, within the bounds below. */
 const ROUND_TRIPS = 4;
 const SHORTEST_TIMEOUT = 300;
 
 export interface PathMTUTimes {
-  /** For an answer, at most. */
+  /** Maximum timeout of an answer. */
   probeTimeout: number;
-  /** Between two looks whether what passed still passes. */
+  /** Interval at which a known size is confirmed. */
   confirmInterval: number;
-  /** Between two looks whether more passes (RFC 8899, section 5.1.1: PMTU_RAISE_TIMER, there 600 s). */
+  /** Interval of the search for a larger size (RFC 8899, section 5.1.1: PMTU_RAISE_TIMER, there 600 s). */
   raiseInterval: number;
-  /** Between two questions to a peer that doesn't answer: at first, and at most after doubling. */
+  /** Probe interval for a peer that doesn't answer: initial, and maximum after doubling. */
   askInterval: number;
   longestAskInterval: number;
 }
@@ -45,11 +45,11 @@ export interface Probe {
   size: number;
 }
 
-/** A probe under way: all its attempts have one token, so that a late answer counts. */
+/** An outstanding probe: all its attempts share a token, so that a late answer counts. */
 interface Flight extends Probe {
   sentAt: number;
   attempt: number;
-  /** The size that wasn't answered; this probe only asks whether the path lives at all. */
+  /** The size that wasn't answered; this small probe checks whether the path works at all. */
   doubted?: number;
 }
 
@@ -57,10 +57,10 @@ export class PathMTU {
   readonly #times: PathMTUTimes;
   #ceiling: number;
   #phase: 'idle' | 'asking' | 'searching' | 'settled' = 'idle';
-  /** Known to pass, and known not to; above the ceiling: not tried yet. */
+  /** Largest size known to pass, and smallest known to fail; the latter is above the ceiling until one failed. */
   #passes = SMALL;
   #fails: number;
-  /** What holds while nothing newer is known. */
+  /** The MTU in use. */
   #mtu: number;
   #measured: number | undefined;
   #flight: Flight | null = null;
@@ -80,23 +80,23 @@ export class PathMTU {
     this.#timeout = times.probeTimeout;
   }
 
-  /** Largest inner packet to send. */
+  /** Largest inner packet to be sent. */
   get mtu(): number {
     return this.#mtu;
   }
 
-  /** What probes found to pass; undefined: nothing yet, or no session to find it in. */
+  /** The largest size that passed as a probe; undefined if unknown yet, or without a session. */
   get measured(): number | undefined {
     return this.#measured;
   }
 
-  /** What `mtu` is once `ceiling` is the configured one. */
+  /** The value of `mtu` once `ceiling` is configured. */
   under(ceiling: number): number {
     const untouched = this.#mtu === this.#ceiling && this.#measured === undefined;
     return untouched ? ceiling : Math.min(this.#mtu, ceiling);
   }
 
-  /** As configured; another one starts the search anew. */
+  /** Sets the configured MTU; a different one restarts the search. */
   setCeiling(ceiling: number): void {
     if (ceiling === this.#ceiling) return;
     this.#mtu = this.under(ceiling);
@@ -105,12 +105,12 @@ export class PathMTU {
     if (this.#phase !== 'idle') this.#ask(0);
   }
 
-  /** The peer is somewhere else: all is open again. */
+  /** The peer's endpoint changed: the search restarts. */
   moved(now: number): void {
     if (this.#phase !== 'idle') this.#ask(now);
   }
 
-  /** An answer came. */
+  /** Takes an answer. */
   answered(token: number, now: number): void {
     const flight = this.#flight;
     if (flight === null || flight.token !== token) return;
@@ -132,17 +132,17 @@ export class PathMTU {
     else this.#at = now + this.#times.confirmInterval;
   }
 
-  /** This machine's own interface didn't take the probe. */
+  /** The local interface refused the probe as too large. */
   refused(token: number, now: number): void {
     const flight = this.#flight;
     if (flight === null || flight.token !== token) return;
     this.#flight = null;
-    // Not even the smallest: an interface that is going away, or a firewall. As if it had been lost.
+    // Even the smallest: the interface is being removed, or a firewall rejects it. Treated as a loss.
     if (flight.size === SMALL) this.#unanswered(now);
     else this.#tooBig(flight.size, now);
   }
 
-  /** Time passed; `established`: there is a session that seals. Answers with a probe to send now. */
+  /** Advances the time; `established`: there is a session that can send. Returns a probe to be sent now. */
   advance(established: boolean, now: number): Probe | null {
     if (!established) {
       this.#phase = 'idle';
@@ -161,7 +161,7 @@ export class PathMTU {
       }
       this.#flight = null;
       if (flight.size === SMALL) this.#unanswered(now);
-      // Before a size is held for too big, something small must have passed: the path may just be down.
+      // Before a size counts as too big, a small probe must have passed: the path may be down.
       else return this.#send(SMALL, now, flight.size);
     }
     if (now < this.#at) return null;
@@ -169,7 +169,7 @@ export class PathMTU {
     return this.#send(this.#phase === 'settled' ? this.#passes : (this.#candidate() ?? SMALL), now);
   }
 
-  /** When `advance` should be called at the latest; null: not before a session begins. */
+  /** When `advance` must be called at the latest; null: not before a session begins. */
   get nextDeadline(): number | null {
     if (this.#phase === 'idle') return null;
     const at = this.#flight === null ? this.#at : this.#flight.sentAt + this.#timeout;
@@ -191,7 +191,7 @@ export class PathMTU {
     this.#askInterval = this.#times.askInterval;
   }
 
-  /** The peer doesn't speak this, or the path is down; what was known stays until it is known better. */
+  /** The peer doesn't support probes, or the path is down; the last result stays until there is a new one. */
   #unanswered(now: number): void {
     this.#phase = 'asking';
     this.#timeout = this.#times.probeTimeout;
@@ -199,7 +199,7 @@ export class PathMTU {
     this.#askInterval = Math.min(this.#askInterval * 2, this.#times.longestAskInterval);
   }
 
-  /** From what passes upwards, the ceiling first. */
+  /** Searches upwards from the size that passes, trying the ceiling first. */
   #search(passes: number, now: number): void {
     this.#phase = 'searching';
     this.#flight = null;
@@ -210,7 +210,7 @@ export class PathMTU {
 
   #tooBig(size: number, now: number): void {
     if (this.#phase === 'settled') {
-      // What passed passes no more: less must do, and the rest is found out from below.
+      // A size that used to pass fails: fall back to a smaller one and search upwards again.
       this.#phase = 'searching';
       this.#passes = SMALL;
     }
@@ -229,7 +229,7 @@ export class PathMTU {
     this.#raiseAt = now + this.#times.raiseInterval;
   }
 
-  /** The size to try next; null: known well enough. */
+  /** The next size to try; null when the precision is reached. */
   #candidate(): number | null {
     if (this.#passes >= this.#ceiling) return null;
     if (this.#fails > this.#ceiling) return this.#ceiling;

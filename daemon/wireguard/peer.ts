@@ -1,4 +1,4 @@
-/** One remote peer: its keys, its handshake, its timers, and which sessions the engine holds for it. */
+/** One remote peer: its keys, its handshake, its timers, and the sessions that the engine holds for it. */
 import type { PeerConfiguration } from './configuration.ts';
 import { CookieGenerator } from './cookie.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
@@ -8,26 +8,26 @@ import type { PathMTUTimes } from './path-mtu.ts';
 import type { TimestampSource } from './tai64n.ts';
 import { PeerTimers } from './timers.ts';
 
-/** A session as far as it is known outside the engine: no keys. Times: monotonic milliseconds. */
+/** A session as known outside the engine, without keys. Times: monotonic milliseconds. */
 export interface Session {
   localIndex: number;
   initiator: boolean;
   createdAt: number;
-  /** Of our initiation: a session that the peer initiated at the same time goes before it, once the peer uses that. */
+  /** For our initiation: a session that the peer initiated simultaneously takes precedence once the peer uses it. */
   yields: boolean;
 }
 
 /**
- * The places of the paper's section 5.1, mirrored from the engine: `current` seals; `previous` still opens what was on its
- * way; `next` was made as responder and waits for the first packet that proves the initiator has it too. What leaves them
- * opens for some seconds more in the engine, as the peer may not know yet that it has been replaced.
+ * The session slots of the paper's section 5.1, mirrored from the engine: `current` encrypts; `previous` still decrypts
+ * packets in flight; `next` was created as responder and waits for the first packet that confirms it. The engine keeps
+ * decrypting with a replaced session for some seconds, since the peer may still use it.
  */
 export class SessionSlots {
   previous: Session | null = null;
   current: Session | null = null;
   next: Session | null = null;
 
-  /** Puts a new session in its place; answers with the indices that are free again. */
+  /** Puts a new session in its slot; returns the indices that became free. */
   add(session: Session): number[] {
     const before = this.indices();
     if (!session.initiator) {
@@ -36,7 +36,7 @@ export class SessionSlots {
       this.previous = this.current;
       this.current = session;
     } else {
-      // Both called at once, and ours goes before theirs, which is good for opening only.
+      // Simultaneous handshakes: our session is used, theirs only decrypts.
       this.previous = this.next;
       this.next = null;
       this.current = session;
@@ -44,7 +44,7 @@ export class SessionSlots {
     return this.#freedSince(before);
   }
 
-  /** The first authenticated packet of `next` came. Answers with the freed indices, `null` when it isn't `next`. */
+  /** The first authenticated packet of `next` arrived. Returns the freed indices; `null` when it isn't `next`. */
   confirm(localIndex: number): number[] | null {
     if (this.next?.localIndex !== localIndex) return null;
     const before = this.indices();
@@ -82,19 +82,19 @@ export class Peer {
   readonly handshake: PeerHandshake;
   readonly cookies: CookieGenerator;
   readonly timers: PeerTimers;
-  /** Its own: a common one would run ahead of the clock when many are called at once, and a restart would be a replay. */
+  /** One per peer: a shared one would run ahead of the clock with many peers, and be late after a restart. */
   readonly timestamps: TimestampSource;
   readonly slots = new SessionSlots();
-  /** `null`: its path's MTU isn't looked for. */
+  /** `null` if the path MTU isn't probed. */
   path: PathMTU | null = null;
-  /** What the engine was told last, of the peer and of its MTU. */
+  /** The peer's configuration and MTU as last passed to the engine. */
   configuration: PeerConfiguration | null = null;
   mtu = 0;
-  /** Where it was last, by configuration or by an authenticated packet. */
+  /** Its current endpoint, by configuration or by an authenticated packet. */
   endpoint: string | undefined;
-  /** Where its last authenticated packet came from. */
+  /** The source of its last authenticated packet. */
   heardAt: string | undefined;
-  /** Milliseconds since 1970; 0: never. */
+  /** Milliseconds since 1970; 0 means never. */
   latestHandshake = 0;
   /** Bytes of its authentic handshake messages, which the engine can't attribute. */
   handshakeBytesReceived = 0;
@@ -116,7 +116,7 @@ export class Peer {
     this.timestamps = timestamps;
   }
 
-  /** Its MTU as configured, and whether more is to be found out about it. */
+  /** Sets the configured MTU, and whether the path is probed. */
   configure(configuration: PeerConfiguration, times: PathMTUTimes): void {
     this.configuration = configuration;
     const { mtu, discoverPathMTU = false } = configuration;
@@ -126,20 +126,20 @@ export class Peer {
     this.mtu = this.path?.mtu ?? mtu;
   }
 
-  /** An authenticated packet came from there: that is where it is now. */
+  /** An authenticated packet came from this endpoint, which becomes the current one (roaming). */
   heard(endpoint: string): void {
     this.endpoint = endpoint;
     this.heardAt = endpoint;
   }
 
-  /** It is not heard at its present endpoint: the next call goes to the other one that is known, if there is one. */
+  /** The peer does not answer at its current endpoint: the next handshake goes to the other known one, if any. */
   turn(): void {
     const { endpoint: configured, returnsToConfigured = false } = this.configuration ?? {};
     if (!returnsToConfigured || configured === undefined) return;
     this.endpoint = this.endpoint === configured ? (this.heardAt ?? configured) : configured;
   }
 
-  /** What `mtu` will be once it is configured so. */
+  /** The value of `mtu` once this is configured. */
   mtuUnder({ mtu, discoverPathMTU = false }: PeerConfiguration): number {
     return discoverPathMTU && mtu > 0 ? (this.path?.under(mtu) ?? mtu) : mtu;
   }

@@ -1,8 +1,7 @@
 /**
- * The primitives that the handshake is made of (paper, section 5.4), each from a kept library: the AEADs from libsodium,
- * X25519 from the OpenSSL of the program where the addon finds it there and libsodium's otherwise, BLAKE2s and HKDF from
- * Node's OpenSSL, and BLAKE2s with a key, which that hasn't, from noble-hashes. Nothing is invented here; this file only
- * gives them the paper's names.
+ * The primitives of the handshake (paper, section 5.4), each from a maintained library: the AEADs from libsodium, X25519
+ * from the OpenSSL in the Node binary where the addon finds it and from libsodium otherwise, BLAKE2s and HKDF from Node's
+ * OpenSSL, and keyed BLAKE2s, which that lacks, from noble-hashes. This file only gives them the paper's names.
  */
 import { createHash, hkdfSync } from 'node:crypto';
 
@@ -14,16 +13,16 @@ import { sodium } from './sodium.ts';
 
 export { bytesOf, concatenate };
 
-/** Fills its result with `length` unpredictable bytes. */
+/** Returns `length` unpredictable bytes. */
 export type RandomBytes = (length: number) => Uint8Array;
 
-/** Every handshake message is sealed with a key that is used once, so the AEAD's counter is always 0 (section 5.4). */
+/** Every handshake payload is encrypted with a key that is used once, so the AEAD's counter is always 0 (section 5.4). */
 const ZERO_NONCE = new Uint8Array(12);
 const NOTHING = new Uint8Array(0);
-/** OpenSSL's name of it: 32 bytes of output. A handshake hashes some hundred times, and compiled code does it thrice as fast. */
+/** OpenSSL's name of BLAKE2s; 32 bytes of output. A handshake hashes about a hundred times; native code is three times as fast. */
 const BLAKE2S = 'blake2s256';
 
-/** The same bytes, not a copy, so that erasing them erases all there is. */
+/** The same bytes, not a copy, so that erasing them leaves none behind. */
 function plain(digest: Uint8Array): Uint8Array {
   return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength);
 }
@@ -41,8 +40,8 @@ export function mac(key: Uint8Array, data: Uint8Array): Uint8Array {
 }
 
 /**
- * KDF_n: HKDF (RFC 5869) over HMAC-BLAKE2s with an empty info, as the Noise framework defines it; `count` keys of 32 bytes. In
- * one call, at half the time of its single HMACs.
+ * KDF_n: HKDF (RFC 5869) over HMAC-BLAKE2s with an empty info, as the Noise framework defines it; `count` keys of 32 bytes.
+ * One call takes half the time of the separate HMACs.
  */
 export function kdf(count: 1 | 2 | 3, chainingKey: Uint8Array, input: Uint8Array): Uint8Array[] {
   const all = new Uint8Array(hkdfSync(BLAKE2S, input, chainingKey, NOTHING, count * HASH_LENGTH));
@@ -79,7 +78,7 @@ const KNOWN_PRODUCTS: readonly [privateKey: string, publicKey: string, product: 
     null,
   ],
 ];
-/** Random keys on which a candidate must agree with libsodium. */
+/** Number of random keys on which a candidate must agree with libsodium. */
 const COMPARISONS = 4;
 
 function agrees(candidate: X25519, random: RandomBytes): boolean {
@@ -96,7 +95,7 @@ function agrees(candidate: X25519, random: RandomBytes): boolean {
   return true;
 }
 
-/** Uses another X25519 from here on if it gives the known answers and agrees with libsodium's; whether it does. */
+/** Switches to another X25519 if it passes the test vectors and agrees with libsodium's; returns whether it does. */
 export function adoptX25519(candidate: X25519 | null, random: RandomBytes): boolean {
   if (candidate === null || !agrees(candidate, random)) return false;
   curve = candidate;
@@ -116,7 +115,7 @@ export function clamped(privateKey: Uint8Array): Uint8Array {
   return key;
 }
 
-/** X25519; `null` when the result is all zero, which a point of low order brings about (RFC 7748, section 6.1). */
+/** X25519; `null` when the result is all zero, as for a point of low order (RFC 7748, section 6.1). */
 export function diffieHellman(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null {
   if (privateKey.length !== KEY_LENGTH || publicKey.length !== KEY_LENGTH) return null;
   let shared: Uint8Array | null;
@@ -138,7 +137,7 @@ export function seal(
   return sodium.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, associated, null, nonce, key);
 }
 
-/** The way back of `seal`; `null` when it isn't authentic. */
+/** The inverse of `seal`; `null` when the input isn't authentic. */
 export function open(
   key: Uint8Array,
   ciphertext: Uint8Array,
@@ -153,7 +152,7 @@ export function open(
   }
 }
 
-/** XChaCha20-Poly1305, for cookies alone (section 5.4.7); the nonce has 24 bytes and is random. */
+/** XChaCha20-Poly1305, only for cookies (section 5.4.7); the nonce is 24 random bytes. */
 export function sealCookie(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -163,7 +162,7 @@ export function sealCookie(
   return sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, associated, null, nonce, key);
 }
 
-/** The way back of `sealCookie`; `null` when it isn't authentic. */
+/** The inverse of `sealCookie`; `null` when the input isn't authentic. */
 export function openCookie(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -178,7 +177,7 @@ export function openCookie(
   }
 }
 
-/** Comparison in a time that depends on the lengths only. */
+/** Constant-time comparison; its time depends only on the lengths. */
 export function equal(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && sodium.memcmp(left, right);
 }

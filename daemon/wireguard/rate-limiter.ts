@@ -1,14 +1,14 @@
 /**
- * A bucket of tokens per source address, for the time when a device is under load (paper, section 5.3: only then, and only
- * for senders that proved by mac2 to own their address).
+ * A token bucket per source address, used while a device is under load (paper, section 5.3: only then, and only for senders
+ * that proved by mac2 that they own their address).
  */
 import { SOURCE_BURST, SOURCE_FORGET, SOURCE_LIMIT, SOURCE_RATE } from './constants-of-implementation.ts';
 
 const IPV6_GROUPS = 8;
-/** Who has an IPv6 address at all has the 2^64 of its subnet (RFC 4291, section 2.5.4), and may use each once. */
+/** An IPv6 host usually controls all 2^64 addresses of its subnet (RFC 4291, section 2.5.4), so /64s are limited. */
 const SUBNET_GROUPS = 4;
 
-/** Whom an endpoint in text, as the engine writes it, is counted to: an IPv4 address, or an IPv6 /64. */
+/** The key that an endpoint in the engine's text form is counted under: an IPv4 address, or an IPv6 /64. */
 export function limitedSource(endpoint: string): string {
   const address = endpoint.slice(0, endpoint.lastIndexOf(':'));
   if (!address.startsWith('[')) return address;
@@ -17,7 +17,7 @@ export function limitedSource(endpoint: string): string {
   const groups = head === '' ? [] : head.split(':');
   if (tail !== undefined) {
     const after = tail === '' ? [] : tail.split(':');
-    // The engine writes an IPv4 address at the end (::ffff:192.0.2.1) as two groups' worth of text.
+    // The engine writes a trailing IPv4 address (::ffff:192.0.2.1), which stands for two groups.
     const width = after.length + (after.at(-1)?.includes('.') === true ? 1 : 0);
     while (groups.length + width < IPV6_GROUPS) groups.push('0');
     groups.push(...after);
@@ -34,7 +34,7 @@ export class SourceLimiter {
   readonly #buckets = new Map<string, Bucket>();
   #sweptAt = 0;
 
-  /** Whether one more message from `address` (see `limitedSource`) may be worked on. `now`: milliseconds of a monotonic clock. */
+  /** Whether one more message from `address` (see `limitedSource`) may be processed. `now`: monotonic milliseconds. */
   allow(address: string, now: number): boolean {
     if (now - this.#sweptAt >= SOURCE_FORGET) this.#sweep(now);
     const bucket = this.#buckets.get(address);

@@ -1,7 +1,6 @@
 /**
- * Whole handshakes between two throwaway devices in memory. At start they prove that the cryptography works on this machine
- * before anything depends on it; more of them, when there is nothing else to do, leave the code compiled, so that the first
- * real handshake isn't the slowest.
+ * Complete handshakes between two temporary devices in memory. At start they verify that the cryptography works on this
+ * machine. More of them, while idle, warm up the JIT, so that the first real handshake isn't the slowest.
  */
 import type { DeviceConfiguration } from './configuration.ts';
 import { Device } from './device.ts';
@@ -11,14 +10,14 @@ import { equal, publicKeyOf } from './primitives.ts';
 import type { RandomBytes } from './primitives.ts';
 
 const QUIET = { lastDataReceived: 0, lastDataSent: 0, lastReceived: 0, lastSent: 0 };
-/** What proves that it works: a first handshake, and one that renews it. */
+/** The self-test: a first handshake, and a rekey. */
 const PROOF_ROUNDS = 2;
-/** Turns of the loop and handshakes in each, after which the next one takes about as long as the thousandth. */
+/** Number of rounds and handshakes per round, after which a handshake is about as fast as the thousandth. */
 const WARM_TURNS = 50;
 const WARM_ROUNDS = 4;
-/** Milliseconds between two turns. */
+/** Milliseconds between two rounds. */
 const WARM_PAUSE = 5;
-/** Between rounds, on the simulated clock: more than any limit on how often a peer may call. Milliseconds. */
+/** Simulated milliseconds between handshakes: longer than any rate limit on initiations. */
 const ROUND_INTERVAL = 10_000;
 
 function deviceOf(privateKey: Uint8Array, remote: Uint8Array, random: RandomBytes): Device {
@@ -49,10 +48,10 @@ function messageIn(effects: readonly DeviceEffect[]): Uint8Array {
 
 function keypairIn(effects: readonly DeviceEffect[]) {
   for (const effect of effects) if (effect.type === 'add-keypair') return effect.keypair;
-  throw new Error('the self-test of the handshake failed: no session came about');
+  throw new Error('the self-test of the handshake failed: no session was established');
 }
 
-/** Practises handshakes for about half a second beside everything else, or until `ended()`. */
+/** Runs handshakes in the background for about half a second, or until `ended()`. */
 export function warmUp(random: RandomBytes, ended: () => boolean): void {
   let turns = 0;
   const turn = (): void => {
@@ -63,7 +62,7 @@ export function warmUp(random: RandomBytes, ended: () => boolean): void {
   setTimeout(turn, WARM_PAUSE).unref();
 }
 
-/** Throws when a handshake doesn't work, or the two sides come to different keys. */
+/** Throws when a handshake fails, or when the two sides derive different keys. */
 export function selfTest(random: RandomBytes, rounds = PROOF_ROUNDS): void {
   const keys = [random(32), random(32)] as const;
   const initiator = deviceOf(keys[0], keys[1], random);

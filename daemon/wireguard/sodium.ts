@@ -1,4 +1,4 @@
-/** libsodium, ready to be used. Whoever imports it waits until its WebAssembly module is there. */
+/** libsodium, ready to use: importing this module waits until its WebAssembly module is loaded. */
 import wrappers from 'libsodium-wrappers';
 
 export const sodium: typeof wrappers = wrappers;

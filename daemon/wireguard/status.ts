@@ -1,20 +1,20 @@
-/** What a device tells about itself: plain data, without any secret. */
+/** A device's status: plain data without secrets. */
 import type { DropReason, EngineFeatures } from '../../native/index.d.ts';
 import type { HandshakeCounter } from './effects.ts';
 
-/** Packets dropped, by reason; reasons that never occurred are left out. */
+/** Dropped packets by reason; reasons with count zero are absent. */
 export type Drops = Partial<Record<DropReason, number>>;
 
 export interface PeerStatus {
   /** Base64. */
   publicKey: string;
-  /** Where it was last; absent: unknown. */
+  /** Current endpoint; absent if unknown. */
   endpoint?: string;
-  /** Milliseconds since 1970; 0: never. */
+  /** Milliseconds since 1970; 0 means never. */
   latestHandshake: number;
-  /** Whether there is a session that can seal now. */
+  /** Whether there is a session that can send now. */
   established: boolean;
-  /** Largest inner packet that probes found to pass; absent: not found out. */
+  /** Largest inner packet that passed as a probe; absent if unknown. */
   pathMTU?: number;
   /** Outer UDP payload of authentic messages, handshakes included. */
   receivedBytes: number;
@@ -26,16 +26,16 @@ export interface PeerStatus {
 }
 
 export interface DeviceStatus {
-  /** The network interface's name, as it was made. */
+  /** The network interface's actual name. */
   name: string;
   /** UDP port in use. */
   port: number;
-  /** Base64; `null`: no private key is set. */
+  /** Base64; `null` if no private key is set. */
   publicKey: string | null;
   features: EngineFeatures;
-  /** What could not be attributed to a peer. */
+  /** Dropped packets that belong to no peer. */
   drops: Drops;
-  /** Handshake messages that led to nothing, and cookies sent. */
+  /** Handshake messages without effect, and cookies sent. */
   handshakes: Record<HandshakeCounter, number>;
   peers: PeerStatus[];
 }

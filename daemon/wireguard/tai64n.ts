@@ -29,18 +29,18 @@ export function isLater(left: Uint8Array, right: Uint8Array): boolean {
 }
 
 /**
- * Gives out timestamps that only grow, also when the wall clock is set back or two are asked for at once: a peer ignores
- * an initiation whose timestamp isn't later than the last it saw.
+ * Generates strictly increasing timestamps, even when the wall clock is set back or several are requested at once: a peer
+ * ignores an initiation whose timestamp isn't later than the last one it saw.
  */
 export class TimestampSource {
   #last: bigint;
 
-  /** `last`: what a former source for the same peer may have given out, see `last`. */
+  /** `last`: the latest timestamp that an earlier generator may have used for the same peer, see `last`. */
   constructor(last = 0n) {
     this.#last = last;
   }
 
-  /** The latest that was given out; 0: none. */
+  /** The latest generated timestamp; 0 if none. */
   get last(): bigint {
     return this.#last;
   }

@@ -1,36 +1,35 @@
 /**
- * The timers of one peer (paper, section 6) as a pure state machine. What happens is told by method calls and by what the
- * engine's counters show (`Observation`); what is to be done comes back from `advance`. Times are milliseconds on one
- * monotonic clock that also counts while the machine sleeps.
+ * The timers of one peer (paper, section 6) as a pure state machine. Its inputs are method calls and the engine's counters
+ * (`Observation`); `advance` returns the actions. Times are milliseconds on one monotonic clock that includes suspend.
  *
- * Data packets are not reported one by one: the engine's "last sent" and "last received" say when the latest one passed, and
- * `advance` infers from two looks whether an answer is owed or awaited.
+ * Data packets are not reported one by one: the engine's "last sent" and "last received" give the time of the latest one,
+ * and `advance` infers from consecutive readings whether an answer is owed or awaited.
  */
 import { ZERO_AFTER_REJECT_TIMES } from './constants-of-protocol.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 
-/** When packets of each kind last passed; 0: never. */
+/** When packets of each kind last passed; 0 means never. */
 export interface Observation {
   lastDataReceived: number;
   lastDataSent: number;
-  /** Any authenticated transport message, keepalives too. */
+  /** Any authenticated transport message, including keepalives. */
   lastReceived: number;
   lastSent: number;
 }
 
 export type TimerAction =
-  /** Send an initiation. `retry` says that it belongs to the attempts under way; `silent`: the peer went unheard. */
+  /** Send an initiation. `retry`: it continues the current attempts; `silent`: the peer stopped answering. */
   | { type: 'initiate'; retry: boolean; silent: boolean }
   | { type: 'keepalive' }
-  /** Attempts ended without success. */
+  /** The attempts ended without success. */
   | { type: 'give-up' }
-  /** Erase all session keys and what is left of a handshake. */
+  /** Erase all session keys and the state of a handshake. */
   | { type: 'erase-keys' };
 
 interface CurrentSession {
   initiator: boolean;
   createdAt: number;
-  /** Section 6.2: rekeying because of received data happens once per session. */
+  /** Section 6.2: received data triggers at most one rekey per session. */
   askedLate: boolean;
 }
 
@@ -46,14 +45,14 @@ export class PeerTimers {
   #attemptsSince: number | null = null;
   #initiatedAt = Number.NEGATIVE_INFINITY;
   #retryAt: number | null = null;
-  /** When the newest keys of any kind came, for erasing them. */
+  /** When the newest keys were created, for erasing them. */
   #keysAt: number | null = null;
 
   #lastHandshakeSent = 0;
   #lastHandshakeReceived = 0;
-  /** Data came at `since`, and nothing has gone since then. */
+  /** Data was received at `since`, and nothing was sent since then. */
   #owed: { since: number; at: number } | null = null;
-  /** Data went at `since`, and nothing has come since then. */
+  /** Data was sent at `since`, and nothing was received since then. */
   #awaited: { since: number; at: number } | null = null;
 
   constructor(times: ProtocolTimes, jitter: (bound: number) => number) {
@@ -61,24 +60,24 @@ export class PeerTimers {
     this.#jitter = jitter;
   }
 
-  /** Milliseconds, 0 for none. Turning it on asks for a keepalive at once. */
+  /** Milliseconds; 0 means off. Turning it on sends a keepalive at once. */
   setPersistentInterval(milliseconds: number): void {
     if (milliseconds > 0 && this.#persistentInterval === 0) this.#persistentDue = true;
     if (milliseconds === 0) this.#persistentDue = false;
     this.#persistentInterval = milliseconds;
   }
 
-  /** Whether an initiation may be sent now: not within REKEY_TIMEOUT of the last (section 6.1). */
+  /** Whether an initiation may be sent now: not within REKEY_TIMEOUT of the last one (section 6.1). */
   mayInitiate(now: number): boolean {
     return now - this.#initiatedAt >= this.#times.rekeyTimeout;
   }
 
-  /** Whether attempts at a handshake are under way. */
+  /** Whether handshake attempts are in progress. */
   get attempting(): boolean {
     return this.#retryAt !== null;
   }
 
-  /** An initiation was sent. The first of a row starts the 90 s after which attempts end (section 6.4). */
+  /** An initiation was sent. The first of a series starts the 90 s after which attempts end (section 6.4). */
   initiationSent(now: number, retry: boolean): void {
     if (!retry || this.#attemptsSince === null) this.#attemptsSince = now;
     this.#initiatedAt = now;
@@ -86,7 +85,7 @@ export class PeerTimers {
     this.#lastHandshakeSent = now;
   }
 
-  /** No further attempts: there is nowhere to send them to. The next wish starts anew. */
+  /** Ends the attempts, since the peer has no endpoint. The next request starts a new series. */
   attemptsEnded(): void {
     this.#attemptsSince = null;
     this.#retryAt = null;
@@ -96,12 +95,12 @@ export class PeerTimers {
     this.#lastHandshakeSent = now;
   }
 
-  /** An authentic handshake message came. */
+  /** An authentic handshake message was received. */
   handshakeReceived(now: number): void {
     this.#lastHandshakeReceived = now;
   }
 
-  /** New keys exist, confirmed or not. */
+  /** New keys were created, confirmed or not. */
   keysDerived(now: number): void {
     this.#keysAt = now;
   }
@@ -124,12 +123,12 @@ export class PeerTimers {
     this.#awaited = null;
   }
 
-  /** Whether counters can change what `advance` says, so that looking at them is worth while. */
+  /** Whether counters can change the result of `advance`, so that they must be read. */
   get needsObservation(): boolean {
     return this.#keysAt !== null;
   }
 
-  /** What is to be done now. */
+  /** Returns the actions that are due. */
   advance(observation: Observation, now: number): TimerAction[] {
     const actions: TimerAction[] = [];
     const sent = Math.max(observation.lastSent, this.#lastHandshakeSent);
@@ -145,7 +144,7 @@ export class PeerTimers {
     return actions;
   }
 
-  /** The earliest time at which `advance` may have something to say without any packet; `null`: never. */
+  /** The earliest time at which `advance` may return an action without any packet; `null` means never. */
   nextDeadline(observation: Observation): number | null {
     const deadlines: number[] = [];
     if (this.#retryAt !== null) deadlines.push(this.#retryAt);
@@ -157,15 +156,15 @@ export class PeerTimers {
     return deadlines.length === 0 ? null : Math.min(...deadlines);
   }
 
-  /** Section 6.4: again after REKEY_TIMEOUT and jitter, until REKEY_ATTEMPT_TIME has passed. */
+  /** Section 6.4: retries after REKEY_TIMEOUT and jitter until REKEY_ATTEMPT_TIME has passed. */
   #retry(now: number, actions: TimerAction[]): TimerAction | null {
     if (this.#retryAt === null || now < this.#retryAt) return null;
     if (this.#attemptsSince !== null && now - this.#attemptsSince >= this.#times.rekeyAttemptTime) {
       this.#retryAt = null;
       this.#attemptsSince = null;
-      // Nothing will come of what waits for an answer; the next packet to send starts anew.
+      // The awaited answer will not come; the next packet to be sent starts a new series.
       this.#awaited = null;
-      // Keys of an attempt that never succeeded are erased like those of a session (section 6.3).
+      // The state of a failed attempt is erased like the keys of a session (section 6.3).
       this.#keysAt ??= now;
       actions.push({ type: 'give-up' });
       return null;
@@ -177,7 +176,7 @@ export class PeerTimers {
   #unheard(observation: Observation, received: number, now: number): TimerAction | null {
     if (this.#awaited !== null && received > this.#awaited.since) this.#awaited = null;
     if (this.#awaited === null) {
-      // An attempt under way is the answer to silence already.
+      // Attempts in progress already react to the silence.
       if (!this.attempting && observation.lastDataSent > received && observation.lastDataSent > 0)
         this.#awaited = {
           since: observation.lastDataSent,
@@ -196,7 +195,7 @@ export class PeerTimers {
       : { type: 'initiate', retry: false, silent: true };
   }
 
-  /** Section 6.2: only the initiator of a session renews it, so that the two don't do it at once. */
+  /** Section 6.2: only the initiator of a session renews it, so that both sides don't do it at once. */
   #rekey(observation: Observation, now: number): TimerAction | null {
     const session = this.#session;
     if (session === null || !session.initiator || this.attempting || !this.mayInitiate(now)) return null;
@@ -242,7 +241,7 @@ export class PeerTimers {
     if (wanted) actions.push({ type: 'keepalive' });
   }
 
-  /** Any authenticated packet, either way, puts off the persistent keepalive (section 6.5 leaves it to the user). */
+  /** Any authenticated packet in either direction postpones the persistent keepalive (section 6.5 leaves it to the user). */
   #persistentAt(observation: Observation): number {
     const last = Math.max(
       observation.lastSent,

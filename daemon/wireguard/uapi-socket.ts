@@ -1,6 +1,6 @@
 /**
- * Serves the userspace interface on its Unix socket, so that `wg` drives a device. Any number of requests may come over one
- * connection. Deleting the socket ends the device: that is how scripts stop a user-space WireGuard.
+ * Serves the userspace API on its Unix socket, so that `wg` can control a device. A connection may carry any number of
+ * requests. Deleting the socket ends the device, which is how scripts stop a userspace WireGuard.
  */
 import { watch } from 'node:fs';
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
@@ -17,15 +17,15 @@ import type { Errno } from './uapi.ts';
 
 /** Where `wg` looks for sockets. */
 export const SOCKET_DIRECTORY = '/var/run/wireguard';
-/** Enough for tens of thousands of peers; a client that sends more is cut off. Characters. */
+/** Request limit in characters, enough for tens of thousands of peers; a client that sends more is disconnected. */
 const REQUEST_LIMIT = 32 * 1024 * 1024;
 const CONNECTION_LIMIT = 64;
-/** A connection that says nothing is closed after this, milliseconds. */
+/** An idle connection is closed after this, milliseconds. */
 const IDLE_DEADLINE = 60_000;
-/** A live program answers a connection to its socket well within this, milliseconds. */
+/** A running program accepts a connection to its socket well within this, milliseconds. */
 const PROBE_DEADLINE = 1_000;
 
-/** The answer to one request: its lines without the empty one. */
+/** Answers one request, given as its lines without the terminating empty one. */
 export function answerRequest(shell: EngineShell, lines: readonly string[]): string {
   try {
     const [operation, ...rest] = lines;
@@ -33,7 +33,7 @@ export function answerRequest(shell: EngineShell, lines: readonly string[]): str
       const answer = formatGet(shell.configuration, shell.status(), interfaceName);
       return `${answer.join('\n')}\n${formatErrno(0)}`;
     }
-    if (operation !== 'set=1') throw new UapiError(ERRNO.EPROTO, 'an unknown operation');
+    if (operation !== 'set=1') throw new UapiError(ERRNO.EPROTO, 'unknown operation');
     const { configuration, override } = applySet(shell.configuration, parseSet(rest, zoneIndex));
     shell.configure(configuration, override);
     return formatErrno(0);
@@ -82,12 +82,12 @@ function serveConnection(shell: EngineShell, socket: Socket): void {
 }
 
 export interface UapiSocket {
-  /** Settles when somebody removed the socket. */
+  /** Resolves when the socket was removed. */
   removed: Promise<void>;
   close: () => Promise<void>;
 }
 
-/** Whether a program serves this socket now. */
+/** Whether a running program serves this socket. */
 async function isServed(path: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = connect(path);
@@ -105,8 +105,8 @@ async function listen(server: Server, target: { path: string } | { fd: number })
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.once('listening', resolve);
-  // The socket takes its mode from the umask, so that there is no moment at which others may connect. A worker thread can't
-  // change it; its socket is closed to others by `chmod`, and until then by the usual umask.
+  // The umask gives the socket its mode, so that others can never connect. A worker thread can't change the umask; there
+  // `chmod` restricts the socket, and the default umask until then.
   const umask = isMainThread ? process.umask(0o177) : null;
   try {
     server.listen(target);
@@ -118,8 +118,8 @@ async function listen(server: Server, target: { path: string } | { fd: number })
 }
 
 /**
- * Serves `shell` on `DIRECTORY/NAME.sock`, or on a listening socket that was inherited. Throws when another live device has the
- * name; a socket that a dead one left is taken over.
+ * Serves `shell` on `DIRECTORY/NAME.sock`, or on an inherited listening socket. Throws when another running device has the
+ * name; a stale socket is replaced.
  */
 export async function serveUapi(
   shell: EngineShell,

@@ -1,6 +1,6 @@
 /**
- * The text of WireGuard's cross-platform userspace interface: `get=1` and `set=1` requests, and their answers. Pure. Keys are
- * hexadecimal, addresses numeric; a request ends with an empty line.
+ * The text format of WireGuard's cross-platform userspace API: `get=1` and `set=1` requests, and their responses. Pure. Keys
+ * are hexadecimal, addresses numeric; a request ends with an empty line.
  */
 import { isIP, isIPv4 } from 'node:net';
 
@@ -11,11 +11,11 @@ import { decodeHexadecimalKey, decodeKey, encodeHexadecimalKey, encodeKey } from
 import { clamped, isZero, publicKeyOf } from './primitives.ts';
 import type { DeviceStatus } from './status.ts';
 
-/** The errno values that a client may see (asm-generic/errno.h); answers carry them negated, as the clients expect. */
+/** The errno values that a client may see (asm-generic/errno.h); responses carry them negated, as clients expect. */
 export const ERRNO = { EIO: 5, EINVAL: 22, EPROTO: 71, EADDRINUSE: 98 } as const;
 export type Errno = (typeof ERRNO)[keyof typeof ERRNO];
 
-/** A request that can't be carried out, with the errno for its client. Never holds a value of the request: it may be a key. */
+/** A refused request, with the errno for its client. It never contains a value of the request, which may be a key. */
 export class UapiError extends Error {
   override name = 'UapiError';
   readonly errno: Errno;
@@ -30,14 +30,14 @@ export interface PeerChange {
   /** Base64. */
   publicKey: string;
   remove: boolean;
-  /** Do nothing if the peer isn't there. */
+  /** Do nothing if the peer doesn't exist. */
   updateOnly: boolean;
   /** `null`: none. Absent: as before. */
   presharedKey?: Uint8Array | null;
   endpoint?: string;
   persistentKeepaliveSeconds?: number;
   replaceAllowedIps: boolean;
-  /** In order; `remove` takes a prefix from this peer. */
+  /** In order; `remove` removes a prefix from this peer. */
   allowedIps: { prefix: string; remove: boolean }[];
 }
 
@@ -50,12 +50,12 @@ export interface SetRequest {
   peers: PeerChange[];
 }
 
-/** From the zone of a link-local address, a name or a number, to an interface index; `null`: there is none. */
+/** Converts the zone of a link-local address, a name or a number, to an interface index; `null` if there is none. */
 export type InterfaceIndex = (zone: string) => number | null;
-/** The way back, for people. */
+/** The inverse, for display. */
 export type InterfaceName = (index: number) => string | null;
 
-const invalid = (what: string) => new UapiError(ERRNO.EINVAL, `invalid value of ${what}`);
+const invalid = (what: string) => new UapiError(ERRNO.EINVAL, `invalid value for ${what}`);
 
 function parseNumber(key: string, text: string, maximum: number): number {
   const value = /^(0x[0-9a-fA-F]{1,8}|\d{1,10})$/.test(text) ? Number(text) : Number.NaN;
@@ -68,14 +68,14 @@ function parseTrue(key: string, text: string): true {
   return true;
 }
 
-/** 32 bytes of hexadecimal; all zero is the text's way of saying "none". */
+/** 32 bytes in hexadecimal; all zero means none. */
 function parseSecret(key: string, text: string): Uint8Array | null {
   const bytes = decodeHexadecimalKey(text);
   if (bytes === null) throw invalid(key);
   return isZero(bytes) ? null : bytes;
 }
 
-/** `192.0.2.1:51820` or `[2001:db8::1%zone]:51820`, to what the engine takes. */
+/** Converts `192.0.2.1:51820` or `[2001:db8::1%zone]:51820` to the engine's form. */
 export function parseEndpoint(text: string, interfaceIndex: InterfaceIndex): string {
   const match = /^(?:\[([0-9a-fA-F:.]+)(?:%([^\]\s%]{1,15}))?\]|([\d.]+)):(\d{1,5})$/.exec(text);
   if (match === null) throw invalid('endpoint');
@@ -104,7 +104,7 @@ export function parsePrefix(text: string): string {
   return normalizeCidr(`${match?.[1]}/${length}`);
 }
 
-/** Reads the lines of a `set` request, the first excepted. Throws a `UapiError` at the first that is wrong. */
+/** Parses the lines of a `set` request after the first. Throws a `UapiError` for the first invalid one. */
 export function parseSet(lines: readonly string[], interfaceIndex: InterfaceIndex): SetRequest {
   const request: SetRequest = { replacePeers: false, peers: [] };
   let peer: PeerChange | null = null;
@@ -145,7 +145,7 @@ function setOfDevice(request: SetRequest, key: string, value: string): void {
       request.replacePeers = parseTrue(key, value);
       break;
     default:
-      throw new UapiError(ERRNO.EINVAL, 'an unknown key of a device');
+      throw new UapiError(ERRNO.EINVAL, 'unknown key for a device');
   }
 }
 
@@ -168,7 +168,7 @@ function setOfPeer(peer: PeerChange, key: string, value: string, interfaceIndex:
       break;
     case 'replace_allowed_ips':
       peer.replaceAllowedIps = parseTrue(key, value);
-      // What was listed before this line is replaced too.
+      // Prefixes listed before this line are replaced too.
       peer.allowedIps = [];
       break;
     case 'allowed_ip': {
@@ -181,13 +181,13 @@ function setOfPeer(peer: PeerChange, key: string, value: string, interfaceIndex:
       if (value !== '1') throw invalid(key);
       break;
     default:
-      throw new UapiError(ERRNO.EINVAL, 'an unknown key of a peer');
+      throw new UapiError(ERRNO.EINVAL, 'unknown key for a peer');
   }
 }
 
 /**
- * The configuration that a `set` request makes of another. In plain WireGuard a prefix belongs to one peer: giving it to a second
- * one takes it from the first. `override` names peers whose endpoint was said, even if it is the one they have.
+ * Applies a `set` request to a configuration. In plain WireGuard a prefix belongs to one peer: adding it to a second one
+ * removes it from the first. `override` lists peers whose endpoint was set, even to its current value.
  */
 export function applySet(
   configuration: DeviceConfiguration,
@@ -215,7 +215,7 @@ export function applySet(
       forgetPrefixes(change.publicKey);
       continue;
     }
-    // A device is no peer of itself; scripts give one list of peers to all their hosts.
+    // A device is not its own peer; scripts may pass the same list of peers to all their hosts.
     if (change.publicKey === own || (known === undefined && change.updateOnly)) continue;
     const { presharedKey: _old, ...kept } = known ?? {
       publicKey: change.publicKey,
@@ -251,7 +251,7 @@ export function applySet(
   };
 }
 
-/** The lines of the answer to `get=1`, without the errno. Holds secrets: for the socket alone. */
+/** The lines of the response to `get=1`, without the errno. Contains secrets, so only for the socket. */
 export function formatGet(
   configuration: DeviceConfiguration,
   status: DeviceStatus,
@@ -301,7 +301,7 @@ function withZoneName(endpoint: string, interfaceName: InterfaceName): string {
   });
 }
 
-/** The end of every answer. */
+/** The end of every response. */
 export function formatErrno(errno: Errno | 0): string {
   return `errno=${errno === 0 ? 0 : -errno}\n\n`;
 }

@@ -1,4 +1,4 @@
-/** What the daemon's loop and a device's worker say to each other. All of it survives a structured clone. */
+/** Messages between the daemon's main thread and a device's worker. All of them survive a structured clone. */
 import type { DeviceConfiguration } from './configuration.ts';
 import type { ProtocolTimes } from './constants-of-protocol.ts';
 import type { EngineFailure } from './engine-failure.ts';

@@ -1,4 +1,4 @@
-/** A device and its engine on a loop of their own, so that a busy controller never delays a handshake, nor the other way. */
+/** A device and its engine on their own event loop, so that they and the rest of the daemon don't delay each other. */
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 
@@ -10,10 +10,10 @@ import { serveUapi } from './uapi-socket.ts';
 import type { UapiSocket } from './uapi-socket.ts';
 import type { Answer, Request, WorkerOptions } from './worker-protocol.ts';
 
-/** How old the status that others see may be, milliseconds. */
+/** Maximum age of the published status, milliseconds. */
 const STATUS_INTERVAL = 500;
 
-/** A node without a writable place for the socket has a tunnel all the same. */
+/** The tunnel works without the control socket, for example where its folder is not writable. */
 async function serveControl(
   shell: EngineShell,
   path: string,
@@ -30,7 +30,7 @@ async function serveControl(
 
 function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): void {
   const say = (answer: Answer) => port.postMessage(answer);
-  // Four times as fast as the portable one, which stays where it is missing or wrong.
+  // Four times as fast as the portable one, which is used where this one is missing or wrong.
   const adopted = adoptX25519(platformX25519, (length) => Uint8Array.from(randomBytes(length)));
   if (!adopted)
     say({
@@ -51,7 +51,7 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
     ...(options.pathTimes === undefined ? {} : { pathTimes: options.pathTimes }),
     log: (level, message, facts = {}) => say({ type: 'log', level, message, facts }),
   });
-  // A device at rest says nothing, and wakes nobody.
+  // An unchanged status of an idle device is not published.
   let said = '';
   const tell = () => {
     const status = shell.status();
@@ -98,5 +98,5 @@ function start(options: WorkerOptions, port: NonNullable<typeof parentPort>): vo
 }
 
 if (parentPort === null)
-  throw new Error('this file is the body of a worker; start it by createTunnelDevice()');
+  throw new Error('this file is the body of a worker; start it with createTunnelDevice()');
 start(workerData as WorkerOptions, parentPort);

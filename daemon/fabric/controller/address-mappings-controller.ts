@@ -1,4 +1,4 @@
-/** Makes, changes and removes AddressMappings as pods at providers come and go, and says which of them work. */
+/** Creates, updates and deletes AddressMappings as pods at providers come and go, and reports which of them are programmed. */
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
 import type { FabricNode, AddressMapping } from '../../../shared/api/network.ts';
 import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
@@ -50,7 +50,7 @@ export async function runAddressMappings(context: ControllerContext, signal: Abo
     const externalCIDR = localClusters.byKey('self')?.status?.externalCIDR;
     if (externalCIDR === undefined) return;
     const living = peerings.list();
-    // Pods that have not been read are not gone.
+    // Until the caches have synced, a missing pod does not mean that it is gone.
     if (living.some(({ spec }) => !pods.hasSynced(spec.nodeName))) return { requeueAfterMilliseconds: 500 };
     const requests = mappingRequests(mappingFamily(externalCIDR), pods.list(), offloadings.list(), living);
     const plan = planAddressMappings(
@@ -85,7 +85,7 @@ export async function runAddressMappings(context: ControllerContext, signal: Abo
     if (plan.againAfter !== undefined) return { requeueAfterMilliseconds: Math.max(50, plan.againAfter) };
   }
 
-  /** Of all that there are; computed again after one of them changed, and not for each. */
+  /** Over all mappings; computed once after a change, not once per mapping. */
   let revision: string | undefined;
   addressMappings.onChange(() => {
     revision = undefined;
@@ -128,7 +128,7 @@ export async function runAddressMappings(context: ControllerContext, signal: Abo
       {
         name: 'address-mapping-status',
         sources: [
-          // A revision covers all mappings: a change of one can complete what another waits for.
+          // A revision covers all mappings, so a change of one can complete another.
           fromAspect(addressMappings, ({ spec, metadata }) => [spec, metadata.deletionTimestamp], everyOne),
           fromAspect(
             fabricNodes,
@@ -144,7 +144,7 @@ export async function runAddressMappings(context: ControllerContext, signal: Abo
   ]);
 }
 
-/** What is applied: the parts of which this controller is the owner. */
+/** The fields that this controller owns and applies. */
 function bare({ apiVersion, kind: name, metadata, spec }: AddressMapping): AddressMapping {
   const { uid, labels } = metadata;
   return {
@@ -155,7 +155,7 @@ function bare({ apiVersion, kind: name, metadata, spec }: AddressMapping): Addre
   };
 }
 
-/** The cache was behind: the event of what is there brings everything here again. */
+/** The cache was stale; the pending watch event triggers another reconcile. */
 async function ignoringRaces(step: Promise<unknown>): Promise<void> {
   try {
     await step;

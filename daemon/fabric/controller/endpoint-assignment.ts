@@ -4,7 +4,7 @@ import { labels } from '../../../shared/names.ts';
 import { allocateNodeAddresses } from '../../../shared/net/external-cidr.ts';
 import type { Node } from '../../kube/index.ts';
 
-/** Endpoints of a cluster. */
+/** Tunnel endpoints of a cluster. */
 export const endpointNames: readonly string[] = ['0'];
 
 export interface NodeAssignment {
@@ -18,12 +18,12 @@ const isLabelled = (node: Node) => node.metadata.labels?.[labels.gatewayNode] ==
 const isReady = (node: Node) =>
   node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
 
-/** The address by which the cluster's nodes reach it. */
+/** The address by which the cluster's other nodes reach it. */
 export function internalAddress(node: Node): string | undefined {
   return node.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address;
 }
 
-/** Nodes that can be part of the fabric. */
+/** Nodes that can take part in the fabric. */
 export function fabricMembers(nodes: readonly Node[]): Node[] {
   return nodes.filter(
     (node) => !isVirtual(node) && (node.metadata.labels?.['kubernetes.io/os'] ?? 'linux') === 'linux',

@@ -1,4 +1,4 @@
-/** The controller's part of the tunnel endpoints' Leases: names the holder of a tunnel endpoint, and checks that this node renews. */
+/** The controller's side of the tunnel endpoints' Leases: it writes the holder of each endpoint and checks that this node renews. */
 import { labels, endpointLease } from '../../../shared/names.ts';
 import {
   isConflict,
@@ -19,7 +19,7 @@ import {
   type Renewals,
 } from '../lease-renewals.ts';
 
-/** A silent node is tried again after this time, or when all others are silent too. */
+/** A node that stopped renewing is avoided for this time, unless all others have stopped too. */
 const avoidedMilliseconds = 60_000;
 const attempts = 3;
 
@@ -27,7 +27,7 @@ export interface EndpointLeasesOptions {
   kube: KubeClient;
   namespace: string;
   tunnelEndpoints: readonly string[];
-  /** A holder fell silent, or a Lease says other than what was handed over. */
+  /** Called when a holder stopped renewing, or when a Lease names another holder than the assigned one. */
   onChange: () => void;
   clock: Clock;
   log: Log;
@@ -35,7 +35,7 @@ export interface EndpointLeasesOptions {
 
 export class EndpointLeases {
   readonly #options: EndpointLeasesOptions;
-  /** Tunnel endpoint → the node to which it was handed over. */
+  /** Tunnel endpoint → the node that it is assigned to. */
   readonly #handed = new Map<string, string>();
   /** Node → until when it is avoided. */
   readonly #silent = new Map<string, number>();
@@ -44,14 +44,14 @@ export class EndpointLeases {
     this.#options = options;
   }
 
-  /** Nodes that did not renew while they held a tunnel endpoint, a moment ago. */
+  /** Nodes that recently failed to renew while they held a tunnel endpoint. */
   silent(): ReadonlySet<string> {
     const now = this.#options.clock.monotonic();
     for (const [node, until] of this.#silent) if (now > until) this.#silent.delete(node);
     return new Set(this.#silent.keys());
   }
 
-  /** Called before the new holder is assigned: the former holder reads in the Lease that the tunnel endpoint has moved, whatever else it missed. */
+  /** Called before the new holder is assigned, so that the former one learns from the Lease that it lost the endpoint. */
   async handOver(tunnelEndpoint: string, node: string, signal: AbortSignal): Promise<void> {
     if (this.#handed.get(tunnelEndpoint) === node) return;
     for (let attempt = 1; ; attempt++) {
@@ -60,7 +60,7 @@ export class EndpointLeases {
         this.#handed.set(tunnelEndpoint, node);
         return;
       } catch (error) {
-        // The node that holds it renewed meanwhile.
+        // The holder renewed in the meantime.
         if (!isConflict(error) || attempt === attempts) throw error;
       }
     }
@@ -90,7 +90,7 @@ export class EndpointLeases {
     else await kube.replace(lease, {}, signal);
   }
 
-  /** Listens until the signal is aborted. */
+  /** Checks the Leases until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all(
       this.#options.tunnelEndpoints.map((tunnelEndpoint) => this.#listen(tunnelEndpoint, signal)),

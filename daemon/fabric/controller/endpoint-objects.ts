@@ -7,7 +7,7 @@ import { generateTunnelKey } from '../tunnel-keys.ts';
 
 const managedBy = 'hawser-fabric';
 
-/** A new tunnel endpoint's key. Made once; whoever replaces it rotates the key. */
+/** The Secret with a new tunnel endpoint's key. It is created once; replacing it rotates the key. */
 export function newEndpointSecret(namespace: string, tunnelEndpoint: string): Secret {
   const { privateKey, publicKey } = generateTunnelKey();
   return {
@@ -25,8 +25,8 @@ export function newEndpointSecret(namespace: string, tunnelEndpoint: string): Se
 }
 
 /**
- * @param present the Service as it is: its type and its port stay as somebody chose them (NodePort where there is no load
- *   balancer, 443 where nothing else passes)
+ * @param present the existing Service, whose type and port are kept: a person may have chosen NodePort where there is no load
+ *   balancer, or port 443 where firewalls pass nothing else
  */
 export function endpointServiceObject(
   namespace: string,
@@ -50,13 +50,13 @@ export function endpointServiceObject(
   };
 }
 
-/** To server-side apply a port's number is what it is known by: with another one it would be a second port of that name. */
+/** Server-side apply identifies a port by its number: another number would add a second port of the same name. */
 function tunnelPort(present: Service | undefined): number {
   const named = present?.spec?.ports?.find(({ name, protocol }) => name === 'tunnel' && protocol === 'UDP');
   return named?.port ?? ports.tunnel;
 }
 
-/** Without a selector, Kubernetes leaves the endpoints to whoever names them: the node that holds the tunnel endpoint. */
+/** A Service without a selector: its EndpointSlice is written here, and names the node that holds the tunnel endpoint. */
 export function endpointSliceObject(
   namespace: string,
   tunnelEndpoint: string,

@@ -1,4 +1,4 @@
-/** Gives nodes their addresses and tunnel endpoints, and tunnel endpoints their keys and Services. */
+/** Assigns addresses and tunnel endpoints to nodes, and creates the keys and Services of tunnel endpoints. */
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import { fabricNode as fabricNodeKind, type FabricNode } from '../../../shared/api/network.ts';
@@ -79,7 +79,7 @@ export async function runEndpoints(context: ControllerContext, signal: AbortSign
           const present = fabricNodes.list();
           const silent = leases.silent();
           const wanted = assignNodes(nodes.list(), present, externalCIDR, silent);
-          // A tunnel endpoint is taken away before it is given, so that two nodes never both should have it.
+          // An endpoint is first removed from its old holder, so that it is never assigned to two nodes.
           const order = wanted.toSorted(
             (one, other) =>
               Number(one.spec.tunnelEndpoint !== undefined) - Number(other.spec.tunnelEndpoint !== undefined),
@@ -135,7 +135,7 @@ export async function runEndpoints(context: ControllerContext, signal: AbortSign
   ]);
 }
 
-/** A person looks at the node that lost its tunnel endpoint; Kubernetes may still call it Ready. */
+/** The event is on the node that lost the endpoint, where a person will look; Kubernetes may still report it Ready. */
 function reportSilence(
   { events }: ControllerContext,
   present: readonly FabricNode[],
@@ -152,7 +152,7 @@ function reportSilence(
   }
 }
 
-/** What assignments follow from. */
+/** The inputs of assignments. */
 function nodeText({ metadata, status }: Node): string {
   const ready = status?.conditions?.find(({ type }) => type === 'Ready')?.status;
   return stableText([metadata.uid, metadata.labels, metadata.deletionTimestamp, ready, status?.addresses]);
@@ -175,7 +175,7 @@ async function applyFabricNode(
     metadata: {
       name,
       labels: { [labels.managedBy]: fieldManager },
-      // With the Node goes its FabricNode, even when no controller is there to see it.
+      // The owner reference deletes the FabricNode with its Node, even while no controller runs.
       ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }],
     },
     spec,
@@ -198,7 +198,7 @@ async function reconcileEndpoint(
       secret = await kube.create(newEndpointSecret(namespace, tunnelEndpoint), signal, { fieldManager });
       log.info('created a key for a tunnel endpoint', { tunnelEndpoint });
     } catch (error) {
-      // The cache is behind: its event brings this tunnel endpoint here again.
+      // The cache is stale; the pending watch event triggers another reconcile.
       if (isAlreadyExists(error)) return;
       throw error;
     }
@@ -229,7 +229,7 @@ async function reconcileEndpoint(
   if (service?.metadata.annotations?.[publicKeyAnnotation] !== publicKey || !hasPort(service)) {
     await kube.apply(wanted, { fieldManager }, signal);
   }
-  // Traffic follows the node that says that it holds the tunnel endpoint, once the controller wants it to.
+  // Traffic goes to a node once it is assigned the endpoint and reports that it holds it.
   const holder = fabricNodes.list().find((node) => node.spec.tunnelEndpoint === tunnelEndpoint);
   const node = holder && nodes.byKey(holder.metadata.name);
   const address = node && internalAddress(node);

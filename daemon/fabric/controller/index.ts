@@ -1,4 +1,4 @@
-/** The fabric's part of the controller: Tunnels, tunnel endpoints, mapped addresses, and what nodes are assigned. */
+/** The fabric's part of the controller: Tunnels, tunnel endpoints, AddressMappings, and the assignments of nodes. */
 import type { ControllerContext } from '../../kube/index.ts';
 import { runAddressMappings } from './address-mappings-controller.ts';
 import { runEndpoints } from './endpoints-controller.ts';

@@ -8,16 +8,16 @@ import type { Secret } from '../../kube/index.ts';
 import { secretText } from '../node-key.ts';
 import { readDocuments } from './remote-documents.ts';
 
-/** This cluster's half. */
+/** This cluster's half of the key derivation. */
 export interface LocalIdentity {
   clusterID: string;
   key: ClusterKey;
 }
 
-/** Making a key of its bytes costs a multiplication, and it is asked for at every change. Objects of caches never change. */
+/** Importing a key costs a scalar multiplication and happens at every change. Objects of informer caches are immutable. */
 const identities = new WeakMap<Secret, LocalIdentity | null>();
 
-/** From Secret `hawser-cluster-key`; undefined while it is not there or not whole. */
+/** Read from Secret `hawser-cluster-key`; undefined while it is missing or incomplete. */
 export function readLocalIdentity(secret: Secret | undefined): LocalIdentity | undefined {
   if (secret === undefined) return undefined;
   const before = identities.get(secret);
@@ -38,7 +38,7 @@ function parseLocalIdentity(secret: Secret): LocalIdentity | undefined {
   }
 }
 
-/** Public name of the key with a remote; empty while one of the salts is missing. */
+/** Public hash that names the key shared with a remote; empty while one of the salts is missing. */
 export function keyRevision(identity: LocalIdentity | undefined, remote: RemoteCluster): string {
   const sides = identity && sidesOf(identity, remote);
   if (identity === undefined || sides === undefined) return '';
@@ -47,15 +47,15 @@ export function keyRevision(identity: LocalIdentity | undefined, remote: RemoteC
 }
 
 /**
- * Whether the remote is known to have what our half of a new key is made of: our salt and our cluster key. Until then a
- * key in use stays: handshakes under keys that differ fail, and the session in place would end for want of another.
+ * Whether the remote has confirmed our salt and our cluster key, from which it derives a new key. Until then the key in
+ * use stays: handshakes with different keys fail, and the current session would expire without a successor.
  */
 export function holdsOurHalf(identity: LocalIdentity, remote: RemoteCluster): boolean {
   const { own } = readDocuments(remote, identity.clusterID);
   return own?.publicKey === identity.key.publicKey && ourDocumentHeld(remote, identity.clusterID);
 }
 
-/** Whether the remote has confirmed what this cluster declares to it now. */
+/** Whether the remote has confirmed the document that this cluster declares to it now. */
 export function ourDocumentHeld(remote: RemoteCluster, localID: string): boolean {
   const { own } = readDocuments(remote, localID);
   return own !== undefined && (remote.status?.acknowledgedGeneration ?? 0) >= contentGeneration(own);
@@ -74,14 +74,14 @@ function sidesOf(identity: LocalIdentity, remote: RemoteCluster) {
   };
 }
 
-/** Derives keys, each once: a derivation is a scalar multiplication, and documents change seldom. */
+/** Derives each key once and caches it: a derivation costs a scalar multiplication, and documents rarely change. */
 export class KeyStore {
   readonly #derived = new Map<
     string,
     { remote: RemoteCluster; ownKey: string; revision: string; text: string }
   >();
 
-  /** Remote cluster → 32 bytes in base64, for those whose salts are both known. */
+  /** Remote cluster → 32 bytes in base64, for remotes whose salts are both known. */
   derive(identity: LocalIdentity, remotes: readonly RemoteCluster[]): Map<string, string> {
     const result = new Map<string, string>();
     const ownKey = identity.key.publicKey;

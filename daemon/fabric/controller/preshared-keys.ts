@@ -1,4 +1,4 @@
-/** Keeps the Secret of the tunnels' pre-shared keys: which key each has, and when another takes its place. */
+/** Maintains the Secret of the tunnels' pre-shared keys: which key each tunnel uses, and when it is replaced. */
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { labels, secrets } from '../../../shared/names.ts';
@@ -15,8 +15,8 @@ import { holdsOurHalf, KeyStore, readLocalIdentity, type LocalIdentity } from '.
 
 const fieldManager = 'hawser-fabric';
 /**
- * The Secret is as long as there are remotes, and each write of it is one more plan of the gateway nodes: keys of many
- * remotes that arrive together are therefore written together.
+ * The Secret grows with the number of remotes, and each write makes the gateway nodes plan again. Keys of several remotes
+ * that arrive together are therefore written together.
  */
 const gapOfRemoteMilliseconds = 4;
 
@@ -29,9 +29,9 @@ export interface KeyCaches {
 }
 
 /**
- * The key of a tunnel: the derived one, unless another is in use and the remote is not known yet to have our half of the
- * derived one. One in use also stays when nothing can be derived any more: an unreadable document must not cut a working
- * tunnel. Pure; base64.
+ * The key of a tunnel: the derived one, unless another is in use and the remote has not confirmed our half of the derived
+ * one. A key in use also stays when no key can be derived any more: an unreadable document must not cut a working tunnel.
+ * Pure; base64.
  */
 export function chooseKey(
   identity: LocalIdentity,
@@ -43,7 +43,7 @@ export function chooseKey(
   return remote !== undefined && !holdsOurHalf(identity, remote) ? inUse : derived;
 }
 
-/** The reconciler; it has a single key without meaning. */
+/** The reconciler; its queue has a single constant key. */
 export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext, input: KeyCaches) {
   const store = new KeyStore();
   let writtenAt = -Infinity;
@@ -65,7 +65,7 @@ export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext,
     );
     const data: Record<string, string> = {};
     for (const id of needed) {
-      // The Secret holds the text of the key, and its data is base64 of what it holds.
+      // The Secret holds the key as base64 text, which its data encodes in base64 once more.
       const text = derived.get(id);
       const next = text === undefined ? undefined : Buffer.from(text).toString('base64');
       const value = chooseKey(identity, input.remoteClusters.byKey(id), next, present?.data?.[id]);

@@ -1,19 +1,19 @@
-/** What the two network documents of a pair of clusters say, as far as the fabric needs it. */
+/** The contents of both network documents of a pair of clusters, as far as the fabric needs them. */
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { openDocument, readStored } from '../../../shared/trust/documents-cache.ts';
 import { NetworkDocumentError } from '../../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
 
 export interface Documents {
-  /** The remote's; checked again here, since everything that is routed follows from it. */
+  /** The remote's document, verified again here, since all routes follow from it. */
   remote?: NetworkDocument;
-  /** Why there is none. */
+  /** Why there is no usable document. */
   problem?: string;
-  /** What this cluster declares to that remote. */
+  /** The document that this cluster declares to that remote. */
   own?: NetworkDocument;
 }
 
-/** Reads both; never throws for what they contain. */
+/** Reads both documents; never throws for their contents. */
 export function readDocuments(remote: RemoteCluster, localID: string): Documents {
   const { networkDocument, publicKey, clusterID } = remote.spec;
   const own = readStored(remote.status?.localDocument);

@@ -1,4 +1,4 @@
-/** What the Tunnel to a remote cluster should be: from its network document, this cluster, and what was chosen before. */
+/** The desired Tunnel to a remote cluster: from its network document, this cluster, and earlier choices. */
 import type { LocalCluster, RemoteCluster } from '../../../shared/api/clusters.ts';
 import type { Remap, Tunnel } from '../../../shared/api/network.ts';
 import { acceptRemoteRemaps, validateDeclaredRanges } from '../../../shared/net/declared-ranges.ts';
@@ -18,46 +18,46 @@ import { isTunnelKey } from '../wire-text.ts';
 export interface TunnelInput {
   local: LocalCluster;
   remoteCluster: string;
-  /** Valid, and meant for this cluster. */
+  /** Verified, and addressed to this cluster. */
   document: NetworkDocument;
-  /** The Tunnel as it is. */
+  /** The current Tunnel. */
   present: Tunnel | undefined;
   /** All other Tunnels. */
   others: readonly Tunnel[];
   /** Addresses of this cluster's nodes. */
   nodeAddresses: readonly string[];
-  /** What the nodes report to use. */
+  /** Ranges that the nodes report to use. */
   networks?: readonly NodeNetwork[];
   consumer: boolean;
   provider: boolean;
-  /** Of the RemoteCluster: whose control plane is reached through the tunnel, and where its tunnel ends. */
+  /** From the RemoteCluster: whose control plane is reached through the tunnel, and addresses of its tunnel endpoints. */
   remote: Pick<RemoteCluster['spec'], 'controlPlane' | 'servesInBand' | 'tunnelAddresses'>;
-  /** A peering is still to come, one way or the other. */
+  /** A peering in either direction is about to be created. */
   opening?: boolean;
-  /** Empty while the pre-shared key cannot be derived. */
+  /** Hash of the pre-shared key; empty while it cannot be derived. */
   presharedKeyRevision: string;
-  /** Addresses, in this cluster's terms, of own pods that run at the remote. */
+  /** Addresses, as this cluster knows them, of own pods that run at the remote. */
   offloaded: readonly string[];
-  /** The remote has confirmed the document that tells it by what remaps it is known here. */
+  /** The remote has confirmed the document that declares the remaps of its ranges. */
   remapsKnown: boolean;
 }
 
 export interface TunnelDecision {
-  /** Undefined: nothing can be made of the document; what is there stays. */
+  /** Undefined if the document cannot be used; the existing Tunnel then stays. */
   spec: Tunnel['spec'] | undefined;
   problems: string[];
   /** Remaps in use that overlap ranges of this cluster; their reassignment waits for approval. */
   collisions: RemapCollision[];
-  /** Declared ranges that are not known here, or not as they were accepted. */
+  /** Declared ranges that have no range here, or another one than was accepted. */
   waiting: WaitingRange[];
 }
 
-/** Inner packets of the usual path: 1,500 bytes less WireGuard over IPv6. */
+/** Largest inner packet of the usual path: 1,500 bytes minus WireGuard's overhead over IPv6. */
 export const defaultMTU = 1420;
-/** Endpoints of one remote that are used. */
+/** At most this many tunnel endpoints of one remote are used. */
 const endpointLimit = 16;
 
-/** Pure. Problems are sentences for a person; a spec may come with some. */
+/** Pure. Problems are sentences for a person, and may accompany a spec. */
 export function planTunnel(input: TunnelInput): TunnelDecision {
   const { local, document, present, remoteCluster, opening = false } = input;
   const problems = validateDeclaredRanges(document);
@@ -87,7 +87,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       consumer: input.consumer,
       provider: input.provider,
       ...(local.spec.dataPath === 'Open' && { dataPath: 'Open' as const }),
-      // A way that no peering needs any more is closed, also while one the other way lives on.
+      // A direction that no peering needs any more is closed, even while a peering in the other direction continues.
       ...(input.remote.controlPlane === 'InBand' && (input.consumer || opening) && { dialsInBand: true }),
       ...(input.remote.servesInBand === true && (input.provider || opening) && { servesInBand: true }),
       remotePodCIDRs: podCIDRs,
@@ -117,8 +117,9 @@ function approvedRemaps(tunnel: Tunnel | undefined): string[] {
 }
 
 /**
- * A name that another took the place of goes once nothing has it: no pod of this cluster over there, and the remote knows
- * the new one. What drains because the remote no longer declares it stays, to come back under its old name.
+ * A replaced remap is dropped once no pod of this cluster at the remote has an address in it and the remote has confirmed
+ * the new one. A remap that drains because the remote no longer declares its range stays, so that the range can return
+ * under the same remap.
  */
 function withoutDrained(remaps: readonly Remap[], { offloaded, remapsKnown }: TunnelInput): Remap[] {
   const inUse = remaps.filter(({ state }) => state === 'InUse');

@@ -1,4 +1,4 @@
-/** How a tunnel is, from what the nodes report. Pure. */
+/** The status of a tunnel, from the nodes' reports. Pure. */
 import type { FabricNode, NodeSession, Tunnel } from '../../../shared/api/network.ts';
 import type { Finding } from '../../../shared/conditions.ts';
 import { waitingText, type RemapCollision, type WaitingRange } from '../../../shared/net/remapping.ts';
@@ -10,9 +10,9 @@ export const tunnelReasons = {
   waitingForHandshake: 'WaitingForHandshake',
   /** No node holds a tunnel endpoint. */
   noGateway: 'NoGateway',
-  /** The remote declares no tunnel endpoint that can be used. */
+  /** The remote declares no usable tunnel endpoint. */
   noRemoteEndpoint: 'NoRemoteEndpoint',
-  /** The pre-shared key waits for a salt of one of the sides. */
+  /** One side's salt, from which the pre-shared key is derived, is missing. */
   waitingForKey: 'WaitingForPresharedKey',
   pathVerified: 'PathVerified',
   noAnswer: 'NoAnswer',
@@ -21,27 +21,27 @@ export const tunnelReasons = {
   ready: 'TunnelReady',
   /** The remote's network document cannot be used. */
   documentInvalid: 'RemoteDocumentInvalid',
-  /** Each declared range has a range here. */
+  /** Each declared range is mapped to a range here. */
   rangesKnown: 'RangesKnown',
   /** A declared range needs approval before it has one. */
   rangeNeedsApproval: 'RangeNeedsApproval',
   /** A declared range has no free range here. */
   rangeUnplaced: 'RangeUnplaced',
-  /** A range that was accepted as it is has another name still. */
+  /** A range that was accepted unchanged is still remapped. */
   rangeNotAsAccepted: 'RangeNotAsAccepted',
   remapsFree: 'RemapsFree',
-  /** Something of this cluster's own has come to lie on a remap in use. */
+  /** A remap in use overlaps a range that this cluster has come to use. */
   remapCollides: 'RemapCollides',
 } as const;
 
-/** A session is dead after 180 s (REJECT_AFTER_TIME of WireGuard) and reported within the time of a report. */
+/** A session expires after 180 s (WireGuard's REJECT_AFTER_TIME); the rest is the interval of reports. */
 const handshakeMilliseconds = 180_000 + 30_000;
-/** Nodes report on a living path at least every 10 s. */
+/** Nodes report on a verified path at least every 10 s. */
 export const staleMilliseconds = 30_000;
 
 /**
- * Remotes whose tunnels may have another status after a node's report; undefined: all. Every node reports again and again
- * on every remote, and what is new of most is a counter.
+ * Remotes whose tunnels may have another status after a node's report; undefined means all. Every node reports often on
+ * every remote, and for most of them only counters have changed.
  */
 export function remotesConcerned(
   node: FabricNode | undefined,
@@ -58,14 +58,14 @@ export function remotesConcerned(
   return [...new Set([...before.keys(), ...after.keys()])].filter((remote) => {
     const [was, is] = [before.get(remote) ?? [], after.get(remote) ?? []];
     if (stableText(was.map(comparedPart)) !== stableText(is.map(comparedPart))) return true;
-    // The report was, or soon would have been, too old to be believed.
+    // The previous report was too old to be used, or soon would have been.
     const latest = (sessions: readonly NodeSession[]) =>
       Math.max(0, ...sessions.map(({ probedAt }) => Date.parse(probedAt ?? '') || 0));
     return latest(is) - latest(was) > staleMilliseconds / 2;
   });
 }
 
-/** The parts of a session that are not counters. */
+/** The fields of a session that are not counters. */
 function comparedPart(session: NodeSession): unknown {
   const {
     probedAt: _probedAt,
@@ -82,18 +82,18 @@ function comparedPart(session: NodeSession): unknown {
 export interface TunnelReport {
   findings: Finding[];
   fields: Omit<NonNullable<Tunnel['status']>, 'conditions' | 'observedGeneration'>;
-  /** When it must be looked at again, though nothing was reported; milliseconds. */
+  /** When the status must be computed again without a new report; milliseconds. */
   againAfter: number;
 }
 
-/** What was found of a remote's document and its ranges. */
+/** Results for a remote's document and its ranges. */
 export interface FoundProblems {
   problems: readonly string[];
   collisions: readonly RemapCollision[];
   waiting?: readonly WaitingRange[];
 }
 
-/** @param found problems of the remote's document, and remaps that overlap ranges of this cluster */
+/** @param found problems of the remote's document, and remaps that overlap this cluster's ranges */
 export function reportTunnel(
   tunnel: Tunnel,
   nodes: readonly FabricNode[],
@@ -171,7 +171,7 @@ const waitingReasons = [
   ['NoFreeRange', tunnelReasons.rangeUnplaced],
 ] as const;
 
-/** Whether each range that the remote declares is known here, and as it was accepted. */
+/** Whether each range that the remote declares has a range here, the one that was accepted. */
 function findWaiting(id: string, waiting: readonly WaitingRange[]): Finding {
   const type = 'RangesKnown';
   if (waiting.length === 0) {
@@ -187,7 +187,7 @@ function findWaiting(id: string, waiting: readonly WaitingRange[]): Finding {
 const age = (time: string | undefined, now: number): number =>
   time === undefined ? Infinity : now - Date.parse(time);
 
-/** Verified ones first, then those heard of last. */
+/** Verified sessions first, then those with the latest handshake. */
 function rank(session: NodeSession, now: number): number {
   return (
     (session.pathVerified ? 1e15 : 0) - Math.min(1e14, age(session.probedAt ?? session.latestHandshake, now))

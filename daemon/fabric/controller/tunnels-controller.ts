@@ -1,4 +1,4 @@
-/** Makes, changes and removes Tunnels and the Secret of their keys; says how they are. */
+/** Creates, updates and deletes Tunnels and the Secret of their keys, and writes their status. */
 import type { LocalCluster, RemoteCluster } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import { tunnel as tunnelKind, type FabricNode, type Tunnel } from '../../../shared/api/network.ts';
@@ -35,7 +35,7 @@ import { remotesConcerned, reportTunnel } from './tunnel-status.ts';
 import { WrittenTunnels } from './written-tunnels.ts';
 
 const fieldManager = 'hawser-fabric';
-/** Numbers in a tunnel's status may be so old. */
+/** Counters in a tunnel's status may lag by this much. */
 const numbersMilliseconds = 30_000;
 
 interface PlanInput {
@@ -51,7 +51,7 @@ interface PlanInput {
   pods: VirtualPods;
 }
 
-/** What was made of a remote's document, for its Tunnel's status. */
+/** The last plan of each remote, for its Tunnel's status. */
 type PlanProblems = Pick<TunnelDecision, 'problems' | 'collisions' | 'waiting'>;
 type ProblemsByRemote = Map<string, PlanProblems>;
 
@@ -85,7 +85,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
     runController(
       {
         name: 'tunnels',
-        // One after another: two remotes must not be given the same free range.
+        // Serialized, so that two remotes are not assigned the same free range.
         concurrency: 1,
         sources: [
           from(input.remoteClusters),
@@ -99,7 +99,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
               ]),
             (tunnel) => [keyOf(tunnel)],
           ),
-          // The last pod with an address of a range that drains lets the range go.
+          // The end of the last pod in a draining range frees that range.
           fromVirtualPods(input.pods, (pod) => {
             const id = remoteOf(input, pod);
             const draining = input.tunnels
@@ -111,7 +111,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
           from(input.incoming, ofRemote),
           from(input.localClusters, everyRemote),
           from(input.clusterKey, everyRemote),
-          // Virtual nodes do not affect the plan, and there is one for each remote.
+          // Virtual nodes do not affect the plan; there is one for each remote.
           fromAspect(input.nodes, (node) => addressesOf([node]).join(), everyRemote),
           fromAspect(input.fabricNodes, ({ status }) => status?.networks, everyRemote),
         ],
@@ -152,7 +152,7 @@ export async function runTunnels(context: ControllerContext, signal: AbortSignal
   ]);
 }
 
-/** Tunnels about which a node reports something new. */
+/** Tunnels whose status a node's new report may change. */
 function fromReports({ fabricNodes, tunnels }: PlanInput): Source {
   return {
     subscribe: (enqueue) =>
@@ -269,7 +269,7 @@ function makeStatusReconciler(
     const now = clock.now();
     const found = problemsByRemote.get(id) ?? { problems: [], collisions: [], waiting: [] };
     const report = reportTunnel(tunnel, input.fabricNodes.list(), found, now);
-    // Round trips and counters change all the time; they are written with something else, or now and then.
+    // Round-trip times and counters change all the time; they are written along with other changes, or at an interval.
     const last = written.get(id);
     const fresh = last !== undefined && now - last.at < numbersMilliseconds;
     const moved = (['endpoint', 'gatewayNode', 'pathMTU'] as const).some(

@@ -1,12 +1,12 @@
 /**
- * All Tunnels, those that were written a moment ago included, though the cache may not show them yet: two remotes must not
- * be given the same free range. To list them from the server instead would cost with the square of their number.
+ * All Tunnels, including recent writes that the cache may not show yet, so that two remotes are not assigned the same free
+ * range. Listing them from the server at each write would cost the square of their number.
  */
 import type { Tunnel } from '../../../shared/api/network.ts';
 import type { Informer } from '../../kube/index.ts';
 import type { Clock } from '../../../shared/time.ts';
 
-/** A cache is never so far behind. */
+/** A cache is never this stale. */
 const cacheMilliseconds = 5_000;
 
 export class WrittenTunnels {
@@ -26,7 +26,7 @@ export class WrittenTunnels {
     });
   }
 
-  /** As the server answered the write. */
+  /** The object as the server returned it. */
   note(tunnel: Tunnel): void {
     this.#written.set(tunnel.metadata.name, { tunnel, until: this.#clock.monotonic() + cacheMilliseconds });
   }

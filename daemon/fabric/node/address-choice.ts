@@ -1,6 +1,6 @@
 /**
- * Which of a remote tunnel endpoint's several endpoints is tried: the first, and after a while without a handshake the next.
- * Whichever worked last stays until it no longer does.
+ * Which of the addresses of a remote tunnel endpoint is tried: the first, and after a while without a handshake the next.
+ * The one that worked last stays until it fails.
  */
 
 /** Three tries of a handshake (REKEY_TIMEOUT of WireGuard is 5 s). */
@@ -10,7 +10,7 @@ export class EndpointChoice {
   readonly #tried = new Map<string, { endpoint: string; since: number }>();
 
   /**
-   * @param established whether the tunnel endpoint has a session that can seal now
+   * @param established whether the tunnel endpoint has a session that can send now
    * @param endpoints addresses with ports, best first
    */
   pick(
@@ -31,7 +31,7 @@ export class EndpointChoice {
     return endpoint;
   }
 
-  /** Forgets tunnel endpoints that are no longer in the plan. */
+  /** Drops the state of tunnel endpoints that are no longer in the plan. */
   keep(publicKeys: ReadonlySet<string>): void {
     for (const key of this.#tried.keys()) if (!publicKeys.has(key)) this.#tried.delete(key);
   }

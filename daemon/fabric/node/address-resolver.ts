@@ -1,4 +1,4 @@
-/** Tunnel endpoints that are names: looked up, and looked up again, since the address behind one may change. */
+/** Resolves tunnel endpoints given as host names, periodically, since the address behind a name may change. */
 import { addressFamily } from '../../../shared/net/cidr.ts';
 import { type Log } from '../../kube/index.ts';
 import { deadline, linked, sleep, systemClock, type Clock } from '../../../shared/time.ts';
@@ -10,7 +10,7 @@ export interface EndpointResolver {
    * the name. It is looked up from then on.
    */
   get(endpoint: string): readonly string[];
-  /** The endpoints in use now; other names are forgotten. */
+  /** Sets the endpoints in use; other names are dropped. */
   keep(endpoints: ReadonlySet<string>): void;
   run(signal: AbortSignal): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Addresses of the API server that this process speaks to, where it is known by a name. */
+/** Addresses of this process's API server when it is configured by name. */
 import { addressFamily } from '../../../shared/net/cidr.ts';
 import { deadline, sleep, type Clock } from '../../../shared/time.ts';
 import { messageOf, type Log } from '../../kube/index.ts';
@@ -7,14 +7,14 @@ import type { Resolve } from '../ports.ts';
 const againMilliseconds = 60_000;
 const retryMilliseconds = 5_000;
 const lookupMilliseconds = 5_000;
-/** A load balancer's name may have other addresses each time: those of before are kept, so many. */
+/** A load balancer's name may resolve to other addresses each time; this many former ones are kept. */
 const mostAddresses = 32;
 
 export interface ApiServerOptions {
-  /** Name or address; undefined: not known. */
+  /** Host name or address; undefined if unknown. */
   host: string | undefined;
   resolve: Resolve;
-  /** Called when an address came to be known. */
+  /** Called when a new address is known. */
   onChange: () => void;
   clock: Clock;
   log: Log;
@@ -30,12 +30,12 @@ export class ApiServerAddresses {
     if (host !== undefined && addressFamily(host) !== undefined) this.#addresses = [host];
   }
 
-  /** Those that are or were known, the newest first. */
+  /** Current and former addresses, the newest first. */
   get addresses(): readonly string[] {
     return this.#addresses;
   }
 
-  /** Looks the name up now and then, until the signal is aborted. */
+  /** Resolves the name periodically until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { host, clock } = this.#options;
     if (host === undefined || addressFamily(host) !== undefined) return;
@@ -56,7 +56,7 @@ export class ApiServerAddresses {
       return true;
     } catch (error) {
       if (!signal.aborted)
-        log.warn('the name of the API server cannot be looked up', { host, error: messageOf(error) });
+        log.warn('failed to resolve the name of the API server', { host, error: messageOf(error) });
       return false;
     }
   }

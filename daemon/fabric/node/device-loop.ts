@@ -1,15 +1,15 @@
-/** Keeps the tunnel device running: it may be deleted by anybody with the right to. */
+/** Keeps the tunnel device running: anyone with CAP_NET_ADMIN may delete it. */
 import { messageOf, type Log } from '../../kube/index.ts';
 import { backoff, sleep, type Clock } from '../../../shared/time.ts';
 import type { TunnelDevice } from '../ports.ts';
 
-/** After so long a run, a failure is the first of its kind. */
+/** After a run of this length the backoff starts over. */
 const steadyMilliseconds = 10_000;
 
 /**
- * Until the signal is aborted.
+ * Runs until the signal is aborted.
  *
- * @param onStart called before each start: addresses and routes go with a device, and must be made again
+ * @param onStart called before each start: addresses and routes vanish with a device and must be programmed again
  * @param onFailure called with the reason when the device stopped unexpectedly
  */
 export async function runDevice(

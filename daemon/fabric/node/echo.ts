@@ -1,6 +1,6 @@
 /**
- * Whether an address answers at all: a datagram to a port that nobody listens at, which a living host answers by ICMP (RFC
- * 1122, section 3.2.2.1), and which comes back through both translations like the packet that it quotes.
+ * Whether a host answers at all: sends a datagram to a closed UDP port, which a live host answers with ICMP Port Unreachable
+ * (RFC 1122, section 3.2.2.1). That answer comes back through both translations like the packet that it quotes.
  */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -10,18 +10,18 @@ import { encodeProbe } from './probe-messages.ts';
 export interface EchoResult {
   sent: number;
   answered: number;
-  /** Of the quickest answer. */
+  /** Round-trip time of the fastest answer. */
   roundTripMilliseconds?: number;
 }
 
-/** traceroute's port: nothing listens there. */
+/** traceroute's base port, on which no service listens. */
 const firstPort = 33_434;
-/** Hosts send six such answers at once and one a second from then on (icmp_ratelimit). */
+/** Linux sends a burst of six such answers and then one per second (icmp_ratelimit). */
 const questions = 4;
 const gapMilliseconds = 50;
 const answerMilliseconds = 1_500;
 
-/** @param source own address to ask from; absent: the kernel's choice */
+/** @param source local address to bind to; absent: the kernel's choice */
 export async function echo(
   address: string,
   source: string | undefined,
@@ -40,7 +40,7 @@ export async function echo(
   };
 }
 
-/** Milliseconds until the answer; undefined: none came. */
+/** Milliseconds until the answer; undefined if none came. */
 function ask(
   address: string,
   source: string | undefined,
@@ -82,7 +82,7 @@ function ask(
   });
 }
 
-/** Port unreachable: the host itself has said it. */
+/** ECONNREFUSED is ICMP Port Unreachable, which only the host itself sends. */
 function isRefusal(error: Error): boolean {
   return 'code' in error && error.code === 'ECONNREFUSED';
 }

@@ -1,4 +1,4 @@
-/** A node's part of its tunnel endpoint's Lease: renews it, and knows when the tunnel endpoint has become another node's. */
+/** A node's side of its tunnel endpoint's Lease: renews it, and detects that another node has become the holder. */
 import { endpointLease } from '../../../shared/names.ts';
 import {
   isConflict,
@@ -13,9 +13,10 @@ import { deadline, sleep, type Clock } from '../../../shared/time.ts';
 import { renewMilliseconds } from '../lease-renewals.ts';
 
 /**
- * After so many failures in a row the controller may have given the tunnel endpoint away. While remotes are heard the tunnel endpoint is kept
- * all the same: an API server that is down is no reason to cut tunnels. Whoever hears neither keeps still until it has
- * read that the tunnel endpoint is its own, or its first packets would draw the remotes away from the node that took over.
+ * After this many consecutive failures the controller may have assigned the endpoint to another node. While remotes answer,
+ * the node keeps serving it: an API server outage must not cut tunnels. A node that reaches neither stops until it has read
+ * in the Lease that the endpoint is its own; otherwise its first packets would make the remotes roam back to it from the
+ * new holder.
  */
 const failuresAllowed = 4;
 
@@ -23,13 +24,13 @@ export interface EndpointLeaseOptions {
   kube: KubeClient;
   namespace: string;
   nodeName: string;
-  /** Tunnel endpoint that the FabricNode says is this node's. */
+  /** Tunnel endpoint that the FabricNode assigns to this node. */
   assigned: () => string | undefined;
   /** Tunnel endpoint that this node serves now. */
   served: () => string | undefined;
-  /** Whether any of the remotes answers; undefined: there is none. */
+  /** Whether any remote answers; undefined if there are no remotes. */
   heard: () => boolean | undefined;
-  /** `lost` is another than before. */
+  /** Called when `lost` changes. */
   onChange: () => void;
   clock: Clock;
   log: Log;
@@ -44,7 +45,7 @@ export class EndpointLease {
     this.#options = options;
   }
 
-  /** Why an assigned tunnel endpoint is not to be served; undefined: it is. */
+  /** Why an assigned tunnel endpoint must not be served; undefined if it may. */
   get lost(): string | undefined {
     return this.#lost;
   }
@@ -85,7 +86,7 @@ export class EndpointLease {
     try {
       return await this.#attempt(tunnelEndpoint, known, signal);
     } catch (error) {
-      // Another write came first.
+      // Another write came first (409 Conflict).
       if (!isConflict(error) || known === undefined) throw error;
       return await this.#attempt(tunnelEndpoint, undefined, signal);
     }

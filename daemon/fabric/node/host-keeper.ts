@@ -1,10 +1,10 @@
-/** Brings the kernel to the plan in force: when the plan changed, when the kernel was changed by others, and after a failure. */
+/** Applies the current plan to the kernel: when the plan changes, when others changed the kernel, and after a failure. */
 import type { Host, HostPlan, RefusedRoute } from '../../host/index.ts';
 import { messageOf, stableText, type Log } from '../../kube/index.ts';
 import { backoff, type Clock } from '../../../shared/time.ts';
 import type { Progress } from './status.ts';
 
-/** The device is being made: its addresses follow soon. One that cannot be made is not waited for as eagerly. */
+/** Retry interval while the device is being created; it backs off when the device cannot be created. */
 const deviceAgain = { base: 100, most: 5_000 };
 
 export class HostKeeper {
@@ -16,12 +16,12 @@ export class HostKeeper {
   readonly counters = { hostChanges: 0, hostRepairs: 0 };
   #applied = '';
   #mustCheck = true;
-  /** Looks in a row that found no device. */
+  /** Consecutive attempts that found no device. */
   #absences = 0;
-  /** Calls off the next look; undefined: none is to come. */
+  /** Cancels the scheduled retry; undefined if none is scheduled. */
   #cancelLook: (() => void) | undefined;
 
-  /** @param wake asks for `apply` to be called again */
+  /** @param wake requests another call of `apply` */
   constructor(options: { host: Host; progress: Progress; wake: () => void; clock: Clock; log: Log }) {
     this.#host = options.host;
     this.#progress = options.progress;
@@ -30,7 +30,7 @@ export class HostKeeper {
     this.#log = options.log;
   }
 
-  /** The kernel may be other than it was left. */
+  /** Notes that the kernel's state may have changed. */
   suspect(): void {
     this.#mustCheck = true;
     this.#absences = 0;
@@ -39,7 +39,7 @@ export class HostKeeper {
     this.#wake();
   }
 
-  /** Throws when the kernel refuses; what it could take is done then, and the next call tries the rest. */
+  /** Throws when the kernel refuses a change; the other changes are applied, and the next call retries the rest. */
   async apply(plan: HostPlan, signal: AbortSignal): Promise<void> {
     const text = stableText(plan);
     if (text === this.#applied && !this.#mustCheck) return;

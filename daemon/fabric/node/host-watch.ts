@@ -11,20 +11,20 @@ export type FindHostProblems = (
 
 export interface HostWatchOptions {
   find: FindHostProblems;
-  /** The plan in force; undefined: none yet. */
+  /** The current plan; undefined before the first one. */
   plan: () => HostPlan | undefined;
-  /** Called with the problems when they are others than before. */
+  /** Called with all problems when they change. */
   onChange: (problems: readonly HostProblem[]) => void;
   clock: Clock;
   log: Log;
 }
 
-/** Others change the kernel all the time; a person who looks waits this long at most. */
+/** Interval of the checks: other programs may change settings at any time. */
 const lookMilliseconds = 15_000;
-/** Until there is a plan. */
+/** Interval until the first plan. */
 const planMilliseconds = 1_000;
 
-/** Until the signal is aborted. A look that fails leaves what was known. */
+/** Runs until the signal is aborted. A failed check leaves the known problems unchanged. */
 export async function watchHost(options: HostWatchOptions, signal: AbortSignal): Promise<void> {
   const { find, plan, onChange, clock, log } = options;
   let known = stableText([]);

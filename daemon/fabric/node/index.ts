@@ -1,4 +1,4 @@
-/** A node's part in the fabric: watches the API, plans, and brings tunnel device, kernel and probes to the plan. */
+/** The node's side of the fabric: watches the API, plans, and applies the plan to tunnel device, kernel and probes. */
 import { createHash } from 'node:crypto';
 import type { NodeSession } from '../../../shared/api/network.ts';
 import { ports, tunDevice } from '../../../shared/ports.ts';
@@ -25,7 +25,7 @@ export interface NodeOptions {
   /** Hawser's namespace. */
   namespace: string;
   nodeName: string;
-  /** By which the cluster's other nodes reach this one. */
+  /** Address by which the cluster's other nodes reach this one. */
   nodeAddress: string;
   version: string;
   device: TunnelDevice;
@@ -33,51 +33,51 @@ export interface NodeOptions {
   inBand: InBandService;
   /** Calls back when the kernel's state may have changed, until the signal is aborted. */
   monitor: (onChange: () => void, signal: AbortSignal) => Promise<void>;
-  /** What of the node is not Hawser's and may be in the way. */
+  /** Reads settings of the node that are not Hawser's and may interfere. */
   hostProblems: FindHostProblems;
-  /** Of the device that holds `nodeAddress`. */
+  /** MTU of the network device that holds `nodeAddress`. */
   underlayMTU: (signal: AbortSignal) => Promise<number | undefined>;
   resolve: Resolve;
-  /** Whom this node, and so its pods, ask for names: addresses. */
+  /** Addresses of the DNS servers of this node, which its pods use too. */
   nameservers: readonly string[];
-  /** By which this process speaks to the API server: a name or an address, if it is known. */
+  /** Host name or address by which this process reaches the API server, if known. */
   apiServer?: string | undefined;
   /**
-   * Asked at the end: whether Hawser leaves this node for good. If it does not, what the kernel holds stays, so that
-   * nothing for a remote leaves the node unencrypted until the next process is there.
+   * Called at shutdown: whether Hawser is being removed from this node. If not, rules and routes stay in the kernel, so that
+   * no packet for a remote leaves the node unencrypted before the next process starts.
    */
   leavesForGood: (signal: AbortSignal) => Promise<boolean>;
   clock: Clock;
   log: Log;
-  /** UDP port of the tunnel; other than `ports.tunnel` in tests only. */
+  /** UDP port of the tunnel; differs from `ports.tunnel` only in tests. */
   port?: number;
 }
 
 export interface FabricNodeRole {
-  /** Until the signal is aborted; then takes away what it made in the kernel, if it leaves for good. Once. */
+  /** Runs until the signal is aborted; then removes its rules from the kernel if Hawser is being removed. May be called once. */
   run(signal: AbortSignal): Promise<void>;
-  /** Why it is not ready; undefined: it is. */
+  /** Why the node is not ready; undefined if it is. */
   notReady(): string | undefined;
   informers(): readonly Informer[];
   counters(): Record<string, number>;
-  /** What was measured of each remote. */
+  /** Path measurements of each remote. */
   sessions(): readonly NodeSession[];
   /** Packets of consumers' pods that the node's rules dropped. */
   refusals(): readonly HostRefusal[];
-  /** Packets dropped that no peer could be blamed for, by reason. */
+  /** Dropped packets that belong to no peer, by reason. */
   drops(): Readonly<Partial<Record<string, number>>>;
 }
 
-/** Changes come in crowds; and a plan is as long as there are peers, so that crowds are let grow with them. */
+/** Changes come in bursts, and planning costs grow with the number of peers, so the batching delay grows with it too. */
 const debounceMilliseconds = 20;
 const gapOfPeerMilliseconds = 2;
-/** After which the world is looked at again though nothing was said. */
+/** Interval of planning without any event. */
 const restMilliseconds = 600_000;
-/** So often is seen whether a remote with several endpoints answers at the one that is tried. */
+/** Interval at which the choice among a remote's several addresses is checked. */
 const tryMilliseconds = 5_000;
 const cleanupMilliseconds = 5_000;
 
-/** Makes the role; nothing happens before `run`. */
+/** Constructs the role; nothing happens before `run`. */
 export function createFabricNode(options: NodeOptions): FabricNodeRole {
   return new NodeRole(options);
 }
@@ -259,7 +259,7 @@ class NodeRole implements FabricNodeRole {
     const told = [key.publicKey, plan.host, plan.device.routes, plan.remotePeers.size];
     this.#revision = fingerprint(told).slice(0, 16);
     await this.#keeper.apply(plan.host, signal);
-    // After the kernel: sockets are bound to addresses that are there.
+    // After the kernel, since sockets can only bind to existing addresses.
     prober.update(plan.probes);
     this.#options.inBand.update(plan.inBand);
     this.#reporter?.traceIfAsked(signal);
@@ -279,7 +279,7 @@ class NodeRole implements FabricNodeRole {
   }
 }
 
-/** Names a value without telling it: keys are among what it is made of. */
+/** A hash that does not reveal the value, which contains keys. */
 function fingerprint(value: unknown): string {
   return createHash('sha256').update(stableText(value)).digest('hex');
 }

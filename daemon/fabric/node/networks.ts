@@ -1,11 +1,11 @@
-/** What a node reports that it uses, so that the controller gives no remote a range over it. Pure. */
+/** Ranges that a node reports as used, so that the controller assigns no remote an overlapping one. Pure. */
 import type { HostProblem } from '../../../shared/api/network.ts';
 import { contains, readRanges } from '../../../shared/net/cidr.ts';
 import { coarsen } from '../../../shared/net/coarse-ranges.ts';
 import type { NodeNetwork } from '../../../shared/remap-surroundings.ts';
 import type { RefusedRoute } from '../../host/index.ts';
 
-/** Together as many as the API holds (`maximumNetworks`). */
+/** Together at most as many as the API allows (`maximumNetworks`). */
 const most = { resolvers: 8, apiServer: 32, routes: 88 } as const;
 const loopback = readRanges(['127.0.0.0/8', '::1/128']);
 
@@ -14,11 +14,11 @@ export interface NodeUses {
   routes: readonly string[];
   resolvers: readonly string[];
   apiServer: readonly string[];
-  /** What lies in them is the CNI's, and known as this cluster's anyway. */
+  /** The CNI's ranges, which are known as this cluster's anyway. */
   podRanges: readonly string[];
 }
 
-/** Routes beyond the limit are not left out but reported as fewer, wider ones. */
+/** Routes beyond the limit are aggregated into fewer, wider ranges, not dropped. */
 export function reportNetworks({ routes, resolvers, apiServer, podRanges }: NodeUses): NodeNetwork[] {
   const pods = readRanges(podRanges);
   const others = readRanges(routes).filter((range) => !pods.some((own) => contains(own, range)));
@@ -42,7 +42,7 @@ export function reportNetworks({ routes, resolvers, apiServer, podRanges }: Node
   ];
 }
 
-/** Routes that the node refused, for people. */
+/** Messages about routes that the node refused. */
 export function refusedProblems(refused: readonly RefusedRoute[]): HostProblem[] {
   return refused.map(({ prefix, needed }) => ({
     reason: 'RouteRefused',

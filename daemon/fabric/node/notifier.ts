@@ -10,7 +10,7 @@ export class Notifier {
     this.#wake();
   }
 
-  /** Until it rings, the time has passed, or the signal is aborted. Says whether it rang. */
+  /** Waits for a notification, the timeout or the signal's abort; returns whether a notification came. */
   async wait(milliseconds: number, signal: AbortSignal, clock: Clock): Promise<boolean> {
     if (!this.#rung && !signal.aborted) {
       await new Promise<void>((resolve) => {

@@ -1,23 +1,23 @@
 /**
- * Whether packets pass to a remote cluster and back, by asking its probe address through both translations. A state
- * machine: time and answers in, questions and verdicts out.
+ * Whether packets pass to a remote cluster and back, found by probing its probe address through both translations. A state
+ * machine: its inputs are time and answers, its outputs probes and verdicts.
  */
 import type { ProbeTarget } from '../plan/node-plan.ts';
 
-/** How often is asked: quickly at first, since a peering waits for it; seldom once the path is known. */
+/** Probe intervals: short at first, since a peering waits for the result; long once the path is verified. */
 const quickMilliseconds = 250;
 const quickFor = 10_000;
 const searchMilliseconds = 1_000;
 const verifiedMilliseconds = 4_000;
-/** When one was lost: three losses are known within 8 s of the last answer. */
+/** After a loss: three losses are detected within 8 s of the last answer. */
 const doubtMilliseconds = 500;
-/** Share of the interval by which it varies, so that clusters do not ask in step. */
+/** Jitter as a fraction of the interval, so that clusters do not probe in step. */
 const jitter = 0.2;
-/** An answer that takes longer counts as lost: the longest ways on earth take a third of it. */
+/** A later answer counts as lost; the longest paths on earth take a third of this. */
 const lostAfterMilliseconds = 1_500;
-/** So many in a row, and the path no longer counts as verified. */
+/** After this many consecutive losses the path is no longer verified. */
 const lossesAllowed = 3;
-/** Questions on their way at once. */
+/** Maximum number of outstanding probes. */
 const outstandingLimit = 16;
 /** Loss is reported over this many probes: the last four minutes of a verified path. */
 const countedQuestions = 64;
@@ -29,22 +29,22 @@ export interface ProbeVerdict {
   roundTripMilliseconds?: number;
   /** Milliseconds since 1970, of the last answer. */
   answeredAt?: number;
-  /** Of the last questions: how many came to an end, and how many of those without an answer. */
+  /** Of the last probes: how many were completed, and how many of those were lost. */
   questions: { sent: number; lost: number };
 }
 
-/** What a verdict says, beside what is counted. */
+/** The verdict without the counters. */
 type ProbeState = Omit<ProbeVerdict, 'questions'>;
 
 export class PathProbe {
   #target: ProbeTarget;
-  /** Own address as the remote saw it last. */
+  /** Own address as the remote last saw it. */
   #seen: { source: string; roundTripMilliseconds: number; at: number } | undefined;
   readonly #outstanding = new Map<string, number>();
   readonly #begun: number;
   #next: number;
   #losses = 0;
-  /** Whether each of the last questions was answered, the oldest first. */
+  /** Whether each of the last probes was answered, the oldest first. */
   readonly #ended: boolean[] = [];
   #verdict: ProbeState;
 
@@ -74,7 +74,7 @@ export class PathProbe {
     return oldest === undefined ? this.#next : Math.min(this.#next, oldest + lostAfterMilliseconds);
   }
 
-  /** Counts what was lost; says whether to ask now, with which stamp. `random` is from 0 to 1. */
+  /** Counts losses, and returns the stamp of a probe to be sent now, if any. `random` is from 0 to 1. */
   poll(now: number, makeStamp: () => string, random: () => number): string | undefined {
     for (const [stamp, sentAt] of this.#outstanding) {
       if (now - sentAt < lostAfterMilliseconds) break;
@@ -136,7 +136,7 @@ export class PathProbe {
   #lose(): void {
     this.#losses++;
     this.#count(false);
-    // One loss may be chance; look closer.
+    // One loss may be chance; probe more often.
     if (this.#losses === 1 && this.#verdict.verified) this.#next = -Infinity;
     if (this.#losses < lossesAllowed) return;
     const { remoteCluster, address } = this.#target;

@@ -1,4 +1,4 @@
-/** From what a node watches to its plan: which key it uses, which endpoint of a remote it calls, and the rest. */
+/** Plans from a node's caches: which key it uses, which address of a remote endpoint it sends to, and the rest. */
 import type { Log } from '../../kube/index.ts';
 import type { Clock } from '../../../shared/time.ts';
 import { EndpointChoice } from './address-choice.ts';
@@ -14,23 +14,23 @@ import { generateTunnelKey } from '../tunnel-keys.ts';
 export interface PlannerOptions {
   nodeName: string;
   nodeAddress: string;
-  /** Hawser's. */
+  /** Hawser's namespace. */
   namespace: string;
-  /** Whom this node asks for names. */
+  /** DNS servers of this node. */
   nameservers: readonly string[];
-  /** Addresses by which it speaks to the API server. */
+  /** Addresses of the API server as this node reaches it. */
   apiServer: () => readonly string[];
   sources: NodeSources;
   resolver: Pick<EndpointResolver, 'get' | 'keep'>;
   deviceStatus: () => DeviceStatus | null;
-  /** Why an assigned tunnel endpoint is another node's by now, as far as this one can know. */
+  /** Why an assigned tunnel endpoint may be another node's by now. */
   endpointLost: () => string | undefined;
   progress: Progress;
   clock: Clock;
   log: Log;
 }
 
-/** How long the first plan waits for what a gateway must know. */
+/** How long the first plan waits for the caches of a gateway node. */
 const graceMilliseconds = 5_000;
 
 export class NodePlanner {
@@ -51,9 +51,9 @@ export class NodePlanner {
   }
 
   /**
-   * Whether a first plan can be made: one without the tunnel endpoint that this node is to hold would have to be taken back.
+   * Whether the first plan can be made: one without the tunnel endpoint that this node is assigned would be replaced at once.
    *
-   * @param again called when it is time to ask again, though nothing changed
+   * @param again called when the answer may have changed by time alone
    */
   knowsEnough(again: () => void): boolean {
     const { sources, nodeName, clock } = this.#options;
@@ -67,7 +67,7 @@ export class NodePlanner {
     return false;
   }
 
-  /** Whether a remote with several endpoints is being looked for, so that time alone changes the plan. */
+  /** Whether the address of a remote with several of them is still being tried, so that time alone can change the plan. */
   get triesEndpoints(): boolean {
     const { sources, resolver } = this.#options;
     if (this.#inUse.tunnelEndpoint === undefined) return false;
@@ -141,7 +141,7 @@ export class NodePlanner {
     else progress.endpointWaiting = waiting;
   }
 
-  /** A function that says where a remote tunnel endpoint is called now. */
+  /** A function that returns the current address of a remote tunnel endpoint. */
   #endpointOf() {
     const { resolver, deviceStatus, clock } = this.#options;
     const established = new Map(deviceStatus()?.peers.map((peer) => [peer.publicKey, peer.established]));

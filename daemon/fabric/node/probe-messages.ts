@@ -1,4 +1,4 @@
-/** The datagrams of path probes. Question and answer have one size, so that they cannot be used for amplification. */
+/** The datagrams of path probes. Request and reply have the same size, so that they cannot be used for amplification. */
 import { isIP } from 'node:net';
 
 export const probeLength = 96;
@@ -10,10 +10,10 @@ const sourceOffset = stampOffset + stampLength;
 
 export type ProbeMessage =
   | { type: 'question'; stamp: string }
-  /** `source`: the asker's address as the answerer saw it. */
+  /** `source`: the prober's address as the responder saw it. */
   | { type: 'answer'; stamp: string; source: string };
 
-/** `stamp` is 16 bytes in hexadecimal, unpredictable: an answer proves that the question arrived. */
+/** `stamp` is 16 unpredictable bytes in hexadecimal: a reply proves that the request arrived. */
 export function encodeProbe(message: ProbeMessage): Buffer {
   const bytes = Buffer.alloc(probeLength);
   magic.copy(bytes);
@@ -26,7 +26,7 @@ export function encodeProbe(message: ProbeMessage): Buffer {
   return bytes;
 }
 
-/** Undefined for anything that is not exactly such a datagram. */
+/** Undefined for any other datagram. */
 export function decodeProbe(bytes: Uint8Array): ProbeMessage | undefined {
   if (bytes.length !== probeLength) return undefined;
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

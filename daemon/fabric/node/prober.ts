@@ -1,4 +1,4 @@
-/** The sockets of path probes: asks on behalf of the state machines, and answers others. */
+/** The sockets of path probes: sends probes for the state machines, and answers those of remotes. */
 import { randomBytes } from 'node:crypto';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
@@ -10,17 +10,17 @@ import { PathProbe, type ProbeVerdict } from './path-probe.ts';
 import { decodeProbe, encodeProbe } from './probe-messages.ts';
 
 export interface Prober {
-  /** Takes the plan in force; probes that go on keep their state. */
+  /** Takes the current plan; probes that continue keep their state. */
   update(plan: ProbePlan): void;
   verdict(remoteCluster: string): ProbeVerdict | undefined;
-  /** Until the signal is aborted. */
+  /** Runs until the signal is aborted. */
   run(signal: AbortSignal): Promise<void>;
-  /** Questions answered, and left without an answer since too many came. */
+  /** Probes answered, and probes dropped by the rate limit. */
   readonly counters: { answered: number; refused: number };
 }
 
 export interface ProberOptions {
-  /** Called when a path turns verified or no longer is. */
+  /** Called when a path becomes verified or stops being so. */
   onChange: (remoteCluster: string) => void;
   log: Log;
   clock?: Clock;
@@ -35,13 +35,13 @@ const rebindMilliseconds = 500;
 export function createProber(options: ProberOptions): Prober {
   const { onChange, log, clock = systemClock, random = Math.random, port = ports.probe } = options;
   const probes = new Map<string, PathProbe>();
-  /** Sockets by the own address that they are bound to; `port` 0 asks, `ports.probe` answers. */
+  /** Sockets by the local address that they are bound to; `port` 0 sends probes, `ports.probe` answers them. */
   const askers = new Map<string, Socket>();
   let answerer: { address: string; socket: Socket } | undefined;
   let plan: ProbePlan = { targets: [] };
   let running = false;
   let cancelTimer = () => {};
-  /** Set while one is awaited. */
+  /** Set while a reopening is scheduled. */
   let cancelRebind: (() => void) | undefined;
   const counters = { answered: 0, refused: 0 };
   let budget = { second: 0, left: answersPerSecond };
@@ -49,7 +49,7 @@ export function createProber(options: ProberOptions): Prober {
   function open(address: string, at: number, onMessage: (bytes: Buffer, from: RemoteInfo) => void): Socket {
     const socket = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4' });
     socket.on('message', onMessage);
-    // The address may not be there yet, or no longer: closed sockets are opened again while the plan wants them.
+    // The address may not exist yet, or no longer: closed sockets are reopened while the plan contains them.
     socket.on('error', (error) => {
       log.debug('a probe socket failed', { address, error: error.message });
       forget(socket);
@@ -122,7 +122,7 @@ export function createProber(options: ProberOptions): Prober {
     const message = decodeProbe(bytes);
     if (message?.type !== 'answer') return;
     for (const probe of probes.values()) {
-      // Only the one that was asked may answer.
+      // Only the probed address may answer.
       if (probe.target.address !== from.address || from.port !== port) continue;
       observeChange(probe, () => probe.answer(message.stamp, message.source, clock.monotonic(), clock.now()));
     }
@@ -144,7 +144,7 @@ export function createProber(options: ProberOptions): Prober {
     observeChange(probe, () => {
       const stamp = probe.poll(clock.monotonic(), () => randomBytes(16).toString('hex'), random);
       if (stamp === undefined) return;
-      // What cannot be sent is lost, and counted as that.
+      // A probe that cannot be sent counts as lost.
       askers
         .get(probe.target.source)
         ?.send(encodeProbe({ type: 'question', stamp }), port, probe.target.address, () => undefined);

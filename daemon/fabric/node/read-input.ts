@@ -1,4 +1,4 @@
-/** From the API's objects to the plain values of a node's plan. Pure. */
+/** Converts API objects to the plain values of a node's plan. Pure. */
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
 import type { FabricNode, AddressMapping, Tunnel } from '../../../shared/api/network.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';
@@ -22,7 +22,7 @@ export interface InputObjects {
   addressMappings: readonly AddressMapping[];
   /** This node. */
   node: Node | undefined;
-  /** Twins: those with the label of a consumer's namespace. */
+  /** Twin namespaces: those with the label of a consumer's namespace. */
   tenantNamespaces: readonly Namespace[];
   tenantPods: readonly Pod[];
   /** Pods of the cluster's DNS. */
@@ -34,7 +34,7 @@ export type EndpointOf = (tunnelEndpoint: {
   addresses: readonly string[];
 }) => string | undefined;
 
-/** What a node knows of itself. */
+/** What a node knows about itself. */
 export interface Self {
   name: string;
   address: string;
@@ -44,15 +44,15 @@ export interface Self {
   tunnelEndpoint?: string;
   /** Hawser's namespace. */
   namespace: string;
-  /** Whom this node asks for names, as its pods do. */
+  /** DNS servers of this node, which its pods use too. */
   nameservers?: readonly string[];
-  /** Addresses by which it speaks to the API server. */
+  /** Addresses of the API server as this node reaches it. */
   apiServer?: readonly string[];
 }
 
 /**
  * @param presharedKeys by remote cluster
- * @param endpointOf where a remote tunnel endpoint is called, `address:port`; undefined while no address is known
+ * @param endpointOf returns the current `address:port` of a remote tunnel endpoint; undefined while none is known
  */
 export function readInput(
   objects: InputObjects,
@@ -65,7 +65,7 @@ export function readInput(
   const status = objects.localCluster?.status;
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
   const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
-  // Read from the peering and not from the Tunnel alone: a revocation takes effect before the controller has updated the Tunnel.
+  // Read from the peering, not only from the Tunnel: a revocation takes effect before the controller has updated the Tunnel.
   const authorized = objects.incomingPeerings.filter(isAuthorized);
   const consumers = new Set(authorized.map((peering) => peering.spec.remoteCluster));
   return {
@@ -115,7 +115,7 @@ export function readInput(
 
 function readNode(node: FabricNode): InputNode {
   const { spec, status } = node;
-  // While a tunnel endpoint moves, its old holder still says what was: a tunnel endpoint is held when controller and node agree.
+  // While an endpoint moves, the old holder's status is stale: an endpoint is held only when controller and node agree.
   const moving =
     status?.heldTunnelEndpoint !== undefined && status.heldTunnelEndpoint !== spec.tunnelEndpoint;
   const known = moving ? undefined : status;
@@ -161,7 +161,7 @@ function readTunnel(
   };
 }
 
-/** The address of a pod that is over may be another's by now. */
+/** The address of a finished pod may belong to another pod by now. */
 function hasAddress(pod: Pod): boolean {
   const { phase } = pod.status ?? {};
   return (
@@ -207,7 +207,7 @@ function readTwins(
   return result;
 }
 
-/** Whose namespaces those with the label are. Hawser sets it for the provider; pods inside cannot change it. */
+/** Twin namespace → remote, from the label. Hawser sets it at the provider; pods inside cannot change it. */
 function readTenants(namespaces: readonly Namespace[]): Map<string, string> {
   const tenants = new Map<string, string>();
   for (const { metadata } of namespaces) {
@@ -230,7 +230,7 @@ function byName(one: { name: string }, other: { name: string }): number {
   return one.name < other.name ? -1 : one.name > other.name ? 1 : 0;
 }
 
-/** What the fabric needs of a pod, and nothing else: a gateway node holds every pod of the cluster. */
+/** Only the fields of a pod that the fabric needs: a gateway node caches every pod of the cluster. */
 export function trimPod(pod: Pod): Pod {
   const { name, namespace = '', resourceVersion, creationTimestamp } = pod.metadata;
   const { nodeName, hostNetwork, serviceAccountName } = pod.spec ?? {};
@@ -248,7 +248,7 @@ export function trimPod(pod: Pod): Pod {
       containers: [],
       ...(nodeName !== undefined && { nodeName }),
       ...(hostNetwork === true && { hostNetwork }),
-      // Of others it decides nothing, and there may be many pods.
+      // Labels of other pods are not used, and there may be many pods.
       ...(serviceAccountName === controllerServiceAccount && { serviceAccountName }),
     },
     status: {

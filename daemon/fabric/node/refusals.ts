@@ -1,22 +1,22 @@
-/** Polls the counters of what the node's rules refused to consumers' pods, and reports increases. */
+/** Polls the counters of packets that the node's rules refused to consumers' pods, and reports increases. */
 import type { HostRefusal } from '../../host/index.ts';
 import { messageOf, stableText, type Log } from '../../kube/index.ts';
 import { sleep, type Clock } from '../../../shared/time.ts';
 
 export interface RefusalWatchOptions {
   read: (signal: AbortSignal) => Promise<HostRefusal[]>;
-  /** Whether there are such rules now. */
+  /** Whether the node has such rules now. */
   isolates: () => boolean;
-  /** Called with all of them when they are others than before. */
+  /** Called with all refusals when they change. */
   onChange: (refusals: readonly HostRefusal[]) => void;
   clock: Clock;
   log: Log;
 }
 
-/** Each look starts programs. */
+/** Poll interval; each poll runs programs. */
 const lookMilliseconds = 5_000;
 
-/** Until the signal is aborted. What was counted is kept when the rules go with the last pod. */
+/** Runs until the signal is aborted. Counts are kept when the rules are removed with the last pod. */
 export async function watchRefusals(options: RefusalWatchOptions, signal: AbortSignal): Promise<void> {
   const { read, isolates, onChange, clock, log } = options;
   let known = stableText([]);

@@ -1,4 +1,4 @@
-/** What a node reports in the status of its FabricNode: progress with the plan, interfering settings, refusals and traces. */
+/** Writes the status of this node's FabricNode: progress with the plan, interfering settings, refusals and traces. */
 import type { HostProblem, NodeTrace } from '../../../shared/api/network.ts';
 import { annotations } from '../../../shared/names.ts';
 import { addressFamily } from '../../../shared/net/cidr.ts';
@@ -31,15 +31,15 @@ export interface ReporterOptions {
   hostProblems: FindHostProblems;
   nodes: NodeSources['fabricNodes'];
   progress: Progress;
-  /** The plan in force; undefined: none yet. */
+  /** The current plan; undefined before the first one. */
   plan: () => NodePlan | undefined;
-  /** Names what of the plan other nodes wait for. */
+  /** Hash of the parts of the plan that other nodes wait for. */
   revision: () => string;
   key: () => NodeKey;
   verdict: Prober['verdict'];
-  /** Whom this node asks for names. */
+  /** DNS servers of this node. */
   nameservers: readonly string[];
-  /** Addresses by which it speaks to the API server. */
+  /** Addresses of the API server as this node reaches it. */
   apiServer: () => readonly string[];
   /** Notified when the status has to be written. */
   notifier: Notifier;
@@ -47,7 +47,7 @@ export interface ReporterOptions {
   log: Log;
 }
 
-/** As many as the API holds. */
+/** As many as the API allows. */
 const mostRefusals = 256;
 const mostProblems = 16;
 
@@ -83,13 +83,13 @@ export class NodeReporter {
     return this.#refusals;
   }
 
-  /** `hawser trace` asks by an annotation on this node's object. */
+  /** `hawser trace` requests a trace by an annotation on this node's FabricNode. */
   traceIfAsked(signal: AbortSignal): void {
     const own = this.#options.nodes.byKey(this.#options.nodeName);
     this.#tracer.look(own?.metadata.annotations?.[annotations.trace], own?.status?.trace?.id, signal);
   }
 
-  /** Until the signal is aborted. */
+  /** Runs until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { kube, notifier, host, hostProblems, plan, clock, log } = this.#options;
     const onProblems = (problems: readonly HostProblem[]) => {

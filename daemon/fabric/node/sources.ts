@@ -1,4 +1,4 @@
-/** What a node watches: little, unless it holds a tunnel endpoint. Then it must know every pod of the cluster. */
+/** The informers of a node: few, unless it holds a tunnel endpoint. Then it must know every pod of the cluster. */
 import type { LocalCluster } from '../../../shared/api/clusters.ts';
 import type { FabricNode, AddressMapping, Tunnel } from '../../../shared/api/network.ts';
 import type { TwinNamespace } from '../../../shared/api/offloading.ts';
@@ -23,24 +23,24 @@ import {
 } from '../../kube/index.ts';
 import { trimPod } from './read-input.ts';
 
-/** Informers that begin and end with what the node is for. */
+/** Informers that start and stop with the node's role. */
 export interface NodeSources {
   localClusters: Informer<LocalCluster>;
   fabricNodes: Informer<FabricNode>;
   tunnels: Informer<Tunnel>;
-  /** Of this node; of all nodes while it is to hold a tunnel endpoint. */
+  /** Pods of this node; of all nodes while it is assigned a tunnel endpoint. */
   pods(): Informer<Pod>;
-  /** This node itself. */
+  /** The Node object of this node. */
   node: Informer<Node>;
-  /** What is known of consumers' pods, on whatever node. */
+  /** Pods of consumers on all nodes. */
   tenants(): { tenantNamespaces: readonly Namespace[]; tenantPods: readonly Pod[]; dnsPods: readonly Pod[] };
-  /** Only while it is to hold a tunnel endpoint. */
+  /** Only while the node is assigned a tunnel endpoint. */
   gateway(): GatewaySources | undefined;
-  /** Begins or ends what a gateway watches. */
+  /** Starts or stops the informers of a gateway node. */
   setEndpoint(tunnelEndpoint: string | undefined): void;
-  /** Whether what every node watches has been read once. */
+  /** Whether the informers of every node have synced. */
   hasSynced(): boolean;
-  /** Whether what a gateway watches has been read once. */
+  /** Whether the informers of a gateway node have synced. */
   gatewaySynced(): boolean;
   all(): readonly Informer[];
 }
@@ -74,7 +74,7 @@ export function createNodeSources(
     ],
   ): Informer<T> {
     const informer = createInformer(kube, kindRef, { ...informerOptions, log });
-    // Others write often what no plan follows from.
+    // Others often write fields that no plan depends on.
     informer.onChange((_key, object, previous) => {
       if (object && previous && stableText(matters(object)) === stableText(matters(previous))) return;
       onChange();
@@ -91,9 +91,9 @@ export function createNodeSources(
   const ownPods = { fieldSelector: `spec.nodeName=${nodeName}`, transform: trimPod };
   let podsOfNode: { informer: Informer<Pod>; stop: Linked } | undefined;
   let gateway: { sources: GatewaySources; stop: Linked } | undefined;
-  /** Pods known when the tunnel endpoint was released, until this node's own pods are read: never none, which would open all. */
+  /** Pods known when the endpoint was released, until this node's own pods are listed: an empty list would lift all isolation. */
   let before: Informer<Pod> | undefined;
-  /** Pods of the whole cluster take a moment to read; those of this node serve until then. */
+  /** Listing the whole cluster's pods takes a moment; those of this node are used until then. */
   const settle = () => {
     if (gateway !== undefined && gateway.sources.pods.hasSynced && podsOfNode !== undefined) {
       podsOfNode.stop.abort();
@@ -113,7 +113,7 @@ export function createNodeSources(
     signal,
     ({ metadata }) => [metadata.labels?.[labels.origin]],
   );
-  /** Only in a cluster that has had a consumer: where there are thousands of nodes, a watch of each costs. */
+  /** Only in a cluster that has had a consumer: with thousands of nodes, one more watch per node is expensive. */
   let ofTenants: { pods: Informer<Pod>; dns: Informer<Pod> } | undefined;
   tenantNamespaces.onChange(() => {
     ofTenants ??= {
@@ -161,7 +161,7 @@ export function createNodeSources(
     gateway: () => gateway?.sources,
     setEndpoint(tunnelEndpoint) {
       if (gateway?.sources.tunnelEndpoint === tunnelEndpoint) return;
-      // Before the gateway's informers go, so that there are always pods to read.
+      // Before the gateway node's informers stop, so that pods are always known.
       if (gateway?.sources.pods.hasSynced) before = gateway.sources.pods;
       watchOwnPods();
       gateway?.stop.abort();
@@ -191,7 +191,7 @@ export function createNodeSources(
         },
       };
     },
-    // With what is known of tenants: a first plan without them would open what the process before had closed.
+    // Includes the tenants' informers: a first plan without them would lift the isolation that the previous process left.
     hasSynced: () =>
       [
         sources.localClusters,

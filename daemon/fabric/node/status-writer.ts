@@ -1,4 +1,4 @@
-/** Writes the status of a node's FabricNode: at once when a state changed, rarely for counters. */
+/** Writes the status of a node's FabricNode: at once when a state changes, rarely for counters. */
 import type { FabricNode } from '../../../shared/api/network.ts';
 import { applyStatus, messageOf, stableText, type KubeClient, type Log } from '../../kube/index.ts';
 import { sleep, type Clock } from '../../../shared/time.ts';
@@ -19,18 +19,18 @@ export interface NodeReport {
 }
 
 const fieldManager = 'hawser-fabric-node';
-/** What was measured may be so old in the status: others take longer silence for a dead node. */
+/** Maximum age of measurements in the status; others take a longer silence for a dead node. */
 const countersMilliseconds = 10_000;
-/** The device's status is looked at so often. */
+/** Interval at which the device's status is read. */
 const tickMilliseconds = 1_000;
 /**
- * Turns that come close together are one write. A write is as long as there are sessions, so remotes that come up together
- * share one write.
+ * Transitions within this time share one write: a write grows with the number of sessions, and many remotes may come up
+ * together.
  */
 const gapMilliseconds = 100;
 const gapOfSessionMilliseconds = 8;
 
-/** @param read undefined while there is nothing to say */
+/** @param read returns undefined while there is nothing to report */
 export async function writeNodeStatus(
   kube: KubeClient,
   read: () => NodeReport | undefined,
@@ -51,7 +51,7 @@ export async function writeNodeStatus(
     const finding = programmedFinding(node, progress, plan.warnings);
     const old = clock.monotonic() - written.at > countersMilliseconds;
     const looked = stableText([finding, node.metadata.uid, node.metadata.generation]);
-    // Nothing was said, and all is as it was: it is looked at each second, and there may be many sessions.
+    // No notification and no change: this runs each second, and there may be many sessions.
     if (!rung && !old && failed === '' && device === seenDevice && looked === seen) continue;
     [seen, seenDevice] = [looked, device];
     const sessions = readSessions(plan, device, report.verdict);

@@ -8,15 +8,15 @@ import type { DeviceStatus } from '../ports.ts';
 
 /** Reasons of FabricNode's condition Programmed. */
 export const programmedReasons = {
-  /** Device and kernel are as planned. */
+  /** Device and kernel match the plan. */
   programmed: 'Programmed',
-  /** The controller has not given the node an address of the external CIDR yet. */
+  /** The controller has not assigned the node an address of the external CIDR yet. */
   waitingForAddress: 'WaitingForAddress',
-  /** The controller wants the node to hold a tunnel endpoint whose key it cannot read yet, or which may be another node's by now. */
+  /** The node is assigned a tunnel endpoint whose key it cannot read yet, or which may be another node's by now. */
   waitingForEndpointKey: 'WaitingForEndpointKey',
   /** The tunnel device is not running; the message says why. */
   deviceFailed: 'DeviceFailed',
-  /** The kernel did not take the plan; the message says what failed. */
+  /** The kernel could not be programmed; the message says what failed. */
   hostRefused: 'HostRefused',
 } as const;
 
@@ -24,11 +24,11 @@ export const programmedReasons = {
 export interface Progress {
   /** Why the device is not running. */
   deviceFailure?: string;
-  /** Why the kernel is not as planned. */
+  /** Why the kernel does not match the plan. */
   hostFailure?: string;
-  /** Routes that the kernel was not given, since they would cover what the node needs. */
+  /** Routes that were not programmed, since they would cover ranges that the node needs. */
   refused?: readonly RefusedRoute[];
-  /** What the node has routes to without Hawser. */
+  /** Ranges to which the node has routes that are not Hawser's. */
   networks?: readonly string[];
   /** Why an assigned tunnel endpoint is not held. */
   endpointWaiting?: string;
@@ -70,7 +70,7 @@ export function programmedFinding(
   return { type, status: 'True', reason: programmedReasons.programmed, message };
 }
 
-/** One session per tunnel endpoint of a remote; what was measured, in the order of the plan. */
+/** One session per tunnel endpoint of a remote, with its measurements, in the order of the plan. */
 export function readSessions(
   plan: NodePlan,
   device: DeviceStatus | null,
@@ -102,7 +102,7 @@ export function readSessions(
   });
 }
 
-/** Of a session, what others wait for; all else is counters, and may be some time old. */
+/** The fields of a session that others wait for; the rest are counters, which may lag. */
 export function urgentPart(sessions: readonly NodeSession[]): unknown {
   return sessions.map(
     ({ remoteCluster, tunnelEndpoint, endpoint, latestHandshake, pathVerified, pathMessage, pathMTU }) => [
@@ -112,7 +112,7 @@ export function urgentPart(sessions: readonly NodeSession[]): unknown {
       latestHandshake === undefined,
       pathVerified,
       pathMTU,
-      // "no answer since" and the like change with the verdict only.
+      // Messages such as "no answer since" change only with the verdict.
       pathVerified ? undefined : pathMessage,
     ],
   );

@@ -12,7 +12,7 @@ export interface TraceRequest {
   address?: string;
 }
 
-/** How long a node counts that does not ask itself: a person's command asks another one meanwhile. */
+/** How long a node counts that does not send probes itself, while the command lets another node send them. */
 const countMilliseconds = 4_000;
 /** The interval at which the device's counters are read anyway. */
 const settleMilliseconds = 1_200;
@@ -32,12 +32,12 @@ export function parseTraceRequest(text: string | undefined): TraceRequest | unde
   }
 }
 
-/** Only pods of this cluster and what lies behind a tunnel is asked: a trace must not be a way to probe other hosts from a node. Pure. */
+/** Only pods of this cluster and addresses behind a tunnel are probed: a trace must not scan other hosts from a node. Pure. */
 export function mayAsk(plan: NodePlan['host'], address: string): boolean {
   return anyContains(readRanges([...plan.packets.podRanges, ...plan.packets.remoteRanges]), address);
 }
 
-/** How counters moved: of peers where anything did, by their names. Pure. */
+/** Increases of counters, by name, of those peers where any counter changed. Pure. */
 export function countersBetween(
   before: DeviceStatus | null,
   after: DeviceStatus | null,
@@ -86,7 +86,7 @@ export class Tracer {
     this.#options = options;
   }
 
-  /** Looks at the annotation. What was answered before this process began is not answered again. */
+  /** Reads the annotation. A request that was answered before this process started is not answered again. */
   look(annotation: string | undefined, answered: string | undefined, signal: AbortSignal): void {
     const request = parseTraceRequest(annotation);
     if (request === undefined || this.#busy || request.id === this.#seen || request.id === answered) return;

@@ -1,6 +1,6 @@
 /**
- * Who may speak to whom through a tunnel: the groups of one peer's admission, in the addresses of the wire. A packet
- * passes when both its sides share a group; what is in none passes nowhere.
+ * Which addresses may exchange packets through a tunnel: the groups of one peer's admission, in the addresses used on the
+ * wire. A packet passes when its source and destination share a group; an address without a group passes no packet.
  */
 import type { Admission, AdmissionEntry } from '../../../native/index.d.ts';
 import {
@@ -17,7 +17,7 @@ import type { PlanInput, InputTunnel } from './input.ts';
 
 /** Bits of `AdmissionEntry.groups`. */
 export const groups = {
-  /** Own fixed addresses (probe) ↔ whatever of the remote's external CIDR asks. */
+  /** Own fixed addresses (probe) ↔ any address of the remote's external CIDR. */
   answering: 1 << 0,
   /** The remote's pods and nodes ↔ pods here that run for it. */
   providing: 1 << 1,
@@ -25,15 +25,15 @@ export const groups = {
   consuming: 1 << 2,
   /** Declared ranges ↔ declared ranges. */
   open: 1 << 3,
-  /** Own nodes ↔ the remote's fixed addresses: the way by which this cluster asks. */
+  /** Own nodes ↔ the remote's fixed addresses: the direction in which this cluster probes. */
   asking: 1 << 4,
-  /** Own controller ↔ the remote's gateway and API server, in-band. */
+  /** Own controller ↔ the remote's API gateway and API server, in-band. */
   reaching: 1 << 5,
-  /** The remote's pods, its controller among them ↔ own gateway and API server, in-band. */
+  /** The remote's pods, which include its controller ↔ own API gateway and API server, in-band. */
   serving: 1 << 6,
 } as const;
 
-/** Prefixes with groups; a longer prefix has those of the shorter ones that it lies in, unless it is listed on its own. */
+/** Prefixes with groups; a longer prefix inherits the groups of shorter ones that contain it, unless it was added as exact. */
 class Side {
   readonly #entries = new Map<string, { range: Range; groups: number }>();
   readonly #exact = new Set<string>();
@@ -45,13 +45,13 @@ class Side {
     else present.groups |= bits;
   }
 
-  /** An address that is in no group of the ranges around it, whatever they are. */
+  /** An address that inherits no groups from the ranges that contain it. */
   addExact(address: string, bits: number): void {
     this.add(hostRange(address), bits);
     this.#exact.add(hostRange(address));
   }
 
-  /** The longest match alone decides in the engine, so a longer prefix must say itself what the shorter ones say. */
+  /** Only the longest match decides in the engine, so each longer prefix must repeat the groups of the shorter ones. */
   entries(inherited: number): AdmissionEntry[] {
     const all = [...this.#entries.values()];
     const wide = all.filter(({ range }) => range.length < (range.family === 4 ? 32 : 128));
@@ -67,7 +67,7 @@ class Side {
   }
 }
 
-/** Pods in twins, with the remote cluster for which they run. */
+/** Pods in twin namespaces, with the remote cluster for which they run. */
 export interface TwinPod {
   address: string;
   remoteCluster: string;
@@ -76,7 +76,7 @@ export interface TwinPod {
 export interface AdmittedPods {
   /** Pods here that run for a remote, any remote. */
   twinPods: readonly TwinPod[];
-  /** Addresses, in this cluster's terms, of own pods that run on that remote. */
+  /** Addresses, as this cluster knows them, of own pods that run at that remote. */
   offloaded: readonly string[];
   /** Addresses mapped for that remote: own pods that run at others. */
   mappings: readonly string[];
@@ -99,8 +99,8 @@ export function planAdmission(
     if (externalAddress === undefined) continue;
     local.add(hostRange(externalAddress), groups.asking | (tunnel.consumer ? groups.consuming : 0));
   }
-  // A pod that runs for a remote is none of this cluster's own: the entry, even an empty one, keeps it out of the
-  // groups of the range in which it lies.
+  // A pod that runs for a remote is not one of this cluster's own: its entry, even an empty one, keeps it out of the
+  // groups of the range that contains it.
   for (const pod of twinPods) {
     const mine = tunnel.provider && pod.remoteCluster === tunnel.remoteCluster;
     local.add(hostRange(pod.address), mine ? groups.providing : 0);
@@ -133,8 +133,8 @@ export function planAdmission(
 }
 
 /**
- * Gateway and API server of both sides, at their fixed addresses. Only who reaches a control plane in-band reaches them,
- * also where the declared ranges are open to each other.
+ * API gateway and API server of both sides, at their fixed addresses. Only clusters that use the in-band control plane
+ * reach them, even where the declared ranges are open to each other.
  */
 function addControlPlanes(input: PlanInput, tunnel: InputTunnel, local: Side, remote: Side): void {
   const { externalCIDR, podCIDRs } = input.cluster;
@@ -145,7 +145,7 @@ function addControlPlanes(input: PlanInput, tunnel: InputTunnel, local: Side, re
     const pods = readRanges(podCIDRs);
     for (const address of input.controllers) {
       if (!anyContains(pods, address)) continue;
-      // Its own entry says what that of the pod range says too.
+      // Its own entry repeats the groups of the pod range.
       local.add(hostRange(address), groups.reaching | (tunnel.consumer ? groups.consuming : 0));
     }
   }

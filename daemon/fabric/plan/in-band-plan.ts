@@ -1,9 +1,9 @@
-/** What the node that holds a tunnel endpoint answers for in-band consumers. Pure. */
+/** Which in-band listeners the node that holds a tunnel endpoint opens, and for whom. Pure. */
 import { apiServerAddress, gatewayAddress } from '../../../shared/net/external-cidr.ts';
 import type { InBandPlan } from '../ports.ts';
 import type { PlanInput } from './input.ts';
 
-/** Only while a remote reaches this cluster's control plane in-band; otherwise nothing is opened. */
+/** Undefined, so that nothing listens, unless a remote reaches this cluster's control plane in-band. */
 export function planInBand({ cluster, tunnels }: PlanInput): InBandPlan | undefined {
   if (cluster.externalCIDR === undefined) return undefined;
   const consumers = tunnels

@@ -1,12 +1,11 @@
 /**
- * All that a node's plan follows from, as plain values. The plan speaks only of these: it knows no Kubernetes object, no
- * clock and no kernel.
+ * All inputs of a node's plan, as plain values. The plan depends on no Kubernetes object, no clock and no kernel.
  */
 
 /** A node of this cluster in the fabric. */
 export interface InputNode {
   name: string;
-  /** Address by which the cluster's nodes reach each other. */
+  /** Address by which the cluster's other nodes reach it. */
   address?: string;
   /** `address:port` of its tunnel. */
   endpoint?: string;
@@ -14,14 +13,14 @@ export interface InputNode {
   publicKey?: string;
   /** Its own address of the external CIDR. */
   externalAddress?: string;
-  /** Tunnel endpoint that it holds, as both the controller and the node report. */
+  /** Tunnel endpoint that it holds, on which the controller and the node agree. */
   tunnelEndpoint?: string;
 }
 
 export interface InputEndpoint {
   name: string;
   publicKey: string;
-  /** Resolved: address and port. */
+  /** Resolved address and port. */
   endpoint?: string;
 }
 
@@ -50,11 +49,11 @@ export interface InputTunnel {
   /** This cluster's ranges as the remote knows them. */
   remoteRemaps: readonly { real: string; mapped: string }[];
   mtu: number;
-  /** Absent: not derived yet, or this node holds no tunnel endpoint. */
+  /** Absent if it is not derived yet or this node holds no tunnel endpoint. */
   presharedKey?: Uint8Array;
 }
 
-/** A pod that has or will have its own address, and has not ended. */
+/** A pod with an address of its own, now or soon, that has not finished. */
 export interface InputPod {
   namespace: string;
   name: string;
@@ -62,10 +61,10 @@ export interface InputPod {
   addresses: readonly string[];
 }
 
-/** An address of the external CIDR that stands, for these remotes, for an own pod that runs at another one. */
+/** An address of the external CIDR by which these remotes reach an own pod that runs at another remote. */
 export interface InputMapping {
   address: string;
-  /** In this cluster's terms. */
+  /** As this cluster knows it. */
   target: string;
   remoteClusters: readonly string[];
 }
@@ -74,7 +73,7 @@ export interface PlanInput {
   node: InputNode & {
     /** MTU of the path to the cluster's other nodes. */
     underlayMTU: number;
-    /** Kubernetes has set these aside for its pods; whether they have them is the network plugin's affair. */
+    /** Ranges that Kubernetes has assigned to its pods; whether pods use them depends on the network plugin. */
     podCIDRs?: readonly string[];
   };
   cluster: {
@@ -84,11 +83,11 @@ export interface PlanInput {
     externalCIDR?: string;
     apiServerAddresses?: readonly string[];
   };
-  /** Addresses by which this node speaks to the API server. */
+  /** Addresses of the API server as this node reaches it. */
   apiServer?: readonly string[];
   /** The other nodes. */
   nodes: readonly InputNode[];
-  /** Older ones first: what two claim belongs to the first. */
+  /** Older ones first: what two claim belongs to the older one. */
   tunnels: readonly InputTunnel[];
   pods: readonly InputPod[];
   /** Addresses of this cluster's own Hawser controller. */
@@ -96,16 +95,16 @@ export interface PlanInput {
   /** Namespaces that stand for a consumer's: namespace → remote cluster. */
   twins: ReadonlyMap<string, string>;
   /**
-   * The same by the namespaces' own labels: every node knows them, and a revoked consumer is listed until its pods are
+   * The same from the labels of the namespaces, which every node watches; a revoked consumer is listed until its pods are
    * gone.
    */
   tenants: ReadonlyMap<string, string>;
   /** Pods of consumers on all nodes. */
   tenantPods: readonly InputPod[];
-  /** Addresses that every pod may ask for names. */
+  /** Addresses of DNS servers that every pod may query. */
   resolvers: readonly string[];
   /** Virtual nodes of this cluster: node name → remote cluster. */
   virtualNodes: ReadonlyMap<string, string>;
-  /** Those that are in use. */
+  /** AddressMappings that are in use. */
   addressMappings: readonly InputMapping[];
 }

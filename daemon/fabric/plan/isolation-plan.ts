@@ -1,4 +1,4 @@
-/** What keeps the pods of consumers that are on a node apart from all else there, computed from plain values. Pure. */
+/** The rules that isolate the pods of consumers on a node from everything else there. Pure. */
 import { addressFamily, anyContains, readRanges } from '../../../shared/net/cidr.ts';
 import { forbiddenRanges, homeRanges } from '../../../shared/net/isolation.ts';
 import type { IsolationPlan } from '../../host/plan.ts';
@@ -6,19 +6,19 @@ import type { PlanInput } from './input.ts';
 import type { PlacedTunnel } from './remote-ranges.ts';
 
 /**
- * The plan; undefined while no consumer has a twin here: then nothing is in anybody's way.
+ * The plan; undefined while no consumer has a twin namespace here, so that no rules are programmed.
  *
- * @param placed of each tunnel, the ranges that are routed here: no other range is a consumer's home
+ * @param placed for each tunnel the ranges that are routed here; only they count as a consumer's home
  *
- * A pod runs for a second or two before Kubernetes tells its address. So from the moment that there is a twin, before its
- * first pod, an address of this node's that nobody is known to have is taken for a consumer's; a pod of this cluster's own
- * that is just being started may ask the DNS and the world meanwhile, and the rest as soon as its address is known.
+ * A pod runs for a second or two before Kubernetes reports its address. As soon as a twin namespace exists, therefore, an
+ * address in this node's pod range that no pod is known to have is treated as a consumer's. A starting pod of this cluster
+ * can still reach DNS and the internet, and everything else as soon as its address is known.
  */
 export function planIsolation(input: PlanInput, placed: readonly PlacedTunnel[]): IsolationPlan | undefined {
   if (input.tenants.size === 0) return undefined;
   const here = input.pods.filter(({ node }) => node === input.node.name);
   const consumers = new Set(here.flatMap(({ namespace }) => input.tenants.get(namespace) ?? []));
-  // What two pods claim is of the one that was made last, as everywhere in the fabric.
+  // An address that two pods claim belongs to the newer one, as everywhere in the fabric.
   const holders = new Map(
     here.flatMap(({ namespace, addresses }) =>
       usable(addresses).map((address) => [address, input.tenants.get(namespace)] as const),
@@ -65,7 +65,7 @@ export function planIsolation(input: PlanInput, placed: readonly PlacedTunnel[])
 const usable = (addresses: readonly string[]): string[] =>
   addresses.filter((address) => addressFamily(address) !== undefined);
 
-/** Where the network plugin does not give pods the addresses of their node's range, nothing can be said to be unknown. */
+/** Without effect where the network plugin does not assign pods addresses of their node's range. */
 function planUnknown(podCIDRs: readonly string[], known: readonly string[]): IsolationPlan['unknown'] {
   const ranges = readRanges(podCIDRs);
   const ofNode = ranges.filter(({ family }) =>

@@ -1,6 +1,6 @@
 /**
- * The whole of a node's part in the fabric, computed from plain values: peers and routes of its tunnel device, what its
- * kernel should hold, whom it probes. Pure, so that two clusters' plans can be laid side by side and walked through.
+ * A node's complete plan, computed from plain values: peers and routes of its tunnel device, the desired state of its kernel,
+ * and its probes. Pure, so that tests can send packets through the plans of two clusters.
  */
 import { anyContains, hostRange, parseRange, readRanges, type Range } from '../../../shared/net/cidr.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
@@ -26,18 +26,18 @@ export interface NodePlan {
   };
   host: HostPlan;
   probes: ProbePlan;
-  /** Where this node answers for gateway and API server, and to whom; absent: nowhere. */
+  /** Where this node serves API gateway and API server in-band, and to whom; absent if nowhere. */
   inBand?: InBandPlan;
-  /** Peer's public key → what it is; for status. */
+  /** A peer's public key → which cluster and endpoint or node it is; for status. */
   remotePeers: ReadonlyMap<string, { remoteCluster: string; tunnelEndpoint: string }>;
-  /** Names the mapped addresses that were asked for. */
+  /** Hash of the requested AddressMappings. */
   mappingRevision: string;
-  /** What is left out, and why: one sentence each. */
+  /** What was left out, and why: one sentence each. */
   warnings: string[];
 }
 
 export interface ProbePlan {
-  /** Own address at which probes are answered; only a node with a tunnel endpoint does. */
+  /** Own address at which probes are answered; only on a node with a tunnel endpoint. */
   answerAt?: string;
   targets: ProbeTarget[];
 }
@@ -46,9 +46,9 @@ export interface ProbeTarget {
   remoteCluster: string;
   /** The remote's probe address as this cluster knows it. */
   address: string;
-  /** Own address from which it is asked. */
+  /** Own address from which probes are sent. */
   source: string;
-  /** The source that the remote should see; absent: it has not declared it yet. */
+  /** The source that the remote should see; absent until it has declared it. */
   expected?: string;
 }
 
@@ -56,7 +56,7 @@ export interface ProbeTarget {
 export const tunnelOverhead = 80;
 const minimumMTU = 1280; // RFC 8200, section 5
 
-/** Computes the plan. Never throws for what a peer declares: what cannot be used is left out, with a warning. */
+/** Computes the plan. Never throws for a peer's declarations: unusable ones are left out, with a warning. */
 export function planNode(input: PlanInput): NodePlan {
   const warnings: string[] = [];
   const { node } = input;
@@ -71,7 +71,7 @@ export function planNode(input: PlanInput): NodePlan {
   const remotePeers = new Map<string, { remoteCluster: string; tunnelEndpoint: string }>();
   const deadPeers: string[] = [];
 
-  // Own addresses and the pods of this node.
+  // Own addresses, and the pods of this node.
   const own: HostAddress[] = [];
   if (node.externalAddress !== undefined) {
     own.push({ prefix: hostRange(node.externalAddress), scope: 'global' });
@@ -91,7 +91,7 @@ export function planNode(input: PlanInput): NodePlan {
   for (const { prefix } of own) routes.set(prefix, ['local']);
   for (const prefix of localPods) routes.set(prefix, ['local']);
 
-  // Nodes with a tunnel endpoint see all others; a node without one sees those with a tunnel endpoint.
+  // Nodes with a tunnel endpoint peer with all others; a node without one peers only with those.
   const keys = new Map<string, string>();
   for (const other of input.nodes) {
     if (!holdsEndpoint && other.tunnelEndpoint === undefined) continue;
@@ -132,7 +132,7 @@ export function planNode(input: PlanInput): NodePlan {
     const remoteCluster = input.twins.get(pod.namespace);
     return remoteCluster === undefined ? [] : [{ address: pod.address, remoteCluster }];
   });
-  // Where no endpoint can be: packets of the tunnel would go into a tunnel, or to whoever has the address here.
+  // No endpoint may lie here: the tunnel's packets would enter a tunnel, or reach the local owner of the address.
   const unreachable = [
     ...podRanges,
     ...readRanges(input.cluster.serviceCIDRs),
@@ -152,7 +152,7 @@ export function planNode(input: PlanInput): NodePlan {
     let targets = gateways;
     if (holdsEndpoint) {
       targets = planRemotePeers(ofRemotes, tunnel);
-      // What another gateway of this cluster took from the remote arrives through it: it is admitted, and never sent back.
+      // Packets that another gateway node of this cluster received from the remote arrive through it: admitted, never sent back.
       if (targets.length > 0) targets = [...targets, ...gateways];
     }
     if (targets.length === 0) continue;
@@ -160,7 +160,7 @@ export function planNode(input: PlanInput): NodePlan {
   }
   if (holdsEndpoint) deadPeers.push(...gateways);
 
-  // The kernel sends all remote ranges into the device, reachable or not: elsewhere they would leave unencrypted.
+  // The kernel routes all remote ranges into the device, reachable or not: otherwise packets would leave unencrypted.
   const host = planHost(input, own, tunnels, lanMTU, planServices(answerAt, inBand));
   const reachable = tunnels.filter(({ mapped }) => mapped.some((prefix) => routes.has(prefix)));
   return {
@@ -182,7 +182,7 @@ export function planNode(input: PlanInput): NodePlan {
   };
 }
 
-/** What remotes may open towards this node. */
+/** Connections that remotes may open to this node. */
 function planServices(answerAt: string | undefined, inBand: InBandPlan | undefined): HostService[] {
   return [
     ...(answerAt === undefined ? [] : [{ address: answerAt, protocol: 'udp' as const, port: ports.probe }]),
@@ -201,7 +201,7 @@ interface PlacedPod {
   address: string;
 }
 
-/** Pods that the fabric can reach: their addresses lie in the declared ranges, and no two are the same. */
+/** Pods that the fabric can reach: their addresses lie in the declared ranges and are unique. */
 function placePods(input: PlanInput, podRanges: readonly Range[]): PlacedPod[] {
   const seen = new Map<string, PlacedPod>();
   for (const pod of input.pods) {

@@ -9,17 +9,17 @@ import { addressOf, isEndpoint, isTunnelKey } from '../wire-text.ts';
 import type { PlanInput, InputMapping, InputTunnel } from './input.ts';
 
 /**
- * A peer behind a NAT or a firewall stays reachable (WireGuard's manual, "NAT and Firewall Traversal Persistence"); and
- * the device shakes hands as soon as it starts, so that a restart is over before anybody sends.
+ * Keeps a peer behind a NAT or a firewall reachable (WireGuard's quick start, "NAT and Firewall Traversal Persistence"). It
+ * also makes the device start a handshake at once, so that after a restart the session exists before the first packet.
  */
 export const keepaliveSeconds = 25;
 
-/** What the peers of all remotes are planned from, and where they go. */
+/** The inputs from which the peers of all remotes are planned, and the lists that receive them. */
 export interface PeersOfRemotes {
   input: PlanInput;
   twinPods: readonly TwinPod[];
   offloaded: OffloadedPods;
-  /** Where no endpoint can be. */
+  /** Ranges in which no endpoint may lie. */
   unreachable: readonly Range[];
   lanMTU: number;
   peers: Map<string, DevicePeer>;
@@ -43,7 +43,7 @@ export function planRemotePeers(
   const translation = planTranslation(tunnel, mappings, offloaded.at(tunnel.remoteCluster));
   const targets: string[] = [];
   for (const tunnelEndpoint of tunnel.tunnelEndpoints) {
-    // One entry that the device refuses would make it refuse the whole configuration, everybody's.
+    // The device refuses a configuration with one bad entry as a whole, which would affect all remotes.
     if (
       !isTunnelKey(tunnelEndpoint.publicKey) ||
       (tunnelEndpoint.endpoint !== undefined && !isEndpoint(tunnelEndpoint.endpoint))
@@ -86,15 +86,15 @@ export function planRemotePeers(
   return targets;
 }
 
-/** Own pods that run at remotes, by their addresses in this cluster's terms. */
+/** Own pods that run at remotes, by their addresses as this cluster knows them. */
 export interface OffloadedPods {
-  /** Those that run there. */
+  /** Own pods that run at the remote. */
   at(remoteCluster: string): readonly string[];
-  /** Where the pod of that address runs. */
+  /** The remote at which the pod with this address runs. */
   remoteOf(address: string): string | undefined;
 }
 
-/** A remote's pod is none of this cluster's own, whatever node it has. */
+/** A remote's pod is never one of this cluster's own, whatever node it names. */
 export function offloadedPods(input: PlanInput): OffloadedPods {
   const byRemote = new Map<string, string[]>();
   const byAddress = new Map<string, string>();
@@ -114,7 +114,7 @@ export function offloadedPods(input: PlanInput): OffloadedPods {
   };
 }
 
-/** The mapped addresses that a remote may use: each stands for a pod that runs, now, at another one. */
+/** The mapped addresses that a remote may use: each stands for a pod that currently runs at another remote. */
 function mappingsFor(input: PlanInput, tunnel: InputTunnel, offloaded: OffloadedPods): InputMapping[] {
   const { externalCIDR } = input.cluster;
   if (!tunnel.consumer || externalCIDR === undefined) return [];
@@ -123,7 +123,7 @@ function mappingsFor(input: PlanInput, tunnel: InputTunnel, offloaded: Offloaded
     if (!remoteClusters.includes(tunnel.remoteCluster)) return false;
     const where = offloaded.remoteOf(target);
     if (where === undefined || where === tunnel.remoteCluster) return false;
-    // What two claim belongs to the first: a mapping that is not one to one has no way back.
+    // What two claim belongs to the first: a mapping that is not one to one cannot be reversed.
     if (!isMappedAddress(externalCIDR, address) || addresses.has(address) || targets.has(target))
       return false;
     addresses.add(address);
@@ -133,8 +133,8 @@ function mappingsFor(input: PlanInput, tunnel: InputTunnel, offloaded: Offloaded
 }
 
 /**
- * Leaving: the names used here → the remote's own; a pod that runs elsewhere → the address mapped for it. Entering: the
- * remote's own → the names used here; a mapped address → whom it stands for.
+ * Outgoing: this cluster's remap → the remote's own range; a pod that runs elsewhere → its mapped address. Incoming: the
+ * remote's own range → this cluster's remap; a mapped address → the pod that it stands for.
  */
 function planTranslation(
   tunnel: InputTunnel,
@@ -164,8 +164,8 @@ function planTranslation(
 }
 
 /**
- * Pods that have their address still from a range that drains: they keep it for as long as they live, one by one, while the
- * range as a whole has another name already. So no connection of theirs sees its other end change.
+ * Pods whose address lies in a draining remap. Each keeps it for its lifetime by an entry of its own, while the range as a
+ * whole has another remap already, so that none of its connections sees its remote address change.
  */
 function drainingPods({ remaps }: InputTunnel, offloaded: readonly string[]): PrefixMapping[] {
   const draining = remaps.filter(

@@ -1,4 +1,4 @@
-/** Which ranges of remotes are routed here. Pure. */
+/** Which remote ranges this node routes. Pure. */
 import {
   anyContains,
   overlaps,
@@ -13,11 +13,11 @@ import type { PlanInput, InputTunnel } from './input.ts';
 
 export interface PlacedTunnel {
   tunnel: InputTunnel;
-  /** Ranges of it that can be routed here. */
+  /** The remote's ranges that can be routed here. */
   mapped: string[];
 }
 
-/** What this node cannot do without, wherever it lies. */
+/** Addresses that this node needs, wherever they lie. */
 export function neededRanges({ cluster, apiServer = [], resolvers }: PlanInput): NeededRange[] {
   const named = (what: string, addresses: readonly string[]) =>
     readRanges(addresses).map(({ text }): NeededRange => ({ range: text, what }));
@@ -29,9 +29,9 @@ export function neededRanges({ cluster, apiServer = [], resolvers }: PlanInput):
 }
 
 /**
- * A remote range that overlaps what this cluster uses would cut the cluster off from itself, and is not routed. One that was chosen
- * before its own pods or Services came to be declared on it stays routed until its reassignment is approved, as long as no pod of
- * this cluster that is known here really has an address in it.
+ * A remote range that overlaps a range of this cluster would cut the cluster off from itself, and is not routed. Exception:
+ * a remap chosen before the overlapping pod or Service range was declared stays routed until its reassignment is approved,
+ * as long as no known pod of this cluster has an address in it.
  */
 export function placeTunnels(
   input: PlanInput,
