@@ -222,7 +222,9 @@ class WorkerTunnelDevice implements TunnelDevice {
     const deadline = setTimeout(() => {
       this.#settle(id);
       reject(
-        new Error(`the tunnel device ${this.#options.name} did not answer within ${ANSWER_DEADLINE / 1_000} s`),
+        new Error(
+          `the tunnel device ${this.#options.name} did not answer within ${ANSWER_DEADLINE / 1_000} s`,
+        ),
       );
     }, ANSWER_DEADLINE);
     this.#waiting.set(id, { resolve, reject });

@@ -6,8 +6,8 @@ import type { Resolve } from '../ports.ts';
 
 export interface EndpointResolver {
   /**
-   * `host:port` → `address:port` of each address that the name has, in the resolver's order; empty while nothing is known of
-   * the name. It is looked up from then on.
+   * `host:port` → `address:port` of each address of the name, in the resolver's order; empty until the name is resolved. From
+   * this call on the name is looked up.
    */
   get(endpoint: string): readonly string[];
   /** Sets the endpoints in use; other names are dropped. */
@@ -21,7 +21,7 @@ const lookupMilliseconds = 5_000;
 /** Addresses of one name that are tried: a load balancer has a few in each zone. */
 const mostAddresses = 8;
 
-/** @param onChange called when the addresses of a name are other ones than before */
+/** @param onChange called when the addresses of a name change */
 export function createEndpointResolver(options: {
   resolve: Resolve;
   onChange: () => void;
@@ -51,7 +51,7 @@ export function createEndpointResolver(options: {
       log.info('resolved the addresses of a tunnel endpoint', { host, addresses });
       onChange();
     } catch (error) {
-      // Addresses that are known stay in use: DNS may be what is broken.
+      // Known addresses stay in use: the failure may be that of DNS.
       entry.at = clock.monotonic() + (entry.addresses.length === 0 ? retryMilliseconds : againMilliseconds);
       if (!signal.aborted) log.warn('failed to resolve the address of a tunnel endpoint', { host, error });
     } finally {

@@ -89,7 +89,7 @@ export class PathProbe {
     return stamp;
   }
 
-  /** Takes an answer; one that was not asked for, or came too late, is none. `shownAt`: milliseconds since 1970. */
+  /** Takes an answer; an unsolicited or late one is ignored. `shownAt`: milliseconds since 1970. */
   answer(stamp: string, source: string, now: number, shownAt: number): void {
     const sentAt = this.#outstanding.get(stamp);
     if (sentAt === undefined) return;
