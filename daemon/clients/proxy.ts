@@ -1,6 +1,6 @@
 /**
- * Proxies as Go's clients know them (golang.org/x/net/http/httpproxy): which one an address is reached through, and the
- * tunnel through it (RFC 9110, section 9.3.6).
+ * Proxies with the rules of Go's clients (golang.org/x/net/http/httpproxy): which proxy a URL uses, and the tunnel through it
+ * (RFC 9110, section 9.3.6).
  */
 import {
   Agent as PlainAgent,
@@ -16,26 +16,26 @@ import { connect as connectTLS, type ConnectionOptions } from 'node:tls';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * How long one address of a name may take before the next one is tried. Node's own quarter of a second is less than the way
- * to the other side of the world takes, and each address but the last one is hung up on after it.
+ * How long to wait for one address of a name before trying the next. Node's default of 250 ms is shorter than the longest
+ * round trips, and Node abandons each address but the last one after it.
  */
 const addressMilliseconds = 3_000;
 
-/** How every client here dials: all addresses of a name, one after the other (RFC 8305). */
+/** Connection options of every client: all addresses of a name are tried one after the other (RFC 8305). */
 export const dialOptions = {
   autoSelectFamily: true,
   autoSelectFamilyAttemptTimeout: addressMilliseconds,
 } as const;
 
-/** A proxy that is found but cannot be used, or that refuses. */
+/** A configured proxy that is unusable or refuses the connection. */
 export class ProxyError extends Error {
   override readonly name = 'ProxyError';
   readonly code = 'PROXY';
 }
 
 /**
- * The proxy for a URL: HTTPS_PROXY or HTTP_PROXY, in either case of letters, unless NO_PROXY names the host. Undefined:
- * none. Never for this machine itself.
+ * The proxy for a URL: HTTPS_PROXY or HTTP_PROXY, in upper or lower case, unless NO_PROXY names the host. Undefined if
+ * there is none, and always for localhost.
  */
 export function proxyOf(url: string, environment: Environment): string | undefined {
   const { protocol, hostname, port } = new URL(url);
@@ -56,7 +56,7 @@ function isLocal(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** NO_PROXY: names with all below them, addresses, ranges, each with a port or without; `*` is everything. */
+/** NO_PROXY: domains with their subdomains, addresses and ranges, each with an optional port; `*` matches everything. */
 function isExcepted(host: string, port: string, exceptions: string): boolean {
   return exceptions
     .split(',')
@@ -72,7 +72,7 @@ function isNamedBy(host: string, port: string, exception: string): boolean {
   if (parts !== null && parts[2] !== port) return false;
   const name = (parts?.[1] ?? exception).replace(/^\[|\]$/g, '').replace(/^\*(?=\.)/, '');
   if (isIP(name) !== 0) return isSameAddress(host, name);
-  // `.example.com` is what is below that name; `example.com` is that name too.
+  // `.example.com` matches only subdomains; `example.com` also matches the domain itself.
   return name.startsWith('.') ? host.endsWith(name) : host === name || host.endsWith(`.${name}`);
 }
 
@@ -90,15 +90,15 @@ function isSameAddress(host: string, address: string): boolean {
   return isInRange(host, `${address}/${isIP(address) === 4 ? 32 : 128}`);
 }
 
-/** Where a connection leads: what Node's agents give to `createConnection`. */
+/** The target of a connection, as Node's agents pass it to `createConnection`. */
 type Target = ConnectionOptions & { host?: string; port?: number | string; timeout?: number };
 type Callback = (error: Error | null, socket: Duplex) => void;
 
 const connectMilliseconds = 15_000;
 
 /**
- * An agent whose connections go through the proxy: by CONNECT (http, https), or by SOCKS, which
- * `@kubernetes/client-node` knows and which is loaded only then. Throws ProxyError for another kind of proxy.
+ * An agent whose connections go through the proxy: by CONNECT (http, https), or by SOCKS, with the library of
+ * `@kubernetes/client-node`, which is loaded only then. Throws ProxyError for any other kind of proxy.
  */
 export async function proxiedAgent(
   proxy: string,
@@ -210,7 +210,7 @@ function tunnel(proxy: URL, target: Target, callback: Callback): void {
     }
     settle(null, socket);
   });
-  // Some refuse with an ordinary answer.
+  // Some proxies refuse with an ordinary response instead of one to CONNECT.
   asked.once('response', (answer) => {
     answer.destroy();
     settle(new ProxyError(`the proxy ${through} answers ${answer.statusCode ?? 'nothing'} to a CONNECT`));

@@ -1,7 +1,7 @@
 /**
- * In-band control plane, the provider's part: while a tunnel endpoint's node answers for gateway and API server at the cluster's
- * fixed addresses, their two TCP ports are spliced to where both are. The targets are this cluster's own word: nothing
- * that a remote says chooses one.
+ * The provider's side of the in-band control plane: the node that holds a tunnel endpoint listens at the cluster's fixed
+ * addresses of API gateway and API server, and splices both TCP ports to the real servers. The targets come only from this
+ * cluster's objects; a remote cannot choose them.
  */
 import { ports } from '../../shared/ports.ts';
 import { addressFamily, anyContains, readRanges } from '../../shared/net/cidr.ts';
@@ -17,7 +17,7 @@ import { systemClock, type Clock } from '../../shared/time.ts';
 import { Splice, type SpliceCounters, type SpliceLimits } from './splice.ts';
 import { knownHosts, targetsOf, type Target } from './targets.ts';
 
-/** As the fabric plans it. */
+/** The fabric's plan. */
 export interface InBandPlan {
   gateway: string;
   apiServer: string;
@@ -26,31 +26,31 @@ export interface InBandPlan {
 
 export interface InBandOptions {
   kube: KubeClient;
-  /** Hawser's. */
+  /** Hawser's namespace. */
   namespace: string;
   gatewayService: string;
   log: Log;
   clock?: Clock;
-  /** Ports that are listened on; others than those of the fixed addresses in tests only. */
+  /** Ports to listen on; they differ from the defaults only in tests. */
   listen?: { gateway: number; apiServer: number };
 }
 
 /**
- * One consumer keeps an event stream and a few connections a peering (16 streams at most are answered). A hostile one is not
- * to fill the gateway, which has one queue for all: the rest of its fairness is the gateway's own, by who signed.
+ * A consumer needs an event stream and a few connections per peering (at most 16 streams are served). The limit keeps a
+ * hostile consumer from exhausting the API gateway, which itself limits requests by their signer.
  */
 const gatewayConnectionsPerRemote = 64;
 
 export interface InBand {
   update(plan: InBandPlan | undefined): void;
   run(signal: AbortSignal): Promise<void>;
-  /** By what is answered for. */
+  /** Statistics by target. */
   counters(): Record<string, SpliceCounters>;
-  /** Ports that are listened on now, in the order gateway, API server. */
+  /** Ports on which it listens now, in the order API gateway, API server. */
   listening(): (number | undefined)[];
 }
 
-/** Nothing happens before `run`, and nothing is listened on without a plan. */
+/** Nothing happens before `run`, and without a plan nothing listens. */
 export function createInBand(options: InBandOptions): InBand {
   return new Service(options);
 }
@@ -166,13 +166,13 @@ class Service implements InBand {
   #sweep(): void {
     for (const { splice, slices } of this.#serving?.splices ?? []) {
       const hosts = knownHosts(slices.list());
-      // An API server that ends takes its own address out; without known addresses, open connections are kept.
+      // An API server that stops removes its own address; while no addresses are known, open connections are kept.
       splice.sweep((host) => hosts.size === 0 || hosts.has(host));
     }
   }
 }
 
-/** Connections take turns at the targets. */
+/** Connections are distributed over the targets in turn. */
 function rotate(targets: readonly Target[], turn: number): Target[] {
   if (targets.length === 0) return [];
   const first = turn % targets.length;

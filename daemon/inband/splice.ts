@@ -1,6 +1,5 @@
 /**
- * One TCP port of this node whose connections go on to fixed targets, byte for byte. It reads nothing of what passes: TLS
- * ends at the target.
+ * One TCP port of this node whose connections are forwarded to fixed targets byte for byte; TLS terminates at the target.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { messageOf, type Log } from '../kube/index.ts';
@@ -12,9 +11,9 @@ export interface SpliceOptions {
   name: string;
   address: string;
   port: number;
-  /** In order of preference; asked for each connection. */
+  /** Returns the targets in order of preference; called for each connection. */
   targets: () => readonly Target[];
-  /** The remote cluster that an address belongs to; undefined: it may not connect. */
+  /** The remote cluster that an address belongs to; undefined if it may not connect. */
   remoteOf: (address: string) => string | undefined;
   limits?: Partial<SpliceLimits>;
   log: Log;
@@ -22,12 +21,12 @@ export interface SpliceOptions {
 }
 
 export interface SpliceLimits {
-  /** Connections at one time: of all remotes, and of one. A watch is one connection. */
+  /** Maximum number of concurrent connections: of all remotes, and of one. A watch is one connection. */
   connections: number;
   connectionsPerRemote: number;
-  /** Until a target has answered. */
+  /** Deadline for connecting to a target. */
   connectMilliseconds: number;
-  /** Silence that is taken for the end, once one side has ended. */
+  /** Once one side has ended, the connection is closed after this idle time. */
   halfClosedMilliseconds: number;
 }
 
@@ -37,18 +36,18 @@ const defaultLimits: SpliceLimits = {
   connectMilliseconds: 5_000,
   halfClosedMilliseconds: 60_000,
 };
-/** Targets that are tried for one connection. */
+/** Maximum number of targets tried for one connection. */
 const attempts = 3;
-/** A peer that vanished is noticed after this time. */
+/** TCP keepalive: a vanished peer is detected after this time. */
 const keepAliveMilliseconds = 30_000;
 
 export interface SpliceCounters {
   accepted: number;
-  /** From an address of no remote that may. */
+  /** Connections from addresses that may not connect. */
   refusedStrangers: number;
-  /** Too many at one time. */
+  /** Connections beyond the limits. */
   refusedFull: number;
-  /** No target answered. */
+  /** Connections for which no target answered. */
   unreachable: number;
   active: number;
 }
@@ -78,13 +77,13 @@ export class Splice {
     this.#limits = { ...defaultLimits, ...options.limits };
   }
 
-  /** The port that is listened on; undefined while none is. */
+  /** The port on which it listens; undefined while it does not. */
   get listeningOn(): number | undefined {
     const address = this.#server?.address();
     return typeof address === 'object' ? address?.port : undefined;
   }
 
-  /** Listens until the signal is aborted, and again when it could not: the address comes and goes with the tunnel endpoint. */
+  /** Listens until the signal is aborted, with retries, since the address comes and goes with the tunnel endpoint. */
   async run(signal: AbortSignal): Promise<void> {
     const { name, address, port, log, clock = systemClock } = this.#options;
     for (let failures = 0; !signal.aborted; failures++) {
@@ -109,7 +108,7 @@ export class Splice {
     }
   }
 
-  /** Ends the connections of remotes that may no longer, and those whose target is none any more. */
+  /** Closes the connections of remotes that may no longer connect, and those to removed targets. */
   sweep(isKnown: (host: string) => boolean): void {
     for (const connection of this.#connections) {
       const { client, remote, target } = connection;
@@ -144,14 +143,14 @@ export class Splice {
   }
 
   #end(connection: Connection): void {
-    // A reset, so that a cut connection is not mistaken for a completed one.
+    // A reset, so that the client does not take a cut connection for a completed one.
     connection.client.resetAndDestroy();
     connection.upstream?.resetAndDestroy();
   }
 
   async #accept(client: Socket): Promise<void> {
     const { counters } = this;
-    // Any error ends the connection; there is no one to report it to.
+    // Any error closes the connection and needs no report.
     client.on('error', () => client.destroy());
     const remote = this.#options.remoteOf(client.remoteAddress ?? '');
     if (remote === undefined) {
@@ -186,7 +185,7 @@ export class Splice {
     this.#join(client, upstream);
   }
 
-  /** The first target that answers; undefined: none did, or the client has gone. */
+  /** Connects to the first target that answers; undefined if none did or the client disconnected. */
   async #dial(connection: Connection): Promise<Socket | undefined> {
     for (const target of this.#options.targets().slice(0, attempts)) {
       if (connection.client.destroyed) return undefined;
@@ -205,7 +204,7 @@ export class Splice {
     return undefined;
   }
 
-  /** Each direction ends on its own; an error of either ends both. */
+  /** Each direction ends separately; an error of either closes both. */
   #join(client: Socket, upstream: Socket): void {
     const sides = [client, upstream];
     upstream.removeAllListeners('timeout').setTimeout(0);

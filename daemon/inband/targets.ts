@@ -1,4 +1,4 @@
-/** Where gateway and API server of this cluster are: what their EndpointSlices say, and nothing else. Pure. */
+/** Addresses of this cluster's API gateway and API server, only from their EndpointSlices. Pure. */
 import type { EndpointSlice } from '../kube/index.ts';
 
 export interface Target {
@@ -6,14 +6,14 @@ export interface Target {
   port: number;
 }
 
-/** The one port of both that is spliced, by its name in the slices. */
+/** Name in the slices of the port that is spliced. */
 const portName = 'https';
 
-/** Those that are ready; if none is, those that still serve. */
+/** The ready endpoints; if there are none, those that still serve. */
 export function targetsOf(slices: readonly EndpointSlice[]): Target[] {
   const pick = (accepts: (conditions: { ready?: boolean; serving?: boolean }) => boolean): Target[] =>
     slices.flatMap(({ addressType, endpoints, ports }) => {
-      // The API server writes null where there is nothing.
+      // The API server writes null for an empty list.
       const port = (ports ?? []).find(
         ({ name, protocol = 'TCP' }) => name === portName && protocol === 'TCP',
       )?.port;
@@ -22,12 +22,12 @@ export function targetsOf(slices: readonly EndpointSlice[]): Target[] {
         .filter(({ conditions }) => accepts(conditions ?? {}))
         .flatMap(({ addresses }) => addresses.slice(0, 1).map((host) => ({ host, port })));
     });
-  // An absent condition is to be taken for true (EndpointConditions, discovery.k8s.io/v1).
+  // An absent condition means true (EndpointConditions, discovery.k8s.io/v1).
   const ready = pick(({ ready: isReady = true }) => isReady);
   return ready.length > 0 ? ready : pick(({ serving = true }) => serving);
 }
 
-/** All that are named at all: connections to others lead nowhere any more. */
+/** All endpoints, ready or not: connections to any other address are obsolete. */
 export function knownHosts(slices: readonly EndpointSlice[]): Set<string> {
   return new Set(slices.flatMap(({ endpoints }) => (endpoints ?? []).flatMap(({ addresses }) => addresses)));
 }

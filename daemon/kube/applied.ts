@@ -1,4 +1,4 @@
-/** Applies sets of objects, but not again what was applied a moment ago: events come much more often than changes. */
+/** Applies sets of objects, skipping recently applied ones: events are much more frequent than changes. */
 import type { KubeClient } from '../../shared/kube/client.ts';
 import { systemClock, type Clock } from '../../shared/time.ts';
 import { keyOf, type AnyObject } from '../../shared/kube/refs.ts';
@@ -6,11 +6,11 @@ import { stableText } from './status.ts';
 
 export interface Applied {
   /**
-   * Applies those that differ from what was last applied under the same scope, and all of them when that was long ago:
-   * so what somebody removed comes back.
+   * Applies the objects that differ from those last applied under the same scope, and after some time all of them, so that
+   * removed objects come back.
    */
   apply(scope: string, objects: readonly AnyObject[], signal: AbortSignal): Promise<void>;
-  /** Forgets a scope that is gone. */
+  /** Drops the state of a scope. */
   forget(scope: string): void;
 }
 
@@ -36,7 +36,7 @@ export function createApplied(
         await kube.apply(object, { fieldManager }, signal);
         known.set(key, { text, at: clock.monotonic() });
       };
-      // An API server takes a binding only after the role that it names: it checks for privilege escalation.
+      // The API server accepts a binding only after its role exists, since it checks for privilege escalation.
       const [bindings, others] = partition(objects, ({ kind }) => kind.endsWith('RoleBinding'));
       await Promise.all(others.map(applyOne));
       await Promise.all(bindings.map(applyOne));

@@ -1,4 +1,4 @@
-/** Level-triggered controllers: an event queues a key, `reconcile` reads the current state. */
+/** Level-triggered controllers: an event only queues a key, and `reconcile` reads the current state. */
 import { deadline, systemClock, type Clock } from '../../shared/time.ts';
 import { KubeError, isAborted, isConflict, messageOf } from '../../shared/kube/errors.ts';
 import type { Informer } from '../../shared/kube/informer.ts';
@@ -6,16 +6,16 @@ import type { Log } from './log.ts';
 import { createQueue, type Queue } from './queue.ts';
 import { keyOf, type AnyObject } from '../../shared/kube/refs.ts';
 
-/** What queues keys. */
+/** A source of keys. */
 export interface Source {
-  /** Calls `enqueue` for every key that may need work, from now on. Returns how to stop. */
+  /** Starts calling `enqueue` for every key that may need work. Returns a function that stops it. */
   subscribe(enqueue: (key: string) => void): () => void;
-  /** Resolves when the first look at the world is complete. */
+  /** Resolves when the source has synced. */
   synced(signal: AbortSignal): Promise<void>;
 }
 
 export interface Result {
-  /** Look again then, whatever happens. */
+  /** Reconcile again after this time, even without an event. */
   requeueAfterMilliseconds?: number;
 }
 
@@ -24,13 +24,13 @@ export interface ControllerOptions {
   name: string;
   sources: readonly Source[];
   /**
-   * Makes the world of one key as it should be, from what the caches hold now. Throws when it could not: then it is
-   * called again, with backoff. Never called twice at once for a key.
+   * Reconciles one key from the current content of the caches. When it throws, it is called again with backoff. It is never
+   * called concurrently for the same key.
    */
   reconcile(key: string, signal: AbortSignal): Promise<Result | void>;
-  /** Keys at a time. Default 4. */
+  /** Maximum number of concurrent reconciles. Default 4. */
   concurrency?: number;
-  /** Of one reconcile; then its signal is aborted. Default 60 s. */
+  /** Deadline of one reconcile, after which its signal is aborted. Default 60 s. */
   timeoutMilliseconds?: number;
   log?: Log;
   clock?: Clock;
@@ -42,12 +42,13 @@ export interface ControllerOptions {
 export interface ControllerMetrics {
   reconciled(name: string, outcome: 'succeeded' | 'failed', seconds: number): void;
   queued(name: string, waiting: number): void;
-  /** Something that a remote cluster asked for or said was refused; `what` is one of a few words. */
+  /** Counts a refused request or statement of a remote cluster; `what` is one of a few fixed words. */
   refused(remoteCluster: string, what: string): void;
 }
 
 /**
- * Keys from an informer: by default the key of the object that changed; or whatever `keys` says of it and of what it was.
+ * Keys from an informer: by default the key of the changed object, otherwise the keys that `keys` returns for its new and its
+ * former state.
  */
 export function from<T extends AnyObject>(
   informer: Informer<T>,
@@ -58,7 +59,7 @@ export function from<T extends AnyObject>(
       informer.onChange((_key, object, previous) => {
         const queued = new Set<string>();
         if (object !== undefined) for (const key of keys(object, previous)) queued.add(key);
-        // The object that it referred to before may need work too.
+        // The object that the former state referred to may need work too.
         if (previous !== undefined) for (const key of keys(previous, undefined)) queued.add(key);
         for (const key of queued) enqueue(key);
       }),
@@ -66,7 +67,7 @@ export function from<T extends AnyObject>(
   };
 }
 
-/** Keys from anything else: call `trigger(key)`. */
+/** A source that is driven by calls of `trigger(key)`. */
 export function triggers(): Source & { trigger(key: string): void } {
   const subscribers = new Set<(key: string) => void>();
   return {
@@ -81,9 +82,9 @@ export function triggers(): Source & { trigger(key: string): void } {
   };
 }
 
-/** A clock that was moved is noticed so soon. */
+/** Interval of checks for changes of the wall clock. */
 const longestNap = 60_000;
-/** By so much the time of day must move against the monotonic clock; slower corrections add up to it. Milliseconds. */
+/** A difference of this size between wall clock and monotonic clock counts as a jump; small corrections add up. Milliseconds. */
 const movedBy = 1_000;
 
 /** Runs a controller until the signal is aborted; returns when the work at hand has ended. */
@@ -118,7 +119,7 @@ export async function runController(options: ControllerOptions, signal: AbortSig
       queue.done(key, 'failed', clock.monotonic(), least);
       metrics?.reconciled(name, 'failed', (clock.monotonic() - begun) / 1000);
       if (isAborted(error, signal)) return;
-      // A conflict is the ordinary sign that another writer came first.
+      // A conflict normally just means that another writer came first.
       const level = isConflict(error) && queue.failures(key) < 5 ? 'debug' : 'warn';
       log?.[level]('reconcile failed; retrying', {
         key,
@@ -130,7 +131,7 @@ export async function runController(options: ControllerOptions, signal: AbortSig
     }
   };
 
-  /** What waits for a time of day (an expiry) may be due when the clock was moved, or the machine has slept: all is looked at. */
+  /** After a clock jump or a suspend, keys that wait for a wall-clock time (an expiry) may be due: all waiting keys are reconciled. */
   const followClock = () => {
     const present = clock.now() - clock.monotonic();
     if (Math.abs(present - offset) < movedBy) return;
@@ -168,7 +169,7 @@ export async function runController(options: ControllerOptions, signal: AbortSig
   let scheduled = false;
   const enqueue = (key: string) => {
     queue.add(key, clock.monotonic());
-    // Not now: an informer may be in the middle of telling others.
+    // Deferred, since an informer may still be notifying its other listeners.
     if (scheduled) return;
     scheduled = true;
     queueMicrotask(() => {

@@ -1,4 +1,4 @@
-/** Events on objects: on a change only, never the same twice in a row, never waited for. */
+/** Kubernetes Events: recorded only on changes, without repeating the same one, and without blocking the caller. */
 import { randomBytes } from 'node:crypto';
 import type { KubeClient } from '../../shared/kube/client.ts';
 import { deadline, systemClock, type Clock } from '../../shared/time.ts';
@@ -8,9 +8,9 @@ import { kind, type AnyObject } from '../../shared/kube/refs.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 
 export interface EventRecorder {
-  /** Records that something happened to the object. The same again within ten minutes is left out. */
+  /** Records an Event about the object. The same one within ten minutes is skipped. */
   emit(regarding: AnyObject, type: 'Normal' | 'Warning', reason: string, message: string): void;
-  /** Waits for what is on its way, for so long at most. */
+  /** Waits for pending Events, at most this long. */
   flush(milliseconds: number): Promise<void>;
 }
 
@@ -20,7 +20,7 @@ export interface EventOptions {
   component: string;
   /** Name of the pod or host that reports. */
   instance: string;
-  /** Namespace of the events of cluster-scoped objects. Default `default`, where `kubectl describe` looks. */
+  /** Namespace of the Events of cluster-scoped objects. Default `default`, where `kubectl describe` searches. */
   namespace?: string;
   log?: Log;
   clock?: Clock;
@@ -30,7 +30,7 @@ const quietMilliseconds = 600_000;
 const remembered = 1024;
 const atOnce = 16;
 
-/** A recorder; nothing is sent before the first `emit`. */
+/** Creates a recorder; nothing is sent before the first `emit`. */
 export function createEvents(options: EventOptions): EventRecorder {
   const { kube, component, instance, namespace = 'default', log, clock = systemClock } = options;
   const said = new Map<string, { message: string; at: number }>();

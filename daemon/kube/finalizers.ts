@@ -1,4 +1,4 @@
-/** Finalizers: an object that carries ours stays until we have cleaned up after it. */
+/** Finalizers: an object with one of Hawser's stays until Hawser has cleaned up after it. */
 import type { KubeClient } from '../../shared/kube/client.ts';
 import { isConflict } from '../../shared/kube/errors.ts';
 import { refOf, type AnyObject } from '../../shared/kube/refs.ts';
@@ -6,13 +6,13 @@ import { refOf, type AnyObject } from '../../shared/kube/refs.ts';
 type Access = Pick<KubeClient, 'get' | 'patch'>;
 const attempts = 8;
 
-/** Does the object carry it? */
+/** Whether the object has the finalizer. */
 export const hasFinalizer = (object: AnyObject, finalizer: string): boolean =>
   object.metadata.finalizers?.includes(finalizer) ?? false;
 
 /**
- * Adds it unless it is there. Returns the object as it is then; undefined: it is deleted, or being deleted without this
- * finalizer, and nothing would clean up what is created for it from now on.
+ * Adds the finalizer unless it is present, and returns the resulting object. Undefined if the object is deleted, or being
+ * deleted without this finalizer, so that nothing would clean up what is created for it from now on.
  */
 export async function ensureFinalizer<T extends AnyObject>(
   kube: Access,
@@ -26,7 +26,7 @@ export async function ensureFinalizer<T extends AnyObject>(
   return kept !== undefined && hasFinalizer(kept, finalizer) ? kept : undefined;
 }
 
-/** Takes it away. Gone already is success. */
+/** Removes the finalizer. Succeeds if the object does not exist. */
 export async function removeFinalizer(
   kube: Access,
   object: AnyObject,
@@ -49,7 +49,7 @@ async function change<T extends AnyObject>(
     const finalizers = next(present, now.metadata.deletionTimestamp !== undefined);
     if (finalizers.length === present.length) return now;
     try {
-      // The list is replaced whole, so only if it is still the one that was read.
+      // The patch replaces the whole list, so it must require the version that was read.
       const patch = { metadata: { resourceVersion: now.metadata.resourceVersion, finalizers } };
       return await kube.patch(refOf(now), patch, { type: 'merge' }, signal);
     } catch (error) {

@@ -1,4 +1,4 @@
-/** What the features share about API servers: caches, work queues, leadership, events. The client itself: `shared/kube/`. */
+/** Kubernetes machinery of all features: caches, work queues, leader election, Events. The client itself: `shared/kube/`. */
 export * from './applied.ts';
 export * from '../../shared/kube/client.ts';
 export * from '../../shared/time.ts';

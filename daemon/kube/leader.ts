@@ -1,4 +1,4 @@
-/** One at a time: work that runs only while a Lease is held. */
+/** Leader election: work that runs only while this process holds a Lease. */
 import type { KubeClient } from '../../shared/kube/client.ts';
 import { deadline, linked, sleep, systemClock, type Clock } from '../../shared/time.ts';
 import { isConflict, messageOf } from '../../shared/kube/errors.ts';
@@ -10,22 +10,22 @@ export interface LeaderOptions {
   kube: Pick<KubeClient, 'get' | 'create' | 'replace'>;
   namespace: string;
   name: string;
-  /** Who we are: the pod's name, so that a container that restarts in its pod goes on at once. */
+  /** This process's identity: the pod's name, so that a restarted container of the pod continues at once. */
   identity: string;
-  /** Others may take a lease that was not renewed for so long. Default 15 s, as Kubernetes' own controllers. */
+  /** Others may take a lease that was not renewed for this time. Default 15 s, as in Kubernetes' own controllers. */
   leaseSeconds?: number;
   log?: Log;
   clock?: Clock;
 }
 
-/** What is known of the lease, by this process's own clock: clocks of different machines are never compared. */
+/** The observed lease, timed by this process's own clock: clocks of different machines are never compared. */
 export interface Observation {
   resourceVersion: string;
-  /** When this version was first seen here. */
+  /** When this process first saw this version. */
   at: number;
 }
 
-/** May this process take the lease? Pure. `observed`: when its present version was first seen here. */
+/** Whether this process may take the lease. Pure. `observed`: when this process first saw the current version. */
 export function mayTake(
   lease: Lease | undefined,
   identity: string,
@@ -87,7 +87,7 @@ export async function runAsLeader(
           : await kube.replace(next, {}, limit.signal);
       return true;
     } catch (error) {
-      // What we hold in mind is not what is there: read it again.
+      // The remembered version is stale: read the lease again.
       if (isConflict(error)) held = undefined;
       throw error;
     } finally {

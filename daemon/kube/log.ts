@@ -1,11 +1,11 @@
-/** The daemon's log: on standard error, by the machine's clock. */
+/** The daemon's log: on standard error, with the machine's clock. */
 import * as shared from '../../shared/log.ts';
 
 export { levelOf, silentLog, type Log, type LogFields, type LogLevel } from '../../shared/log.ts';
 
 const toStandardError = (line: string) => void process.stderr.write(`${line}\n`);
 
-/** A log that writes lines of the level and above. */
+/** Creates a log that writes lines of the level and above. */
 export function createLog(
   level: shared.LogLevel = 'info',
   options: Partial<shared.LogOptions> = {},

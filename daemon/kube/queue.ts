@@ -1,46 +1,46 @@
-/** Keys that wait for work: each at most once, retried with backoff, bounded. No timers: the caller brings the time. */
+/** A bounded queue of unique keys with backoff for failed ones. It has no timers: the caller passes the time. */
 import { backoff } from '../../shared/time.ts';
 
 export interface QueueOptions {
-  /** First and longest pause after failures, milliseconds. Default 50 and 60,000. */
+  /** First and longest backoff, milliseconds. Default 50 and 60,000. */
   baseMilliseconds?: number;
   mostMilliseconds?: number;
-  /** Keys held at most; one more is dropped and counted (a resync brings it back). Default 100,000. */
+  /** Maximum number of keys; further ones are dropped and counted (a resync brings them back). Default 100,000. */
   limit?: number;
   random?: () => number;
 }
 
 /**
- * A queue of keys. A key that is added while it waits stays one; one that is added while it is worked on is worked on
- * again afterwards. `take` and `done` frame the work on a key.
+ * A queue of keys. A key that is added while it waits is queued once; one that is added while it is processed is processed
+ * again afterwards. Processing of a key begins with `take` and ends with `done`.
  */
 export interface Queue {
-  /** As soon as possible, even if it was waiting for a later time. */
+  /** Adds a key that is due at once, even if it was waiting for a later time. */
   add(key: string, now: number): void;
-  /** At that time, or earlier if it is asked for earlier meanwhile. */
+  /** Adds a key that is due at that time, or earlier if it is added for an earlier time. */
   addAt(key: string, time: number): void;
-  /** Makes all keys that wait due now. */
+  /** Makes all waiting keys due now. */
   hurry(now: number): void;
   /** The next key that is due; undefined if none is. */
   take(now: number): string | undefined;
-  /** Ends the work on a key. Failed: again after a backoff that grows with the failures in a row. */
+  /** Marks a key as processed. If it failed, it is queued again with exponential backoff. */
   done(key: string, outcome: 'succeeded' | 'failed', now: number, least?: number): void;
   /** When the next key is due; undefined if none waits. */
   nextDue(): number | undefined;
   failures(key: string): number;
   readonly waiting: number;
   readonly working: number;
-  /** Keys that found the queue full. */
+  /** Number of keys dropped because the queue was full. */
   readonly dropped: number;
 }
 
-/** An empty queue. */
+/** Creates an empty queue. */
 export function createQueue(options: QueueOptions = {}): Queue {
   const { baseMilliseconds = 50, mostMilliseconds = 60_000, limit = 100_000, random = Math.random } = options;
-  /** Due times of what waits and is not being worked on. Insertion order keeps equals fair. */
+  /** Due times of waiting keys that are not being processed. Insertion order is the order among equal times. */
   const due = new Map<string, number>();
   const busy = new Set<string>();
-  /** Due times of what was asked for again while it was being worked on. */
+  /** Due times of keys that were added again while being processed. */
   const again = new Map<string, number>();
   const failed = new Map<string, number>();
   let dropped = 0;
@@ -94,7 +94,7 @@ export function createQueue(options: QueueOptions = {}): Queue {
       const failures = failed.get(key) ?? 0;
       failed.set(key, failures + 1);
       const pause = backoff(failures, { base: baseMilliseconds, most: mostMilliseconds, random });
-      // What changed meanwhile may be the cure, but not faster than the first pause.
+      // A change may have removed the cause of the failure, so it is retried after the first backoff.
       const retry = now + Math.max(pause, least);
       put(key, next === undefined ? retry : Math.min(retry, Math.max(next, now + baseMilliseconds)));
     },

@@ -4,7 +4,7 @@ import type { Informer } from '../../shared/kube/informer.ts';
 import type { AnyObject } from '../../shared/kube/refs.ts';
 
 /**
- * Keys of what comes, goes, or changes in what `aspect` gives of it. Aspects are compared as text.
+ * Keys of objects that are added, deleted, or changed in what `aspect` returns for them. Aspects are compared as JSON text.
  */
 export function fromAspect<T extends AnyObject>(
   informer: Informer<T>,

@@ -11,7 +11,7 @@ export class StatusDebouncer {
   /** Since when the message differs from the written one. */
   readonly #since = new Map<string, number>();
 
-  /** How long to wait before the findings of this object are written, milliseconds; 0: now, or there is nothing new. */
+  /** How long to wait before this object's findings are written, milliseconds; 0 if at once, or if nothing changed. */
   left(
     key: string,
     present: readonly Condition[] | undefined,
@@ -34,7 +34,7 @@ export class StatusDebouncer {
     return Math.max(0, left);
   }
 
-  /** The object is gone. */
+  /** Drops the state of a deleted object. */
   forget(key: string): void {
     this.#since.delete(key);
   }

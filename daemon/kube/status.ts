@@ -1,4 +1,4 @@
-/** Status of an object by server-side apply: what a feature owns, written only when it changed. */
+/** Writes a feature's part of an object's status by server-side apply, only when it changed. */
 import type { Condition, KubernetesObject } from '../../shared/api/meta.ts';
 import { isTrue, ownConditions, turnedConditions, type Finding } from '../../shared/conditions.ts';
 import type { KubeClient } from '../../shared/kube/client.ts';
@@ -6,26 +6,26 @@ import type { EventRecorder } from './events.ts';
 
 export interface StatusWrite<T extends KubernetesObject> {
   kube: Pick<KubeClient, 'apply'>;
-  /** `hawser-<feature>`: owns the fields and conditions given, and always gives all of them. */
+  /** `hawser-<feature>`: owns the given fields and conditions, and must always pass all of them. */
   fieldManager: string;
-  /** As it was read last. */
+  /** The object as last read. */
   object: T;
   /** All conditions of this writer. */
   findings: readonly Finding[];
   /**
-   * All other status fields of this writer; undefined ones are left out, and so removed if it owned them. Typed by the kind:
-   * one that its schema does not declare is refused by the API server with all the rest.
+   * All other status fields of this writer; undefined ones are left out, which removes them if it owned them. Typed by the
+   * kind, since the API server rejects the whole apply if it contains an undeclared field.
    */
   fields?: {
     [Field in keyof NonNullable<T['status']>]?: NonNullable<T['status']>[Field] | undefined;
   };
   /** Milliseconds since 1970. */
   now: number;
-  /** Tells of conditions whose status turned: Normal for True, Warning for False of one that was True. */
+  /** Records Events for transitions of conditions: Normal for True, Warning for a True one that became False. */
   events?: EventRecorder;
 }
 
-/** JSON with sorted keys: equal content is equal text. Undefined members don't count. */
+/** JSON with sorted keys, so that equal content gives equal text. Undefined members are ignored. */
 export function stableText(value: unknown): string {
   return JSON.stringify(value, (_name, member: unknown) =>
     typeof member === 'object' && member !== null && !Array.isArray(member)
@@ -35,8 +35,8 @@ export function stableText(value: unknown): string {
 }
 
 /**
- * Applies conditions and fields to the status. Says whether anything had to be written. The object must exist: an apply
- * with a uid fails with Conflict when it is another one by now.
+ * Applies conditions and fields to the status; returns whether a write was needed. The object must exist: an apply with a uid
+ * fails with Conflict when the object was replaced.
  */
 export async function applyStatus<T extends KubernetesObject>(
   { kube, fieldManager, object, findings, fields: own = {}, now, events }: StatusWrite<T>,

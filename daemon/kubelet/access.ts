@@ -1,6 +1,6 @@
 /**
- * Who asks, and whether they may: as a kubelet does it (k8s.io/kubernetes, pkg/kubelet/server/auth.go). The cluster's
- * client CA or TokenReview say who; SubjectAccessReview on the node says whether.
+ * Authentication and authorization as in the kubelet (k8s.io/kubernetes, pkg/kubelet/server/auth.go): users are authenticated
+ * by the cluster's client CA or a TokenReview, and authorized by a SubjectAccessReview on the node.
  */
 import { createHash } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
@@ -15,16 +15,16 @@ export interface User {
   extra?: Record<string, string[]>;
 }
 
-/** What a SubjectAccessReview asks for: any one of these is enough. */
+/** The rights that a SubjectAccessReview checks; any one of them suffices. */
 export interface Attributes {
   verb: 'get' | 'create';
-  /** Of `nodes`. */
+  /** Subresource of `nodes`. */
   subresource: 'proxy' | 'pods' | 'healthz' | 'stats' | 'metrics';
 }
 
 /**
- * What a route asks for. Running something or tunnelling into a pod always needs `create`, also by GET (WebSocket):
- * a kubelet lets `get nodes/proxy` do that, which reads like a right to look and is one to act.
+ * The rights that a route requires. Exec, attach and port-forward always need `create`, even by GET (WebSocket). The kubelet
+ * accepts `get nodes/proxy` for them, a right that looks read-only but allows running commands.
  */
 export function attributesOf(route: Route): readonly Attributes[] {
   return needed[route.kind];
@@ -37,7 +37,7 @@ const needed: Readonly<Record<Route['kind'], readonly Attributes[]>> = {
   Attach: [act],
   PortForward: [act],
   Logs: [look],
-  // The narrower right first, as of KubeletFineGrainedAuthz.
+  // The narrower right first, as with KubeletFineGrainedAuthz.
   Pods: [{ verb: 'get', subresource: 'pods' }, look],
   RunningPods: [{ verb: 'get', subresource: 'pods' }, look],
   Health: [{ verb: 'get', subresource: 'healthz' }, look],
@@ -45,14 +45,14 @@ const needed: Readonly<Record<Route['kind'], readonly Attributes[]>> = {
   ResourceMetrics: [{ verb: 'get', subresource: 'metrics' }],
 };
 
-/** Remembers answers for a short time, and not too many. */
+/** Caches a bounded number of reviews for a short time. */
 interface Memory<T> {
   get(key: string, now: number): T | undefined;
   set(key: string, value: T, until: number): void;
 }
 
 const remembered = 1024;
-/** Short, so that a right that was taken away is gone soon. */
+/** Short, so that a revoked right soon has no effect. */
 const rememberMilliseconds = 10_000;
 
 function memory<T>(): Memory<T> {
@@ -71,17 +71,17 @@ function memory<T>(): Memory<T> {
 }
 
 export interface Access {
-  /** Undefined: not authenticated. */
+  /** Undefined if the user is not authenticated. */
   authenticate(
     socket: TLSSocket,
     authorization: string | undefined,
     signal: AbortSignal,
   ): Promise<User | undefined>;
-  /** Node undefined: all nodes. */
+  /** An undefined node means all nodes. */
   authorize(user: User, route: Route, nodeName: string | undefined, signal: AbortSignal): Promise<boolean>;
 }
 
-/** Asks the own API server. */
+/** Reviews by the own API server. */
 export function createAccess(kube: KubeClient, clock: Clock): Access {
   const tokens = memory<User | null>();
   const decisions = memory<boolean>();

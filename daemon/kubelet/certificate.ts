@@ -1,7 +1,7 @@
 /**
- * The serving certificate of the virtual nodes' kubelet API. The cluster signs it as it signs kubelets' own
- * (`kubernetes.io/kubelet-serving`, Kubernetes, "Certificate Signing Requests"), so that an API server that checks
- * kubelets' certificates takes it. Until then, and where no signer responds, a self-signed certificate is served.
+ * The serving certificate of the virtual nodes' kubelet API. The cluster signs it like those of kubelets
+ * (`kubernetes.io/kubelet-serving`, Kubernetes, "Certificate Signing Requests"), so that an API server that verifies kubelet
+ * certificates accepts it. Until then, and where no signer responds, a self-signed certificate is used.
  */
 import 'reflect-metadata';
 import { X509Certificate, randomBytes } from 'node:crypto';
@@ -20,13 +20,13 @@ export interface ServingCertificate {
   certificate: string;
   /** PEM, PKCS #8 */
   key: string;
-  /** Milliseconds since 1970: when to ask for another one. */
+  /** When to request the next one; milliseconds since 1970. */
   renewAt: number;
 }
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const signerName = 'kubernetes.io/kubelet-serving';
-/** Exactly these two: the signer refuses other sets for a key that is not RSA. */
+/** Exactly these two: the signer refuses other usages for a key that is not RSA. */
 const usages = ['digital signature', 'server auth'];
 const wantedSeconds = 7 * 24 * 3600;
 const signTimeoutMilliseconds = 30_000;
@@ -57,8 +57,8 @@ export async function selfSigned(address: string, now: number): Promise<ServingC
 }
 
 /**
- * Asks the cluster for a certificate, approves the request, and waits for the signer. The request is removed in the
- * end. Throws when no certificate is issued within 30 s.
+ * Requests a certificate from the cluster, approves the request, and waits for the signer. The request is deleted
+ * afterwards. Throws when no certificate is issued within 30 s.
  */
 export async function signedByCluster(
   kube: KubeClient,
@@ -136,12 +136,12 @@ export async function signedByCluster(
       `no certificate was issued by ${signerName} within ${signTimeoutMilliseconds / 1000} s; logs and exec work only if the API server does not verify kubelet certificates`,
     );
   } finally {
-    // What is signed is known; the object has done its work.
+    // The certificate has been read, so the object is no longer needed.
     await kube.delete(ref, {}, signal).catch(() => undefined);
   }
 }
 
-/** At two thirds of its life. */
+/** At two thirds of its lifetime. */
 function renewal(certificate: string, now: number): number {
   const { validFromDate, validToDate } = new X509Certificate(certificate);
   const life = validToDate.getTime() - validFromDate.getTime();

@@ -1,4 +1,4 @@
-/** The kubelet API of the virtual nodes: what `kubectl logs`, `exec`, `attach` and `port-forward` end up at. */
+/** The kubelet API of the virtual nodes, which serves `kubectl logs`, `exec`, `attach` and `port-forward`. */
 import type { Server } from 'node:https';
 import { ports } from '../../shared/ports.ts';
 import { kind, messageOf, type ControllerContext } from '../kube/index.ts';
@@ -15,13 +15,13 @@ export interface KubeletOptions {
   host?: string;
 }
 
-/** Where every cluster keeps the CA of its client certificates, for servers like this one. */
+/** The ConfigMap in which every cluster publishes the CA of its client certificates for extension servers. */
 const authorityConfigMap = { namespace: 'kube-system', name: 'extension-apiserver-authentication' };
 const authorityKey = 'client-ca-file';
 const retryMilliseconds = 300_000;
 const listenRetryMilliseconds = 2_000;
 
-/** Serves from the first OutgoingPeering on until the signal is aborted. */
+/** Serves from the first OutgoingPeering until the signal is aborted. */
 export async function runKubelet(
   context: ControllerContext,
   signal: AbortSignal,
@@ -70,7 +70,7 @@ export async function runKubelet(
         log.info('the cluster issued the certificate of the kubelet API');
       } catch (error) {
         if (signal.aborted) break;
-        log.warn('failed to renew the certificate of the kubelet API; keeping the present one', {
+        log.warn('failed to renew the certificate of the kubelet API; keeping the current one', {
           error: messageOf(error),
         });
         if (serving.renewAt <= clock.now()) {

@@ -1,4 +1,4 @@
-/** What the kubelet API says of the virtual nodes themselves. Pure. */
+/** The kubelet API's answers about the virtual nodes themselves. Pure. */
 import type { Pod } from '../../shared/kube/types.ts';
 
 /** `GET /pods`: all pods of this cluster's virtual nodes, which share one address. */
@@ -7,8 +7,8 @@ export function podList(pods: readonly Pod[]): object {
 }
 
 /**
- * `GET /stats/summary`: which pods run since when. What they use is the provider's to measure, and nothing is made up
- * here: a field that is missing is one that is not known.
+ * `GET /stats/summary`: which pods run since when. Only the provider measures their usage, so these fields are absent, which
+ * means unknown.
  */
 export function summary(nodeName: string, startedAt: string, pods: readonly Pod[]): object {
   return {
@@ -23,7 +23,7 @@ export function summary(nodeName: string, startedAt: string, pods: readonly Pod[
   };
 }
 
-/** `GET /metrics/resource`: nothing was measured, and no scrape failed. Prometheus text format 0.0.4. */
+/** `GET /metrics/resource`: no measurements, and no scrape error. Prometheus text format 0.0.4. */
 export function resourceMetrics(): string {
   return [
     '# HELP resource_scrape_error [STABLE] 1 if there was an error while getting container metrics, 0 otherwise',

@@ -1,4 +1,4 @@
-/** Which provider holds a pod, and under which name. */
+/** Finds the provider that runs a pod, and the pod's name there. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { kind, type ControllerContext, type Informer } from '../kube/index.ts';
 import { remoteClients, type Remote, type RemoteClients } from '../peers/remote.ts';
@@ -22,7 +22,7 @@ export interface Place {
   pod: string;
 }
 
-/** Starts the caches. */
+/** Starts the informers. */
 export function createPlaces(context: ControllerContext, signal: AbortSignal): Places {
   return {
     pods: virtualPods(context),
@@ -32,13 +32,13 @@ export function createPlaces(context: ControllerContext, signal: AbortSignal): P
   };
 }
 
-/** The pod that a route means. Undefined when no virtual node has it. */
+/** The pod of a route; undefined when it is not on a virtual node. */
 export function podOf(places: Places, route: PodRoute): Pod | undefined {
   const pod = places.pods.get(route.namespace, route.pod);
   return route.uid === undefined || pod?.metadata.uid === route.uid ? pod : undefined;
 }
 
-/** Where the pod runs. @throws RouteError 404 or 503 with the sentence for whoever asked */
+/** Where the pod runs. @throws RouteError 404 or 503 with a message for the user */
 export function placeOf(places: Places, pod: Pod): Place {
   const peering = places.peerings.list().find((each) => each.spec.nodeName === pod.spec?.nodeName);
   const remote = peering === undefined ? undefined : places.remotes.get(peering.metadata.name);

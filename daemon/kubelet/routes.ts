@@ -1,28 +1,28 @@
 /**
- * The kubelet's HTTPS API as far as virtual nodes serve it (k8s.io/kubernetes, pkg/kubelet/server). Pure: a request in,
- * what is asked for out. Everything is parsed, bounded and re-encoded before it is passed to a provider.
+ * The part of the kubelet's HTTPS API that virtual nodes serve (k8s.io/kubernetes, pkg/kubelet/server). Pure: parses a
+ * request into a route. Everything is validated, bounded and re-encoded before it is passed to a provider.
  */
 
-/** Things of one pod. */
+/** Routes of one pod. */
 export interface PodRoute {
   kind: 'Logs' | 'Exec' | 'Attach' | 'PortForward';
   namespace: string;
   pod: string;
-  /** When the caller named one, only that very pod is meant. */
+  /** If the caller names a UID, only the pod with this UID matches. */
   uid: string | undefined;
   container: string | undefined;
-  /** Query for the provider's API server, ready to be appended. */
+  /** Encoded query for the provider's API server. */
   query: string;
 }
 
-/** Things of the nodes themselves. */
+/** Routes of the nodes themselves. */
 export interface NodeRoute {
   kind: 'Pods' | 'RunningPods' | 'Summary' | 'ResourceMetrics' | 'Health';
 }
 
 export type Route = PodRoute | NodeRoute;
 
-/** A request that cannot be served, and the status that says so. */
+/** A request that cannot be served, with its HTTP status. */
 export class RouteError extends Error {
   override readonly name = 'RouteError';
   readonly status: number;
@@ -36,7 +36,7 @@ export class RouteError extends Error {
 const objectName = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const uid = /^[-A-Za-z0-9]{1,64}$/;
-/** Arguments of a command: no shell needs more, and an argument list of Linux is not longer than 2 MiB. */
+/** Limit of a command's arguments; Linux limits an argument list to 2 MiB. */
 const mostArguments = 1024;
 const longestArgument = 32_768;
 const mostPorts = 64;
@@ -153,7 +153,7 @@ function logsQuery(from: URLSearchParams): URLSearchParams {
   return query;
 }
 
-/** The kubelet says `input`, `output`, `error`; the API server says `stdin`, `stdout`, `stderr`. */
+/** The kubelet's parameters are `input`, `output`, `error`; the API server's are `stdin`, `stdout`, `stderr`. */
 function streamsQuery(from: URLSearchParams, withCommand: boolean): URLSearchParams {
   const query = new URLSearchParams();
   const names = { input: 'stdin', output: 'stdout', error: 'stderr', tty: 'tty' };
@@ -177,7 +177,7 @@ function streamsQuery(from: URLSearchParams, withCommand: boolean): URLSearchPar
   return query;
 }
 
-/** Over SPDY the ports come inside the stream; over WebSocket they are in the query. */
+/** SPDY carries the ports inside the stream, WebSocket in the query. */
 function portsQuery(from: URLSearchParams): URLSearchParams {
   const query = new URLSearchParams();
   const wanted = [...from.getAll('port'), ...from.getAll('ports')].flatMap((each) => each.split(','));
@@ -190,7 +190,7 @@ function portsQuery(from: URLSearchParams): URLSearchParams {
   return query;
 }
 
-/** Path at the provider's API server. Names were checked; the twin namespace comes from the provider and is encoded. */
+/** Path at the provider's API server. Names are already validated; the twin namespace comes from the provider and is encoded. */
 export function providerPath(route: PodRoute, twin: string, podName: string): string {
   const subresource = { Logs: 'log', Exec: 'exec', Attach: 'attach', PortForward: 'portforward' }[route.kind];
   const path = `/api/v1/namespaces/${encodeURIComponent(twin)}/pods/${encodeURIComponent(podName)}/${subresource}`;

@@ -1,4 +1,4 @@
-/** The HTTPS server of all virtual nodes: one listener, since the pod in the path says which provider is meant. */
+/** The HTTPS server of all virtual nodes: one listener, since the pod in the path determines the provider. */
 import { constants } from 'node:crypto';
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
@@ -13,7 +13,7 @@ import { placeOf, podOf, type Places } from './place.ts';
 import { RouteError, parseRoute, type NodeRoute, type Route } from './routes.ts';
 import { joinStreams, statusOf, streamLogs } from './streams.ts';
 
-/** Commands travel in the query. */
+/** Exec commands are part of the query. */
 const longestHeaders = 128 << 10;
 const mostConnections = 2048;
 const accessTimeoutMilliseconds = 10_000;
@@ -21,7 +21,7 @@ const accessTimeoutMilliseconds = 10_000;
 export interface TLSMaterial {
   certificate: string;
   key: string;
-  /** PEM: who signs the cluster's client certificates. */
+  /** PEM of the CA that signs the cluster's client certificates. */
   clientAuthority: string | undefined;
 }
 
@@ -31,12 +31,12 @@ export function tlsOptions(material: TLSMaterial) {
     key: material.key,
     ...(material.clientAuthority !== undefined && { ca: material.clientAuthority }),
     minVersion: 'TLSv1.2' as const,
-    // A resumed session would not show the client's certificate again.
+    // A resumed TLS session would not present the client's certificate again.
     secureOptions: constants.SSL_OP_NO_TICKET,
   };
 }
 
-/** The server, not listening yet. */
+/** Creates the server, which is not listening yet. */
 export function createKubeletServer(
   context: ControllerContext,
   places: Places,
@@ -47,7 +47,7 @@ export function createKubeletServer(
   const startedAt = toSeconds(context.clock.now());
   const log = context.log.with({ feature: 'kubelet' });
 
-  /** Parses, authenticates, authorises. Throws the error to answer with. */
+  /** Parses, authenticates and authorizes a request. Throws the error to answer with. */
   async function admit(request: IncomingMessage): Promise<Route> {
     const limit = deadline(signal, accessTimeoutMilliseconds, 'authorisation', context.clock);
     try {
@@ -60,7 +60,7 @@ export function createKubeletServer(
         throw new RouteError(401, 'a client certificate or a bearer token of this cluster is required');
       }
       const route = parseRoute(request.method ?? '', request.url ?? '');
-      // Of a pod that isn't here, only those learn who may ask for every node.
+      // Only users with rights on every node learn that a pod is not on a virtual node.
       const nodeName = 'pod' in route ? podOf(places, route)?.spec?.nodeName : undefined;
       if (!(await access.authorize(user, route, nodeName, limit.signal))) {
         throw new RouteError(403, `${user.name} may not do this on the node; it needs rights on nodes/proxy`);
@@ -113,7 +113,7 @@ export function createKubeletServer(
     if (pod === undefined)
       throw new RouteError(404, `pod ${route.namespace}/${route.pod} is not on a virtual node`);
     const container = route.container ?? '';
-    log.info('a stream into an offloaded pod', {
+    log.info('opening a stream to an offloaded pod', {
       kind: route.kind,
       namespace: route.namespace,
       pod: route.pod,
@@ -126,7 +126,7 @@ export function createKubeletServer(
     {
       ...tlsOptions(material),
       requestCert: true,
-      // Whoever shows no certificate may still show a token.
+      // A client without a certificate may still send a token.
       rejectUnauthorized: false,
       maxHeaderSize: longestHeaders,
       headersTimeout: 10_000,

@@ -1,4 +1,4 @@
-/** What flows through: logs, and the connections of exec, attach and port-forward. */
+/** Forwards logs and the connections of exec, attach and port-forward. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { linked } from '../../shared/time.ts';
@@ -6,9 +6,9 @@ import { KubeError, UnreachableError, messageOf } from '../kube/index.ts';
 import type { Place } from './place.ts';
 import { RouteError, providerPath, type PodRoute } from './routes.ts';
 
-/** As kubelets do (KubeletConfiguration, streamingConnectionIdleTimeout). */
+/** As in the kubelet (KubeletConfiguration, streamingConnectionIdleTimeout). */
 const idleMilliseconds = 4 * 3600 * 1000;
-/** Request headers that belong to the protocol that is switched to, and nothing else of the caller. */
+/** Request headers of the upgraded protocol; no other header of the caller is forwarded. */
 const passedOn = [
   'upgrade',
   'x-stream-protocol-version',
@@ -23,10 +23,10 @@ const passedBack = [
   'sec-websocket-protocol',
 ] as const;
 
-/** Streams are no JSON: an API server that is asked for JSON alone refuses to switch protocols (406). */
+/** Streams are not JSON: an API server asked only for JSON refuses the upgrade (406). */
 const anything = { accept: '*/*' } as const;
 
-/** Sends the provider's log on as it comes. Ends when either side does. */
+/** Forwards the provider's log as it arrives. Ends when either side does. */
 export async function streamLogs(
   route: PodRoute,
   place: Place,
@@ -51,7 +51,7 @@ export async function streamLogs(
     response.flushHeaders();
     answer.setTimeout(idleMilliseconds, () => answer.destroy());
     await new Promise<void>((resolve) => {
-      // Not `pipeline`: a provider that cuts off the log ends it; that is not an error of this server.
+      // Not `pipeline`: a provider that cuts the log off ends it; that is not an error of this server.
       answer.once('close', () => {
         response.end();
         resolve();
@@ -68,8 +68,8 @@ export async function streamLogs(
 }
 
 /**
- * Switches protocols with the provider, then with the caller, and joins the two connections: SPDY and WebSocket pass
- * through as they are.
+ * Upgrades the connection with the provider, then that with the caller, and joins the two: SPDY and WebSocket pass through
+ * unchanged.
  */
 export async function joinStreams(
   route: PodRoute,
@@ -100,7 +100,7 @@ export async function joinStreams(
     const value = provider.headers[name];
     if (value === undefined) continue;
     const text = Array.isArray(value) ? value.join(', ') : value;
-    // Node's parser takes no line break in a header; what is written here must not bring one in either.
+    // Node's parser rejects line breaks in received headers; the headers written here must not contain any either.
     if (!/[\r\n]/.test(text)) lines.push(`${name}: ${text}`);
   }
   socket.write(`${lines.join('\r\n')}\r\n\r\n`);
@@ -109,7 +109,7 @@ export async function joinStreams(
   await join(socket, far, signal);
 }
 
-/** Copies both ways until both have ended, one has failed, or nothing has come for four hours. */
+/** Copies in both directions until both have ended, one has failed, or both were idle for four hours. */
 function join(near: Duplex, far: Duplex, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     let idle = setTimeout(cut, idleMilliseconds);
@@ -119,7 +119,7 @@ function join(near: Duplex, far: Duplex, signal: AbortSignal): Promise<void> {
     };
     let touchedAt = 0;
     const onData = () => {
-      // Timers are not free; once a second is exact enough for hours.
+      // Rearming a timer per chunk is expensive; once a second is precise enough.
       const now = performance.now();
       if (now - touchedAt < 1000) return;
       touchedAt = now;
@@ -137,7 +137,7 @@ function join(near: Duplex, far: Duplex, signal: AbortSignal): Promise<void> {
       resolve();
     };
     function cut(): void {
-      // What was written is sent before the end.
+      // `end` sends everything written before.
       for (const each of [near, far]) {
         if (each.destroyed) continue;
         if (each.writableEnded) setTimeout(() => each.destroy(), 1000).unref();
@@ -158,11 +158,11 @@ function join(near: Duplex, far: Duplex, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** What a failure is called towards the caller. */
+/** Status and message of a failure for the caller. */
 export function statusOf(error: unknown): { status: number; message: string } {
   if (error instanceof RouteError) return { status: error.status, message: error.message };
   if (error instanceof KubeError) {
-    // The provider's refusal of the identity is not the caller's fault.
+    // The provider's refusal of the identity is not an error of the caller.
     const status = error.status === 401 || error.status === 403 ? 502 : error.status;
     return { status: status >= 400 && status <= 599 ? status : 502, message: error.message };
   }

@@ -1,6 +1,6 @@
 /**
- * What the consumer itself says of which namespace is at which provider. A provider lists twin namespaces, and may list what it
- * likes: whatever is sent there follows from this cluster's NamespaceOffloadings alone.
+ * Which namespaces are offloaded to which provider, according to the consumer. A provider may list any twin namespaces it
+ * likes, so what is sent there depends only on this cluster's NamespaceOffloadings.
  */
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { labels } from '../../shared/names.ts';
@@ -11,12 +11,12 @@ import type { ControllerContext } from '../kube/context.ts';
 /** The one NamespaceOffloading of a namespace. */
 const offloadingName = 'offloading';
 
-/** The namespaces that may not be offloaded: what the cluster itself needs to come up. */
+/** Namespaces that must not be offloaded, since the cluster needs them to start. */
 export function isOffloadable(namespace: string, own: string): boolean {
   return namespace !== own && !namespace.startsWith('kube-');
 }
 
-/** Whether the virtual node is among those that the namespace may use. Absent selector: every one. */
+/** Whether the namespace may use the virtual node. An absent selector matches every node. */
 export function selects(
   selector: NamespaceOffloading['spec']['clusterSelector'],
   nodeLabels: Readonly<Record<string, string>> | undefined,
@@ -24,7 +24,7 @@ export function selects(
   return Object.entries(selector?.matchLabels ?? {}).every(([label, value]) => nodeLabels?.[label] === value);
 }
 
-/** Whether anything of a namespace is sent to the provider behind a virtual node. Pure. */
+/** Whether objects of a namespace may be sent to the provider behind a virtual node. Pure. */
 export function isOffloaded(
   namespace: Namespace | undefined,
   offloading: NamespaceOffloading | undefined,
@@ -42,7 +42,7 @@ export function isOffloaded(
   );
 }
 
-/** Asks it of the caches: may objects of the namespace be sent to the provider behind the virtual node of that name? */
+/** The same from the caches, for the virtual node of that name. */
 export function offloadedNamespaces(
   context: ControllerContext,
 ): (namespace: string, nodeName: string) => boolean {

@@ -1,4 +1,4 @@
-/** Measures whether an API server answers: by asking for the same small thing again and again. */
+/** Measures whether an API server answers, by repeating a small request. */
 import type { KubeClient } from '../../shared/kube/client.ts';
 import { linked, sleep, type Clock } from '../../shared/time.ts';
 import { KubeError, messageOf } from '../../shared/kube/errors.ts';
@@ -11,28 +11,28 @@ export interface Reachability {
   message: string;
 }
 
-// A server that freezes right after an answer is known for it after 3 + 1 + 3 s: within ten, as people are told, and with time
-// to write it down.
+// A server that freezes right after an answer is detected after 3 + 1 + 3 s, which leaves time to write the status within the
+// documented ten seconds.
 const probeMilliseconds = 3_000;
-/** What has not answered by then is asked once more, by another connection, while the first is still waited for. */
+/** Without an answer by then, a second request is sent on another connection while the first continues. */
 const secondMilliseconds = 1_000;
 const retryMilliseconds = 500;
 const probeTimeoutMilliseconds = 3_000;
 
 export interface MeasureOptions {
   client: KubeClient;
-  /** What is asked for; the least that one may ask for. */
+  /** Path of the request, which needs only minimal rights. */
   path: string;
   clock: Clock;
-  /** Called with each change. */
+  /** Called at each change. */
   report(reachability: Reachability): void;
 }
 
 type State = Reachability['state'];
 
 /**
- * Asks until the signal is aborted. The state is Unknown until the first answer, or the first time that it was asked twice in
- * vain. What comes back asks now, and not when it is time to.
+ * Probes until the signal is aborted. The state is Unknown until the first answer or the first double failure. Returns a
+ * function that probes at once.
  */
 export function measureReachability(options: MeasureOptions, signal: AbortSignal): () => void {
   const { client, path, clock } = options;
@@ -43,7 +43,7 @@ export function measureReachability(options: MeasureOptions, signal: AbortSignal
     await sleep(milliseconds, pause.signal, clock);
   };
   const ask = () => probe(client, path, signal);
-  /** A single lost probe is ignored: undefined as soon as one of two probes succeeds, else the problem of the second. */
+  /** A single lost probe is ignored: undefined as soon as one of two probes succeeds, otherwise the problem of the second. */
   const askTwice = async (): Promise<string | undefined> => {
     let answered: { problem: string | undefined } | undefined;
     const first = ask().then((problem) => {
@@ -91,7 +91,7 @@ async function eitherAnswers(
   }
 }
 
-/** Undefined: it answers, and accepts the identity. */
+/** Undefined if it answers and accepts the identity. */
 async function probe(client: KubeClient, path: string, signal: AbortSignal): Promise<string | undefined> {
   try {
     const { status } = await client.text(

@@ -1,9 +1,9 @@
-/** What keeps a RemoteCluster and its tunnel. Pure. */
+/** Which objects still need a RemoteCluster and its tunnel. Pure. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 
 /**
- * True when no peering but the one named needs the RemoteCluster. `except`: UID of the peering that is going.
+ * Whether no other peering needs the RemoteCluster. `except`: UID of the peering that is being deleted.
  */
 export function isUnreferenced(
   remoteCluster: string,
@@ -15,7 +15,7 @@ export function isUnreferenced(
   );
 }
 
-/** How long a tunnel is kept open for a peering that is still to come, milliseconds from now; 0: no longer, or never was. */
+/** How long a tunnel is still kept open for an expected peering, in milliseconds; 0 if it is not. */
 export function openingMilliseconds(remote: RemoteCluster | undefined, now: number): number {
   const until = Date.parse(remote?.spec.keepTunnelUntil ?? '');
   return until > now ? until - now : 0;

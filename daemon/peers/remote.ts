@@ -1,6 +1,6 @@
 /**
- * Clients of the providers' API servers, one a peering, made from the identities that lie in Secrets. A renewed token
- * is used from the next request on; another address or CA makes another client. Shared by all features of a process.
+ * Clients of the providers' API servers, one per peering, created from the identities in Secrets. A renewed token is used
+ * from the next request on; a new address or CA creates a new client. Shared by all features of a process.
  */
 import { secrets } from '../../shared/names.ts';
 import { linked, type Linked } from '../../shared/time.ts';
@@ -21,9 +21,9 @@ export interface Remote {
   readonly tenantNamespace: string;
   readonly client: NodeKubeClient;
   readonly reachability: Reachability;
-  /** The informer of a kind in one namespace there; running from the first call on, until `forget`. */
+  /** The informer of a kind in one namespace there; it runs from the first call until `forget`. */
   informer<T extends AnyObject>(kind: KindRef<T>, selection: RemoteSelection): Informer<T>;
-  /** Ends the informers of a namespace. */
+  /** Stops the informers of a namespace. */
   forget(namespace: string): void;
 }
 
@@ -32,7 +32,7 @@ export interface RemoteSelection {
   labelSelector?: string;
 }
 
-/** Told of every change in any informer of any remote; object undefined: gone. */
+/** Receives every change in any informer of any remote; an undefined object means deleted. */
 export type RemoteChange = (
   remote: Remote,
   object: AnyObject | undefined,
@@ -40,29 +40,29 @@ export type RemoteChange = (
 ) => void;
 
 export interface RemoteClients {
-  /** Undefined while there is no identity for the peering. */
+  /** Undefined while the peering has no identity. */
   get(peering: string): Remote | undefined;
   list(): readonly Remote[];
-  /** Called when an identity came, moved or went, when reachability turned, and when an informer of it has synced. */
+  /** Called when an identity is added, changed or deleted, when reachability changes, and when one of its informers has synced. */
   onRemote(handler: (peering: string) => void): () => void;
   onObject(handler: RemoteChange): () => void;
-  /** Resolves when the identities that exist have been read. */
+  /** Resolves when the existing identities have been read. */
   synced(signal: AbortSignal): Promise<void>;
 }
 
-/** Five kinds in four hundred namespaces. Beyond it a provider's twins are not watched, and that is logged. */
+/** Five kinds in four hundred namespaces. Further twin namespaces of a provider are not watched, which is logged. */
 const mostInformers = 2_000;
-/** Of one kind in one namespace: more than any twin has. */
+/** Maximum number of objects of one kind in one namespace, more than any twin namespace needs. */
 const mostObjects = 20_000;
 /**
- * Bytes of all objects of one provider, as JSON: a provider that sends more loses sight of what is beyond, and the other
- * peerings of this process go on. Ten thousand pods with their records take a third of it.
+ * Maximum bytes of all objects of one provider, as JSON. Objects beyond it are not cached, so that one provider cannot affect
+ * the other peerings of this process. Ten thousand pods with their records take a third of it.
  */
 const mostBytes = 64 << 20;
 
 const shared = new WeakMap<ControllerContext, RemoteClients>();
 
-/** The remote clients of this process; the first call makes them, and they live until its signal is aborted. */
+/** The remote clients of this process; the first call creates them, and they live until its signal is aborted. */
 export function remoteClients(context: ControllerContext, signal: AbortSignal): RemoteClients {
   const present = shared.get(context);
   if (present !== undefined) return present;
@@ -90,7 +90,7 @@ export function fromRemoteObjects<T extends AnyObject>(
   };
 }
 
-/** Keys for a controller when a remote comes, goes, or changes its reachability. */
+/** Keys for a controller when a remote is added or removed, or changes its reachability. */
 export function fromRemotes(remotes: RemoteClients, keys: (peering: string) => readonly string[]): Source {
   return {
     subscribe: (enqueue) =>
@@ -129,10 +129,10 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
           tlsServerName: first.tlsServerName,
           token: () => entry.identity.token,
         },
-        // Through the tunnel there is no proxy, whatever HTTPS_PROXY names.
+        // The tunnel is never reached through a proxy, whatever HTTPS_PROXY is.
         first.inBand === true ? {} : process.env,
       ),
-      // A peer's answers are bounded more tightly than one's own API server's.
+      // A peer's answers have tighter bounds than those of the own API server.
       {
         timeoutMilliseconds: 15_000,
         maximumBytes: 16 << 20,
@@ -190,7 +190,7 @@ function createRemoteClients(context: ControllerContext, signal: AbortSignal): R
     entry.probeNow = measureReachability(
       {
         client,
-        // The least that the identity may do.
+        // A request that every identity may make.
         path: `${collectionPath(kind.twinNamespace, remote.tenantNamespace)}?limit=1`,
         clock,
         report(reachability) {

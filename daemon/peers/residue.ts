@@ -1,4 +1,4 @@
-/** Keeps what was left of an object where it can be read after the object is gone. */
+/** Records residue of an object where it can be read after the object is gone. */
 import { labels } from '../../shared/names.ts';
 import { residueConfigMap, withResidue, type Residue } from '../../shared/residue.ts';
 import type { KubeClient } from '../../shared/kube/client.ts';
@@ -8,7 +8,7 @@ import type { ConfigMap } from '../../shared/kube/types.ts';
 
 const attempts = 5;
 
-/** Records what was left of an object, in Hawser's namespace. */
+/** Records an object's residue in a ConfigMap of Hawser's namespace. */
 export async function recordResidue(
   kube: Pick<KubeClient, 'get' | 'create' | 'replace'>,
   namespace: string,
@@ -32,7 +32,7 @@ export async function recordResidue(
       }
       return;
     } catch (error) {
-      // Another ending wrote at the same time.
+      // Another deletion wrote at the same time.
       const again = isConflict(error) || isAlreadyExists(error) || isNotFound(error);
       if (!again || attempt === attempts) throw error;
     }

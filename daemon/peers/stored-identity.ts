@@ -1,4 +1,4 @@
-/** The identity that a provider issued, as it is stored in a Secret of Hawser's namespace. */
+/** The identity issued by a provider, as stored in a Secret of Hawser's namespace. */
 import { z } from 'zod';
 import { grant } from '../../shared/api/grant.ts';
 import { dateTime, httpsURL, label } from '../../shared/api/meta.ts';
@@ -12,16 +12,16 @@ const identity = z.object({
   tlsServerName: z.string().max(253).optional(),
   token: z.string().max(16_384),
   expiresAt: dateTime,
-  /** When to ask for the next one. */
+  /** When to request the next one. */
   renewAfter: dateTime,
   tenantNamespace: label,
-  /** The API server lies in the tunnel: no proxy leads there. */
+  /** Whether the API server is reached through the tunnel, and so without a proxy. */
   inBand: z.boolean().optional(),
   grant: grant.optional(),
 });
 export type StoredIdentity = z.infer<typeof identity>;
 
-/** What the Secret holds; undefined when it holds no valid identity. */
+/** The Secret's content; undefined when it is not a valid identity. */
 export function parseIdentity(secret: Secret | undefined): StoredIdentity | undefined {
   const encoded = secret?.data?.[identityFile];
   if (encoded === undefined) return undefined;

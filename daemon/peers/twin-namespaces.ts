@@ -1,4 +1,4 @@
-/** Twin namespaces at the providers, as this consumer sees them. */
+/** Twin namespaces at the providers, as seen by this consumer. */
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import { isTrue } from '../../shared/conditions.ts';
@@ -17,7 +17,7 @@ export function twinOf(remote: Remote, namespace: string): TwinNamespace | undef
   return twinsOf(remote).get(remote.tenantNamespace, namespace);
 }
 
-/** Name of the bound namespace there; undefined unless it is bound, and for this very namespace. */
+/** Name of the bound namespace there; undefined unless it is bound to exactly this namespace. */
 export function boundNamespace(
   twin: TwinNamespace | undefined,
   sourceUID: string | undefined,
@@ -27,12 +27,12 @@ export function boundNamespace(
   return twin.spec.sourceUID === sourceUID ? twin.status?.namespace : undefined;
 }
 
-/** The cache of the records, in a twin, of this cluster's network policies. */
+/** The cache of the ShadowPolicies in a twin namespace. */
 export function shadowPoliciesOf(remote: Remote, namespace: string): Informer<ShadowPolicy> {
   return remote.informer(kind.shadowPolicy, { namespace, labelSelector: `${labels.reflected}=true` });
 }
 
-/** All bound twins of a provider: the namespace here, and the one there. */
+/** All bound twin namespaces of a provider, with the namespace here and the one there. */
 export function boundTwins(remote: Remote): { source: string; sourceUID: string; namespace: string }[] {
   return twinsOf(remote)
     .list()

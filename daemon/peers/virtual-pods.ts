@@ -1,4 +1,4 @@
-/** The pods on this cluster's virtual nodes: watched node by node, so that a large cluster's other pods cost nothing. */
+/** The pods on this cluster's virtual nodes, watched per node, so that a large cluster's other pods need no memory. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Source } from '../kube/controller.ts';
@@ -13,18 +13,18 @@ export interface VirtualPods {
   list(): readonly Pod[];
   listIn(namespace: string): readonly Pod[];
   listOn(nodeName: string): readonly Pod[];
-  /** Those that have the address in their status. */
+  /** Pods with this address in their status. */
   byAddress(address: string): readonly Pod[];
   onChange(handler: PodChange): () => void;
-  /** Resolves when every virtual node's pods have been read once. */
+  /** Resolves when the pods of every virtual node have been listed. */
   synced(signal: AbortSignal): Promise<void>;
-  /** Whether the pods of that node have been read. */
+  /** Whether the pods of that node have been listed. */
   hasSynced(nodeName: string): boolean;
 }
 
 const shared = new WeakMap<ControllerContext, VirtualPods>();
 
-/** The virtual pods of this process; the first call makes them, and they live as long as the context's informers. */
+/** The virtual pods of this process; the first call creates them, and they live as long as the context's informers. */
 export function virtualPods(context: ControllerContext): VirtualPods {
   const present = shared.get(context);
   if (present !== undefined) return present;
@@ -33,7 +33,7 @@ export function virtualPods(context: ControllerContext): VirtualPods {
   return made;
 }
 
-/** Keys for a controller from changes of virtual pods; by default the pod's own. */
+/** Keys for a controller from changes of virtual pods; by default the key of the pod. */
 export function fromVirtualPods(
   pods: VirtualPods,
   keys: (pod: Pod) => readonly string[] = (pod) => [keyOf(pod)],

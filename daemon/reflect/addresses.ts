@@ -1,16 +1,15 @@
-/** Addresses of endpoints in the terms of the provider that gets them. Pure. */
+/** Translates addresses of endpoints to those that a provider uses. Pure. */
 import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import { isTrue } from '../../shared/conditions.ts';
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
 import { anyContains, tryParseRange } from '../../shared/net/cidr.ts';
 
-/** Undefined: the provider cannot reach it. */
+/** Undefined if the provider cannot reach it. */
 export type Translate = (address: string) => string | undefined;
 
 /**
- * A pod offloaded to this very provider has its real address there; a pod of this cluster has the address by which the
- * provider knows it; a pod at a third cluster the address mapped for it, once that works. What lies outside of all
- * ranges cannot be reached.
+ * A pod offloaded to this provider has its real address there. A pod of this cluster has its remapped address. A pod at a
+ * third cluster has its mapped address, once that is programmed. Addresses outside all ranges cannot be reached.
  *
  * @param tunnel to the provider
  * @param others tunnels to all other remotes
@@ -37,7 +36,7 @@ export function translatorFor(
   };
 }
 
-/** Whether it is announced to a provider: before it works, or once its pod is gone, connections would be lost. */
+/** Whether a mapped address may be announced: before it is programmed, or after its pod is gone, connections would fail. */
 function mayUse({ metadata, spec, status }: AddressMapping, remoteCluster: string): boolean {
   return (
     metadata.deletionTimestamp === undefined &&

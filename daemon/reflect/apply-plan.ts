@@ -1,4 +1,4 @@
-/** Makes what is in a twin as it was planned. */
+/** Applies a plan to a twin namespace. */
 import { labels } from '../../shared/names.ts';
 import {
   isAlreadyExists,
@@ -15,7 +15,7 @@ import type { Reflected, ReflectionPlan } from './plan.ts';
 
 export const fieldManager = 'hawser-reflect';
 
-/** Does all of a plan that can be done, side by side, and then throws the first failure. */
+/** Applies all parts of a plan concurrently, then throws the first failure. */
 export async function applyReflectionPlan(
   remote: Remote,
   plan: ReflectionPlan,
@@ -46,7 +46,7 @@ export async function applyReflectionPlan(
         await step();
       } catch (error) {
         if (signal.aborted) throw error;
-        // Gone or changed meanwhile: the event of that is on its way. What is made conflicts with counts in a quota only.
+        // The object changed in the meantime, and its event will trigger a reconcile. A create conflicts only over quota counts.
         if (isNotFound(error) || (isConflict(error) && verb !== 'create')) return;
         const named = {
           verb,
@@ -55,7 +55,7 @@ export async function applyReflectionPlan(
           name: object.metadata.name,
         };
         if (isAlreadyExists(error)) {
-          // Most often the cache is behind by one event, and the object is the one that was made a moment ago.
+          // Usually the cache is stale by one event, and the object is the one just created.
           const live = await remote.client.get(refOf(object as AnyObject), signal);
           if (live !== undefined && live.metadata.labels?.[labels.reflected] !== 'true') {
             log.warn(

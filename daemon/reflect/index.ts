@@ -1,4 +1,4 @@
-/** Carries to each twin what its pods use: ConfigMaps, Secrets, Services and their endpoints. */
+/** Reflects the objects that pods use into each twin namespace: ConfigMaps, Secrets, Services and their EndpointSlices. */
 import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import { labels } from '../../shared/names.ts';
 import {
@@ -63,7 +63,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     namespace === undefined ? [] : remotes.list().map((remote) => `${remote.peering}/${namespace}`);
   const allKeys = () => remotes.list().flatMap(keysOfRemote);
 
-  /** Caches of what is in a namespace here; made when it is first offloaded. */
+  /** Caches of a namespace's objects here; created when it is first offloaded. */
   const sources = new Map<string, NamespaceSources>();
   const sourcesOf = (namespace: string): NamespaceSources => {
     const present = sources.get(namespace);
@@ -94,7 +94,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
     if (!twinsOf(remote).hasSynced) return;
     const uid = namespaces.get(undefined, namespace)?.metadata.uid;
     const twin = boundNamespace(twinOf(remote, namespace), uid);
-    // Reflected objects are deleted with the twin namespace. That a provider lists one is no reason to send objects.
+    // Reflected objects are deleted with the twin namespace. A twin that only the provider lists receives no objects.
     if (twin === undefined || !isOffloaded(namespace, peering.spec.nodeName)) {
       problems.set(key, undefined);
       return;
@@ -120,7 +120,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
       addressMappings.list(),
     );
     const present = there.flatMap((informer) => informer.list());
-    // Without a tunnel the addresses of endpoints at the provider are unknown: its slices stay unchanged.
+    // Without a tunnel the addresses of endpoints at the provider are unknown, so its slices stay unchanged.
     const compared = tunnel === undefined ? present.filter((each) => each.kind !== 'EndpointSlice') : present;
     let problem: unknown;
     try {

@@ -1,25 +1,25 @@
-/** How objects of the consumer look in a twin. Pure. */
+/** The form of the consumer's objects in a twin namespace. Pure. */
 import { labels } from '../../shared/names.ts';
 import type { ConfigMap, EndpointSlice, ObjectMeta, Secret, Service } from '../../shared/kube/types.ts';
 import type { Translate } from './addresses.ts';
 
-/** Where objects go, and whose they are. */
+/** The target of reflected objects, and their owner. */
 export interface Target {
-  /** Name of the twin. */
+  /** Name of the twin namespace. */
   namespace: string;
   /** ID of this cluster. */
   consumer: string;
-  /** Namespace here. */
+  /** The consumer's namespace. */
   source: string;
 }
 
-/** Discovery API: slices with another manager than the provider's controllers are left alone by them. */
+/** The provider's endpoint controllers ignore slices with another manager (discovery.k8s.io/v1). */
 const managedBy = 'endpointslice.kubernetes.io/managed-by';
 const serviceName = 'kubernetes.io/service-name';
-/** Its credentials are for this cluster's API server; no provider gets them. */
+/** Its credentials are for this cluster's API server and must not reach a provider. */
 const accountToken = 'kubernetes.io/service-account-token';
 
-/** Whose an object in a twin is, by its labels. */
+/** The labels that mark an object in a twin namespace as reflected by this cluster. */
 export const reflectedMetadata = (name: string, { namespace, consumer, source }: Target): ObjectMeta => ({
   name,
   namespace,
@@ -40,7 +40,7 @@ export function reflectedConfigMap(source: ConfigMap, target: Target): ConfigMap
   };
 }
 
-/** Undefined: not to be reflected. */
+/** Undefined if it is not reflected. */
 export function reflectedSecret(source: Secret, target: Target): Secret | undefined {
   if (source.type === accountToken) return undefined;
   return {
@@ -53,8 +53,8 @@ export function reflectedSecret(source: Secret, target: Target): Secret | undefi
 }
 
 /**
- * A Service without selector, whose endpoints are reflected beside it; reachable inside the provider's cluster only.
- * Undefined for what cannot be one: an alias of a DNS name, and the API server's own.
+ * A Service without selector, whose EndpointSlices are reflected separately; reachable only inside the provider's cluster.
+ * Undefined for Services that cannot be reflected: ExternalName, and the API server's own.
  */
 export function reflectedService(source: Service, target: Target): Service | undefined {
   const spec = source.spec ?? {};
@@ -68,7 +68,7 @@ export function reflectedService(source: Service, target: Target): Service | und
     spec: {
       type: 'ClusterIP',
       ...(headless && { clusterIP: 'None' }),
-      // A headless Service may have none.
+      // A headless Service may have no ports.
       ...(spec.ports !== undefined && {
         ports: spec.ports.map(({ name, protocol, port, appProtocol }) => ({
           ...(name !== undefined && { name }),
@@ -86,7 +86,7 @@ export function reflectedService(source: Service, target: Target): Service | und
 /** The Service that a slice belongs to. */
 export const serviceOf = (slice: EndpointSlice): string | undefined => slice.metadata.labels?.[serviceName];
 
-/** Undefined for slices of DNS names. Endpoints that the provider cannot reach are left out. */
+/** Undefined for slices of type FQDN. Endpoints that the provider cannot reach are left out. */
 export function reflectedSlice(
   source: EndpointSlice,
   target: Target,
@@ -113,7 +113,7 @@ export function reflectedSlice(
         {
           addresses,
           conditions: { ready: ready ?? true, serving: serving ?? true, terminating: terminating ?? false },
-          // What a pod of a StatefulSet is called in DNS.
+          // The DNS name of a StatefulSet's pod.
           ...(typeof hostname === 'string' && { hostname }),
         },
       ];

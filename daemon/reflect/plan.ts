@@ -1,4 +1,4 @@
-/** What has to change in a twin. Pure. */
+/** The changes needed in a twin namespace. Pure. */
 import type { ShadowPolicy } from '../../shared/api/policies.ts';
 import { stableText, type AnyObject } from '../kube/index.ts';
 import type { ConfigMap, EndpointSlice, Secret, Service } from '../../shared/kube/types.ts';
@@ -7,7 +7,7 @@ export type Reflected = ConfigMap | Secret | Service | EndpointSlice | ShadowPol
 
 export interface ReflectionPlan {
   create: Reflected[];
-  /** With the resource version that was read. */
+  /** Deletes with the resource version that was read as precondition. */
   replace: Reflected[];
   /** An immutable field differs: the next reconcile recreates the object. */
   remove: Reflected[];
@@ -24,7 +24,7 @@ export function planReflection(wanted: readonly Reflected[], present: readonly R
     const found = there.get(key);
     there.delete(key);
     if (found === undefined) plan.create.push(object);
-    // What is on its way out has to be gone first; its end is an event.
+    // An object being deleted must be gone first; its deletion is an event.
     else if (found.metadata.deletionTimestamp !== undefined) continue;
     else if (needsAnother(found, object)) plan.remove.push(found);
     else if (differs(found, object)) plan.replace.push(over(found, object));
@@ -58,7 +58,7 @@ function differs(found: Reflected, wanted: Reflected): boolean {
   return !labelled || stableText(content(found)) !== stableText(content(wanted));
 }
 
-/** What counts of an object, with the API server's defaults taken away. */
+/** The compared content of an object, without the API server's defaults. */
 function content(object: Reflected): unknown {
   switch (object.kind) {
     case 'ConfigMap': {
@@ -92,7 +92,7 @@ function content(object: Reflected): unknown {
   }
 }
 
-/** The desired object under the present one's version, with the fields that the provider assigned. */
+/** The desired object with the current resource version and the fields that the provider assigned. */
 function over(found: Reflected, wanted: Reflected): Reflected {
   const { resourceVersion, uid } = found.metadata;
   const metadata = {

@@ -1,4 +1,4 @@
-/** Carries the network policies of offloaded namespaces to their twins, and follows the pods that they name. */
+/** Reflects the network policies of offloaded namespaces into their twin namespaces, and tracks the pods that they select. */
 import { labels } from '../../shared/names.ts';
 import { toReal } from '../../shared/net/address-mapping.ts';
 import {
@@ -35,11 +35,11 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
   const isOffloaded = offloadedNamespaces(context);
   const changed = triggers();
   const log = context.log.with({ feature: 'reflect' });
-  /** Twins, by `peering/twin`, whose records are known: there was something to carry, or something left of it. */
+  /** Twin namespaces, as `peering/twin`, that have or had ShadowPolicies, and whose caches therefore run. */
   const followed = new Set<string>();
   const empty = new Set<string>();
 
-  /** Whatever pods, namespaces and addresses change: only policies are made of them. */
+  /** Changes of pods, namespaces and addresses, which affect only policies. */
   const keysWithPolicies = () => {
     const of = new Set(policies.list().map(({ metadata }) => metadata.namespace ?? ''));
     return remotes
@@ -50,7 +50,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
     for (const key of keys) changed.trigger(key);
   };
 
-  /** All pods of this cluster, watched from the first policy on that is to be carried. */
+  /** All pods of this cluster, watched from the first reflected policy on. */
   let allPods: Informer<Pod> | undefined;
   const pods = (): Informer<Pod> => {
     if (allPods !== undefined) return allPods;
@@ -66,7 +66,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
     return made;
   };
 
-  /** Whether records of policies are in the twin that this process has not made: asked once. */
+  /** Whether the twin namespace has ShadowPolicies from an earlier process; checked once. */
   async function isSwept(remote: Remote, twin: string, limited: AbortSignal): Promise<boolean> {
     const key = `${remote.peering}/${twin}`;
     if (empty.has(key)) return true;
@@ -75,7 +75,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
       const { items } = await remote.client.list(kind.shadowPolicy, selection, limited);
       if (items.length > 0) return false;
     } catch (error) {
-      // A provider that doesn't know the kind has none of it.
+      // A provider without this kind has no such objects.
       if (!isNotFound(error) && !isForbidden(error)) throw error;
     }
     empty.add(key);
@@ -150,7 +150,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
         ),
         from(peerings, (each) => keysOfRemote(remotes.get(each.metadata.name))),
         fromRemotes(remotes, (name) => keysOfRemote(remotes.get(name))),
-        // A twin that came makes the pods in it peers of policies in others.
+        // A new twin namespace makes its pods possible peers of policies in others.
         fromRemoteObjects(remotes, kind.twinNamespace, (remote) => keysOfRemote(remote)),
         fromReflected(remotes, kind.shadowPolicy),
       ],
@@ -163,11 +163,11 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
   );
 }
 
-/** Heartbeats of a pod change nothing of it that counts. */
+/** The aspect of a pod that matters, so that heartbeats are ignored. */
 const peerText = (pod: Pod | undefined): string =>
   pod === undefined ? '' : JSON.stringify([pod.metadata.labels, pod.spec, pod.status]);
 
-/** What makes a pod a peer, and the version by which the cache knows a change. */
+/** The fields that make a pod a peer, and the version by which changes are detected. */
 function asPeer({ apiVersion, kind: name, metadata, spec, status }: Pod): Pod {
   const ports = (list: NonNullable<Pod['spec']>['containers'] | undefined) =>
     list?.map((container) => ({ name: container.name, ports: container['ports'] }));

@@ -1,7 +1,6 @@
 /**
- * A NetworkPolicy of the consumer as its provider gets it: peers resolved, so that they hold there. Pods that run at that
- * provider are told by their labels, all others by their addresses in the provider's terms. What cannot be said in these
- * is left out, which opens less and never more. Pure.
+ * Translates a NetworkPolicy of the consumer for a provider. Pods that run at that provider are selected by labels, all
+ * others by their addresses there. Peers that cannot be expressed are left out, which allows less traffic, never more. Pure.
  */
 import {
   mostPeers,
@@ -18,7 +17,7 @@ import type { Translate } from './addresses.ts';
 import { reflectedMetadata, type Target } from './objects.ts';
 import { blocksThere, type RangesInView } from './policy-blocks.ts';
 
-/** As `networking.k8s.io/v1` has them. */
+/** Fields as in `networking.k8s.io/v1`. */
 interface Peer {
   podSelector?: LabelSelector;
   namespaceSelector?: LabelSelector;
@@ -36,14 +35,14 @@ interface Spec {
   egress?: Rule[];
 }
 
-/** What peers are resolved by. */
+/** The inputs by which peers are resolved. */
 export interface PolicyView {
   namespaces: readonly Namespace[];
-  /** All pods of this cluster, on virtual nodes too. */
+  /** All pods of this cluster, including those on virtual nodes. */
   pods: readonly Pod[];
-  /** Namespaces of this cluster that have a twin at the provider. */
+  /** Namespaces of this cluster with a twin namespace at the provider. */
   offloaded: readonly string[];
-  /** Does an address here stand for a pod at the provider? */
+  /** Whether an address here is that of a pod at the provider. */
   isThere: (address: string) => boolean;
   translate: Translate;
   ranges: RangesInView;
@@ -52,7 +51,7 @@ export interface PolicyView {
 const dnsNamespace = 'kube-system';
 const dnsLabels = { 'k8s-app': 'kube-dns' };
 
-/** The record for the twin. */
+/** The ShadowPolicy in the twin namespace. */
 export function shadowPolicy(source: NetworkPolicy, target: Target, view: PolicyView): ShadowPolicy {
   const spec = (source.spec ?? {}) as Spec;
   let left = mostPeersInAll;
@@ -62,7 +61,7 @@ export function shadowPolicy(source: NetworkPolicy, target: Target, view: Policy
       const ports = rule.ports?.map(portThere);
       const withPorts = (given: PolicyPort[] | undefined) =>
         given !== undefined && given.length > 0 ? { ports: given } : {};
-      // None named is everybody, as it is in Kubernetes.
+      // An empty list of peers matches everything, as in Kubernetes.
       if (asked === undefined || asked.length === 0) return [withPorts(ports)];
       const found = asked.map((peer) => resolve(peer, direction, target.source, view));
       const groups = new Map<string, { ports: PolicyPort[] | undefined; peers: PolicyPeer[] }>();
@@ -77,7 +76,7 @@ export function shadowPolicy(source: NetworkPolicy, target: Target, view: Policy
         found.flatMap((each) => each.peers),
       );
       for (const { pod, peers } of found.flatMap((each) => each.elsewhere)) {
-        // The name of a port is a container's own, and nobody there knows the container.
+        // Port names belong to containers, which are unknown to the peer's cluster.
         const numbered =
           direction === 'egress' ? ports?.flatMap((port) => numberedPort(port, pod) ?? []) : ports;
         if (ports === undefined || numbered === undefined || numbered.length > 0) add(numbered, peers);
@@ -139,7 +138,7 @@ function resolve(
   };
 }
 
-/** Pods that run elsewhere, by address; those that have ended have none any more. */
+/** Pods that run elsewhere, by address; finished ones no longer have one. */
 function addressesThere(pod: Pod, view: PolicyView): PolicyPeer[] {
   return addressesOf(pod).flatMap((address) => {
     if (view.isThere(address)) return [];
@@ -150,12 +149,12 @@ function addressesThere(pod: Pod, view: PolicyView): PolicyPeer[] {
 
 function addressesOf({ spec, status }: Pod): string[] {
   const ended = status?.phase === 'Succeeded' || status?.phase === 'Failed';
-  // A pod of the host's network has the node's address, which policies don't know as a pod's.
+  // A pod in the host network has the node's address, to which pod selectors do not apply.
   if (ended || spec?.['hostNetwork'] === true) return [];
   return (status?.podIPs ?? []).map(({ ip }) => ip);
 }
 
-/** Pods at third clusters have no range at the provider: those in the block are listed one by one. */
+/** Pods at third clusters have no range at the provider, so those in the block are listed individually. */
 function mappedWithin(
   block: NonNullable<Peer['ipBlock']>,
   view: PolicyView,
@@ -174,7 +173,7 @@ function portThere({ protocol = 'TCP', port, endPort }: NonNullable<Rule['ports'
   };
 }
 
-/** The port by its number, which the pod's containers tell of a name; undefined: it has no such port. */
+/** The port's number, resolved from a name by the pod's containers; undefined if the pod has no such port. */
 function numberedPort(port: PolicyPort, pod: Pod): PolicyPort | undefined {
   if (port.port === undefined || /^[0-9]+$/.test(port.port)) return port;
   const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
@@ -185,7 +184,7 @@ function numberedPort(port: PolicyPort, pod: Pod): PolicyPort | undefined {
   return named && { protocol: port.protocol, port: String(named.containerPort) };
 }
 
-/** Only what a selector is made of: what Kubernetes adds in times to come would not be understood there. */
+/** Only the known fields of a selector: the provider would not understand later additions of Kubernetes. */
 function selectorOf({ matchLabels, matchExpressions }: LabelSelector = {}): LabelSelector {
   return {
     ...(matchLabels !== undefined && { matchLabels }),
@@ -193,7 +192,7 @@ function selectorOf({ matchLabels, matchExpressions }: LabelSelector = {}): Labe
   };
 }
 
-/** In a stable order, so that the same peers are the same text. */
+/** In a stable order, so that equal peers give equal text. */
 function unique(peers: readonly PolicyPeer[]): PolicyPeer[] {
   const byText = new Map(peers.map((peer) => [JSON.stringify(peer), peer]));
   return [...byText].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)).map(([, peer]) => peer);

@@ -1,4 +1,4 @@
-/** Ranges of a policy's ipBlock in the terms of the provider that gets it. Pure. */
+/** Translates the ranges of a policy's ipBlock for a provider. Pure. */
 import type { Tunnel } from '../../shared/api/network.ts';
 import { mostExceptions, type PolicyPeer } from '../../shared/api/policies.ts';
 import type { RangeMapping } from '../../shared/net/address-mapping.ts';
@@ -17,21 +17,21 @@ interface Block {
   except?: string[];
 }
 
-/** What ranges mean on either side. */
+/** The meaning of ranges on either side. */
 export interface RangesInView {
-  /** Of this cluster: real, and as the provider knows it. */
+  /** Ranges of this cluster: real, and as the provider knows them. */
   own: readonly RangeMapping[];
-  /** The provider's pods, as they are known here. */
+  /** Ranges of the provider's pods, as known here. */
   there: readonly string[];
-  /** Pods at third clusters, as they are known here. */
+  /** Ranges of pods at third clusters, as known here. */
   elsewhere: readonly string[];
-  /** Services and nodes of this cluster, which are nothing at the provider. */
+  /** Ranges of Services and nodes of this cluster, which have no meaning at the provider. */
   local: readonly string[];
-  /** Whether an address lies in the block and at a third cluster. */
+  /** Whether an address lies in the block and belongs to a third cluster. */
   inElsewhere(block: Block): (address: string) => boolean;
 }
 
-/** From the tunnel to the provider, those to others, and what this cluster has of its own. */
+/** From the tunnel to the provider, the tunnels to others, and this cluster's own ranges. */
 export function rangesInView(
   tunnel: Tunnel,
   others: readonly Tunnel[],
@@ -62,7 +62,7 @@ export function rangesInView(
   };
 }
 
-/** Peers at the provider that the block names; pods at third clusters are not among them. */
+/** Peers of the block at the provider, without pods at third clusters. */
 export function blocksThere(
   { cidr, except = [] }: Block,
   direction: 'ingress' | 'egress',
@@ -80,11 +80,11 @@ export function blocksThere(
     const inner = excepted.filter((each) => contains(piece, each)).map((each) => moved(each, mapping));
     return [{ block: { cidr: moved(piece, mapping), ...(inner.length > 0 && { except: inner.sort() }) } }];
   });
-  // Of a part of the provider's pods nobody here can tell the labels; all of them are this cluster's own there.
+  // A block that covers a part of the provider's pods cannot be expressed by labels; only all of them can be selected.
   if (ranges.there.length > 0 && ranges.there.every((each) => within(parseRange(each)))) {
     peers.push({ pods: { selector: {} } });
   }
-  // Nobody of the world comes in to pods at a provider.
+  // Pods at a provider receive no connections from the internet.
   if (direction === 'ingress') return peers;
   const known = readRanges([
     ...ranges.own.map(({ real }) => real),
@@ -95,13 +95,13 @@ export function blocksThere(
   if (known.some((each) => contains(each, block))) return peers;
   const closed = [...excepted, ...known.filter((each) => contains(block, each))].map(({ text }) => text);
   const left = [...new Set(closed)].sort();
-  // Less than was asked for, and never more.
+  // Allows less than requested, never more.
   if (left.length > mostExceptions) return peers;
   const caches = { cidr: block.text, ...(left.length > 0 && { except: left }) };
   return [...peers, { block: caches }];
 }
 
-/** The range under the mapping's other name: the same host part. */
+/** Translates a range by the mapping, keeping the host part. */
 function moved(range: Range, mapping: RangeMapping): string {
   const offset = range.start - parseRange(mapping.real).start;
   return `${formatAddress(parseRange(mapping.mapped).start + offset, range.family)}/${range.length}`;

@@ -1,15 +1,15 @@
-/** What could not be carried to providers, as the NamespaceOffloading of its namespace says it. */
+/** Reflection failures, as the NamespaceOffloading of their namespace reports them. */
 import type { Finding } from '../../shared/conditions.ts';
 
 export interface Problems {
-  /** `key` is `peering/namespace`; undefined: there is none (any more). */
+  /** `key` is `peering/namespace`; an undefined problem clears it. */
   set(key: string, problem: string | undefined): void;
   finding(namespace: string): Finding;
 }
 
 const longestEach = 600;
 
-/** None yet. */
+/** Creates an empty collection. */
 export function createProblems(): Problems {
   const problems = new Map<string, string>();
   return {

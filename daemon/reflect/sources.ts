@@ -1,4 +1,4 @@
-/** What both reflections watch besides the objects that they carry. */
+/** Sources of both reflections, besides the objects that they reflect. */
 import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import type { Informer, KindRef, Source } from '../kube/index.ts';
@@ -6,11 +6,11 @@ import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, type Remote, type RemoteClients } from '../peers/remote.ts';
 import { boundTwins, sourceOf } from '../peers/twin-namespaces.ts';
 
-/** Keys of all offloaded namespaces at a remote. */
+/** Keys of all namespaces offloaded to a remote. */
 export const keysOfRemote = (remote: Remote | undefined): string[] =>
   remote === undefined ? [] : boundTwins(remote).map((twin) => `${remote.peering}/${twin.source}`);
 
-/** Changes of how addresses are translated: remaps, and the address mappings in use. */
+/** Changes of address translation: remaps, and the address mappings in use. */
 export function fromTranslations(
   tunnels: Informer<Tunnel>,
   addressMappings: Informer<AddressMapping>,
@@ -31,7 +31,7 @@ export function fromTranslations(
   ];
 }
 
-/** Changes of what was reflected, at the remote. */
+/** Changes of reflected objects at the remote. */
 export const fromReflected = (remotes: RemoteClients, kind: KindRef): Source =>
   fromRemoteObjects(remotes, kind, (remote, object) => {
     const source = sourceOf(remote, object.metadata.namespace);

@@ -1,4 +1,4 @@
-/** Which ConfigMaps and Secrets pods use: those, and no others, go to the provider. Pure. */
+/** Which ConfigMaps and Secrets pods use: only those are sent to the provider. Pure. */
 import type { Container, Pod } from '../../shared/kube/types.ts';
 
 export interface Used {
@@ -6,7 +6,7 @@ export interface Used {
   secrets: Set<string>;
 }
 
-/** Every cluster has its own in every namespace, and a consumer's means nothing at the provider. */
+/** Every cluster has its own in every namespace, and the consumer's is of no use at the provider. */
 const ownEverywhere = 'kube-root-ca.crt';
 
 interface Source {
@@ -19,7 +19,7 @@ interface References {
   envFrom?: { configMapRef?: { name?: string }; secretRef?: { name?: string } }[];
 }
 
-/** What the pods' volumes, environments and image pulls name. Pods that have ended need nothing any more. */
+/** The names in the pods' volumes, environments and image pull secrets. Finished pods need none. */
 export function usedBy(pods: readonly Pod[]): Used {
   const used: Used = { configMaps: new Set(), secrets: new Set() };
   const configMap = (name: string | undefined) => {

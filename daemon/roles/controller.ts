@@ -1,4 +1,4 @@
-/** The controller's wiring: API server, lease, probes, features. Nothing is decided here. */
+/** The controller's wiring: API server, Lease, probes, features. It makes no decisions. */
 import { hostname } from 'node:os';
 import { defaultNamespace } from '../../shared/names.ts';
 import { ports } from '../../shared/ports.ts';
@@ -33,19 +33,19 @@ export interface ControllerOptions {
   kube: KubeClient;
   log: Log;
   environment: Record<string, string | undefined>;
-  /** What runs while this process leads, by name. */
+  /** Features that run while this process leads, by name. */
   features: Readonly<Record<string, Feature>>;
-  /** 0: no probes. */
+  /** 0 disables the probes. */
   probePort: number;
-  /** Default: the machine's. */
+  /** Default: the machine's clocks. */
   clock?: Clock;
 }
 
 const leaseName = 'hawser-controller';
-/** How long an informer may be without contact before the process calls itself not ready. */
+/** How long an informer may be without contact before the process reports that it is not ready. */
 const silenceMilliseconds = 300_000;
 
-/** Features of the controller, in no order: they meet in the API's objects. */
+/** Features of the controller, in any order: they interact only through the API's objects. */
 export const features: Readonly<Record<string, Feature>> = {
   peering: runPeering,
   tenant: runTenant,
@@ -65,7 +65,7 @@ export async function runControllerRole(signal: AbortSignal): Promise<void> {
   kube.close();
 }
 
-/** As `runControllerRole`, with everything given. Rejects when a feature fails, and when the lease is lost. */
+/** Like `runControllerRole`, with all dependencies as parameters. Rejects when a feature fails or the lease is lost. */
 export async function runControllerWith(options: ControllerOptions, signal: AbortSignal): Promise<void> {
   const { kube, log, environment } = options;
   const metrics = createMetrics();
@@ -114,7 +114,7 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
     ending.signal,
   );
   try {
-    // The first to fail ends all.
+    // The first failure ends all.
     await Promise.race([leading, probes.then(() => leading)]);
   } finally {
     ending.abort(new Error('the controller stops'));
@@ -122,7 +122,7 @@ export async function runControllerWith(options: ControllerOptions, signal: Abor
   }
 }
 
-/** Runs all features; when one fails or returns, the others stop as well. */
+/** Runs all features; when one fails or returns, the others are stopped. */
 async function runFeatures(
   all: Readonly<Record<string, Feature>>,
   context: ControllerContext,
@@ -151,7 +151,7 @@ async function runFeatures(
 }
 
 function notReady(informers: Informers | undefined): string | undefined {
-  // One that waits for the lease is ready to take over.
+  // A standby is ready, since it can take over.
   if (informers === undefined) return undefined;
   for (const informer of informers.all()) {
     if (!informer.hasSynced)

@@ -1,4 +1,4 @@
-/** Metrics of a process in Prometheus' text format, and its probes, over plain HTTP. */
+/** Serves a process's metrics in Prometheus' text format and its probes over plain HTTP. */
 import { createServer } from 'node:http';
 import {
   Histogram,
@@ -13,14 +13,14 @@ import type { ControllerMetrics } from '../kube/controller.ts';
 import type { Informer } from '../../shared/kube/informer.ts';
 
 export interface Metrics extends ControllerMetrics {
-  /** The text that `/metrics` answers with. */
+  /** The text of `/metrics`. */
   text(informers: readonly Informer[], leading: boolean): string;
 }
 
 /** Upper bounds in seconds: a reconcile is a few requests of some milliseconds. */
 const bounds = [0.005, 0.025, 0.1, 0.5, 2.5, 10];
 
-/** Remote clusters times kinds of refusals; what exceeds it is counted as one. */
+/** Maximum number of series (remote clusters times reasons); the rest is counted in one series. */
 const mostRefusals = 4096;
 
 interface Series {
@@ -30,7 +30,7 @@ interface Series {
   waiting: number;
 }
 
-/** Counters, empty. */
+/** Creates the counters. */
 export function createMetrics(): Metrics {
   const controllers = new Map<string, Series>();
   const refusals = new Map<string, { labels: Labels; value: number }>();
@@ -78,7 +78,7 @@ function families(
     {
       name: 'hawser_reconciles_total',
       type: 'counter',
-      help: 'Reconciles by controller and outcome.',
+      help: 'Number of reconciles by controller and outcome.',
       samples: each.flatMap(({ labels, series }) => [
         { labels: { ...labels, outcome: 'succeeded' }, value: series.succeeded },
         { labels: { ...labels, outcome: 'failed' }, value: series.failed },
@@ -93,7 +93,7 @@ function families(
     {
       name: 'hawser_queue_keys',
       type: 'gauge',
-      help: 'Keys that wait for a reconcile.',
+      help: 'Number of keys waiting for a reconcile.',
       samples: each.map(({ labels, series }) => ({ labels, value: series.waiting })),
     },
     {
@@ -105,7 +105,7 @@ function families(
     {
       name: 'hawser_informer_contact_seconds',
       type: 'gauge',
-      help: 'Time of the last message of the API server about a kind, seconds since 1970.',
+      help: 'Time of the last message from the API server about a kind, seconds since 1970.',
       samples: informers.map((informer) => ({
         labels: { kind: informer.kind.kind },
         value: informer.contactedAt / 1000,
@@ -142,7 +142,7 @@ function families(
   ];
 }
 
-/** Of this process. */
+/** Metrics of this process. */
 export const residentMemory = (): MetricFamily => ({
   name: 'process_resident_memory_bytes',
   type: 'gauge',
@@ -153,14 +153,14 @@ export const residentMemory = (): MetricFamily => ({
 export interface ProbeOptions {
   port: number;
   host?: string;
-  /** Why the process isn't ready; undefined: it is. */
+  /** Why the process isn't ready; undefined if it is. */
   notReady(): string | undefined;
   metrics(): string;
 }
 
 /**
- * Serves `/livez`, `/readyz` and `/metrics` until the signal is aborted. `/livez` answers as long as the event loop
- * turns: it never asks the API server, so that an outage there restarts nothing here.
+ * Serves `/livez`, `/readyz` and `/metrics` until the signal is aborted. `/livez` answers as long as the event loop runs: it
+ * does not depend on the API server, whose outage must not restart this process.
  */
 export async function serveProbes(options: ProbeOptions, signal: AbortSignal): Promise<void> {
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 5000 }, (request, response) => {

@@ -4,7 +4,7 @@ import type { FabricNodeRole } from '../fabric/node/index.ts';
 import type { InBand } from '../inband/index.ts';
 import { residentMemory } from './metrics.ts';
 
-/** The parts of the two that metrics are made of. */
+/** The parts of the node role and of the in-band server that metrics are computed from. */
 export interface NodeMetricsInput {
   role: Pick<FabricNodeRole, 'counters' | 'sessions' | 'drops' | 'refusals' | 'informers'>;
   inBand: Pick<InBand, 'counters'>;
@@ -12,7 +12,7 @@ export interface NodeMetricsInput {
 
 const snakeCase = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-/** The text that `/metrics` answers with. */
+/** The text of `/metrics`. */
 export function nodeMetricsText(input: NodeMetricsInput): string {
   return renderMetrics([
     ...counters(input),
@@ -45,7 +45,7 @@ function tunnels({ role }: NodeMetricsInput): MetricFamily[] {
     {
       name: 'hawser_tunnel_path_verified',
       type: 'gauge',
-      help: 'Whether probes reach a remote and return.',
+      help: 'Whether probes reach a remote and return (1) or not (0).',
       samples: each(({ pathVerified }) => (pathVerified ? 1 : 0)),
     },
     {
@@ -118,7 +118,7 @@ function connections({ inBand }: NodeMetricsInput): MetricFamily[] {
   ];
 }
 
-/** Of two informers for one kind (this node's pods, and all) the one that fails counts. */
+/** Of two informers of one kind (this node's pods, and all pods) a failing one takes precedence. */
 function watching({ role }: NodeMetricsInput): MetricFamily {
   return {
     name: 'hawser_informer_watching',

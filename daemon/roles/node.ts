@@ -1,4 +1,4 @@
-/** The node role's wiring: API server, tunnel device, kernel, probes. Nothing is decided here. */
+/** The node role's wiring: API server, tunnel device, kernel, probes. It makes no decisions. */
 import { getServers } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { defaultNamespace, gatewayService } from '../../shared/names.ts';
@@ -27,13 +27,13 @@ export interface NodeRoleOptions {
   kube: KubeClient;
   log: Log;
   environment: Record<string, string | undefined>;
-  /** 0: no probes. */
+  /** 0 disables the probes. */
   probePort: number;
 }
 
-/** MTU of the device until a plan says another. */
+/** MTU of the device before the first plan. */
 const firstMTU = 1420;
-/** Nodes of a cluster at most (5,000, says Kubernetes; "Considerations for large clusters"), and remotes' tunnel endpoints. */
+/** Nodes of a cluster (at most 5,000; Kubernetes, "Considerations for large clusters") plus the remotes' tunnel endpoints. */
 const maximumPeers = 6144;
 
 /** Runs the node role of this pod until the signal is aborted. */
@@ -45,7 +45,7 @@ export async function runNodeRole(signal: AbortSignal): Promise<void> {
   kube.close();
 }
 
-/** As `runNodeRole`, with everything given. */
+/** Like `runNodeRole`, with all dependencies as parameters. */
 export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal): Promise<void> {
   const { kube, log, environment } = options;
   const nodeName = required(environment, 'NODE_NAME');
@@ -95,7 +95,7 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
         );
   const running = role.run(until);
   try {
-    // Probes that cannot be served end the process; the node's work goes on until its own end.
+    // A failure of the probe server ends the process, after the node role has stopped.
     await Promise.race([running, probes.then(() => running)]);
   } finally {
     ending.abort(new Error('the node role stops'));
@@ -104,8 +104,8 @@ export async function runNodeWith(options: NodeRoleOptions, signal: AbortSignal)
 }
 
 /**
- * Whether this pod ends because Hawser is being uninstalled, and not to be replaced. Who may no longer ask has been
- * uninstalled too: the role goes with the rest.
+ * Whether this pod ends because Hawser is being uninstalled, not because it is replaced. If the API server forbids the
+ * question, the RBAC role has already been uninstalled.
  */
 async function daemonSetIsGone(
   kube: KubeClient,
@@ -126,7 +126,7 @@ async function daemonSetIsGone(
   }
 }
 
-/** The pod's: with ClusterFirstWithHostNet those of the cluster's other pods (kubelet, `clusterDNS`). */
+/** DNS servers of this pod: with ClusterFirstWithHostNet the same as of the cluster's other pods (kubelet, `clusterDNS`). */
 const nameservers = (): string[] => getServers().filter((address) => isIP(address) !== 0);
 
 function required(environment: Record<string, string | undefined>, name: string): string {

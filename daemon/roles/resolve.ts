@@ -1,8 +1,8 @@
-/** Names to addresses by the system's resolver. It cannot be called off: who waits for it is let go, and the answer is lost. */
+/** Resolves names by the system resolver. It cannot be cancelled: on abort the promise rejects and the answer is dropped. */
 import { lookup } from 'node:dns/promises';
 import { addressFamily } from '../../shared/net/cidr.ts';
 
-/** All addresses of a name. Rejects with the signal's reason, or when the name is not known. */
+/** All addresses of a name. Rejects with the signal's reason, or when the name is unknown. */
 export async function resolveName(name: string, signal: AbortSignal): Promise<string[]> {
   signal.throwIfAborted();
   const { promise: ended, reject } = Promise.withResolvers<never>();
@@ -16,7 +16,7 @@ export async function resolveName(name: string, signal: AbortSignal): Promise<st
   }
 }
 
-/** By which a pod speaks to its API server (Kubernetes, Accessing the API from a Pod); undefined: this is no pod. */
+/** URL by which a pod reaches its API server (Kubernetes, "Accessing the API from a Pod"); undefined outside a pod. */
 export function apiServerOf(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = environment;
   if (!host) return undefined;

@@ -1,7 +1,7 @@
 /**
- * `hawser tunnel NAME`: a WireGuard device in user space without any cluster. It behaves as scripts expect of such programs:
- * it goes to the background once the interface and its control socket are there, `wg` configures it, and it ends when the
- * interface or the socket is deleted.
+ * `hawser tunnel NAME`: a WireGuard device in user space without a cluster. Like other such programs, it goes to the
+ * background once the interface and its control socket exist, is configured by `wg`, and exits when the interface or the
+ * socket is deleted.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, writeSync } from 'node:fs';
@@ -25,15 +25,15 @@ Environment:
   WG_UAPI_FD                 number of a listening Unix socket to serve
 `;
 
-/** 1,500 less 40 bytes of IPv6, 8 of UDP and 32 of WireGuard: fits the usual path whatever the outer family. */
+/** 1,500 minus 40 bytes of IPv6, 8 of UDP and 32 of WireGuard, which fits the usual path over both families. */
 const DEFAULT_MTU = 1_420;
-/** Peers of one device; as many as wireguard-go takes. Room for them costs nothing until they are there. */
+/** Maximum number of peers, as in wireguard-go. Unused room costs nothing. */
 const MAXIMUM_PEERS = 65_536;
-/** IFNAMSIZ less the closing zero (linux/if.h). */
+/** IFNAMSIZ without the terminating zero (linux/if.h). */
 const LONGEST_NAME = 15;
-/** How long the background process may take until its device is there, milliseconds. */
+/** How long the background process may take to create its device, milliseconds. */
 const START_DEADLINE = 20_000;
-/** Descriptor on which the background process says that it is ready, or why it isn't. */
+/** Descriptor on which the background process reports that it is ready, or why it isn't. */
 const READY_DESCRIPTOR = 3;
 const READY_VARIABLE = 'HAWSER_TUNNEL_READY_FD';
 
@@ -73,8 +73,8 @@ function descriptorFrom(variable: string): number | undefined {
 }
 
 /**
- * Runs the command with its arguments (after `tunnel`) and answers with its exit status. In the foreground it lasts until
- * `signal` aborts or the device ends; otherwise until the background process is ready.
+ * Runs the command with its arguments (after `tunnel`) and returns its exit status. In the foreground it runs until `signal`
+ * aborts or the device ends, otherwise until the background process is ready.
  */
 export async function runTunnel(argv: readonly string[], signal: AbortSignal): Promise<number> {
   let name: string;
@@ -164,13 +164,13 @@ async function runHere(name: string, signal: AbortSignal): Promise<number> {
   }
 }
 
-/** Tells the process that waits for us: nothing, or what went wrong. */
+/** Reports to the waiting parent process: success, or the error. */
 function sayReady(descriptor: number, problem: string): void {
   try {
     writeSync(descriptor, problem === '' ? 'ready\n' : `failed: ${problem}\n`);
     closeSync(descriptor);
   } catch {
-    // Nobody listens any more; the device is none the worse for it.
+    // The parent is gone; the device works without it.
   }
 }
 
@@ -182,7 +182,7 @@ async function runInBackground(name: string, signal: AbortSignal): Promise<numbe
   const stdio: ('ignore' | 'inherit' | 'pipe' | number)[] = ['ignore', output, output, 'pipe'];
   const env: NodeJS.ProcessEnv = { ...process.env, [READY_VARIABLE]: String(READY_DESCRIPTOR) };
   delete env['WG_PROCESS_FOREGROUND'];
-  // Descriptors are renumbered on their way into the child.
+  // Inherited descriptors have other numbers in the child.
   for (const variable of ['WG_TUN_FD', 'WG_UAPI_FD']) {
     const descriptor = descriptorFrom(variable);
     if (descriptor === undefined) continue;
@@ -199,7 +199,7 @@ async function runInBackground(name: string, signal: AbortSignal): Promise<numbe
   let said = '';
   const pipe = child.stdio[READY_DESCRIPTOR];
   if (pipe === null || pipe === undefined || !('setEncoding' in pipe))
-    throw new Error('the background process has no pipe to say that it is ready');
+    throw new Error('the background process has no pipe for its readiness report');
   pipe.setEncoding('utf8');
   pipe.on('data', (chunk: string) => {
     said = (said + chunk).slice(0, 4_096);

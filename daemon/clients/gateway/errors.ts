@@ -1,4 +1,4 @@
-/** How a gateway's no, and its silence, reach the caller. */
+/** Errors of the API gateway's client: refusals, and missing or invalid answers. */
 import {
   problemContentType,
   problemDocument,
@@ -7,7 +7,7 @@ import {
   type ProblemName,
 } from '../../../shared/errors.ts';
 
-/** The gateway said no. */
+/** The API gateway refused the request (RFC 9457). */
 export class GatewayProblem extends Error {
   override readonly name = 'GatewayProblem';
   readonly status: number;
@@ -15,10 +15,10 @@ export class GatewayProblem extends Error {
   readonly type: string;
   readonly title: string;
   readonly detail: string;
-  /** The first field that is wrong. */
+  /** The first invalid field. */
   readonly field: string | undefined;
   readonly document: ProblemDocument;
-  /** When it makes sense to ask again, if the gateway said so. */
+  /** From the Retry-After header, if the gateway sent one. */
   readonly retryAfterMilliseconds: number | undefined;
 
   constructor(document: ProblemDocument, retryAfterMilliseconds: number | undefined) {
@@ -33,22 +33,22 @@ export class GatewayProblem extends Error {
   }
 }
 
-/** No answer, or none that a gateway gives. */
+/** No answer, or one that is not an API gateway's. */
 export class GatewayUnreachable extends Error {
   override readonly name: string = 'GatewayUnreachable';
 }
 
-/** The server answered, but not as an API gateway does: not a document, too long, or without end. */
+/** The server's answer is not an API gateway's: not a valid document, too long, or without an end. */
 export class MeaninglessAnswer extends GatewayUnreachable {
   override readonly name = 'MeaninglessAnswer';
 }
 
-/** Whether an error is the gateway's no of that kind. */
+/** Whether an error is the gateway's refusal with that problem type. */
 export function isProblem(error: unknown, name: ProblemName): error is GatewayProblem {
   return error instanceof GatewayProblem && error.type === problemType(name);
 }
 
-/** Whether asking again later may help without anything being changed. */
+/** Whether the same request may succeed later. */
 export function isTemporary(error: unknown): boolean {
   if (error instanceof GatewayUnreachable) return true;
   return (
@@ -56,7 +56,7 @@ export function isTemporary(error: unknown): boolean {
   );
 }
 
-/** The error of an answer that isn't a success. `text` is its body, already bounded. */
+/** The error for an answer with another status than success. `text` is its body, already bounded. */
 export function problemOf(response: Response, text: string): GatewayProblem | GatewayUnreachable {
   const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
   if ((response.headers.get('content-type') ?? '').startsWith(problemContentType)) {

@@ -1,4 +1,4 @@
-/** Reads server-sent events (WHATWG HTML, section 9.2.6), bounded: a peer's stream is not trusted to be small. */
+/** Reads server-sent events (WHATWG HTML, section 9.2.6) with bounds, since a peer's stream may be of any size. */
 
 export interface ServerSentEvent {
   event: string;
@@ -7,13 +7,13 @@ export interface ServerSentEvent {
 }
 
 export interface EventStreamOptions {
-  /** Longest event, and most that is read between two of them. */
+  /** Maximum length of an event, and of other lines between two events. */
   characters: number;
-  /** Called whenever anything arrives, comments included. */
+  /** Called whenever anything arrives, including comments. */
   onActivity: () => void;
 }
 
-/** Events of a stream until it ends. Lets go of the stream when the loop is left. Throws RangeError for too long an event. */
+/** Yields the events of a stream until it ends; releases the stream when the loop is left. Throws RangeError for an oversized event. */
 export async function* readEvents(
   stream: ReadableStream<Uint8Array>,
   options: EventStreamOptions,
@@ -36,7 +36,7 @@ export async function* readEvents(
       }
       if (blocks.pending > options.characters)
         throw new RangeError(`an event of more than ${options.characters} characters`);
-      // Heartbeats fill this in days.
+      // Heartbeats alone take days to reach this limit.
       if (sinceEvent > options.characters)
         throw new RangeError(`more than ${options.characters} characters without an event`);
     }
@@ -46,17 +46,17 @@ export async function* readEvents(
 }
 
 /**
- * Cuts text into blocks that an empty line ends. Each character is looked at once, however the text is cut: only what comes
- * is searched, and a line's end may be split between two pieces.
+ * Splits text into blocks that an empty line ends. Each character is examined once, however the text is chunked; a line
+ * break may be split between two chunks.
  */
 class Blocks {
-  /** Whole lines of the block that is being read. */
+  /** Complete lines of the current block. */
   #lines: string[] = [];
-  /** Pieces of the line that is being read. */
+  /** Chunks of the current line. */
   #line: string[] = [];
-  /** The last piece ended with a carriage return: a line feed at the start of the next one belongs to it. */
+  /** Whether the last chunk ended with a carriage return; a line feed at the start of the next one belongs to it. */
   #afterReturn = false;
-  /** Characters of what is not whole yet. */
+  /** Number of characters of the incomplete block. */
   pending = 0;
 
   take(text: string): string[] {
@@ -85,7 +85,7 @@ class Blocks {
 
 const lineEnd = /\r\n|\r|\n/;
 
-/** One block of lines; undefined for comments alone. */
+/** Parses one block of lines; undefined if it holds only comments. */
 export function parseEvent(block: string): ServerSentEvent | undefined {
   const data: string[] = [];
   let event = 'message';

@@ -1,8 +1,8 @@
-/** fetch over node:https, because Node's own fetch cannot be given an authority, or a single key, to trust. */
+/** fetch over node:https, because Node's own fetch cannot be configured to trust a certain CA or key. */
 import { request, type Agent } from 'node:https';
 import { Readable } from 'node:stream';
 
-/** What of fetch's options is used here. */
+/** The options of fetch that are used here. */
 export interface FetchOptions {
   method?: string;
   headers?: Record<string, string>;

@@ -1,4 +1,4 @@
-/** The gateway's HTTP API as functions, for the daemon and the CLI. Whatever comes back is bounded and validated. */
+/** The API gateway's HTTP API as functions, for the daemon and the CLI. All answers are bounded and validated. */
 import type { z } from 'zod';
 import type { SignedDocument } from '../../../shared/api/clusters.ts';
 import { defaultPeering } from '../../../shared/names.ts';
@@ -41,7 +41,7 @@ export type { WatchOptions } from './watch.ts';
 
 const REQUEST_MILLISECONDS = 30_000;
 const OWN_PARAMETERS = '/v1/parameters/self';
-/** A CA bundle of 64 KiB and a document of 64 KiB fit, and their JSON. */
+/** Fits a CA bundle of 64 KiB and a document of 64 KiB, with their JSON escapes. */
 const ANSWER_BYTES = 512 * 1024;
 
 export interface GatewayClientOptions {
@@ -49,16 +49,16 @@ export interface GatewayClientOptions {
   url: string;
   /** Pin of the gateway's certificate. */
   pin: string;
-  /** For everything that a consumer does. */
+  /** Required for the calls of a consumer. */
   sign?: RequestSigner;
   /**
-   * This cluster's document with the successions of its key, for a gateway that still knows an older one: it is put when the
-   * gateway doesn't take the signature, and what was asked is asked again.
+   * This cluster's document with the successions of its key, for a gateway that still knows an older key: when the gateway
+   * rejects the signature, the client puts this document and repeats the request.
    */
   introduction?: () => SignedDocument | undefined;
-  /** A Kubernetes bearer token of the gateway's cluster, for peering tokens. */
+  /** A Kubernetes bearer token of the gateway's cluster, required for calls on peering tokens. */
   bearer?: string;
-  /** Default: HTTPS that trusts the pin alone. */
+  /** Default: HTTPS that trusts only the pin. */
   transport?: Transport;
 }
 
@@ -68,31 +68,31 @@ export interface CallOptions {
 
 export type TokenSummary = z.infer<typeof tokenList>['items'][number];
 
-/** All of them reject with GatewayProblem (it said no), GatewayUnreachable (it said nothing) or CertificatePinError. */
+/** All methods reject with GatewayProblem (refused), GatewayUnreachable (no valid answer) or CertificatePinError. */
 export interface GatewayClient {
   info: (options?: CallOptions) => Promise<Info>;
-  /** What a peering token would give; it stays unspent. */
+  /** What redeeming a peering token would grant; the token is not spent. */
   preview: (request: PreviewRequest, options?: CallOptions) => Promise<Preview>;
   /** Redeems a token (with `secret`), or renews an identity (without). */
   requestIdentity: (request: IdentityRequest, options?: CallOptions) => Promise<IdentityResponse>;
-  /** Puts this cluster's network document. A held newer one is a GatewayProblem `stale-generation`. */
+  /** Puts this cluster's network document. Rejects with the GatewayProblem `stale-generation` if the gateway has a newer one. */
   putParameters: (document: SignedDocument, options?: CallOptions) => Promise<void>;
-  /** The provider's network document; undefined while it has composed none. */
+  /** The provider's network document; undefined while there is none. */
   getParameters: (peering?: string, options?: CallOptions) => Promise<SignedDocument | undefined>;
   /**
-   * Each network document of the provider as it is made, the present one first. Reconnects automatically; ends when the
-   * peering is ended there. Throws GatewayProblem when the gateway no longer accepts this cluster.
+   * Yields the provider's network documents, the current one first. Reconnects automatically; ends when the peering ends
+   * there. Throws GatewayProblem when the gateway no longer accepts this cluster.
    */
   watchParameters: (options: WatchOptions) => AsyncGenerator<SignedDocument, void, undefined>;
   /** How the provider sees a peering of this cluster. */
   getPeering: (peering?: string, options?: CallOptions) => Promise<PeeringReport>;
-  /** Ends a peering. It being gone already is success. */
+  /** Ends a peering. Succeeds if it does not exist. */
   deletePeering: (peering?: string, options?: CallOptions) => Promise<void>;
   createToken: (request: TokenRequest, options?: CallOptions) => Promise<TokenResponse>;
   listTokens: (options?: CallOptions) => Promise<TokenSummary[]>;
-  /** Undefined tokens are GatewayProblem `not-found`. */
+  /** Rejects with the GatewayProblem `not-found` if the token does not exist. */
   revokeToken: (name: string, options?: CallOptions) => Promise<void>;
-  /** Closes the connections that are kept. */
+  /** Closes the kept-alive connections. */
   close: () => void;
 }
 
@@ -182,7 +182,7 @@ class Requester {
     await this.#text(method, path, credentials, body, call);
   }
 
-  /** An answer whose body is still to be read; it is a success. */
+  /** A successful answer whose body is not yet read. */
   async open(
     method: string,
     path: string,
@@ -209,7 +209,7 @@ class Requester {
       });
     let response: Response;
     try {
-      // A server may close a kept connection, or change its certificate, at the moment when it is used.
+      // A server may close a kept-alive connection, or change its certificate, at the moment when it is used.
       response = await send().catch((error: unknown) => {
         if (wasReset(error) && mayRepeat(method, path)) return send();
         throw error;
@@ -292,7 +292,7 @@ function wasReset(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 }
 
-// Everything but a new token is the same when it is done twice.
+// All requests but the creation of a token are idempotent.
 function mayRepeat(method: string, path: string): boolean {
   return !(method === 'POST' && path === '/v1/tokens');
 }

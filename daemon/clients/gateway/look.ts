@@ -1,4 +1,4 @@
-/** Reads a gateway whose certificate is unknown: nothing confidential is sent to it, and nothing it answers is trusted without verification. */
+/** Reads an API gateway whose certificate is unknown: sends nothing confidential, and trusts no answer without verification. */
 import { info, type Info } from '../../../shared/wire/gateway-api.ts';
 import { deadline } from '../../../shared/time.ts';
 import { GatewayUnreachable, parseJSON } from './errors.ts';
@@ -8,12 +8,12 @@ const MILLISECONDS = 10_000;
 const ANSWER_BYTES = 64 * 1024;
 
 export interface GatewaySight {
-  /** Pin of the certificate that it showed on the connection on which it answered. */
+  /** Pin of the certificate on the connection that carried the answer. */
   pin: string;
   info: Info;
 }
 
-/** Asks for what anybody may know. Rejects with GatewayUnreachable. */
+/** Reads the public information of the gateway. Rejects with GatewayUnreachable. */
 export async function lookAtGateway(url: string, signal: AbortSignal): Promise<GatewaySight> {
   const transport = observingTransport();
   using limited = deadline(signal, MILLISECONDS, 'GET /v1/info');

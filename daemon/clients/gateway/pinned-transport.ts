@@ -1,6 +1,6 @@
 /**
- * HTTPS to a gateway whose certificate is known by its pin: self-signed, valid for whichever address it is reached by,
- * and trusted for its key alone. Node only.
+ * HTTPS to an API gateway whose certificate is known by its pin: it is self-signed, trusted only for its key, and valid for
+ * any address. Node only.
  */
 import { Agent, type AgentOptions } from 'node:https';
 import { isIP } from 'node:net';
@@ -9,27 +9,27 @@ import { certificatePin } from '../../../shared/trust/certificate-pin.ts';
 import { httpsFetch, type HttpsFetch } from './https-fetch.ts';
 
 const CONNECT_MILLISECONDS = 10_000;
-/** Event streams stay open; besides them one or two connections are all that a client needs. */
+/** Besides open event streams a client needs only one or two connections. */
 const IDLE_SOCKETS = 2;
 
-/** The other side isn't who it was when the token was made. */
+/** The server's key differs from the one in the peering token. */
 export class CertificatePinError extends Error {
   override readonly name = 'CertificatePinError';
 }
 
 export interface Transport {
   fetch: HttpsFetch;
-  /** Closes the connections that are kept. */
+  /** Closes the kept-alive connections. */
   close: () => void;
 }
 
-/** Connections to servers that hold the key of that pin (SHA-256 of the SubjectPublicKeyInfo, hexadecimal). TLS 1.3 only. */
+/** Connections to servers with the key of this pin (SHA-256 of the SubjectPublicKeyInfo, hexadecimal). TLS 1.3 only. */
 export function pinnedTransport(pin: string): Transport {
   const agent = new PinnedAgent((shown) => shown === pin);
   return { fetch: httpsFetch(agent), close: () => agent.destroy() };
 }
 
-/** Connections to any server, with the pin of the certificate it presented: only for documents that carry their own signature. */
+/** Connections to any server, with the pin of its certificate: only for documents that carry their own signature. */
 export function observingTransport(): Transport & { pin: () => string | undefined } {
   let seen: string | undefined;
   const agent = new PinnedAgent((shown) => {
@@ -47,7 +47,7 @@ class PinnedAgent extends Agent {
     this.#accepts = accepts;
   }
 
-  // The agent hands out the socket when the callback says so: nothing is sent before the key was seen.
+  // The agent uses the socket only after the callback, so nothing is sent before the key was checked.
   override createConnection(
     options: AgentOptions & { host?: string; port?: number | string },
     callback?: (error: Error | null, socket: TLSSocket) => void,
@@ -57,7 +57,7 @@ class PinnedAgent extends Agent {
       host,
       port: Number(options.port),
       ...(isIP(host) === 0 && { servername: host }),
-      // No authority has signed the certificate. The pin is compared below, before the socket is used.
+      // No CA signed the certificate. The pin is compared below, before the socket is used.
       rejectUnauthorized: false,
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['http/1.1'],
@@ -69,7 +69,7 @@ class PinnedAgent extends Agent {
     const fail = (error: Error) => {
       clearTimeout(timer);
       socket.removeListener('error', fail);
-      // No one handles later events of an abandoned socket.
+      // Later errors of an abandoned socket must not become uncaught exceptions.
       socket.on('error', () => {});
       socket.destroy();
       callback?.(error, socket);

@@ -1,11 +1,11 @@
-/** Signs requests with this cluster's key, for one gateway. */
+/** Signs requests to one API gateway with this cluster's key. */
 import type { ClusterKey, RandomBytes } from '../../../shared/trust/cluster-key.ts';
 import { toBase64URL } from '../../../shared/trust/encoding.ts';
 import { signMessage, type SignedMessage } from '../../../shared/trust/http-signatures.ts';
 
 const NONCE_BYTES = 18;
 
-/** The headers to be set on a request. Every call gives others: a nonce is never used twice. */
+/** Returns the signature headers of a request; they differ on every call, since a nonce is never used twice. */
 export type RequestSigner = (message: Omit<SignedMessage, 'headers'>) => Record<string, string>;
 
 export interface RequestSignerOptions {
@@ -14,7 +14,7 @@ export interface RequestSignerOptions {
   clusterID: string;
   /** Fingerprint of the provider's cluster key (`keyFingerprint` of the token, or of RemoteCluster's `publicKey`). */
   recipient: string;
-  /** Milliseconds since 1970; default: the system's. */
+  /** Milliseconds since 1970; default: the system clock. */
   clock?: () => number;
   /** Default: WebCrypto's. */
   random?: RandomBytes;

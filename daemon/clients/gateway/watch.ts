@@ -1,4 +1,4 @@
-/** The event stream of a provider's network documents, connected again for as long as it makes sense. */
+/** The event stream of a provider's network documents, with reconnection. */
 import type { SignedDocument } from '../../../shared/api/clusters.ts';
 import { parameters } from '../../../shared/wire/gateway-api.ts';
 import { sleep } from '../../../shared/time.ts';
@@ -8,22 +8,22 @@ import { readEvents } from './event-stream.ts';
 
 const FIRST_BACKOFF_MILLISECONDS = 500;
 const LAST_BACKOFF_MILLISECONDS = 30_000;
-/** A gateway says something every 15 s; three times nothing is a dead connection. */
+/** A gateway sends something every 15 s; after three silent intervals the connection counts as dead. */
 const SILENCE_MILLISECONDS = 45_000;
 const HEAD_MILLISECONDS = 30_000;
 const EVENT_CHARACTERS = 256 * 1024;
-/** Events of kinds that this version doesn't know, between two documents. */
+/** Maximum number of events of unknown types between two documents. */
 const MEANINGLESS_EVENTS = 1000;
 
 export interface WatchOptions {
   peering?: string;
-  /** The iteration ends with it. */
+  /** Aborting it ends the iteration. */
   signal: AbortSignal;
-  /** Generation of the document that is held already: it is not sent again. */
+  /** Generation of the document that the caller already has; it is not sent again. */
   heldGeneration?: number;
-  /** Told of every connection that was lost or not made, before the next try. */
+  /** Called for every lost or failed connection before the next attempt. */
   onInterruption?: (error: unknown) => void;
-  /** Between 0 and 1; default Math.random. */
+  /** Returns a number from 0 to 1; default Math.random. */
   random?: () => number;
 }
 
@@ -87,7 +87,7 @@ export async function* watchParameters(
   }
 }
 
-// Whatever isn't a no of the gateway or a wrong certificate is a connection that broke.
+// Any error other than a refusal or a wrong certificate is a broken connection.
 function isAnswer(error: unknown): boolean {
   return (
     error instanceof Error && ['GatewayProblem', 'CertificatePinError', 'TypeError'].includes(error.name)

@@ -1,4 +1,4 @@
-/** Where an API server is and who asks it: in a pod, or by an identity from a provider. Kubeconfigs: `kubeconfig.ts`. */
+/** Address and credentials of an API server: in a pod, or from a provider's identity. Kubeconfigs: `kubeconfig.ts`. */
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { LookupFunction } from 'node:net';
@@ -11,35 +11,35 @@ export interface ClientCertificate {
   key: string;
 }
 
-/** How to reach an API server and as whom. Secrets stay in memory. */
+/** How to reach an API server, with which credentials. Secrets stay in memory. */
 export interface KubeConnection {
-  /** `https://host:port`, with a path if it is behind one. */
+  /** `https://host:port`, with a path prefix if it has one. */
   url: string;
-  /** PEM; absent: the system's roots. */
+  /** PEM; absent: the system's root CAs. */
   ca?: string;
-  /** Name in the server's certificate, when the URL has another one. */
+  /** Name in the server's certificate, if it differs from the URL's. */
   tlsServerName?: string;
-  /** Only of a kubeconfig that says so. */
+  /** Set only by a kubeconfig. */
   skipTLSVerify?: boolean;
-  /** Bearer token. Asked before each request; may change over time. */
+  /** Bearer token; read before each request, since it may change. */
   token?: () => string | undefined | Promise<string | undefined>;
-  /** Asked after the token: what yields the one may yield the other. */
+  /** Client certificate; read after the token, since the same plugin may return both. */
   clientCertificate?: () => ClientCertificate | undefined;
-  /** More headers of each request: impersonation, basic authentication. */
+  /** Additional headers of each request: impersonation, basic authentication. */
   headers?: Record<string, string | string[]>;
-  /** URL of a proxy: http, https or socks5. */
+  /** URL of a proxy; http, https or socks5. */
   proxy?: string;
-  /** Finds the addresses of the server's name. Default: the system's. */
+  /** Resolves the server's host name. Default: the system resolver. */
   lookup?: LookupFunction;
 }
 
 const serviceAccountDirectory = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** kubelet renews the file long before the token expires; reading once a minute is soon enough. */
+/** The kubelet renews the file long before the token expires, so reading it once a minute suffices. */
 const tokenFileMilliseconds = 60_000;
 
 /**
- * The connection of a pod with its service account. Throws when this is no pod. HTTPS_PROXY does not count here: the
- * Service `kubernetes` has an address that only this cluster knows.
+ * The connection of a pod with its service account. Throws outside a pod. HTTPS_PROXY is ignored: the address of the
+ * Service `kubernetes` is valid only inside this cluster.
  */
 export function inCluster(
   environment: Environment = process.env,
@@ -59,7 +59,7 @@ export function inCluster(
   };
 }
 
-/** Reads a token file again from time to time. */
+/** Reads a token file, again after a minute. */
 export function tokenFromFile(
   path: string,
   now: () => number = () => performance.now(),
@@ -73,7 +73,7 @@ export function tokenFromFile(
   };
 }
 
-/** What the provider gave: its API server, its CA, and a token that may be renewed meanwhile. */
+/** The provider's API server, its CA, and a token that may be renewed. */
 export interface Identity {
   apiServerURL: string;
   /** PEM. */
@@ -82,7 +82,7 @@ export interface Identity {
   token: string | (() => string | undefined);
 }
 
-/** The connection to a provider's API server, through the proxy that the environment names for its address. */
+/** The connection to a provider's API server, through the proxy that the environment sets for its address. */
 export function fromIdentity(
   { apiServerURL, caBundle, tlsServerName, token }: Identity,
   environment: Environment = process.env,

@@ -1,9 +1,9 @@
-/** The headers by which a kubeconfig's user acts as another one (Kubernetes documentation, "User impersonation"). Pure. */
+/** The impersonation headers for a kubeconfig's user (Kubernetes documentation, "User impersonation"). Pure. */
 import type { User } from './kubeconfig-fields.ts';
 
 /**
- * Headers for `as`, `as-groups`, `as-uid` and `as-user-extra`; an Error for what the API server would refuse. What cannot be
- * sent must not be left out: the request would be made with more rights than the person asked for.
+ * Headers for `as`, `as-groups`, `as-uid` and `as-user-extra`; an Error for values that the API server would refuse. An
+ * unusable value must not be left out, or the request would have more rights than the person asked for.
  */
 export function impersonationHeaders(user: User): Record<string, string | string[]> | Error {
   const { as, 'as-uid': uid, 'as-groups': groups = [], 'as-user-extra': extra = {} } = user;
@@ -32,7 +32,7 @@ function isSet(value: unknown): boolean {
   return typeof value !== 'object' || Object.keys(value).length > 0;
 }
 
-/** Percent-encodes what no name of a header may hold, and the percent sign (client-go, transport/round_trippers.go). */
+/** Percent-encodes characters that are invalid in a header name, and the percent sign (client-go, transport/round_trippers.go). */
 function escapeKey(key: string): string {
   return [...Buffer.from(key)]
     .map((byte) => {

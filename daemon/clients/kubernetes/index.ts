@@ -1,4 +1,4 @@
-/** API servers from Node: the shared client over `node:https`. Loads no package; kubeconfigs are read by `kubeconfig.ts`. */
+/** The shared Kubernetes client over `node:https`. Loads no npm package; `kubeconfig.ts` reads kubeconfigs. */
 import { createKubeClient, type ClientOptions, type KubeClient } from '../../../shared/kube/client.ts';
 import type { KubeConnection } from './connection.ts';
 import { createTransport, type NodeResponse, type NodeTransport } from './transport.ts';
@@ -6,12 +6,12 @@ import { createTransport, type NodeResponse, type NodeTransport } from './transp
 export { fromIdentity, inCluster, tokenFromFile, type Identity, type KubeConnection } from './connection.ts';
 export { createTransport, type NodeResponse, type NodeTransport } from './transport.ts';
 
-/** A client that can switch protocols too. */
+/** A client that can also upgrade connections to other protocols. */
 export interface NodeKubeClient extends KubeClient<NodeResponse> {
   upgrade: NodeTransport['upgrade'];
 }
 
-/** Makes a client. Nothing is dialled before the first request. */
+/** Creates a client. It connects at the first request. */
 export function connectKube(connection: KubeConnection, options?: ClientOptions): NodeKubeClient {
   const transport = createTransport(connection);
   return {

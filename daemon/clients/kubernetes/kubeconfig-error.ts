@@ -1,7 +1,7 @@
-/** A kubeconfig that cannot be used. The message names the file, what is wrong in it, and what can be done. */
+/** An unusable kubeconfig. The message names the file, the error and what a person can do. */
 export class KubeconfigError extends Error {
   override readonly name = 'KubeconfigError';
-  /** The context that was asked for is in none of the files. */
+  /** None of the files has the requested context. */
   readonly unknownContext: boolean;
   constructor(message: string, options: ErrorOptions & { unknownContext?: boolean } = {}) {
     super(message, options);

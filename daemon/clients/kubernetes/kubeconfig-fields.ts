@@ -1,4 +1,4 @@
-/** What a kubeconfig holds (client-go, tools/clientcmd/api/v1), as far as it is read. */
+/** The fields of a kubeconfig (client-go, tools/clientcmd/api/v1) that are read. */
 import type { Environment } from '../proxy.ts';
 
 export interface Cluster {
@@ -45,11 +45,11 @@ export interface Context {
   user?: string;
 }
 
-/** What credentials are for. */
+/** The user and cluster that credentials belong to. */
 export interface Where {
   /** Name of the user in the kubeconfig. */
   name: string;
-  /** For messages: whose credentials. */
+  /** Names the credentials in messages. */
   of: string;
   cluster: Cluster;
   /** PEM. */

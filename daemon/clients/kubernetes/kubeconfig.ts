@@ -1,6 +1,6 @@
 /**
- * Reads kubeconfigs as kubectl does: the file that is named, KUBECONFIG (a list: the first file to name a thing wins),
- * ~/.kube/config. Credential plugins and identity providers are left to `@kubernetes/client-node` (`plugin-credentials.ts`).
+ * Reads kubeconfigs like kubectl: the given file, KUBECONFIG (a list in which the first file to define an entry wins), or
+ * ~/.kube/config. `@kubernetes/client-node` handles credential plugins and identity providers (`plugin-credentials.ts`).
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -15,14 +15,14 @@ import type { Cluster, Context, User, Where } from './kubeconfig-fields.ts';
 export { KubeconfigError };
 
 export interface KubeconfigOptions {
-  /** A file; absent: KUBECONFIG, then ~/.kube/config. */
+  /** Path of a file; absent: KUBECONFIG, then ~/.kube/config. */
   kubeconfig?: string | undefined;
   /** Absent: the current context. */
   context?: string | undefined;
   environment: Environment;
 }
 
-/** A connection, and the name of the context that it comes from, for messages. */
+/** A connection, and the name of its context for messages. */
 export type KubeconfigConnection = KubeConnection & { context: string };
 
 interface Merged {
@@ -32,7 +32,7 @@ interface Merged {
   users: Map<string, User & { directory: string }>;
 }
 
-/** The connection that the options ask for; in a pod without a kubeconfig its service account. Throws KubeconfigError. */
+/** The connection that the options select; in a pod without a kubeconfig that of its service account. Throws KubeconfigError. */
 export async function loadKubeconfig(options: KubeconfigOptions): Promise<KubeconfigConnection> {
   const { environment } = options;
   const files = candidates(options);
@@ -62,7 +62,7 @@ export async function loadKubeconfig(options: KubeconfigOptions): Promise<Kubeco
   const user = context.user ? merged.users.get(context.user) : { directory: '.' };
   if (user === undefined)
     throw new KubeconfigError(
-      `context "${name}" in ${where} names the user "${context.user}", who is not there`,
+      `context "${name}" in ${where} names the user "${context.user}", which does not exist there`,
     );
   const of = `user "${context.user ?? ''}" in ${where}`;
   const ca = await dataOrFile(cluster, 'certificate-authority');
@@ -78,7 +78,7 @@ export async function loadKubeconfig(options: KubeconfigOptions): Promise<Kubeco
   };
 }
 
-/** As whom requests are sent. */
+/** Credentials of requests. */
 async function credentialsOf(
   user: User & { directory: string },
   where: Where,
@@ -121,12 +121,12 @@ async function certificateOf(
   if (certificate === undefined && key === undefined) return undefined;
   if (certificate === undefined || key === undefined)
     throw new KubeconfigError(
-      `${of} has a client ${key === undefined ? 'certificate and not its key' : 'key and not its certificate'}`,
+      `${of} has a client ${key === undefined ? 'certificate but not its key' : 'key but not its certificate'}`,
     );
   return { certificate, key };
 }
 
-/** Text of `<field>-data` (base64), or of the file that `<field>` names, beside the kubeconfig. */
+/** Text of `<field>-data` (base64), or of the file that `<field>` names, relative to the kubeconfig. */
 async function dataOrFile(
   entry: { directory: string } & Record<string, unknown>,
   field: string,
@@ -198,7 +198,7 @@ function podConnection(environment: Environment): KubeconfigConnection | undefin
   }
 }
 
-/** KUBECONFIG if it is set, else the pod's service account: for processes that run in a cluster. */
+/** KUBECONFIG if set, otherwise the pod's service account: for processes that run in a cluster. */
 export async function defaultConnection(environment: Environment = process.env): Promise<KubeConnection> {
   return environment['KUBECONFIG'] ? loadKubeconfig({ environment }) : inCluster(environment);
 }

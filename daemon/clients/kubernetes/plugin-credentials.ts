@@ -1,6 +1,6 @@
 /**
- * Credentials that a program or an identity provider yields, by `@kubernetes/client-node`: exec plugins, OIDC, and what else
- * it knows. Loaded for such users alone: it costs a process about 34 MiB.
+ * Credentials from exec plugins, OIDC and other providers that `@kubernetes/client-node` supports. Loaded only for such
+ * users, since it takes about 34 MiB.
  */
 import { isAbsolute, resolve, sep } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -8,20 +8,20 @@ import type { ClientCertificate } from './connection.ts';
 import { KubeconfigError } from './kubeconfig-error.ts';
 import type { ExecPlugin, User, Where } from './kubeconfig-fields.ts';
 
-/** A person may have to log in meanwhile. */
+/** Long enough for a person to log in. */
 const pluginMilliseconds = 120_000;
 
-/** What of a cluster is meant for its users' plugins (client-go, tools/clientcmd/api/v1). */
+/** The part of a cluster's entry that is passed to plugins (client-go, tools/clientcmd/api/v1). */
 const execExtension = 'client.authentication.k8s.io/exec';
 
 export interface PluginCredentials {
-  /** Runs the plugin when what it gave before has expired. */
+  /** Runs the plugin again when its last credentials have expired. */
   token: () => Promise<string | undefined>;
-  /** What the last run gave. */
+  /** Credentials of the last run. */
   certificate: () => ClientCertificate | undefined;
 }
 
-/** Asks once, so that what does not work is said before anything is done. Throws KubeconfigError. */
+/** Runs the plugin once, so that a failure is reported before any request. Throws KubeconfigError. */
 export async function pluginCredentials(
   user: User & { directory: string },
   where: Where,
@@ -29,7 +29,7 @@ export async function pluginCredentials(
   const config = new KubeConfig();
   const name = where.name || 'user';
   config.loadFromOptions({
-    // Only the credentials are asked for: where they are used is this project's own transport.
+    // Only the credentials come from the library; requests use this project's own transport.
     clusters: [{ name: 'cluster', server: 'https://cluster', skipTLSVerify: false }],
     users: [
       {
@@ -62,7 +62,7 @@ export async function pluginCredentials(
   return { token: ask, certificate: () => certificate };
 }
 
-/** The plugin as client-go starts it: found beside the kubeconfig, and informed of what is asked of it. */
+/** The plugin as client-go starts it: its path is relative to the kubeconfig, and KUBERNETES_EXEC_INFO is set. */
 function prepared(exec: ExecPlugin, directory: string, { cluster, ca, environment }: Where): ExecPlugin {
   const { command = '', provideClusterInfo } = exec;
   const beside = command.includes(sep) && !isAbsolute(command);
@@ -97,7 +97,7 @@ async function withinTime<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(
-      () => reject(new Error(`it has not ended after ${pluginMilliseconds / 1000} s`)),
+      () => reject(new Error(`it did not exit within ${pluginMilliseconds / 1000} s`)),
       pluginMilliseconds,
     );
   });

@@ -1,4 +1,4 @@
-/** HTTPS to one API server by `node:https`: connections that are kept, credentials, deadlines, proxies. */
+/** HTTPS to one API server by `node:https`: connection reuse, credentials, deadlines, proxies. */
 import {
   Agent as PlainAgent,
   request as plainRequest,
@@ -15,21 +15,21 @@ import type { KubeRequest, KubeResponse, KubeTransport } from '../../../shared/k
 import { dialOptions, proxiedAgent } from '../proxy.ts';
 import type { ClientCertificate, KubeConnection } from './connection.ts';
 
-/** A response whose body is Node's own stream. */
+/** A response whose body is a Node stream. */
 export interface NodeResponse extends KubeResponse {
   body: IncomingMessage;
 }
 
-/** A connection that speaks another protocol now. */
+/** A connection after a protocol upgrade. */
 export interface Upgraded {
   socket: Duplex;
-  /** What came behind the response's headers. */
+  /** Bytes that arrived after the response's headers. */
   head: Buffer;
   headers: Record<string, string | string[] | undefined>;
 }
 
 export interface NodeTransport extends KubeTransport<NodeResponse> {
-  /** Switches protocols (RFC 9110, section 7.8): exec, attach and port-forward. Fails with KubeError unless 101. */
+  /** Upgrades the protocol (RFC 9110, section 7.8) for exec, attach and port-forward. Throws KubeError unless the answer is 101. */
   upgrade(
     method: string,
     path: string,
@@ -39,18 +39,18 @@ export interface NodeTransport extends KubeTransport<NodeResponse> {
 }
 
 const upgradeMilliseconds = 30_000;
-/** A peer that vanished without a word is noticed by TCP within a minute or so even when nothing else is sent. */
+/** With TCP keepalive a vanished peer is detected within about a minute, even on idle connections. */
 const keepAliveMilliseconds = 15_000;
-/** Shorter than Go's idle timeout of servers, so that this side closes first. */
+/** Shorter than the idle timeout of Go servers, so that this side closes first. */
 const idleMilliseconds = 45_000;
-/** As many as controllers work at a time: what is closed between two bursts is dialled again in the next one. */
+/** As many as controllers use at once: connections closed between bursts would have to be reopened in the next one. */
 const idleConnections = 32;
 
-/** Makes the transport of one API server. Nothing is dialled before the first request. */
+/** Creates the transport of one API server. It connects at the first request. */
 export function createTransport(connection: KubeConnection): NodeTransport {
   const base = new URL(connection.url);
   const secure = base.protocol === 'https:';
-  // A path under which the API server lies, as behind Rancher; a slash at its end changes nothing.
+  // A path prefix of the API server, as with Rancher; a trailing slash is ignored.
   const prefix = base.pathname.replace(/\/+$/, '');
   const agentOptions = {
     keepAlive: true,
@@ -127,14 +127,14 @@ export function createTransport(connection: KubeConnection): NodeTransport {
       try {
         return await once(request, signal);
       } catch (error) {
-        // A kept connection that the server closed just now: only a request that may be repeated is (RFC 9110, 9.2.2).
+        // The server just closed this kept-alive connection: only idempotent requests are repeated (RFC 9110, section 9.2.2).
         if (error instanceof StaleConnectionError && request.method !== 'POST') return once(request, signal);
         throw error;
       }
     },
     async upgrade(method, path, headers, signal) {
       const what = `${method} ${path.split('?')[0]}`;
-      // What comes is a stream: to a request for JSON the API server answers 406.
+      // The answer is a stream: to a request that accepts only JSON the API server answers 406.
       const sent = await start(method, path, { accept: '*/*', connection: 'Upgrade', ...headers }, signal);
       return new Promise((resolve, reject) => {
         const release = abortable(sent, upgradeMilliseconds, signal);
@@ -170,7 +170,7 @@ export function createTransport(connection: KubeConnection): NodeTransport {
 
 const ignore = () => undefined;
 
-/** The server closed a kept connection before it answered. */
+/** The server closed a kept-alive connection before it answered. */
 class StaleConnectionError extends UnreachableError {
   constructor(cause: Error) {
     super('a kept connection', 'STALE_CONNECTION', cause.message, cause);
@@ -178,8 +178,8 @@ class StaleConnectionError extends UnreachableError {
 }
 
 /**
- * Contexts of TLS by client certificate. Made once each: certificates are parsed for them, and there are many connections.
- * Throws for what is not a certificate.
+ * TLS contexts by client certificate. Each is created once, since it parses certificates and there are many connections.
+ * Throws for an invalid certificate.
  */
 function secureContexts(ca: string | undefined): (client: ClientCertificate | undefined) => SecureContext {
   let made: { certificate: string | undefined; context: SecureContext } | undefined;
@@ -187,8 +187,8 @@ function secureContexts(ca: string | undefined): (client: ClientCertificate | un
     if (made !== undefined && made.certificate === client?.certificate) return made.context;
     const options: SecureContextOptions & { allowPartialTrustChain: boolean } = {
       minVersion: 'TLSv1.2',
-      // A cluster's authority may be an intermediate one, and its bundle holds no root: as Go does, what is in the bundle is
-      // trusted for itself (X509_V_FLAG_PARTIAL_CHAIN). Known to Node from 22.9 on.
+      // A cluster's CA may be an intermediate one whose bundle lacks the root: as in Go, every certificate in the bundle is a
+      // trust anchor (X509_V_FLAG_PARTIAL_CHAIN). Supported by Node from 22.9 on.
       allowPartialTrustChain: true,
       ...(ca !== undefined && { ca }),
       ...(client && { cert: client.certificate, key: client.key }),
@@ -210,13 +210,13 @@ function responseOf(message: IncomingMessage): NodeResponse {
   };
 }
 
-/** Ends the request when time is over (until `timer()`) or the signal is aborted (until `signal()`). */
+/** Destroys the request at the deadline (until `timer()`) or when the signal is aborted (until `signal()`). */
 function abortable(request: ClientRequest, milliseconds: number, signal: AbortSignal) {
   const onAbort = () =>
     request.destroy(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
   signal.addEventListener('abort', onAbort, { once: true });
   const timer = setTimeout(
-    () => request.destroy(new DOMException(`nothing came within ${milliseconds / 1000} s`, 'TimeoutError')),
+    () => request.destroy(new DOMException(`no answer within ${milliseconds / 1000} s`, 'TimeoutError')),
     milliseconds,
   );
   return {
