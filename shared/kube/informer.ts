@@ -1,5 +1,5 @@
 /** A cache of one kind that follows the API server: list, then watch, for as long as it runs. */
-import type { KubeClient, ListOptions } from './client.ts';
+import type { KubeClient, Selection } from './client.ts';
 import { backoff, linked, sleep, systemClock, type Clock, type Linked } from '../time.ts';
 import { UnreachableError, isAborted, isForbidden, isGone, isNotFound, messageOf } from './errors.ts';
 import type { ByteBudget } from './byte-budget.ts';
@@ -39,7 +39,7 @@ export interface Informer<T extends AnyObject = AnyObject> {
   run(signal: AbortSignal): Promise<void>;
 }
 
-export interface InformerOptions<T extends AnyObject> extends ListOptions {
+export interface InformerOptions<T extends AnyObject> extends Selection {
   /** Drops what is not needed, to save memory. Metadata must stay. What `trimObject` takes always goes. */
   transform?: (object: T) => T;
   /** Bounds of how long one watch lasts, in seconds; a random value between. Default 300 to 600. */

@@ -95,6 +95,20 @@ test('a page that is too large is asked for in smaller parts, so that large obje
   assert.ok(Math.min(...limits) <= 2 && limits.length < 100, `pages of ${limits.join(', ')}`);
 });
 
+test('a list ends after as many objects as were asked for, whatever the server sends', async () => {
+  const { transport, limits } = serving(Array.from({ length: 700 }, () => 10));
+  const client = createKubeClient(transport);
+  const { items } = await client.list(kind.pod, { atMost: 600 }, signal);
+  assert.is(items.length, 600);
+  assert.equal(limits, [500, 100]);
+  const { transport: greedy } = serving([10, 10, 10]);
+  const ignoring: KubeTransport = {
+    ...greedy,
+    send: (request, until) => greedy.send({ ...request, path: '/api/v1/pods?limit=3' }, until),
+  };
+  assert.is((await createKubeClient(ignoring).list(kind.pod, { atMost: 2 }, signal)).items.length, 2);
+});
+
 test('an object that is too large by itself is an error, and no endless loop', async () => {
   const { transport, limits } = serving([100, 400_000]);
   const client = createKubeClient(transport, { maximumPageBytes: 200_000, maximumBytes: 300_000 });
