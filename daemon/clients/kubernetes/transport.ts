@@ -108,7 +108,11 @@ export function createTransport(connection: KubeConnection): NodeTransport {
       const release = abortable(sent, timeoutMilliseconds, signal);
       sent.once('response', (message) => {
         release.timer();
-        message.once('close', release.signal);
+        release.signal();
+        // Not through the request: to the body's reader that is a cut connection, whatever the reason.
+        const end = () => message.destroy(signal.reason as Error);
+        signal.addEventListener('abort', end, { once: true });
+        message.once('close', () => signal.removeEventListener('abort', end));
         resolve(responseOf(message));
       });
       sent.once('error', (error: NodeJS.ErrnoException) => {
