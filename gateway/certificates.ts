@@ -1,6 +1,7 @@
 /** The serving certificate, which the controller makes and renews in a Secret: followed there, or in files. */
 import { secrets } from '../shared/names.ts';
-import type { AnyObject, KubeClient } from './kube/client.ts';
+import type { KubeClient } from '../shared/kube/client.ts';
+import { kind } from '../shared/kube/refs.ts';
 import { describeError, type Log } from '../shared/log.ts';
 import { sleep } from '../shared/time.ts';
 
@@ -71,11 +72,7 @@ export async function readCertificateSecret(
   namespace: string,
   signal: AbortSignal,
 ): Promise<CertificatePair> {
-  const found = await kube.get<AnyObject & { data?: Record<string, string> }>(
-    `/api/v1/namespaces/${namespace}/secrets`,
-    secrets.gatewayCertificate,
-    signal,
-  );
+  const found = await kube.get({ kind: kind.secret, namespace, name: secrets.gatewayCertificate }, signal);
   const decode = (name: string): string => {
     const text = found?.data?.[name];
     if (text === undefined) throw new Error(`Secret ${secrets.gatewayCertificate} holds no ${name} yet`);

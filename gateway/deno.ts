@@ -9,6 +9,7 @@
  */
 import type { CertificatePair } from './certificates.ts';
 import type { GatewayContext } from './http/context.ts';
+import { createFetchTransport } from './kube/fetch-transport.ts';
 import { runOn, type Handler, type Runtime } from './entry.ts';
 
 /** How long requests that are being answered may still take when the process shall end. */
@@ -23,9 +24,13 @@ const runtime: Runtime = {
   readText: (path) => Deno.readTextFile(path),
   writeLine: (line) => void Deno.stdout.writeSync(encoder.encode(`${line}\n`)),
   random: (length) => crypto.getRandomValues(new Uint8Array(length)),
-  fetchTrusting: (ca) => {
+  kubeTransport: ({ url, ca, token }) => {
     const client = Deno.createHttpClient({ caCerts: [ca] });
-    return (url, init) => fetch(url, { ...init, client } as RequestInit);
+    return createFetchTransport({
+      url,
+      token,
+      fetch: (target, init) => fetch(target, { ...init, client } as RequestInit),
+    });
   },
   // Deno has no function that only checks a pair; a listener on a free port of loopback does.
   checkPair: (pair) => Deno.listenTls({ hostname: '127.0.0.1', port: 0, ...pair }).close(),

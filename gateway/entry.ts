@@ -1,5 +1,6 @@
 /** What both entries do alike: configuration and files in, a running gateway out; sockets are handed in. */
 import type { RandomBytes } from '../shared/trust/cluster-key.ts';
+import type { KubeTransport } from '../shared/kube/port.ts';
 import { createLog } from '../shared/log.ts';
 import { secrets } from '../shared/names.ts';
 import {
@@ -10,8 +11,8 @@ import {
 } from './certificates.ts';
 import { readConfiguration } from './configuration.ts';
 import type { Dependencies } from './http/context.ts';
-import { KubeClient, type KubeConnection } from './kube/client.ts';
-import { inClusterConnection } from './kube/in-cluster.ts';
+import { createGatewayKubeClient } from './kube/client.ts';
+import { readServiceAccount, type InClusterConnection } from './kube/in-cluster.ts';
 import { createGatewayService } from './service.ts';
 
 /** Answers a request; `bindings` is what the runtime knows beside it. */
@@ -30,8 +31,8 @@ export interface Runtime {
   readText: (path: string) => Promise<string>;
   writeLine: (line: string) => void;
   random: RandomBytes;
-  /** A fetch that trusts the authorities in `ca` (PEM). */
-  fetchTrusting: (ca: string) => KubeConnection['fetch'];
+  /** What carries requests to the API server. */
+  kubeTransport: (connection: InClusterConnection) => KubeTransport;
   /** Throws unless the two belong together. */
   checkPair: (pair: CertificatePair) => void;
   sourceOf: Dependencies['sourceOf'];
@@ -51,16 +52,13 @@ export async function runOn(runtime: Runtime, environment: Environment, signal: 
     now: Date.now,
     fields: { role: 'gateway' },
   });
-  const authorityFile = `${serviceAccountDirectory}/ca.crt`;
-  const kube = new KubeClient(
-    inClusterConnection({
-      server: configuration.apiServer,
-      serviceAccountDirectory,
-      readText,
-      fetch: runtime.fetchTrusting(await readText(authorityFile)),
-      clock: Date.now,
-    }),
-  );
+  const connection = await readServiceAccount({
+    url: configuration.apiServer,
+    directory: serviceAccountDirectory,
+    readText,
+    now: () => performance.now(),
+  });
+  const kube = createGatewayKubeClient(runtime.kubeTransport(connection));
   let serving: Listener | undefined;
   const service = createGatewayService({
     kube,
@@ -69,7 +67,7 @@ export async function runOn(runtime: Runtime, environment: Environment, signal: 
     random,
     log,
     sourceOf: runtime.sourceOf,
-    rootAuthority: () => readText(authorityFile),
+    rootAuthority: () => readText(`${serviceAccountDirectory}/ca.crt`),
     limits: { tenantMilliseconds: configuration.tenantMilliseconds },
     stopping: signal,
     waitingFor: () =>

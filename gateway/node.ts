@@ -2,14 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http';
-import { Agent, createServer, type Server } from 'node:https';
+import { createServer, type Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import type { CertificatePair } from './certificates.ts';
-import { httpsFetch } from '../daemon/clients/gateway/https-fetch.ts';
+import { createTransport } from '../daemon/clients/kubernetes/transport.ts';
 import type { GatewayContext } from './http/context.ts';
 import { runOn, type Handler, type Listener, type Runtime } from './entry.ts';
-import type { KubeConnection } from './kube/client.ts';
 import { collectAfterStart } from '../shared/collect-after-start.ts';
 
 const HEADERS_MILLISECONDS = 10_000;
@@ -34,7 +33,7 @@ const runtime: Runtime = {
   readText: (path) => readFile(path, 'utf8'),
   writeLine: (line) => void process.stdout.write(`${line}\n`),
   random: (length) => new Uint8Array(randomBytes(length)),
-  fetchTrusting: (ca) => httpsFetch(new Agent({ ca, keepAlive: true })) as KubeConnection['fetch'],
+  kubeTransport: createTransport,
   checkPair: (pair) => void createSecureContext(pair),
   sourceOf,
   listenHTTPS: async (handler, port, pair) => {

@@ -1,15 +1,13 @@
 /** The gateway as a whole, but for sockets and files: those are the entries' part. */
 import type { Hono } from 'hono';
-import type { LocalCluster, RemoteCluster } from '../shared/api/clusters.ts';
-import type { IncomingPeering } from '../shared/api/peerings.ts';
+import type { KubeClient } from '../shared/kube/client.ts';
+import { kind } from '../shared/kube/refs.ts';
 import type { Log } from '../shared/log.ts';
 import type { RandomBytes } from '../shared/trust/cluster-key.ts';
 import { MemoryReplayCache } from '../shared/trust/replay-cache.ts';
 import { createGateway } from './http/app.ts';
 import type { Dependencies, GatewayEnvironment } from './http/context.ts';
-import type { KubeClient } from './kube/client.ts';
 import { Collection } from './kube/collection.ts';
-import { resources } from './kube/resources.ts';
 import { defaultLimits, type GatewayLimits } from './http/limits.ts';
 import { createManagement } from './management.ts';
 import { Metrics } from './http/metrics.ts';
@@ -45,9 +43,9 @@ export function createGatewayService(options: GatewayServiceOptions): GatewaySer
   const metrics = new Metrics();
   const limits = { ...defaultLimits, ...options.limits };
   const jitter = () => (random(1)[0] ?? 0) / 256;
-  const localClusters = new Collection<LocalCluster>(kube, resources.localClusters, log, jitter);
-  const remoteClusters = new Collection<RemoteCluster>(kube, resources.remoteClusters, log, jitter);
-  const incomingPeerings = new Collection<IncomingPeering>(kube, resources.incomingPeerings, log, jitter);
+  const localClusters = new Collection(kube, kind.localCluster, log, jitter);
+  const remoteClusters = new Collection(kube, kind.remoteCluster, log, jitter);
+  const incomingPeerings = new Collection(kube, kind.incomingPeering, log, jitter);
   const replays = new MemoryReplayCache({ perKey: limits.noncesPerKey, keys: limits.nonceKeys });
   metrics.gauge('hawser_api_info', 'Version of this process.', () => 1, { version });
   metrics.gauge('hawser_api_nonces', 'Remembered nonces of signed requests.', () => replays.size);

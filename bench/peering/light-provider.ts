@@ -5,7 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { Agent, createServer, type Server } from 'node:https';
+import { createServer, type Server } from 'node:https';
 import { promisify } from 'node:util';
 import { getRequestListener } from '@hono/node-server';
 import { KeyStore, keyRevision } from '../../daemon/fabric/controller/key-store.ts';
@@ -15,7 +15,7 @@ import { readInput } from '../../daemon/fabric/node/read-input.ts';
 import { readDocuments } from '../../daemon/fabric/controller/remote-documents.ts';
 import { planTunnel } from '../../daemon/fabric/controller/tunnel-plan.ts';
 import { generateTunnelKey } from '../../daemon/fabric/tunnel-keys.ts';
-import { createLog, isAlreadyExists, silentLog, type KubeClient } from '../../daemon/kube/index.ts';
+import { createLog, isAlreadyExists, kind, silentLog, type KubeClient } from '../../daemon/kube/index.ts';
 import { composeDocument } from '../../daemon/peering/compose-document.ts';
 import { offerTo } from '../../daemon/peering/offer.ts';
 import { readStored } from '../../shared/trust/documents-cache.ts';
@@ -26,9 +26,8 @@ import {
 } from '../../daemon/tenant/tenant-objects.ts';
 import { makeEngine } from '../../daemon/wireguard/engine-loader.ts';
 import { EngineShell } from '../../daemon/wireguard/engine-driver.ts';
-import { httpsFetch } from '../../daemon/clients/gateway/https-fetch.ts';
-import { KubeClient as GatewayKubeClient, type KubeConnection } from '../../gateway/kube/client.ts';
-import { resources } from '../../gateway/kube/resources.ts';
+import { connectKube, createTransport, type KubeConnection } from '../../daemon/clients/kubernetes/index.ts';
+import { createGatewayKubeClient } from '../../gateway/kube/client.ts';
 import { createGatewayService } from '../../gateway/service.ts';
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
@@ -44,7 +43,6 @@ import {
   type IssuedCertificate,
 } from '../../shared/trust/self-signed-certificate.ts';
 import { LightStore } from './light-store.ts';
-import { connectKube } from '../../daemon/clients/kubernetes/index.ts';
 
 const command = promisify(execFile);
 
@@ -107,20 +105,14 @@ export class LightProvider {
     this.#address = address;
     this.#server = server;
     this.#device = `cni-light${index}`;
-    const fetch = httpsFetch(
-      new Agent({ ca: server.ca, servername: serverName, keepAlive: true }),
-    ) as KubeConnection['fetch'];
-    this.#store = new LightStore({
-      server: server.url,
-      fetch,
-      token: () => Promise.resolve(server.adminToken),
-    });
-    this.#kube = connectKube({
+    const connection: KubeConnection = {
       url: server.url,
       ca: server.ca,
       tlsServerName: serverName,
       token: () => server.adminToken,
-    });
+    };
+    this.#store = new LightStore(createTransport(connection));
+    this.#kube = connectKube(connection);
     this.#prober = createProber({ onChange: () => undefined, log: silentLog });
   }
 
@@ -136,14 +128,13 @@ export class LightProvider {
       now: Date.now(),
     });
     this.#local = this.#localCluster(certificate);
-    this.#store.put(resources.localClusters, this.#local);
-    this.#store.onChange((resource, object) => {
-      if (resource === resources.remoteClusters && object !== undefined)
-        this.#follow(object as RemoteCluster);
-      if (resource !== resources.incomingPeerings) return;
+    this.#store.put(this.#local);
+    this.#store.onChange(({ plural }, object) => {
+      if (plural === kind.remoteCluster.plural && object !== undefined) this.#follow(object as RemoteCluster);
+      if (plural !== kind.incomingPeering.plural) return;
       if (object !== undefined) void this.#makeTenant(object as IncomingPeering);
       // What is offered follows from the peerings.
-      for (const remote of this.#store.list<RemoteCluster>(resources.remoteClusters)) this.#follow(remote);
+      for (const remote of this.#store.list(kind.remoteCluster)) this.#follow(remote);
     });
     await this.#openDevice();
     void this.#prober.run(this.#stop.signal);
@@ -163,7 +154,7 @@ export class LightProvider {
       now: Date.now(),
     });
     if (!('token' in issued)) throw new Error(`no token: ${JSON.stringify(issued)}`);
-    this.#store.put(resources.peeringTokens(defaultNamespace), issued.object);
+    this.#store.put(issued.object);
     return issued.token;
   }
 
@@ -206,7 +197,7 @@ export class LightProvider {
 
   async #serve(certificate: IssuedCertificate): Promise<void> {
     const service = createGatewayService({
-      kube: new GatewayKubeClient(this.#store.connection()),
+      kube: createGatewayKubeClient(this.#store.transport()),
       namespace: defaultNamespace,
       clock: Date.now,
       random: (length) => Uint8Array.from(randomBytes(length)),
@@ -291,17 +282,14 @@ export class LightProvider {
       previous,
       remote: document,
       tunnel,
-      offer: offerTo(id, this.#store.list(resources.incomingPeerings), local, this.#server.ca),
+      offer: offerTo(id, this.#store.list(kind.incomingPeering), local, this.#server.ca),
       newSalt: () => randomBytes(32).toString('base64'),
       now: Date.now(),
     });
     if ('changed' in composed && composed.changed) {
       const localDocument = signNetworkDocument(composed.document, this.#key);
       // This comes back here, with nothing left to declare.
-      this.#store.put(resources.remoteClusters, {
-        ...remote,
-        status: { ...remote.status, localDocument },
-      } as never);
+      this.#store.put({ ...remote, status: { ...remote.status, localDocument } });
       return;
     }
     this.#configure(remote);
@@ -388,7 +376,7 @@ export class LightProvider {
       message: 'the tenant is ready',
       lastTransitionTime: new Date().toISOString(),
     };
-    this.#store.put(resources.incomingPeerings, {
+    this.#store.put({
       ...peering,
       status: {
         observedGeneration: generation,
@@ -396,6 +384,6 @@ export class LightProvider {
         identitySecretName: identitySecretObject(peering).metadata.name,
         conditions: [ready],
       },
-    } as never);
+    });
   }
 }

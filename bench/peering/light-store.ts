@@ -3,13 +3,14 @@
  * and watches, and one real API server, shared by many providers, behind it for all else. It is no model of Kubernetes: it
  * answers the requests that the gateway makes, and no others.
  */
-import type { AnyObject, KubeConnection, ResourcePath } from '../../gateway/kube/client.ts';
+import type { KubeRequest, KubeResponse, KubeTransport } from '../../shared/kube/port.ts';
+import { collectionPath, kindOf, type AnyObject, type KindRef } from '../../shared/kube/refs.ts';
 
 /** Told of every change; object undefined: gone. */
-export type StoreHandler = (resource: ResourcePath, object: AnyObject | undefined) => void;
+export type StoreHandler = (kind: KindRef, object: AnyObject | undefined) => void;
 
 interface Place {
-  resource: ResourcePath;
+  collection: string;
   name: string | undefined;
   status: boolean;
 }
@@ -24,35 +25,36 @@ const hawser = '/apis/hawser.dev/';
 const pathPattern = /^(\/apis\/[^/]+\/[^/]+(?:\/namespaces\/[^/]+)?\/[^/]+)(?:\/([^/]+))?(\/status)?$/;
 
 export class LightStore {
-  readonly #objects = new Map<ResourcePath, Map<string, Stored>>();
-  readonly #watchers = new Set<{ resource: ResourcePath; tell: (type: string, object: Stored) => void }>();
+  readonly #objects = new Map<string, Map<string, Stored>>();
+  readonly #watchers = new Set<{ collection: string; tell: (type: string, object: Stored) => void }>();
   readonly #handlers = new Set<StoreHandler>();
-  readonly #behind: KubeConnection;
+  readonly #behind: KubeTransport;
   /** Version of the last change of each kind. */
-  readonly #changed = new Map<ResourcePath, number>();
+  readonly #changed = new Map<string, number>();
   #version = 1;
 
   /** @param behind the real API server, for what is not of Hawser's kinds */
-  constructor(behind: KubeConnection) {
+  constructor(behind: KubeTransport) {
     this.#behind = behind;
   }
 
   /** What a gateway's client is made of. */
-  connection(): KubeConnection {
+  transport(): KubeTransport {
     return {
-      server: this.#behind.server,
-      token: this.#behind.token,
-      fetch: (url, init) => {
-        const { pathname, searchParams } = new URL(url);
+      url: this.#behind.url,
+      send: (request, signal) => {
+        const { pathname, searchParams } = new URL(request.path, this.#behind.url);
         return pathname.startsWith(hawser)
-          ? Promise.resolve(this.#answer(pathname, searchParams, init))
-          : this.#behind.fetch(url, init);
+          ? Promise.resolve(this.#answer(pathname, searchParams, request, signal))
+          : this.#behind.send(request, signal);
       },
+      close: () => this.#behind.close(),
     };
   }
 
-  list<T extends AnyObject>(resource: ResourcePath): T[] {
-    return [...(this.#objects.get(resource)?.values() ?? [])] as unknown as T[];
+  /** Of a cluster-scoped kind. */
+  list<T extends AnyObject>(kind: KindRef<T>): T[] {
+    return this.#list(collectionPath(kind)) as unknown as T[];
   }
 
   onChange(handler: StoreHandler): void {
@@ -60,20 +62,24 @@ export class LightStore {
   }
 
   /** Writes as a controller would: whatever was there before. */
-  put(resource: ResourcePath, object: AnyObject): void {
-    const present = this.#objects.get(resource)?.get(object.metadata.name);
-    this.#write(resource, object, present);
+  put(object: AnyObject): void {
+    const present = this.#objects.get(collectionOf(object))?.get(object.metadata.name);
+    this.#write(object, present);
   }
 
-  delete(resource: ResourcePath, name: string): void {
-    const object = this.#objects.get(resource)?.get(name);
-    if (object === undefined) return;
-    this.#objects.get(resource)?.delete(name);
-    const gone = { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } };
-    this.#tell(resource, 'DELETED', gone);
+  #list(collection: string): Stored[] {
+    return [...(this.#objects.get(collection)?.values() ?? [])];
   }
 
-  #write(resource: ResourcePath, object: Stored, present: Stored | undefined): Stored {
+  #delete(present: Stored): void {
+    this.#objects.get(collectionOf(present))?.delete(present.metadata.name);
+    this.#tell('DELETED', {
+      ...present,
+      metadata: { ...present.metadata, resourceVersion: String(++this.#version) },
+    });
+  }
+
+  #write(object: Stored, present: Stored | undefined): Stored {
     const changed = JSON.stringify(object.spec) !== JSON.stringify(present?.spec);
     const stored: Stored = {
       ...object,
@@ -85,97 +91,120 @@ export class LightStore {
         resourceVersion: String(++this.#version),
       },
     };
-    const objects = this.#objects.get(resource) ?? new Map<string, Stored>();
-    this.#objects.set(resource, objects);
+    const collection = collectionOf(stored);
+    const objects = this.#objects.get(collection) ?? new Map<string, Stored>();
+    this.#objects.set(collection, objects);
     objects.set(object.metadata.name, stored);
-    this.#tell(resource, present === undefined ? 'ADDED' : 'MODIFIED', stored);
+    this.#tell(present === undefined ? 'ADDED' : 'MODIFIED', stored);
     return stored;
   }
 
-  #tell(resource: ResourcePath, type: string, object: Stored): void {
-    this.#changed.set(resource, this.#version);
-    for (const watcher of this.#watchers) if (watcher.resource === resource) watcher.tell(type, object);
-    for (const handler of this.#handlers) handler(resource, type === 'DELETED' ? undefined : object);
+  #tell(type: string, object: Stored): void {
+    const collection = collectionOf(object);
+    this.#changed.set(collection, this.#version);
+    for (const watcher of this.#watchers) if (watcher.collection === collection) watcher.tell(type, object);
+    for (const handler of this.#handlers) handler(kindOf(object), type === 'DELETED' ? undefined : object);
   }
 
-  #answer(pathname: string, query: URLSearchParams, init: RequestInit): Response {
+  #answer(
+    pathname: string,
+    query: URLSearchParams,
+    { method, body: text }: KubeRequest,
+    signal: AbortSignal,
+  ): KubeResponse {
     const place = placeOf(pathname);
     if (place === undefined) return refusal(404, 'NotFound', `nothing is at ${pathname}`);
-    const { resource, name } = place;
-    const body = typeof init.body === 'string' ? (JSON.parse(init.body) as unknown) : undefined;
+    const { collection, name } = place;
+    const body = typeof text === 'string' ? (JSON.parse(text) as unknown) : undefined;
     if (name === undefined) {
-      if (init.method === 'POST') return this.#create(resource, body as Stored);
-      if (query.get('watch') === 'true')
-        return this.#watch(resource, Number(query.get('resourceVersion')), init.signal);
-      return Response.json({
+      if (method === 'POST') return this.#create(body as Stored);
+      if (query.has('watch')) return this.#watch(collection, Number(query.get('resourceVersion')), signal);
+      return answer(200, {
         metadata: { resourceVersion: String(this.#version) },
-        items: this.list(resource),
+        items: this.#list(collection),
       });
     }
-    const present = this.#objects.get(resource)?.get(name);
+    const present = this.#objects.get(collection)?.get(name);
     if (present === undefined) return refusal(404, 'NotFound', `there is no ${name}`);
-    if (init.method === 'PUT') return this.#replace(place, body as Stored, present);
-    if (init.method === 'DELETE') {
-      const wanted = (body as { preconditions?: { uid?: string } } | undefined)?.preconditions?.uid;
-      if (wanted !== undefined && wanted !== present.metadata.uid)
+    if (method === 'PUT') return this.#replace(place, body as Stored, present);
+    if (method === 'DELETE') {
+      const uid = (body as { preconditions?: { uid?: string } } | undefined)?.preconditions?.uid;
+      if (uid !== undefined && uid !== present.metadata.uid)
         return refusal(409, 'Conflict', `${name} is another one by now`);
-      this.delete(resource, name);
-      return Response.json({ kind: 'Status', status: 'Success' });
+      this.#delete(present);
+      return answer(200, { kind: 'Status', status: 'Success' });
     }
-    return Response.json(present);
+    return answer(200, present);
   }
 
-  #create(resource: ResourcePath, object: Stored): Response {
+  #create(object: Stored): KubeResponse {
     const { name } = object.metadata;
-    if (this.#objects.get(resource)?.has(name) === true)
+    if (this.#objects.get(collectionOf(object))?.has(name) === true)
       return refusal(409, 'AlreadyExists', `${name} is there already`);
-    return Response.json(this.#write(resource, object, undefined), { status: 201 });
+    return answer(201, this.#write(object, undefined));
   }
 
   /** As a kind with a status subresource: who writes the one leaves the other. */
-  #replace({ resource, status }: Place, object: Stored, present: Stored): Response {
+  #replace({ status }: Place, object: Stored, present: Stored): KubeResponse {
     if (object.metadata.resourceVersion !== present.metadata.resourceVersion)
       return refusal(409, 'Conflict', `${object.metadata.name} was changed meanwhile`);
     const merged = status
       ? { ...present, status: object.status }
       : { ...object, ...(present.status !== undefined && { status: present.status }) };
-    return Response.json(this.#write(resource, merged, present));
+    return answer(200, this.#write(merged, present));
   }
 
   /** From now on. A reader that is behind is told to list again, so that nothing need be kept. */
-  #watch(resource: ResourcePath, from: number, signal: AbortSignal | null | undefined): Response {
-    if (from < (this.#changed.get(resource) ?? 0))
+  #watch(collection: string, from: number, signal: AbortSignal): KubeResponse {
+    if (from < (this.#changed.get(collection) ?? 0))
       return refusal(410, 'Expired', `version ${from} is too old`);
     const encoder = new TextEncoder();
-    let end = () => {};
-    const stream = new ReadableStream<Uint8Array>({
+    let end: (reason: Error) => void = () => undefined;
+    const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         const watcher = {
-          resource,
+          collection,
           tell: (type: string, object: Stored) =>
             controller.enqueue(encoder.encode(`${JSON.stringify({ type, object })}\n`)),
         };
         this.#watchers.add(watcher);
-        end = () => this.#watchers.delete(watcher);
-        signal?.addEventListener('abort', end, { once: true });
+        const aborted = () => end(signal.reason as Error);
+        end = (reason) => {
+          signal.removeEventListener('abort', aborted);
+          if (this.#watchers.delete(watcher)) controller.error(reason);
+        };
+        signal.addEventListener('abort', aborted, { once: true });
       },
-      cancel: () => end(),
+      cancel: () => end(new Error('the watch has ended')),
     });
-    return new Response(stream);
+    return { status: 200, header: () => undefined, body, cancel: (reason) => end(reason) };
   }
 }
 
+const collectionOf = (object: AnyObject): string => collectionPath(kindOf(object), object.metadata.namespace);
+
 function placeOf(pathname: string): Place | undefined {
-  const [, resource, name, status] = pathPattern.exec(pathname) ?? [];
-  if (resource === undefined) return undefined;
+  const [, collection, name, status] = pathPattern.exec(pathname) ?? [];
+  if (collection === undefined) return undefined;
   return {
-    resource: resource as ResourcePath,
+    collection,
     name: name === undefined ? undefined : decodeURIComponent(name),
     status: status !== undefined,
   };
 }
 
+function answer(status: number, value: unknown): KubeResponse {
+  return {
+    status,
+    header: () => undefined,
+    body: (async function* body() {
+      yield new TextEncoder().encode(JSON.stringify(value));
+    })(),
+    cancel: () => undefined,
+  };
+}
+
 /** A metav1.Status that says no. */
-function refusal(code: number, reason: string, message: string): Response {
-  return Response.json({ kind: 'Status', status: 'Failure', code, reason, message }, { status: code });
+function refusal(code: number, reason: string, message: string): KubeResponse {
+  return answer(code, { kind: 'Status', status: 'Failure', code, reason, message });
 }

@@ -5,7 +5,7 @@ import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { Problem } from '../../shared/errors.ts';
 import type { RandomBytes } from '../../shared/trust/cluster-key.ts';
 import type { ReplayCache } from '../../shared/trust/http-signatures.ts';
-import type { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
 import type { Collection } from '../kube/collection.ts';
 import type { GatewayLimits } from './limits.ts';
 import type { Log } from '../../shared/log.ts';

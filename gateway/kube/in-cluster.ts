@@ -1,31 +1,29 @@
-/** How a pod reaches its API server: the service account's token, read again as the kubelet renews it. */
-import type { KubeConnection } from './client.ts';
+/** How the gateway's pod reaches its API server, whichever runtime dials it. */
+import { rereadToken } from '../../shared/kube/token.ts';
 
-/** The kubelet renews a token at four fifths of its life, an hour at least: half a minute late is early enough. */
-const TOKEN_MILLISECONDS = 30_000;
-
-export interface InClusterOptions {
-  server: string;
-  serviceAccountDirectory: string;
-  /** Text of a file. */
-  readText: (path: string) => Promise<string>;
-  fetch: KubeConnection['fetch'];
-  clock: () => number;
+/** The API server of the cluster that a pod runs in, and who the pod is. */
+export interface InClusterConnection {
+  /** `https://host:port` */
+  url: string;
+  /** PEM of its authority. */
+  ca: string;
+  /** The service account's token as it is now. */
+  token: () => Promise<string>;
 }
 
-export function inClusterConnection(options: InClusterOptions): KubeConnection {
-  let token = '';
-  let readAt = Number.NEGATIVE_INFINITY;
+/** Reads the service account that Kubernetes mounts. Rejects when it is not there. */
+export async function readServiceAccount(options: {
+  url: string;
+  directory: string;
+  /** Text of a file. */
+  readText: (path: string) => Promise<string>;
+  /** Monotonic, in milliseconds. */
+  now: () => number;
+}): Promise<InClusterConnection> {
+  const { url, directory, readText, now } = options;
   return {
-    server: options.server,
-    fetch: options.fetch,
-    token: async () => {
-      const now = options.clock();
-      if (now - readAt >= TOKEN_MILLISECONDS) {
-        token = (await options.readText(`${options.serviceAccountDirectory}/token`)).trim();
-        readAt = now;
-      }
-      return token;
-    },
+    url,
+    ca: await readText(`${directory}/ca.crt`),
+    token: rereadToken(() => readText(`${directory}/token`), now),
   };
 }

@@ -2,12 +2,12 @@
 import type { IdentityResponse } from '../../shared/wire/gateway-api.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { Problem } from '../../shared/errors.ts';
+import { isConflict, isForbidden, isNotFound } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { tenantServiceAccount } from '../../shared/names.ts';
 import { inBandURLs } from '../../shared/net/in-band.ts';
 import { self, type Dependencies } from '../http/context.ts';
 import type { Tenant } from './incoming-peerings.ts';
-import { isConflict, isForbidden, isNotFound } from '../kube/client.ts';
-import { resources } from '../kube/resources.ts';
 import { features, version } from '../version.ts';
 
 const LIFE_SECONDS = 3600;
@@ -81,7 +81,12 @@ async function mintToken(
     },
   };
   try {
-    const { status } = await kube.create(resources.tenantTokens(tenant.namespace), request, signal);
+    const { status } = await kube.createSubresource<KubernetesTokenRequest>(
+      { kind: kind.serviceAccount, namespace: tenant.namespace, name: tenantServiceAccount },
+      'token',
+      request,
+      signal,
+    );
     if (status?.token === undefined || status.expirationTimestamp === undefined)
       throw new Problem('api-server', 'The API server of the provider issued no token. Try again.');
     return { token: status.token, expiresAt: status.expirationTimestamp };

@@ -4,10 +4,10 @@ import type { Grant } from '../../shared/api/grant.ts';
 import { incomingPeering, type IncomingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
 import { Problem } from '../../shared/errors.ts';
+import { isConflict } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { labels, peeringName } from '../../shared/names.ts';
 import type { Dependencies } from '../http/context.ts';
-import { isAlreadyExists, isConflict } from '../kube/client.ts';
-import { resources } from '../kube/resources.ts';
 
 const ATTEMPTS = 5;
 
@@ -40,11 +40,11 @@ export async function ensureIncomingPeering(
   const name = peeringName(request.clusterID, request.peering);
   for (let attempt = 1; ; attempt++) {
     try {
-      const found = await kube.get<IncomingPeering>(resources.incomingPeerings, name, signal);
+      const found = await kube.get({ kind: kind.incomingPeering, name }, signal);
       if (found === undefined) {
         // A peering that was revoked while its consumer waited here took its token with it, and must not come back by it.
         await request.confirm(signal);
-        return await kube.create(resources.incomingPeerings, newIncomingPeering(name, request), signal);
+        return await kube.create(newIncomingPeering(name, request), signal);
       }
       if (found.metadata.deletionTimestamp !== undefined) {
         await waitUntilGone(dependencies, name, found.metadata.uid, signal);
@@ -52,10 +52,10 @@ export async function ensureIncomingPeering(
         return found;
       } else {
         const spec = { ...found.spec, grant: request.grant, tokenName: request.tokenName };
-        return await kube.replace(resources.incomingPeerings, { ...found, spec }, signal);
+        return await kube.replace({ ...found, spec }, {}, signal);
       }
     } catch (error) {
-      if (!(isConflict(error) || isAlreadyExists(error)) || attempt >= ATTEMPTS) throw error;
+      if (!isConflict(error) || attempt >= ATTEMPTS) throw error;
     }
   }
 }
@@ -156,11 +156,8 @@ export async function findPeering(
   peering: string,
   signal: AbortSignal,
 ): Promise<IncomingPeering | undefined> {
-  const found = await kube.get<IncomingPeering>(
-    resources.incomingPeerings,
-    peeringName(clusterID, peering),
-    signal,
-  );
+  const ref = { kind: kind.incomingPeering, name: peeringName(clusterID, peering) };
+  const found = await kube.get(ref, signal);
   return found?.spec.remoteCluster === clusterID && found.metadata.deletionTimestamp === undefined
     ? found
     : undefined;

@@ -2,6 +2,8 @@
 import { remoteCluster, type RemoteCluster, type SignedDocument } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import { Problem } from '../../shared/errors.ts';
+import { isConflict } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { labels } from '../../shared/names.ts';
 import { openDocument, readStored } from '../../shared/trust/documents-cache.ts';
 import { keyInForce } from '../../shared/trust/key-succession.ts';
@@ -9,8 +11,6 @@ import { NetworkDocumentError } from '../../shared/trust/network-documents.ts';
 import type { IdentityRequest } from '../../shared/wire/gateway-api.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { self, type Dependencies } from '../http/context.ts';
-import { isAlreadyExists, isConflict } from '../kube/client.ts';
-import { resources } from '../kube/resources.ts';
 
 const ATTEMPTS = 5;
 
@@ -54,15 +54,14 @@ export async function ensureRemoteCluster(
 ): Promise<RemoteCluster | undefined> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const found = await kube.get<RemoteCluster>(resources.remoteClusters, consumer.clusterID, signal);
-      if (found === undefined)
-        return await kube.create(resources.remoteClusters, newRemoteCluster(consumer, facts), signal);
+      const found = await kube.get({ kind: kind.remoteCluster, name: consumer.clusterID }, signal);
+      if (found === undefined) return await kube.create(newRemoteCluster(consumer, facts), signal);
       if (keyInForce(found, facts.networkDocument) !== consumer.publicKey) return undefined;
       const spec = mergeFacts(withKey(found.spec, consumer.publicKey), facts);
       if (JSON.stringify(spec) === JSON.stringify(found.spec)) return found;
-      return await kube.replace(resources.remoteClusters, { ...found, spec }, signal);
+      return await kube.replace({ ...found, spec }, {}, signal);
     } catch (error) {
-      if (!(isConflict(error) || isAlreadyExists(error)) || attempt >= ATTEMPTS) throw error;
+      if (!isConflict(error) || attempt >= ATTEMPTS) throw error;
     }
   }
 }
@@ -156,15 +155,15 @@ export async function storeDocument(
     }
     try {
       await kube.replace(
-        resources.remoteClusters,
         { ...current, spec: { ...current.spec, publicKey, networkDocument: document } },
+        {},
         signal,
       );
       return;
     } catch (error) {
       if (!isConflict(error) || attempt >= ATTEMPTS) throw error;
     }
-    const again = await kube.get<RemoteCluster>(resources.remoteClusters, remote.metadata.name, signal);
+    const again = await kube.get({ kind: kind.remoteCluster, name: remote.metadata.name }, signal);
     // Made anew with another key in the meantime: the signature that let this request in is none any more.
     if (again === undefined || ![remote.spec.publicKey, publicKey].includes(again.spec.publicKey))
       throw new Problem('no-peering', 'The peering has ended.');

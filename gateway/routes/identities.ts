@@ -4,6 +4,8 @@ import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering, PeeringToken } from '../../shared/api/peerings.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 import { Problem } from '../../shared/errors.ts';
+import { isConflict } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { tokenName } from '../../shared/token-issue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
 import { keyInForce } from '../../shared/trust/key-succession.ts';
@@ -22,8 +24,6 @@ import {
   noPeering,
   waitForTenant,
 } from '../peerings/incoming-peerings.ts';
-import { isConflict } from '../kube/client.ts';
-import { resources } from '../kube/resources.ts';
 import { verifyRequest } from '../http/middleware/authenticate-signature.ts';
 import { route, type Route } from '../http/operation.ts';
 import { evaluateRedemption } from '../peerings/redemption.ts';
@@ -114,11 +114,9 @@ async function redeem(
     grant: token.spec.grant,
     tokenName: token.metadata.name,
     confirm: async (signal: AbortSignal) => {
-      const held = await dependencies.kube.get<PeeringToken>(
-        resources.peeringTokens(dependencies.namespace),
-        token.metadata.name,
-        signal,
-      );
+      const { namespace } = dependencies;
+      const ref = { kind: kind.peeringToken, namespace, name: token.metadata.name };
+      const held = await dependencies.kube.get(ref, signal);
       const gone =
         held === undefined || held.metadata.uid !== token.metadata.uid || held.spec.revoked === true;
       if (gone) throw await refusal(dependencies, context, 'Revoked');
@@ -139,12 +137,11 @@ async function spend(
 ): Promise<PeeringToken> {
   const { kube, namespace, clock } = dependencies;
   const { signal } = context.var;
-  const resource = resources.peeringTokens(namespace);
   for (let attempt = 1; ; attempt++) {
     // Both are always asked for: what is wrong must not show in how much is done.
     const [token, remote] = await Promise.all([
-      kube.get<PeeringToken>(resource, tokenName(secretHash), signal),
-      kube.get<RemoteCluster>(resources.remoteClusters, request.clusterID, signal),
+      kube.get({ kind: kind.peeringToken, namespace, name: tokenName(secretHash) }, signal),
+      kube.get({ kind: kind.remoteCluster, name: request.clusterID }, signal),
     ]);
     const judged = evaluateRedemption(
       token,
@@ -160,10 +157,9 @@ async function spend(
     const redeemedBy = { clusterID, publicKey, peering, at: toSeconds(clock()) };
     try {
       return await kube.replace(
-        resource,
         { ...token, status: { ...token.status, redeemedBy } },
+        { subresource: 'status' },
         signal,
-        'status',
       );
     } catch (error) {
       if (!isConflict(error)) throw error;
@@ -185,7 +181,7 @@ async function renew(
   const { signal } = context.var;
   const { clusterID, peering } = request;
   const [known, found] = await Promise.all([
-    dependencies.kube.get<RemoteCluster>(resources.remoteClusters, clusterID, signal),
+    dependencies.kube.get({ kind: kind.remoteCluster, name: clusterID }, signal),
     findPeering(dependencies, clusterID, peering, signal),
   ]);
   // Proof of a key is worth something only if it is the key that was registered, or one that succeeds it.

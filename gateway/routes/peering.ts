@@ -1,13 +1,12 @@
 /** `/v1/peering`: a consumer asks how its peering is here, and ends it. */
 import { z } from 'zod';
 import { label } from '../../shared/api/meta.ts';
-import type { Tunnel } from '../../shared/api/network.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { defaultPeering } from '../../shared/names.ts';
 import { readSignature } from '../../shared/trust/http-signatures.ts';
 import { peeringReport, type PeeringReport } from '../../shared/wire/gateway-api.ts';
 import type { Dependencies, GatewayContext } from '../http/context.ts';
 import { findPeering, noPeering } from '../peerings/incoming-peerings.ts';
-import { resources } from '../kube/resources.ts';
 import { findRemote, verifyRequest } from '../http/middleware/authenticate-signature.ts';
 import { route, type Operation, type Route } from '../http/operation.ts';
 import { peeringStateOf } from '../peerings/peering-state.ts';
@@ -57,7 +56,7 @@ function getPeering(dependencies: Dependencies): Route {
       const { clusterID } = remote.spec;
       const [found, tunnel] = await Promise.all([
         findPeering(dependencies, clusterID, peering, signal),
-        dependencies.kube.get<Tunnel>(resources.tunnels, clusterID, signal),
+        dependencies.kube.get({ kind: kind.tunnel, name: clusterID }, signal),
       ]);
       if (found === undefined) throw noPeering(clusterID, peering);
       const report: PeeringReport = {
@@ -93,9 +92,8 @@ function deletePeering(dependencies: Dependencies): Route {
       const found = await findPeering(dependencies, remote.spec.clusterID, peering, signal);
       if (found !== undefined)
         await dependencies.kube.delete(
-          resources.incomingPeerings,
-          found.metadata.name,
-          found.metadata.uid,
+          { kind: kind.incomingPeering, name: found.metadata.name },
+          { ...(found.metadata.uid !== undefined && { uid: found.metadata.uid }) },
           signal,
         );
       return context.body(null, 204);

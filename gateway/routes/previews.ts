@@ -4,7 +4,7 @@ import { tokenName } from '../../shared/token-issue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
 import { preview, previewRequest, type Preview } from '../../shared/wire/gateway-api.ts';
 import { self, type Dependencies } from '../http/context.ts';
-import { resources } from '../kube/resources.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { route, type Route } from '../http/operation.ts';
 import { evaluatePreview } from '../peerings/redemption.ts';
 import { refusal } from '../peerings/refusal.ts';
@@ -29,8 +29,8 @@ export function previewRoute(dependencies: Dependencies): Route {
     async (context, { secret, clusterID }) => {
       const { kube, namespace, clock } = dependencies;
       const secretHash = hashSecret(secret);
-      const resource = resources.peeringTokens(namespace);
-      const token = await kube.get<PeeringToken>(resource, tokenName(secretHash), context.var.signal);
+      const ref = { kind: kind.peeringToken, namespace, name: tokenName(secretHash) };
+      const token = await kube.get(ref, context.var.signal);
       const reason = evaluatePreview(token, secretHash, clusterID, clock());
       if (reason !== undefined || token === undefined)
         throw await refusal(dependencies, context, reason ?? 'Unknown');

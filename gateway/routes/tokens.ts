@@ -3,6 +3,8 @@ import type { z } from 'zod';
 import { objectName } from '../../shared/api/meta.ts';
 import type { PeeringToken } from '../../shared/api/peerings.ts';
 import { Problem } from '../../shared/errors.ts';
+import { isConflict } from '../../shared/kube/errors.ts';
+import { kind } from '../../shared/kube/refs.ts';
 import { defaultLifeSeconds, issuePeeringToken, secretBytes, tokenState } from '../../shared/token-issue.ts';
 import {
   tokenList,
@@ -13,8 +15,6 @@ import {
   type TokenResponse,
 } from '../../shared/wire/gateway-api.ts';
 import { self, type Dependencies, type KubernetesUser } from '../http/context.ts';
-import { isConflict } from '../kube/client.ts';
-import { resources } from '../kube/resources.ts';
 import { route, type Route } from '../http/operation.ts';
 import { invalidFields } from '../http/validation.ts';
 
@@ -67,7 +67,7 @@ async function issueToken(
   if ('waitingFor' in issued) throw new Problem('not-ready', issued.waitingFor, { retryAfterSeconds: 5 });
   if ('problems' in issued) throw invalidFields(issued.problems);
   const { object, token } = issued;
-  await kube.create(resources.peeringTokens(namespace), object, signal);
+  await kube.create(object, signal);
   return { name: object.metadata.name, token, expiresAt: object.spec.expiresAt, grant: object.spec.grant };
 }
 
@@ -83,10 +83,10 @@ function listRoute({ kube, namespace, limits, clock }: Dependencies): Route {
       problems: ['unauthenticated', 'forbidden'],
     },
     async (context) => {
-      const { items } = await kube.list<PeeringToken>(
-        resources.peeringTokens(namespace),
+      const { items } = await kube.list(
+        kind.peeringToken,
+        { namespace, atMost: limits.listedTokens },
         context.var.signal,
-        { limit: String(limits.listedTokens) },
       );
       const newestFirst = items.toSorted((a, b) =>
         (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''),
@@ -140,15 +140,11 @@ async function revokeToken(
       { field: 'name', detail: 'is not a valid token name', allowed: 'a name from the list of tokens' },
     ]);
   for (let attempt = 1; ; attempt++) {
-    const token = await kube.get<PeeringToken>(resources.peeringTokens(namespace), name, signal);
+    const token = await kube.get({ kind: kind.peeringToken, namespace, name }, signal);
     if (token === undefined) throw new Problem('not-found', `The peering token ${name} does not exist.`);
     if (token.spec.revoked === true) return;
     try {
-      await kube.replace(
-        resources.peeringTokens(namespace),
-        { ...token, spec: { ...token.spec, revoked: true } },
-        signal,
-      );
+      await kube.replace({ ...token, spec: { ...token.spec, revoked: true } }, {}, signal);
       return;
     } catch (error) {
       // Its status was written at the same time.

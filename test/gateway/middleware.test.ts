@@ -10,7 +10,7 @@ import { deadline } from '../../gateway/http/middleware/deadline.ts';
 import { problemHandler, problemOf } from '../../gateway/http/middleware/problems.ts';
 import { Buckets, rateLimit, sourceGroup } from '../../gateway/http/middleware/rate-limit.ts';
 import { requestID } from '../../gateway/http/middleware/request-id.ts';
-import { KubeError } from '../../gateway/kube/client.ts';
+import { KubeError, UnreachableError } from '../../shared/kube/errors.ts';
 import { createLog } from '../../shared/log.ts';
 import { Problem, type ProblemDocument } from '../../shared/errors.ts';
 
@@ -185,7 +185,13 @@ test('a deadline ends what waits for it', async () => {
 test('an error says outside what is meant for outside, and the rest in the log', async () => {
   const failing = app()
     .get('/kube', () => {
-      throw new KubeError(403, 'Forbidden', 'user hidden-name may not');
+      throw new KubeError('GET /x', 403, { reason: 'Forbidden', message: 'user hidden-name may not' });
+    })
+    .get('/unreachable', () => {
+      throw new UnreachableError('GET /x', 'ECONNREFUSED', 'hidden-address refused');
+    })
+    .get('/late', () => {
+      throw new UnreachableError('GET /x', 'DEADLINE', 'hidden-address was silent');
     })
     .get('/bug', () => {
       throw new TypeError('hidden-detail');
@@ -195,6 +201,8 @@ test('an error says outside what is meant for outside, and the rest in the log',
     });
   for (const [path, status, hidden] of [
     ['/kube', 502, 'hidden-name'],
+    ['/unreachable', 502, 'hidden-address refused'],
+    ['/late', 504, 'hidden-address was silent'],
     ['/bug', 500, 'hidden-detail'],
     ['/problem', 404, undefined],
   ] as const) {

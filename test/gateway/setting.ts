@@ -6,12 +6,10 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { Agent } from 'node:https';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { httpsFetch } from '../../daemon/clients/gateway/https-fetch.ts';
 import {
   createGatewayClient,
   createRequestSigner,
@@ -19,8 +17,9 @@ import {
   type GatewayClient,
   type Transport,
 } from '../../daemon/clients/gateway/index.ts';
-import { KubeClient, type AnyObject, type KubeConnection } from '../../gateway/kube/client.ts';
-import { resources } from '../../gateway/kube/resources.ts';
+import { connectKube } from '../../daemon/clients/kubernetes/index.ts';
+import type { KubeClient } from '../../shared/kube/client.ts';
+import { kind, type AnyObject } from '../../shared/kube/refs.ts';
 import { crdManifests } from '../../deploy/crds.ts';
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
@@ -87,15 +86,10 @@ export class Fixture {
   static async start(runtime: RuntimeName, plane: ControlPlane): Promise<Fixture> {
     const directory = await mkdtemp(join(tmpdir(), 'hawser-gateway-test-'));
     const [port, metricsPort] = [await freePort(), await freePort()];
-    const connection: KubeConnection = {
-      server: plane.url,
-      fetch: httpsFetch(new Agent({ ca: plane.ca, keepAlive: true })) as KubeConnection['fetch'],
-      token: () => Promise.resolve(plane.adminToken),
-    };
     const certificate = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 30, now: Date.now() });
     const fixture = new Fixture({
       plane,
-      kube: new KubeClient(connection),
+      kube: connectKube({ url: plane.url, ca: plane.ca, token: () => plane.adminToken }),
       providerKey: newKey(),
       certificate,
       directory,
@@ -155,11 +149,7 @@ export class Fixture {
 
   /** LocalCluster's status as the controller would write it. */
   async writeSelf(changes: Partial<NonNullable<LocalCluster['status']>>): Promise<void> {
-    const found = await this.kube.get<LocalCluster>(
-      resources.localClusters,
-      'self',
-      AbortSignal.timeout(5000),
-    );
+    const found = await this.kube.get({ kind: kind.localCluster, name: 'self' }, AbortSignal.timeout(5000));
     if (found === undefined) throw new Error('no LocalCluster');
     const status = {
       clusterID: providerID,
@@ -169,12 +159,7 @@ export class Fixture {
       apiServerURL: this.plane.url,
       ...changes,
     };
-    await this.kube.replace(
-      resources.localClusters,
-      { ...found, status },
-      AbortSignal.timeout(5000),
-      'status',
-    );
+    await this.kube.replace({ ...found, status }, { subresource: 'status' }, AbortSignal.timeout(5000));
   }
 
   async startGateway(): Promise<void> {
@@ -324,7 +309,7 @@ export class Fixture {
     while (!signal.aborted) {
       try {
         if (this.tenants) {
-          const { items } = await this.kube.list<IncomingPeering>(resources.incomingPeerings, signal);
+          const { items } = await this.kube.list(kind.incomingPeering, {}, signal);
           for (const peering of items) await this.#makeTenant(peering, signal);
         }
       } catch {
@@ -338,26 +323,26 @@ export class Fixture {
     const { generation } = peering.metadata;
     if (peering.status?.observedGeneration === generation) return;
     const name = tenantNamespace(peering.spec.remoteCluster, peering.spec.peering);
-    const make = (path: `/api/${string}`, object: AnyObject & Record<string, unknown>) =>
-      this.kube.create(path, object, signal).catch(() => {});
-    await make('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-    await make(`/api/v1/namespaces/${name}/serviceaccounts`, {
+    const make = (object: AnyObject & Record<string, unknown>) =>
+      this.kube.create(object, signal).catch(() => {});
+    await make({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+    await make({
       apiVersion: 'v1',
       kind: 'ServiceAccount',
-      metadata: { name: tenantServiceAccount },
+      metadata: { name: tenantServiceAccount, namespace: name },
     });
-    await make(`/api/v1/namespaces/${name}/secrets`, {
+    await make({
       apiVersion: 'v1',
       kind: 'Secret',
-      metadata: { name: 'identity' },
+      metadata: { name: 'identity', namespace: name },
       type: 'Opaque',
     });
     // As the controller does: the gateway makes tokens in tenant namespaces alone.
     const rbac = 'rbac.authorization.k8s.io';
-    await make(`/apis/${rbac}/v1/namespaces/${name}/rolebindings` as `/api/${string}`, {
+    await make({
       apiVersion: `${rbac}/v1`,
       kind: 'RoleBinding',
-      metadata: { name: 'hawser-gateway-tenant' },
+      metadata: { name: 'hawser-gateway-tenant', namespace: name },
       roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: 'hawser-gateway-tenant' },
       subjects: [{ kind: 'ServiceAccount', name: 'hawser-gateway', namespace }],
     });
@@ -375,12 +360,13 @@ export class Fixture {
         },
       ],
     };
-    await this.kube.replace(resources.incomingPeerings, { ...peering, status }, signal, 'status');
+    await this.kube.replace({ ...peering, status }, { subresource: 'status' }, signal);
   }
 
   async stop(): Promise<void> {
     this.#stop.abort();
     this.transport.close();
+    this.kube.close();
     await this.stopGateway('SIGKILL');
     await this.plane.stop();
     await rm(this.directory, { recursive: true, force: true });

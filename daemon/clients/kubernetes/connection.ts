@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { LookupFunction } from 'node:net';
+import { rereadToken } from '../../../shared/kube/token.ts';
 import { proxyOf, type Environment } from '../proxy.ts';
 
 export interface ClientCertificate {
@@ -34,8 +35,6 @@ export interface KubeConnection {
 }
 
 const serviceAccountDirectory = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** The kubelet renews the file long before the token expires, so reading it once a minute suffices. */
-const tokenFileMilliseconds = 60_000;
 
 /**
  * The connection of a pod with its service account. Throws outside a pod. HTTPS_PROXY is ignored: the address of the
@@ -64,13 +63,7 @@ export function tokenFromFile(
   path: string,
   now: () => number = () => performance.now(),
 ): () => Promise<string> {
-  let held: { token: string; at: number } | undefined;
-  return async () => {
-    if (held === undefined || now() - held.at > tokenFileMilliseconds) {
-      held = { token: (await readFile(path, 'utf8')).trim(), at: now() };
-    }
-    return held.token;
-  };
+  return rereadToken(() => readFile(path, 'utf8'), now);
 }
 
 /** The provider's API server, its CA, and a token that may be renewed. */

@@ -2,8 +2,8 @@ import type { MiddlewareHandler } from 'hono';
 import { group } from '../../../shared/api/meta.ts';
 import { peeringToken } from '../../../shared/api/peerings.ts';
 import { Problem } from '../../../shared/errors.ts';
+import type { AnyObject } from '../../../shared/kube/refs.ts';
 import type { Dependencies, GatewayEnvironment, KubernetesUser } from '../context.ts';
-import { resources } from '../../kube/resources.ts';
 
 /** What a user must be allowed to do with PeeringTokens in Hawser's namespace. */
 export type Permission = 'create' | 'list' | 'delete';
@@ -12,12 +12,12 @@ export type Permission = 'create' | 'list' | 'delete';
 const TOKEN_LIMIT = 16_384;
 const SCHEME = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
-interface TokenReview {
-  kind: string;
+interface TokenReview extends AnyObject {
+  spec: { token: string };
   status?: { authenticated?: boolean; user?: Partial<KubernetesUser> };
 }
-interface SubjectAccessReview {
-  kind: string;
+interface SubjectAccessReview extends AnyObject {
+  spec: Record<string, unknown>;
   status?: { allowed?: boolean };
 }
 
@@ -51,9 +51,13 @@ async function reviewToken(
   token: string,
   signal: AbortSignal,
 ): Promise<KubernetesUser | undefined> {
-  const review = await kube.create<TokenReview & { spec: unknown; apiVersion: string }>(
-    resources.tokenReviews,
-    { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token } },
+  const review = await kube.create<TokenReview>(
+    {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenReview',
+      metadata: { name: '' },
+      spec: { token },
+    },
     signal,
   );
   const user = review.status?.user;
@@ -67,11 +71,11 @@ async function mayDo(
   verb: Permission,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const review = await kube.create<SubjectAccessReview & { spec: unknown; apiVersion: string }>(
-    resources.subjectAccessReviews,
+  const review = await kube.create<SubjectAccessReview>(
     {
       apiVersion: 'authorization.k8s.io/v1',
       kind: 'SubjectAccessReview',
+      metadata: { name: '' },
       spec: {
         user: user.username,
         uid: user.uid,

@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono';
 import { clusterID } from '../../../shared/api/meta.ts';
 import { Problem } from '../../../shared/errors.ts';
+import { kind } from '../../../shared/kube/refs.ts';
 import {
   SignatureError,
   readSignature,
@@ -13,7 +14,6 @@ import { keyFingerprint } from '../../../shared/trust/cluster-key.ts';
 import { followSuccessions, succeededKeys } from '../../../shared/trust/key-succession.ts';
 import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters.ts';
 import { self, type Dependencies, type GatewayContext, type GatewayEnvironment } from '../context.ts';
-import { resources } from '../../kube/resources.ts';
 
 /**
  * Lets in requests that a cluster of this cluster's knowledge has signed (RFC 9421): the key is the one that its
@@ -86,7 +86,7 @@ export async function findRemote(
       'signature-input',
       'the signature’s keyid is not a valid cluster ID',
     );
-  return kube.get<RemoteCluster>(resources.remoteClusters, claim.clusterID, signal);
+  return kube.get({ kind: kind.remoteCluster, name: claim.clusterID }, signal);
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { ErrorHandler } from 'hono';
 import { Problem, problemContentType } from '../../../shared/errors.ts';
+import { isUnreachable, KubeError } from '../../../shared/kube/errors.ts';
 import { SignatureError } from '../../../shared/trust/http-signatures.ts';
 import type { GatewayEnvironment } from '../context.ts';
-import { KubeError } from '../../kube/client.ts';
 import type { Log } from '../../../shared/log.ts';
 
 /** Turns whatever was thrown into a problem document. What isn't meant for others goes to the log only. */
@@ -33,7 +33,8 @@ export function problemOf(error: unknown): Problem {
       `${error.message.slice(0, 1).toUpperCase()}${error.message.slice(1)}.`,
       { errors: [{ field: error.field, detail: error.reason }] },
     );
-  if (error instanceof KubeError)
+  const late = isUnreachable(error) && error.code === 'DEADLINE';
+  if (error instanceof KubeError || (isUnreachable(error) && !late))
     return new Problem(
       'api-server',
       'The API server of this cluster refused a request of the API gateway, or failed. Try again later; the log of the API gateway has the details.',
@@ -42,7 +43,10 @@ export function problemOf(error: unknown): Problem {
         cause: error,
       },
     );
-  if (error instanceof DOMException && (error.name === 'TimeoutError' || error.name === 'AbortError'))
+  if (
+    late ||
+    (error instanceof DOMException && (error.name === 'TimeoutError' || error.name === 'AbortError'))
+  )
     return new Problem('deadline', 'The request exceeded its deadline. Try again.', {
       retryAfterSeconds: 5,
       cause: error,

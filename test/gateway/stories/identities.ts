@@ -3,11 +3,11 @@ import { Agent } from 'node:https';
 import * as assert from 'uvu/assert';
 import { GatewayProblem, isProblem } from '../../../daemon/clients/gateway/index.ts';
 import { httpsFetch } from '../../../daemon/clients/gateway/https-fetch.ts';
-import { resources } from '../../../gateway/kube/resources.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import type { IncomingPeering, PeeringToken } from '../../../shared/api/peerings.ts';
 import { defaultGrant } from '../../../shared/api/grant.ts';
+import { kind } from '../../../shared/kube/refs.ts';
 import { hashSecret } from '../../../shared/trust/digest.ts';
 import { toBase64URL } from '../../../shared/trust/encoding.ts';
 import { tokenName } from '../../../shared/token-issue.ts';
@@ -29,7 +29,7 @@ export const identityStories: Stories = (test, fixture) => {
       [...new Set(refusals.map(({ type, status }) => `${status} ${type}`))],
       ['401 https://hawser.dev/problems/token-not-redeemable'],
     );
-    const { items } = await fixture().kube.list<IncomingPeering>(resources.incomingPeerings, signal());
+    const { items } = await fixture().kube.list(kind.incomingPeering, {}, signal());
     assert.equal(
       items.map(({ spec }) => spec.remoteCluster).filter((id) => id.startsWith('racer-')),
       [`racer-${winners[0]}`],
@@ -74,9 +74,8 @@ export const identityStories: Stories = (test, fixture) => {
     const life = Date.parse(identity.identity.expiresAt) - Date.now();
     assert.ok(life > 3500_000 && life < 3700_000);
     await fixture().kube.delete(
-      `/api/v1/namespaces/${identity.tenantNamespace}/secrets`,
-      'identity',
-      undefined,
+      { kind: kind.secret, namespace: identity.tenantNamespace, name: 'identity' },
+      {},
       signal(),
     );
     // The API server remembers a good token for ten seconds.
@@ -231,9 +230,8 @@ export const identityStories: Stories = (test, fixture) => {
     const consumer = fixture().consumer('renewer');
     const first = await identityOf(consumer, secret);
     await fixture().kube.delete(
-      resources.peeringTokens(namespace),
-      tokenName(hashSecret(secret)),
-      undefined,
+      { kind: kind.peeringToken, namespace, name: tokenName(hashSecret(secret)) },
+      {},
       signal(),
     );
     const renewed = await consumer.client.requestIdentity(consumer.request);
@@ -275,12 +273,12 @@ async function identityOf(consumer: Consumer, secret: string): Promise<IdentityR
 }
 
 async function remotes(fixture: Fixture, prefix: string): Promise<RemoteCluster[]> {
-  const { items } = await fixture.kube.list<RemoteCluster>(resources.remoteClusters, signal());
+  const { items } = await fixture.kube.list(kind.remoteCluster, {}, signal());
   return items.filter(({ metadata }) => metadata.name.startsWith(prefix));
 }
 
 function peering(fixture: Fixture, name: string): Promise<IncomingPeering | undefined> {
-  return fixture.kube.get<IncomingPeering>(resources.incomingPeerings, name, signal());
+  return fixture.kube.get({ kind: kind.incomingPeering, name }, signal());
 }
 
 async function expiredSecret(fixture: Fixture): Promise<string> {
@@ -295,6 +293,6 @@ async function expiredSecret(fixture: Fixture): Promise<string> {
       grant: defaultGrant,
     },
   };
-  await fixture.kube.create(resources.peeringTokens(namespace), object, signal());
+  await fixture.kube.create(object, signal());
   return secret;
 }

@@ -1,11 +1,10 @@
 /** The negotiation: documents in, documents out, and the end of a peering. */
 import * as assert from 'uvu/assert';
 import { GatewayProblem, isProblem } from '../../../daemon/clients/gateway/index.ts';
-import { resources } from '../../../gateway/kube/resources.ts';
 import { defaultLimits } from '../../../gateway/http/limits.ts';
 import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
-import type { IncomingPeering } from '../../../shared/api/peerings.ts';
+import { kind } from '../../../shared/kube/refs.ts';
 import type { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { toBase64 } from '../../../shared/trust/encoding.ts';
 import { readStoredDocument, signNetworkDocument } from '../../../shared/trust/network-documents.ts';
@@ -109,8 +108,7 @@ export const parameterStories: Stories = (test, fixture) => {
     await eventually('the document after the restart', async () => seen.at(-1) === 4, 15_000);
     assert.equal(seen, [1, 2, 3, 4]);
     // Ended on the provider's side, the iteration ends.
-    const peering = await fixture().kube.get<IncomingPeering>(resources.incomingPeerings, 'reader', signal());
-    await fixture().kube.delete(resources.incomingPeerings, 'reader', peering?.metadata.uid, signal());
+    await fixture().kube.delete({ kind: kind.incomingPeering, name: 'reader' }, {}, signal());
     assert.is(await watching, 'ended');
     stop.abort();
   });
@@ -156,9 +154,9 @@ export const parameterStories: Stories = (test, fixture) => {
       message,
       lastTransitionTime: '2026-01-01T00:00:00Z',
     });
-    const patch = (kind: string, name: string, status: object) =>
+    const patch = (resource: string, name: string, status: object) =>
       fixture().plane.kubectl([
-        ...`patch ${kind} ${name} --subresource=status --type=merge -p`.split(' '),
+        ...`patch ${resource} ${name} --subresource=status --type=merge -p`.split(' '),
         JSON.stringify({ status }),
       ]);
     for (const name of ['asker', 'other']) {
@@ -221,16 +219,17 @@ export const parameterStories: Stories = (test, fixture) => {
       );
     assert.ok(isProblem(impostor, 'signature-refused'));
     await consumer.client.deletePeering('second');
-    assert.ok(await fixture().kube.get(resources.incomingPeerings, 'leaver', signal()));
+    assert.ok(await fixture().kube.get({ kind: kind.incomingPeering, name: 'leaver' }, signal()));
     await consumer.client.deletePeering();
     await eventually(
       'the peering to be gone',
-      async () => (await fixture().kube.get(resources.incomingPeerings, 'leaver', signal())) === undefined,
+      async () =>
+        (await fixture().kube.get({ kind: kind.incomingPeering, name: 'leaver' }, signal())) === undefined,
     );
     await consumer.client.deletePeering();
-    await fixture().kube.delete(resources.remoteClusters, 'leaver', undefined, signal());
+    await fixture().kube.delete({ kind: kind.remoteCluster, name: 'leaver' }, {}, signal());
     await consumer.client.deletePeering();
-    assert.ok(await fixture().kube.get(resources.incomingPeerings, 'stayer', signal()));
+    assert.ok(await fixture().kube.get({ kind: kind.incomingPeering, name: 'stayer' }, signal()));
     const gone = await consumer.client.requestIdentity(consumer.request).then(
       () => undefined,
       (reason: unknown) => reason,
@@ -336,7 +335,7 @@ async function peer(
 }
 
 async function remote(fixture: Fixture, name: string): Promise<RemoteCluster> {
-  return present(fixture.kube.get<RemoteCluster>(resources.remoteClusters, name, signal()));
+  return present(fixture.kube.get({ kind: kind.remoteCluster, name }, signal()));
 }
 
 async function heldGeneration(fixture: Fixture, name: string): Promise<number | undefined> {
@@ -349,10 +348,9 @@ async function writeLocalDocument(fixture: Fixture, name: string, generation: nu
   const found = await remote(fixture, name);
   const localDocument = document(fixture.providerKey, providerID, name, generation);
   await fixture.kube.replace(
-    resources.remoteClusters,
     { ...found, status: { ...found.status, localDocument } },
+    { subresource: 'status' },
     signal(),
-    'status',
   );
 }
 

@@ -3,8 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import * as assert from 'uvu/assert';
 import { isProblem } from '../../../daemon/clients/gateway/index.ts';
-import { resources } from '../../../gateway/kube/resources.ts';
-import type { PeeringToken } from '../../../shared/api/peerings.ts';
+import { kind } from '../../../shared/kube/refs.ts';
 import { hashSecret } from '../../../shared/trust/digest.ts';
 import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import type { TokenResponse } from '../../../shared/wire/gateway-api.ts';
@@ -33,9 +32,8 @@ export const tokenStories: Stories = (test, fixture) => {
       pods: 110,
       podSecurity: 'restricted',
     });
-    const stored = await fixture().kube.get<PeeringToken>(
-      resources.peeringTokens(namespace),
-      issued.name,
+    const stored = await fixture().kube.get(
+      { kind: kind.peeringToken, namespace, name: issued.name },
       signal(),
     );
     assert.is(stored?.spec.secretHash, hashSecret(content.secret));
@@ -193,7 +191,7 @@ export const tokenStories: Stories = (test, fixture) => {
     assert.equal(shown.grant, grant);
     assert.is(shown.apiServerURL, fixture().plane.url);
     assert.not(JSON.stringify(shown).includes(secret));
-    const stored = await fixture().kube.get<PeeringToken>(resources.peeringTokens(namespace), name, signal());
+    const stored = await fixture().kube.get({ kind: kind.peeringToken, namespace, name }, signal());
     assert.is(stored?.status?.redeemedBy, undefined);
     const refusalOf = (request: { secret: string; clusterID: string }) =>
       consumer.client.preview(request).then(
@@ -219,19 +217,13 @@ export const tokenStories: Stories = (test, fixture) => {
 
   test('without an address of its own the gateway issues nothing, and says what is missing', async () => {
     const { gatewayURL: _, ...without } = { gatewayURL: '', gatewayPin: fixture().certificate.pin };
-    const found = await fixture().kube.get<{
-      apiVersion: string;
-      kind: string;
-      metadata: { name: string };
-      status?: object;
-    }>(resources.localClusters, 'self', signal());
-    const { gatewayURL: _url, ...status } = (found?.status ?? {}) as { gatewayURL?: string };
+    const found = await fixture().kube.get({ kind: kind.localCluster, name: 'self' }, signal());
+    const { gatewayURL: _url, ...status } = found?.status ?? {};
     assert.ok(found);
     await fixture().kube.replace(
-      resources.localClusters,
       { ...found, status: { ...status, ...without } },
+      { subresource: 'status' },
       signal(),
-      'status',
     );
     try {
       let error: unknown;
