@@ -1,5 +1,6 @@
 /** Reading what a provider says: of the right type, of bounded size, or not at all. Pure. */
 import { toSeconds } from '../../shared/conditions.ts';
+import { plainText } from '../../shared/plain-text.ts';
 
 /** core/v1 allows longer messages; they are cut. */
 export const longestMessage = 1024;
@@ -24,11 +25,13 @@ export const list = (value: unknown): Record<string, unknown>[] =>
         .filter((each) => each !== undefined)
     : [];
 
-// oxlint-disable-next-line no-control-regex -- control characters of another cluster have no place on a terminal
-const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
-/** Text without control characters, not longer than that; undefined for what is none. */
+/** Text that is harmless on a terminal, not longer than that in UTF-16 units; undefined for what is none. */
 export const text = (value: unknown, longest: number): string | undefined =>
-  typeof value === 'string' && value !== '' ? value.replaceAll(controls, ' ').slice(0, longest) : undefined;
+  typeof value === 'string' && value !== ''
+    ? // Cut before, so that a long text costs no more, and after, since an escape is longer than what it stands for. Half a
+      // character at the end would be stored as another one, and differ from what is wanted each time.
+      plainText(value.slice(0, longest)).slice(0, longest).toWellFormed()
+    : undefined;
 
 /** A whole number that fits an int32, not negative. */
 export const count = (value: unknown): number | undefined =>

@@ -91,7 +91,7 @@ const messages: [name: string, theirs: string, ours: string][] = [
     'Get "http://10.244.1.4:80/": 10.244.1.40 refused by 10.244.1.4.',
     'Get "http://10.128.1.4:80/": 10.244.1.40 refused by 10.128.1.4.',
   ],
-  ['control characters', 'red\u001b[31m text', 'red [31m text'],
+  ['control characters', 'red\u001b[31m text', 'red\\u001b[31m text'],
   ['its length', 'x'.repeat(5000), 'x'.repeat(1024)],
   ['a replacement pattern', 'away-n1 $& costs $1', 'hawser-away-abc123 $& costs $1'],
 ];
