@@ -4,7 +4,15 @@
  * It counts reads and compares no timestamps: the clocks of two machines differ, and a slow API server or a slow controller
  * says nothing about the node. Kubernetes itself takes 40 to 50 s to notice a lost node.
  */
-import type { Lease } from '../kube/index.ts';
+import { endpointLease } from '../../shared/names.ts';
+import { kind, type Lease, type Ref } from '../kube/index.ts';
+
+/** Where the Lease of a tunnel endpoint is. */
+export const leaseRef = (namespace: string, tunnelEndpoint: string): Ref<Lease> => ({
+  kind: kind.lease,
+  namespace,
+  name: endpointLease(tunnelEndpoint),
+});
 
 /** Interval at which the holder renews. */
 export const renewMilliseconds = 2_000;

@@ -1,7 +1,7 @@
 /** What the controller's features receive: the API server, caches, time, a log. Created by `roles/controller.ts`. */
 import type { KubeClient } from '../../shared/kube/client.ts';
 import type { Clock } from '../../shared/time.ts';
-import type { ControllerMetrics } from './controller.ts';
+import type { ControllerMetrics, ControllerOptions } from './controller.ts';
 import type { EventRecorder } from './events.ts';
 import type { Informers } from '../../shared/kube/informers.ts';
 import type { Log } from './log.ts';
@@ -35,4 +35,13 @@ export interface ControllerContext {
   /** Recorder of Events with the component `hawser-controller`. */
   events: EventRecorder;
   metrics?: ControllerMetrics;
+}
+
+/** What all controllers of a feature have alike. */
+export function commonOptions({
+  log,
+  clock,
+  metrics,
+}: ControllerContext): Pick<ControllerOptions, 'log' | 'clock' | 'metrics'> {
+  return { log, clock, ...(metrics && { metrics }) };
 }

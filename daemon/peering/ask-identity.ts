@@ -12,7 +12,7 @@ import type { IdentityResponse, TokenContent } from '../../shared/wire/gateway-a
 import { messageOf } from '../../shared/kube/errors.ts';
 import { kind } from '../../shared/kube/refs.ts';
 import type { Secret } from '../../shared/kube/types.ts';
-import type { LocalIdentity } from './cluster-key.ts';
+import type { LocalIdentity } from '../peers/local-identity.ts';
 import { reasons, tokenKey } from './names.ts';
 
 /** Something that a person has to know, and maybe to do. Its message never repeats a secret. */

@@ -1,7 +1,6 @@
 /** The cluster's key and ID: made once, at the first start, and read ever after. */
 import { randomBytes } from 'node:crypto';
-import { keySuccessions, type SignedText } from '../../shared/api/clusters.ts';
-import { clusterID as clusterIDSchema } from '../../shared/api/meta.ts';
+import type { SignedText } from '../../shared/api/clusters.ts';
 import { labels, secrets } from '../../shared/names.ts';
 import { ClusterKey } from '../../shared/trust/cluster-key.ts';
 import { signSuccession, withSuccession } from '../../shared/trust/key-succession.ts';
@@ -9,18 +8,8 @@ import type { KubeClient } from '../../shared/kube/client.ts';
 import { isAlreadyExists } from '../../shared/kube/errors.ts';
 import { kind, type Ref } from '../../shared/kube/refs.ts';
 import type { Secret } from '../../shared/kube/types.ts';
+import { readIdentity, type LocalIdentity } from '../peers/local-identity.ts';
 import { fieldManager } from './names.ts';
-
-/** Who this cluster is. */
-export interface LocalIdentity {
-  readonly clusterID: string;
-  /** The key in force: another one after a succession. */
-  key: ClusterKey;
-  /** By which keys came to this one. */
-  successions: readonly SignedText[];
-  /** Grows with each requested succession; starts at 1. */
-  generation: number;
-}
 
 /** RFC 4648, section 6, in lower case: what a DNS label may hold, without letters that look alike (0, 1, 8, 9). */
 const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
@@ -32,40 +21,6 @@ export function newClusterID(name: string | undefined, random: (length: number) 
   const beginning = (name ?? defaultName).slice(0, 33).replace(/-+$/, '') || defaultName;
   const suffix = [...random(suffixLength)].map((byte) => alphabet[byte % alphabet.length]).join('');
   return `${beginning}-${suffix}`;
-}
-
-/** What the Secret holds. Throws Error when it is not a valid identity; the message never repeats its content. */
-export function readIdentity(secret: Secret): LocalIdentity {
-  const value = (name: string) => Buffer.from(secret.data?.[name] ?? '', 'base64').toString('utf8');
-  const where = `Secret ${secret.metadata.namespace}/${secret.metadata.name}`;
-  const parsed = clusterIDSchema.safeParse(value('clusterID'));
-  if (!parsed.success)
-    throw new Error(`${where}: clusterID is not a valid cluster ID; restore the Secret from a backup`);
-  let key: ClusterKey;
-  try {
-    key = ClusterKey.fromPrivateKey(value('privateKey').trim());
-  } catch {
-    throw new Error(`${where}: privateKey is not a valid key; restore the Secret from a backup`);
-  }
-  if (value('publicKey') !== '' && value('publicKey').trim() !== key.publicKey) {
-    throw new Error(`${where}: publicKey does not belong to privateKey; restore the Secret from a backup`);
-  }
-  return {
-    clusterID: parsed.data,
-    key,
-    successions: readSuccessions(value('successions')),
-    generation: Math.max(1, Math.floor(Number(value('generation'))) || 1),
-  };
-}
-
-/** Lost statements do not invalidate the key: remotes that know it still do. */
-function readSuccessions(text: string): SignedText[] {
-  try {
-    const parsed = keySuccessions.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data : [];
-  } catch {
-    return [];
-  }
 }
 
 /**

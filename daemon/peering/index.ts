@@ -1,12 +1,13 @@
 /** Both sides of a peering at the level of clusters: who we are, who they are, and what each declares to the other. */
-import type { ControllerContext } from '../kube/context.ts';
+import { commonOptions, type ControllerContext } from '../kube/context.ts';
 import { backoff, sleep } from '../../shared/time.ts';
 import { readStored } from '../../shared/trust/documents-cache.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { messageOf } from '../../shared/kube/errors.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import type { Informer } from '../../shared/kube/informer.ts';
-import { ensureIdentity, type LocalIdentity } from './cluster-key.ts';
+import type { LocalIdentity } from '../peers/local-identity.ts';
+import { ensureIdentity } from './cluster-key.ts';
 import { reconcileLocalCluster } from './local-cluster.ts';
 import { reconcileOutgoing } from './outgoing.ts';
 import { reconcileProviderReport } from './provider-report.ts';
@@ -38,13 +39,8 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
     (remote) => sessionChanges.trigger(remote),
     signal,
   );
-  const common = {
-    log: context.log,
-    clock: context.clock,
-    ...(context.metrics && { metrics: context.metrics }),
-  };
-  const run = (options: Omit<ControllerOptions, keyof typeof common>) =>
-    runController({ ...common, ...options }, signal);
+  const run = (options: ControllerOptions) =>
+    runController({ ...commonOptions(context), ...options }, signal);
   const self = () => ['self'];
   const everyRemote = () => caches.remotes.list().map((remote) => remote.metadata.name);
   const outgoingOf = (remote: string) =>

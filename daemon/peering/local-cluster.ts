@@ -12,7 +12,8 @@ import { isAlreadyExists, isForbidden, isNotFound } from '../../shared/kube/erro
 import { kind } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { ConfigMap, EndpointSlice, Pod, Service } from '../../shared/kube/types.ts';
-import { succeedKey, withSuccessions, type LocalIdentity } from './cluster-key.ts';
+import type { LocalIdentity } from '../peers/local-identity.ts';
+import { succeedKey, withSuccessions } from './cluster-key.ts';
 import { ensureCertificate, gatewayHosts, pinOf, pinSince } from './gateway-certificate.ts';
 import { apiServerAddressesOf, apiServerHosts, apiServerURLOf, KnownNames } from './api-server.ts';
 import { fieldManager, reasons } from './names.ts';

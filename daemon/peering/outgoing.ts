@@ -13,7 +13,7 @@ import { kind, refOf } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 import type { Secret } from '../../shared/kube/types.ts';
 import { askIdentity, PeeringProblem, readToken, remoteFromToken, tokenChanges } from './ask-identity.ts';
-import type { LocalIdentity } from './cluster-key.ts';
+import type { LocalIdentity } from '../peers/local-identity.ts';
 import { locateAPIServer, tunnelWait } from './control-plane.ts';
 import { fieldManager, peeringFinalizer, reasons } from './names.ts';
 import {

@@ -1,7 +1,7 @@
 /** Clients of providers' gateways, one a remote: signed by this cluster's key, trusting one pin alone. */
 import { createGatewayClient, createRequestSigner, type GatewayClient } from '../clients/gateway/index.ts';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
-import type { LocalIdentity } from './cluster-key.ts';
+import type { LocalIdentity } from '../peers/local-identity.ts';
 import type { GatewayAddress } from './control-plane.ts';
 
 export interface Providers {

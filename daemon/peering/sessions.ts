@@ -18,7 +18,7 @@ import { readStored } from '../../shared/trust/documents-cache.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { isConflict, messageOf } from '../../shared/kube/errors.ts';
 import { kind } from '../../shared/kube/refs.ts';
-import type { LocalIdentity } from './cluster-key.ts';
+import type { LocalIdentity } from '../peers/local-identity.ts';
 import { followGateway } from './gateway-follow.ts';
 import { fieldManager } from './names.ts';
 import type { Providers } from './providers.ts';

@@ -9,6 +9,7 @@ import {
   isQuotaUnknown,
   kind,
   messageOf,
+  commonOptions,
   runController,
   triggers,
   type AnyObject,
@@ -183,9 +184,7 @@ export async function runReflection(context: ControllerContext, signal: AbortSig
         ...reflectedKinds.map((each) => fromReflected(remotes, each as KindRef)),
       ],
       reconcile,
-      log: context.log,
-      clock: context.clock,
-      ...(context.metrics && { metrics: context.metrics }),
+      ...commonOptions(context),
     },
     signal,
   );

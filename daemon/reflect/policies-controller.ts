@@ -6,6 +6,7 @@ import {
   isForbidden,
   isNotFound,
   kind,
+  commonOptions,
   runController,
   triggers,
   type ControllerContext,
@@ -155,9 +156,7 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
         fromReflected(remotes, kind.shadowPolicy),
       ],
       reconcile,
-      log: context.log,
-      clock: context.clock,
-      ...(context.metrics && { metrics: context.metrics }),
+      ...commonOptions(context),
     },
     signal,
   );

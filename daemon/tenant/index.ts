@@ -2,7 +2,7 @@
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
-import type { ControllerContext } from '../kube/context.ts';
+import { commonOptions, type ControllerContext } from '../kube/context.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
 import { keyOf } from '../../shared/kube/refs.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
@@ -33,13 +33,8 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
   };
   const tracker = createUsageTracker(caches, () => context.clock.now());
   const refusals = createRefusals(context.clock, context.metrics);
-  const common = {
-    log: context.log,
-    clock: context.clock,
-    ...(context.metrics && { metrics: context.metrics }),
-  };
-  const run = (options: Omit<ControllerOptions, keyof typeof common>) =>
-    runController({ ...common, ...options }, signal);
+  const run = (options: ControllerOptions) =>
+    runController({ ...commonOptions(context), ...options }, signal);
   const peeringLabel = (object: { metadata: { labels?: Record<string, string> } }): string[] => {
     const name = object.metadata.labels?.[labels.peering];
     return name === undefined ? [] : [name];

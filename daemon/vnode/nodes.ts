@@ -9,6 +9,7 @@ import {
   keyOf,
   kind,
   StatusDebouncer,
+  commonOptions,
   runController,
   type Result,
 } from '../kube/index.ts';
@@ -77,9 +78,7 @@ export async function runNodes(caches: Caches, kubeletPort: number, signal: Abor
         fromVirtualPods(caches.pods, (pod) => forNode(pod.spec?.nodeName)),
       ],
       reconcile: (key, limited) => reconcileNode(caches, facts, debouncer, key, limited),
-      log: context.log,
-      clock: context.clock,
-      ...(context.metrics && { metrics: context.metrics }),
+      ...commonOptions(context),
     },
     signal,
   );

@@ -10,6 +10,7 @@ import {
   isAlreadyExists,
   kind,
   messageOf,
+  commonOptions,
   runController,
   type Result,
 } from '../kube/index.ts';
@@ -66,9 +67,7 @@ export async function runOffloading(caches: Caches, signal: AbortSignal): Promis
         }),
       ],
       reconcile: (namespace, limited) => reconcileNamespace(caches, namespace, limited),
-      log: context.log,
-      clock: context.clock,
-      ...(context.metrics && { metrics: context.metrics }),
+      ...commonOptions(context),
     },
     signal,
   );

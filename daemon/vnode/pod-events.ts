@@ -1,5 +1,12 @@
 /** Writes the provider's events of offloaded pods at home. */
-import { kind, isAlreadyExists, isNotFound, runController, type Result } from '../kube/index.ts';
+import {
+  kind,
+  isAlreadyExists,
+  isNotFound,
+  commonOptions,
+  runController,
+  type Result,
+} from '../kube/index.ts';
 import { fromRemoteObjects, fromRemotes } from '../peers/remote.ts';
 import { boundTwins, sourceOf } from '../peers/twin-namespaces.ts';
 import { createEventBudget, homeEvent } from './pod-events-plan.ts';
@@ -39,9 +46,7 @@ export async function runPodEvents(caches: Caches, signal: AbortSignal): Promise
       ],
       reconcile: (key, limited) => reconcileEvent(caches, allowed, written, key, limited),
       concurrency,
-      log: context.log,
-      clock: context.clock,
-      ...(context.metrics && { metrics: context.metrics }),
+      ...commonOptions(context),
     },
     signal,
   );

@@ -2,7 +2,17 @@
 import type { ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
-import { from, isNotFound, keyOf, kind, refOf, runController, splitKey, type Result } from '../kube/index.ts';
+import {
+  from,
+  isNotFound,
+  keyOf,
+  kind,
+  refOf,
+  commonOptions,
+  runController,
+  splitKey,
+  type Result,
+} from '../kube/index.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { fromRemoteObjects, fromRemotes, type Remote } from '../peers/remote.ts';
 import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../peers/twin-namespaces.ts';
@@ -76,9 +86,7 @@ export async function runPods(caches: Caches, signal: AbortSignal): Promise<void
       ],
       reconcile: (key, limited) => reconcilePod(caches, lastRecords, key, limited),
       concurrency,
-      log: context.log,
-      clock: context.clock,
-      ...(context.metrics && { metrics: context.metrics }),
+      ...commonOptions(context),
     },
     signal,
   );

@@ -1,5 +1,5 @@
 /** The controller's side of the tunnel endpoints' Leases: it writes the holder of each endpoint and checks that this node renews. */
-import { labels, endpointLease } from '../../../shared/names.ts';
+import { labels } from '../../../shared/names.ts';
 import {
   isConflict,
   kind,
@@ -14,6 +14,7 @@ import {
   afterFailure,
   afterReading,
   isSilent,
+  leaseRef,
   readMilliseconds,
   renewMilliseconds,
   type Renewals,
@@ -68,14 +69,14 @@ export class EndpointLeases {
 
   async #write(tunnelEndpoint: string, node: string, signal: AbortSignal): Promise<void> {
     const { kube, namespace, clock } = this.#options;
-    const ref = { kind: kind.lease, namespace, name: endpointLease(tunnelEndpoint) };
-    const present = await kube.get<Lease>(ref, signal);
+    const ref = leaseRef(namespace, tunnelEndpoint);
+    const present = await kube.get(ref, signal);
     if (present?.spec?.holderIdentity === node) return;
     const lease: Lease = {
       apiVersion: kind.lease.apiVersion,
       kind: kind.lease.kind,
       metadata: present?.metadata ?? {
-        name: endpointLease(tunnelEndpoint),
+        name: ref.name,
         namespace,
         labels: { [labels.managedBy]: 'hawser-fabric' },
       },
@@ -99,7 +100,7 @@ export class EndpointLeases {
 
   async #listen(tunnelEndpoint: string, signal: AbortSignal): Promise<void> {
     const { kube, namespace, onChange, clock, log } = this.#options;
-    const ref = { kind: kind.lease, namespace, name: endpointLease(tunnelEndpoint) };
+    const ref = leaseRef(namespace, tunnelEndpoint);
     let renewals: Renewals | undefined;
     while (!signal.aborted) {
       await sleep(readMilliseconds, signal, clock);
@@ -107,7 +108,7 @@ export class EndpointLeases {
       if (handed === undefined || signal.aborted) continue;
       const limit = deadline(signal, 2 * readMilliseconds, `reading the lease ${ref.name}`, clock);
       try {
-        renewals = afterReading(renewals, await kube.get<Lease>(ref, limit.signal));
+        renewals = afterReading(renewals, await kube.get(ref, limit.signal));
       } catch (error) {
         if (!signal.aborted)
           log.debug('failed to read the lease of a tunnel endpoint', {

@@ -1,45 +1,35 @@
 /** The pre-shared keys of all tunnels, derived from the cluster key and both sides' salts. */
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
-import { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { keyInForce } from '../../../shared/trust/key-succession.ts';
 import { derivePresharedKey, presharedKeyRevision } from '../../../shared/trust/preshared-key.ts';
 import { contentGeneration } from '../../../shared/wire/network-document.ts';
 import type { Secret } from '../../kube/index.ts';
-import { secretText } from '../node-key.ts';
+import { readIdentity, type LocalIdentity } from '../../peers/local-identity.ts';
 import { readDocuments } from './remote-documents.ts';
 
 /** This cluster's half of the key derivation. */
-export interface LocalIdentity {
-  clusterID: string;
-  key: ClusterKey;
-}
+export type KeyHolder = Pick<LocalIdentity, 'clusterID' | 'key'>;
 
 /** Importing a key costs a scalar multiplication and happens at every change. Objects of informer caches are immutable. */
 const identities = new WeakMap<Secret, LocalIdentity | null>();
 
-/** Read from Secret `hawser-cluster-key`; undefined while it is missing or incomplete. */
-export function readLocalIdentity(secret: Secret | undefined): LocalIdentity | undefined {
+/** Read from Secret `hawser-cluster-key`; undefined while it is missing or not valid, which peering/ reports. */
+export function findIdentity(secret: Secret | undefined): LocalIdentity | undefined {
   if (secret === undefined) return undefined;
-  const before = identities.get(secret);
-  if (before !== undefined) return before ?? undefined;
-  const identity = parseLocalIdentity(secret);
-  identities.set(secret, identity ?? null);
-  return identity;
-}
-
-function parseLocalIdentity(secret: Secret): LocalIdentity | undefined {
-  const clusterID = secretText(secret, 'clusterID');
-  const privateKey = secretText(secret, 'privateKey');
-  if (clusterID === undefined || privateKey === undefined) return undefined;
-  try {
-    return { clusterID, key: ClusterKey.fromPrivateKey(privateKey) };
-  } catch {
-    return undefined;
+  let identity = identities.get(secret);
+  if (identity === undefined) {
+    try {
+      identity = readIdentity(secret);
+    } catch {
+      identity = null;
+    }
+    identities.set(secret, identity);
   }
+  return identity ?? undefined;
 }
 
 /** Public hash that names the key shared with a remote; empty while one of the salts is missing. */
-export function keyRevision(identity: LocalIdentity | undefined, remote: RemoteCluster): string {
+export function keyRevision(identity: KeyHolder | undefined, remote: RemoteCluster): string {
   const sides = identity && sidesOf(identity, remote);
   if (identity === undefined || sides === undefined) return '';
   const { local, other } = sides;
@@ -50,7 +40,7 @@ export function keyRevision(identity: LocalIdentity | undefined, remote: RemoteC
  * Whether the remote has confirmed our salt and our cluster key, from which it derives a new key. Until then the key in
  * use stays: handshakes with different keys fail, and the current session would expire without a successor.
  */
-export function holdsOurHalf(identity: LocalIdentity, remote: RemoteCluster): boolean {
+export function holdsOurHalf(identity: KeyHolder, remote: RemoteCluster): boolean {
   const { own } = readDocuments(remote, identity.clusterID);
   return own?.publicKey === identity.key.publicKey && ourDocumentHeld(remote, identity.clusterID);
 }
@@ -61,7 +51,7 @@ export function ourDocumentHeld(remote: RemoteCluster, localID: string): boolean
   return own !== undefined && (remote.status?.acknowledgedGeneration ?? 0) >= contentGeneration(own);
 }
 
-function sidesOf(identity: LocalIdentity, remote: RemoteCluster) {
+function sidesOf(identity: KeyHolder, remote: RemoteCluster) {
   const { remote: document, own } = readDocuments(remote, identity.clusterID);
   if (document === undefined || own === undefined) return undefined;
   return {
@@ -82,7 +72,7 @@ export class KeyStore {
   >();
 
   /** Remote cluster → 32 bytes in base64, for remotes whose salts are both known. */
-  derive(identity: LocalIdentity, remotes: readonly RemoteCluster[]): Map<string, string> {
+  derive(identity: KeyHolder, remotes: readonly RemoteCluster[]): Map<string, string> {
     const result = new Map<string, string>();
     const ownKey = identity.key.publicKey;
     for (const remote of remotes) {

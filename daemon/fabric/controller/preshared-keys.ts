@@ -11,7 +11,7 @@ import {
   type Secret,
 } from '../../kube/index.ts';
 import { openingMilliseconds } from '../../peers/references.ts';
-import { holdsOurHalf, KeyStore, readLocalIdentity, type LocalIdentity } from './key-store.ts';
+import { holdsOurHalf, KeyStore, findIdentity, type KeyHolder } from './key-store.ts';
 
 const fieldManager = 'hawser-fabric';
 /**
@@ -34,7 +34,7 @@ export interface KeyCaches {
  * Pure; base64.
  */
 export function chooseKey(
-  identity: LocalIdentity,
+  identity: KeyHolder,
   remote: RemoteCluster | undefined,
   derived: string | undefined,
   inUse: string | undefined,
@@ -48,7 +48,7 @@ export function makeKeyReconciler({ kube, namespace, clock }: ControllerContext,
   const store = new KeyStore();
   let writtenAt = -Infinity;
   return async (_key: string, signal: AbortSignal): Promise<Result | void> => {
-    const identity = readLocalIdentity(input.clusterKey.list()[0]);
+    const identity = findIdentity(input.clusterKey.list()[0]);
     if (identity === undefined) return;
     const present = input.tunnelKeys.list()[0];
     const now = clock.now();

@@ -26,7 +26,7 @@ import {
 import { openingMilliseconds } from '../../peers/references.ts';
 import { fromAspect } from '../../kube/relevant-changes.ts';
 import { fromVirtualPods, virtualPods, type VirtualPods } from '../../peers/virtual-pods.ts';
-import { keyRevision, ourDocumentHeld, readLocalIdentity } from './key-store.ts';
+import { keyRevision, ourDocumentHeld, findIdentity } from './key-store.ts';
 import { makeKeyReconciler } from './preshared-keys.ts';
 import { readDocuments } from './remote-documents.ts';
 import { fabricMembers, internalAddress } from './endpoint-assignment.ts';
@@ -227,7 +227,7 @@ async function reconcileTunnel(
     opening: opening > 0,
     offloaded: input.pods.list().flatMap((pod) => (remoteOf(input, pod) === id ? addressesOfPod(pod) : [])),
     remapsKnown: ourDocumentHeld(remote, localID),
-    presharedKeyRevision: keyRevision(readLocalIdentity(input.clusterKey.list()[0]), remote),
+    presharedKeyRevision: keyRevision(findIdentity(input.clusterKey.list()[0]), remote),
   });
   problemsByRemote.set(id, decision);
   if (decision.spec === undefined) {

@@ -1,16 +1,7 @@
 /** A node's side of its tunnel endpoint's Lease: renews it, and detects that another node has become the holder. */
-import { endpointLease } from '../../../shared/names.ts';
-import {
-  isConflict,
-  kind,
-  messageOf,
-  microTime,
-  type KubeClient,
-  type Lease,
-  type Log,
-} from '../../kube/index.ts';
+import { isConflict, messageOf, microTime, type KubeClient, type Lease, type Log } from '../../kube/index.ts';
 import { deadline, sleep, type Clock } from '../../../shared/time.ts';
-import { renewMilliseconds } from '../lease-renewals.ts';
+import { leaseRef, renewMilliseconds } from '../lease-renewals.ts';
 
 /**
  * After this many consecutive failures the controller may have assigned the endpoint to another node. While remotes answer,
@@ -98,11 +89,11 @@ export class EndpointLease {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const { kube, namespace, nodeName, served, clock } = this.#options;
-    const ref = { kind: kind.lease, namespace, name: endpointLease(tunnelEndpoint) };
+    const ref = leaseRef(namespace, tunnelEndpoint);
     const limit = deadline(signal, renewMilliseconds, `lease ${ref.name}`, clock);
     this.#lease = undefined;
     try {
-      const lease = known ?? (await kube.get<Lease>(ref, limit.signal));
+      const lease = known ?? (await kube.get(ref, limit.signal));
       const holder = lease?.spec?.holderIdentity;
       if (lease === undefined || !holder) return undefined;
       if (holder !== nodeName) return `node ${holder} holds it`;
