@@ -36,7 +36,13 @@ export interface Runtime {
   /** Throws unless the two belong together. */
   checkPair: (pair: CertificatePair) => void;
   sourceOf: Dependencies['sourceOf'];
-  listenHTTPS: (handler: Handler, port: number, pair: CertificatePair) => Promise<Listener>;
+  /** `onRefused` is called for each connection that is closed because there are too many, where the runtime can say it. */
+  listenHTTPS: (
+    handler: Handler,
+    port: number,
+    pair: CertificatePair,
+    onRefused: () => void,
+  ) => Promise<Listener>;
   listenHTTP: (handler: Handler, port: number) => Promise<Listener>;
 }
 
@@ -79,7 +85,12 @@ export async function runOn(runtime: Runtime, environment: Environment, signal: 
   log.info('serving probes and metrics', { port: configuration.metricsPort });
   const use = async (pair: CertificatePair) => {
     if (serving === undefined) {
-      serving = await runtime.listenHTTPS(service.app.fetch, configuration.port, pair);
+      serving = await runtime.listenHTTPS(
+        service.app.fetch,
+        configuration.port,
+        pair,
+        service.onConnectionRefused,
+      );
       log.info('serving remote clusters', { port: configuration.port });
     } else {
       await serving.renew(pair);

@@ -3,11 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http';
 import { createServer, type Server } from 'node:https';
+import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import type { CertificatePair } from './certificates.ts';
 import { createTransport } from '../daemon/clients/kubernetes/transport.ts';
 import type { GatewayContext } from './http/context.ts';
+import { Shares } from './http/shares.ts';
+import { sourceGroup } from './http/source-group.ts';
 import { runOn, type Handler, type Listener, type Runtime } from './entry.ts';
 import { collectAfterStart } from '../shared/collect-after-start.ts';
 
@@ -18,6 +21,8 @@ const HANDSHAKE_MILLISECONDS = 10_000;
 const IDLE_MILLISECONDS = 60_000;
 const HEAD_BYTES = 32 * 1024;
 const CONNECTIONS = 4_096;
+/** Of them, of one source. All in-band consumers have the address of the node that splices them, so it is not small. */
+const CONNECTIONS_OF_SOURCE = 512;
 /** How long requests that are being answered may still take when the process shall end. */
 const GRACE_MILLISECONDS = 5_000;
 
@@ -36,11 +41,12 @@ const runtime: Runtime = {
   kubeTransport: createTransport,
   checkPair: (pair) => void createSecureContext(pair),
   sourceOf,
-  listenHTTPS: async (handler, port, pair) => {
+  listenHTTPS: async (handler, port, pair, onRefused) => {
     const server = createServer(
       { ...tlsOptions(pair), ...receiving, handshakeTimeout: HANDSHAKE_MILLISECONDS },
       listenerOf(handler),
     );
+    shareConnections(server, onRefused);
     await listen(server, port);
     return {
       renew: (next) => server.setSecureContext(tlsOptions(next)),
@@ -78,6 +84,22 @@ function tlsOptions(pair: CertificatePair): { cert: string; key: string; minVers
 function sourceOf(context: GatewayContext): string {
   const incoming = context.env['incoming'] as { socket?: { remoteAddress?: string } } | undefined;
   return incoming?.socket?.remoteAddress ?? 'unknown';
+}
+
+/** Before TLS: a connection beyond its source's share costs a place for a moment and nothing else. */
+function shareConnections(server: Server, onRefused: () => void): void {
+  const shares = new Shares({ most: CONNECTIONS, perHolder: CONNECTIONS_OF_SOURCE });
+  server.on('connection', (socket: Socket) => {
+    const release = shares.take(sourceGroup(socket.remoteAddress ?? 'unknown'));
+    if (release !== undefined) {
+      socket.once('close', release);
+      return;
+    }
+    onRefused();
+    socket.destroy();
+  });
+  // Those beyond all places: Node closes them itself.
+  server.on('drop', onRefused);
 }
 
 function listen(server: Server | HttpServer, port: number): Promise<void> {

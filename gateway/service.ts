@@ -3,9 +3,10 @@ import type { Hono } from 'hono';
 import type { KubeClient } from '../shared/kube/client.ts';
 import { kind } from '../shared/kube/refs.ts';
 import type { Log } from '../shared/log.ts';
-import type { RandomBytes } from '../shared/trust/cluster-key.ts';
+import { ClusterKey, type RandomBytes } from '../shared/trust/cluster-key.ts';
 import { MemoryReplayCache } from '../shared/trust/replay-cache.ts';
 import { createGateway } from './http/app.ts';
+import { Buckets } from './http/buckets.ts';
 import type { Dependencies, GatewayEnvironment } from './http/context.ts';
 import { Collection } from './kube/collection.ts';
 import { defaultLimits, type GatewayLimits } from './http/limits.ts';
@@ -34,6 +35,8 @@ export interface GatewayService {
   app: Hono<GatewayEnvironment>;
   /** For the cluster, plain. */
   management: Hono;
+  /** Counts a connection that was closed before it was served. */
+  onConnectionRefused: () => void;
   /** Watches what the app looks up, until `stopping`. */
   run: () => Promise<void>;
 }
@@ -46,7 +49,10 @@ export function createGatewayService(options: GatewayServiceOptions): GatewaySer
   const localClusters = new Collection(kube, kind.localCluster, log, jitter);
   const remoteClusters = new Collection(kube, kind.remoteCluster, log, jitter);
   const incomingPeerings = new Collection(kube, kind.incomingPeering, log, jitter);
-  const replays = new MemoryReplayCache({ perKey: limits.noncesPerKey, keys: limits.nonceKeys });
+  const replays = new MemoryReplayCache({
+    perCluster: limits.noncesPerCluster,
+    clusters: limits.nonceClusters,
+  });
   metrics.gauge('hawser_api_info', 'Version of this process.', () => 1, { version });
   metrics.gauge('hawser_api_nonces', 'Remembered nonces of signed requests.', () => replays.size);
   const collections = { localClusters, remoteClusters, incomingPeerings };
@@ -55,6 +61,13 @@ export function createGatewayService(options: GatewayServiceOptions): GatewaySer
     kube,
     namespace,
     replays,
+    signedSince: Math.floor(clock() / 1000) * 1000 - limits.restartSkewMilliseconds,
+    nobodysKey: ClusterKey.generate(random).publicKey,
+    declarations: new Buckets({
+      perSecond: limits.declarationsPerSecond,
+      burst: limits.declarationsBurst,
+      sources: limits.sources,
+    }),
     limits,
     log,
     metrics,
@@ -82,6 +95,11 @@ export function createGatewayService(options: GatewayServiceOptions): GatewaySer
   return {
     app: createGateway(dependencies),
     management,
+    onConnectionRefused: () =>
+      metrics.count(
+        'hawser_api_connections_refused_total',
+        'Connections closed because there were too many.',
+      ),
     run: async () => {
       await Promise.all(Object.values(collections).map((collection) => collection.run(stopping)));
     },

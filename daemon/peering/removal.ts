@@ -108,6 +108,11 @@ export async function removeOutgoing(
   await removeFinalizer(kube, peering, peeringFinalizer, signal);
 }
 
+/** A gateway tells no one who is not known from one whose signature is wrong: it would say who is peered with it. */
+export function isUnknownThere(error: unknown): boolean {
+  return isProblem(error, 'signature-refused') && error.document.errors?.[0]?.detail === 'BadSignature';
+}
+
 /** Undefined: the provider confirmed the end. Otherwise why it could not be reached. */
 async function notifyProvider(
   { context, caches, providers }: RemovalDependencies,
@@ -130,6 +135,14 @@ async function notifyProvider(
         return undefined;
       } catch (error) {
         if (isProblem(error, 'no-peering') || isProblem(error, 'not-found')) return undefined;
+        if (isUnknownThere(error)) {
+          // Its answer to a cluster that it has forgotten: an earlier request ended the peering, or the provider itself.
+          context.log.info('the provider does not know this cluster, or knows it by another key', {
+            peering: peering.metadata.name,
+            remote: peering.spec.remoteCluster,
+          });
+          return undefined;
+        }
         if (signal.aborted) throw error;
         if (limit.signal.aborted || !isTemporary(error)) return messageOf(error).slice(0, 300);
         await new Promise<void>((resolve) => context.clock.after(250, resolve));

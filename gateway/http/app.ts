@@ -2,7 +2,8 @@
 import { Hono } from 'hono';
 import { z } from 'zod';
 import { Problem } from '../../shared/errors.ts';
-import type { Dependencies, GatewayEnvironment } from './context.ts';
+import type { Dependencies, GatewayContext, GatewayEnvironment } from './context.ts';
+import type { PlaceLimits } from './limits.ts';
 import { accessLog } from './middleware/access-log.ts';
 import { signerOf } from './middleware/authenticate-signature.ts';
 import { readBody } from './middleware/body.ts';
@@ -14,6 +15,7 @@ import { requestID } from './middleware/request-id.ts';
 import { securityHeaders } from './middleware/security-headers.ts';
 import { openAPIDocument } from './openapi.ts';
 import { mount, route, type Operation, type Route } from './operation.ts';
+import { Places } from './places.ts';
 import { identityRoute } from '../routes/identities.ts';
 import { infoRoute } from '../routes/info.ts';
 import { parameterRoutes } from '../routes/parameters.ts';
@@ -50,6 +52,22 @@ export function createGateway(dependencies: Dependencies): Hono<GatewayEnvironme
   const { limits, clock, random, log, metrics, sourceOf } = dependencies;
   const app = new Hono<GatewayEnvironment>();
   app.onError(problemHandler(log));
+  const signer = (context: GatewayContext) => signerOf(dependencies, context);
+  const places = (what: 'body' | 'request', doing: string, { sources, clusters }: PlaceLimits) =>
+    new Places({
+      sources,
+      clusters,
+      sourceOf,
+      signerOf: signer,
+      doing,
+      closes: what === 'body',
+      onRefused: () =>
+        metrics.count('hawser_api_overloaded_total', 'Requests refused for want of a place.', {
+          place: what,
+        }),
+    });
+  const bodies = places('body', 'reading the bodies of', limits.bodies);
+  metrics.gauge('hawser_api_bodies_read', 'Request bodies that are being read.', () => bodies.held);
   app.use(
     requestID({ random, clock }),
     accessLog({ log, metrics, clock, sourceOf }),
@@ -60,11 +78,12 @@ export function createGateway(dependencies: Dependencies): Hono<GatewayEnvironme
       sources: limits.sources,
       clock,
       sourceOf,
-      signerOf: (context) => signerOf(dependencies, context),
+      signerOf: signer,
     }),
-    concurrency({ most: limits.concurrentRequests, metrics }),
     deadline({ milliseconds: limits.requestMilliseconds }),
-    readBody({ bytes: limits.bodyBytes, milliseconds: limits.bodyMilliseconds }),
+    // Before a place among the requests is taken: whoever sends slowly holds none.
+    readBody({ bytes: limits.bodyBytes, milliseconds: limits.bodyMilliseconds, places: bodies }),
+    concurrency({ places: places('request', 'answering', limits.requests), metrics }),
   );
   const routes = gatewayRoutes(dependencies);
   for (const each of routes) mount(app, dependencies, each);

@@ -7,6 +7,7 @@ import type { RandomBytes } from '../../shared/trust/cluster-key.ts';
 import type { ReplayCache } from '../../shared/trust/http-signatures.ts';
 import type { KubeClient } from '../../shared/kube/client.ts';
 import type { Collection } from '../kube/collection.ts';
+import type { Buckets } from './buckets.ts';
 import type { GatewayLimits } from './limits.ts';
 import type { Log } from '../../shared/log.ts';
 import type { Metrics } from './metrics.ts';
@@ -19,6 +20,12 @@ export interface Dependencies {
   remoteClusters: Collection<RemoteCluster>;
   incomingPeerings: Collection<IncomingPeering>;
   replays: ReplayCache;
+  /** Signatures from before are refused, milliseconds since 1970: `replays` knows none of them. */
+  signedSince: number;
+  /** A key whose private half nobody has: signatures of unknown clusters are held against it. */
+  nobodysKey: string;
+  /** What each known cluster may declare. */
+  declarations: Buckets;
   limits: GatewayLimits;
   log: Log;
   metrics: Metrics;

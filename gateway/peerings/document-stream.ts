@@ -8,43 +8,18 @@ import { Problem } from '../../shared/errors.ts';
 import { peeringName } from '../../shared/names.ts';
 import { bytesOf } from '../../shared/trust/encoding.ts';
 import type { Dependencies } from '../http/context.ts';
+import type { Shares } from '../http/shares.ts';
 import { generationOf } from './remote-clusters.ts';
 
-/** Open streams, all and by cluster. */
-export class StreamRegistry {
-  readonly #most: number;
-  readonly #mostOfOne: number;
-  readonly #open = new Map<string, number>();
-  #total = 0;
-
-  constructor(limits: { streams: number; streamsPerCluster: number }) {
-    this.#most = limits.streams;
-    this.#mostOfOne = limits.streamsPerCluster;
-  }
-
-  get total(): number {
-    return this.#total;
-  }
-
-  /** Counts a stream until the result is called. Throws Problem when there are enough. */
-  open(clusterID: string): () => void {
-    const ofOne = this.#open.get(clusterID) ?? 0;
-    if (this.#total >= this.#most || ofOne >= this.#mostOfOne)
-      throw new Problem('overloaded', `${clusterID} already has ${ofOne} open event streams. Close some.`, {
-        retryAfterSeconds: 10,
-      });
-    this.#total++;
-    this.#open.set(clusterID, ofOne + 1);
-    let closed = false;
-    return () => {
-      if (closed) return;
-      closed = true;
-      this.#total--;
-      const left = (this.#open.get(clusterID) ?? 1) - 1;
-      if (left === 0) this.#open.delete(clusterID);
-      else this.#open.set(clusterID, left);
-    };
-  }
+/** Counts a stream of `clusterID` until the result is called. Throws Problem when there are enough. */
+function openStream(streams: Shares, clusterID: string): () => void {
+  const close = streams.take(clusterID);
+  if (close !== undefined) return close;
+  throw new Problem(
+    'overloaded',
+    `${clusterID} already has ${streams.of(clusterID)} open event streams, of ${streams.total} in all. Close some.`,
+    { retryAfterSeconds: 10 },
+  );
 }
 
 export interface StreamOptions {
@@ -59,11 +34,11 @@ export interface StreamOptions {
 /** A stream that ends when the peering, the remote's key or the stream's time does. */
 export function documentStream(
   dependencies: Dependencies,
-  streams: StreamRegistry,
+  streams: Shares,
   options: StreamOptions,
 ): ReadableStream<Uint8Array> {
   const { clusterID, publicKey } = options.remote.spec;
-  const close = streams.open(clusterID);
+  const close = openStream(streams, clusterID);
   const { keepAliveMilliseconds, streamMilliseconds } = dependencies.limits;
   const state = { sent: options.lastEventID, ended: undefined as string | undefined, over: false };
   let document: SignedDocument | undefined;

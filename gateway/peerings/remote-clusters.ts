@@ -47,11 +47,12 @@ export function verifyDocument(
  * Undefined when there is one with another key, which stays as it is.
  */
 export async function ensureRemoteCluster(
-  { kube }: Dependencies,
+  dependencies: Dependencies,
   consumer: { clusterID: string; publicKey: string },
   facts: RemoteFacts,
   signal: AbortSignal,
 ): Promise<RemoteCluster | undefined> {
+  const { kube } = dependencies;
   for (let attempt = 1; ; attempt++) {
     try {
       const found = await kube.get({ kind: kind.remoteCluster, name: consumer.clusterID }, signal);
@@ -59,11 +60,30 @@ export async function ensureRemoteCluster(
       if (keyInForce(found, facts.networkDocument) !== consumer.publicKey) return undefined;
       const spec = mergeFacts(withKey(found.spec, consumer.publicKey), facts);
       if (JSON.stringify(spec) === JSON.stringify(found.spec)) return found;
+      if (attempt === 1) takeDeclaration(dependencies, consumer.clusterID);
       return await kube.replace({ ...found, spec }, {}, signal);
     } catch (error) {
       if (!isConflict(error) || attempt >= ATTEMPTS) throw error;
     }
   }
+}
+
+/**
+ * Paces what a cluster declares: each change of its RemoteCluster lets the controller plan its tunnel and every node its routes
+ * again. Throws Problem `too-many-requests`.
+ */
+function takeDeclaration({ declarations, clock, metrics }: Dependencies, clusterID: string): void {
+  const wait = declarations.take(clusterID, clock());
+  if (wait === 0) return;
+  metrics.count(
+    'hawser_api_declarations_refused_total',
+    'Declarations of known clusters that came too often.',
+  );
+  throw new Problem(
+    'too-many-requests',
+    `${clusterID} declares changes of its network or version more often than this cluster takes them. Try again in ${wait} s.`,
+    { retryAfterSeconds: wait },
+  );
 }
 
 const withKey = (spec: RemoteCluster['spec'], publicKey: string): RemoteCluster['spec'] =>
@@ -125,12 +145,13 @@ export function generationOf(signed: SignedDocument): number | undefined {
 
 /** Stores a verified document, and the key that signed it, if it is newer, by compare-and-swap. Throws Problem for an older one. */
 export async function storeDocument(
-  { kube }: Dependencies,
+  dependencies: Dependencies,
   remote: RemoteCluster,
   publicKey: string,
   document: SignedDocument,
   signal: AbortSignal,
 ): Promise<void> {
+  const { kube } = dependencies;
   let current = remote;
   for (let attempt = 1; ; attempt++) {
     const held = current.spec.networkDocument;
@@ -153,6 +174,7 @@ export async function storeDocument(
         },
       );
     }
+    if (attempt === 1) takeDeclaration(dependencies, remote.spec.clusterID);
     try {
       await kube.replace(
         { ...current, spec: { ...current.spec, publicKey, networkDocument: document } },

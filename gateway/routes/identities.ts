@@ -9,7 +9,7 @@ import { kind } from '../../shared/kube/refs.ts';
 import { tokenName } from '../../shared/token-issue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
 import { keyInForce } from '../../shared/trust/key-succession.ts';
-import { readSignature, SignatureError } from '../../shared/trust/http-signatures.ts';
+import { readSignature, SignatureError, type SignatureClaim } from '../../shared/trust/http-signatures.ts';
 import {
   identityRequest,
   identityResponse,
@@ -24,7 +24,7 @@ import {
   noPeering,
   waitForTenant,
 } from '../peerings/incoming-peerings.ts';
-import { verifyRequest } from '../http/middleware/authenticate-signature.ts';
+import { acceptOnce, verifyRequest } from '../http/middleware/authenticate-signature.ts';
 import { route, type Route } from '../http/operation.ts';
 import { evaluateRedemption } from '../peerings/redemption.ts';
 import { refusal } from '../peerings/refusal.ts';
@@ -61,7 +61,7 @@ export function identityRoute(dependencies: Dependencies): Route {
       ],
     },
     async (context, request) => {
-      checkRequest(dependencies, context, request);
+      const claim = checkRequest(dependencies, context, request);
       using limited = deadline(
         context.var.signal,
         dependencies.limits.tenantMilliseconds,
@@ -70,15 +70,22 @@ export function identityRoute(dependencies: Dependencies): Route {
       const { secret } = request;
       const answer =
         secret === undefined
-          ? await renew(dependencies, context, request, limited.signal)
-          : await redeem(dependencies, context, request, secret, limited.signal);
+          ? await renew(dependencies, context, request, claim, limited.signal)
+          : await redeem(dependencies, context, request, claim, secret, limited.signal);
       return context.json(answer, 201);
     },
   );
 }
 
-/** All that can be known without asking the API server. Throws before anything is looked up or made. */
-function checkRequest(dependencies: Dependencies, context: GatewayContext, request: IdentityRequest): void {
+/**
+ * All that can be known without asking the API server. Throws before anything is looked up or made. The key is the body's
+ * own, so that passing proves nothing yet, and nothing is remembered of it.
+ */
+function checkRequest(
+  dependencies: Dependencies,
+  context: GatewayContext,
+  request: IdentityRequest,
+): SignatureClaim {
   const claim = readSignature(context.req.raw.headers);
   if (claim.clusterID !== request.clusterID)
     throw new SignatureError(
@@ -97,16 +104,18 @@ function checkRequest(dependencies: Dependencies, context: GatewayContext, reque
     ]);
   if (request.networkDocument !== undefined) verifyDocument(dependencies, request.networkDocument, request);
   context.set('caller', request.clusterID);
+  return claim;
 }
 
 async function redeem(
   dependencies: Dependencies,
   context: GatewayContext,
   request: IdentityRequest,
+  claim: SignatureClaim,
   secret: string,
   tenantDeadline: AbortSignal,
 ): Promise<IdentityResponse> {
-  const token = await spend(dependencies, context, request, hashSecret(secret));
+  const token = await spend(dependencies, context, request, claim, hashSecret(secret));
   await ensureCaller(dependencies, context, request);
   const incoming = {
     clusterID: request.clusterID,
@@ -133,6 +142,7 @@ async function spend(
   dependencies: Dependencies,
   context: GatewayContext,
   request: IdentityRequest,
+  claim: SignatureClaim,
   secretHash: string,
 ): Promise<PeeringToken> {
   const { kube, namespace, clock } = dependencies;
@@ -152,6 +162,8 @@ async function spend(
     );
     if (judged.verdict === 'Refuse' || token === undefined)
       throw await refusal(dependencies, context, judged.verdict === 'Refuse' ? judged.reason : 'Unknown');
+    // The token is there and the holder's: a request without one has no effect that a replay could repeat.
+    if (attempt === 1) acceptOnce(dependencies, claim);
     if (judged.verdict === 'Again') return token;
     const { clusterID, publicKey, peering } = request;
     const redeemedBy = { clusterID, publicKey, peering, at: toSeconds(clock()) };
@@ -176,6 +188,7 @@ async function renew(
   dependencies: Dependencies,
   context: GatewayContext,
   request: IdentityRequest,
+  claim: SignatureClaim,
   tenantDeadline: AbortSignal,
 ): Promise<IdentityResponse> {
   const { signal } = context.var;
@@ -187,6 +200,7 @@ async function renew(
   // Proof of a key is worth something only if it is the key that was registered, or one that succeeds it.
   const key = known && keyInForce(known, request.networkDocument);
   if (key !== request.publicKey) throw await refusal(dependencies, context, 'KeyDiffers');
+  acceptOnce(dependencies, claim);
   if (found === undefined) throw noPeering(clusterID, peering);
   const remote = await ensureCaller(dependencies, context, request);
   return finish(dependencies, context, found, remote, tenantDeadline);

@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { Problem } from '../../shared/errors.ts';
 import { parameters } from '../../shared/wire/gateway-api.ts';
 import type { Dependencies } from '../http/context.ts';
-import { documentStream, StreamRegistry } from '../peerings/document-stream.ts';
+import { documentStream } from '../peerings/document-stream.ts';
 import { findPeering, noPeering } from '../peerings/incoming-peerings.ts';
 import { authenticateSender } from '../http/middleware/authenticate-signature.ts';
 import { route, type Route } from '../http/operation.ts';
+import { Shares } from '../http/shares.ts';
 import { storeDocument, verifyDocument } from '../peerings/remote-clusters.ts';
 import { peeringOf, peeringParameter } from './peering.ts';
 
@@ -40,7 +41,8 @@ function putSelf(dependencies: Dependencies): Route {
 }
 
 function getRemote(dependencies: Dependencies): Route {
-  const streams = new StreamRegistry(dependencies.limits);
+  const { streams: most, streamsPerCluster: perHolder } = dependencies.limits;
+  const streams = new Shares({ most, perHolder });
   dependencies.metrics.gauge('hawser_api_streams', 'Open event streams.', () => streams.total);
   return route(
     {

@@ -3,7 +3,7 @@
  * path, query, the body by its digest (RFC 9530), and whom it is for. The last one keeps a provider from passing on to
  * another provider what a consumer had signed for it.
  */
-import { keyFingerprint, verifySignature, type ClusterKey } from './cluster-key.ts';
+import { verifySignature, type ClusterKey } from './cluster-key.ts';
 import { sha256 } from './digest.ts';
 import { bytesOf, equalBytes } from './encoding.ts';
 import {
@@ -101,8 +101,11 @@ export class SignatureError extends Error {
 
 /** Remembers nonces for as long as a signature that carries them could be taken. */
 export interface ReplayCache {
-  /** False when the nonce was there already; throws SignatureError (TooMany) when there is no room. Times in milliseconds. */
-  remember(key: string, nonce: string, expiresAt: number, now: number): boolean;
+  /**
+   * False when the nonce of that cluster was there already; throws SignatureError (TooMany) when there is no room. Times in
+   * milliseconds.
+   */
+  remember(clusterID: string, nonce: string, expiresAt: number, now: number): boolean;
 }
 
 /** A parsed signature that nobody has verified yet. */
@@ -154,22 +157,30 @@ export interface HeadVerificationOptions {
   recipients: readonly string[];
   /** Milliseconds since 1970. */
   now: number;
+  /** What was signed before is refused, milliseconds since 1970: a memory of nonces begins then. */
+  notBefore?: number;
 }
 
-export interface VerificationOptions extends HeadVerificationOptions {
-  replays: ReplayCache;
-}
-
-/** Verifies a signature over a whole message; a nonce is remembered only after all else is right. Throws SignatureError. */
+/**
+ * Verifies a signature over a whole message. It leaves no trace: whoever has a key of their own making passes. That the
+ * request is new is `refuseReplay`'s to say, once it is known that the key means something. Throws SignatureError.
+ */
 export function verifyMessage(
   message: SignedMessage,
   claim: SignatureClaim,
-  options: VerificationOptions,
+  options: HeadVerificationOptions,
 ): void {
   verifyHead(message, claim, options);
   verifyContentDigest(message);
+}
+
+/**
+ * Remembers a verified request of a cluster that is known, or has shown a token that exists; nobody else may take memory. By
+ * cluster and not by key, since a cluster may sign successions to as many keys as it likes. Throws SignatureError.
+ */
+export function refuseReplay(claim: SignatureClaim, replays: ReplayCache, now: number): void {
   const expiresAt = claim.created + maximumSkewMilliseconds;
-  if (!options.replays.remember(keyFingerprint(options.publicKey), claim.nonce, expiresAt, options.now))
+  if (!replays.remember(claim.clusterID, claim.nonce, expiresAt, now))
     throw new SignatureError(
       'Replayed',
       'signature-input',
@@ -209,6 +220,12 @@ export function verifyHead(
       'ClockSkew',
       'signature-input',
       `the signature was created at ${timeText(claim.created)} and it is ${timeText(options.now)} here: synchronize the clocks; they may differ by at most 5 minutes`,
+    );
+  if (options.notBefore !== undefined && claim.created < options.notBefore)
+    throw new SignatureError(
+      'ClockSkew',
+      'signature-input',
+      `the signature was created at ${timeText(claim.created)}, before this API gateway started at ${timeText(options.notBefore)}: sign it again; if that is refused too, synchronize the clocks`,
     );
   const base = signatureBase(message, claim.list);
   if (!verifySignature(options.publicKey, bytesOf(base), claim.signature))

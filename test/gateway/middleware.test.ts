@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Buckets } from '../../gateway/http/buckets.ts';
 import type { GatewayEnvironment } from '../../gateway/http/context.ts';
 import { Metrics } from '../../gateway/http/metrics.ts';
 import { readBody } from '../../gateway/http/middleware/body.ts';
@@ -8,7 +9,10 @@ import { concurrency } from '../../gateway/http/middleware/concurrency.ts';
 import { requireContentType } from '../../gateway/http/middleware/content-type.ts';
 import { deadline } from '../../gateway/http/middleware/deadline.ts';
 import { problemHandler, problemOf } from '../../gateway/http/middleware/problems.ts';
-import { Buckets, rateLimit, sourceGroup } from '../../gateway/http/middleware/rate-limit.ts';
+import { rateLimit } from '../../gateway/http/middleware/rate-limit.ts';
+import { Places } from '../../gateway/http/places.ts';
+import { Shares } from '../../gateway/http/shares.ts';
+import { sourceGroup } from '../../gateway/http/source-group.ts';
 import { requestID } from '../../gateway/http/middleware/request-id.ts';
 import { KubeError, UnreachableError } from '../../shared/kube/errors.ts';
 import { createLog } from '../../shared/log.ts';
@@ -21,6 +25,17 @@ function app(): Hono<GatewayEnvironment> {
   made.onError(problemHandler(createLog('debug', { write: (line) => void logged.push(line), now: () => 0 })));
   made.use(requestID({ random: (length) => new Uint8Array(length).fill(0xab), clock: () => 0 }));
   return made;
+}
+
+/** Senders are told apart by the header `from`, known clusters by `signed-by`. */
+function places(perHolder = 4): Places {
+  return new Places({
+    sources: { most: 8, perHolder },
+    clusters: { most: 8, perHolder: 1 },
+    sourceOf: (context) => context.req.header('from') ?? '192.0.2.1',
+    signerOf: (context) => context.req.header('signed-by'),
+    doing: 'answering',
+  });
 }
 
 /** A body that comes in parts, without a length. */
@@ -37,7 +52,7 @@ function parts(count: number, size: number, pause = 0): ReadableStream<Uint8Arra
 
 test('a body is read to its limit and no further', async () => {
   const limited = app()
-    .use(readBody({ bytes: 100, milliseconds: 1000 }))
+    .use(readBody({ bytes: 100, milliseconds: 1000, places: places() }))
     .post('/', (context) => context.text(String(context.var.body.length)));
   const post = (body: BodyInit | null, headers = {}) =>
     limited.request('/', { method: 'POST', body, headers, duplex: 'half' } as RequestInit);
@@ -54,7 +69,7 @@ test('a body is read to its limit and no further', async () => {
 
 test('a body that does not come is not waited for', async () => {
   const limited = app()
-    .use(readBody({ bytes: 100, milliseconds: 50 }))
+    .use(readBody({ bytes: 100, milliseconds: 50, places: places() }))
     .post('/', (context) => context.text('never'));
   const response = await limited.request('/', {
     method: 'POST',
@@ -66,7 +81,7 @@ test('a body that does not come is not waited for', async () => {
 
 test('content types', async () => {
   const typed = app()
-    .use(readBody({ bytes: 100, milliseconds: 1000 }))
+    .use(readBody({ bytes: 100, milliseconds: 1000, places: places() }))
     .use('/must', requireContentType({ contentType: 'application/json', emptyAllowed: false }))
     .use('/may', requireContentType({ contentType: 'application/json', emptyAllowed: true }))
     .post('/:path', (context) => context.text('ok'));
@@ -154,16 +169,62 @@ test('what is too much at once is refused, and counted down again', async () => 
   let release = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));
   const limited = app()
-    .use(concurrency({ most: 1, metrics: new Metrics() }))
+    .use(concurrency({ places: places(1), metrics: new Metrics() }))
     .get('/', async (context) => {
       await held;
       return context.text('ok');
     });
-  const first = limited.request('/');
-  assert.is((await limited.request('/')).status, 503);
+  const ask = (headers: Record<string, string> = {}) => limited.request('/', { headers });
+  const first = ask();
+  const refused = await ask();
+  assert.is(refused.status, 503);
+  assert.is(refused.headers.get('retry-after'), '2');
+  // Neither another source nor a known cluster of the same one is put off; the cluster has a share itself.
+  const others = [ask({ from: '192.0.2.2' }), ask({ 'signed-by': 'west' })];
+  assert.is((await ask({ 'signed-by': 'west' })).status, 503);
   release();
-  assert.is((await first).status, 200);
-  assert.is((await limited.request('/')).status, 200);
+  for (const each of [first, ...others]) assert.is((await each).status, 200);
+  assert.is((await ask()).status, 200);
+});
+
+test('who sends a body slowly holds the places of its own source only', async () => {
+  const reading = places(2);
+  const limited = app()
+    .use(readBody({ bytes: 100, milliseconds: 5000, places: reading }))
+    .post('/', (context) => context.text('ok'));
+  const opened: ReadableStreamDefaultController<Uint8Array>[] = [];
+  const post = (headers: Record<string, string>, body: BodyInit) =>
+    limited.request('/', { method: 'POST', headers, body, duplex: 'half' } as RequestInit);
+  const slow = (from: string) =>
+    post({ from }, new ReadableStream<Uint8Array>({ start: (controller) => void opened.push(controller) }));
+  const trickling = [slow('192.0.2.1'), slow('192.0.2.1')];
+  assert.is(reading.held, 2);
+  assert.is((await slow('192.0.2.1')).status, 503);
+  assert.is((await post({ from: '192.0.2.2' }, 'x')).status, 200);
+  assert.is((await post({ from: '192.0.2.1', 'signed-by': 'west' }, 'x')).status, 200);
+  for (const controller of opened) {
+    try {
+      controller.close();
+    } catch {
+      // The refused one was never read.
+    }
+  }
+  for (const each of trickling) assert.is((await each).status, 200);
+  assert.is(reading.held, 0);
+});
+
+test('shares: of one holder, of all, and given back once', () => {
+  const shares = new Shares({ most: 3, perHolder: 2 });
+  const [first, second] = [shares.take('a'), shares.take('a')];
+  assert.is(shares.take('a'), undefined);
+  assert.ok(shares.take('b'));
+  assert.is(shares.take('c'), undefined, 'all are held');
+  first?.();
+  first?.();
+  assert.equal([shares.total, shares.of('a')], [2, 1]);
+  assert.ok(shares.take('c'));
+  second?.();
+  assert.is(shares.of('a'), 0);
 });
 
 test('a deadline ends what waits for it', async () => {

@@ -5,6 +5,7 @@ import { kind } from '../../../shared/kube/refs.ts';
 import {
   SignatureError,
   readSignature,
+  refuseReplay,
   verifyHead,
   verifyMessage,
   type HeadVerificationOptions,
@@ -21,17 +22,24 @@ import { self, type Dependencies, type GatewayContext, type GatewayEnvironment }
  */
 export function authenticateSignature(dependencies: Dependencies): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
-    const claim = readSignature(context.req.raw.headers);
-    const remote = await findRemote(dependencies, claim, context.var.signal);
-    if (remote === undefined) throw unknownCluster();
-    verifyRequest(dependencies, context, claim, remote.spec.publicKey);
-    context.set('remote', remote);
-    context.set('caller', remote.spec.clusterID);
+    context.set('remote', await authenticateKnown(dependencies, context));
     await next();
   };
 }
 
-/** Verifies that `publicKey` signed this request for this cluster. Throws SignatureError. */
+/** The known cluster that signed this request, once. Throws SignatureError. */
+export async function authenticateKnown(
+  dependencies: Dependencies,
+  context: GatewayContext,
+): Promise<RemoteCluster> {
+  const { remote } = await authenticateSender(dependencies, context, {});
+  return remote;
+}
+
+/**
+ * Verifies that `publicKey` signed this request for this cluster. It remembers nothing: `acceptOnce` does, once the key is
+ * known or a token of its holder was found. Throws SignatureError.
+ */
 export function verifyRequest(
   dependencies: Dependencies,
   context: GatewayContext,
@@ -42,8 +50,13 @@ export function verifyRequest(
   verifyMessage(
     { method: request.method, url: request.url, headers: request.headers, body: context.var.body },
     claim,
-    { ...expected(dependencies, publicKey), replays: dependencies.replays },
+    expected(dependencies, publicKey),
   );
+}
+
+/** Takes a verified request of a cluster that may have a place in memory, and never again. Throws SignatureError. */
+export function acceptOnce({ replays, clock }: Dependencies, claim: SignatureClaim): void {
+  refuseReplay(claim, replays, clock());
 }
 
 function expected(dependencies: Dependencies, publicKey: string): HeadVerificationOptions {
@@ -53,6 +66,7 @@ function expected(dependencies: Dependencies, publicKey: string): HeadVerificati
     // Who was away while this cluster's key was succeeded signs for the one that it knows.
     recipients: [own, ...succeededKeys(object.status?.keySuccessions)].map(keyFingerprint),
     now: dependencies.clock(),
+    notBefore: dependencies.signedSince,
   };
 }
 
@@ -90,28 +104,25 @@ export async function findRemote(
 }
 
 /**
- * The RemoteCluster and key of whoever sends a document of its own: the key may succeed the known one by statements that come
- * with the document. Throws SignatureError unless that key signed the request.
+ * The RemoteCluster and key of whoever sends a request: the key may succeed the known one by statements that come with the
+ * sender's document. Throws SignatureError unless that key signed the request.
  */
 export async function authenticateSender(
   dependencies: Dependencies,
   context: GatewayContext,
-  { successions }: SignedDocument,
+  { successions }: Pick<SignedDocument, 'successions'>,
 ): Promise<{ remote: RemoteCluster; publicKey: string }> {
   const claim = readSignature(context.req.raw.headers);
   const remote = await findRemote(dependencies, claim, context.var.signal);
-  if (remote === undefined) throw unknownCluster();
-  const publicKey = followSuccessions(remote.spec.publicKey, remote.spec.clusterID, successions);
+  // A cluster that is not known is judged by a key that signs nothing: the same steps, words and time as for a wrong
+  // signature of a known one, so that nobody learns who is peered.
+  const publicKey =
+    remote === undefined
+      ? dependencies.nobodysKey
+      : followSuccessions(remote.spec.publicKey, remote.spec.clusterID, successions);
   verifyRequest(dependencies, context, claim, publicKey);
+  if (remote === undefined) throw new Error('a request was signed by a key whose private half was dropped');
+  acceptOnce(dependencies, claim);
   context.set('caller', remote.spec.clusterID);
   return { remote, publicKey };
-}
-
-// The same words as for a wrong signature: who isn't known learns nothing of who is.
-function unknownCluster(): SignatureError {
-  return new SignatureError(
-    'BadSignature',
-    'signature',
-    'the signature was not made by that cluster’s key over this request',
-  );
 }

@@ -2,12 +2,15 @@ import type { MiddlewareHandler } from 'hono';
 import { Problem } from '../../../shared/errors.ts';
 import { concatenate } from '../../../shared/trust/encoding.ts';
 import type { GatewayEnvironment } from '../context.ts';
+import type { Places } from '../places.ts';
 
 export interface BodyOptions {
   /** Most bytes that a body may have. */
   bytes: number;
   /** Until the body must be there. */
   milliseconds: number;
+  /** Held while a body is being read: each may take `bytes` of memory for as long as `milliseconds`. */
+  places: Places;
 }
 
 /**
@@ -23,7 +26,15 @@ export function readBody(options: BodyOptions): MiddlewareHandler<GatewayEnviron
       });
     if (Number(context.req.header('content-length') ?? 0) > options.bytes) throw tooLarge();
     const stream = context.req.raw.body;
-    context.set('body', stream === null ? new Uint8Array(0) : await readAll(stream, options, tooLarge));
+    if (stream === null) context.set('body', new Uint8Array(0));
+    else {
+      const done = options.places.take(context);
+      try {
+        context.set('body', await readAll(stream, options, tooLarge));
+      } finally {
+        done();
+      }
+    }
     await next();
   };
 }

@@ -1,6 +1,8 @@
 import type { MiddlewareHandler } from 'hono';
 import { Problem } from '../../../shared/errors.ts';
+import { Buckets } from '../buckets.ts';
 import type { GatewayContext, GatewayEnvironment } from '../context.ts';
+import { sourceGroup } from '../source-group.ts';
 
 export interface RateLimitOptions {
   /** Requests a second that a source, and a cluster, may keep up. */
@@ -42,47 +44,4 @@ export function rateLimit(options: RateLimitOptions): MiddlewareHandler<GatewayE
       );
     await next();
   };
-}
-
-/** Buckets by source, the least recently used ones forgotten first. */
-export class Buckets {
-  readonly #options: Pick<RateLimitOptions, 'perSecond' | 'burst' | 'sources'>;
-  readonly #buckets = new Map<string, { level: number; at: number }>();
-
-  constructor(options: Pick<RateLimitOptions, 'perSecond' | 'burst' | 'sources'>) {
-    this.#options = options;
-  }
-
-  get size(): number {
-    return this.#buckets.size;
-  }
-
-  /** Takes one; 0, or whole seconds until there is one. */
-  take(source: string, now: number): number {
-    const { perSecond, burst, sources } = this.#options;
-    const bucket = this.#buckets.get(source) ?? { level: burst, at: now };
-    const level = Math.min(burst, bucket.level + (Math.max(0, now - bucket.at) / 1000) * perSecond);
-    this.#buckets.delete(source);
-    this.#buckets.set(source, { level: level >= 1 ? level - 1 : level, at: now });
-    if (this.#buckets.size > sources) {
-      const [oldest] = this.#buckets.keys();
-      if (oldest !== undefined) this.#buckets.delete(oldest);
-    }
-    return level >= 1 ? 0 : Math.max(1, Math.ceil((1 - level) / perSecond));
-  }
-}
-
-/** Who owns an address: an IPv4 address itself, of IPv6 the /64, which one host has whole (RFC 6177). */
-export function sourceGroup(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  if (!address.includes(':')) return address;
-  const [head = '', tail] = address.split('%')[0]?.split('::') ?? [];
-  const before = head === '' ? [] : head.split(':');
-  const after = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length);
-  return [...before, ...Array.from({ length: zeros }, () => '0'), ...after]
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
 }

@@ -194,6 +194,33 @@ export const identityStories: Stories = (test, fixture) => {
     expect(await post(taken), 401, 'signature-input', /received before/);
   });
 
+  test('who has neither a token that exists nor a known key takes no memory', async () => {
+    const known = fixture().consumer('remembered');
+    await identityOf(known, await fixture().newSecret());
+    const remembered = async () =>
+      Number(/^hawser_api_nonces (\d+)$/m.exec((await fixture().management('/metrics')).text)?.[1]);
+    const before = await remembered();
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, index) => {
+        const stranger = fixture().consumer(`keyholder-${index}`);
+        const madeUp = toBase64URL(crypto.getRandomValues(new Uint8Array(32)));
+        const impostor = fixture().consumer('remembered');
+        const [who, secret] = [
+          [stranger, madeUp],
+          [stranger, undefined],
+          [impostor, undefined],
+        ][index % 3] as [Consumer, string | undefined];
+        return who.client
+          .requestIdentity({ ...who.request, ...(secret !== undefined && { secret }) })
+          .catch((error: unknown) => error);
+      }),
+    );
+    for (const answer of answers) assert.ok(isProblem(answer, 'token-not-redeemable'), String(answer));
+    assert.is(await remembered(), before);
+    await known.client.requestIdentity(known.request);
+    assert.is(await remembered(), before + 1);
+  });
+
   test('while the tenant is not ready it says what is waited for, and the token stays', async () => {
     const secret = await fixture().newSecret();
     const consumer = fixture().consumer('early');

@@ -1,6 +1,7 @@
 /** The negotiation: documents in, documents out, and the end of a peering. */
 import * as assert from 'uvu/assert';
 import { GatewayProblem, isProblem } from '../../../daemon/clients/gateway/index.ts';
+import { isUnknownThere } from '../../../daemon/peering/removal.ts';
 import { defaultLimits } from '../../../gateway/http/limits.ts';
 import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
@@ -74,6 +75,77 @@ export const parameterStories: Stories = (test, fixture) => {
     );
     assert.ok(isProblem(odd, 'invalid-field'));
     assert.is(odd.field, 'peering');
+  });
+
+  test('who is not known, and whose signature is wrong, get one answer to everything', async () => {
+    await peer(fixture(), 'secretly-here', 1);
+    const impostor = fixture().consumer('secretly-here');
+    const stranger = fixture().consumer('not-here-at-all');
+    const skewed = (clusterID: string) => fixture().consumer(clusterID, newKey(), () => Date.now() - 400_000);
+    const answer = async (who: Consumer, method: string, path: string, headers?: Record<string, string>) => {
+      const body =
+        method === 'PUT'
+          ? JSON.stringify({ networkDocument: document(who.key, who.clusterID, providerID, 9) })
+          : undefined;
+      const { status, problem } = await fixture().raw(method, path, {
+        signedBy: who,
+        ...(body !== undefined && { body }),
+        ...(headers && { headers }),
+      });
+      return `${status} ${problem?.detail.replace(/\d{4}-\S+Z/g, 'T')} ${JSON.stringify(problem?.errors)}`;
+    };
+    const otherRecipient = { 'hawser-recipient': newKey().fingerprint };
+    for (const [method, path] of [
+      ['DELETE', '/v1/peering'],
+      ['GET', '/v1/peering'],
+      ['GET', '/v1/parameters/remote'],
+      ['PUT', '/v1/parameters/self'],
+    ] as const) {
+      const wrong = await answer(impostor, method, path);
+      assert.match(wrong, /^401 .*BadSignature/, `${method} ${path}`);
+      assert.is(await answer(stranger, method, path), wrong, `${method} ${path}`);
+      const misdirected = await answer(impostor, method, path, otherRecipient);
+      assert.match(misdirected, 'OtherRecipient');
+      assert.is(await answer(stranger, method, path, otherRecipient), misdirected, `${method} ${path}`);
+      const late = await answer(skewed('secretly-here'), method, path);
+      assert.match(late, 'ClockSkew');
+      assert.is(await answer(skewed('not-here-at-all'), method, path), late, `${method} ${path}`);
+    }
+  });
+
+  test('documents of a cluster are taken at a pace', async () => {
+    const consumer = await peer(fixture(), 'hasty', 1);
+    const other = await peer(fixture(), 'calm', 1);
+    const put = (who: Consumer, generation: number) =>
+      who.client.putParameters(document(who.key, who.clusterID, providerID, generation)).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    let refused: unknown;
+    let generation = 1;
+    while (refused === undefined && generation < 60) refused = await put(consumer, (generation += 1));
+    assert.ok(isProblem(refused, 'too-many-requests'), `after ${generation}: ${String(refused)}`);
+    assert.ok(generation > 15, `only ${generation}`);
+    assert.match(refused.detail, 'hasty declares');
+    assert.ok((refused.retryAfterMilliseconds ?? 0) >= 1000);
+    const held = generation - 1;
+    assert.is(await heldGeneration(fixture(), 'hasty'), held);
+    // What is held already costs nothing; another way in has the same pace; another cluster has its own.
+    assert.is(await put(consumer, held), undefined);
+    const renewed = consumer.client.requestIdentity({
+      ...consumer.request,
+      networkDocument: document(consumer.key, 'hasty', providerID, held + 9),
+    });
+    assert.ok(
+      isProblem(
+        await renewed.then(
+          () => undefined,
+          (error: unknown) => error,
+        ),
+        'too-many-requests',
+      ),
+    );
+    assert.is(await put(other, 2), undefined);
   });
 
   test('the provider’s document is read once it is there, and watched as it changes', async () => {
@@ -228,7 +300,11 @@ export const parameterStories: Stories = (test, fixture) => {
     );
     await consumer.client.deletePeering();
     await fixture().kube.delete({ kind: kind.remoteCluster, name: 'leaver' }, {}, signal());
-    await consumer.client.deletePeering();
+    const forgotten = await consumer.client.deletePeering().then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    assert.ok(isUnknownThere(forgotten), String(forgotten));
     assert.ok(await fixture().kube.get({ kind: kind.incomingPeering, name: 'stayer' }, signal()));
     const gone = await consumer.client.requestIdentity(consumer.request).then(
       () => undefined,

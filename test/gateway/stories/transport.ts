@@ -1,4 +1,5 @@
 /** Connections, limits, certificates, probes, and what is said when things fail. */
+import { connect as connectPlain } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
 import * as assert from 'uvu/assert';
@@ -114,6 +115,85 @@ export const transportStories: Stories = (test, fixture) => {
     assert.match(body, /^HTTP\/1.1 408/);
     if (fixture().runtime === 'node') assert.match(headers, /^HTTP\/1.1 408/);
     assert.ok(performance.now() - started < 15_000);
+  });
+
+  test('a few who send slowly hold nothing of what others need', async () => {
+    const known = fixture().consumer('beside-the-slow');
+    await known.client.requestIdentity({ ...known.request, secret: await fixture().newSecret() });
+    const head = [
+      'POST /v1/tokens HTTP/1.1',
+      `host: 127.0.0.1:${fixture().port}`,
+      'content-type: application/json',
+      'content-length: 1000',
+      '',
+      '{',
+    ].join('\r\n');
+    // Within what an address may send at once; together more than requests that are answered at one time.
+    const slow = ['127.0.0.2', '127.0.0.3'].flatMap((localAddress) =>
+      Array.from({ length: 150 }, () => handshake(fixture(), { localAddress })),
+    );
+    const sockets = await Promise.all(slow);
+    const heard: string[] = [];
+    for (const socket of sockets) {
+      socket.on('error', () => {});
+      socket.on('data', (data: Buffer) => void heard.push(data.toString('latin1')));
+      socket.write(head);
+    }
+    try {
+      await eventually('all of them to be sent', async () => {
+        const { text } = await fixture().management('/metrics');
+        const read = Number(/^hawser_api_bodies_read (\d+)$/m.exec(text)?.[1]);
+        const running = Number(/^hawser_api_requests_running (\d+)$/m.exec(text)?.[1]);
+        return read >= 100 || running >= 200;
+      });
+      assert.is((await fixture().administrator().info()).clusterID, providerID);
+      await known.client.getPeering();
+      // From the address of the slow ones a known cluster still has a place of its own, with a body.
+      const url = `${fixture().url}/v1/identities`;
+      const body = JSON.stringify(known.request);
+      const signed = known.sign({ method: 'POST', url, body: new TextEncoder().encode(body) });
+      const lines = Object.entries({ ...signed, 'content-type': 'application/json' }).map(
+        ([name, value]) => `${name}: ${value}`,
+      );
+      const request = [
+        'POST /v1/identities HTTP/1.1',
+        `host: 127.0.0.1:${fixture().port}`,
+        ...lines,
+        `content-length: ${body.length}`,
+        '',
+        body,
+      ].join('\r\n');
+      assert.match(await speak(fixture(), request, 10_000, '127.0.0.2'), /^HTTP\/1.1 201/);
+      await eventually('those beyond the share to be refused', () =>
+        Promise.resolve(heard.filter((text) => text.startsWith('HTTP/1.1 503')).length >= 172),
+      );
+    } finally {
+      for (const socket of sockets) socket.destroy();
+    }
+  });
+
+  test('one source has a share of the connections', async () => {
+    // Deno offers no say in who connects.
+    if (fixture().runtime === 'deno') return;
+    let closed = 0;
+    const sockets = Array.from({ length: 600 }, () => {
+      const socket = connectPlain({ host: '127.0.0.1', port: fixture().port, localAddress: '127.0.0.4' });
+      socket.on('error', () => {});
+      socket.once('close', () => void closed++);
+      return socket;
+    });
+    try {
+      // Well before the time within which a handshake must come.
+      await eventually('those beyond the share to be closed', () => Promise.resolve(closed >= 88), 5_000);
+      assert.is(closed, 88);
+      assert.is((await fixture().administrator().info()).clusterID, providerID);
+      assert.match(
+        (await fixture().management('/metrics')).text,
+        /^hawser_api_connections_refused_total 88$/m,
+      );
+    } finally {
+      for (const socket of sockets) socket.destroy();
+    }
   });
 
   test('a renewed certificate is taken up without a restart or a lost request', async () => {
@@ -244,7 +324,13 @@ export const transportStories: Stories = (test, fixture) => {
   });
 };
 
-function handshake(fixture: Fixture, options: { maxVersion?: 'TLSv1.2' }): Promise<TLSSocket> {
+interface HandshakeOptions {
+  maxVersion?: 'TLSv1.2';
+  /** The source. */
+  localAddress?: string;
+}
+
+function handshake(fixture: Fixture, options: HandshakeOptions): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: '127.0.0.1',
@@ -266,8 +352,13 @@ async function serialNumber(fixture: Fixture): Promise<string | undefined> {
 }
 
 /** What comes back on a connection for some bytes, until it is closed or answered. */
-async function speak(fixture: Fixture, text: string, milliseconds: number): Promise<string> {
-  const socket = await handshake(fixture, {});
+async function speak(
+  fixture: Fixture,
+  text: string,
+  milliseconds: number,
+  localAddress?: string,
+): Promise<string> {
+  const socket = await handshake(fixture, { ...(localAddress !== undefined && { localAddress }) });
   return new Promise((resolve) => {
     let heard = '';
     const done = () => {

@@ -4,6 +4,7 @@ import { bytesOf } from '../../../shared/trust/encoding.ts';
 import {
   contentDigest,
   readSignature,
+  refuseReplay,
   SignatureError,
   signMessage,
   verifyMessage,
@@ -20,15 +21,24 @@ const message = {
   url: 'https://gateway.example:7443/v1/peering?peering=default',
   body: bytesOf('{"a":1}'),
 };
-const cache = () => new MemoryReplayCache({ perKey: 4, keys: 2 });
+const cache = () => new MemoryReplayCache({ perCluster: 4, clusters: 2 });
 
-function signed(options: { nonce?: string; at?: number; to?: string; body?: Uint8Array } = {}): Headers {
+interface SignedAs {
+  nonce?: string;
+  at?: number;
+  to?: string;
+  body?: Uint8Array;
+  key?: typeof signer;
+  clusterID?: string;
+}
+
+function signed(options: SignedAs = {}): Headers {
   return new Headers(
     signMessage(
       { ...message, body: options.body ?? message.body },
       {
-        key: signer,
-        clusterID: 'consumer',
+        key: options.key ?? signer,
+        clusterID: options.clusterID ?? 'consumer',
         recipient: options.to ?? recipient,
         now: options.at ?? now,
         nonce: options.nonce ?? 'abcdefghijklmnop',
@@ -45,16 +55,19 @@ function check(
     body: Uint8Array;
     publicKey: string;
     now: number;
+    notBefore: number;
     replays: MemoryReplayCache;
   }> = {},
 ): SignatureProblem | 'OK' {
   try {
-    verifyMessage({ ...message, ...changes, headers }, readSignature(headers), {
+    const claim = readSignature(headers);
+    verifyMessage({ ...message, ...changes, headers }, claim, {
       publicKey: changes.publicKey ?? signer.publicKey,
       recipients: [keyOf(7).fingerprint, recipient],
       now: changes.now ?? now,
-      replays: changes.replays ?? cache(),
+      ...(changes.notBefore !== undefined && { notBefore: changes.notBefore }),
     });
+    refuseReplay(claim, changes.replays ?? cache(), changes.now ?? now);
     return 'OK';
   } catch (error) {
     if (error instanceof SignatureError) return error.reason;
@@ -103,6 +116,13 @@ test('allows clocks to be five minutes apart', () => {
   assert.is(check(signed(), { now: now - 301_000 }), 'ClockSkew');
 });
 
+test('what was signed before the memory of nonces begins is refused', () => {
+  assert.is(check(signed(), { notBefore: now }), 'OK');
+  assert.is(check(signed(), { notBefore: now + 1000 }), 'ClockSkew');
+  // Within the skew that is allowed, so that nothing but the beginning refuses it.
+  assert.is(check(signed({ at: now - 200_000 }), { notBefore: now - 201_000 }), 'OK');
+});
+
 test('takes a signature once, and forgets it when nobody would take it any more', () => {
   const replays = cache();
   assert.is(check(signed(), { replays }), 'OK');
@@ -113,6 +133,15 @@ test('takes a signature once, and forgets it when nobody would take it any more'
   const later = now + 301_000;
   assert.is(check(signed({ nonce: 'eeeeeeeeeeeeeeee', at: later }), { replays, now: later }), 'OK');
   assert.is(replays.size, 1);
+});
+
+test('a cluster that signs with many keys has the memory of one', () => {
+  const replays = cache();
+  for (const [index, nonce] of ['bbbbbbbbbbbbbbbb', 'cccccccccccccccc', 'dddddddddddddddd'].entries()) {
+    const key = keyOf(20 + index);
+    assert.is(check(signed({ nonce, key }), { replays, publicKey: key.publicKey }), 'OK');
+  }
+  assert.is(check(signed({ clusterID: 'other' }), { replays }), 'OK', 'there is room for a second cluster');
 });
 
 test('a forged signature uses up no nonce', () => {
