@@ -83,6 +83,24 @@ server('a value that does not exist, or is out of range, is refused by name', as
   assert.match(await refusal(install({ gateway: { replicas: -1 } })), /replicas/);
 });
 
+server('the API gateway sees who connects, where its Service has a traffic policy', async () => {
+  const policy = () =>
+    plane.kubectl(
+      `get service hawser-gateway -n ${namespace} -o jsonpath={.spec.externalTrafficPolicy}`.split(' '),
+    );
+  await install();
+  assert.is(await policy(), 'Local');
+  await install({ gateway: { service: { externalTrafficPolicy: 'Cluster' } } });
+  assert.is(await policy(), 'Cluster');
+  await install({ gateway: { service: { type: 'ClusterIP' } } });
+  assert.is(await policy(), '');
+  assert.match(
+    await refusal(install({ gateway: { service: { externalTrafficPolicy: 'Any' } } })),
+    /externalTrafficPolicy/,
+  );
+  await install();
+});
+
 /** What each process may, and what it must not be able to. */
 const rights: [who: string, allowed: boolean, args: string[]][] = [
   ['hawser-gateway', true, ['create', 'peeringtokens.hawser.dev', '-n', namespace]],
