@@ -21,7 +21,10 @@ export interface SpliceOptions {
 }
 
 export interface SpliceLimits {
-  /** Maximum number of concurrent connections: of all remotes, and of one. A watch is one connection. */
+  /**
+   * Maximum number of concurrent connections: of all remotes, and of one. A watch is one connection. When all are in use, a
+   * remote with fewer connections gets one from the remote with the most.
+   */
   connections: number;
   connectionsPerRemote: number;
   /** Deadline for connecting to a target. */
@@ -47,6 +50,8 @@ export interface SpliceCounters {
   refusedStrangers: number;
   /** Connections beyond the limits. */
   refusedFull: number;
+  /** Connections closed so that a remote with fewer connections could have one. */
+  ceded: number;
   /** Connections for which no target answered. */
   unreachable: number;
   active: number;
@@ -64,6 +69,7 @@ export class Splice {
     accepted: 0,
     refusedStrangers: 0,
     refusedFull: 0,
+    ceded: 0,
     unreachable: 0,
     active: 0,
   };
@@ -158,8 +164,7 @@ export class Splice {
       client.resetAndDestroy();
       return;
     }
-    const ofRemote = [...this.#connections].filter((each) => each.remote === remote).length;
-    if (this.#connections.size >= this.#limits.connections || ofRemote >= this.#limits.connectionsPerRemote) {
+    if (!this.#makeRoom(remote)) {
       counters.refusedFull++;
       client.resetAndDestroy();
       return;
@@ -183,6 +188,26 @@ export class Splice {
     }
     upstream.once('close', forget);
     this.#join(client, upstream);
+  }
+
+  /**
+   * Whether `remote` may have one connection more. When all are in use, the remote with the most connections loses its newest
+   * one to a remote with fewer (max-min fairness).
+   */
+  #makeRoom(remote: string): boolean {
+    const byRemote = Map.groupBy(this.#connections, (each) => each.remote);
+    const own = byRemote.get(remote)?.length ?? 0;
+    if (own >= this.#limits.connectionsPerRemote) return false;
+    if (this.#connections.size < this.#limits.connections) return true;
+    let most: Connection[] = [];
+    for (const held of byRemote.values()) if (held.length > most.length) most = held;
+    // The oldest connections are usually watches and event streams.
+    const ceded = most.at(-1);
+    if (ceded === undefined || most.length <= own + 1) return false;
+    this.counters.ceded++;
+    this.#connections.delete(ceded);
+    this.#end(ceded);
+    return true;
   }
 
   /** Connects to the first target that answers; undefined if none did or the client disconnected. */

@@ -166,6 +166,31 @@ test('connections of one remote are bounded, and do not take those of another', 
   await once(again, 'data');
 });
 
+test('a few that hold all connections cede some to whoever has fewer', async () => {
+  const to = await target(echo);
+  const { made } = await splice(() => [to], {
+    limits: { connectionsPerRemote: 6, connections: 8 },
+    remoteOf: (address) => `remote-${address}`,
+  });
+  const hostile = ['127.0.0.2', '127.0.0.3'].flatMap((address) =>
+    Array.from({ length: 4 }, () => dial(made, address)),
+  );
+  await until(() => made.counters.active === 8);
+  let lost = 0;
+  for (const each of hostile) each.once('close', () => void lost++);
+  const others = ['127.0.0.4', '127.0.0.4', '127.0.0.5'].map((address) => dial(made, address));
+  for (const each of others) {
+    each.write('x');
+    await once(each, 'data');
+  }
+  await until(() => lost === 3 && made.counters.active === 8);
+  assert.is(made.counters.ceded, 3);
+  // Who has no fewer than the others gets none of theirs.
+  await closeOf(dial(made, '127.0.0.2'));
+  assert.is(made.counters.refusedFull, 1);
+  assert.is(lost, 3);
+});
+
 test('a target that does not answer is passed over; with none left the connection ends', async () => {
   const to = await target(echo);
   const dead = await target(echo);
