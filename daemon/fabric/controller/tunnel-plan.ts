@@ -79,8 +79,10 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
     approved: approvedRemaps(present),
   });
   problems.push(...hindrances(remoteCluster, { podCIDRs, externalCIDR }, { remaps, waiting }));
-  const tunnelEndpoints = endpointsOf(input);
-  if (tunnelEndpoints.length === 0) problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
+  const { tunnelEndpoints, claimed } = withoutClaimed(input);
+  problems.push(...claimed);
+  if (tunnelEndpoints.length === 0 && claimed.length === 0)
+    problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
   return {
     spec: {
       remoteCluster,
@@ -130,6 +132,33 @@ function withoutDrained(remaps: readonly Remap[], { offloaded, remapsKnown }: Tu
       !remapsKnown ||
       offloaded.some((address) => anyContains(readRanges([mapped]), address)),
   );
+}
+
+/**
+ * Without keys that another remote's tunnel had first: one peer has one key, and whoever learns a key may declare it. What this
+ * tunnel had before stays; of two that got one at the same moment the nodes use the older tunnel's.
+ */
+function withoutClaimed(input: TunnelInput): {
+  tunnelEndpoints: Tunnel['spec']['remoteTunnelEndpoints'];
+  claimed: string[];
+} {
+  const own = new Set(input.present?.spec.remoteTunnelEndpoints.map(({ publicKey }) => publicKey));
+  const holders = new Map(
+    input.others.flatMap(({ spec }) =>
+      spec.remoteTunnelEndpoints.map(({ publicKey }) => [publicKey, spec.remoteCluster] as const),
+    ),
+  );
+  const isClaimed = ({ publicKey }: { publicKey: string }) => holders.has(publicKey) && !own.has(publicKey);
+  const all = endpointsOf(input);
+  return {
+    tunnelEndpoints: all.filter((each) => !isClaimed(each)),
+    claimed: all
+      .filter(isClaimed)
+      .map(
+        ({ name, publicKey }) =>
+          `tunnel endpoint ${name} of ${input.remoteCluster} has the tunnel key of ${holders.get(publicKey)} and is not used`,
+      ),
+  };
 }
 
 /** The remote's tunnel endpoints; addresses set on the RemoteCluster take precedence over those it declares. */

@@ -79,6 +79,21 @@ test('a tunnel follows from the document', () => {
   });
 });
 
+test('a tunnel key that another remote had first is not taken for this one', () => {
+  const held = planTunnel(input).spec;
+  assert.ok(held);
+  const late = { ...input, remoteCluster: 'south', document: { ...input.document, clusterID: 'south' } };
+  const { spec, problems } = planTunnel({ ...late, others: [tunnel(held)] });
+  assert.equal(spec?.remoteTunnelEndpoints, []);
+  assert.match(problems.join('\n'), /tunnel endpoint 0 of south has the tunnel key of east and is not used/);
+  // Whoever has it keeps it, whatever another tunnel says, and however old that one is.
+  const claiming = tunnel({ ...held, remoteCluster: 'south' });
+  assert.equal(
+    planTunnel({ ...input, present: tunnel(held), others: [claiming] }).spec?.remoteTunnelEndpoints,
+    held.remoteTunnelEndpoints,
+  );
+});
+
 test('planning again from what was stored changes nothing', () => {
   const first = planTunnel(input).spec;
   assert.ok(first);
