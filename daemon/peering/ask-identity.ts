@@ -3,6 +3,7 @@ import { CertificatePinError, isProblem, isTemporary, type GatewayClient } from 
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { isDialable } from '../../shared/net/dialable.ts';
 import { labels } from '../../shared/names.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
 import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
@@ -141,6 +142,13 @@ export async function askIdentity(
     throw new PeeringProblem(
       reasons.KeyMismatch,
       `the server of ${provider} is another cluster (${response.clusterID})`,
+    );
+  }
+  const { apiServerURL } = response.identity;
+  if (remote.spec.controlPlane !== 'InBand' && !isDialable(apiServerURL, remote.spec.gatewayURL)) {
+    throw new PeeringProblem(
+      reasons.ProviderRefuses,
+      `${provider} states ${apiServerURL} as its API server: this machine, link-local or metadata addresses are not dialled; the provider sets LocalCluster self, spec.apiServerURL`,
     );
   }
   return response;

@@ -2,6 +2,7 @@
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
+import { isDialable } from '../../shared/net/dialable.ts';
 import { inBandURLs, type InBandURLs } from '../../shared/net/in-band.ts';
 import { keyFingerprint } from '../../shared/trust/cluster-key.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
@@ -47,6 +48,7 @@ export function locateAPIServer(
       ? held.tlsServerName
       : stated.tlsServerName;
   if (url === undefined || !url.startsWith('https://')) return held;
+  if (!inBand && !isDialable(url, remote.spec.gatewayURL)) return held;
   if (
     url === held.apiServerURL &&
     caBundle.trim() === held.caBundle.trim() &&

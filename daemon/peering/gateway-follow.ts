@@ -9,6 +9,7 @@ import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { openGatewayStatement } from '../../shared/trust/gateway-statement.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import { backoff, sleep } from '../../shared/time.ts';
+import { isDialable } from '../../shared/net/dialable.ts';
 import { readStored } from '../../shared/trust/documents-cache.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { messageOf } from '../../shared/kube/errors.ts';
@@ -57,7 +58,11 @@ export function addressesToTry(
   const settled =
     declared === undefined || ((stated ?? gatewayURL) === gatewayURL && declared.pin === gatewayPin);
   if (settled && !failing) return [];
-  const urls = new Set([stated, gatewayURL].flatMap((url) => (url?.startsWith('https://') ? [url] : [])));
+  const urls = new Set(
+    [stated, gatewayURL].flatMap((url) =>
+      url?.startsWith('https://') && (url === gatewayURL || isDialable(url, gatewayURL)) ? [url] : [],
+    ),
+  );
   return [...urls];
 }
 

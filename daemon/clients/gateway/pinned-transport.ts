@@ -6,6 +6,7 @@ import { Agent, type AgentOptions } from 'node:https';
 import { isIP } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { certificatePin } from '../../../shared/trust/certificate-pin.ts';
+import { guardedLookup } from '../guarded-lookup.ts';
 import { httpsFetch, type HttpsFetch } from './https-fetch.ts';
 
 const CONNECT_MILLISECONDS = 10_000;
@@ -56,6 +57,7 @@ class PinnedAgent extends Agent {
     const socket = connect({
       host,
       port: Number(options.port),
+      lookup: guardedLookup,
       ...(isIP(host) === 0 && { servername: host }),
       // No CA signed the certificate. The pin is compared below, before the socket is used.
       rejectUnauthorized: false,

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { LookupFunction } from 'node:net';
 import { rereadToken } from '../../../shared/kube/token.ts';
+import { guardedLookup } from '../guarded-lookup.ts';
 import { proxyOf, type Environment } from '../proxy.ts';
 
 export interface ClientCertificate {
@@ -86,6 +87,7 @@ export function fromIdentity(
     ca: caBundle,
     ...(tlsServerName !== undefined && { tlsServerName }),
     ...(proxy !== undefined && { proxy }),
+    lookup: guardedLookup,
     token: typeof token === 'string' ? () => token : token,
   };
 }

@@ -70,6 +70,8 @@ test('out of band: as it says itself, tunnel or not', () => {
   assert.is(locateAPIServer(held, outside, undefined, stated).apiServerURL, stated.url);
   assert.is(locateAPIServer(held, outside, undefined, stated).caBundle, 'CA 2');
   assert.is(locateAPIServer(held, outside, undefined, undefined), held);
+  for (const url of ['https://169.254.169.254', 'https://127.0.0.1:6443', 'https://[fd00:ec2::254]'])
+    assert.is(locateAPIServer(held, outside, undefined, { ...stated, url }), held, url);
 });
 
 test('in-band: the API server is inside, by its own name, with the authority of the provider’s signed word', () => {

@@ -117,6 +117,16 @@ const addressTable: [string, Parameters<typeof addressesToTry>, string[]][] = [
     ['https://new:7443', 'https://old:7443'],
   ],
   ['for another certificate', [spec, { ...declared, pin: newPin }, false], ['https://old:7443']],
+  [
+    'none on this machine, link-local or of a metadata service',
+    [spec, { ...declared, url: 'https://169.254.169.254' }, false],
+    ['https://old:7443'],
+  ],
+  [
+    'none on this machine',
+    [spec, { ...declared, url: 'https://127.0.0.1:7443' }, false],
+    ['https://old:7443'],
+  ],
   ['no plain HTTP', [spec, { ...declared, url: 'http://new' }, false], ['https://old:7443']],
   [
     'in-band none but the one that follows from the tunnel',

@@ -1,0 +1,64 @@
+/** What of a provider's answer is taken for an identity. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { askIdentity, PeeringProblem } from '../../../daemon/peering/ask-identity.ts';
+import type { RemoteCluster } from '../../../shared/api/clusters.ts';
+import { apiVersion } from '../../../shared/api/meta.ts';
+import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { defaultGrant } from '../../../shared/api/grant.ts';
+import { keyOf } from '../../shared/trust/keys.ts';
+
+const [provider, consumer] = [keyOf(1), keyOf(2)];
+
+function ask(apiServerURL: string, remote: Partial<RemoteCluster['spec']> = {}): Promise<string> {
+  const peering: OutgoingPeering = {
+    apiVersion,
+    kind: 'OutgoingPeering',
+    metadata: { name: 'milan' },
+    spec: { remoteCluster: 'milan', peering: 'default', nodeName: 'milan', desired: 'Active' },
+  };
+  return askIdentity(
+    {
+      requestIdentity: () =>
+        Promise.resolve({
+          clusterID: 'milan',
+          publicKey: provider.publicKey,
+          tenantNamespace: 'hawser-tenant-here',
+          grant: defaultGrant,
+          identity: { apiServerURL, caBundle: 'CA', token: 'token', expiresAt: '2026-01-01T00:00:00Z' },
+          version: '0.1.0',
+          features: [],
+        }),
+    },
+    peering,
+    {
+      apiVersion,
+      kind: 'RemoteCluster',
+      metadata: { name: 'milan' },
+      spec: {
+        clusterID: 'milan',
+        publicKey: provider.publicKey,
+        controlPlane: 'OutOfBand',
+        gatewayURL: 'https://198.51.100.7:7443',
+        ...remote,
+      },
+    },
+    undefined,
+    { clusterID: 'here', key: consumer, successions: [], generation: 1 },
+    '0.1.0',
+    new AbortController().signal,
+  ).then(
+    ({ identity }) => identity.apiServerURL,
+    (error: unknown) => (error instanceof PeeringProblem ? error.reason : String(error)),
+  );
+}
+
+test('an API server on this machine or of a metadata service is refused', async () => {
+  assert.is(await ask('https://203.0.113.5:6443'), 'https://203.0.113.5:6443');
+  for (const url of ['https://169.254.169.254', 'https://127.0.0.1:6443', 'https://[fe80::1]:6443'])
+    assert.is(await ask(url), 'ProviderRefuses', url);
+  // In-band, the address that is dialled follows from the tunnel, and not from the answer.
+  assert.is(await ask('https://169.254.1.3:6443', { controlPlane: 'InBand' }), 'https://169.254.1.3:6443');
+});
+
+test.run();
