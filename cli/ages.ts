@@ -1,4 +1,4 @@
-/** Times and sizes in the form that people read. */
+/** Formats times and sizes for people. */
 
 /** `in 14 min`, `3 h ago`, `now`; `-` for undefined. */
 export function ago(time: string | undefined, now: number): string {

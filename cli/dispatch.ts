@@ -1,4 +1,4 @@
-/** From words to a command: finds it, reads its options, runs it, and turns errors into messages and exit codes. */
+/** Finds the command, parses its options, runs it, and converts errors to messages and exit codes. */
 import { parseArgs } from 'node:util';
 import type { Command, Invocation } from './command.ts';
 import { commandsBelow, findCommand, groups, suggestionsFor, type Entry } from './commands.ts';
@@ -19,11 +19,11 @@ export interface Surroundings {
 /** Longer than any token or document that a command reads. */
 const longestInput = 1024 * 1024;
 
-/** Runs the command that the words name; returns the exit code. Never throws. */
+/** Runs the command given by the words; returns the exit code. Never throws. */
 export async function dispatch(words: readonly string[], surroundings: Surroundings): Promise<number> {
   const terminal = new Terminal(surroundings.stdout, surroundings.stderr, surroundings.environment);
   try {
-    // What most programs answer to.
+    // As in most programs.
     if (words.length === 1 && words[0] === '--version')
       return await run(['version', '--client'], surroundings, terminal);
     return await run(words, surroundings, terminal);
@@ -36,7 +36,7 @@ export async function dispatch(words: readonly string[], surroundings: Surroundi
       terminal.log(`hawser: ${error.message}`);
       return error.exitCode;
     }
-    // Not foreseen, so a fault of this program: the stack is for whoever fixes it.
+    // An unexpected error is a bug of this program, so its stack is shown for the report.
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     terminal.log(`hawser: unexpected error; please report it with this stack\n${stack}`);
     return exitCodes.failed;

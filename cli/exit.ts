@@ -1,7 +1,7 @@
-/** How the command ends. The numbers are part of its interface: scripts rely on them. */
+/** Exit codes, which are part of the command's interface: scripts rely on them. */
 export const exitCodes = {
   done: 0,
-  /** The operation failed, or what the command checks is not so. */
+  /** The operation or the checked state failed. */
   failed: 1,
   /** Invalid arguments; nothing was tried. */
   usage: 2,

@@ -62,7 +62,7 @@ export interface TokenRequest {
   /** The ID of the only cluster that can redeem it; undefined: any cluster. */
   consumer?: string | undefined;
   inBand?: boolean;
-  /** `spec.maximumGrant` of LocalCluster self; absent: the API server alone says it. */
+  /** `spec.maximumGrant` of LocalCluster self; absent: only the API server checks it. */
   maximumGrant?: MaximumGrant | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * API servers as the command asks them: objects by the plural of their kind, and errors that a person can act on. Over the
+ * The command's access to API servers: objects by the plural of their kind, and errors that a person can act on. Uses the
  * same client as the other processes (`shared/kube/`).
  */
 import { connectKube, type NodeKubeClient } from '../daemon/clients/kubernetes/index.ts';
@@ -23,21 +23,21 @@ import { text, type Invocation } from './command.ts';
 import { CommandError, UsageError } from './exit.ts';
 
 const requestMilliseconds = 15_000;
-/** An API server that is busy, or has just learnt of a kind, answers 429. */
+/** A busy API server, or one that just installed a CRD, answers 429. */
 const busyAttempts = 8;
 const busyMilliseconds = 250;
 
-/** What the API server has answered, if that is why the command failed. */
+/** The API server's answer, if that is why the command failed. */
 export function answerOf(error: unknown): KubeError | undefined {
   return error instanceof CommandError && error.cause instanceof KubeError ? error.cause : undefined;
 }
 
-/** Which objects: the plural of the kind, and where they are. */
+/** The plural of a kind, its API version and namespace. */
 export interface Resource {
   /** `v1` or `group/version`. */
   apiVersion: string;
   plural: string;
-  /** Absent: cluster-scoped, or over all namespaces. */
+  /** Absent for cluster-scoped objects, or for all namespaces. */
   namespace?: string;
 }
 
@@ -52,7 +52,7 @@ export const core = (plural: string, namespace?: string): Resource => ({
   ...(namespace !== undefined && { namespace }),
 });
 
-/** The kind as the client knows kinds. Its name stands only in what is read, where the API server gives it anyway. */
+/** The kind in the client's form. Its name matters only in answers, where the API server sets it anyway. */
 function kindOf<T extends KubernetesObject>({
   apiVersion: version,
   plural,
@@ -66,13 +66,13 @@ interface Line {
   client: NodeKubeClient;
 }
 
-/** One API server, as whoever the kubeconfig says. The kubeconfig is read when something is asked, and not before. */
+/** One API server with the credentials of the kubeconfig, which is read at the first request. */
 export class Kube {
   readonly #find: () => Promise<KubeconfigConnection>;
   readonly #signal: AbortSignal;
   #line: Promise<Line> | undefined;
   #context = '';
-  /** Where Hawser runs. */
+  /** Hawser's namespace. */
   readonly namespace: string;
 
   constructor(find: () => Promise<KubeconfigConnection>, namespace: string, signal: AbortSignal) {
@@ -81,7 +81,7 @@ export class Kube {
     this.#signal = signal;
   }
 
-  /** For messages; empty until something was asked. */
+  /** For messages; empty before the first request. */
   get context(): string {
     return this.#context;
   }
@@ -109,12 +109,12 @@ export class Kube {
     }
   }
 
-  /** The object, or undefined if there is none. A kind that is not installed is none as well. */
+  /** The object; undefined if it, or its kind, does not exist. */
   get<T extends KubernetesObject>(resource: Resource, name: string): Promise<T | undefined> {
     return this.#ask((client) => client.get<T>({ ...resource, kind: kindOf(resource), name }, this.#signal));
   }
 
-  /** Objects; none of a kind that is not installed. */
+  /** All objects; none if the kind is not installed. */
   async list<T extends KubernetesObject>(resource: Resource, selector?: string): Promise<T[]> {
     const options = {
       ...(resource.namespace !== undefined && { namespace: resource.namespace }),
@@ -143,22 +143,22 @@ export class Kube {
   }
 
   /**
-   * Server-side apply: makes it or brings it to what is given. For what it makes the name is known before, so that a role
-   * may allow this one name.
+   * Server-side apply: creates or updates the object. The name is known in advance, so that a role may allow only this
+   * name.
    */
   apply<T extends KubernetesObject>(resource: Resource, object: T): Promise<T> {
     const ref = { ...resource, kind: kindOf<T>(resource), name: object.metadata.name };
     return this.#ask((client) => client.patch<T>(ref, object, { type: 'apply' }, this.#signal));
   }
 
-  /** Deletes; gone already is success. */
+  /** Deletes the object; succeeds if it does not exist. */
   remove(resource: Resource, name: string, uid?: string): Promise<void> {
     const ref = { ...resource, kind: kindOf(resource), name };
     const options = { propagation: 'Background' as const, ...(uid !== undefined && { uid }) };
     return this.#ask((client) => client.delete(ref, options, this.#signal));
   }
 
-  /** What the API server answers to a GET, whatever it is; status 0: nothing, and why. Throws only when interrupted. */
+  /** The API server's answer to a GET; with status 0 the reason why there was none. Throws only when interrupted. */
   async probe(path: string, milliseconds: number): Promise<{ status: number; text: string }> {
     try {
       const { client } = await (this.#line ??= this.#open());
@@ -169,7 +169,7 @@ export class Kube {
     }
   }
 
-  /** One request; again when the API server is too busy to have begun with it (RFC 6585, section 4). */
+  /** Sends a request; repeats it while the API server answers 429 (RFC 6585, section 4). */
   async #ask<T>(request: (client: NodeKubeClient) => Promise<T>): Promise<T> {
     const { client, connection } = await (this.#line ??= this.#open());
     for (let attempt = 1; ; attempt += 1) {
@@ -193,22 +193,22 @@ export class Kube {
           : '';
       return explained(`the API server answers ${error.status}: ${error.detail}${hint}`);
     }
-    // Whoever runs a credential plugin is told what it said.
+    // The error of a credential plugin is shown as it is.
     if (error instanceof KubeconfigError) return explained(error.message);
     const unreachable = error instanceof UnreachableError || this.#signal.aborted;
     if (!unreachable) return error;
     const why = this.#signal.aborted ? 'interrupted' : (error as UnreachableError).detail;
-    return explained(`the API server of context "${context}" (${new URL(url).host}) cannot be asked: ${why}`);
+    return explained(`cannot reach the API server of context "${context}" (${new URL(url).host}): ${why}`);
   }
 }
 
-/** Runs with the cluster that the command's options name, and closes the connection. */
+/** Runs a function with the cluster that the command's options select, and closes the connection. */
 export async function withKube<T>(invocation: Invocation, use: (kube: Kube) => Promise<T>): Promise<T> {
   const where = { kubeconfig: text(invocation, 'kubeconfig'), context: text(invocation, 'context') };
   return withKubeAt(invocation, where, use);
 }
 
-/** As `withKube`, with another cluster. */
+/** Like `withKube`, with another cluster. */
 export async function withKubeAt<T>(
   invocation: Invocation,
   where: { kubeconfig: string | undefined; context: string | undefined },

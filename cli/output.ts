@@ -1,4 +1,4 @@
-/** `-o json|yaml`: the same facts, for programs. */
+/** `-o json|yaml`: the same facts in machine-readable form. */
 import { plainText } from '../shared/plain-text.ts';
 import { text, type Invocation } from './command.ts';
 import { UsageError } from './exit.ts';
@@ -24,7 +24,7 @@ export async function printFacts<T>(
   else invocation.terminal.print(render(facts));
 }
 
-/** The terminal writes unsafe characters as JSON escapes, which YAML reads between double quotes alone. */
+/** The terminal writes unsafe characters as JSON escapes, which YAML reads only in double quotes. */
 async function yamlOf(facts: unknown): Promise<string> {
   const { dump } = await import('js-yaml');
   const options = { noRefs: true, lineWidth: 110 };

@@ -229,7 +229,7 @@ export function statusReport(objects: ClusterObjects): StatusReport {
       const programmed = findCondition(status?.conditions, 'Programmed');
       return present<StatusReport['nodes'][number]>({
         name: metadata.name,
-        // The status of a node that is gone stays as it was: the spec names the present holder.
+        // The status of a lost node is stale, so the spec determines the holder.
         tunnelEndpoint: status?.heldTunnelEndpoint === spec.tunnelEndpoint ? spec.tunnelEndpoint : undefined,
         programmed: programmed?.status === 'True',
         message:

@@ -13,7 +13,7 @@ function verdict(report: PeeringReport): string {
   return report.ready ? 'Ready' : 'NotReady';
 }
 
-/** Why it is not Ready: the message of Ready, else of the first condition that is not as it should be. */
+/** Why it is not Ready: the message of Ready, otherwise of the first condition that is not good. */
 function whyNot(report: PeeringReport): string {
   const ready = report.conditions.find(({ type }) => type === 'Ready');
   if (ready !== undefined) return ready.status === 'True' ? '' : ready.message;
@@ -173,7 +173,7 @@ function precisely(milliseconds: number): string {
   return milliseconds < 60_000 ? `${(milliseconds / 1000).toFixed(1)} s` : spanOf(milliseconds);
 }
 
-/** The summary first, then each after those that it depends on. */
+/** Order of conditions: the summary first, then each after those that it depends on. */
 const conditionOrder = [
   'Ready',
   'TenantReady',

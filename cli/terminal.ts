@@ -1,6 +1,6 @@
 /**
- * What the command writes: facts to standard output, progress to standard error. Everything written passes `#write`, the one
- * place that makes text of other clusters harmless.
+ * The command's output: facts to standard output, progress to standard error. All output passes `#write`, which escapes
+ * control characters in text of other clusters.
  */
 import { randomUUID } from 'node:crypto';
 import { plainLine, plainText } from '../shared/plain-text.ts';
@@ -18,7 +18,7 @@ export type Style = keyof typeof styles;
 /** How a check or a step ended. */
 export type Mark = 'done' | 'failed' | 'warning' | 'unknown' | 'waiting';
 
-/** All marks of a set have one width, so that what follows them is aligned. */
+/** All marks of a set have the same width, so that the following text is aligned. */
 const marks: Readonly<Record<'unicode' | 'ascii', Record<Mark, string>>> = {
   unicode: { done: '✓', failed: '✗', warning: '!', unknown: '?', waiting: '…' },
   ascii: { done: 'OK  ', failed: 'FAIL', warning: 'WARN', unknown: 'SKIP', waiting: '..  ' },
@@ -31,7 +31,7 @@ const markStyles = {
   waiting: 'yellow',
 } as const satisfies Record<Mark, Style>;
 
-/** What messages use beyond ASCII, and what stands for it where the locale has no UTF-8. */
+/** Non-ASCII characters in messages, and their replacements where the locale is not UTF-8. */
 const asciiOf: Readonly<Record<string, string>> = {
   '’': "'",
   '…': '...',
@@ -42,7 +42,7 @@ const asciiOf: Readonly<Record<string, string>> = {
   '–': '-',
 };
 
-/** Styles text for where it is written. */
+/** Styles text for the stream that it is written to. */
 export interface Painter {
   style(style: Style, text: string): string;
   mark(mark: Mark): string;
@@ -55,7 +55,7 @@ export class Terminal implements Painter {
   readonly #colourErr: boolean;
   readonly #marks: Record<Mark, string>;
   readonly #unicode: boolean;
-  /** Stands for the start of a control sequence until it is written. Random: text of a peer cannot contain it. */
+  /** Placeholder for the start of a control sequence until it is written. Random, so that a peer's text cannot contain it. */
   readonly #sequence: string;
   #line = '';
 
@@ -90,7 +90,7 @@ export class Terminal implements Painter {
     this.#out.write('\u001B[2J');
   }
 
-  /** Draws a whole screen over the one before; what does not fit is cut, so that nothing scrolls. */
+  /** Draws a full screen over the previous one; lines that do not fit are cut, so that nothing scrolls. */
   draw(text: string): void {
     const lines = text.replace(/\n$/, '').split('\n');
     const fitting = lines.slice(0, Math.max(1, (this.#out.rows ?? 50) - 1));
@@ -128,7 +128,7 @@ export class Terminal implements Painter {
     this.log(`  ${painted} ${time === '' ? line : `${line.padEnd(57)} ${time.padStart(7)}`}`);
   }
 
-  /** A line that the next one replaces, on a terminal. Elsewhere nothing is written: the steps are enough. */
+  /** On a terminal, a line that the next one replaces. Elsewhere nothing is written, since the steps suffice. */
   progress(text: string): void {
     if (!this.live) return;
     const width = (this.#err.columns ?? 80) - 1;

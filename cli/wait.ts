@@ -1,23 +1,23 @@
-/** Polling the cluster until something is so, with the progress shown, and never without a deadline. */
+/** Polls the cluster until a condition holds, with progress output and a deadline. */
 import { plainLine } from '../shared/plain-text.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { text, type Invocation } from './command.ts';
 import { durationText, parseDuration } from './duration.ts';
 import { CommandError, exitCodes } from './exit.ts';
 
-/** Shorter than a person notices, and little work for an API server. */
+/** Polling interval: short for a person, and little work for an API server. */
 const pollMilliseconds = 150;
 
-/** What one look at the cluster found: the result, or what it still waits for. */
+/** The result of one poll: the value, or what is still waited for. */
 export type Look<T> = { done: T } | { waitingFor: string };
 
 export interface WaitOptions {
   seconds: number;
-  /** Shown at the deadline, after what was waited for last: what continues, and what a person can do. */
+  /** Shown at the deadline: what continues, and what a person can do. */
   advice: string;
 }
 
-/** Looks until it is done. Throws a CommandError with exit code 3 at the deadline, which names what was waited for last. */
+/** Polls until done. Throws a CommandError with exit code 3 at the deadline, which names what was waited for last. */
 export async function waitUntil<T>(
   invocation: Invocation,
   options: WaitOptions,

@@ -79,7 +79,7 @@ async function force(kube: Kube, stuck: readonly Remaining[]): Promise<string[]>
     const others = finalizers.filter((finalizer) => !finalizer.startsWith(finalizerPrefix));
     if (others.length < finalizers.length) {
       await kube.patch(place, metadata.name, { metadata: { finalizers: others } }).catch((error: unknown) => {
-        // Its controller was quicker.
+        // The controller deleted it first.
         if ((error as { status?: number }).status !== 404) throw error;
       });
     }
@@ -110,7 +110,7 @@ export async function clear(invocation: Invocation, kube: Kube): Promise<void> {
       {
         seconds,
         advice:
-          'The controller continues, if it runs. To delete what no controller finalizes any more: hawser clear --force',
+          'The controller continues, if it runs. To delete objects that no controller finalizes any more: hawser clear --force',
       },
       async () => {
         const objects = await remaining(kube);

@@ -29,25 +29,24 @@ export function acceptedWith(present: Accepted | undefined, remoteCluster: strin
   ];
 }
 
-/** What an approval is of. */
+/** What an approval changes. */
 export interface Approval {
-  /** What the annotation of the Tunnel gets. */
+  /** Ranges to be added to the Tunnel's annotation. */
   annotated: string[];
-  /** What is accepted as it is. */
+  /** The range that is accepted without remapping. */
   accepted?: string;
-  /** Declared ranges that get another name, and by which they are known now, if by any. */
+  /** Declared ranges whose remap changes, with their current remap, if any. */
   moving: { real: string; from: string | undefined }[];
 }
 
-/** Pure. Throws UsageError and CommandError for what does not wait for approval. */
+/** Pure. Throws UsageError or CommandError for a range that does not wait for approval. */
 export function approvalOf(tunnel: Tunnel, range: string | undefined, asItIs: boolean): Approval {
   const { remoteCluster: id, remaps, remotePodCIDRs, remoteExternalCIDR } = tunnel.spec;
   const mappedOf = (real: string) =>
     remaps.find((each) => each.real === real && each.state === 'InUse')?.mapped;
   if (asItIs) {
     const declared = [...remotePodCIDRs, remoteExternalCIDR];
-    if (range === undefined)
-      throw new UsageError('--as-is takes one range: what is accepted is said by range');
+    if (range === undefined) throw new UsageError('--as-is requires RANGE');
     if (!declared.includes(range))
       throw new CommandError(`${id} does not declare ${range}; it declares: ${declared.join(', ')}`);
     const from = mappedOf(range);
@@ -83,7 +82,7 @@ export function approvalOf(tunnel: Tunnel, range: string | undefined, asItIs: bo
 
 async function accept(kube: Kube, local: LocalCluster, remote: string, range: string): Promise<void> {
   await kube.patch(hawser('localclusters'), 'self', {
-    // The list is written as a whole: who changed it meanwhile must not be undone.
+    // The whole list is written, so the precondition protects concurrent changes.
     metadata: { resourceVersion: local.metadata.resourceVersion },
     spec: { acceptedRemoteCIDRs: acceptedWith(local.spec.acceptedRemoteCIDRs, remote, range) },
   });

@@ -11,7 +11,7 @@ export interface Difference {
   what: string;
   /** What that side has recorded. */
   known: string;
-  /** The present state. */
+  /** The current state. */
   actual: string;
 }
 

@@ -1,4 +1,4 @@
-/** Where this cluster's API server is: how others reach it, and which addresses nobody may cover. */
+/** Finds this cluster's API server: its URL for others, and its addresses, which no remote range may cover. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import { addressFamily, normalizeAddress } from '../../shared/net/cidr.ts';
 import { deadline, type Clock } from '../../shared/time.ts';
@@ -6,12 +6,12 @@ import type { ControllerContext } from '../kube/context.ts';
 import type { ConfigMap, EndpointSlice } from '../../shared/kube/types.ts';
 import { hostPort, yamlValues } from './ranges.ts';
 
-/** As many as LocalCluster.status holds. */
+/** As many as LocalCluster.status allows. */
 const mostAddresses = 64;
 const mostNames = 8;
 const lookupMilliseconds = 5_000;
 
-/** Where the API server is, by what the cluster says of itself. */
+/** The API server's URL, as the cluster publishes it. */
 export function apiServerURLOf(
   spec: LocalCluster['spec'],
   clusterInfo: ConfigMap | undefined,
@@ -30,8 +30,8 @@ const infoServer = (clusterInfo: ConfigMap | undefined): string | undefined =>
   yamlValues(clusterInfo?.data?.['kubeconfig'], 'server')[0]?.trim();
 
 /**
- * Hosts by which the API server is known: of the URL that consumers get, of the one that kubeadm gave to the nodes, and of
- * the one by which this process speaks to it.
+ * Hosts of the API server: of the URL for consumers, of the one that kubeadm gave to the nodes, and of the one that this
+ * process uses.
  */
 export function apiServerHosts(
   url: string | undefined,
@@ -48,20 +48,20 @@ export function apiServerHosts(
 /**
  * Addresses of the API server: those behind Service default/kubernetes, and those of its hosts.
  *
- * @param resolved addresses of the hosts that are names
+ * @param resolved resolved addresses of the hosts
  */
 export function apiServerAddressesOf(
   hosts: readonly string[],
   endpoints: Pick<EndpointSlice, 'endpoints'> | undefined,
   resolved: readonly string[] = [],
 ): string[] {
-  // The API server writes null where there is nothing.
+  // The API server writes null for an empty list.
   const behind = (endpoints?.endpoints ?? []).flatMap(({ addresses }) => addresses);
   const all = [...behind, ...hosts, ...resolved].filter((host) => addressFamily(host) !== undefined);
   return [...new Set(all.map(normalizeAddress))].toSorted().slice(0, mostAddresses);
 }
 
-/** Addresses of names, looked up now and then; a name that cannot be looked up keeps the addresses that it had. */
+/** Addresses of host names, resolved periodically; a name that cannot be resolved keeps its last addresses. */
 export class KnownNames {
   readonly #resolve: ControllerContext['resolve'];
   readonly #clock: Clock;
@@ -72,7 +72,7 @@ export class KnownNames {
     this.#clock = clock;
   }
 
-  /** Never throws: what is not known is left out. Ends within some seconds. */
+  /** Never throws: unresolved names are left out. Ends within some seconds. */
   async lookUp(hosts: readonly string[], signal: AbortSignal): Promise<string[]> {
     const names = hosts.filter((host) => addressFamily(host) === undefined).slice(0, mostNames);
     for (const name of this.#known.keys()) if (!names.includes(name)) this.#known.delete(name);
@@ -83,7 +83,7 @@ export class KnownNames {
           const addresses = await this.#resolve(name, limit.signal);
           this.#known.set(name, addresses.slice(0, mostAddresses));
         } catch {
-          // DNS may be what is broken: what was known holds.
+          // The failure may be that of DNS, so the known addresses stay.
         }
       }),
     );

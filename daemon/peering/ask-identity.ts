@@ -1,4 +1,4 @@
-/** Asking a provider for an identity: with a peering token the first time, by signature ever after. */
+/** Requests an identity from a provider: with a peering token the first time, later by signature only. */
 import { CertificatePinError, isProblem, isTemporary, type GatewayClient } from '../clients/gateway/index.ts';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
@@ -16,11 +16,11 @@ import type { Secret } from '../../shared/kube/types.ts';
 import type { LocalIdentity } from '../peers/local-identity.ts';
 import { reasons, tokenKey } from './names.ts';
 
-/** Something that a person has to know, and maybe to do. Its message never repeats a secret. */
+/** A problem to be reported to a person. Its message never repeats a secret. */
 export class PeeringProblem extends Error {
   override readonly name = 'PeeringProblem';
   readonly reason: string;
-  /** Whether it can resolve without a person. */
+  /** Whether it can resolve without a person's action. */
   readonly temporary: boolean;
 
   constructor(reason: string, message: string, temporary = false) {
@@ -49,7 +49,7 @@ export function readToken(secret: Secret, provider: string): TokenContent {
   return content;
 }
 
-/** The key that the token names, if it was succeeded since by `publicKey`; `publicKey` itself otherwise. */
+/** The key that the token names, if `publicKey` has succeeded it since; otherwise `publicKey` itself. */
 function namedKey(token: TokenContent, publicKey: string, gateway: SignedDocument | undefined): string {
   const successions = gateway?.successions;
   const named = succeededKeys(successions).find((key) => keyFingerprint(key) === token.keyFingerprint);
@@ -58,7 +58,7 @@ function namedKey(token: TokenContent, publicKey: string, gateway: SignedDocumen
     : publicKey;
 }
 
-/** The provider's RemoteCluster as a token and the provider's own word give it. The key is the one that the token names. */
+/** The provider's RemoteCluster, from a token and the provider's own information. Its key is the one that the token names. */
 export function remoteFromToken(
   token: TokenContent,
   publicKey: string,
@@ -84,13 +84,13 @@ export function remoteFromToken(
       controlPlane: 'OutOfBand',
       gatewayURL: token.gatewayURL,
       gatewayPin: token.gatewayPin,
-      // From now on older statements about other certificates are void.
+      // From now on older statements about other certificates are not accepted.
       ...(stated?.pin === token.gatewayPin && { gatewayPinSince: stated.since }),
     },
   };
 }
 
-/** What of a known RemoteCluster a new token changes; undefined: nothing. Throws when it names another key. */
+/** The changes of a known RemoteCluster by a new token; undefined if there are none. Throws when it names another key. */
 export function tokenChanges(
   token: TokenContent,
   remote: RemoteCluster,
@@ -107,7 +107,7 @@ export function tokenChanges(
   return same ? undefined : { gatewayPin, ...(!inBand && { gatewayURL }) };
 }
 
-/** Asks. Throws PeeringProblem for every kind of no. */
+/** Sends the request. Throws PeeringProblem for every refusal. */
 export async function askIdentity(
   client: Pick<GatewayClient, 'requestIdentity'>,
   peering: OutgoingPeering,
@@ -157,7 +157,7 @@ export async function askIdentity(
 function asProblem(error: unknown, provider: string, token: TokenContent | undefined): PeeringProblem {
   if (error instanceof CertificatePinError) return new PeeringProblem(reasons.KeyMismatch, error.message);
   if (isProblem(error, 'token-not-redeemable')) {
-    // The answer to a renewal, too, of a cluster that is not known there, or by another key: it says no more to strangers.
+    // Also the answer to a renewal by an unknown cluster or with another key: the gateway tells strangers no more.
     if (token === undefined) {
       return new PeeringProblem(
         reasons.PeeringEnded,

@@ -5,14 +5,14 @@ import type { ControllerContext } from '../kube/context.ts';
 import { kind } from '../../shared/kube/refs.ts';
 import { gatewayOf } from './control-plane.ts';
 
-/** Asking for a cache starts its watch. */
+/** Requesting a cache starts its watch. */
 export function createCaches(context: ControllerContext) {
   const { informer, namespace } = context;
   const services = informer(kind.service, { namespace });
   // All of Hawser's own Secrets: vnode/ follows identities in the same cache.
   const ownSecrets = informer(kind.secret, { namespace });
   const named = (name: string) => `metadata.name=${name}`;
-  /** Kubernetes puts its root authority into every namespace. */
+  /** Kubernetes publishes its root CA in every namespace. */
   const authorities = informer(kind.configMap, { namespace, fieldSelector: named('kube-root-ca.crt') });
   const tunnels = informer(kind.tunnel);
   return {
@@ -28,7 +28,7 @@ export function createCaches(context: ControllerContext) {
     ownSecrets,
     authorities,
     rootAuthority: () => authorities.list()[0]?.data?.['ca.crt'],
-    /** What says where the API server is: looked at again when it changes. */
+    /** The objects that name the API server's address; their changes are sources. */
     apiServerSources: [
       informer(kind.endpointSlice, { namespace: 'default', fieldSelector: named('kubernetes') }),
       informer(kind.configMap, { namespace: 'kube-public', fieldSelector: named('cluster-info') }),
@@ -37,7 +37,7 @@ export function createCaches(context: ControllerContext) {
     gatewayServiceObject: () => services.get(namespace, gatewayService),
     endpointServices: () =>
       services.list().filter((service) => service.metadata.name.startsWith(endpointService(''))),
-    /** Where a remote's gateway is dialled now. */
+    /** Current address of a remote's API gateway. */
     gatewayOf: (remote: RemoteCluster) => gatewayOf(remote, tunnels.byKey(remote.metadata.name)),
     identitySecret: (peering: string) => ownSecrets.get(namespace, secrets.identity(peering)),
     isOurs: (labelled: Record<string, string> | undefined) => labelled?.[labels.managedBy] === 'hawser',

@@ -1,4 +1,4 @@
-/** The cluster's key and ID: made once, at the first start, and read ever after. */
+/** The cluster's key and ID, which are created once at the first start. */
 import { randomBytes } from 'node:crypto';
 import type { SignedText } from '../../shared/api/clusters.ts';
 import { labels, secrets } from '../../shared/names.ts';
@@ -11,7 +11,7 @@ import type { Secret } from '../../shared/kube/types.ts';
 import { readIdentity, type LocalIdentity } from '../peers/local-identity.ts';
 import { fieldManager } from './names.ts';
 
-/** RFC 4648, section 6, in lower case: what a DNS label may hold, without letters that look alike (0, 1, 8, 9). */
+/** RFC 4648, section 6, in lower case: valid in a DNS label, and without digits that resemble letters (0, 1, 8, 9). */
 const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
 const suffixLength = 6;
 const defaultName = 'cluster';
@@ -24,8 +24,8 @@ export function newClusterID(name: string | undefined, random: (length: number) 
 }
 
 /**
- * Puts a new key in the place of the one in force, with a statement signed by the old one, in one write. `identity` is
- * changed once that is stored.
+ * Replaces the current key by a new one, with a statement signed by the old one, in one write. `identity` is updated once
+ * that is stored.
  */
 export async function succeedKey(
   kube: Pick<KubeClient, 'get' | 'replace'>,
@@ -54,7 +54,7 @@ export async function succeedKey(
     const successions = withSuccession(stored.successions, statement);
     next = { clusterID: stored.clusterID, key, successions, generation };
     const encode = (text: string) => Buffer.from(text).toString('base64');
-    // Under the resource version that was read: of two who do it at once, one starts again from what the other made.
+    // With the resource version that was read: of two concurrent writers, one fails and starts again from the other's key.
     await kube.replace(
       {
         ...present,
@@ -75,7 +75,7 @@ export async function succeedKey(
   identity.generation = next.generation;
 }
 
-/** A signed text as it goes to peers, which may know an older key. */
+/** A signed text for peers, which may know an older key. */
 export function withSuccessions<T extends object>(
   signed: T,
   { successions }: Pick<LocalIdentity, 'successions'>,
@@ -84,8 +84,8 @@ export function withSuccessions<T extends object>(
 }
 
 /**
- * Reads the identity, or makes one. Of two who make one at once, the API server decides. `known`: the ID that this
- * cluster had when its key was lost; it keeps the ID, and its peers will want to be peered with anew.
+ * Reads the identity, or creates one. Of two concurrent creations the API server accepts one. `known`: the ID that this
+ * cluster had before its key was lost; it keeps the ID, but its peers must be peered with again.
  */
 export async function ensureIdentity(
   kube: Pick<KubeClient, 'get' | 'create'>,

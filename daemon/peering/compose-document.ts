@@ -1,9 +1,9 @@
 /**
  * This cluster's network document for one remote. Pure.
  *
- * A generation is new only when content is. `acknowledges` is no content, or two clusters would acknowledge each other's
- * acknowledgements for ever: a document is made for an acknowledgement alone only when the remote's content is new. So
- * the field `contentGeneration` tells since which generation all but `acknowledges` has been the same.
+ * The generation changes only with the content. `acknowledges` does not count as content, or two clusters would acknowledge
+ * each other's acknowledgements for ever: a document with only a new acknowledgement is composed when the remote's content
+ * is new. Therefore `contentGeneration` names the generation since which everything but `acknowledges` is unchanged.
  */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
@@ -13,17 +13,17 @@ import type { Offer } from './offer.ts';
 
 export interface ComposeInput {
   local: NonNullable<LocalCluster['status']>;
-  /** Cluster key that will sign it. */
+  /** Cluster key that signs it. */
   publicKey: string;
   recipient: string;
-  /** What was composed last, if it can be read. */
+  /** The last composed document, if it is readable. */
   previous: NetworkDocument | undefined;
-  /** The remote's document that is held and valid. */
+  /** The stored valid document of the remote. */
   remote: NetworkDocument | undefined;
   tunnel: Tunnel | undefined;
-  /** What this cluster offers beside its network, when the recipient offloads to it. */
+  /** The offer besides the network, if the recipient offloads to this cluster. */
   offer: Offer;
-  /** A new one, for a remote that had none. 32 bytes, base64. */
+  /** A new salt for a remote without one. 32 bytes, base64. */
   newSalt: () => string;
   /** Milliseconds since 1970. */
   now: number;
@@ -31,13 +31,13 @@ export interface ComposeInput {
 
 export type ComposeResult =
   | { document: NetworkDocument; changed: boolean }
-  /** What is not known yet, as part of a sentence. */
+  /** What is still missing, as part of a sentence. */
   | { waitingFor: string };
 
-/** A clock that is further ahead than ten years is none that anybody had. */
+/** A clock more than ten years ahead is not plausible. */
 const furthestAheadSeconds = 315_360_000;
 
-/** Composes, or gives the previous document back when nothing is new. */
+/** Composes a document, or returns the previous one when nothing is new. */
 export function composeDocument(input: ComposeInput): ComposeResult {
   const { local, publicKey, recipient, previous, remote, tunnel, offer, newSalt, now } = input;
   if (local.clusterID === undefined) return { waitingFor: 'this cluster’s ID' };
@@ -70,13 +70,13 @@ export function composeDocument(input: ComposeInput): ComposeResult {
   if (previous !== undefined && same && previous.acknowledges === acknowledges) {
     return { document: previous, changed: false };
   }
-  // Seconds of the clock, so that a generation is new even if what was composed before is lost; and more than the remote
-  // says to have, if its clock was ahead.
+  // Seconds of the clock, so that the generation is new even if the previous document is lost; and higher than the
+  // generation that the remote acknowledges, in case the clock was ahead then.
   const seconds = Math.floor(now / 1000);
   const claimed = remote?.acknowledges ?? 0;
   const generation = Math.max(
     (previous?.generation ?? 0) + 1,
-    // A remote that claims the highest number there is would leave none for what comes after.
+    // A remote that claims the highest possible number would leave none for later documents.
     claimed > seconds + furthestAheadSeconds ? 0 : claimed + 1,
     seconds,
   );
@@ -101,7 +101,7 @@ function contentOf(document: NetworkDocument): Record<string, unknown> {
   return content;
 }
 
-/** Does the remote hold what we declare now? `delivered`: the generation that it took by our own hand. */
+/** Whether the remote has our current document. `delivered`: the generation that this cluster delivered itself. */
 export function holdsOurs(
   ours: NetworkDocument,
   remote: NetworkDocument | undefined,

@@ -1,4 +1,4 @@
-/** Where a provider's gateway and API server are dialled: beside the tunnel as they say, or inside at fixed addresses. Pure. */
+/** Addresses of a provider’s API gateway and API server: as declared, or in-band at fixed addresses in the tunnel. Pure. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
@@ -12,7 +12,7 @@ import type { StoredIdentity } from '../peers/stored-identity.ts';
 export interface GatewayAddress {
   url: string;
   pin: string;
-  /** Fingerprint of the provider's cluster key: whom requests are signed for. */
+  /** Fingerprint of the provider's cluster key, which is part of request signatures. */
   recipient: string;
 }
 
@@ -21,7 +21,7 @@ function inside(tunnel: Tunnel | undefined): InBandURLs | undefined {
   return tunnel && inBandURLs(tunnel.spec.remoteExternalCIDR, tunnel.spec.remaps);
 }
 
-/** Undefined for a remote that dials us, and for one whose tunnel is not there yet. */
+/** Undefined for a remote that connects to us, and for one without a tunnel yet. */
 export function gatewayOf(remote: RemoteCluster, tunnel: Tunnel | undefined): GatewayAddress | undefined {
   const { controlPlane, gatewayURL, gatewayPin, publicKey } = remote.spec;
   const url = controlPlane === 'InBand' ? inside(tunnel)?.gateway : gatewayURL;
@@ -30,8 +30,8 @@ export function gatewayOf(remote: RemoteCluster, tunnel: Tunnel | undefined): Ga
 }
 
 /**
- * The identity with where the API server is now: by the provider's signed word, or by the tunnel's own addresses. The same
- * object when it has not moved.
+ * The identity with the API server's current address: from the provider's signed document, or from the tunnel's addresses.
+ * Returns the same object if the address is unchanged.
  */
 export function locateAPIServer(
   held: StoredIdentity,
@@ -66,7 +66,7 @@ export function locateAPIServer(
   };
 }
 
-/** Why a control plane that lies in the tunnel cannot be dialled yet; undefined: it can. */
+/** Why an in-band control plane cannot be reached yet; undefined if it can. */
 export function tunnelWait(remote: RemoteCluster, tunnel: Tunnel | undefined): string | undefined {
   if (remote.spec.controlPlane !== 'InBand') return undefined;
   const conditions = tunnel?.status?.conditions;

@@ -1,4 +1,4 @@
-/** The gateway's certificate: made here, renewed in time with the same key, so that the pin in tokens stays. */
+/** The API gateway's certificate: created here, and renewed with the same key, so that the pin in tokens stays valid. */
 import { X509Certificate } from 'node:crypto';
 import { gatewayService, labels, secrets } from '../../shared/names.ts';
 import { certificatePin } from '../../shared/trust/certificate-pin.ts';
@@ -9,13 +9,13 @@ import type { Secret } from '../../shared/kube/types.ts';
 import { fieldManager } from './names.ts';
 
 const days = 365;
-/** A third of its life before the end: certificates that are renewed late are found out too late. */
+/** Renewal at two thirds of its lifetime, early enough to notice failures. */
 const renewMilliseconds = 120 * 24 * 3_600_000;
 
 const decode = (secret: Secret | undefined, name: string): string =>
   Buffer.from(secret?.data?.[name] ?? '', 'base64').toString('utf8');
 
-/** Why a certificate has to be made; undefined: the one that is there will do. `hosts`: names that it must have. */
+/** Why a new certificate is needed; undefined if the current one is good. `hosts`: names that it must contain. */
 export function certificateNeed(
   secret: Secret | undefined,
   hosts: readonly string[],
@@ -37,7 +37,7 @@ export function certificateNeed(
   }
 }
 
-/** The pin of the certificate that the gateway shows; undefined: there is none. */
+/** The pin of the gateway's certificate; undefined if there is none. */
 export function pinOf(secret: Secret | undefined): string | undefined {
   const pem = decode(secret, 'tls.crt');
   if (pem === '') return undefined;
@@ -48,7 +48,7 @@ export function pinOf(secret: Secret | undefined): string | undefined {
   }
 }
 
-/** Since when a pin is in force: later than any that was, also when the clock was put back. */
+/** Since when a pin is valid: later than any previous one, even if the clock was set back. */
 export function pinSince(
   pin: string,
   before: { gatewayPin?: string | undefined; gatewayPinSince?: string | undefined } | undefined,
@@ -59,7 +59,7 @@ export function pinSince(
   return new Date(Number.isFinite(since) ? Math.max(now, since + 1) : now).toISOString();
 }
 
-/** Names by which the gateway is called: its addresses outside, and its Service. */
+/** Names by which the gateway is reached: its external addresses, and its Service. */
 export function gatewayHosts(
   namespace: string,
   addresses: readonly string[],
@@ -69,7 +69,7 @@ export function gatewayHosts(
   return [...new Set([`${gatewayService}.${namespace}.svc`, gatewayService, ...fromURL, ...addresses])];
 }
 
-/** Makes or renews the certificate if need be. `present` as the cache has it. Conflicts are left to the next look. */
+/** Creates or renews the certificate if needed. `present`: the cached Secret. A conflict is resolved by the next reconcile. */
 export async function ensureCertificate(
   kube: Pick<KubeClient, 'create' | 'replace'>,
   namespace: string,

@@ -1,8 +1,8 @@
 /**
- * Where a provider's gateway is and which certificate it shows, followed without a person. What the provider declares in its
- * signed document is the occasion; what decides is a look at who answers: it is taken when it shows the certificate that is
- * known, or one that the provider's cluster key has signed for and that is newer than the known one. So a new address never
- * takes the place of one that works before somebody answers there, and whoever sits between can only be silent.
+ * Follows changes of a provider's gateway address and certificate without a person. A change in the provider's signed
+ * document triggers a check of the server at the declared address. The new address is accepted if that server presents the
+ * known certificate, or a newer one for which the provider's cluster key has signed a statement. A working address is thus
+ * never replaced before the new one answers, and a man in the middle can only block the change.
  */
 import { lookAtGateway, type GatewaySight } from '../clients/gateway/index.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
@@ -17,19 +17,19 @@ import { kind } from '../../shared/kube/refs.ts';
 import { fieldManager } from './names.ts';
 import type { Caches } from './caches.ts';
 
-/** A certificate that was replaced is shown by gateways within seconds; addresses of load balancers take longer. */
+/** Gateways present a replaced certificate within seconds; new addresses of load balancers take longer. */
 const attempts = 12;
 
 type Known = Pick<RemoteCluster['spec'], 'clusterID' | 'publicKey' | 'gatewayPin' | 'gatewayPinSince'>;
 
 export type GatewayVerdict =
-  /** The certificate that is known. */
+  /** The known certificate. */
   | { verdict: 'Known' }
-  /** Another, and the provider's cluster key says that it is to be trusted. */
+  /** Another certificate, with a valid statement of the provider's cluster key. */
   | { verdict: 'Succeeds'; pin: string; since: string }
   | { verdict: 'Refused'; message: string };
 
-/** Whether who answers is the provider's gateway. Pure but for arithmetic. */
+/** Whether the answering server is the provider's gateway. Pure except for asynchronous cryptography. */
 export function verifyGateway(known: Known, sight: GatewaySight): GatewayVerdict {
   if (sight.pin === known.gatewayPin) return { verdict: 'Known' };
   const refused = (message: string): GatewayVerdict => ({ verdict: 'Refused', message });
@@ -47,13 +47,13 @@ export function verifyGateway(known: Known, sight: GatewaySight): GatewayVerdict
   return { verdict: 'Succeeds', pin: stated.pin, since: stated.since };
 }
 
-/** The addresses to look at, the declared one first; none when all is as declared. */
+/** The addresses to check, the declared one first; none when everything is as declared. */
 export function addressesToTry(
   { controlPlane, gatewayURL, gatewayPin }: RemoteCluster['spec'],
   declared: NetworkDocument['gateway'],
   failing: boolean,
 ): string[] {
-  // In-band, the address follows from the tunnel, and only the certificate can change.
+  // In-band, the tunnel determines the address, so only the certificate can change.
   const stated = controlPlane === 'InBand' ? undefined : declared?.url;
   const settled =
     declared === undefined || ((stated ?? gatewayURL) === gatewayURL && declared.pin === gatewayPin);
@@ -67,8 +67,8 @@ export function addressesToTry(
 }
 
 /**
- * Looks for a provider's gateway until what is known of it is what is declared, or it answers as known, or there were
- * attempts enough. A change is written to the RemoteCluster, which ends the session that this belongs to.
+ * Checks a provider's gateway until the known state equals the declared one, the gateway answers as known, or the attempts
+ * are used up. A change is written to the RemoteCluster, which ends the session that this belongs to.
  */
 export async function followGateway(
   { kube, log, clock }: Pick<ControllerContext, 'kube' | 'log' | 'clock'>,

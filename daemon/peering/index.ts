@@ -1,4 +1,4 @@
-/** Both sides of a peering at the level of clusters: who we are, who they are, and what each declares to the other. */
+/** Both sides of a peering at cluster level: this cluster's identity, the remotes', and the documents that they exchange. */
 import { commonOptions, type ControllerContext } from '../kube/context.ts';
 import { backoff, sleep } from '../../shared/time.ts';
 import { readStored } from '../../shared/trust/documents-cache.ts';
@@ -25,7 +25,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
   const refused: RefusedDocuments = new Map();
   const providers = createProviders(identity, caches.gatewayOf, (remote) => {
     const document = caches.remotes.byKey(remote)?.status?.localDocument;
-    // A document of the former key is not usable.
+    // A document signed by the former key is not usable.
     return readStored(document)?.publicKey === identity.key.publicKey ? document : undefined;
   });
   const sessionChanges = triggers();
@@ -60,7 +60,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
       run({
         name: 'local-cluster',
         sources: [
-          // Also when there is none.
+          // Reconciled even if the object does not exist.
           {
             subscribe: (enqueue) => (enqueue('self'), () => {}),
             synced: (until) => caches.local.synced(until),
@@ -69,7 +69,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
           // Nodes report every few minutes; only their ranges and addresses matter here.
           fromAspect(caches.nodes, ({ spec, status }) => [spec?.podCIDRs, status?.addresses], self),
           from(caches.serviceCIDRs, self),
-          // What the pools are judged by.
+          // The state of remap pools depends on these.
           fromAspect(caches.tunnels, ({ spec }) => spec.remaps, self),
           fromAspect(caches.fabricNodes, ({ status }) => status?.networks, self),
           from(caches.services, self),
@@ -100,7 +100,7 @@ export async function runPeering(context: ControllerContext, signal: AbortSignal
         sources: [
           from(caches.outgoing),
           from(caches.remotes, (remote) => outgoingOf(remote.metadata.name)),
-          // Where an in-band provider is, and whether it can be reached.
+          // The address of an in-band provider, and whether it can be reached.
           fromAspect(
             caches.tunnels,
             ({ spec, status }) => [spec, status?.conditions],
@@ -135,7 +135,7 @@ function peeringsOfSecret(caches: Caches, secretName: string): string[] {
     .map((peering) => peering.metadata.name);
 }
 
-/** The cluster's key and ID; tried for as long as it takes, since nothing works without. */
+/** Loads the cluster's key and ID; retries without limit, since nothing works without them. */
 async function waitForIdentity(
   context: ControllerContext,
   caches: Caches,
@@ -146,7 +146,7 @@ async function waitForIdentity(
     try {
       await caches.local.synced(signal);
       const name = caches.local.byKey('self')?.spec.name ?? context.clusterName;
-      // A chart's LocalCluster brings the name; wait for it a little rather than make an ID without.
+      // The chart's LocalCluster contains the name; wait briefly for it before creating an ID without one.
       if (name === undefined && caches.local.byKey('self') === undefined && failures < 3) {
         await sleep(500, signal, clock);
         continue;

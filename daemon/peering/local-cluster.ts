@@ -1,4 +1,4 @@
-/** LocalCluster `self`: how this cluster presents itself to others. */
+/** LocalCluster `self`: this cluster's own description. */
 import type { LocalCluster, SignedDocument, TunnelEndpoint } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
@@ -24,17 +24,17 @@ import type { Caches } from './caches.ts';
 /** Outer headers of a tunnel packet: IPv6 40, UDP 8, WireGuard data 16 and tag 16 (WireGuard paper, section 5.4.6). */
 export const tunnelOverhead = 80;
 const defaultPathMTU = 1500;
-/** A chart that brings the object does so within moments; only then is it made here. */
+/** A chart creates the object within moments; after this time it is created here. */
 const chartMilliseconds = 20_000;
-/** What is not watched is looked at again then. */
+/** Interval at which unwatched objects are read again. */
 const againMilliseconds = 300_000;
 
-/** Addresses that a load balancer gave to a Service. */
+/** Load-balancer addresses of a Service. */
 export function loadBalancerHosts(service: Service | undefined): string[] {
   return (service?.status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []);
 }
 
-/** URL of the gateway: said, or where its Service's load balancer is; undefined while there is none. */
+/** URL of the API gateway: configured, or from its Service's load balancer; undefined while there is none. */
 export function gatewayURLOf(spec: LocalCluster['spec'], service: Service | undefined): string | undefined {
   if (spec.gatewayURL !== undefined) return spec.gatewayURL;
   const host = loadBalancerHosts(service)[0];
@@ -42,7 +42,7 @@ export function gatewayURLOf(spec: LocalCluster['spec'], service: Service | unde
   return host === undefined ? undefined : `https://${hostPort(host, port)}`;
 }
 
-/** Endpoints as others reach them: fabric/'s Services, once they have a key and an address. */
+/** Tunnel endpoints as others reach them: the fabric's Services that have a key and an address. */
 export function endpointsOf(spec: LocalCluster['spec'], services: readonly Service[]): TunnelEndpoint[] {
   return services
     .flatMap((service) => {
@@ -267,7 +267,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
           gatewayURL,
           gatewayPin: pin,
           gatewayPinSince,
-          // Signing the same gives the same (RFC 8032): nothing is written while nothing is new.
+          // Signatures are deterministic (RFC 8032), so nothing is written while nothing is new.
           gatewayStatement: pin && gatewayPinSince ? stateGateway(identity, pin, gatewayPinSince) : undefined,
           apiServerURL: apiServer.url,
           apiServerAddresses: apiServerAddressesOf(

@@ -2,14 +2,14 @@
 
 export const fieldManager = 'hawser-peering';
 export { peeringFinalizer } from '../../shared/names.ts';
-/** vnode/'s own on the same object: its node is drained and removed before the provider is told. */
+/** vnode/'s finalizer on the same object: the node is drained and removed before the provider is notified. */
 export const nodeFinalizer = 'hawser.dev/vnode';
 /** Key of the Secret that OutgoingPeering.spec.tokenSecretName names. */
 export const tokenKey = 'token';
 
 export const reasons = {
   Ready: 'Ready',
-  /** LocalCluster: something of this cluster is not known yet. */
+  /** LocalCluster: a part of this cluster's description is not known yet. */
   Incomplete: 'Incomplete',
   /** The old cluster key signed a new one: this cluster's own, or a remote's. */
   ClusterKeySucceeded: 'ClusterKeySucceeded',
@@ -17,9 +17,9 @@ export const reasons = {
   CIDRsUnknown: 'CIDRsUnknown',
   CIDRsOverlap: 'CIDRsOverlap',
   CIDRsGuessed: 'CIDRsGuessed',
-  /** The pool that ranges of remotes are mapped into has had room for all. */
+  /** The first pool for remapped ranges has had room for all. */
   RemapPoolFree: 'RemapPoolFree',
-  /** Some are mapped into pools that are only for when it is exhausted. */
+  /** Some ranges are mapped into the fallback pools. */
   RemapPoolExhausted: 'RemapPoolExhausted',
   /** RemoteCluster */
   WaitingForDocument: 'WaitingForDocument',
@@ -33,7 +33,7 @@ export const reasons = {
   /** OutgoingPeering */
   WaitingForLocalCluster: 'WaitingForLocalCluster',
   WaitingForRemoteCluster: 'WaitingForRemoteCluster',
-  /** In-band: nothing can be asked before the tunnel is open. */
+  /** In-band: no request is possible before the tunnel is open. */
   WaitingForTunnel: 'WaitingForTunnel',
   TokenMissing: 'TokenMissing',
   TokenInvalid: 'TokenInvalid',

@@ -1,22 +1,22 @@
-/** What a provider declares beside its network: where a consumer finds it, and what the consumer may use. Pure. */
+/** What a provider declares besides its network: its addresses, and what the consumer may use. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { inBandURLs } from '../../shared/net/in-band.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 
-/** A name that every API server's certificate holds, whatever its address outside is. */
+/** A name in every API server's certificate, independent of its external address. */
 export const apiServerName = 'kubernetes.default.svc';
-/** The limit of the schema. */
+/** The schema's limit. */
 const maximumGrants = 64;
 
 export type Offer = Pick<NetworkDocument, 'apiServer' | 'gateway' | 'grants'>;
 
 /**
- * The offer to one remote; empty for a remote that doesn't offload to this cluster.
+ * The offer to one remote; empty for one that doesn't offload to this cluster.
  *
  * @param rootAuthority PEM of `kube-root-ca.crt`
- * @param inBand the remote reaches this cluster inside the tunnel: it is told the addresses there, and the authority of the
- *   API server itself, whatever else stands in front of it outside
+ * @param inBand the remote reaches this cluster inside the tunnel: the offer contains the addresses there, and the CA of the
+ *   API server itself, whatever proxy terminates TLS in front of it outside
  */
 export function offerTo(
   remote: string,

@@ -1,4 +1,4 @@
-/** What an OutgoingPeering needs, and what is said of it. Pure. */
+/** What an OutgoingPeering needs next, and its conditions. Pure. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
 import type { IdentityResponse } from '../../shared/wire/gateway-api.ts';
@@ -9,7 +9,7 @@ import { reasons } from './names.ts';
 const statedOf = (document: Pick<NetworkDocument, 'grants'> | undefined, peering: string) =>
   document?.grants?.find((each) => each.peering === peering);
 
-/** What a peering may use: as the provider last stated it: in its document, once it has one. */
+/** The grant of a peering as last stated in the provider's document; undefined without one. */
 export function statedGrant(
   document: Pick<NetworkDocument, 'grants'> | undefined,
   peering: string,
@@ -17,7 +17,7 @@ export function statedGrant(
   return statedOf(document, peering)?.grant;
 }
 
-/** What the provider wants of a peering, by its document. */
+/** The provider's desired state of a peering, from its document. */
 export const statedDesire = (
   document: Pick<NetworkDocument, 'grants'> | undefined,
   peering: string,
@@ -26,10 +26,10 @@ export const statedDesire = (
   return stated && (stated.desired ?? 'Active');
 };
 
-/** A token with less life than this left is as good as expired: requests take time, and clocks differ. */
+/** A token that expires within this time counts as expired: requests take time, and clocks differ. */
 const marginMilliseconds = 30_000;
 
-/** The identity to store. It is renewed at two thirds of its life. */
+/** The identity to store. It is renewed at two thirds of its lifetime. */
 export function storedIdentity(response: IdentityResponse, now: number): StoredIdentity {
   const { apiServerURL, caBundle, tlsServerName, token, expiresAt } = response.identity;
   const life = Math.max(0, Date.parse(expiresAt) - now);
@@ -47,7 +47,7 @@ export function storedIdentity(response: IdentityResponse, now: number): StoredI
 
 export type IdentityNeed = 'Missing' | 'Expired' | 'RenewalDue' | 'Doubted';
 
-/** Why an identity has to be asked for; undefined: the one that is held is good. */
+/** Why an identity must be requested; undefined if the stored one is good. */
 export function identityNeed(held: StoredIdentity | undefined, now: number): IdentityNeed | undefined {
   if (held === undefined) return 'Missing';
   const expiry = Date.parse(held.expiresAt);
@@ -56,15 +56,15 @@ export function identityNeed(held: StoredIdentity | undefined, now: number): Ide
   return Number.isFinite(due) && due > now ? undefined : 'RenewalDue';
 }
 
-/** When to look at it again, milliseconds from now. */
+/** When to check it again, milliseconds from now. */
 export function lookAgainAfter(held: StoredIdentity, now: number): number {
   return Math.max(1000, Date.parse(held.renewAfter) - now);
 }
 
-/** What is known of an identity: held, or why not. */
+/** The state of an identity: the stored one, or why there is none. */
 export interface IdentityState {
   held: StoredIdentity | undefined;
-  /** What went wrong at the last try, with what a person can do. */
+  /** The last failure, with what a person can do. */
   problem: { reason: string; message: string } | undefined;
 }
 
@@ -102,7 +102,7 @@ export function identityFinding(provider: string, { held, problem }: IdentitySta
   };
 }
 
-/** All conditions of peering/ on an OutgoingPeering: the last sums up, with what vnode/ says of the node. */
+/** All conditions of peering/ on an OutgoingPeering; the last summarizes them and vnode/'s condition of the node. */
 export function outgoingFindings(
   peering: OutgoingPeering,
   identity: Finding,
@@ -140,7 +140,7 @@ export function outgoingFindings(
   ];
 }
 
-/** When each condition first turned true: how long what took. Kept once it is there. */
+/** When each condition first became True, to show how long each phase took. A recorded time is kept. */
 export function phasesOf(
   peering: OutgoingPeering,
   findings: readonly Finding[],

@@ -1,4 +1,4 @@
-/** OutgoingPeering: authenticated, renewed, negotiated. */
+/** Reconciles OutgoingPeerings: requests and renews identities, and negotiates. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { labels, secrets } from '../../shared/names.ts';
@@ -34,11 +34,11 @@ import { removeOutgoing } from './removal.ts';
 import { storeDocument, type Sessions } from './sessions.ts';
 import type { Caches } from './caches.ts';
 
-/** After a no that only a person can change: another token or spec is seen at once, this is for all else. */
+/** Retry interval after a refusal that only a person can resolve. A new token or spec is tried at once. */
 const refusedMilliseconds = 60_000;
-/** A provider that is being asked for an identity when the peering is removed has so long to answer. */
+/** When a peering is removed during a request for an identity, the provider has this long to answer. */
 const answerMilliseconds = 3_000;
-/** A cache is never so far behind. */
+/** A cache is never this stale. */
 const cacheMilliseconds = 5000;
 
 function identitySecretObject(peering: OutgoingPeering, namespace: string, identity: StoredIdentity): Secret {
@@ -70,13 +70,13 @@ export function reconcileOutgoing(
   sessions: Sessions,
 ) {
   const { kube, clock, events, namespace, version, log } = context;
-  /** The last no, and when to ask again; what it was asked with, so that something new is tried at once. */
+  /** The last refusal, its retry time, and the request's inputs, so that new inputs are tried at once. */
   const refusals = new Map<string, { problem: PeeringProblem; failures: number; at: number; with: string }>();
 
-  /** Peerings that were given up while the provider was being asked. */
+  /** Peerings whose removal interrupted a request to the provider. */
   const unanswered = new Set<string>();
 
-  /** Identities issued or changed a moment ago, which the cache may not show yet, and the tokens spent for them. */
+  /** Identities just issued or changed, which the cache may not show yet, and the tokens spent for them. */
   const issued = new Map<string, { stored: StoredIdentity; at: number; tokenUID: string | undefined }>();
 
   async function ensureRemote(
@@ -150,10 +150,10 @@ export function reconcileOutgoing(
         `RemoteCluster ${remoteCluster} has no gatewayURL; run hawser peer with a token of ${remoteCluster}`,
       );
     }
-    // What is sent before the tunnel is there would leave by another way, and keep to it.
+    // A connection opened before the tunnel exists would leave by another route and stay on it.
     const wait = held === undefined ? tunnelWait(remote, tunnel) : undefined;
     if (wait !== undefined) throw new PeeringProblem(reasons.WaitingForTunnel, wait, true);
-    // Sent along, so that both sides can begin at once. It is composed within moments, and its coming wakes this again.
+    // Our document is sent along, so that both sides can begin at once. Once it is composed, this reconciles again.
     if (readStored(remote.status?.localDocument)?.publicKey !== identity.key.publicKey) return held;
     const client = providers.of(remote);
     if (client === undefined) return held;
@@ -161,7 +161,7 @@ export function reconcileOutgoing(
     const stored = located(peering, storedIdentity(response, clock.now()));
     await kube.apply(identitySecretObject(peering, namespace, stored), { fieldManager }, signal);
     issued.set(peering.metadata.name, { stored, at: clock.monotonic(), tokenUID: tokenSecret?.metadata.uid });
-    // A peering that had ended lives again: the session that heard of the end is of the former one.
+    // A new peering of the same name: the session that received the end belongs to the former one.
     if (before?.ended === true || before?.doubted === true) sessions.end(remoteCluster, peering.spec.peering);
     log.info('the provider issued an identity', {
       peering: peering.metadata.name,
@@ -176,7 +176,7 @@ export function reconcileOutgoing(
     return stored;
   }
 
-  /** The identity as it is to be used: where the provider's API server is now. */
+  /** The identity with the current address of the provider's API server. */
   function located(peering: OutgoingPeering, held: StoredIdentity): StoredIdentity {
     const { remoteCluster } = peering.spec;
     const remote = caches.remotes.byKey(remoteCluster);
@@ -185,7 +185,7 @@ export function reconcileOutgoing(
     return locateAPIServer(held, remote, caches.tunnels.byKey(remoteCluster), stated);
   }
 
-  /** The provider's API server has moved. */
+  /** Stores the new address of the provider's API server. */
   async function follow(
     peering: OutgoingPeering,
     held: StoredIdentity,
@@ -203,7 +203,7 @@ export function reconcileOutgoing(
     return moved;
   }
 
-  /** Something new to ask with makes an earlier no void. */
+  /** New inputs of the request invalidate an earlier refusal. */
   function askedWith(peering: OutgoingPeering): string {
     const { tokenSecretName, remoteCluster } = peering.spec;
     const secret =
@@ -235,7 +235,7 @@ export function reconcileOutgoing(
       if (!(error instanceof PeeringProblem)) throw error;
       const failures = last?.with === asked ? last.failures + 1 : 0;
       const pause = error.temporary ? backoff(failures, { base: 500, most: 30_000 }) : refusedMilliseconds;
-      // What was asked with may have changed by the asking itself: the RemoteCluster was made.
+      // The request itself may have changed its inputs, by creating the RemoteCluster.
       refusals.set(name, {
         problem: error,
         failures,
@@ -250,8 +250,8 @@ export function reconcileOutgoing(
   }
 
   /**
-   * A signal that is also aborted some time after the peering is to be removed: a provider that never answers doesn't hold
-   * that up. One that does is heard out, or it would make what it was asked for after it was told of the end.
+   * A signal that is also aborted some time after the peering's deletion, so that a provider that never answers doesn't delay
+   * the removal. Until then its answer is awaited: otherwise it might create the tenant after it was notified of the end.
    */
   function whileWanted(name: string, signal: AbortSignal): { signal: AbortSignal; release: () => void } {
     const ending = linked(signal);
@@ -277,7 +277,7 @@ export function reconcileOutgoing(
     const provider = peering.spec.remoteCluster;
     const local = caches.local.byKey('self');
     const recent = issued.get(name);
-    // Until the cache shows it; later, one that was deleted is gone.
+    // Used until the cache shows it; later, an absent one was deleted.
     const before =
       recent !== undefined && clock.monotonic() - recent.at < cacheMilliseconds
         ? recent.stored
@@ -329,7 +329,7 @@ export function reconcileOutgoing(
         fields: {
           tenantNamespace: state.held?.tenantNamespace ?? peering.status?.tenantNamespace,
           grant: statedGrant(document, peering.spec.peering) ?? state.held?.grant ?? peering.status?.grant,
-          // What was said last holds until something else is said.
+          // The last known state holds until there is another one.
           providerDesired: statedDesire(document, peering.spec.peering) ?? peering.status?.providerDesired,
           identity:
             state.held === undefined

@@ -1,7 +1,7 @@
 /**
- * What the provider says of each outgoing peering, kept in its status: only this process holds the cluster key that the
- * gateway answers to, so the command reads it there. Asked now and then, and at once when the annotation
- * `hawser.dev/ask-provider` changes.
+ * Stores the provider's report on each outgoing peering in its status, where the command reads it: only this process has the
+ * cluster key that the gateway answers to. Requested periodically, and at once when the annotation `hawser.dev/ask-provider`
+ * changes.
  */
 import { CertificatePinError, isProblem, isTemporary, type GatewayClient } from '../clients/gateway/index.ts';
 import type { OutgoingPeering, ProviderReport } from '../../shared/api/peerings.ts';
@@ -14,17 +14,17 @@ import { stableText } from '../kube/status.ts';
 import type { Providers } from './providers.ts';
 import type { Caches } from './caches.ts';
 
-/** A field manager of its own: who writes the conditions does not know of it. */
+/** A separate field manager, since another reconciler writes the conditions. */
 const reportManager = 'hawser-provider-word';
-/** Polling interval while the peering is healthy and no one asks. */
+/** Polling interval while the peering is healthy. */
 const askMilliseconds = 60_000;
-/** What is not well may be so in a moment, as when a peering begins: asked again so soon, and then ever more seldom. */
+/** First polling interval of an unhealthy peering, which may soon recover, as at its start; it grows exponentially. */
 const retryMilliseconds = 3_000;
-/** Written so often though nothing but the time changed. */
+/** Interval at which a report is written even if only its time changed. */
 const writeMilliseconds = 600_000;
-/** A person waits for it. */
+/** Deadline of a request, since a person waits for it. */
 const answerMilliseconds = 10_000;
-/** Clocks that differ by less are the same: the way of the answer is in it. */
+/** Smaller clock differences are ignored, since the answer's latency is included. */
 const offsetTolerance = 2;
 
 export const reportReasons = {
@@ -32,7 +32,7 @@ export const reportReasons = {
   ClockSkew: 'ClockSkew',
   SignatureRefused: 'SignatureRefused',
   PeeringEnded: 'PeeringEnded',
-  /** An older version, which does not tell. */
+  /** The provider's version does not support reports. */
   NotReported: 'NotReported',
   ProviderUnreachable: 'ProviderUnreachable',
   ProviderRefuses: 'ProviderRefuses',
@@ -48,7 +48,7 @@ export interface Asked {
 const requestOf = (peering: OutgoingPeering): string | undefined =>
   peering.metadata.annotations?.[annotations.askProvider]?.slice(0, 64);
 
-/** Whether there is nothing in it that a person would have to look after. Pure. */
+/** Whether the report contains no problem. Pure. */
 export const isHealthy = ({ problem, state }: ProviderReport): boolean =>
   problem === undefined &&
   state?.tenantReady === true &&
@@ -63,9 +63,9 @@ const pauseAfter = (unhealthy: number): number =>
     : backoff(unhealthy - 1, { base: retryMilliseconds, most: askMilliseconds, random: () => 1 });
 
 /**
- * When to ask, milliseconds since 1970: 0 is at once. Pure.
+ * When to request the next report, milliseconds since 1970; 0 means at once. Pure.
  *
- * @param asked by this process, which the cache may not show yet
+ * @param asked the last request of this process, which the cache may not show yet
  */
 export function askAt(peering: OutgoingPeering, asked: Asked | undefined): number {
   const request = requestOf(peering);
@@ -76,7 +76,7 @@ export function askAt(peering: OutgoingPeering, asked: Asked | undefined): numbe
   return last === undefined || Number.isNaN(last) ? 0 : last + pauseAfter(unhealthy);
 }
 
-/** Whether a person would read something else in it; times and what follows from them aside. Pure. */
+/** Whether two reports differ in more than times and values derived from them. Pure. */
 export function saysTheSame(one: ProviderReport | undefined, other: ProviderReport): boolean {
   const told = (word: ProviderReport | undefined) => {
     const { tunnel, ...state } = word?.state ?? {};
@@ -151,7 +151,7 @@ export function reconcileProviderReport(
     }
     const remote = caches.remotes.byKey(peering.spec.remoteCluster);
     const client = remote && providers.of(remote);
-    // Without an identity the provider would only answer that the cluster is unknown, which IdentityValid reports already.
+    // Without an identity the provider would only answer that the cluster is unknown, which IdentityValid already reports.
     if (client === undefined || peering.status?.identity === undefined) return;
     const wait = askAt(peering, asked.get(key)) - clock.now();
     // A longer wait than the longest: the clock was set back.

@@ -1,13 +1,13 @@
-/** Clients of providers' gateways, one a remote: signed by this cluster's key, trusting one pin alone. */
+/** Clients of providers' API gateways, one per remote: requests are signed by this cluster's key, and only one pin is trusted. */
 import { createGatewayClient, createRequestSigner, type GatewayClient } from '../clients/gateway/index.ts';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import type { LocalIdentity } from '../peers/local-identity.ts';
 import type { GatewayAddress } from './control-plane.ts';
 
 export interface Providers {
-  /** The client for an address; the same one while the address stays the same. */
+  /** The client for an address; the same one as long as the address is unchanged. */
   at(remote: string, address: GatewayAddress): GatewayClient;
-  /** For a RemoteCluster that has an address now; undefined for one that dials us. */
+  /** The client of a RemoteCluster with an address; undefined for one that connects to us. */
   of(remote: RemoteCluster): GatewayClient | undefined;
   /** Closes the connections to a remote. */
   forget(remote: string): void;
@@ -15,10 +15,10 @@ export interface Providers {
 }
 
 /**
- * No clients yet.
+ * Creates an empty set of clients.
  *
- * @param addressOf where a remote's gateway is dialled now
- * @param introduction this cluster's document for a remote, which brings the successions of its key with it
+ * @param addressOf returns the current address of a remote's API gateway
+ * @param introduction returns this cluster's document for a remote, which includes the successions of its key
  */
 export function createProviders(
   identity: LocalIdentity,
@@ -36,7 +36,7 @@ export function createProviders(
         url: address.url,
         pin: address.pin,
         introduction: () => introduction(remote),
-        // The key of the moment: it may be succeeded while a client lives.
+        // Reads the current key, which may be succeeded during the client's lifetime.
         sign: (message) =>
           createRequestSigner({
             key: identity.key,

@@ -16,7 +16,7 @@ import { metadataRanges } from '../../shared/net/metadata.ts';
 import { labels } from '../../shared/names.ts';
 import type { Node, Pod, ServiceCIDR } from '../../shared/kube/types.ts';
 
-/** What can be seen of a cluster. */
+/** What is observed of a cluster. */
 export interface Observed {
   nodes: readonly Node[];
   serviceCIDRs: readonly ServiceCIDR[];
@@ -32,15 +32,15 @@ export interface Ranges {
   podCIDRs: string[];
   serviceCIDRs: string[];
   nodeCIDRs: string[];
-  /** How the pod ranges are known, for people. */
+  /** Source of the pod ranges, for messages. */
   podSource: string;
-  /** True when the pod ranges are a guess that a person should look at. */
+  /** Whether the pod ranges are a guess that a person should check. */
   guessed: boolean;
 }
 
-/** Node networks are shown as such blocks: addresses around nodes are in use too. */
+/** Node networks are declared as blocks of this size: addresses near nodes are probably in use too. */
 const nodeBlock = { 4: 24, 6: 64 } as const;
-/** kube-controller-manager cuts nodes' ranges out of larger ones; these are usual for the whole. */
+/** kube-controller-manager allocates nodes' ranges from a larger one; these are its usual sizes. */
 const clusterBlock = { 4: 16, 6: 56 } as const;
 const mostBlocks = 64;
 
@@ -64,7 +64,7 @@ export function yamlValues(document: string | undefined, key: string): string[] 
   return match?.[1] === undefined ? [] : match[1].split(',');
 }
 
-/** The block of so many bits around an address or range. */
+/** The block with this prefix length around an address or range. */
 function blockAround(range: Range, length: number): string {
   if (range.length <= length) return range.text;
   const bits = BigInt((range.family === 4 ? 32 : 128) - length);
@@ -73,7 +73,7 @@ function blockAround(range: Range, length: number): string {
 
 const isVirtual = (node: Node): boolean => node.metadata.labels?.[labels.virtualNode] === 'true';
 
-/** All ranges. `held`: the status of before, so that a guess stays the same while it still fits. */
+/** Determines all ranges. `held`: the previous status, so that a guess stays the same while it still fits. */
 export function detectRanges(
   spec: LocalCluster['spec'],
   observed: Observed,
@@ -122,7 +122,7 @@ function detectPods(
     .flatMap((text) => tryParseRange(text) ?? []);
   const podSource = 'the ranges of the nodes (node.spec.podCIDRs), widened to the usual size';
   if (pieces.length === 0) return { podCIDRs: [], podSource, guessed: true };
-  // A range that was declared stays while all nodes are inside: a node more must not move addresses.
+  // A declared range stays while it contains all nodes: an additional node must not change addresses.
   const before = (held?.podCIDRs ?? []).flatMap((text) => tryParseRange(text) ?? []);
   if (before.length > 0 && pieces.every((piece) => before.some((range) => contains(range, piece)))) {
     return { podCIDRs: before.map((range) => range.text), podSource, guessed: true };
@@ -160,17 +160,17 @@ function detectNodes(
     const range = tryParseRange(address);
     if (range === undefined) return [];
     const block = blockAround(range, nodeBlock[range.family]);
-    // Next to pods or Services, only the address itself is the node's.
+    // Where the block would overlap pods or Services, only the node's own address is used.
     return used.some((other) => overlaps(other, parseRange(block))) ? [range.text] : [block];
   });
-  // Coarser blocks where there are too many: a node that is left out would be open to consumers' pods, and to be covered.
+  // Larger blocks if there are too many: a node left out would be reachable for consumers' pods, and a remap could cover it.
   return coarsen(blocks, mostBlocks).sort();
 }
 
 /**
- * The external CIDR: configured, kept while nothing overlaps it, or chosen. Throws when none is free.
+ * The external CIDR: configured, kept while nothing overlaps it, or newly chosen. Throws when none is free.
  *
- * @param others what a new choice keeps away from and an old one does not move for: names of remotes' ranges, routes of nodes
+ * @param others ranges that a new choice avoids but for which an old one does not move: remaps of remotes, routes of nodes
  */
 export function externalRange(
   spec: LocalCluster['spec'],
@@ -192,7 +192,7 @@ export function externalRange(
   return chooseExternalCIDR(clusterID, [...used, ...metadataRanges, ...others]);
 }
 
-/** What contradicts itself, one sentence each. */
+/** Contradictions, one sentence each. */
 export function inconsistencies(ranges: Ranges, externalCIDR: string | undefined): string[] {
   const named: [string, string][] = [
     ...ranges.podCIDRs.map((text): [string, string] => ['pods', text]),

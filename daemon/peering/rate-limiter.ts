@@ -1,14 +1,14 @@
-/** Slows down whoever asks too often: so many at once, then so many a second. */
+/** A rate limiter: a token bucket whose callers wait. */
 import { sleep, type Clock } from '../../shared/time.ts';
 
 export interface RateLimiter {
-  /** Resolves when it is time for one more, or when the signal is aborted. */
+  /** Resolves when one more is allowed, or when the signal is aborted. */
   wait(signal: AbortSignal): Promise<void>;
 }
 
-/** A bucket of `atOnce` that one more flows into every `intervalMilliseconds`. */
+/** A bucket of `atOnce` tokens that is refilled by one every `intervalMilliseconds`. */
 export function createRateLimiter(clock: Clock, atOnce: number, intervalMilliseconds: number): RateLimiter {
-  /** When the bucket would be full again. */
+  /** When the bucket will be full again. */
   let fullAt = clock.monotonic();
   return {
     async wait(signal) {

@@ -1,4 +1,4 @@
-/** Where the ranges of remotes are mapped into, as LocalCluster says it. Pure. */
+/** The state of the pools for remapped ranges, as a condition of LocalCluster. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
 import type { Finding } from '../../shared/conditions.ts';
@@ -6,12 +6,12 @@ import { contains, overlaps, readRanges, tryParseRange } from '../../shared/net/
 import { networksOf, remapPoolsOf } from '../../shared/remap-surroundings.ts';
 import { reasons } from './names.ts';
 
-/** As many as a message names. */
+/** Maximum number of ranges named in a message. */
 const mostNamed = 5;
 
 /**
- * Whether the first pool has been enough. The others are private ranges, by which some network beyond a default route may
- * be numbered: where one is in use, somebody should look.
+ * Whether the first pool suffices. The others are private ranges, which a network behind the default route may use, so a
+ * person should check when one is in use.
  */
 export function remapPoolFinding(
   local: LocalCluster,

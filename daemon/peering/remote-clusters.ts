@@ -1,4 +1,4 @@
-/** RemoteClusters, on both sides: is its document valid, and what do we declare to it. */
+/** Reconciles RemoteClusters on both sides: verifies the remote's document, and composes our document for it. */
 import { randomBytes } from 'node:crypto';
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { toSeconds, type Finding } from '../../shared/conditions.ts';
@@ -19,13 +19,13 @@ import { fieldManager, reasons } from './names.ts';
 import { offerTo } from './offer.ts';
 import type { Caches } from './caches.ts';
 
-/** A remote's valid document, or why it is not valid. */
+/** A remote's valid document, or why it is invalid. */
 export type DocumentCheck =
   | { verdict: 'None' }
   | { verdict: 'Valid'; document: NetworkDocument }
   | { verdict: 'KeyMismatch' | 'Invalid' | 'NotUnderstood'; message: string };
 
-/** Verifies and validates what a remote sent. Pure but for arithmetic. */
+/** Verifies and validates a remote's document. Pure except for asynchronous cryptography. */
 export function verifyRemoteDocument(
   signed: SignedDocument | undefined,
   sender: { clusterID: string; publicKey: string },
@@ -121,7 +121,7 @@ export function remoteFindings(
   ];
 }
 
-/** The condition DocumentsAccepted: whether what a remote sends can be taken. What is held stays in force meanwhile. */
+/** The condition DocumentsAccepted: whether the remote's new documents are accepted. The stored one stays in use otherwise. */
 export function documentsFinding(
   name: string,
   refused: { count: number; at: number; message: string } | undefined,
@@ -142,10 +142,10 @@ export function documentsFinding(
       };
 }
 
-/** Generations that this process delivered to a remote's gateway, by remote; lost at a restart, then learned again. */
+/** Generations that this process delivered to a remote's gateway, by remote; empty after a restart until delivered again. */
 export type Delivered = Map<string, number>;
 
-/** What remotes sent since their last good document and was not taken, by remote; lost at a restart. */
+/** Refused documents since the last accepted one, by remote; lost at a restart. */
 export type RefusedDocuments = Map<string, { count: number; at: number; message: string }>;
 
 /** The reconciler. Keys are names of RemoteClusters. */
@@ -160,7 +160,7 @@ export function reconcileRemoteCluster(
   /** Documents written by this process, which the cache may not show yet. */
   const written = new Map<string, { uid: string | undefined; document: SignedDocument }>();
 
-  /** An attempt to peer in-band that was given up takes what it made with it. */
+  /** Deletes the RemoteCluster of an abandoned in-band peering, and thereby its dependants. */
   async function isAbandoned(remote: RemoteCluster, signal: AbortSignal): Promise<boolean> {
     const { keepTunnelUntil, clusterID } = remote.spec;
     if (keepTunnelUntil === undefined || openingMilliseconds(remote, clock.now()) > 0) return false;
@@ -203,7 +203,7 @@ export function reconcileRemoteCluster(
       last?.uid === remote.metadata.uid ? last?.document : undefined,
     );
     const composed = composeDocument({
-      // The ID is the key's, whatever a status says.
+      // The ID of the key, whatever the status contains.
       local: { ...local, clusterID: identity.clusterID },
       publicKey: identity.key.publicKey,
       recipient: key,
@@ -251,9 +251,9 @@ export function reconcileRemoteCluster(
 }
 
 /**
- * Of two documents of this cluster for one remote the one with the higher generation. The cache may not show yet what was
- * written a moment ago, and the next generation composed from it would be the same one with another content: a remote that
- * took the first would never take the second.
+ * Of two documents of this cluster for one remote, the one with the higher generation. The cache may lag behind a recent
+ * write, and the next document composed from it would have the same generation with other content: a remote that accepted
+ * the first would never accept the second.
  */
 export function newerDocument(
   cached: SignedDocument | undefined,
@@ -263,7 +263,7 @@ export function newerDocument(
   return generation(written) > generation(cached) ? written : cached;
 }
 
-/** Both hold each other's current documents. */
+/** Whether both sides have each other's current documents. */
 export function isNegotiated(remote: RemoteCluster | undefined): boolean {
   const ours = readStored(remote?.status?.localDocument);
   const theirs = readStored(remote?.spec.networkDocument);

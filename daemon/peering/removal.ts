@@ -1,4 +1,4 @@
-/** The end of an OutgoingPeering: in order, in bounded time, saying what had to be left. */
+/** Removes an OutgoingPeering: in order, in bounded time, and with a report of the residue. */
 import { isProblem, isTemporary } from '../clients/gateway/index.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
@@ -17,9 +17,9 @@ import type { Providers } from './providers.ts';
 import type { Sessions } from './sessions.ts';
 import type { Caches } from './caches.ts';
 
-/** vnode/ gets so long to drain and remove its node. */
+/** Time for vnode/ to drain and remove its node. */
 export const nodeMilliseconds = 10_000;
-/** The provider gets so long to take the news. */
+/** Time for the provider to confirm the end. */
 export const providerMilliseconds = 3000;
 
 export interface RemovalDependencies {
@@ -27,7 +27,7 @@ export interface RemovalDependencies {
   caches: Caches;
   providers: Providers;
   sessions: Sessions;
-  /** The provider was being asked for an identity, and had not answered. */
+  /** A request for an identity was pending at the provider. */
   unanswered: boolean;
 }
 
@@ -38,19 +38,19 @@ export function removalStep(
 ): { step: 'None' } | { step: 'WaitForNode'; milliseconds: number } | { step: 'Remove' } {
   if (!hasFinalizer(peering, peeringFinalizer)) return { step: 'None' };
   const left = Date.parse(peering.metadata.deletionTimestamp ?? '') + nodeMilliseconds - now;
-  // Without an identity vnode/ waits for nothing more at the provider: it goes on alone, and takes the node away.
+  // Without an identity vnode/ cannot wait for the provider: it removes the node on its own.
   return hasFinalizer(peering, nodeFinalizer) && left > 0
     ? { step: 'WaitForNode', milliseconds: left }
     : { step: 'Remove' };
 }
 
-/** Was the provider asked for an identity at least once? Its answer may have been lost, and what it made is there. */
+/** Whether an identity was ever requested: even if the answer was lost, the provider may have created objects. */
 export function mayKnowUs(peering: OutgoingPeering): boolean {
   const identity = findCondition(peering.status?.conditions, 'IdentityValid');
   return identity !== undefined && !identity.reason.startsWith('Waiting');
 }
 
-/** Takes the next step. */
+/** Performs the next step. */
 export async function removeOutgoing(
   dependencies: RemovalDependencies,
   peering: OutgoingPeering,
@@ -113,7 +113,7 @@ export function isUnknownThere(error: unknown): boolean {
   return isProblem(error, 'signature-refused') && error.document.errors?.[0]?.detail === 'BadSignature';
 }
 
-/** Undefined: the provider confirmed the end. Otherwise why it could not be reached. */
+/** Undefined if the provider confirmed the end, otherwise why it could not be reached. */
 async function notifyProvider(
   { context, caches, providers }: RemovalDependencies,
   peering: OutgoingPeering,

@@ -1,7 +1,7 @@
 /**
- * The negotiation with providers: for each peering by which this cluster dials, take the provider's document as it comes,
- * and hear of the peering's end; by one of a provider's peerings, put our document when it changed. Event-driven both
- * ways; nothing is polled.
+ * The negotiation with providers. Each outgoing peering has a session that receives the provider's documents and the
+ * peering's end; one session per provider also puts our document when it changes. Both directions are event-driven, without
+ * polling.
  */
 import {
   GatewayProblem,
@@ -26,20 +26,20 @@ import { createRateLimiter } from './rate-limiter.ts';
 import { verifyRemoteDocument, type Delivered, type RefusedDocuments } from './remote-clusters.ts';
 import type { Caches } from './caches.ts';
 
-/** What a session last heard, for conditions. */
+/** The last result of a session, for conditions. */
 export interface SessionState {
-  /** Why the provider cannot be talked to now. */
+  /** Why the provider cannot be reached now. */
   problem: string | undefined;
   /** The provider reports that the peering has ended. */
   ended: boolean;
-  /** It takes no signature of this cluster: whether the peering is still there is to be asked by renewing the identity. */
+  /** The provider rejects this cluster's signature; renewing the identity finds out whether the peering still exists. */
   doubted: boolean;
 }
 
 export interface Sessions {
-  /** Makes sure that a session runs for a peering that the provider knows. */
+  /** Starts a session for a peering that the provider knows, unless it runs. */
   ensure(remote: string, peering: string): void;
-  /** Ends it; others with the same provider go on. */
+  /** Ends a session; others with the same provider continue. */
   end(remote: string, peering: string): void;
   state(remote: string, peering: string): SessionState | undefined;
 }
@@ -49,22 +49,22 @@ interface Session {
   peering: string;
   stop: AbortController;
   state: SessionState;
-  /** Their gateway is being looked for; and has to be again, if something was said meanwhile. */
+  /** A check of the provider's gateway in progress, and why it must be repeated, if so. */
   following: { again: 'failing' | 'changed' | undefined } | undefined;
-  /** Where the provider is dialled; undefined: not known yet. */
+  /** Current address of the provider; undefined until known. */
   address: string | undefined;
-  /** Wakes the one who puts our document. */
+  /** Wakes the loop that puts our document. */
   wake: () => void;
 }
 
 const attempts = 6;
 const lastingMilliseconds = 60_000;
 
-/** Documents that a remote may send at once, and then how far apart they are taken: each is a write here. */
+/** Burst and interval of accepted documents of a remote, since each causes a write here. */
 const documentsAtOnce = 16;
 const documentMilliseconds = 1000;
 
-/** Stores a verified document in RemoteCluster.spec if it is newer than what is there. Says why it is not taken, if it isn't. */
+/** Stores a verified document in RemoteCluster.spec if it is newer than the stored one; otherwise returns why it was refused. */
 export async function storeDocument(
   { kube, log }: Pick<ControllerContext, 'kube' | 'log'>,
   remoteName: string,
@@ -111,7 +111,7 @@ export async function storeDocument(
   }
 }
 
-/** Sessions, none yet. `onChange` is called with the remote whenever its state turned or something was delivered. */
+/** Creates an empty set of sessions. `onChange` is called with a remote when its state changes or a document was delivered. */
 export function createSessions(
   context: ControllerContext,
   caches: Caches,
@@ -141,14 +141,14 @@ export function createSessions(
     if (next.problem === problem && next.ended === ended && next.doubted === doubted) return;
     session.state = next;
     onChange(session.remote);
-    // Another one may have to speak for this cluster now.
+    // Another session may have to put our document from now on.
     for (const each of sessionsWith(session.remote)) each.wake();
   };
-  /** Our document is the same for all peerings with a provider: one of them puts it. */
+  /** Our document is the same for all peerings with a provider, so one of them puts it. */
   const speaks = (session: Session) =>
     sessionsWith(session.remote).find(({ state }) => !state.ended) === session;
 
-  /** Where they are, if that may have changed. One look at a time is enough. */
+  /** Checks the provider's address if it may have changed; one check at a time. */
   function follow(session: Session, failing: boolean): void {
     if (session.stop.signal.aborted) return;
     if (session.following !== undefined) {
@@ -168,7 +168,7 @@ export function createSessions(
       });
   }
 
-  /** Their document, as it comes. */
+  /** Receives the provider's documents. */
   async function receive(session: Session, client: GatewayClient): Promise<void> {
     const name = session.remote;
     const remote = caches.remotes.byKey(name);
@@ -185,7 +185,7 @@ export function createSessions(
     });
     const limiter = createRateLimiter(clock, documentsAtOnce, documentMilliseconds);
     for await (const signed of documents) {
-      // Not read faster than this, so that whoever sends without end waits.
+      // The stream is read no faster than this, which slows down an endless sender.
       await limiter.wait(session.stop.signal);
       say(session, { problem: undefined, ended: false, doubted: false });
       const cached = caches.remotes.byKey(name);
@@ -197,7 +197,7 @@ export function createSessions(
     if (!session.stop.signal.aborted) say(session, { ended: true });
   }
 
-  /** Our document, when it changed. */
+  /** Puts our document when it changes. */
   async function send(session: Session, client: GatewayClient): Promise<void> {
     const name = session.remote;
     const { signal: stop } = session.stop;
@@ -227,7 +227,7 @@ export function createSessions(
       } catch (error) {
         if (stop.aborted) return;
         if (isProblem(error, 'stale-generation')) {
-          // It holds a newer one of ours, from before this cluster lost its own. The next one is newer by the clock.
+          // The provider has a newer document of ours, which this cluster has lost. The next one is newer by the clock.
           refused = generation;
           say(session, { problem: messageOf(error) });
           continue;
@@ -237,7 +237,7 @@ export function createSessions(
           log.warn('the provider refused our network document', { remote: name, error });
         await Promise.race([
           sleep(backoff(failures++, { base: 250, most: 30_000 }), stop, clock),
-          // What changed meanwhile may be what was wrong.
+          // A change in the meantime may have removed the cause.
           ...(error instanceof GatewayProblem && error.status < 500 ? [changed] : []),
         ]);
       }
@@ -253,7 +253,7 @@ export function createSessions(
       const remote = caches.remotes.byKey(name);
       const client = remote && providers.of(remote);
       if (client !== undefined) {
-        // Another address ends the session, so that the client stays the same for as long as this one lasts.
+        // A new address ends the session, so that a session always uses one client.
         sending ??= send(session, client);
         const begun = clock.monotonic();
         try {
@@ -293,7 +293,7 @@ export function createSessions(
     const remote = caches.remotes.byKey(session.remote);
     const address = remote && caches.gatewayOf(remote);
     const text = address && JSON.stringify(address);
-    // An address that is unknown for a moment has not changed.
+    // A temporarily unknown address counts as unchanged.
     if (text === undefined || text === session.address) return false;
     const before = session.address;
     session.address = text;
@@ -313,7 +313,7 @@ export function createSessions(
       }
       if (moved(session)) continue;
       if (remote.status?.localDocument?.payload !== previous?.status?.localDocument?.payload) session.wake();
-      // Not when it was stored: the cache, which says where to look, may be behind.
+      // Not right after storing it: the cache, which contains the address to check, may be stale.
       if (remote.spec.networkDocument?.payload !== previous?.spec.networkDocument?.payload) {
         follow(session, false);
       }

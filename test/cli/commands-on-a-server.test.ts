@@ -451,7 +451,7 @@ commands('an error of an unreachable API server names its context and address', 
   const { exitCode, stderr } = await hawser(['status', '--kubeconfig', kubeconfig]);
   await rm(dirname(kubeconfig), { recursive: true });
   assert.is(exitCode, 1);
-  assert.match(stderr, /the API server of context ".+" \(127\.0\.0\.1:\d+\) cannot be asked/);
+  assert.match(stderr, /cannot reach the API server of context ".+" \(127\.0\.0\.1:\d+\)/);
 });
 
 commands.run();

@@ -99,7 +99,7 @@ test('what an approval is of, and what none is needed for', () => {
       false,
       /does not wait for approval; those that do: 100\.64\.0\.0\/20, 172\.16\.0\.0\/12, 10\.42/,
     ],
-    [undefined, true, /--as-is takes one range/],
+    [undefined, true, /--as-is requires RANGE/],
     ['192.168.50.0/24', true, /oak does not declare 192\.168\.50\.0\/24/],
   ];
   for (const [range, asItIs, why] of refused) assert.throws(() => approvalOf(tunnel, range, asItIs), why);

@@ -128,7 +128,7 @@ test('an API server that cannot be reached is named by context and address', asy
   assert.instance(error, CommandError);
   assert.match(
     error.message,
-    /^the API server of context "elm" \(127\.0\.0\.1:1\) cannot be asked: .*ECONNREFUSED/,
+    /^cannot reach the API server of context "elm" \(127\.0\.0\.1:1\): .*ECONNREFUSED/,
   );
   assert.is(answerOf(error), undefined);
   assert.is((await nowhere.probe('/readyz', 1000)).status, 0);
