@@ -1,8 +1,8 @@
 /**
- * Builds the packet engine: `node native/build.ts` makes `native/build/Release/hawser.node`.
+ * Builds the packet engine: `node native/build.ts` creates `native/build/Release/hawser.node`.
  *
- * A compiler and the headers of two npm packages are all that it takes. Files are compiled again when they, or any header
- * they include, or the flags changed.
+ * It needs only a compiler and the headers of two npm packages. A file is recompiled when it, a header that it includes, or
+ * the flags have changed.
  */
 import { spawn } from 'node:child_process';
 import {
@@ -27,16 +27,16 @@ export interface BuildVariant {
   compiler: string;
   flags: readonly string[];
   linkFlags: readonly string[];
-  /** Sources in `native/src` are taken by this; others are named with their path. */
+  /** Selects sources in `native/src`; others are given by their path. */
   sources: readonly string[];
-  /** File made, below the variant's directory. */
+  /** Output file, below the variant's directory. */
   output: string;
 }
 
 const WARNINGS = ['-Wall', '-Wextra', '-Werror', '-Wno-psabi', '-Wshadow', '-Wnon-virtual-dtor'];
 const COMMON = ['-std=c++20', '-fvisibility=hidden', '-fno-strict-aliasing', '-pthread'];
 
-/** Every source of the engine but those that need Node. */
+/** All sources of the engine except those that need Node. */
 export function coreSources(): string[] {
   return readdirSync(join(native, 'src'))
     .filter((name) => name.endsWith('.cc') && !name.startsWith('addon'))
@@ -63,7 +63,7 @@ export function releaseVariant(): BuildVariant {
       '-isystem',
       join(modules, 'node-addon-api'),
     ],
-    // What it needs of Node and OpenSSL is found in the program that loads it.
+    // Symbols of Node and OpenSSL are resolved in the program that loads it.
     linkFlags: ['-shared', '-pthread', '-Wl,--exclude-libs,ALL', '-static-libgcc', '-static-libstdc++'],
     sources: [...coreSources(), join(native, 'src/addon.cc'), join(native, 'src/addon_values.cc')],
     output: 'hawser.node',
@@ -90,7 +90,7 @@ export function sanitizedVariant(
   };
 }
 
-/** A libFuzzer harness over the core, with ASan and UBSan, and the planted bugs asleep. Needs clang with its runtime. */
+/** A libFuzzer harness over the core, with ASan and UBSan and inactive planted bugs. Needs clang with its runtime. */
 export function fuzzVariant(output: string, source: string): BuildVariant {
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
   return {
@@ -113,7 +113,7 @@ export function fuzzVariant(output: string, source: string): BuildVariant {
   };
 }
 
-/** Compiles what changed and links; resolves to the path of the output. Rejects with the compiler's words. */
+/** Compiles changed files and links; resolves to the path of the output. Rejects with the compiler's errors. */
 export async function build(variant: BuildVariant): Promise<string> {
   const directory = join(native, 'build', variant.name);
   mkdirSync(directory, { recursive: true });
@@ -144,13 +144,13 @@ export async function build(variant: BuildVariant): Promise<string> {
   return output;
 }
 
-/** Whether a file was made by just this command, as noted beside it. */
+/** Whether a file was built by exactly this command, as recorded beside it. */
 function madeBy(file: string, command: string): boolean {
   const note = `${file}.command`;
   return existsSync(file) && existsSync(note) && readFileSync(note, 'utf8') === command;
 }
 
-/** Whether an object is older than anything it was made from, as the compiler noted beside it. */
+/** Whether an object is older than any of its inputs, as the compiler recorded beside it. */
 function isStale(object: string): boolean {
   const notes = object.replace(/\.o$/, '.d');
   if (!existsSync(object) || !existsSync(notes)) return true;

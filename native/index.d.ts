@@ -1,11 +1,12 @@
 /**
- * The seam between the daemon and the packet engine.
+ * The interface between the daemon and the packet engine.
  *
- * The daemon decides, the engine moves packets. What the daemon hands over is plain data: a configuration, applied
- * by difference, and short-lived keypairs as handshakes end. What comes back: handshake messages of foreign origin,
- * wishes ("this peer needs a handshake"), and counters in shared memory. JavaScript never touches a data packet.
+ * The daemon makes the decisions, the engine moves packets. The daemon passes plain data: a configuration, applied by
+ * difference, and the short-lived keypairs of handshakes. The engine returns received handshake messages, requests ("this
+ * peer needs a handshake"), and counters in shared memory. JavaScript never handles a data packet.
  *
- * A packet's way. Entering means: from the TUN device, or opened from a peer. Leaving: to the TUN, or sealed to a peer.
+ * The path of a packet. Entering: read from the TUN device, or received from a peer. Leaving: written to the TUN, or sent to
+ * a peer.
  *
  *   from peer P                                      from the TUN
  *     admission of P on wire addresses                  source must lie in tunSources
@@ -15,8 +16,8 @@
  *                   routes(destination) → local: write to the TUN
  *                                       → peer Q: Q.translation.out, admission of Q on wire addresses, MTU, seal
  *
- * Admission always speaks the addresses of the wire (before translation when entering, after it when leaving), so that
- * no choice of remapping can ever change what is admitted.
+ * Admission always uses the addresses on the wire (before translation when entering, after it when leaving), so that no
+ * choice of remapping can change what is admitted.
  */
 
 /** A prefix in text, IPv4 or IPv6, host bits zero: `10.1.0.0/16`, `fd00::/64`, `10.1.2.3/32`. */
@@ -25,19 +26,19 @@ export type Prefix = string;
 /** `192.0.2.1:51820`, `[2001:db8::1]:51820`, `[fe80::1%3]:51820` (scope as interface index). */
 export type Endpoint = string;
 
-/** An equally long pair of prefixes: the host part is kept, the prefix exchanged. */
+/** A pair of prefixes of equal length: the prefix is replaced, the host part kept. */
 export interface PrefixMapping {
   from: Prefix;
   to: Prefix;
 }
 
-/** Applied to a packet's addresses; an address that no mapping covers stays as it is. Longest match wins. */
+/** Applied to a packet's addresses; an address without a mapping stays unchanged. The longest match wins. */
 export interface Translation {
   source: readonly PrefixMapping[];
   destination: readonly PrefixMapping[];
 }
 
-/** A set of addresses that belongs to groups: bit n of `groups` says that it is in group n (0–31). */
+/** The groups of a prefix: bit n of `groups` means group n (0–31). */
 export interface AdmissionEntry {
   prefix: Prefix;
   groups: number;
@@ -45,7 +46,8 @@ export interface AdmissionEntry {
 
 /**
  * A packet is admitted when the longest match of its local-side address and the longest match of its remote-side address
- * share a group. Local side: source when leaving, destination when entering. No match is no group: fail closed.
+ * share a group. Local side: source when leaving, destination when entering. No match means no group, so the packet is
+ * dropped.
  */
 export interface Admission {
   local: readonly AdmissionEntry[];
@@ -53,19 +55,19 @@ export interface Admission {
 }
 
 export interface PeerConfiguration {
-  /** Chosen by the caller, stable over the peer's life, below `EngineOptions.maximumPeers`; index of its counters. */
+  /** Chosen by the caller, stable over the peer's lifetime, below `EngineOptions.maximumPeers`; index of its counters. */
   id: number;
-  /** Where to send. Absent: unknown until an authenticated packet arrives (roaming). Setting it overrides roaming. */
+  /** Destination of packets. Absent: unknown until an authenticated packet arrives (roaming). Setting it overrides roaming. */
   endpoint?: Endpoint;
-  /** Largest inner packet towards this peer, bytes; larger ones are answered with packet-too-big. 0: the TUN's. */
+  /** Largest inner packet to this peer, bytes; larger ones are answered with ICMP packet-too-big. 0 means the TUN's MTU. */
   mtu: number;
-  /** Absent: nothing is translated. */
+  /** Absent: no translation. */
   translation?: { in: Translation; out: Translation };
-  /** Absent: everything that the routes allow is admitted (bare tunnel, own nodes). */
+  /** Absent: everything that the routes allow is admitted (plain tunnel, own nodes). */
   admission?: Admission;
 }
 
-/** Longest prefix decides. Several peers: one is chosen by a hash of the flow among those marked live. */
+/** The longest prefix decides. Among several live peers a hash of the flow chooses one. */
 export interface Route {
   prefix: Prefix;
   /** Peer ids, or `'local'`: the TUN device. */
@@ -75,17 +77,17 @@ export interface Route {
 export interface EngineConfiguration {
   peers: readonly PeerConfiguration[];
   routes: readonly Route[];
-  /** Sources that packets read from the TUN may have; absent: any (bare tunnel). */
+  /** Allowed sources of packets from the TUN; absent means any (plain tunnel). */
   tunSources?: readonly Prefix[];
-  /** Peers among several targets of a route to leave out (dead slots). */
+  /** Peers to skip among several targets of a route (dead tunnel endpoints). */
   deadPeers?: readonly number[];
   /** See `EngineDifference`. */
   switching?: boolean;
 }
 
 /**
- * What changed since the configuration now in force; removals first, then upserts. The engine builds the next immutable
- * snapshot from it and swaps one pointer; no packet in flight is lost. A peer that stays keeps keys, endpoint, counters.
+ * The changes since the current configuration; removals first, then upserts. The engine builds the next immutable snapshot
+ * from it and swaps one pointer, without losing packets in flight. A peer that stays keeps keys, endpoint and counters.
  */
 export interface EngineDifference {
   removePeers?: readonly number[];
@@ -95,17 +97,17 @@ export interface EngineDifference {
   tunSources?: readonly Prefix[] | null;
   deadPeers?: readonly number[];
   /**
-   * False: whatever a peer may send goes to the TUN, never to another peer (plain WireGuard, where allowed IPs may well cover
-   * this host's own addresses). True from the start.
+   * False: packets of peers go to the TUN, never to another peer (plain WireGuard, whose allowed IPs may cover this host's own
+   * addresses). Default true.
    */
   switching?: boolean;
 }
 
 /** One transport keypair (WireGuard paper, section 5.4.5). The arrays are copied, and may be zeroed by the caller. */
 export interface Keypair {
-  /** Index by which the peer names this session to us; chosen by us, unpredictable, unique within the engine. */
+  /** Our index of the session, which the peer sends; unpredictable, unique within the engine. */
   localIndex: number;
-  /** Index by which we name it to the peer. */
+  /** The peer's index of the session, which we send. */
   remoteIndex: number;
   /** 32 bytes each. */
   sendKey: Uint8Array;
@@ -115,25 +117,25 @@ export interface Keypair {
   /** Nanoseconds on the engine's clock (`now()`); the limits REKEY_AFTER_TIME and REJECT_AFTER_TIME count from here. */
   createdAt: bigint;
   /**
-   * Of an initiator: when a responder's keypair waits to be confirmed, because both called at once, it goes on waiting and
-   * becomes current when the peer uses it. False or absent: it only opens what comes.
+   * For an initiator, after simultaneous handshakes: a responder keypair that waits for confirmation keeps waiting, and becomes
+   * current when the peer uses it. False or absent: it only decrypts.
    */
   yields?: boolean;
 }
 
 export type EngineEvent =
   /**
-   * A handshake message whose mac1 is right for the current public key (cookie replies: any). Of types 2 and 3 only what names
-   * the last initiation or response that was sent to a peer.
+   * A handshake message with a valid mac1 for the current public key (cookie replies have none). Messages of types 2 and 3 are
+   * passed only if they refer to the last initiation or response sent to a peer.
    */
   | { type: 'handshake'; source: Endpoint; destination: string; bytes: Uint8Array }
-  /** Data waits for a peer without a usable session, or a session asks for its successor; at most one per peer per second. */
+  /** Data waits for a peer without a usable session, or a session needs a successor; at most one per peer and second. */
   | { type: 'handshake-wanted'; peer: number; reason: 'no-session' | 'rekey-messages' | 'rekey-time' }
-  /** The first authenticated packet of a `next` keypair arrived: it is current now (handshake complete for a responder). */
+  /** The first authenticated packet of a `next` keypair arrived, which makes it current (handshake complete for a responder). */
   | { type: 'session-confirmed'; peer: number; localIndex: number }
   /** An authenticated packet came from another address. */
   | { type: 'endpoint-changed'; peer: number; endpoint: Endpoint }
-  /** The peer received the path probe of this token as big as it was sent; once for each `sendPathProbe` at most. */
+  /** The peer received the path probe with this token in full size; at most once per `sendPathProbe`. */
   | { type: 'probe-answered'; peer: number; token: number }
   /** The TUN device was removed or its descriptor failed; the engine has stopped moving packets. */
   | { type: 'tun-closed'; message: string }
@@ -141,25 +143,25 @@ export type EngineEvent =
   | { type: 'udp-failed'; message: string };
 
 export interface EngineOptions {
-  /** Opens or creates this device (IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, offloads where the kernel takes them). */
+  /** Opens or creates this device (IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, with offloads where the kernel supports them). */
   tun: { name: string; mtu: number } | { fileDescriptor: number };
-  /** 0: any port. Both families are opened; IPv6 only where the kernel has it. */
+  /** 0 means any port. Both families are opened; IPv6 only where the kernel supports it. */
   port: number;
-  /** SO_MARK of outgoing packets, 0 for none. */
+  /** SO_MARK of outgoing packets; 0 means none. */
   fwmark?: number;
   /** Pairs of threads (TUN→UDP, UDP→TUN); default 1. */
   threadPairs?: number;
-  /** Capacity of the counters' shared memory; default 1024. */
+  /** Capacity for peers, which is the number of rows in the counters' shared memory; default 1024. */
   maximumPeers?: number;
-  /** Handshake messages held for JavaScript at most; further ones are dropped and counted. Default 1024. */
+  /** Maximum number of handshake messages queued for JavaScript; further ones are dropped and counted. Default 1024. */
   handshakeQueue?: number;
-  /** Order of preference; the first that passes known answers and is measured fastest is used. Default: all. */
+  /** Candidates; of those that pass the test vectors the fastest is used. Default: all. */
   aead?: readonly ('ipsec-mb' | 'openssl-low-level' | 'openssl-evp')[];
-  /** Called on the loop that made the engine when events wait; call `drain()` then. */
+  /** Called on the event loop that created the engine when events are queued; call `drain()` then. */
   onEvents: () => void;
 }
 
-/** What the kernel and libraries allowed, chosen at start; shown in status. */
+/** Features of kernel and libraries in use, chosen at start; shown in the status. */
 export interface EngineFeatures {
   aead: string;
   tunVnetHeader: boolean;
@@ -181,13 +183,13 @@ export interface CounterLayout {
 }
 
 export type PeerCounter =
-  | 'receivedBytes' // as WireGuard counts: outer payload of authenticated transport messages, and handshakes
+  | 'receivedBytes' // as in WireGuard: outer payload of authenticated transport messages, and handshakes
   | 'sentBytes'
   | 'receivedPackets' // inner data packets
   | 'sentPackets'
-  | 'lastDataReceived' // engine clock, ns; 0 never
+  | 'lastDataReceived' // engine clock, ns; 0 means never
   | 'lastDataSent'
-  | 'lastReceived' // any authenticated transport message, keepalives too
+  | 'lastReceived' // any authenticated transport message, including keepalives
   | 'lastSent'
   | 'keepalivesReceived';
 
@@ -200,7 +202,7 @@ export type DropReason =
   | 'sourceNotAllowed' // reverse path, or not in tunSources
   | 'notAdmitted'
   | 'noRoute'
-  | 'noSession' // staging full or peer without keys
+  | 'noSession' // staging queue full, or peer without keys
   | 'noEndpoint'
   | 'tooBig'
   | 'timeExceeded'
@@ -209,8 +211,8 @@ export type DropReason =
   | 'badMac1'
   | 'handshakeQueueFull'
   | 'handshakeRate'
-  | 'sealFailed' // the cipher's library failed; the packet was not sent
-  | 'congestionUnannounced'; // marked on its way although its sender knows no marks: as good as lost there (RFC 6040)
+  | 'sealFailed' // the crypto library failed; the packet was not sent
+  | 'congestionUnannounced'; // ECN-marked on the path although the sender does not support ECN: must be dropped (RFC 6040)
 
 export class Engine {
   constructor(options: EngineOptions);
@@ -220,51 +222,51 @@ export class Engine {
   /** SharedArrayBuffer viewed as u64; layout in `counterLayout`. */
   readonly counters: BigUint64Array;
   readonly counterLayout: CounterLayout;
-  /** CLOCK_BOOTTIME (so that sleep counts), nanoseconds. */
+  /** CLOCK_BOOTTIME, which includes suspend, in nanoseconds. */
   now(): bigint;
 
-  /** Our static public key: the key of mac1 checks (hash of label and key is made inside). Null: silence. */
+  /** Our static public key, from which the engine derives the key of mac1 checks. Null: no handshake message is accepted. */
   setPublicKey(publicKey: Uint8Array | null): void;
   /**
-   * What cookies are made with (32 bytes, copied), for the two minutes that they live: initiations that carry one come before
-   * those of strangers, and have a rate of their own. Null: none was given out.
+   * The secret of cookies (32 bytes, copied), valid for two minutes: initiations with a valid cookie take precedence over
+   * others, and have a rate limit of their own. Null: no cookie was sent yet.
    */
   setCookieSecret(secret: Uint8Array | null): void;
   apply(difference: EngineDifference): void;
 
   /**
-   * As initiator: becomes current, the old current becomes previous. As responder: becomes next, until the first packet of the
-   * peer that uses it. What loses its place opens what comes for 15 s more.
+   * As initiator: becomes current, and the old current becomes previous. As responder: becomes next until the peer's first
+   * packet that uses it. A replaced keypair still decrypts for 15 s.
    */
   addKeypair(peer: number, keypair: Keypair): void;
   /** Zeroes all keys of the peer. */
   clearKeypairs(peer: number): void;
-  /** Local indices in use, to choose unpredictable ones that are free. */
+  /** Whether a local index is in use, for choosing a free one. */
   hasIndex(localIndex: number): boolean;
 
-  /** Sends a handshake message to the peer's endpoint (sticky source), counted to the peer. False: no endpoint. */
+  /** Sends a handshake message to the peer's endpoint (sticky source), counted for the peer. False: no endpoint. */
   sendToPeer(peer: number, bytes: Uint8Array): boolean;
-  /** Sends to any address, from `source` when given (cookie replies and responses leave from the address that was asked). */
+  /** Sends to any address, from `source` if given (cookie replies and responses leave from the address that received the request). */
   sendTo(destination: Endpoint, bytes: Uint8Array, source?: string): boolean;
-  /** An authenticated handshake message is an authenticated packet: the peer roams to where it came from. */
+  /** Roams the peer to the source of an authenticated handshake message. */
   setEndpoint(peer: number, endpoint: Endpoint, source?: string): void;
   endpoint(peer: number): Endpoint | undefined;
-  /** Sends an empty transport message, or flushes what is staged; wants a handshake when there is no session. */
+  /** Sends an empty transport message, or flushes staged packets; requests a handshake when there is no session. */
   sendKeepalive(peer: number): void;
 
   /**
-   * Sends a probe of `size` bytes (as an inner packet counts them) that no router may fragment; a peer of this make answers it.
-   * `too-big`: this machine's own interface refuses it. An earlier one that is still unanswered is forgotten.
+   * Sends a probe of `size` bytes (inner packet size) with DF set; a Hawser peer answers it. `too-big`: the local interface
+   * refuses it. An earlier unanswered probe is dropped.
    */
   sendPathProbe(peer: number, token: number, size: number): 'sent' | 'too-big' | 'no-session';
 
   /**
-   * At most 256 events, and whether more wait: then it must be called again, as `onEvents` isn't before all were taken. What
-   * concerns a removed peer is left out, so there may be none and yet more.
+   * At most 256 events, and whether more are queued: then it must be called again, since `onEvents` is called only after the
+   * queue was emptied. Events of removed peers are skipped, so the list may be empty although more are queued.
    */
   drain(): { events: EngineEvent[]; more: boolean };
 
-  /** Moves to another port (0: any) while running; returns it. */
+  /** Changes the port (0 means any) while running; returns the new one. */
   setPort(port: number): number;
   setFwmark(mark: number): void;
 
@@ -272,7 +274,7 @@ export class Engine {
   close(): void;
 }
 
-/** AEADs this machine can run, with measured MB/s at 1420 bytes; for status and bench. */
+/** AEAD implementations available on this machine, with measured MB/s at 1420 bytes; for status and benchmarks. */
 export function measureAead(): { name: string; megabytesPerSecond: number; passed: boolean }[];
 
 /** Index of a network interface by its name, whether or not it has a carrier or an address; 0: there is none. */
@@ -281,7 +283,7 @@ export function interfaceIndex(name: string): number;
 /** Name of a network interface by its index; null: there is none. */
 export function interfaceName(index: number): string | null;
 
-/** X25519 (RFC 7748) of the program's OpenSSL on 32 raw bytes each; null: the program has none. */
+/** X25519 (RFC 7748) of the OpenSSL in the Node binary, on 32 raw bytes each; null if there is none. */
 export const x25519: {
   /** Null: the product is zero (a point of low order). */
   multiply(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null;

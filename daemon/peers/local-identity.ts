@@ -1,4 +1,4 @@
-/** Who this cluster is, as Secret `hawser-cluster-key` holds it. */
+/** This cluster’s identity, from Secret `hawser-cluster-key`. */
 import { keySuccessions, type SignedText } from '../../shared/api/clusters.ts';
 import { clusterID as clusterIDSchema } from '../../shared/api/meta.ts';
 import type { Secret } from '../../shared/kube/types.ts';
@@ -6,15 +6,15 @@ import { ClusterKey } from '../../shared/trust/cluster-key.ts';
 
 export interface LocalIdentity {
   readonly clusterID: string;
-  /** The key in force: another one after a succession. */
+  /** The current key, which a succession replaces. */
   key: ClusterKey;
-  /** By which keys came to this one. */
+  /** The signed succession statements that lead to this key. */
   successions: readonly SignedText[];
-  /** Grows with each requested succession; starts at 1. */
+  /** Starts at 1; grows with each requested succession. */
   generation: number;
 }
 
-/** What the Secret holds. Throws Error when it is not a valid identity; the message never repeats its content. */
+/** Parses the Secret. Throws Error when it is not a valid identity; the message never repeats its content. */
 export function readIdentity(secret: Secret): LocalIdentity {
   const value = (name: string) => Buffer.from(secret.data?.[name] ?? '', 'base64').toString('utf8');
   const where = `Secret ${secret.metadata.namespace}/${secret.metadata.name}`;
@@ -38,7 +38,7 @@ export function readIdentity(secret: Secret): LocalIdentity {
   };
 }
 
-/** Lost statements do not invalidate the key: remotes that know it still do. */
+/** Lost statements do not invalidate the key: remotes that know it still accept it. */
 function readSuccessions(text: string): SignedText[] {
   try {
     const parsed = keySuccessions.safeParse(JSON.parse(text));

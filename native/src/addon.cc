@@ -1,4 +1,4 @@
-// The engine as JavaScript sees it; what each function means is said in index.d.ts.
+// The engine's JavaScript interface; index.d.ts documents each function.
 #include <napi.h>
 #include <net/if.h>
 
@@ -59,7 +59,7 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
     counters_ = Napi::Persistent(info[1].As<Napi::Object>());
     events_ = Napi::ThreadSafeFunction::New(env_, info[0].As<Napi::Object>().Get("onEvents").As<Napi::Function>(),
                                             "hawser engine events", 0, 1);
-    // The queue of events is the engine's own; this only says that there is something in it.
+    // The engine has its own event queue; this function only signals that it is not empty.
     options.notify = [this] { events_.NonBlockingCall(); };
     std::string error;
     engine_ = Engine::start(options, error);
@@ -68,10 +68,10 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
       counters_.Reset();
       return error;
     }
-    // Registered after the function above, so run before its end: no thread calls it any more when it goes.
+    // Registered after the function above, so it runs first: no thread calls that function once it is released.
     napi_add_env_cleanup_hook(env_, atExit, this);
     open_ = true;
-    // An engine moves packets until it is closed, whoever still holds it.
+    // An engine runs until it is closed, even if JavaScript no longer references it.
     Ref();
     return "";
   }
@@ -79,7 +79,7 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
   static void atExit(void* data) {
     auto* const self = static_cast<EngineObject*>(data);
     self->engine_->close();
-    // The function that tells of events ends by itself now; by the time this object is finalized it is no more.
+    // The event function is released now, and no longer exists when this object is finalized.
     self->open_ = false;
   }
 
@@ -251,7 +251,7 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
     }
     Napi::Object drained = Napi::Object::New(info.Env());
     drained.Set("events", array);
-    // Not to be guessed from how many there are: what concerns a removed peer is left out above.
+    // Cannot be inferred from the number of events, since those of removed peers were skipped above.
     drained.Set("more", more);
     return drained;
   }
@@ -313,7 +313,7 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
   return array;
 }
 
-/** Undefined: the arguments are wrong, and the exception is on its way. */
+/** Undefined if the arguments are invalid; the exception is already pending. */
 Napi::Value multiply(const Napi::CallbackInfo& info) {
   ValueReader reader;
   size_t length = 0;

@@ -114,7 +114,7 @@ PrefixTable ValueReader::admissionTable(const Napi::Value& value, const char* wh
     }
     const auto entry = list.Get(at).As<Napi::Object>();
     const uint32_t groups = number(entry.Get("groups"), "groups", LARGEST);
-    // All bits mean "no entry" to the table; group 31 then goes without its neighbours.
+    // All bits set means "no entry" in the table.
     if (groups == NO_VALUE) fail("groups may not be all 32 at once");
     const Prefix key = prefix(entry.Get("prefix"), what);
     if (!failed()) prefixes.set(key, groups);

@@ -1,4 +1,4 @@
-// From JavaScript's values to the engine's. Errors are text, thrown by the caller: no C++ exception leaves the addon.
+// Converts JavaScript values to the engine's. Errors are text that the caller throws: no C++ exception leaves the addon.
 #pragma once
 
 #include <napi.h>
@@ -9,7 +9,7 @@
 
 namespace hawser {
 
-/** Reads values; after the first mistake it says what it was, and reads nothing more. */
+/** Reads values; it keeps the first error and stops reading there. */
 class ValueReader {
  public:
   const std::string& error() const { return error_; }
@@ -18,10 +18,10 @@ class ValueReader {
   void options(const Napi::Value& value, EngineOptions& options);
   void difference(const Napi::Value& value, Difference& difference, std::optional<bool>& switching);
   bool endpoint(const Napi::Value& value, const char* what, Endpoint& endpoint);
-  /** A Uint8Array of `length` bytes (0: any). nullptr: it isn't. */
+  /** The bytes of a Uint8Array with this length (0: any); nullptr if it is not one. */
   const uint8_t* bytes(const Napi::Value& value, const char* what, size_t length, size_t& found);
   uint32_t number(const Napi::Value& value, const char* what, uint32_t limit);
-  /** The first mistake counts. */
+  /** Keeps the first error. */
   void fail(const std::string& text) {
     if (error_.empty()) error_ = text;
   }

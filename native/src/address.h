@@ -39,7 +39,7 @@ struct Prefix {
   bool operator==(const Prefix&) const = default;
 };
 
-/** Strict: `10.0.0.0/8`, host bits zero. Nothing when the text is anything else. */
+/** Strict: `10.0.0.0/8`, host bits zero; nullopt for any other text. */
 inline std::optional<Prefix> parsePrefix(const std::string& text) {
   const size_t slash = text.find('/');
   if (slash == std::string::npos || slash + 1 >= text.size() || text.size() - slash > 4) return std::nullopt;

@@ -17,7 +17,7 @@ const std::vector<AeadLibrary>& aeadLibraries() {
 
 void* findCryptoFunction(const char* name) {
   if (void* own = dlsym(RTLD_DEFAULT, name)) return own;
-  // Programs without an OpenSSL of their own: the machine's.
+  // The system's OpenSSL, for programs that contain none.
   static void* const library = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_LOCAL);
   return library ? dlsym(library, name) : nullptr;
 }
@@ -71,7 +71,7 @@ AeadMeasurement measureAead(const AeadLibrary& library) {
   if (!aead) return result;
   result.passed = passes(*aead);
   std::array<uint8_t, 1500> data{};
-  // The best of several rounds: what disturbs a round only makes it longer.
+  // The fastest of several rounds, since disturbances only make a round longer.
   for (int round = 0; round < 8; round++) {
     constexpr int MESSAGES = 200;
     const double before = nanoseconds();

@@ -1,5 +1,5 @@
-// Intel's multi-buffer library (libipsec-mb), loaded at run time. Its functions are reached through a structure whose
-// layout belongs to a version, so the header of the build and the library of the machine must be of the same one.
+// Intel's multi-buffer library (libipsec-mb), loaded at run time. Its functions are called through a structure whose layout
+// depends on the version, so the build's header and the machine's library must have the same version.
 #include "aead.h"
 
 #if defined(__x86_64__) && __has_include(<intel-ipsec-mb.h>)
@@ -33,7 +33,7 @@ const Library& library() {
   return *loaded;
 }
 
-/** By the interface of jobs, which keeps more of the state in registers than that of single steps: a tenth faster. */
+/** Uses the job interface, which is a tenth faster than the direct one since it keeps more state in registers. */
 class IpsecMb final : public Aead {
  public:
   static std::unique_ptr<Aead> make() {
@@ -84,13 +84,13 @@ class IpsecMb final : public Aead {
     job->msg_len_to_hash_in_bytes = length;
     job->iv = nonce;
     job->iv_len_in_bytes = sizeof nonce;
-    // No associated data; the pointer must not be null all the same.
+    // No associated data, but the pointer must not be null.
     job->u.CHACHA20_POLY1305.aad = nonce;
     job->u.CHACHA20_POLY1305.aad_len_in_bytes = 0;
     job->auth_tag_output = tag;
     job->auth_tag_output_len_in_bytes = AEAD_TAG;
     job->status = IMB_STATUS_BEING_PROCESSED;
-    // This cipher is done before the call returns: no job ever waits for others.
+    // This cipher completes before the call returns, so no job stays queued.
     const IMB_JOB* const done = IMB_SUBMIT_JOB_NOCHECK(manager_);
     return done != nullptr && done->status == IMB_STATUS_COMPLETED;
   }

@@ -1,4 +1,4 @@
-// OpenSSL's ChaCha20-Poly1305, found in Node's program: the low-level functions, and EVP.
+// OpenSSL's ChaCha20-Poly1305 in the Node binary: the low-level functions, and EVP.
 #include <cstring>
 
 #include "aead.h"
@@ -8,7 +8,7 @@ namespace hawser {
 
 namespace {
 
-// Constant time: how much of a forged tag was right must not be seen.
+// Constant time, so that timing reveals nothing about a forged tag.
 bool tagsEqual(const uint8_t* left, const uint8_t* right) {
   const uint64_t difference =
       (load<uint64_t>(left) ^ load<uint64_t>(right)) | (load<uint64_t>(left + 8) ^ load<uint64_t>(right + 8));
@@ -41,7 +41,7 @@ class LowLevel final : public Aead {
     block_[0] = 1;
     chacha_(data, data, length, key_, block_);
     tag(data, length, data + length);
-    // These functions have no way to fail.
+    // These functions cannot fail.
     return true;
   }
 
@@ -124,7 +124,7 @@ class Evp final : public Aead {
         !find(functions.update, "EVP_CipherUpdate") || !find(functions.final, "EVP_CipherFinal_ex") ||
         !find(functions.control, "EVP_CIPHER_CTX_ctrl"))
       return nullptr;
-    // Kept for the life of the process.
+    // Kept for the lifetime of the process.
     static void* const cipher = functions.fetch(nullptr, "ChaCha20-Poly1305", nullptr);
     if (!cipher) return nullptr;
     void* const sealing = functions.contextNew();
@@ -142,7 +142,7 @@ class Evp final : public Aead {
     uint8_t nonce[12] = {};
     store<uint64_t>(nonce + 4, counter);
     int written = 0;
-    // Where the first fails and the rest goes on, the last packet's key stream would be used again.
+    // If the first call failed and the rest continued, the last packet's key stream would be reused.
     return functions_.init(sealing_, nullptr, key, nonce, -1, nullptr) == 1 &&
            functions_.update(sealing_, data, &written, data, static_cast<int>(length)) == 1 &&
            functions_.final(sealing_, data + written, &written) == 1 &&

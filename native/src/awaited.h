@@ -1,4 +1,4 @@
-// Which of our handshake messages may still be answered: what claims to be an answer to none costs nothing further.
+// Which of our handshake messages still await an answer, so that messages that answer none are dropped cheaply.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@ namespace hawser {
 /** A set of session indices; written by the configuring thread, read by all without a lock. */
 class AwaitedIndices {
  public:
-  /** Of a peer two are awaited at most: that of our last initiation, and that of our last response. */
+  /** At most two per peer: the answers to our last initiation and to our last response. */
   explicit AwaitedIndices(uint32_t peers) : mask_(std::bit_ceil(peers < 16 ? 16u : peers) - 1), buckets_(new Bucket[mask_ + 1]) {}
 
   bool has(uint32_t index) const {
@@ -28,11 +28,11 @@ class AwaitedIndices {
     Bucket& bucket = buckets_[hash(index) & mask_];
     for (auto& entry : bucket.entries)
       if (entry.load(std::memory_order_relaxed) == 0) return entry.store(PRESENT | index, std::memory_order_release);
-    // With two a bucket on the average this is next to never. Then the bucket refuses nothing, rather than an honest answer.
+    // With an average of two per bucket this is very rare. A full bucket then accepts everything rather than refuse a valid answer.
     bucket.full.fetch_add(1, std::memory_order_relaxed);
   }
 
-  /** Of one that was added. */
+  /** Removes an index that was added. */
   void remove(uint32_t index) {
     Bucket& bucket = buckets_[hash(index) & mask_];
     for (auto& entry : bucket.entries)

@@ -1,4 +1,4 @@
-// Unaligned loads and stores. Packets are foreign bytes: nothing is cast to a struct, everything is copied.
+// Unaligned loads and stores. Packets are never cast to structs; fields are copied.
 #pragma once
 
 #include <bit>

@@ -1,7 +1,7 @@
 // The Internet checksum (RFC 1071) and its incremental update (RFC 1624, equation 3).
 //
-// Sums are kept in the machine's byte order: the ones' complement sum is the same in either order once it is stored
-// back the way it was loaded (RFC 1071, section 2 (B)).
+// Sums are kept in the machine's byte order: the ones' complement sum is independent of it if stores use the same order as
+// loads (RFC 1071, section 2 (B)).
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace hawser {
 
 /** Sum of 16-bit words; an odd last byte is padded with zero. Not folded: add more, then `foldSum`. */
 uint64_t sumBytes(const uint8_t* data, size_t length);
-/** The same while copying, so that the bytes are loaded once. The ranges don't overlap. */
+/** Copies and sums in one pass. The ranges must not overlap. */
 uint64_t copyAndSum(uint8_t* to, const uint8_t* from, size_t length);
 
 inline uint16_t foldSum(uint64_t sum) {
@@ -27,7 +27,7 @@ inline uint16_t foldSum(uint64_t sum) {
 /** Sum of the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section 8.1). */
 uint64_t sumPseudoHeader(const uint8_t* addresses, size_t bothAddressesLength, uint8_t protocol, uint32_t length);
 
-/** Difference that replacing `length` bytes (even) makes: to be given to the functions below. */
+/** Difference caused by replacing `length` bytes (even), for the functions below. */
 inline uint64_t sumDifference(const uint8_t* before, const uint8_t* after, size_t length) {
   uint64_t sum = 0;
   for (size_t at = 0; at < length; at += 2) {
@@ -41,7 +41,7 @@ inline uint64_t sumDifference16(uint16_t before, uint16_t after) {
   return static_cast<uint64_t>(after) + static_cast<uint16_t>(~before);
 }
 
-/** A complete checksum after a difference: HC' = ~(~HC + ~m + m'). */
+/** Updates a complete checksum by a difference: HC' = ~(~HC + ~m + m'). */
 inline uint16_t updateChecksum(uint16_t checksum, uint64_t difference) {
   return static_cast<uint16_t>(~foldSum(static_cast<uint16_t>(~checksum) + difference));
 }

@@ -14,9 +14,9 @@ constexpr uint32_t LONGEST = 65535;
 /** UDP_MAX_SEGMENTS before Linux 6.9. */
 constexpr unsigned UDP_PARTS = 64;
 
-/** Both checksums: of a packet that is merged only the payload goes on, and the kernel sees neither of its own. */
+/** Verifies both checksums: of a merged packet only the payload remains, so the kernel cannot verify them. */
 bool checksumsRight(const uint8_t* packet, const PacketInfo& info) {
-  // Merged are headers without options only: 20 bytes (RFC 791, section 3.1).
+  // Only headers without options are merged: 20 bytes (RFC 791, section 3.1).
   if (!info.six && foldSum(sumBytes(packet, 20)) != 0xffff) return false;
   const uint32_t length = info.length - info.transport;
   const uint64_t sum = sumPseudoHeader(packet + info.sourceOffset(), info.addressLength() * 2, info.protocol, length) +
@@ -25,7 +25,7 @@ bool checksumsRight(const uint8_t* packet, const PacketInfo& info) {
 }
 
 bool sameIpHeader(const uint8_t* left, const uint8_t* right, bool six) {
-  // Everything that a receiver could see: traffic class, flow label and hop limit; or TOS, DF and TTL.
+  // All fields visible to a receiver: traffic class, flow label and hop limit; or TOS, DF and TTL.
   if (six) return load<uint32_t>(left) == load<uint32_t>(right) && left[7] == right[7];
   return load<uint16_t>(left) == load<uint16_t>(right) && load<uint16_t>(left + 6) == load<uint16_t>(right + 6) &&
          left[8] == right[8];
@@ -77,8 +77,8 @@ bool extendMerge(Merge& merge, uint8_t* packet, const PacketInfo& info) {
   const uint32_t payload = info.length - headers;
   if (payload > merge.segment || merge.headers + merge.payload + payload > LONGEST) return false;
   if (!sameIpHeader(merge.first, packet, info.six)) return false;
-  // Cut again it is numbered upwards from the first. Where a router may fragment it further on another number would join
-  // fragments of two packets; without fragments it has no meaning (RFC 6864, section 4).
+  // Segmentation numbers packets upwards from the first. If a router may fragment them, a different identification could mix
+  // fragments of two packets; without fragmentation it has no meaning (RFC 6864, section 4).
   if (!info.six && !info.dontFragment && !HAWSER_PLANTED(13) &&
       loadBig16(packet + 4) != static_cast<uint16_t>(loadBig16(merge.first + 4) + merge.parts))
     return false;
@@ -143,7 +143,7 @@ size_t undoMerge(Merge& merge, unsigned part, uint8_t*& packet) {
   const PacketInfo& info = merge.info;
   const auto& vector = merge.vectors[1 + part];
   if (part > 0) {
-    // Its headers are still there, before the payload that was taken.
+    // The packet's headers are still in place before its payload.
     packet = static_cast<uint8_t*>(vector.iov_base) - merge.headers;
     return merge.headers + vector.iov_len;
   }
@@ -183,7 +183,7 @@ void TunWriter::add(uint8_t* packet, const PacketInfo& info, const CounterRow& c
   while (at < open_ && !sameFlow(merges_[at], packet, info)) at++;
   if (at < open_) {
     if (extendMerge(merges_[at], packet, info)) return;
-    // What is merged goes first, so that the flow keeps its order.
+    // The merged packets are written first, to keep the flow in order.
     writeMerge(merges_[at]);
     if (beginMerge(merges_[at], packet, info, udp)) {
       merges_[at].counters = counters;
@@ -199,8 +199,8 @@ void TunWriter::add(uint8_t* packet, const PacketInfo& info, const CounterRow& c
 }
 
 /**
- * The kernel gives a flow's packets to the queue that the other direction was last written to. What all comes from one peer by
- * one thread is spread out here, so that what goes to that peer isn't all one thread's.
+ * The kernel delivers a flow's packets to the queue that last carried the other direction. One thread receives all packets of
+ * a peer; spreading its writes over the queues distributes the packets to that peer over the threads.
  */
 int TunWriter::queueOf(const uint8_t* packet, const PacketInfo& info) const {
   return queues_.size() == 1 ? queues_[0] : queues_[flowHash(packet, info) % queues_.size()];
@@ -227,7 +227,7 @@ void TunWriter::writeMerge(Merge& merge) {
   merge.counters.drop(Drop::TUN_WRITE_FAILED, merge.parts);
 }
 
-/** After a superpacket was refused: if its packets are taken, it was for the form, and no more are made; status says so. */
+/** After a refused superpacket: if its single packets are accepted, merging is turned off, which the status shows. */
 void TunWriter::writeApart(Merge& merge, int queue) {
   bool all = true;
   for (unsigned part = 0; part < merge.parts; part++) {

@@ -1,4 +1,4 @@
-// Writing to the TUN device: packets of one flow that follow each other are merged into superpackets.
+// Writing to the TUN device: consecutive packets of a flow are merged into superpackets.
 #pragma once
 
 #include <sys/uio.h>
@@ -13,7 +13,7 @@ namespace hawser {
 
 struct TunFeatures;
 
-/** A superpacket that grows. Its packets stay where they are until it is written. */
+/** A superpacket under construction. Its packets stay in place until it is written. */
 struct Merge {
   static constexpr unsigned PARTS = 128;
 
@@ -23,38 +23,38 @@ struct Merge {
   uint32_t segment = 0;
   uint32_t payload = 0;
   uint32_t nextSequence = 0;
-  /** Its last packet was short or pushed: nothing may follow. */
+  /** The last packet was short or had PSH, so nothing may be appended. */
   bool closed = false;
   unsigned parts = 0;
-  /** TCP flags of the first packet, to which a later push is added. */
+  /** TCP flags of the first packet, and PSH of a later one. */
   uint8_t firstFlags = 0;
   CounterRow counters;
   /** The virtio header, then the packets' pieces. */
   iovec vectors[PARTS + 1];
 };
 
-/** Whether a packet may be the first of a merge; then `merge` is set to it. Verifies its checksum. */
+/** Whether a packet may start a merge, in which case `merge` is initialized. Verifies its checksum. */
 bool beginMerge(Merge& merge, uint8_t* packet, const PacketInfo& info, bool udp);
 bool sameFlow(const Merge& merge, const uint8_t* packet, const PacketInfo& info);
-/** Appends a packet of the same flow that directly follows. False: it can't be merged (or its checksum is wrong). */
+/** Appends the next packet of the same flow. False: it can't be merged, or its checksum is wrong. */
 bool extendMerge(Merge& merge, uint8_t* packet, const PacketInfo& info);
-/** Sets the headers of the merged packet, and returns the virtio header that goes before it. */
+/** Sets the headers of the merged packet, and returns its virtio header. */
 VirtioHeader finishMerge(Merge& merge);
 
-/** The packets of a merge that was finished, each as it came; `part` counts from 0. Returns its length. */
+/** Restores a packet of a finished merge; `part` counts from 0. Returns its length. */
 size_t undoMerge(Merge& merge, unsigned part, uint8_t*& packet);
 
 class TunWriter {
  public:
   using Write = ssize_t (*)(int, const iovec*, int);
 
-  /** One descriptor for each queue of the device. `writer` is another only where a kernel that refuses is to be seen. */
+  /** One descriptor per queue of the device. Tests pass another `writer`, to simulate a kernel that refuses writes. */
   TunWriter(std::vector<int> queues, TunFeatures& features, Write writer = ::writev);
   TunWriter(const TunWriter&) = delete;
 
-  /** Writes a packet now or at the next flush; until then its bytes must stay. Failures are counted to `counters`. */
+  /** Writes a packet now or at the next flush; its bytes must stay valid until then. Failures are counted in `counters`. */
   void add(uint8_t* packet, const PacketInfo& info, const CounterRow& counters);
-  /** Writes one packet now, merged with nothing. */
+  /** Writes one packet now, without merging. */
   void write(uint8_t* packet, size_t length, const CounterRow& counters);
   void flush();
 

@@ -1,4 +1,4 @@
-// What the threads of one engine share.
+// State shared by the threads of one engine.
 #pragma once
 
 #include <atomic>
@@ -13,14 +13,14 @@
 
 namespace hawser {
 
-/** CLOCK_BOOTTIME, so that sleep counts, in nanoseconds. */
+/** CLOCK_BOOTTIME, which includes suspend, in nanoseconds. */
 uint64_t engineNow();
 
 struct Mac1Key {
   uint8_t bytes[32];
 };
 
-/** What the cookies of a device under load are made with (paper, section 5.4.7). */
+/** The secret of cookies for a device under load (paper, section 5.4.7). */
 struct CookieSecret {
   uint8_t bytes[32];
   uint64_t madeAt;
@@ -43,15 +43,15 @@ struct Core {
   std::unique_ptr<Staging> staging;
   std::atomic<const Snapshot*> snapshot{nullptr};
   std::atomic<const Mac1Key*> mac1{nullptr};
-  /** nullptr: none was given out. */
+  /** nullptr if no cookie was sent yet. */
   std::atomic<const CookieSecret*> cookieSecret{nullptr};
-  /** False: packets that enter go to the TUN, whatever routes say of their destination (plain WireGuard). */
+  /** False: entering packets go to the TUN, independent of routes (plain WireGuard). */
   std::atomic<bool> switching{true};
   std::atomic<bool> stopping{false};
-  /** Sessions that packet threads dropped; the configuring thread takes them out of the table and frees them. */
+  /** Sessions dropped by packet threads; the configuring thread removes them from the table and frees them. */
   std::atomic<Session*> dropped{nullptr};
 
-  /** By any thread that has just taken it from its place and holds the peer's lock: it opens what comes until `closesAt`. */
+  /** For any thread that just replaced the session and holds the peer's lock: the session decrypts until `closesAt`. */
   void drop(Session* session, uint64_t closesAt) {
     if (session == nullptr) return;
     session->closesAt.store(closesAt, std::memory_order_release);
@@ -61,7 +61,7 @@ struct Core {
     } while (!dropped.compare_exchange_weak(head, session, std::memory_order_release, std::memory_order_relaxed));
   }
 
-  /** False: the queue is full. What says that an event waits must be taken back then, or it is never told again. */
+  /** False: the queue is full. The caller must then reset its pending flag, or the event would never be queued again. */
   bool tell(const Event& event) {
     const bool queued = events.push(event);
     if (!queued) counters.add(EVENTS_DROPPED, 1);

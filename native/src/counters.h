@@ -1,4 +1,4 @@
-// Names of the counters and where they lie in a row; the rows are shared memory that JavaScript reads without a call.
+// Names of the counters and their positions in a row; the rows are shared memory that JavaScript reads directly.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ enum Counter : uint8_t {
   LAST_RECEIVED,
   LAST_SENT,
   KEEPALIVES_RECEIVED,
-  /** Of the whole engine: events that found their queue full. */
+  /** For the whole engine: events dropped because their queue was full. */
   EVENTS_DROPPED,
   FIRST_DROP
 };
@@ -57,7 +57,7 @@ constexpr const char* DROP_NAMES[] = {
     "congestionUnannounced"};
 static_assert(sizeof DROP_NAMES / sizeof *DROP_NAMES == static_cast<size_t>(Drop::COUNT));
 
-/** u64 in a row; a multiple of a cache line, so that two peers' rows never share one. */
+/** Number of u64 in a row; a multiple of a cache line, so that rows of two peers never share one. */
 constexpr size_t COUNTER_STRIDE = 32;
 static_assert(FIRST_DROP + static_cast<size_t>(Drop::COUNT) <= COUNTER_STRIDE);
 

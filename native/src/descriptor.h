@@ -1,4 +1,4 @@
-// An open file, closed once.
+// An owned file descriptor.
 #pragma once
 
 #include <unistd.h>

@@ -1,6 +1,6 @@
-// Explicit congestion notification through a tunnel (RFC 6040): a queue on the way marks the outer header, and the sender of
-// the inner packet must hear of it. The rest of the traffic class stays on its own side: what a pod asks of its network says
-// nothing to the one between the clusters, and would tell it what travels (RFC 2983, section 3, the pipe model).
+// Explicit congestion notification through a tunnel (RFC 6040): a queue on the path marks the outer header, and the mark must
+// reach the sender of the inner packet. DSCP is not copied: a pod's DSCP has no meaning in the network between the clusters,
+// and would reveal the kind of traffic to it (RFC 2983, section 3, the pipe model).
 #pragma once
 
 #include "checksum.h"
@@ -12,13 +12,13 @@ constexpr uint8_t ECN_NOT_CAPABLE = 0;
 constexpr uint8_t ECN_CAPABLE_1 = 1;
 constexpr uint8_t ECN_CAPABLE_0 = 2;
 constexpr uint8_t ECN_CONGESTED = 3;
-/** Instead of a value: the packet is to be dropped. */
+/** Returned instead of a value: the packet must be dropped. */
 constexpr uint8_t ECN_DROP = 0xff;
 
-/** Of a packet that was parsed; section 4.1 (normal mode) copies it to the outer header. */
+/** ECN of a parsed packet, which section 4.1 (normal mode) copies to the outer header. */
 inline uint8_t ecnOf(const uint8_t* packet, bool six) { return six ? (packet[1] >> 4) & 3 : packet[1] & 3; }
 
-/** What the inner header has when it leaves the tunnel (section 4.2, figure 4). */
+/** ECN of the inner header at the tunnel's egress (section 4.2, figure 4). */
 inline uint8_t ecnLeaving(uint8_t inner, uint8_t outer) {
   if (outer == ECN_CONGESTED) return inner == ECN_NOT_CAPABLE ? ECN_DROP : ECN_CONGESTED;
   if (outer == ECN_CAPABLE_1 && inner == ECN_CAPABLE_0) return ECN_CAPABLE_1;

@@ -132,7 +132,7 @@ bool parseLocal(const std::string& text, Endpoint& endpoint) {
 
 namespace {
 
-/** While another thread writes, which takes nanoseconds, or as long as the scheduler keeps it from going on. */
+/** Waits while another thread writes: nanoseconds, or longer if the scheduler preempts it. */
 void waitForWriter(unsigned& tries) {
   if (++tries % 64 == 0) sched_yield();
 #if defined(__x86_64__)
@@ -152,7 +152,7 @@ Endpoint EndpointCell::load() const {
       waitForWriter(tries);
       continue;
     }
-    // Acquire, so that the second look at the sequence can't move before them.
+    // Acquire, so that the second read of the sequence can't be reordered before them.
     for (int index = 0; index < WORDS; index++) words[index] = words_[index].load(std::memory_order_acquire);
     if (sequence_.load(std::memory_order_relaxed) == before) break;
   }
@@ -180,7 +180,7 @@ void EndpointCell::store(const Endpoint& endpoint) {
     waitForWriter(tries);
     before = sequence_.load(std::memory_order_relaxed);
   }
-  // Release, so that none of them can be seen without the odd sequence before it.
+  // Release, so that none of them is visible before the odd sequence.
   for (int index = 0; index < WORDS; index++) words_[index].store(words[index], std::memory_order_release);
   sequence_.store(before + 2, std::memory_order_release);
 }

@@ -13,10 +13,10 @@ namespace hawser {
 
 namespace {
 
-/** Staged packets of all peers together may take as much memory. */
+/** Memory limit of the staged packets of all peers. */
 constexpr size_t STAGING_BYTES = 8 << 20;
 constexpr uint32_t STAGING_SLOTS = 4096;
-/** Sessions of a peer that lost their place and still open: two that call each other at once need two. */
+/** Replaced sessions of a peer that still decrypt: simultaneous handshakes need two. */
 constexpr uint32_t LINGERING = 4;
 
 }  // namespace
@@ -32,9 +32,9 @@ Engine::~Engine() { close(); }
 
 std::string Engine::begin(const EngineOptions& options) {
   aead_ = chooseAead(options.aead);
-  if (aead_ == nullptr) return "no ChaCha20-Poly1305 gives the known answers here: OpenSSL's functions weren't found in "
-                               "the program, and libipsec-mb isn't there";
-  // Four kinds of event, of each at most one a peer, and a few of the engine's own or of peers whose number was given again.
+  if (aead_ == nullptr) return "no ChaCha20-Poly1305 passes its test vectors here: OpenSSL's functions weren't found in "
+  "the program, and libipsec-mb isn't installed";
+  // Four kinds of events, at most one of each per peer, plus a few of the engine and of peers whose id was reused.
   const size_t others = size_t{options.maximumPeers} * 4 + 64;
   core_ = std::make_unique<Core>(options.handshakeQueue, others, options.maximumPeers, options.notify);
   counters_ = options.counters;
@@ -51,7 +51,7 @@ std::string Engine::begin(const EngineOptions& options) {
   port_ = options.port;
   error = openUdp(core_->sockets, pairs, port_, mark_, core_->udp);
   if (!error.empty()) return error;
-  // A device's MTU may grow later; then longer packets don't wait for a session but are lost.
+  // If the device's MTU grows later, larger packets are dropped instead of staged.
   const uint32_t slot = std::max(2048u, (core_->tun.mtu() + 127) & ~63u);
   core_->staging = std::make_unique<Staging>(
       std::min<uint32_t>(STAGING_SLOTS, static_cast<uint32_t>(STAGING_BYTES / slot)), slot);
@@ -66,7 +66,7 @@ std::string Engine::begin(const EngineOptions& options) {
     thread->reader = &core_->reclaimer.addReader();
     threads_.push_back(std::move(thread));
   }
-  // Signals are the program's own affair: none is to land on our threads.
+  // Signals must be handled by the program's own threads.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -88,7 +88,7 @@ void Engine::wakeAll() {
   for (const auto& thread : threads_) {
     const uint64_t one = 1;
     if (thread->wake.open() && write(thread->wake.get(), &one, sizeof one) < 0) {
-      // Full already: it will wake.
+      // The counter is at its maximum, so the thread will wake anyway.
     }
   }
 }
@@ -195,7 +195,7 @@ void Engine::setCookieSecret(const uint8_t* secret) {
   collect();
 }
 
-/** Notes by which index the answer to a message of ours will name it; an earlier one is answered no more. */
+/** Registers the index that the answer to our message will carry; answers to an earlier message are no longer accepted. */
 void Engine::await(Peer& peer, const uint8_t* message, size_t length) {
   if (length < 8 || (message[0] != 1 && message[0] != 2)) return;
   uint64_t& place = message[0] == 1 ? peer.called : peer.answered;
@@ -247,7 +247,7 @@ std::string Engine::apply(const Difference& difference) {
   builder_->change(difference);
   publish();
   for (const auto& peer : removed) {
-    // Packets of the old snapshot may still be staged for it: that ends when the last of them has passed.
+    // Packets of the old snapshot may still be staged for it until the last of them has passed.
     core_->reclaimer.retire([this, peer] { core_->staging->drop(*peer); });
   }
   collect();
@@ -274,7 +274,7 @@ std::string Engine::addKeypair(uint32_t id, const KeypairInput& input) {
     Session* const next = to->next.load(std::memory_order_relaxed);
     Session* const current = to->current.load(std::memory_order_relaxed);
     if (!input.initiator) {
-      // Until it is confirmed the peer sends by the current one, and what it sent before that by the previous one.
+      // Until confirmation the peer sends with the current session; packets in flight may use the previous one.
       core_->drop(next, closesAt);
       to->next.store(session, std::memory_order_release);
     } else {
@@ -282,7 +282,7 @@ std::string Engine::addKeypair(uint32_t id, const KeypairInput& input) {
       if (next == nullptr || input.yields) {
         to->previous.store(current, std::memory_order_release);
       } else {
-        // Both called at once. The peer may use its own session until it hears ours, and the one before until then.
+        // Simultaneous handshakes. The peer may use its own session until it receives ours, and the previous one until then.
         core_->drop(current, closesAt);
         to->previous.store(next, std::memory_order_release);
         to->next.store(nullptr, std::memory_order_release);
@@ -311,7 +311,7 @@ void Engine::clearKeypairs(uint32_t id) {
     core_->drop(peer.next.exchange(nullptr), 0);
   }
   collect();
-  // All that had lost their place before have come by `collect`, as that happens under the lock.
+  // Sessions replaced earlier have already been collected, since that happens under the lock.
   std::erase_if(lingering_, [&](Session* const old) {
     if (old->peer.get() != &peer) return false;
     release(old);
@@ -379,7 +379,7 @@ bool Engine::drain(std::vector<Event>& events, size_t limit) {
   for (Event& event : events) {
     Peer* const of = peer(event.peer);
     if (of == nullptr) continue;
-    // From here on another of its kind is news again.
+    // From here on another event of its kind may be queued.
     if (event.type == EventType::ENDPOINT_CHANGED) of->endpointEvent.store(false, std::memory_order_release);
     if (event.type == EventType::HANDSHAKE_WANTED) of->wantedEvent.store(false, std::memory_order_release);
     if (event.type == EventType::SESSION_CONFIRMED) {
@@ -395,13 +395,13 @@ std::string Engine::setPort(uint16_t port) {
   if (port != 0 && port == port_) return "";
   std::vector<UdpSockets> fresh;
   std::string error = openUdp(fresh, threadPairs(), port, mark_, core_->udp);
-  // A thread that slept on the socket of before keeps that port taken until it has woken.
+  // A thread that sleeps on the old socket keeps its port in use until it wakes.
   for (int waits = 0; waits < 50 && !error.empty() && port != 0 && port == leftPort_; waits++) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     error = openUdp(fresh, threadPairs(), port, mark_, core_->udp);
   }
   if (!error.empty()) return error;
-  // The new socket takes the old one's number in one step: no thread has to be told.
+  // dup2 replaces the old socket atomically under the same number, so no thread needs a notification.
   for (unsigned pair = 0; pair < fresh.size(); pair++) {
     if (dup3(fresh[pair].four.get(), core_->sockets[pair].four.get(), O_CLOEXEC) < 0) return strerror(errno);
     if (fresh[pair].six.open() && core_->sockets[pair].six.open() &&
@@ -410,7 +410,7 @@ std::string Engine::setPort(uint16_t port) {
   }
   leftPort_ = port_;
   port_ = port;
-  // Those that sleep wait on the old ones.
+  // Sleeping threads still poll the old sockets.
   wakeAll();
   return "";
 }

@@ -1,4 +1,4 @@
-// The engine as its owner sees it: made, configured, closed by one thread; packets move on threads of its own.
+// The engine's interface: one thread creates, configures and closes it; packets move on its own threads.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace hawser {
 
 struct EngineOptions {
   std::string tunName;
-  /** Below 0: the device is made by name. */
+  /** Negative: the device is opened by name. */
   int tunDescriptor = -1;
   unsigned mtu = 1420;
   uint16_t port = 0;
@@ -24,7 +24,7 @@ struct EngineOptions {
   std::vector<std::string> aead;
   /** (maximumPeers + 1) * COUNTER_STRIDE u64, zero; outlives the engine. */
   uint64_t* counters = nullptr;
-  /** By any thread. */
+  /** Called by any thread. */
   std::function<void()> notify;
 };
 
@@ -38,7 +38,7 @@ struct KeypairInput {
   bool yields = false;
 };
 
-/** All functions by one thread. Those that return text return what is wrong, or nothing. */
+/** All functions must be called by one thread. Those that return text return an error, or an empty string. */
 class Engine {
  public:
   static std::unique_ptr<Engine> start(const EngineOptions& options, std::string& error);
@@ -51,7 +51,7 @@ class Engine {
   unsigned threadPairs() const { return static_cast<unsigned>(core_->sockets.size()); }
 
   void setPublicKey(const uint8_t* publicKey);
-  /** 32 bytes, or nullptr: cookies aren't looked at. */
+  /** 32 bytes; nullptr: cookies aren't checked. */
   void setCookieSecret(const uint8_t* secret);
   std::string apply(const Difference& difference);
   void setSwitching(bool on) { core_->switching.store(on); }
@@ -64,7 +64,7 @@ class Engine {
   std::optional<Endpoint> endpoint(uint32_t id);
   void sendKeepalive(uint32_t id);
   ProbeSent sendPathProbe(uint32_t id, uint32_t token, uint32_t size);
-  /** True: more wait; see `EventQueue::drain`. */
+  /** True: more are queued; see `EventQueue::drain`. */
   bool drain(std::vector<Event>& events, size_t limit);
   std::string setPort(uint16_t port);
   std::string setMark(uint32_t mark);
@@ -99,13 +99,13 @@ class Engine {
   uint64_t* counters_ = nullptr;
   uint32_t maximumPeers_ = 0;
   uint16_t port_ = 0;
-  /** The port before. */
+  /** The previous port. */
   uint16_t leftPort_ = 0;
   uint32_t mark_ = 0;
   std::vector<std::unique_ptr<PacketThread>> threads_;
-  /** Sessions without a place that still open what comes, in the order in which they lost it. */
+  /** Replaced sessions that still decrypt, in the order of their replacement. */
   std::vector<Session*> lingering_;
-  /** Sends what the owner sends itself. */
+  /** Sends the owner's own messages. */
   std::unique_ptr<Worker> own_;
   bool closed_ = false;
 };

@@ -1,4 +1,4 @@
-// What JavaScript is told: bounded queues, filled by packet threads, drained by one other.
+// Events for JavaScript: bounded queues, filled by packet threads and drained by one other thread.
 #pragma once
 
 #include <cstdint>
@@ -25,12 +25,12 @@ struct Event {
   Wanted reason = Wanted::NO_SESSION;
   uint32_t peer = 0;
   uint32_t localIndex = 0;
-  /** Of a path probe. */
+  /** Token of a path probe. */
   uint32_t token = 0;
-  /** Source of a handshake message, with the local address that was asked. */
+  /** Source of a handshake message, with the local address that received it. */
   Endpoint source;
   int error = 0;
-  /** Of a handshake message: its sender holds a cookie for where it comes from, or answers one of ours. */
+  /** For a handshake message: its sender has a valid cookie, or it answers one of our messages. */
   bool proven = false;
   uint8_t length = 0;
   uint8_t bytes[MAXIMUM_HANDSHAKE];
@@ -39,8 +39,8 @@ struct Event {
 static_assert(std::is_trivially_copyable_v<Event>);
 
 /**
- * A ring of events that doesn't grow. Its memory comes from calloc(3): pages that no event has reached take none, and a
- * device made for 65,536 peers with two of them costs what one made for two does.
+ * A ring of events with fixed capacity. Its memory comes from calloc(3): unused pages take no memory, so a device with
+ * capacity for 65,536 peers and two actual ones costs as much as one with capacity for two.
  */
 class EventRing {
  public:
@@ -71,11 +71,11 @@ class EventRing {
 
 class EventQueue {
  public:
-  /** `notify` is called by any thread, once until a drain has emptied the queue. */
+  /** `notify` is called by any thread, only once until a drain has emptied the queue. */
   EventQueue(size_t handshakes, size_t others, std::function<void()> notify)
       : handshakes_(handshakes), proven_(handshakes), others_(others), notify_(std::move(notify)) {}
 
-  /** False: full, the event is lost. */
+  /** False: the queue is full, and the event is dropped. */
   bool push(const Event& event) {
     bool tell;
     {
@@ -90,9 +90,8 @@ class EventQueue {
   }
 
   /**
-   * At most `limit`; what concerns sessions comes before handshake messages, and of these those of senders that have shown
-   * something for themselves. True: more wait, and the caller
-   * must come again, as nothing is notified before the queue was empty.
+   * Takes at most `limit` events: session events before handshake messages, and among these the messages of proven senders
+   * first. True: more are queued, and the caller must call again, since there is no notification before the queue was empty.
    */
   bool drain(std::vector<Event>& events, size_t limit) {
     const std::lock_guard lock(mutex_);

@@ -1,4 +1,4 @@
-// Errors that the engine answers with, as a router does.
+// ICMP errors that the engine sends, like a router.
 #pragma once
 
 #include "packet.h"
@@ -12,8 +12,8 @@ constexpr size_t LONGEST_ICMP = 1280;
 
 /**
  * Writes the error about `packet` to `to` (LONGEST_ICMP bytes); returns its length, or 0 where none may be sent: about an
- * error, a later fragment, to or from a group (RFC 1122, section 3.2.2). It comes from where the packet went, as the
- * engine has no address of its own and every route back leads through the same way.
+ * error, about a later fragment, or to or from a group (RFC 1122, section 3.2.2). Its source is the packet's destination,
+ * since the engine has no address of its own and every return route uses the same path.
  */
 size_t buildIcmpError(uint8_t* to, IcmpError error, const uint8_t* packet, const PacketInfo& info, unsigned mtu);
 

@@ -1,5 +1,5 @@
-// The MACs of handshake messages (WireGuard paper, section 5.4.4), so that a flood of rubbish costs JavaScript nothing, and a
-// flood of strangers nothing to who holds a cookie. BLAKE2s comes from the program's OpenSSL.
+// The MACs of handshake messages (WireGuard paper, section 5.4.4), checked here so that floods of invalid messages don't reach
+// JavaScript, and floods of strangers don't displace senders with a cookie. BLAKE2s comes from the program's OpenSSL.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace hawser {
 /** One thread's keyed BLAKE2s with 16 bytes of output. */
 class Mac1 {
  public:
-  /** nullptr: the program has no BLAKE2s; then JavaScript must check. */
+  /** nullptr if the program has no BLAKE2s; JavaScript must check then. */
   static std::unique_ptr<Mac1> make();
   ~Mac1();
   Mac1(const Mac1&) = delete;
@@ -20,7 +20,7 @@ class Mac1 {
   bool check(const uint8_t* key, const uint8_t* message, size_t length);
   /** The same for mac2: `cookie` is the MAC of the sender's address and port in text under `secret`. */
   bool checkCookie(const uint8_t* secret, const char* source, const uint8_t* message, size_t length);
-  /** 16 bytes to `to`; false: OpenSSL failed. */
+  /** Writes 16 bytes to `to`; false if OpenSSL failed. */
   bool mac(const uint8_t* key, size_t keyLength, const void* data, size_t length, uint8_t* to);
 
  private:
@@ -28,7 +28,7 @@ class Mac1 {
   void* context_;
 };
 
-/** BLAKE2s-256 of "mac1----" and the public key: the key of mac1. False: the program has no BLAKE2s. */
+/** BLAKE2s-256 of "mac1----" and the public key: the key of mac1. False if the program has no BLAKE2s. */
 bool mac1Key(const uint8_t* publicKey, uint8_t* key);
 
 }  // namespace hawser

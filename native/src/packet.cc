@@ -6,7 +6,7 @@ namespace hawser {
 
 namespace {
 
-// More extension headers than this no honest sender uses (RFC 8504, section 5.3, allows a node to set a limit).
+// Limit on extension headers, as RFC 8504, section 5.3, allows.
 constexpr int MAXIMUM_EXTENSIONS = 8;
 
 constexpr uint8_t HOP_BY_HOP = 0;
@@ -49,7 +49,7 @@ bool parse6(const uint8_t* packet, size_t available, bool quoted, PacketInfo& in
       return true;
     }
     if (at + 8 > end) {
-      // A quoted packet may be cut here: its addresses can still be translated.
+      // A quoted packet may be truncated here; its addresses can still be translated.
       if (!quoted) return false;
       info.protocol = next;
       info.laterFragment = true;

@@ -1,4 +1,4 @@
-// What an IP packet is: where its headers are, and nothing that it doesn't say itself.
+// Parsing of IP packets: the positions of their headers.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ constexpr uint8_t TCP_CWR = 0x80;
 
 struct PacketInfo {
   bool six = false;
-  /** Any fragment, the first too. */
+  /** Any fragment, including the first. */
   bool fragment = false;
   /** A fragment without the transport header. */
   bool laterFragment = false;
@@ -31,7 +31,7 @@ struct PacketInfo {
   uint8_t protocol = 0;
   /** Where the transport header starts (or, in a later fragment, its data). */
   uint16_t transport = 0;
-  /** As the IP header says; what follows it is padding. */
+  /** Length in the IP header; bytes after it are padding. */
   uint32_t length = 0;
 
   unsigned addressLength() const { return six ? 16 : 4; }
@@ -40,21 +40,21 @@ struct PacketInfo {
 };
 
 /**
- * Reads the headers of a packet of which `available` bytes are there. False: malformed, or what no honest sender makes
- * (a first fragment too short for its transport header, RFC 1858; a routing header with segments left, RFC 5095).
+ * Parses the headers of a packet of `available` bytes. False: malformed, or a known attack (a first fragment too short for its
+ * transport header, RFC 1858; a routing header with segments left, RFC 5095).
  */
 bool parsePacket(const uint8_t* packet, size_t available, PacketInfo& info);
 
 /**
- * The same for the packet that an ICMP error quotes: it may be cut anywhere behind its IP header, and `length` says how
- * much is there. False: too little to translate.
+ * The same for the packet quoted by an ICMP error: it may be truncated anywhere after its IP header; `length` is the number of
+ * available bytes. False: too short to translate.
  */
 bool parseQuoted(const uint8_t* packet, size_t available, PacketInfo& info);
 
-/** Position of the checksum that covers the pseudo-header, from the transport header; 0: the protocol has none. */
+/** Position of the checksum over the pseudo-header, relative to the transport header; 0 if the protocol has none. */
 unsigned checksumOffset(uint8_t protocol);
 
-/** The same for all packets of a flow, fragments of one datagram too. */
+/** Equal for all packets of a flow, including fragments of one datagram. */
 uint32_t flowHash(const uint8_t* packet, const PacketInfo& info);
 
 }  // namespace hawser

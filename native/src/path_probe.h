@@ -1,6 +1,6 @@
-// Probes of a path's MTU (RFC 8899: packetization layer path MTU discovery) as they go inside a session: what is sealed is
-// no IP packet, so that a peer of another make drops it after authentication, as the WireGuard paper has it (section 6).
-// A peer of this make answers with what it received. Sixteen bytes, little-endian, then zeros up to the size that is tried:
+// Path MTU probes inside a session (RFC 8899: packetization layer path MTU discovery). The encrypted payload is not an IP
+// packet, so other WireGuard implementations drop it after authentication, as the paper requires (section 6). A Hawser peer
+// answers with the size that it received. Sixteen bytes, little-endian, then zeros up to the probed size:
 //
 //   "\0HWM"  kind u32  token u32  size u32
 #pragma once
@@ -18,14 +18,14 @@ struct PathProbe {
   enum Kind : uint32_t { QUESTION = 1, ANSWER = 2 };
   uint32_t kind = QUESTION;
   uint32_t token = 0;
-  /** Of the question, in bytes. */
+  /** Size of the request, bytes. */
   uint32_t size = 0;
 };
 
 /** The version field of an IP packet is 4 or 6. */
 inline bool mayBePathProbe(const uint8_t* inner) { return inner[0] == 0; }
 
-/** False: something else. A question is exactly as long as it says, an answer no longer than its header. */
+/** False for anything else. A request has exactly the length that it states, an answer only the header. */
 inline bool readPathProbe(const uint8_t* inner, size_t length, PathProbe& probe) {
   static constexpr uint8_t MAGIC[4] = {0, 'H', 'W', 'M'};
   if (length < PATH_PROBE_HEADER || std::memcmp(inner, MAGIC, sizeof MAGIC) != 0) return false;

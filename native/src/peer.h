@@ -1,5 +1,5 @@
-// What packets use of a peer: its sessions, where it is, what waits for it. Everything here is safe to use by several
-// packet threads at once; what only the configuring thread may do says so.
+// The state of a peer that packets use: its sessions, endpoint and staged packets. Everything here is safe for several packet
+// threads at once, unless it is marked as the configuring thread's.
 #pragma once
 
 #include <atomic>
@@ -23,12 +23,12 @@ constexpr uint64_t REJECT_AFTER_TIME = 180 * SECOND;
 constexpr uint64_t KEEPALIVE_TIMEOUT = 10 * SECOND;
 constexpr uint64_t REKEY_TIMEOUT = 5 * SECOND;
 /**
- * How long a session that was replaced goes on opening what comes. Two ends that call each other at once replace more than one
- * in a round trip, and a lost message makes it longer; a peer that hears us has confirmed the newer session after this time at
- * the latest (section 6.5).
+ * How long a replaced session still decrypts. Simultaneous handshakes replace more than one session per round trip, and lost
+ * messages prolong this; a peer that receives our packets has confirmed the newer session after this time at the latest
+ * (section 6.5).
  */
 constexpr uint64_t REPLACED_SESSION_TIME = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT;
-/** An initiator that only receives rekeys so late that the peer's answer still fits (section 6.2). */
+/** An initiator that only receives rekeys at this age, which leaves time for the peer's answer (section 6.2). */
 constexpr uint64_t REKEY_AFTER_TIME_RECEIVING = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
 
 struct Peer;
@@ -36,11 +36,11 @@ struct Peer;
 struct Session {
   uint32_t localIndex = 0;
   uint32_t remoteIndex = 0;
-  /** Shared: a thread that found the session uses its peer, which may have been removed meanwhile. */
+  /** Shared, since a thread that found the session uses its peer, which may have been removed in the meantime. */
   std::shared_ptr<Peer> peer;
   uint64_t createdAt = 0;
   bool initiator = false;
-  /** From then on it authenticates nothing any more; set when it has lost its place at its peer. */
+  /** When it stops decrypting; set when it was replaced at its peer. */
   std::atomic<uint64_t> closesAt{~uint64_t{0}};
   std::atomic<uint64_t> sendCounter{0};
   uint8_t sendKey[AEAD_KEY];
@@ -54,7 +54,7 @@ struct Session {
     wipe(receiveKey, sizeof receiveKey);
   }
 
-  /** A thread took its time before its batch, so a session may be younger than that. */
+  /** A thread reads the time before its batch, so a session may be newer than that. */
   uint64_t age(uint64_t now) const { return now > createdAt ? now - createdAt : 0; }
   bool closed(uint64_t now) const { return now >= closesAt.load(std::memory_order_acquire); }
   bool maySend(uint64_t now) const {
@@ -73,37 +73,37 @@ struct Peer {
   std::atomic<Session*> current{nullptr};
   std::atomic<Session*> previous{nullptr};
   std::atomic<Session*> next{nullptr};
-  /** Indices of our last initiation and response to it, which an answer may name; the configuring thread's. 0: none. */
+  /** Indices of our last initiation and response, which an answer may carry; the configuring thread's. 0 means none. */
   uint64_t called = 0, answered = 0;
-  /** How many sessions without a place still open what comes; the configuring thread's. */
+  /** Number of replaced sessions that still decrypt; the configuring thread's. */
   uint32_t lingering = 0;
-  /** Held while the three change: once a handshake, by whoever brings or confirms a keypair. */
+  /** Held while the three change: once per handshake, by the thread that sets or confirms a keypair. */
   std::mutex keypairs;
 
-  /** When a handshake was last asked for; at most one question a second. */
+  /** When a handshake was last requested; at most one request per second. */
   std::atomic<uint64_t> wantedAt{0};
   /**
-   * An event of the kind waits: further ones would say the same. So a peer has at most one of each in the queue, which has room
-   * for those of all peers, and none is ever lost.
+   * An event of this kind is queued, and further ones would be duplicates. A peer has at most one of each kind in the queue,
+   * which has room for those of all peers, so none is lost.
    */
   std::atomic<bool> endpointEvent{false};
   std::atomic<bool> wantedEvent{false};
   std::atomic<bool> confirmedEvent{false};
-  /** The session that was confirmed last. */
+  /** The session that was last confirmed. */
   std::atomic<uint32_t> confirmedIndex{0};
-  /** Largest inner packet towards it; 0: the TUN's. */
+  /** Largest inner packet to it; 0 means the TUN's MTU. */
   std::atomic<uint32_t> mtu{0};
-  /** Token and size of the path probe under way, which one answer ends; 0: none. */
+  /** Token and size of the outstanding path probe; 0 means none. */
   std::atomic<uint64_t> pathProbe{0};
-  /** Its path refuses segmenting sends (outer fragmentation is needed): packets are sent one by one. */
+  /** The path does not support segmentation offload (outer fragmentation is needed): packets are sent individually. */
   std::atomic<bool> sendSingly{false};
 
-  /** Packets that wait for a session; the queue is the staging's, under its lock. */
+  /** Packets that wait for a session; protected by the staging's lock. */
   std::atomic<uint32_t> staged{0};
   uint32_t stagedFirst = 0xffffffff;
   uint32_t stagedLast = 0xffffffff;
 
-  /** True at most once a second. */
+  /** True at most once per second. */
   bool mayWant(uint64_t now) {
     uint64_t last = wantedAt.load(std::memory_order_relaxed);
     if (last != 0 && now < last + SECOND) return false;

@@ -1,5 +1,5 @@
-// Bugs on purpose, so that the fuzzers can be seen to find them. Builds with -DHAWSER_PLANT_BUGS have them all, asleep;
-// the harness wakes one by its number. Other builds have none. Numbers 9 to 12 are of TypeScript (test/fuzz/script/plant.ts).
+// Deliberate bugs, to prove that the fuzzers find them. Builds with -DHAWSER_PLANT_BUGS contain them all, inactive; the harness
+// activates one by its number. Other builds have none. Numbers 9 to 12 are in TypeScript (test/fuzz/script/plant.ts).
 //
 // 1 a UDP checksum of zero is updated as if it were one       5 the last segment is cut by its remainder
 // 2 later fragments are treated as if they had a transport    6 the replay window forgets the block it just entered

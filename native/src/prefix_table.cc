@@ -52,7 +52,7 @@ PrefixLevels<Address> buildLevels(Groups& groups) {
       level->length = static_cast<uint8_t>(length);
       level->mask = prefixMask<Address>(length);
       level->seed = hashSeed();
-      // At most half full: a lookup that finds nothing ends after two probes on average.
+      // At most half full, so that an unsuccessful lookup ends after two probes on average.
       const uint64_t slots = std::bit_ceil(group.values.size() * 2 + 1);
       level->slotMask = slots - 1;
       level->slots.assign(slots, {Address{0}, NO_VALUE});

@@ -1,7 +1,7 @@
 // Longest prefix match: one hash table for each prefix length in use, longest first.
 //
-// Tables in use by packets are immutable. `PrefixMap` is the builder: it rebuilds only the lengths that changed and
-// shares the others, so that a difference of a few pods among 10,000 costs what the one table of /32 costs.
+// Tables in use by packets are immutable. `PrefixMap` is the builder: it rebuilds only the tables of changed lengths and
+// shares the others, so that changing a few pods among 10,000 costs one rebuild of the /32 table.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace hawser {
 
 constexpr uint32_t NO_VALUE = 0xffffffff;
 
-/** Multiplier of the tables' hash, odd, random once a process: which prefixes collide can't be chosen from outside. */
+/** Odd multiplier of the tables' hash, random per process, so that nobody outside can choose colliding prefixes. */
 uint64_t hashSeed();
 
 inline uint64_t hashAddress(Address4 address, uint64_t seed) {
@@ -70,7 +70,7 @@ struct PrefixTable {
   PrefixLevels<Address4> four;
   PrefixLevels<Address6> six;
 
-  /** `address` points to 4 or 16 bytes in network order. NO_VALUE when no prefix covers it. */
+  /** `address` points to 4 or 16 bytes in network order. NO_VALUE if no prefix contains it. */
   uint32_t find(bool isSix, const uint8_t* address) const {
     return isSix ? six.find(loadAddress6(address)) : four.find(loadAddress4(address));
   }
@@ -84,7 +84,7 @@ struct Address6Hash {
 class PrefixMap {
  public:
   void set(const Prefix& prefix, uint32_t value);
-  /** False: it wasn't there. */
+  /** False if there was no such prefix. */
   bool remove(const Prefix& prefix);
   uint32_t get(const Prefix& prefix) const;
   void clear();

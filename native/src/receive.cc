@@ -1,4 +1,4 @@
-// Entering: from the network to the TUN or to another peer.
+// Receiving: from the network to the TUN or to another peer.
 #include <algorithm>
 
 #include "plant.h"
@@ -11,7 +11,7 @@ namespace {
 constexpr size_t TRANSPORT_HEADER = 16;
 constexpr size_t SHORTEST_TRANSPORT = TRANSPORT_HEADER + AEAD_TAG;
 
-// WireGuard paper, sections 5.4.2 to 5.4.7. The type is one byte, three zeros follow.
+// WireGuard paper, sections 5.4.2 to 5.4.7. The type is one byte, followed by three zeros.
 constexpr uint32_t INITIATION = 1;
 constexpr uint32_t RESPONSE = 2;
 constexpr uint32_t COOKIE_REPLY = 3;
@@ -20,10 +20,10 @@ constexpr size_t INITIATION_LENGTH = 148;
 constexpr size_t RESPONSE_LENGTH = 92;
 constexpr size_t COOKIE_REPLY_LENGTH = 64;
 
-// More handshake messages than JavaScript can look at would only wait in the queue.
+// More handshake messages than JavaScript can process would only fill the queue.
 constexpr uint64_t HANDSHAKE_RATE = 10'000;
 constexpr uint64_t HANDSHAKE_BURST = 2'000;
-/** A cookie, and the secret it is made with, live two minutes (paper, section 5.4.7). */
+/** Lifetime of a cookie and its secret: two minutes (paper, section 5.4.7). */
 constexpr uint64_t COOKIE_LIFETIME = 120 * SECOND;
 
 }  // namespace
@@ -63,8 +63,8 @@ void Worker::handshake(const uint8_t* data, size_t length, const Endpoint& sourc
   if (!known) return core_.counters.drop(Drop::MALFORMED);
   const Mac1Key* const key = core_.mac1.load(std::memory_order_acquire);
   if (key == nullptr) return core_.counters.drop(Drop::BAD_MAC1);
-  // What answers none of our messages is known by its index alone, which nobody can guess: a flood of it takes nothing from
-  // anybody. A cookie reply has no MAC of this kind; it is authenticated by the message it answers.
+  // A message that answers none of ours is recognised by its index, which is unpredictable, and dropped before it uses the rate
+  // limit. A cookie reply has no mac1; the message that it answers authenticates it.
   if (type != INITIATION && !core_.awaited.has(load<uint32_t>(data + (type == RESPONSE ? 8 : 4))))
     return core_.counters.drop(Drop::UNKNOWN_SESSION);
   if (type != COOKIE_REPLY && mac1_ && !mac1_->check(key->bytes, data, length))
@@ -78,7 +78,7 @@ void Worker::handshake(const uint8_t* data, size_t length, const Endpoint& sourc
   if (!core_.events.push(event)) core_.counters.drop(Drop::HANDSHAKE_QUEUE_FULL);
 }
 
-/** Whether there is a token for a handshake message; `proven`: it goes before those of strangers. */
+/** Whether the rate limit admits a handshake message; `proven`: it takes precedence over those of strangers. */
 bool Worker::mayPass(const uint8_t* data, size_t length, const Endpoint& source, bool& proven) {
   const auto take = [&](Bucket& bucket) { return takeToken(bucket.tokens, bucket.filledAt, HANDSHAKE_RATE, HANDSHAKE_BURST); };
   proven = load<uint32_t>(data) != INITIATION;
@@ -109,17 +109,17 @@ void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, c
   if (arrivals_.peer != &peer) {
     countArrivals();
     arrivals_.peer = &peer;
-    // Those that follow have the same source.
+    // The following datagrams have the same source.
     roam(peer, source);
   }
   arrivals_.bytes += length;
   if (peer.next.load(std::memory_order_acquire) == session) {
-    // Whoever hears of the session finds its first message counted.
+    // Counted before the event, so that its receiver sees the first message in the counters.
     countArrivals();
     arrivals_.peer = &peer;
     confirm(peer, *session);
   }
-  // Of the current session alone: what comes late by one that was renewed asks for nothing.
+  // Only for the current session: late packets of a renewed one request nothing.
   if (session->initiator && session->age(now_) >= REKEY_AFTER_TIME_RECEIVING &&
       peer.current.load(std::memory_order_relaxed) == session)
     want(peer, Wanted::REKEY_TIME);
@@ -131,7 +131,7 @@ void Worker::transport(const Snapshot& snapshot, uint8_t* data, size_t length, c
   if (!parsePacket(inner, padded, info)) return peer.counters.drop(Drop::MALFORMED);
   const PeerPlan* const plan = snapshot.peer(peer.id);
   if (plan == nullptr || plan->peer.get() != &peer) return core_.counters.drop(Drop::UNKNOWN_SESSION);
-  // Nearly always the two are equal, as the other end copied it.
+  // Usually both are equal, since the sender copied it.
   const uint8_t ecn = ecnOf(inner, info.six);
   if (ecn != outerEcn_) {
     const uint8_t leaving = ecnLeaving(ecn, outerEcn_);
@@ -155,7 +155,7 @@ void Worker::enter(const Snapshot& snapshot, const PeerPlan& plan, uint8_t* data
   const uint32_t target = snapshot.route(info.six, data + info.destinationOffset(), flowHash(data, info));
   if (target == LOCAL_TARGET) return writer_.add(data, info, peer.counters);
   const PeerPlan* const to = snapshot.peer(target);
-  // Never back to where it came from: two sides that each hold the other for the way would play it to and fro.
+  // Never back to its sender: two sides that route to each other would loop it.
   if (to == nullptr || target == settings.id) return peer.counters.drop(Drop::NO_ROUTE);
   Superpacket packet;
   packet.data = data;
@@ -167,7 +167,7 @@ void Worker::enter(const Snapshot& snapshot, const PeerPlan& plan, uint8_t* data
   leave(snapshot, *to, packet, &plan);
 }
 
-/** False: it is none. An answer goes through the peer's session, wherever the question came from. */
+/** False if it is not a probe. The answer is sent through the peer's session, independent of the request's source. */
 bool Worker::takePathProbe(Peer& peer, const uint8_t* inner, size_t length) {
   PathProbe probe;
   if (!readPathProbe(inner, length, probe)) return false;
@@ -178,7 +178,7 @@ bool Worker::takePathProbe(Peer& peer, const uint8_t* inner, size_t length) {
     sendControl(peer, answer, sizeof answer, sizeof answer);
     return true;
   }
-  // One event for each question of ours at most, whatever a peer sends.
+  // At most one event per probe of ours, whatever a peer sends.
   uint64_t asked = uint64_t{probe.token} << 32 | probe.size;
   if (asked == 0 || !peer.pathProbe.compare_exchange_strong(asked, 0, std::memory_order_acq_rel)) return true;
   Event event;

@@ -1,4 +1,4 @@
-// When a thing that packets may still be using can be freed: once every packet thread has passed a quiet moment since.
+// Frees objects that packets may still use, once every packet thread has passed a quiescent state.
 #pragma once
 
 #include <atomic>
@@ -21,8 +21,8 @@ class Reclaimer {
     explicit Reader(Reclaimer& owner) : owner_(owner) {}
     void enter() {
       seen_.store(owner_.epoch_.load(std::memory_order_seq_cst), std::memory_order_seq_cst);
-      // What the batch loads, with acquire alone, must not be loaded before others see that it has begun: a later acquire may
-      // pass an earlier store of another place (on arm64 with RCpc loads it does). ThreadSanitizer knows no fences.
+      // The batch's acquire loads must not be reordered before the store that announces its begin: an acquire load may pass an
+      // earlier store to another location (as arm64's RCpc loads do). ThreadSanitizer does not support fences.
 #ifndef __SANITIZE_THREAD__
       std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
@@ -35,13 +35,13 @@ class Reclaimer {
     std::atomic<uint64_t> seen_{ASLEEP};
   };
 
-  /** Before the threads start. */
+  /** Called before the threads start. */
   Reader& addReader() {
     readers_.push_back(std::make_unique<Reader>(*this));
     return *readers_.back();
   }
 
-  /** `free` runs in a later call of `collect`; what it frees must already be out of reach of new batches. */
+  /** `free` runs in a later call of `collect`; the object must already be unreachable for new batches. */
   void retire(std::function<void()> free) {
     const uint64_t epoch = epoch_.fetch_add(1, std::memory_order_seq_cst) + 1;
     retired_.push_back({epoch, std::move(free)});
@@ -61,7 +61,7 @@ class Reclaimer {
     }
   }
 
-  /** When no reader runs any more. */
+  /** Called when no reader runs any more. */
   void collectAll() {
     while (!retired_.empty()) {
       const auto free = std::move(retired_.front().free);

@@ -13,7 +13,7 @@ bool readSuperpacket(uint8_t* data, size_t length, const VirtioHeader& virtio, S
   const PacketInfo& info = packet.info;
   if (packet.partialChecksum()) {
     if (size_t{virtio.checksumStart} + virtio.checksumOffset + 2 > info.length) return false;
-    // Translation corrects the field that belongs to the transport header; one that lies elsewhere nobody makes.
+    // Translation corrects the checksum field of the transport header; no kernel uses another position.
     if (!info.laterFragment && checksumOffset(info.protocol) != 0 &&
         (virtio.checksumStart != info.transport || virtio.checksumOffset != checksumOffset(info.protocol)))
       return false;
@@ -36,7 +36,7 @@ void completeChecksum(uint8_t* packet, const VirtioHeader& virtio, size_t length
   uint8_t* field = packet + virtio.checksumStart + virtio.checksumOffset;
   const uint64_t sum = sumBytes(packet + virtio.checksumStart, length - virtio.checksumStart);
   auto checksum = static_cast<uint16_t>(~foldSum(sum));
-  // All ones stands for a computed zero in UDP (RFC 768), and means the same in every other use.
+  // All ones represents a computed zero in UDP (RFC 768), and is equivalent to zero elsewhere.
   if (checksum == 0 && virtio.checksumOffset == 6) checksum = 0xffff;
   store<uint16_t>(field, checksum);
 }
@@ -79,7 +79,7 @@ size_t Splitter::next(uint8_t* to) {
     storeBig16(to + 4, static_cast<uint16_t>(total - 40));
   } else {
     storeBig16(to + 2, static_cast<uint16_t>(total));
-    // Each packet is a datagram of its own: its own identification (RFC 791), as hardware counts it up.
+    // Each packet is a separate datagram with its own identification (RFC 791), counted up as in hardware offload.
     storeBig16(to + 4, static_cast<uint16_t>(loadBig16(to + 4) + index_));
     store<uint16_t>(to + 10, 0);
     store<uint16_t>(to + 10, static_cast<uint16_t>(~foldSum(sumBytes(to, (to[0] & 15u) * 4))));
@@ -88,7 +88,7 @@ size_t Splitter::next(uint8_t* to) {
   const auto transportLength = static_cast<uint32_t>(total - info.transport);
   if (info.protocol == PROTOCOL_TCP) {
     if (!HAWSER_PLANTED(4)) storeBig32(transport + 4, loadBig32(transport + 4) + static_cast<uint32_t>(at));
-    // FIN and PSH say something of the end, CWR answers one mark (RFC 3168, section 6.1.2).
+    // FIN and PSH belong to the last packet, CWR only to the first (RFC 3168, section 6.1.2).
     if (!last) transport[13] &= static_cast<uint8_t>(~(TCP_FIN | TCP_PSH));
     if (!first) transport[13] &= static_cast<uint8_t>(~TCP_CWR);
   } else {

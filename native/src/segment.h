@@ -1,4 +1,4 @@
-// Superpackets: what the kernel hands over as one packet of up to 64 KB, to be sent as many.
+// Superpackets: packets of up to 64 KB from the kernel that are sent as several.
 #pragma once
 
 #include "packet.h"
@@ -24,7 +24,7 @@ constexpr uint8_t VIRTIO_SEGMENT_TCP6 = 4;
 constexpr uint8_t VIRTIO_SEGMENT_UDP = 5;
 constexpr uint8_t VIRTIO_SEGMENT_ECN = 0x80;
 
-/** A packet as the TUN device gives it: maybe unsegmented, maybe with a checksum yet to be made. */
+/** A packet from the TUN device, possibly unsegmented and with an incomplete checksum. */
 struct Superpacket {
   uint8_t* data = nullptr;
   PacketInfo info;
@@ -35,21 +35,21 @@ struct Superpacket {
 };
 
 /**
- * Reads a packet with its virtio header (zero when the device has none). False: malformed, or the virtio header doesn't
- * fit the packet.
+ * Parses a packet with its virtio header (zero if the device has none). False: malformed, or the virtio header doesn't match
+ * the packet.
  */
 bool readSuperpacket(uint8_t* data, size_t length, const VirtioHeader& virtio, Superpacket& packet);
 
-/** Cuts a superpacket into the packets that go over the wire, each complete with checksums. */
+/** Splits a superpacket into the packets to be sent, each with complete checksums. */
 class Splitter {
  public:
-  /** `mtu` bounds the packets of a TCP superpacket (its sender may cut anywhere); 0: the sender's own size. */
+  /** `mtu` limits the packets of a TCP superpacket, which may be split anywhere; 0: the sender's segment size. */
   Splitter(const Superpacket& packet, unsigned mtu);
 
   size_t count() const { return count_; }
-  /** The longest packet of all. */
+  /** Length of the longest packet. */
   size_t longest() const { return headers_ + size_; }
-  /** Writes the next packet to `to`, which has room for `longest()`; returns its length. Called `count()` times. */
+  /** Writes the next packet to `to`, which must have room for `longest()`; returns its length. Call it `count()` times. */
   size_t next(uint8_t* to);
 
  private:
@@ -63,7 +63,7 @@ class Splitter {
   size_t index_ = 0;
 };
 
-/** Makes the checksum that the kernel left to the device. */
+/** Completes the checksum that the kernel left to the device. */
 void completeChecksum(uint8_t* packet, const VirtioHeader& virtio, size_t length);
 
 }  // namespace hawser

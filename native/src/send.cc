@@ -1,4 +1,4 @@
-// Leaving: from the TUN or a peer to another peer.
+// Sending: from the TUN or a peer to another peer.
 #include <time.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ constexpr size_t OVERHEAD = TRANSPORT_HEADER + AEAD_TAG;
 constexpr size_t LONGEST_INNER = 65507 - OVERHEAD;
 constexpr uint8_t MESSAGE_TRANSPORT = 4;
 
-// Errors a second that one thread answers with, as routers limit them (RFC 1812, section 4.3.2.8).
+// ICMP errors per second and thread, limited as in routers (RFC 1812, section 4.3.2.8).
 constexpr uint64_t ICMP_RATE = 500;
 constexpr uint64_t ICMP_BURST = 100;
 
@@ -60,7 +60,7 @@ void Worker::fromTun(const Snapshot& snapshot, uint8_t* data, size_t length, con
     return core_.counters.drop(Drop::SOURCE_NOT_ALLOWED);
   const uint32_t target =
       snapshot.route(six, data + packet.info.destinationOffset(), flowHash(data, packet.info));
-  // What the kernel gave us isn't given back: that would go round for ever.
+  // A packet from the kernel is never returned to it, which would be an endless loop.
   const PeerPlan* plan = target == LOCAL_TARGET ? nullptr : snapshot.peer(target);
   if (plan == nullptr) return core_.counters.drop(Drop::NO_ROUTE);
   leave(snapshot, *plan, packet, nullptr);
@@ -75,7 +75,7 @@ void Worker::leave(const Snapshot& snapshot, const PeerPlan& plan, Superpacket& 
       !settings.admission.admits(info.six, addresses.bytes, addresses.bytes + info.addressLength()))
     return peer.counters.drop(Drop::NOT_ADMITTED);
   const unsigned tunMtu = core_.tunMtu.load(std::memory_order_relaxed);
-  // The kernel has seen to the TUN's own MTU, which may have grown since we looked.
+  // The kernel enforces the TUN's own MTU, which may have grown since it was read.
   const unsigned limit = settings.mtu != 0 ? settings.mtu : from != nullptr ? tunMtu : 0;
   const Splitter splitter(packet, limit);
   if ((limit != 0 && splitter.longest() > limit) || splitter.longest() > LONGEST_INNER) {
@@ -102,13 +102,13 @@ void Worker::answer(const Snapshot& snapshot, IcmpError error, const Superpacket
   if (length == 0) return;
   if (from == nullptr) return writer_.write(bytes, length, core_.counters);
   Superpacket reply;
-  // An error is never answered with an error, so this goes no deeper.
+  // No error is sent about an error, so there is no further recursion.
   if (readSuperpacket(bytes, length, VirtioHeader{}, reply)) leave(snapshot, *from, reply, from);
 }
 
-/** False: the cipher failed, and the room is as it was: nothing of the packet leaves. */
+/** False: the cipher failed; the reserved buffer is unchanged, and the packet is not sent. */
 bool Worker::sealOne(const Session& session, uint64_t counter, uint8_t* message, size_t length, unsigned padTo) {
-  // To 16 bytes, but never above the MTU (WireGuard paper, section 5.4.6).
+  // Padded to 16 bytes, but not beyond the MTU (WireGuard paper, section 5.4.6).
   size_t padded = (length + 15) & ~size_t{15};
   if (padded > padTo) padded = std::max<size_t>(length, padTo);
   std::memset(message + TRANSPORT_HEADER + length, 0, padded - length);
@@ -163,7 +163,7 @@ void Worker::seal(Peer& peer, const Superpacket& packet, unsigned mtu, unsigned 
   if (packets != 0) sent(peer, *session, packets, bytes);
 }
 
-/** An IPv4 packet that may be fragmented, as a router does it (RFC 791, section 3.2). */
+/** Fragments an IPv4 packet without DF, like a router (RFC 791, section 3.2). */
 void Worker::sealFragments(Peer& peer, const Superpacket& whole, unsigned mtu, unsigned padTo) {
   const uint8_t* const packet = whole.data;
   const size_t header = whole.info.transport;
@@ -176,7 +176,7 @@ void Worker::sealFragments(Peer& peer, const Superpacket& whole, unsigned mtu, u
     const size_t length = std::min(step, payload - at);
     std::memcpy(part.data, packet, header);
     std::memcpy(part.data + header, packet + header + at, length);
-    // Options without the copied flag belong to the first fragment only; the others carry no-operations instead.
+    // Options without the copied flag belong only to the first fragment; the others contain no-operations instead.
     for (size_t option = 20; at != 0 && option < header && part.data[option] != 0;) {
       const size_t size = part.data[option] == 1 ? 1 : option + 1 < header ? part.data[option + 1] : 0;
       if (size == 0 || option + size > header) break;
@@ -208,10 +208,10 @@ void Worker::sendStaged(Peer& peer) {
   const Endpoint endpoint = peer.endpoint.load();
   if (endpoint.version == 0) return;
   const uint32_t mtu = peer.mtu.load(std::memory_order_relaxed);
-  // What was staged has passed this limit; padding must not lead beyond it.
+  // Staged packets have passed this limit; padding must not exceed it.
   const unsigned padTo = mtu != 0 ? mtu : core_.tunMtu.load(std::memory_order_relaxed);
   uint64_t packets = 0, bytes = 0;
-  // Bounded, as others may stage while this sends.
+  // Bounded, since other threads may stage more while this sends.
   for (uint32_t taken = 0; taken < Staging::PER_PEER; taken++) {
     uint8_t* const message = batch_.reserve(core_.staging->slotSize() + OVERHEAD + 16);
     const size_t start = batch_.bytes();
@@ -228,7 +228,7 @@ void Worker::sendStaged(Peer& peer) {
   if (packets != 0) sent(peer, *session, packets, bytes);
 }
 
-/** Seals what is no data packet, with zeros up to `size`. False: there is no session, or nowhere to send. */
+/** Encrypts and sends a payload that is not a data packet, padded with zeros to `size`. False: no session or no endpoint. */
 bool Worker::sendControl(Peer& peer, const uint8_t* content, size_t length, size_t size) {
   Session* const session = peer.current.load(std::memory_order_acquire);
   if (session == nullptr || !session->maySend(now_)) return false;

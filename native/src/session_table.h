@@ -1,4 +1,4 @@
-// From the index in a transport message to its session: written by one thread, read by all without a lock.
+// Maps the index in a transport message to its session: written by one thread, read by all without a lock.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ class SessionTable {
   explicit SessionTable(Reclaimer& reclaimer) : reclaimer_(reclaimer), slots_(new Slots(1024)) {}
   ~SessionTable() { delete slots_.load(); }
 
-  /** By any thread. nullptr: nobody. */
+  /** Called by any thread; nullptr if there is no such session. */
   Session* find(uint32_t index) const {
     const Slots& slots = *slots_.load(std::memory_order_acquire);
     for (uint64_t at = hash(index) & slots.mask;; at = (at + 1) & slots.mask) {
@@ -25,10 +25,10 @@ class SessionTable {
     }
   }
 
-  /** By the configuring thread only, as is what follows. */
+  /** Called only by the configuring thread, like the following functions. */
   void insert(Session* session) {
     Slots* slots = slots_.load(std::memory_order_relaxed);
-    // At most half of the slots ever used: a lookup of a foreign index stays short.
+    // At most half of the slots are in use, so that a lookup of an unknown index is short.
     if ((slots->used + 1) * 2 > slots->mask + 1) slots = rebuild(*slots);
     place(*slots, session);
     live_++;
@@ -56,7 +56,7 @@ class SessionTable {
 
   static uint64_t hash(uint32_t index) { return hashAddress(Address4{index}, hashSeed()); }
 
-  /** Stands where a session was, so that those behind it are still found. Never looked into. */
+  /** Tombstone of a removed session, so that later entries are still found. Never dereferenced. */
   static Session* removed() {
     static Session mark;
     return &mark;

@@ -8,7 +8,7 @@ namespace {
 
 constexpr uint32_t SET_BIT = 0x80000000;
 
-/** Highest random weight: when a target dies, only its own flows move. */
+/** Rendezvous hashing (highest random weight): when a target dies, only its flows move. */
 uint32_t choose(const std::vector<uint32_t>& targets, const std::vector<uint8_t>& dead, uint32_t hash) {
   uint32_t best = NO_VALUE;
   uint64_t weight = 0;

@@ -1,4 +1,4 @@
-// The configuration that packets see: immutable, replaced as a whole by one pointer.
+// The configuration used by packets: immutable, replaced as a whole by swapping one pointer.
 #pragma once
 
 #include <map>
@@ -15,11 +15,11 @@ namespace hawser {
 /** Target of a route: the TUN device. Other targets are peer ids. */
 constexpr uint32_t LOCAL_TARGET = 0x7fffffff;
 
-/** Groups of addresses; admitted is a packet whose two ends share one. */
+/** Groups of addresses; a packet is admitted if its two ends share a group. */
 struct AdmissionTables {
   PrefixTable local, remote;
 
-  /** `ends` holds two addresses of the packet, the local side's and the remote side's. */
+  /** `ends`: the packet's local-side and remote-side addresses. */
   bool admits(bool six, const uint8_t* localSide, const uint8_t* remoteSide) const {
     const uint32_t here = local.find(six, localSide);
     if (here == NO_VALUE) return false;
@@ -30,14 +30,14 @@ struct AdmissionTables {
 
 struct PeerSettings {
   uint32_t id = 0;
-  /** 0: the TUN's. */
+  /** 0 means the TUN's MTU. */
   uint32_t mtu = 0;
   TranslationMaps in, out;
   bool hasAdmission = false;
   AdmissionTables admission;
 };
 
-/** A peer as one snapshot sees it. */
+/** A peer in one snapshot. */
 struct PeerPlan {
   PeerSettings settings;
   std::shared_ptr<Peer> peer;
@@ -46,7 +46,7 @@ struct PeerPlan {
 struct Snapshot {
   std::vector<std::shared_ptr<const PeerPlan>> peers;
   PrefixTable routes;
-  /** Sets of targets that routes with several point to. */
+  /** Target sets of routes with several targets. */
   std::vector<std::vector<uint32_t>> targetSets;
   bool anyTunSource = true;
   PrefixTable tunSources;
@@ -54,9 +54,9 @@ struct Snapshot {
 
   const PeerPlan* peer(uint32_t id) const { return id < peers.size() ? peers[id].get() : nullptr; }
 
-  /** LOCAL_TARGET, a peer's id, or NO_VALUE. Of several the one that the flow's hash chooses among the live. */
+  /** LOCAL_TARGET, a peer's id, or NO_VALUE. Among several live targets the flow's hash chooses. */
   uint32_t route(bool six, const uint8_t* destination, uint32_t hash) const;
-  /** Whether a route of `source` leads to peer `id` (alive or not): then that peer may send from it. */
+  /** Whether the route of `source` includes peer `id` (live or not), so that the peer may send from it. */
   bool routesTo(bool six, const uint8_t* source, uint32_t id) const;
 };
 
@@ -81,18 +81,18 @@ struct Difference {
   std::optional<std::vector<uint32_t>> deadPeers;
 };
 
-/** Where the next snapshot grows; of the configuring thread alone. */
+/** Builder of the next snapshot; used only by the configuring thread. */
 class SnapshotBuilder {
  public:
   explicit SnapshotBuilder(uint32_t maximumPeers) : plans_(maximumPeers), dead_(maximumPeers) {}
 
-  /** What is wrong with a difference; nothing is changed then. Empty: nothing is wrong. */
+  /** The error in a difference, which then changes nothing; empty if there is none. */
   std::string check(const Difference& difference) const;
   void removePeer(uint32_t id) { plans_[id].reset(); }
   void setPeer(std::shared_ptr<const PeerPlan> plan) { plans_[plan->settings.id] = std::move(plan); }
   const PeerPlan* peer(uint32_t id) const { return id < plans_.size() ? plans_[id].get() : nullptr; }
   const std::vector<std::shared_ptr<const PeerPlan>>& peers() const { return plans_; }
-  /** Routes, sources and dead peers of a difference; the peers are the caller's to change. */
+  /** Applies routes, sources and dead peers of a difference; the caller changes the peers. */
   void change(const Difference& difference);
   std::unique_ptr<const Snapshot> build();
 

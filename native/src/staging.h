@@ -1,4 +1,4 @@
-// Packets that wait for their peer's session: a fixed pool, a bounded queue a peer, the oldest goes first when full.
+// Packets that wait for their peer's session: a fixed pool with a bounded queue per peer that drops its oldest when full.
 #pragma once
 
 #include <sys/mman.h>
@@ -14,10 +14,10 @@ namespace hawser {
 class Staging {
  public:
   static constexpr uint32_t NONE = 0xffffffff;
-  /** WireGuard's implementations stage 128 packets a peer. */
+  /** Other WireGuard implementations stage 128 packets per peer. */
   static constexpr uint32_t PER_PEER = 128;
 
-  /** `count` slots of `size` bytes; memory is taken from the machine when it is first used. */
+  /** `count` slots of `size` bytes; memory is allocated when it is first used. */
   Staging(uint32_t count, uint32_t size) : size_(size), slots_(count) {
     memory_ = static_cast<uint8_t*>(mmap(nullptr, size_t{count} * size, PROT_READ | PROT_WRITE,
                                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
@@ -36,7 +36,7 @@ class Staging {
 
   uint32_t slotSize() const { return size_; }
 
-  /** Returns how many packets were lost for it: this one, or the peer's oldest. */
+  /** Returns how many packets were dropped for it: this one, or the peer's oldest. */
   uint32_t put(Peer& peer, const uint8_t* packet, uint32_t length) {
     const std::lock_guard lock(mutex_);
     uint32_t lost = 0;
@@ -59,7 +59,7 @@ class Staging {
     return lost;
   }
 
-  /** Moves the oldest packet to `to`; 0: there is none. */
+  /** Moves the oldest packet to `to`; returns its length, 0 if there is none. */
   uint32_t take(Peer& peer, uint8_t* to) {
     const std::lock_guard lock(mutex_);
     if (peer.stagedFirst == NONE) return 0;
@@ -69,7 +69,7 @@ class Staging {
     return length;
   }
 
-  /** Returns how many packets were thrown away. */
+  /** Returns how many packets were dropped. */
   uint32_t drop(Peer& peer) {
     const std::lock_guard lock(mutex_);
     uint32_t lost = 0;
@@ -96,7 +96,7 @@ class Staging {
   uint8_t* memory_;
   std::vector<Slot> slots_;
   uint32_t free_ = NONE;
-  // Only packets without a session come here, so this is not on the way of traffic.
+  // Only packets without a session are staged, so the lock is not on the fast path.
   std::mutex mutex_;
 };
 

@@ -9,16 +9,16 @@ namespace hawser {
 
 namespace {
 
-/** Packets from the TUN that are sealed before they are sent: enough for one full send, few enough to wait little. */
+/** Packets from the TUN that are encrypted per batch: enough for one full send, few enough for low latency. */
 constexpr int READS = 64;
 constexpr size_t BATCH_BYTES = 120 * 1024;
-/** How often the device's MTU is looked at while packets flow. */
+/** Interval at which the device's MTU is read while packets flow. */
 constexpr uint64_t MTU_INTERVAL = SECOND;
 
 void takeWake(const Descriptor& wake) {
   uint64_t count;
   if (read(wake.get(), &count, sizeof count) < 0) {
-    // Nothing there: woken for something else.
+    // Nothing to read: the thread was woken for another reason.
   }
 }
 
@@ -61,7 +61,7 @@ void Engine::runTun(PacketThread& own, unsigned pair) {
     pollfd waits[2] = {{tun, POLLIN, 0}, {own.wake.get(), POLLIN, 0}};
     poll(waits, 2, -1);
     if (waits[1].revents != 0) takeWake(own.wake);
-    // A device that was removed: the next read says so, unless something is still there to be read.
+    // A removed device: the next read reports it, unless there is still data to read.
     if ((waits[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0 && (waits[0].revents & POLLIN) == 0) {
       error = ENODEV;
       break;
@@ -79,14 +79,14 @@ void Engine::runUdp(PacketThread& own, unsigned pair) {
   int error = 0;
   while (!core.stopping.load(std::memory_order_relaxed) && error == 0) {
     pollfd waits[3] = {{own.wake.get(), POLLIN, 0}, {sockets[0], POLLIN, 0}, {sockets[1], POLLIN, 0}};
-    // A socket that isn't there has a negative number, which poll leaves out.
+    // A missing socket has a negative descriptor, which poll ignores.
     if (poll(waits, 3, -1) < 0) continue;
     if (waits[0].revents != 0) takeWake(own.wake);
     for (int family = 0; family < 2 && error == 0; family++) {
       if (waits[1 + family].revents == 0) continue;
       for (bool more = true; more && !core.stopping.load(std::memory_order_relaxed);) {
         const int count = received.receive(sockets[family]);
-        // An error of an earlier send (ICMP) says nothing of what can be received.
+        // An error caused by an earlier send (ICMP) does not affect receiving.
         if (count < 0 && count != -ECONNREFUSED && count != -EHOSTUNREACH && count != -ENETUNREACH) error = -count;
         if (count <= 0) break;
         own.reader->enter();

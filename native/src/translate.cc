@@ -33,7 +33,7 @@ void updateField(uint8_t* field, uint64_t difference) {
   store<uint16_t>(field, updateChecksum(load<uint16_t>(field), difference));
 }
 
-/** Corrects the transport checksum; returns what that changed for a checksum that covers this one. */
+/** Corrects the transport checksum; returns the difference for an enclosing checksum. */
 uint64_t updateTransport(uint8_t* packet, const PacketInfo& info, uint64_t difference, bool partial) {
   if (info.laterFragment && !HAWSER_PLANTED(2)) return 0;
   const unsigned offset = checksumOffset(info.protocol);
@@ -55,7 +55,7 @@ uint64_t updateTransport(uint8_t* packet, const PacketInfo& info, uint64_t diffe
   return sumDifference16(before, after);
 }
 
-/** Translates what an ICMP error quotes; returns what that changed for the ICMP checksum. */
+/** Translates the packet quoted by an ICMP error; returns the difference for the ICMP checksum. */
 uint64_t rewriteQuoted(const TranslationMaps& maps, uint8_t* quoted, size_t available) {
   PacketInfo info;
   if (!parseQuoted(quoted, available, info)) return 0;
@@ -119,7 +119,7 @@ bool clampMss(uint8_t* packet, const PacketInfo& info, unsigned mtu, bool partia
     if (at + 1 >= end || tcp[at + 1] < 2 || at + tcp[at + 1] > end) return false;
     if (tcp[at] == 2 && tcp[at + 1] == 4) {
       if (loadBig16(tcp + at + 2) <= limit) return false;
-      // The option may lie at an odd place, where its bytes belong to two words of the sum: take the words around it.
+      // The option may start at an odd offset, where its bytes span two words of the sum: use the words around it.
       const unsigned first = (at + 2) & ~1u;
       const unsigned words = ((at + 2) & 1) ? 4 : 2;
       uint8_t before[4];

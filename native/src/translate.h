@@ -1,4 +1,4 @@
-// Stateless address translation: prefixes are exchanged, host parts kept, every checksum stays right.
+// Stateless address translation: prefixes are replaced, host parts kept, and all checksums updated.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace hawser {
 
-/** Mappings of one of a packet's two addresses; an address that none covers stays. */
+/** Mappings of one of a packet's two addresses; an address without a mapping stays unchanged. */
 struct AddressMap {
   struct Mapping {
     bool six;
@@ -19,7 +19,7 @@ struct AddressMap {
   std::vector<Mapping> mappings;
 
   bool empty() const { return mappings.empty(); }
-  /** Writes the mapped address (4 or 16 bytes) to `to`; false, and nothing written: it stays as it is. */
+  /** Writes the mapped address (4 or 16 bytes) to `to`; false, with nothing written, if it stays unchanged. */
   bool map(bool six, const uint8_t* from, uint8_t* to) const;
 };
 
@@ -29,19 +29,19 @@ struct TranslationMaps {
   bool empty() const { return source.empty() && destination.empty(); }
 };
 
-/** A packet's addresses as they will be: found first, so that admission can be asked before anything is written. */
+/** A packet's translated addresses, computed first, so that admission is checked before the packet is changed. */
 struct NewAddresses {
   bool changed = false;
-  /** Source then destination, as they lie in the header: 8 or 32 bytes. */
+  /** Source, then destination, as in the header: 8 or 32 bytes. */
   uint8_t bytes[32];
 };
 
 NewAddresses mapAddresses(const TranslationMaps& maps, const uint8_t* packet, const PacketInfo& info);
 
 /**
- * Writes the addresses and corrects the checksums (RFC 1624). The packet that an ICMP error quotes travelled the other
- * way, so its source is mapped as destinations are, and the other way round (RFC 5508, section 4.2).
- * @param partialChecksum the transport checksum field holds the pseudo-header's sum (VIRTIO_NET_HDR_F_NEEDS_CSUM)
+ * Writes the addresses and corrects the checksums (RFC 1624). The packet quoted by an ICMP error travelled in the opposite
+ * direction, so its source is mapped like a destination, and vice versa (RFC 5508, section 4.2).
+ * @param partialChecksum the transport checksum field contains the pseudo-header's sum (VIRTIO_NET_HDR_F_NEEDS_CSUM)
  */
 void rewritePacket(const TranslationMaps& maps, const NewAddresses& addresses, uint8_t* packet, const PacketInfo& info,
                    bool partialChecksum);
@@ -49,10 +49,10 @@ void rewritePacket(const TranslationMaps& maps, const NewAddresses& addresses, u
 /** Whether the packet is an ICMP or ICMPv6 error, which quotes a packet. */
 bool isIcmpError(const uint8_t* packet, const PacketInfo& info);
 
-/** Lowers the MSS that a SYN announces to what fits `mtu`; anything but a SYN stays. True: changed. */
+/** Lowers the MSS of a SYN to fit `mtu`; other packets stay unchanged. True: changed. */
 bool clampMss(uint8_t* packet, const PacketInfo& info, unsigned mtu, bool partialChecksum);
 
-/** One hop less. False: it was the last one (nothing is changed). */
+/** Decrements the hop limit. False: it was the last hop, and nothing was changed. */
 bool decrementHops(uint8_t* packet, const PacketInfo& info);
 
 }  // namespace hawser

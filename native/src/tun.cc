@@ -119,7 +119,7 @@ void Tun::enableOffloads() {
 
 unsigned Tun::readMtu() {
   ifreq request{};
-  // The name may have changed since (ip link set name), and is the kernel's to say.
+  // The name may have changed since (ip link set name), so the kernel is queried.
   if (queues_.empty() || ioctl(queues_[0].get(), TUNGETIFF, &request) != 0) return mtu_;
   request.ifr_ifru = {};
   if (ioctl(control_.get(), SIOCGIFMTU, &request) == 0 && request.ifr_mtu > 0)

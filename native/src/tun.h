@@ -1,4 +1,4 @@
-// The TUN device: made or taken over, with the offloads that the kernel grants.
+// The TUN device: created or taken over, with the offloads that the kernel supports.
 #pragma once
 
 #include <sys/uio.h>
@@ -12,7 +12,7 @@
 
 namespace hawser {
 
-/** What the kernel granted; segmentation changes to false while running when a superpacket is refused for its form. */
+/** Features of the kernel; segmentation becomes false at run time when the kernel refuses a superpacket. */
 struct TunFeatures {
   bool virtioHeader = false;
   std::atomic<bool> tcpSegmentation{false};
@@ -21,12 +21,12 @@ struct TunFeatures {
 
 class Tun {
  public:
-  /** Makes the device, sets its MTU and brings it up. Empty: done; otherwise what failed, why, and what helps. */
+  /** Creates the device, sets its MTU and brings it up. Returns an empty string, or the error with its reason and remedy. */
   std::string create(const std::string& name, unsigned mtu, unsigned queues);
   /** Takes over an open descriptor of a TUN device (and duplicates it). */
   std::string adopt(int descriptor);
 
-  /** Uses a file that reads and writes as a TUN device with a virtio header and all offloads does. */
+  /** Uses a file that behaves like a TUN device with virtio headers and all offloads. */
   void use(Descriptor file) {
     queues_.push_back(std::move(file));
     features_.virtioHeader = features_.tcpSegmentation = features_.udpSegmentation = true;
@@ -43,7 +43,7 @@ class Tun {
     for (const Descriptor& queue : queues_) all.push_back(queue.get());
     return all;
   }
-  /** Asks the kernel for the device's MTU again; what it was when that can't be known. */
+  /** Reads the device's MTU from the kernel again; returns the last one if that fails. */
   unsigned readMtu();
   void close() { queues_.clear(); }
 

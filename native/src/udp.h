@@ -14,43 +14,43 @@
 
 namespace hawser {
 
-/** What the kernel granted; changes to false while running when a send is refused for it. */
+/** Features of the kernel; one becomes false at run time when a send is refused because of it. */
 struct UdpFeatures {
   std::atomic<bool> segmentation{false};
   std::atomic<bool> coalescing{false};
   std::atomic<bool> six{false};
-  /** Odd while a path probe is sent, for which no packet of its socket may be fragmented; see `SendBatch::flushWhole`. */
+  /** Odd while a path probe is being sent, during which the socket's packets have DF set; see `SendBatch::flushWhole`. */
   std::atomic<uint32_t> probes{0};
 };
 
-/** A socket of each family on one port; a pair of threads has its own (SO_REUSEPORT), so a peer's flow stays with one. */
+/** One socket per family on one port; each pair of threads has its own (SO_REUSEPORT), so a peer's flow stays on one thread. */
 struct UdpSockets {
   Descriptor four, six;
 };
 
 /**
- * Opens `count` pairs on `port` (0: any; then `port` is set). Empty: done; otherwise what failed and what helps.
+ * Opens `count` pairs on `port` (0: any, then `port` is set). Returns an empty string, or the error with its remedy.
  */
 std::string openUdp(std::vector<UdpSockets>& sockets, unsigned count, uint16_t& port, uint32_t mark,
                     UdpFeatures& features);
-/** Sets SO_MARK of all; the error's number, or 0. */
+/** Sets SO_MARK of all sockets; returns errno, or 0. */
 int markUdp(const std::vector<UdpSockets>& sockets, uint32_t mark);
 
-/** Sealed packets on their way: laid side by side, sent together, as few messages as their sizes allow. */
+/** Collects encrypted packets in one buffer and sends them in as few messages as their sizes allow. */
 class SendBatch {
  public:
-  /** `stop` wakes a send that waits for room. */
+  /** `stop` wakes a send that waits for buffer space. */
   SendBatch(const UdpSockets& sockets, UdpFeatures& features, int stop);
   SendBatch(const SendBatch&) = delete;
 
-  /** The packets that follow go to `endpoint`, with `ecn` in their IP header; failures are counted to `peer` (may be null). */
+  /** Sets destination and `ecn` of the following packets; failures are counted for `peer` (may be null). */
   void to(Peer* peer, const Endpoint& endpoint, uint8_t ecn);
-  /** Room for a packet of up to `size` bytes; flushes when there is none. */
+  /** Reserves a buffer for a packet of up to `size` bytes; flushes if there is no room. */
   uint8_t* reserve(size_t size);
-  /** The packet in the reserved room is complete. */
+  /** Completes the packet in the reserved buffer. */
   void commit(size_t size);
   void flush();
-  /** Sends the one packet that was collected so that no router may fragment it. False: it is too big for the way out. */
+  /** Sends the single collected packet with DF set. False: it exceeds the MTU of the local interface. */
   bool flushWhole();
   bool empty() const { return count_ == 0; }
   size_t bytes() const { return used_; }
@@ -90,7 +90,7 @@ class SendBatch {
   size_t count_ = 0;
   bool continued_ = false;
   bool probing_ = false;
-  /** Of `UdpFeatures::probes`. */
+  /** Last seen value of `UdpFeatures::probes`. */
   mutable uint32_t probesSeen_ = 0;
   Peer* peer_ = nullptr;
   Endpoint endpoint_;
@@ -103,14 +103,14 @@ class SendBatch {
   Message* order_[MESSAGES];
 };
 
-/** One UDP message as received: maybe several datagrams of one sender side by side. */
+/** One received UDP message, which may contain several coalesced datagrams of one sender. */
 struct Received {
   uint8_t* data;
   uint32_t length;
-  /** All datagrams but the last are of this size. */
+  /** Size of all datagrams but the last. */
   uint32_t segment;
   Endpoint source;
-  /** Of the IP header; coalescing joins datagrams of the same only. */
+  /** ECN of the IP header; only datagrams with the same value are coalesced. */
   uint8_t ecn = 0;
 };
 
@@ -120,7 +120,7 @@ class ReceiveBatch {
 
   ReceiveBatch();
   ReceiveBatch(const ReceiveBatch&) = delete;
-  /** How many messages came; 0: none waits; below 0: the error's number, negative. */
+  /** Number of received messages; 0 if none was queued; negative errno on error. */
   int receive(int socket);
   Received message(int index);
 

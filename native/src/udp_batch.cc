@@ -65,7 +65,7 @@ void SendBatch::prepare(size_t index, Message& message) {
     at += CMSG_SPACE(size);
   };
   if (message.endpoint.hasLocal()) {
-    // Only the address is asked for: which interface leads to the peer is the routing's to say.
+    // Only the address is set; routing determines the interface.
     if (message.endpoint.version == 4) {
       in_pktinfo info{};
       memcpy(&info.ipi_spec_dst, message.endpoint.local, 4);
@@ -102,7 +102,7 @@ int SendBatch::sendOne(int socket, const Message& message, uint32_t offset, uint
   one.offset += offset;
   one.length = length;
   one.count = 1;
-  // The first header may be in use for the batch that failed; the last one is not.
+  // The first header may be in use by the failed batch; the last one is not.
   prepare(MESSAGES - 1, one);
   unsigned tries = 0;
   for (int attempt = 0;; attempt++) {
@@ -118,17 +118,17 @@ int SendBatch::sendOne(int socket, const Message& message, uint32_t offset, uint
 }
 
 /**
- * Whether a message was refused only because another thread sends a path probe by the same socket: for those microseconds
- * nothing that the machine's own interface would have to fragment leaves. It is sent again then.
+ * Whether a message was refused only because another thread is sending a path probe on the same socket: during these
+ * microseconds no packet can be fragmented locally. It is sent again then.
  */
 bool SendBatch::refusedForProbe(int error, unsigned& tries) const {
   if (error != EMSGSIZE && error != EINVAL) return false;
   const uint32_t now = features_.probes.load(std::memory_order_acquire);
   if ((now & 1) == 0 && now == probesSeen_) return false;
-  // A probe that ended between the refusal and this look counts too; a flood of them has an end.
+  // A probe that ended between the refusal and this check counts too; the number of repetitions is bounded.
   probesSeen_ = now & ~uint32_t{1};
   if (++tries > 200) return false;
-  // Microseconds, unless the scheduler has taken the processor from the thread that probes: then some milliseconds.
+  // Microseconds, or some milliseconds if the scheduler preempted the probing thread.
   if (tries <= 100)
     sched_yield();
   else
@@ -147,7 +147,7 @@ bool SendBatch::sendPieces(int socket, Message& message) {
   return all;
 }
 
-/** After a refused message: sends it in another way, and remembers what was refused. False: it is lost, and counted. */
+/** After a refused message: sends it in another way, and disables the refused feature. False: it is lost, and counted. */
 bool SendBatch::recover(int socket, Message& message, int error) {
   const bool refused = error == EINVAL || error == EIO || error == EMSGSIZE || error == EOPNOTSUPP;
   if (message.count > 1 && refused) {
@@ -167,7 +167,7 @@ bool SendBatch::recover(int socket, Message& message, int error) {
   }
   if (message.endpoint.hasLocal() && (error == EINVAL || error == ENETUNREACH || error == EADDRNOTAVAIL ||
                                       error == EHOSTUNREACH || error == ENODEV)) {
-    // Our address of then is gone: let the kernel choose from now on.
+    // Our former source address no longer exists: let the kernel choose from now on.
     message.endpoint.clearLocal();
     if (message.peer) {
       Endpoint endpoint = message.peer->endpoint.load();
@@ -209,7 +209,7 @@ void SendBatch::sendFamily(int socket, uint8_t version) {
     const int error = errno;
     if (refusedForProbe(error, tries)) continue;
     recover(socket, *order_[at], error);
-    // The last header served for single sends.
+    // The last header is reserved for single sends.
     if (at + 1 < count) prepare(count - 1, *order_[count - 1]);
     at++;
   }
@@ -226,8 +226,8 @@ bool SendBatch::flushWhole() {
     else
       setsockopt(socket, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &how, sizeof how);
   };
-  // There is no such option for a single message of IPv4. What other threads send in these few microseconds can't be
-  // fragmented either; they see the number, and send again what was refused for it.
+  // IPv4 has no such option per message. Packets that other threads send in these few microseconds can't be fragmented
+  // either; they see the counter and repeat the refused sends.
   static_assert(IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE && IP_PMTUDISC_DONT == IPV6_PMTUDISC_DONT);
   probing_ = true;
   features_.probes.fetch_add(1, std::memory_order_acq_rel);
@@ -239,7 +239,7 @@ bool SendBatch::flushWhole() {
   count_ = 0;
   used_ = 0;
   continued_ = false;
-  // Any other failure is no different from a packet that is lost on its way.
+  // Any other failure is treated like a packet lost on the path.
   return error != EMSGSIZE;
 }
 
@@ -269,7 +269,7 @@ int ReceiveBatch::receive(int socket) {
   for (;;) {
     const int count = recvmmsg(socket, headers_, MESSAGES, MSG_DONTWAIT, nullptr);
     if (count >= 0) return count;
-    // Short of memory is no reason to give up: what came is lost, as any datagram may be.
+    // Out of memory is not fatal: the message is lost, as any datagram may be.
     if (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS) return 0;
     if (errno != EINTR) return -errno;
   }

@@ -9,18 +9,18 @@ namespace hawser {
 
 namespace {
 
-/** Room for some milliseconds at several Gbit/s; more would only be waiting time. */
+/** Buffer for some milliseconds at several Gbit/s; more would only add latency. */
 constexpr int BUFFER = 4 << 20;
 
 void setOption(int file, int level, int name, int value) { setsockopt(file, level, name, &value, sizeof value); }
 
 void setBuffer(int file, int force, int plain) {
   const int size = BUFFER;
-  // Beyond the sysctl's limit only with CAP_NET_ADMIN, which an engine that made its own TUN has.
+  // Exceeding the sysctl's limit requires CAP_NET_ADMIN, which an engine that created its TUN has.
   if (setsockopt(file, SOL_SOCKET, force, &size, sizeof size) != 0) setOption(file, SOL_SOCKET, plain, size);
 }
 
-/** How a socket of several on one port comes to it. `FIRST` finds out whether the port is free, and lets the others join then. */
+/** How one of several sockets binds to their port. `FIRST` checks that the port is free and then lets the others join. */
 enum class Share : uint8_t { ALONE, FIRST, JOIN };
 
 std::string openOne(Descriptor& to, int family, Share share, uint16_t& port, uint32_t mark, UdpFeatures& features) {
@@ -32,7 +32,7 @@ std::string openOne(Descriptor& to, int family, Share share, uint16_t& port, uin
   if (family == AF_INET) {
     setOption(file.get(), IPPROTO_IP, IP_PKTINFO, 1);
     setOption(file.get(), IPPROTO_IP, IP_RECVTOS, 1);
-    // The outer packet may be fragmented on its way, as the kernel's WireGuard has it.
+    // The outer packet may be fragmented on its path, as in the kernel's WireGuard.
     setOption(file.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     auto* four = reinterpret_cast<sockaddr_in*>(&address);
     four->sin_family = AF_INET;
@@ -57,7 +57,7 @@ std::string openOne(Descriptor& to, int family, Share share, uint16_t& port, uin
     if (errno == EADDRINUSE) text += " (another program has it; choose another port, or 0 for any)";
     return text;
   }
-  // Only now: with the option set before, it would join a group of another program of ours, and take half of its peers.
+  // Only now: set earlier, it would join the group of another program of the same user, and take half of its packets.
   if (share == Share::FIRST) setOption(file.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   length = sizeof address;
   if (getsockname(file.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0)
@@ -73,7 +73,7 @@ std::string openOne(Descriptor& to, int family, Share share, uint16_t& port, uin
 bool hasSix() {
   const Descriptor probe(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!probe.open()) return false;
-  // Where IPv6 is switched off by sysctl the socket opens, but binds to nothing.
+  // Where a sysctl disables IPv6 the socket opens but cannot bind.
   sockaddr_in6 any{};
   any.sin6_family = AF_INET6;
   return bind(probe.get(), reinterpret_cast<sockaddr*>(&any), sizeof any) == 0;
@@ -86,7 +86,7 @@ std::string openUdp(std::vector<UdpSockets>& sockets, unsigned count, uint16_t& 
   const uint16_t asked = port;
   const bool six = hasSix();
   std::string error;
-  // A free port of one family may be taken in the other: then another one is tried.
+  // A port that is free in one family may be taken in the other; then another one is tried.
   for (int attempt = 0; attempt < 16; attempt++) {
     std::vector<UdpSockets> opened(count);
     port = asked;

@@ -1,4 +1,4 @@
-// One thread's part in moving packets: it seals, opens, routes. A worker is never shared.
+// The packet processing of one thread: encrypts, decrypts, routes. A worker is never shared.
 #pragma once
 
 #include "aead.h"
@@ -11,41 +11,41 @@
 
 namespace hawser {
 
-/** `TOO_BIG`: this machine's own interface doesn't take it. */
+/** `TOO_BIG`: the local interface refuses it. */
 enum class ProbeSent : uint8_t { SENT, TOO_BIG, NO_SESSION };
 
 class Worker {
  public:
-  /** `pair`: whose TUN queue and sockets it uses; `stop` wakes what waits. */
+  /** `pair`: the pair of threads whose TUN queue and sockets it uses; `stop` wakes blocking calls. */
   Worker(Core& core, const AeadLibrary& aead, unsigned pair, int stop);
 
-  /** Before a batch: takes the time. */
+  /** Called before a batch: reads the time. */
   void tick() { now_ = engineNow(); }
   uint64_t now() const { return now_; }
 
-  /** A packet that the TUN device gave. Its bytes are changed. */
+  /** Processes a packet from the TUN device, whose bytes it changes. */
   void fromTun(const Snapshot& snapshot, uint8_t* data, size_t length, const VirtioHeader& virtio);
   /**
-   * Datagrams of one sender, side by side, each of `segment` bytes but the last, all with `ecn` in their IP header. Changes
-   * them; they must stay until `flush`.
+   * Processes coalesced datagrams of one sender, each of `segment` bytes but the last, all with `ecn` in their IP header. Changes
+   * them; they must stay valid until `flush`.
    */
   void fromUdp(const Snapshot& snapshot, uint8_t* data, size_t length, size_t segment, const Endpoint& source,
                uint8_t ecn = ECN_NOT_CAPABLE);
 
-  /** An empty message; false: there is no session to send it in, or no endpoint. */
+  /** Sends an empty message; false if there is no session or no endpoint. */
   bool sendKeepalive(Peer& peer);
-  /** Sends a path probe that must not be fragmented on its way. */
+  /** Sends a path probe, which must not be fragmented. */
   ProbeSent sendPathProbe(Peer& peer, uint32_t token, uint32_t size);
-  /** Sends what waited for a session. */
+  /** Sends the packets that waited for a session. */
   void sendStaged(Peer& peer);
-  /** Asks JavaScript for a handshake, at most once a second. */
+  /** Requests a handshake from JavaScript, at most once per second. */
   void want(Peer& peer, Wanted reason);
-  /** Tells where the peer is from now on. */
+  /** Reports the peer's new endpoint. */
   void roam(Peer& peer, const Endpoint& source);
 
   SendBatch& batch() { return batch_; }
   bool pending() const { return !batch_.empty(); }
-  /** Sends and writes what was collected. */
+  /** Sends and writes the collected packets. */
   void flush() {
     batch_.flush();
     writer_.flush();
@@ -75,9 +75,9 @@ class Worker {
   SendBatch batch_;
   TunWriter writer_;
   uint64_t now_ = 0;
-  /** Of the datagrams that are being taken. */
+  /** ECN of the datagrams being processed. */
   uint8_t outerEcn_ = ECN_NOT_CAPABLE;
-  /** What came from one peer in the datagrams that are being taken: counted once, not with each of them. */
+  /** Totals of one peer in the datagrams being processed, added to its counters once. */
   struct Arrivals {
     Peer* peer = nullptr;
     uint64_t bytes = 0, packets = 0;
@@ -85,11 +85,11 @@ class Worker {
   uint64_t icmpTokens_ = 0, icmpFilledAt_ = 0;
   bool mayPass(const uint8_t* data, size_t length, const Endpoint& source, bool& proven);
 
-  /** Of strangers, of who holds a cookie, and of answers to our own messages: none takes from another. */
+  /** Separate rate limits for strangers, senders with a cookie, and answers to our messages. */
   struct Bucket {
     uint64_t tokens = 0, filledAt = 0;
   } strangers_, holders_, answers_;
-  /** For a packet on its way to staging, and for one fragment. */
+  /** Buffers for a packet to be staged, and for a fragment. */
   std::unique_ptr<uint8_t[]> scratch_, fragment_;
 };
 
