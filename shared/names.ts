@@ -23,6 +23,10 @@ export const labels = {
   originNamespace: 'hawser.dev/origin-namespace',
   /** On reflected objects, value `true`. */
   reflected: 'hawser.dev/reflected',
+  /** On reflected EndpointSlices: the Service whose endpoints they record. */
+  recordedService: 'hawser.dev/service-name',
+  /** On the EndpointSlices that the provider makes of those records, value `true`. */
+  served: 'hawser.dev/served',
 } as const;
 
 export const annotations = {

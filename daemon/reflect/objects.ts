@@ -13,8 +13,6 @@ export interface Target {
   source: string;
 }
 
-/** The provider's endpoint controllers ignore slices with another manager (discovery.k8s.io/v1). */
-const managedBy = 'endpointslice.kubernetes.io/managed-by';
 const serviceName = 'kubernetes.io/service-name';
 /** Its credentials are for this cluster's API server and must not reach a provider. */
 const accountToken = 'kubernetes.io/service-account-token';
@@ -101,7 +99,8 @@ export function reflectedSlice(
     kind: 'EndpointSlice',
     metadata: {
       ...meta,
-      labels: { ...meta.labels, [serviceName]: service, [managedBy]: 'hawser.dev' },
+      // A record, of which the provider serves what it admits: slices of Services are none of a consumer’s to write.
+      labels: { ...meta.labels, [labels.recordedService]: service },
     },
     addressType: source.addressType,
     endpoints: (source.endpoints ?? []).flatMap((endpoint) => {

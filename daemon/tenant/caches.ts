@@ -29,6 +29,8 @@ export function createCaches(context: ControllerContext, counted: Countable) {
     pods: informer(kind.pod, { labelSelector: labels.origin }),
     /** Endpoints that consumers name. The label is theirs to set, and without it they may write none. */
     slices: informer(kind.endpointSlice, { labelSelector: `${labels.reflected}=true` }),
+    /** What is served of them. */
+    served: informer(kind.endpointSlice, { labelSelector: `${labels.served}=true` }),
     /** Identity Secrets, and nothing of what is in them or other Secrets. */
     identities: informer(kind.secret, {
       labelSelector: `${labels.managedBy}=hawser,${labels.origin}`,

@@ -1,21 +1,18 @@
-/**
- * EndpointSlices that a consumer reflects into its twins: their addresses are its own, here or at home, or they go.
- * Kubernetes lets whoever may write EndpointSlices point a Service at any address (CVE-2021-25740), such as another
- * tenant's pod or a node.
- */
+/** Records of endpoints that a consumer reflects into its twin namespaces: what of them is its own is served, and nothing else. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
-import { labels } from '../../shared/names.ts';
 import { addressFamily, anyContains, normalizeAddress, readRanges, without } from '../../shared/net/cidr.ts';
-import type { Clock } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
-import type { Result } from '../kube/controller.ts';
-import { isNotFound } from '../../shared/kube/errors.ts';
-import { keyOf, refOf } from '../../shared/kube/refs.ts';
-import type { EndpointSlice, Pod } from '../../shared/kube/types.ts';
+import { triggers, type Result, type Source } from '../kube/controller.ts';
+import { isAlreadyExists } from '../../shared/kube/errors.ts';
+import { keyOf, refOf, splitKey } from '../../shared/kube/refs.ts';
+import type { EndpointSlice } from '../../shared/kube/types.ts';
+import { AddressBook } from './address-book.ts';
 import { closedRanges } from './isolation.ts';
 import { fieldManager } from './names.ts';
 import type { Refusals } from './refusals.ts';
+import type { Restraints } from './restraints.ts';
+import { recordOf, servedSlice, servesOther } from './served-slice.ts';
 import type { Caches } from './caches.ts';
 
 type Endpoints = NonNullable<EndpointSlice['endpoints']>;
@@ -26,7 +23,7 @@ export interface AddressView {
   atHome: readonly string[] | undefined;
   /** Pods, Services and nodes of this cluster. */
   here: readonly string[];
-  /** Has a pod of this consumer the address, or had one a moment ago? */
+  /** Has a pod of this consumer the address? */
   isOwnPod: (address: string) => boolean;
 }
 
@@ -52,47 +49,6 @@ export function partEndpoints(
   return { kept, foreign: [...foreign] };
 }
 
-/** An address stays its pod's for so long after the pod is gone: the consumer hears of the end later than this cluster. */
-const afterwardsMilliseconds = 300_000;
-
-const doubtMilliseconds = 500;
-
-/** Which consumer's pods have, or had a moment ago, which addresses. */
-export class AddressBook {
-  readonly #holders = new Map<string, { consumer: string; pod: string; until: number }>();
-  readonly #clock: Clock;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** Told of every change of consumers' pods. */
-  change(key: string, pod: Pod | undefined, previous: Pod | undefined): void {
-    const addresses = addressesOf(pod);
-    for (const address of addressesOf(previous)) {
-      const holder = this.#holders.get(address);
-      if (addresses.has(address) || holder?.pod !== key) continue;
-      holder.until = this.#clock.now() + afterwardsMilliseconds;
-    }
-    const consumer = pod?.metadata.labels?.[labels.origin];
-    if (consumer === undefined) return;
-    for (const address of addresses) this.#holders.set(address, { consumer, pod: key, until: Infinity });
-  }
-
-  has(consumer: string, address: string): boolean {
-    const holder = this.#holders.get(address);
-    if (holder !== undefined && holder.until < this.#clock.now()) this.#holders.delete(address);
-    return holder?.consumer === consumer && holder.until >= this.#clock.now();
-  }
-}
-
-function addressesOf(pod: Pod | undefined): Set<string> {
-  const { podIP, podIPs = [], phase } = pod?.status ?? {};
-  if (phase === 'Succeeded' || phase === 'Failed') return new Set();
-  const all = [...podIPs.map(({ ip }) => ip), ...(podIP === undefined ? [] : [podIP])];
-  return new Set(all.filter((ip) => addressFamily(ip) !== undefined).map(normalizeAddress));
-}
-
 /** What a slice is judged by, from what this cluster knows. */
 export function viewOf(
   local: LocalCluster | undefined,
@@ -109,58 +65,133 @@ export function viewOf(
   };
 }
 
-/** The reconciler. Keys are `twin/name` of reflected EndpointSlices. */
-export function reconcileEndpoints(context: ControllerContext, caches: Caches, refusals: Refusals) {
+/** A pod that started just now may be known to the consumer before its address is known here. */
+const doubtMilliseconds = 2_000;
+
+/** Records by the addresses that they name. */
+function createMentions(caches: Pick<Caches, 'slices'>): (address: string) => Iterable<string> {
+  const mentions = new Map<string, Set<string>>();
+  const addressesOf = (slice: EndpointSlice | undefined) =>
+    new Set((slice?.endpoints ?? []).flatMap(({ addresses }) => addresses.map((each) => plain(each))));
+  caches.slices.onChange((key, slice, previous) => {
+    const now = addressesOf(slice);
+    for (const address of addressesOf(previous)) {
+      const keys = mentions.get(address);
+      if (keys === undefined || now.has(address)) continue;
+      keys.delete(key);
+      if (keys.size === 0) mentions.delete(address);
+    }
+    for (const address of now) mentions.set(address, (mentions.get(address) ?? new Set()).add(key));
+  });
+  return (address) => mentions.get(address) ?? [];
+}
+
+const plain = (address: string) =>
+  addressFamily(address) === undefined ? address : normalizeAddress(address);
+
+export interface ServedEndpoints {
+  reconcile: (key: string, signal: AbortSignal) => Promise<Result | void>;
+  /** Records whose addresses have got, or lost, a pod. */
+  source: Source;
+}
+
+/** The reconciler. Keys are `twin namespace/name` of records. */
+export function createServedEndpoints(
+  context: ControllerContext,
+  caches: Caches,
+  refusals: Refusals,
+  restraints: Restraints,
+): ServedEndpoints {
   const { kube, clock, events, log } = context;
   const book = new AddressBook(clock);
-  /** Slices that name what may be a pod, and the version of the first look. */
-  const doubted = new Map<string, string>();
-  caches.pods.onChange((key, pod, previous) => book.change(key, pod, previous));
+  const mentions = createMentions(caches);
+  const again = triggers();
+  /** By record: foreign addresses that may be a pod's, and when they were seen first. */
+  const doubted = new Map<string, Map<string, number>>();
+  caches.pods.onChange((key, pod, previous) => {
+    for (const address of book.change(key, pod, previous))
+      for (const record of mentions(address)) again.trigger(record);
+  });
 
-  return async (key: string, signal: AbortSignal): Promise<Result | void> => {
-    const slice = caches.slices.byKey(key);
-    if (slice === undefined || slice.metadata.deletionTimestamp !== undefined) {
+  /** What is surely foreign, of addresses that may be those of pods that started just now. */
+  function surelyForeign(key: string, foreign: readonly string[]): { sure: string[]; isDoubted: boolean } {
+    const pods = readRanges(caches.local.byKey('self')?.status?.podCIDRs ?? []);
+    const before = doubted.get(key);
+    const now = new Map<string, number>();
+    const sure = foreign.filter((address) => {
+      if (!anyContains(pods, address)) return true;
+      const since = before?.get(address) ?? clock.now();
+      now.set(address, since);
+      return clock.now() - since >= doubtMilliseconds;
+    });
+    if (now.size > 0) doubted.set(key, now);
+    else doubted.delete(key);
+    return {
+      sure,
+      isDoubted: now.size > sure.length || [...now.keys()].some((each) => !sure.includes(each)),
+    };
+  }
+
+  async function serve(record: EndpointSlice, wanted: EndpointSlice | undefined, signal: AbortSignal) {
+    const stale = caches.served
+      .listIn(record.metadata.namespace ?? '')
+      .filter(
+        (each) => recordOf(each) === record.metadata.name && each.metadata.name !== wanted?.metadata.name,
+      );
+    await Promise.all(stale.map((each) => kube.delete(refOf(each), {}, signal)));
+    if (wanted === undefined) return;
+    const present = caches.served.byKey(keyOf(wanted));
+    if (present === undefined) {
+      await kube.create(wanted, signal, { fieldManager }).catch((error: unknown) => {
+        // The cache is behind by an event, which brings the key again.
+        if (!isAlreadyExists(error)) throw error;
+      });
+    } else if (servesOther(present, wanted)) {
+      const { resourceVersion = '' } = present.metadata;
+      await kube.replace(
+        { ...wanted, metadata: { ...wanted.metadata, resourceVersion } },
+        { fieldManager },
+        signal,
+      );
+    }
+  }
+
+  async function reconcile(key: string, signal: AbortSignal): Promise<Result | void> {
+    const record = caches.slices.byKey(key);
+    const { namespace = '', name } = splitKey(key);
+    if (record === undefined || record.metadata.deletionTimestamp !== undefined) {
       doubted.delete(key);
+      const left = caches.served.listIn(namespace).filter((each) => recordOf(each) === name);
+      await Promise.all(left.map((each) => kube.delete(refOf(each), {}, signal)));
       return;
     }
-    const peering = caches.peeringOfTwin(caches.namespaces.byKey(slice.metadata.namespace ?? ''));
+    const peering = caches.peeringOfTwin(caches.namespaces.byKey(namespace));
     if (peering === undefined) return;
     const consumer = peering.spec.remoteCluster;
     const view = viewOf(caches.local.byKey('self'), caches.tunnels.byKey(consumer), (address) =>
       book.has(consumer, address),
     );
-    const { kept, foreign } = partEndpoints(slice, view);
-    if (foreign.length === 0) {
-      doubted.delete(key);
-      // What is a pod's that is gone is looked at again when nobody can believe any more that it lives.
-      return { requeueAfterMilliseconds: 2 * afterwardsMilliseconds };
+    const { kept, foreign } = partEndpoints(record, view);
+    await serve(record, servedSlice(record, peering, kept), signal);
+    // What was a pod of its own a moment ago is named in good faith, and is served no more.
+    const strange = foreign.filter((address) => !book.hadLately(consumer, plain(address)));
+    const { sure, isDoubted } = surelyForeign(key, strange);
+    const version = record.metadata.resourceVersion ?? '';
+    if (sure.length > 0) {
+      const message = `EndpointSlice ${key} names ${sure.slice(0, 4).join(', ')}, which is no address of ${consumer}’s own pods; it is not served`;
+      const isNew = refusals.note(peering, 'Endpoint', `${record.metadata.uid}/${version}`, message);
+      if (isNew) {
+        for (const address of sure.slice(0, 64)) restraints.foreign(peering, address);
+        events.emit(peering, 'Warning', 'ForeignEndpoint', message);
+        log.warn('a consumer’s endpoints are none of its own', {
+          consumer,
+          slice: key,
+          foreign: sure.length,
+        });
+      }
     }
-    // A pod that started just now may be known to the cluster's own endpoints before it is known here.
-    const pods = readRanges(caches.local.byKey('self')?.status?.podCIDRs ?? []);
-    const version = slice.metadata.resourceVersion ?? '';
-    if (doubted.get(key) !== version && foreign.every((address) => anyContains(pods, address))) {
-      doubted.set(key, version);
-      return { requeueAfterMilliseconds: doubtMilliseconds };
-    }
-    doubted.delete(key);
-    try {
-      await kube.patch(
-        refOf(slice),
-        { metadata: { resourceVersion: slice.metadata.resourceVersion }, endpoints: kept },
-        { type: 'merge', fieldManager },
-        signal,
-      );
-    } catch (error) {
-      if (isNotFound(error)) return;
-      throw error;
-    }
-    const message = `EndpointSlice ${keyOf(slice)} names ${foreign.slice(0, 4).join(', ')}, which are not addresses of ${consumer}’s own pods; removed from the slice`;
-    refusals.note(peering, 'Endpoint', `${slice.metadata.uid}/${slice.metadata.resourceVersion}`, message);
-    events.emit(peering, 'Warning', 'ForeignEndpoint', message);
-    log.warn('removed endpoints that do not belong to the consumer', {
-      consumer,
-      slice: key,
-      foreign: foreign.length,
-    });
-  };
+    return isDoubted ? { requeueAfterMilliseconds: doubtMilliseconds } : undefined;
+  }
+
+  return { reconcile, source: again };
 }

@@ -25,6 +25,7 @@ import { incomingFindings } from './incoming-findings.ts';
 import { dnsFinding } from './name-resolution.ts';
 import { fullCounts, objectsFinding } from './object-limits.ts';
 import type { Refusals } from './refusals.ts';
+import type { Restraints } from './restraints.ts';
 import { namespacesOf, putOut } from './revocation.ts';
 import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './tenant-objects.ts';
 import { shownUsage } from './usage.ts';
@@ -46,6 +47,7 @@ export function reconcileIncoming(
   caches: Caches,
   tracker: UsageTracker,
   refusals: Refusals,
+  restraints: Pick<Restraints, 'of'>,
 ) {
   const { kube, clock, events, namespace: hawserNamespace } = context;
 
@@ -120,6 +122,8 @@ export function reconcileIncoming(
       ]);
     }
     countFull(peering);
+    if (restraints.of(peering).includes('Bytes'))
+      refusals.note(peering, 'Bytes', 'budget', 'more bytes of objects than it may keep here');
     const used = tracker.used(peering.metadata.name);
     const { finding: refused, againAfterMilliseconds } = refusals.finding(peering);
     await applyStatus(
@@ -137,7 +141,7 @@ export function reconcileIncoming(
         },
         findings: [
           ...incomingFindings(peering, { revoked, problem, used }),
-          objectsFinding(peering, quotasOf(peering)),
+          objectsFinding(peering, quotasOf(peering), restraints.of(peering)),
           dnsFinding(caches.dns.list()),
           refused,
         ],

@@ -4,18 +4,22 @@ import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
 import { commonOptions, type ControllerContext } from '../kube/context.ts';
 import { from, runController, triggers, type ControllerOptions, type Source } from '../kube/controller.ts';
+import type { Informer } from '../../shared/kube/informer.ts';
 import { keyOf } from '../../shared/kube/refs.ts';
 import { fromAspect } from '../kube/relevant-changes.ts';
 import { tryCounting } from './quota-probe.ts';
-import { reconcileEndpoints } from './endpoints.ts';
+import { createServedEndpoints } from './endpoints.ts';
 import { reconcileIncoming } from './incoming.ts';
 import { tenantNamespaceOf } from './names.ts';
 import { closedRanges } from './isolation.ts';
+import { createByteCount, weighTenants } from './object-bytes.ts';
 import { fullCounts } from './object-limits.ts';
 import { reconcilePolicy } from './policies.ts';
 import { runPolicyProbe } from './policy-probe.ts';
 import { reconcilePresence } from './consumer-presence.ts';
 import { createRefusals } from './refusals.ts';
+import { createRestraints } from './restraints.ts';
+import { recordOf } from './served-slice.ts';
 import { reconcileShadowPod } from './shadow-pods.ts';
 import { reconcileToken } from './tokens.ts';
 import { reconcileTwin, twinsOfNamespace, twinsOfTenant } from './twin-namespaces.ts';
@@ -33,6 +37,15 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
   };
   const tracker = createUsageTracker(caches, () => context.clock.now());
   const refusals = createRefusals(context.clock, context.metrics);
+  const restraints = createRestraints(context.clock);
+  const bytes = createByteCount(context, [
+    caches.shadows,
+    caches.policies,
+    caches.slices,
+    caches.twins,
+  ] as Informer[]);
+  weighTenants(caches, bytes, restraints);
+  const endpoints = createServedEndpoints(context, caches, refusals, restraints);
   const run = (options: ControllerOptions) =>
     runController({ ...commonOptions(context), ...options }, signal);
   const peeringLabel = (object: { metadata: { labels?: Record<string, string> } }): string[] => {
@@ -42,6 +55,17 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
   /** Started only when everything that is read has been listed once: nothing is decided on half a world. */
   const listed = (...informers: { synced(signal: AbortSignal): Promise<void> }[]): Source[] =>
     informers.map((informer) => ({ subscribe: () => () => {}, synced: (until) => informer.synced(until) }));
+
+  /** Keys of tenants' twin namespaces, from names of peerings. */
+  const twinsOfPeering = (source: Source): Source => ({
+    subscribe: (enqueue) =>
+      source.subscribe((name) => {
+        const peering = caches.incoming.byKey(name);
+        if (peering === undefined) return;
+        for (const key of twinsOfTenant(caches, tenantNamespaceOf(peering))) enqueue(key);
+      }),
+    synced: (until) => source.synced(until),
+  });
 
   /** Shadows that were refused for want of room, when room may have come, and those that depend on the consumer's presence. */
   const refusedOf = (peering: string): string[] =>
@@ -100,9 +124,10 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         fromAspect(caches.quotas, fullCounts, peeringLabel),
         peeringsToCount,
         refusals.source,
-        ...listed(caches.outgoing, caches.remotes),
+        restraints.source,
+        ...listed(caches.outgoing, caches.remotes, bytes),
       ],
-      reconcile: reconcileIncoming(context, caches, tracker, refusals),
+      reconcile: reconcileIncoming(context, caches, tracker, refusals, restraints),
     }),
     run({
       name: 'tenant-presence',
@@ -139,14 +164,22 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
             : twinsOfNamespace(caches, pod.metadata.namespace ?? ''),
         ),
         twinsToCount,
-        ...listed(caches.quotas),
+        twinsOfPeering(restraints.source),
+        // What one twin namespace has filled, the others have less room for.
+        twinsOfPeering(fromAspect(caches.quotas, fullCounts, peeringLabel)),
+        fromAspect(
+          caches.twins,
+          ({ status }) => status?.namespace,
+          (twin) => twinsOfTenant(caches, twin.metadata.namespace ?? ''),
+        ),
+        ...listed(caches.quotas, bytes),
         fromAspect(
           caches.local,
           ({ status }) => findCondition(status?.conditions, 'NetworkPoliciesEnforced')?.message,
           () => caches.twins.list().map((twin) => keyOf(twin)),
         ),
       ],
-      reconcile: reconcileTwin(context, caches, refusals),
+      reconcile: reconcileTwin(context, caches, refusals, restraints, bytes),
     }),
     run({
       name: 'tenant-shadow-pods',
@@ -200,9 +233,15 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
               )
               .map((slice) => keyOf(slice)),
         ),
+        // What is served is as this controller wrote it.
+        from(caches.served, (slice) => {
+          const record = recordOf(slice);
+          return record === undefined ? [] : [`${slice.metadata.namespace}/${record}`];
+        }),
+        endpoints.source,
         ...listed(caches.namespaces, caches.incoming, caches.pods, caches.local),
       ],
-      reconcile: reconcileEndpoints(context, caches, refusals),
+      reconcile: endpoints.reconcile,
     }),
     run({
       name: 'tenant-policies',

@@ -87,6 +87,10 @@ export const reasons = {
   ObjectsAvailable: 'ObjectsAvailable',
   /** A namespace of the consumer has as many objects of a kind as it may. */
   ObjectsExhausted: 'ObjectsExhausted',
+  /** Its objects have more bytes than it may keep here; it may write no more. */
+  BytesExhausted: 'BytesExhausted',
+  /** It went on naming foreign endpoints; it may write no more of them for a while. */
+  EndpointsRestrained: 'EndpointsRestrained',
   Active: 'Active',
   Cordoned: 'Cordoned',
   Draining: 'Draining',

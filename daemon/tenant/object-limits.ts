@@ -7,29 +7,32 @@ import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import type { ResourceQuota } from '../../shared/kube/types.ts';
 import { reasons } from './names.ts';
+import { mostBytes, type Restraint } from './restraints.ts';
 
 interface Scale {
   /** For each pod that is granted. */
   perPod: number;
-  /** A small grant may have so many: a namespace has Services and settings that no pod here uses. */
+  /** A small grant may have so many in all: namespaces have Services and settings that no pod here uses. */
   least: number;
   most: number;
 }
 
-/** In each twin, by the name under which ResourceQuota counts them. */
-const inTwin = {
+/** In all twin namespaces of a peering together, by the name under which ResourceQuota counts them. */
+const inTwins = {
   // Records of pods that have ended stay for as long as their pods at home.
-  'count/shadowpods.hawser.dev': { perPod: 4, least: 256, most: 20_000 },
-  'count/shadowpolicies.hawser.dev': { perPod: 0, least: 128, most: 128 },
-  'count/configmaps': { perPod: 4, least: 256, most: 2000 },
-  'count/secrets': { perPod: 4, least: 256, most: 2000 },
-  'count/services': { perPod: 2, least: 256, most: 1000 },
-  'count/endpointslices.discovery.k8s.io': { perPod: 4, least: 512, most: 2000 },
+  'count/shadowpods.hawser.dev': { perPod: 4, least: 64, most: 20_000 },
+  'count/shadowpolicies.hawser.dev': { perPod: 2, least: 64, most: 1000 },
+  'count/configmaps': { perPod: 4, least: 64, most: 4000 },
+  'count/secrets': { perPod: 4, least: 64, most: 4000 },
+  // Each takes an address of this cluster's Service range, of which a /20 has 4094.
+  'count/services': { perPod: 2, least: 48, most: 1000 },
+  // A record and what is served of it.
+  'count/endpointslices.discovery.k8s.io': { perPod: 8, least: 192, most: 8000 },
 } satisfies Record<string, Scale>;
 
 /** In the tenant namespace. */
 const inTenant = {
-  'count/twinnamespaces.hawser.dev': { perPod: 1, least: 32, most: 256 },
+  'count/twinnamespaces.hawser.dev': { perPod: 1, least: 16, most: 256 },
   // One is written; the name of the other is whoever's that shows its presence in times to come.
   'count/leases.coordination.k8s.io': { perPod: 0, least: 2, most: 2 },
 } satisfies Record<string, Scale>;
@@ -43,7 +46,7 @@ export type Countable = ReadonlySet<string>;
 const ownKind = /\.hawser\.dev$/;
 
 /** Names under which Hawser's own kinds are counted. */
-export const ownCounts: readonly string[] = Object.keys({ ...inTwin, ...inTenant }).filter((name) =>
+export const ownCounts: readonly string[] = Object.keys({ ...inTwins, ...inTenant }).filter((name) =>
   ownKind.test(name),
 );
 
@@ -58,9 +61,31 @@ function hard(scales: Record<string, Scale>, grant: Grant, countable: Countable)
   );
 }
 
-/** What the quota of each twin counts. */
-export const twinCounts = (grant: Grant, countable: Countable): Record<string, string> =>
-  hard(inTwin, grant, countable);
+const usedOf = (quota: ResourceQuota | undefined, name: string): number =>
+  Number(quota?.status?.used?.[name] ?? 0);
+
+/**
+ * What the quota of one twin namespace counts: what it has, and an equal share of what is left to the peering. A quota
+ * counts one namespace only; so the sum of all is the peering’s, whoever fills which of them.
+ *
+ * @param own the quota that is there; undefined: none yet
+ * @param others those of the peering's other twin namespaces
+ */
+export function twinCounts(
+  grant: Grant,
+  countable: Countable,
+  own?: ResourceQuota,
+  others: readonly ResourceQuota[] = [],
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(hard(inTwins, grant, countable)).map(([name, most]) => {
+      const used = usedOf(own, name);
+      const all = others.reduce((sum, each) => sum + usedOf(each, name), used);
+      const share = Math.ceil(Math.max(0, Number(most) - all) / (others.length + 1));
+      return [name, String(used + share)];
+    }),
+  );
+}
 
 /** What the quota of the tenant namespace counts. */
 export const tenantCounts = (grant: Grant, countable: Countable): Record<string, string> =>
@@ -87,8 +112,21 @@ export function fullCounts(quota: ResourceQuota): [name: string, most: string][]
 const mostNamed = 5;
 
 /** Whether the consumer may make more objects, from the quotas of its tenant namespace and its twins. */
-export function objectsFinding(peering: IncomingPeering, quotas: readonly ResourceQuota[]): Finding {
+export function objectsFinding(
+  peering: IncomingPeering,
+  quotas: readonly ResourceQuota[],
+  restraints: readonly Restraint[] = [],
+): Finding {
   const type = 'ObjectsAvailable';
+  const { remoteCluster, grant } = peering.spec;
+  if (restraints.includes('Bytes')) {
+    const message = `the objects of ${remoteCluster} have more than ${mostBytes(grant) >> 20} MiB: it may write none in its twin namespaces until some are deleted there or more pods are granted (spec.grant)`;
+    return { type, status: 'False', reason: reasons.BytesExhausted, message };
+  }
+  if (restraints.includes('Endpoints')) {
+    const message = `${remoteCluster} went on naming addresses that are none of its own pods: it may write no EndpointSlices until ten minutes after the last one`;
+    return { type, status: 'False', reason: reasons.EndpointsRestrained, message };
+  }
   const full = quotas
     .flatMap((quota) =>
       fullCounts(quota).map(

@@ -18,13 +18,16 @@ export type RefusedThing =
   /** An endpoint at an address that is none of the consumer's own. */
   | 'Endpoint'
   /** More objects of a kind than a namespace of it may hold: a condition of its own says so. */
-  | 'Object';
+  | 'Object'
+  /** So many bytes of objects that the right to write more is taken. */
+  | 'Bytes';
 
 export interface Refusals {
   /**
    * @param once names the attempt: looked at again, it is not counted again
+   * @returns whether it was counted
    */
-  note(peering: IncomingPeering, thing: RefusedThing, once: string, message: string): void;
+  note(peering: IncomingPeering, thing: RefusedThing, once: string, message: string): boolean;
   /** The condition WithinGrant, and when to look at it again. */
   finding(peering: IncomingPeering): { finding: Finding; againAfterMilliseconds: number | undefined };
   /** Keys of peerings of which something new is to be said. */
@@ -65,15 +68,16 @@ export function createRefusals(clock: Clock, metrics: ControllerMetrics | undefi
     note(peering, thing, once, message) {
       const { name, uid = name } = peering.metadata;
       const attempt = `${uid}/${thing}/${once}`;
-      if (seen.has(attempt)) return;
+      if (seen.has(attempt)) return false;
       seen.add(attempt);
       if (seen.size > mostRemembered) seen.delete(seen.values().next().value ?? '');
       metrics?.refused(peering.spec.remoteCluster, thing);
-      if (thing === 'Room' || thing === 'Object') return;
+      if (thing === 'Room' || thing === 'Object') return true;
       const tally = tallies.get(uid) ?? { count: 0, at: 0, message: '', shown: undefined, waking: false };
       Object.assign(tally, { count: tally.count + 1, at: clock.now(), message: message.slice(0, 600) });
       tallies.set(uid, tally);
       wake(name, tally);
+      return true;
     },
     finding(peering) {
       const type = 'WithinGrant';

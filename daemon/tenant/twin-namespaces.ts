@@ -2,17 +2,20 @@
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { isAuthorized } from '../../shared/incoming-peerings.ts';
-import { twinSuffix } from '../../shared/names.ts';
+import { labels, twinSuffix } from '../../shared/names.ts';
 import { twinNameRules } from '../../shared/twin-names.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Result } from '../kube/controller.ts';
 import { ensureFinalizer, hasFinalizer, removeFinalizer } from '../kube/finalizers.ts';
+import { isConflict, isNotFound } from '../../shared/kube/errors.ts';
 import { keyOf, kind, refOf, splitKey } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
-import { fieldManager, ownerAnnotation, reasons, tenantFinalizer } from './names.ts';
+import { fieldManager, ownerAnnotation, peeringLabels, reasons, tenantFinalizer } from './names.ts';
+import type { ByteCount } from './object-bytes.ts';
 import { mostTwins } from './object-limits.ts';
 import type { Refusals } from './refusals.ts';
+import type { Restraints } from './restraints.ts';
 import { takeRights } from './revocation.ts';
 import { nameProblem, twinNamespaceObject, twinObjects } from './twin-objects.ts';
 import type { Caches } from './caches.ts';
@@ -20,6 +23,8 @@ import type { Caches } from './caches.ts';
 /** Pods of a twin that goes get their own grace, but not more than this. */
 const graceSeconds = 5;
 const podMilliseconds = 10_000;
+
+const isOwnFinalizer = (name: string) => name === tenantFinalizer;
 
 /** Is the twin one too many? The oldest ones stay. Pure. */
 export function isBeyondLimit(twin: TwinNamespace, all: readonly TwinNamespace[], limit: number): boolean {
@@ -29,7 +34,13 @@ export function isBeyondLimit(twin: TwinNamespace, all: readonly TwinNamespace[]
 }
 
 /** The reconciler. Keys are `tenant namespace/name` of TwinNamespaces. */
-export function reconcileTwin(context: ControllerContext, caches: Caches, refusals: Refusals) {
+export function reconcileTwin(
+  context: ControllerContext,
+  caches: Caches,
+  refusals: Refusals,
+  restraints: Pick<Restraints, 'of'>,
+  bytes: Pick<ByteCount, 'informers'>,
+) {
   const { kube, clock, events } = context;
 
   const applied = createApplied(kube, fieldManager, clock);
@@ -129,7 +140,17 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
       withoutRights.add(scope);
     }
     if (isAuthorized(peering)) withoutRights.delete(scope);
-    await applied.apply(scope, twinObjects(twin, peering, network, caches.countable()), signal);
+    const tenant = twin.metadata.namespace;
+    const label = peeringLabels(peering)[labels.peering];
+    const quotas = caches.quotas
+      .list()
+      .filter(({ metadata }) => metadata.namespace !== tenant && metadata.labels?.[labels.peering] === label);
+    const view = {
+      quota: quotas.find(({ metadata }) => metadata.namespace === name),
+      otherQuotas: quotas.filter(({ metadata }) => metadata.namespace !== name),
+      restraints: restraints.of(peering),
+    };
+    await applied.apply(scope, twinObjects(twin, peering, network, caches.countable(), view), signal);
     await report(
       twin,
       {
@@ -144,6 +165,7 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
   /** Ends what is in it first: a namespace with pods in their grace takes Kubernetes much longer to delete. */
   async function empty(namespace: string, deadlineAt: number, signal: AbortSignal): Promise<boolean> {
     const shadows = caches.shadows.listIn(namespace);
+    await stripFinalizers(namespace, signal);
     const pods = caches.pods.listIn(namespace);
     await Promise.all(
       shadows
@@ -160,12 +182,30 @@ export function reconcileTwin(context: ControllerContext, caches: Caches, refusa
         const own = pod.spec?.terminationGracePeriodSeconds ?? 30;
         return kube.delete(
           refOf(pod),
-          { uid: pod.metadata.uid ?? '', gracePeriodSeconds: Math.min(own, graceSeconds) },
+          { uid: pod.metadata.uid ?? '', gracePeriodSeconds: Math.max(1, Math.min(own, graceSeconds)) },
           signal,
         );
       }),
     );
     return (shadows.length === 0 && pods.length === 0) || clock.now() >= deadlineAt;
+  }
+
+  /** What a consumer wrote goes with its twin namespace, whatever finalizers it gave it. */
+  async function stripFinalizers(namespace: string, signal: AbortSignal): Promise<void> {
+    const held = bytes.informers
+      .flatMap((informer) => informer.listIn(namespace))
+      .filter(({ metadata }) => metadata.finalizers?.some((each) => !isOwnFinalizer(each)));
+    await Promise.all(
+      held.map(async (object) => {
+        const finalizers = object.metadata.finalizers?.filter((each) => isOwnFinalizer(each));
+        const patch = { metadata: { uid: object.metadata.uid, finalizers } };
+        await kube
+          .patch(refOf(object), patch, { type: 'merge', fieldManager }, signal)
+          .catch((error: unknown) => {
+            if (!isNotFound(error) && !isConflict(error)) throw error;
+          });
+      }),
+    );
   }
 
   async function release(twin: TwinNamespace, signal: AbortSignal): Promise<Result | void> {

@@ -18,6 +18,7 @@ import {
 import { isolationPolicies } from './isolation.ts';
 import { twinCounts, type Countable } from './object-limits.ts';
 import { consumerRights, twinRules } from './tenant-objects.ts';
+import { restrainedRules, type Restraint } from './restraints.ts';
 import { containerDefaults } from './usage.ts';
 
 /** Names that consumers cannot use, even while they are free. */
@@ -84,12 +85,21 @@ export function twinNamespaceObject(twin: TwinNamespace, peering: IncomingPeerin
   };
 }
 
+/** What else there is of the peering. */
+export interface TenantView {
+  /** Of this twin namespace. */
+  quota?: ResourceQuota | undefined;
+  otherQuotas?: readonly ResourceQuota[];
+  restraints?: readonly Restraint[];
+}
+
 /** Everything in it that the provider makes. */
 export function twinObjects(
   twin: TwinNamespace,
   peering: IncomingPeering,
   network: { local: LocalCluster | undefined; tunnel: Tunnel | undefined },
   countable: Countable,
+  tenant: TenantView = {},
 ): AnyObject[] {
   const namespace = twin.spec.namespace;
   const labels = twinLabels(twin, peering);
@@ -127,8 +137,9 @@ export function twinObjects(
     apiVersion: 'v1',
     kind: 'ResourceQuota',
     metadata: metadata(objectQuotaName),
-    spec: { hard: twinCounts(grant, countable) },
+    spec: { hard: twinCounts(grant, countable, tenant.quota, tenant.otherQuotas) },
   };
+  const rules = restrainedRules(twinRules, tenant.restraints ?? []);
   const defaults = containerDefaults(grant);
   const limits: LimitRange = {
     apiVersion: 'v1',
@@ -144,6 +155,6 @@ export function twinObjects(
     objects,
     limits,
     ...isolationPolicies(twin, peering, network),
-    ...consumerRights(namespace, labels, twinRules, tenantNamespaceOf(peering), isAuthorized(peering)),
+    ...consumerRights(namespace, labels, rules, tenantNamespaceOf(peering), isAuthorized(peering)),
   ];
 }

@@ -255,7 +255,7 @@ server('a consumer writes what it reflects, and nothing that reaches further', a
   const secret = (name: string, more: object) => ({
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: { name, labels: reflected, annotations: { 'kubernetes.io/service-account.name': 'default' } },
+    metadata: { name, labels: reflected },
     ...more,
   });
   await create(service('web', {}));
@@ -265,7 +265,7 @@ server('a consumer writes what it reflects, and nothing that reaches further', a
     refusal(create(service('b', { type: 'NodePort' }))),
     refusal(create(service('c', { type: 'LoadBalancer' }))),
     refusal(create(service('d', { externalIPs: ['192.0.2.1'] }))),
-    refusal(create(secret('e', { type: 'kubernetes.io/service-account-token' }))),
+    refusal(create(secret('e', { type: 'bootstrap.kubernetes.io/token' }))),
     refusal(kubectlAs(consumer, ['delete', 'configmap', 'own', '-n', 'shop-oak'])),
     refusal(
       kubectlAs(consumer, ['label', 'configmap', 'own', '-n', 'shop-oak', 'hawser.dev/reflected=true']),

@@ -180,7 +180,8 @@ test('slices keep what can be reached, and name no nodes', () => {
     },
     { addresses: ['10.200.1.2'], conditions: { ready: false, serving: false, terminating: false } },
   ]);
-  assert.is(made?.metadata.labels?.['endpointslice.kubernetes.io/managed-by'], 'hawser.dev');
+  assert.is(made?.metadata.labels?.['hawser.dev/service-name'], 'web');
+  assert.is(made?.metadata.labels?.['kubernetes.io/service-name'], undefined);
   assert.is(
     reflectedSlice({ ...slice, addressType: 'FQDN' }, target, () => 'x'),
     undefined,

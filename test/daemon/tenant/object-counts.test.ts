@@ -35,7 +35,7 @@ const test = suite('objects of a consumer are counted');
 const tenant = tenantNamespace(consumerID, 'default');
 const twin = twinName('shop', consumerID);
 /** Of a grant of 20 pods: `object-limits.ts`. */
-const most = { configMaps: 256, secrets: 256, services: 256, slices: 512, shadowPods: 256, twins: 32 };
+const most = { configMaps: 80, secrets: 80, services: 48, slices: 192, shadowPods: 80, twins: 20 };
 /** Kubernetes looks for new kinds every half minute. */
 const untilCounted = 120_000;
 
@@ -175,7 +175,7 @@ test('the provider says what is full, and counts it', async () => {
   assert.match(
     condition.message,
     new RegExp(
-      `${tenant} has reached its limit of 32 count/twinnamespaces.hawser.dev|${tenant} has reached its limit of 32 twinnamespaces.hawser.dev`,
+      `${tenant} has reached its limit of 20 count/twinnamespaces.hawser.dev|${tenant} has reached its limit of 20 twinnamespaces.hawser.dev`,
     ),
   );
   assert.match(

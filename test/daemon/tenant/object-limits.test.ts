@@ -22,11 +22,11 @@ const quota = (namespace: string, hard: Record<string, string>, used: Record<str
 
 test('what may be kept grows with the grant, between a floor and a cap', () => {
   const table: [pods: number, shadowPods: string, secrets: string, services: string, twins: number][] = [
-    [1, '256', '256', '256', 32],
-    [64, '256', '256', '256', 64],
-    [110, '440', '440', '256', 110],
+    [1, '64', '64', '48', 16],
+    [64, '256', '256', '128', 64],
+    [110, '440', '440', '220', 110],
     [400, '1600', '1600', '800', 256],
-    [100_000, '20000', '2000', '1000', 256],
+    [100_000, '20000', '4000', '1000', 256],
   ];
   for (const [pods, shadowPods, secrets, services, twins] of table) {
     const grant = { ...defaultGrant, pods };
@@ -38,6 +38,42 @@ test('what may be kept grows with the grant, between a floor and a cap', () => {
     assert.is(tenantCounts(grant, countable)['count/twinnamespaces.hawser.dev'], String(twins));
     assert.is(tenantCounts(grant, countable)['count/leases.coordination.k8s.io'], '2');
   }
+});
+
+test('what is left is shared among twin namespaces, so that no number of them makes it more', () => {
+  const grant = { ...defaultGrant, pods: 1 };
+  const services = (own: number | undefined, others: number[]) =>
+    twinCounts(
+      grant,
+      countable,
+      own === undefined ? undefined : quota('own', {}, { 'count/services': String(own) }),
+      others.map((used, index) => quota(`n${index}`, {}, { 'count/services': String(used) })),
+    )['count/services'];
+  const table: [own: number | undefined, others: number[], hard: string][] = [
+    [undefined, [], '48'],
+    [0, [0, 0], '16'],
+    [16, [0, 0], '27'],
+    [0, [16, 0], '11'],
+    [20, [20, 8], '20'],
+    [3, [100], '3'],
+  ];
+  for (const [own, others, hard] of table)
+    assert.is(services(own, others), hard, `${own} beside ${others.join()}`);
+  // A consumer that fills each of sixteen as far as it goes, one after the other, again and again.
+  const used = Array.from({ length: 16 }, () => 0);
+  for (let round = 0; round < 20; round++) {
+    for (const index of used.keys())
+      used[index] = Number(
+        services(
+          used[index],
+          used.filter((_, other) => other !== index),
+        ),
+      );
+  }
+  assert.is(
+    used.reduce((sum, each) => sum + each),
+    48,
+  );
 });
 
 test('kinds that Kubernetes cannot count yet are left out, or it would refuse all of them', () => {
@@ -74,6 +110,15 @@ test('what is full is named', () => {
     objectsFinding(peering, many).message,
     /n4 has reached its limit of 1 secrets and 3 more: further/,
   );
+});
+
+test('lost rights are said before anything else', () => {
+  const granted = { ...peering, spec: { ...peering.spec, grant: { ...defaultGrant, pods: 64 } } };
+  assert.match(
+    objectsFinding(granted, [], ['Bytes']).message,
+    /of elm have more than 32 MiB: it may write none/,
+  );
+  assert.is(objectsFinding(granted, [], ['Endpoints']).reason, 'EndpointsRestrained');
 });
 
 test('of too many twins the oldest stay, and those that are bound', () => {

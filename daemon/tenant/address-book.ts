@@ -1,0 +1,65 @@
+/** Which consumer's pods have which addresses, by what this cluster's own kubelets say. */
+import { labels } from '../../shared/names.ts';
+import { addressFamily, normalizeAddress } from '../../shared/net/cidr.ts';
+import type { Clock } from '../../shared/time.ts';
+import type { Pod } from '../../shared/kube/types.ts';
+
+/** The consumer hears of a pod's end later than this cluster, and may name its address for so long in good faith. */
+const afterwardsMilliseconds = 300_000;
+
+interface Holder {
+  consumer: string;
+  pod: string;
+  /** When the pod lost it; Infinity: it has it. */
+  until: number;
+}
+
+/** Addresses of consumers' pods, and those that were a moment ago. */
+export class AddressBook {
+  readonly #holders = new Map<string, Holder>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** To be called for every change of consumers' pods. Returns the addresses whose holder has changed. */
+  change(key: string, pod: Pod | undefined, previous: Pod | undefined): string[] {
+    const addresses = addressesOf(pod);
+    const changed: string[] = [];
+    for (const address of addressesOf(previous)) {
+      const holder = this.#holders.get(address);
+      if (addresses.has(address) || holder?.pod !== key) continue;
+      holder.until = this.#clock.now() + afterwardsMilliseconds;
+      changed.push(address);
+    }
+    const consumer = pod?.metadata.labels?.[labels.origin];
+    if (consumer === undefined) return changed;
+    for (const address of addresses) {
+      const before = this.#holders.get(address);
+      if (before?.consumer !== consumer || before.until !== Infinity) changed.push(address);
+      this.#holders.set(address, { consumer, pod: key, until: Infinity });
+    }
+    return changed;
+  }
+
+  /** Has a pod of the consumer the address now? */
+  has(consumer: string, address: string): boolean {
+    const holder = this.#holders.get(address);
+    return holder?.consumer === consumer && holder.until === Infinity;
+  }
+
+  /** Has one, or had one until a moment ago, which nobody else has got since? */
+  hadLately(consumer: string, address: string): boolean {
+    const holder = this.#holders.get(address);
+    if (holder !== undefined && holder.until < this.#clock.now()) this.#holders.delete(address);
+    return holder?.consumer === consumer && holder.until >= this.#clock.now();
+  }
+}
+
+function addressesOf(pod: Pod | undefined): Set<string> {
+  const { podIP, podIPs = [], phase } = pod?.status ?? {};
+  if (phase === 'Succeeded' || phase === 'Failed') return new Set();
+  const all = [...podIPs.map(({ ip }) => ip), ...(podIP === undefined ? [] : [podIP])];
+  return new Set(all.filter((ip) => addressFamily(ip) !== undefined).map(normalizeAddress));
+}

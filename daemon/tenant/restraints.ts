@@ -1,0 +1,116 @@
+/**
+ * Rights that a consumer loses while it keeps to no bounds: to write into its twin namespaces. What is there stays and can be
+ * read and deleted, pods run on, and no other consumer notices.
+ */
+import type { Grant } from '../../shared/api/grant.ts';
+import type { IncomingPeering } from '../../shared/api/peerings.ts';
+import type { Clock } from '../../shared/time.ts';
+import { triggers, type Source } from '../kube/controller.ts';
+import type { PolicyRule } from '../../shared/kube/types.ts';
+
+/** `Bytes`: its objects are larger than its budget. `Endpoints`: it goes on naming addresses that are none of its own. */
+export type Restraint = 'Bytes' | 'Endpoints';
+
+/** Most foreign addresses in a minute, and most often the same one, before the right to write endpoints is taken. */
+const mostForeign = 256;
+const mostOfOneAddress = 16;
+const windowMilliseconds = 60_000;
+/** How long it is taken, from the last attempt on. */
+const penaltyMilliseconds = 600_000;
+
+const mebibyte = 1 << 20;
+/** Written again when so much of the budget is free. */
+const enoughFree = 0.1;
+
+/** How many bytes all objects of a consumer may have here: a base for every peering, and a share for each pod granted. */
+export const mostBytes = ({ pods }: Grant): number =>
+  Math.min(256 * mebibyte, 16 * mebibyte + pods * 262_144);
+
+const writing = new Set(['create', 'update', 'patch']);
+const withoutWriting = (rule: PolicyRule): PolicyRule => ({
+  ...rule,
+  verbs: rule.verbs.filter((verb) => !writing.has(verb)),
+});
+const isPods = ({ resources }: PolicyRule) => resources.some((each) => each.startsWith('pods'));
+const isSlices = ({ resources }: PolicyRule) => resources.includes('endpointslices');
+
+/** What is left of the rules in a twin namespace. Pure. */
+export function restrainedRules(
+  rules: readonly PolicyRule[],
+  restraints: readonly Restraint[],
+): readonly PolicyRule[] {
+  if (restraints.includes('Bytes')) return rules.map((rule) => (isPods(rule) ? rule : withoutWriting(rule)));
+  if (restraints.includes('Endpoints'))
+    return rules.map((rule) => (isSlices(rule) ? withoutWriting(rule) : rule));
+  return rules;
+}
+
+export interface Restraints {
+  of(peering: IncomingPeering): readonly Restraint[];
+  /** Takes notice of how many bytes a consumer's objects have. */
+  weigh(peering: IncomingPeering, bytes: number): void;
+  /** Takes notice of an address in a record that is none of the consumer's. */
+  foreign(peering: IncomingPeering, address: string): void;
+  /** Keys of peerings whose restraints have changed. */
+  source: Source;
+}
+
+interface Attempts {
+  since: number;
+  total: number;
+  addresses: Map<string, number>;
+}
+
+/** None yet. */
+export function createRestraints(clock: Clock): Restraints {
+  const heavy = new Set<string>();
+  const attempts = new Map<string, Attempts>();
+  const until = new Map<string, number>();
+  const changed = triggers();
+  const idOf = ({ metadata }: IncomingPeering) => metadata.uid ?? metadata.name;
+  return {
+    of(peering) {
+      const id = idOf(peering);
+      const restraints: Restraint[] = [];
+      if (heavy.has(id)) restraints.push('Bytes');
+      if ((until.get(id) ?? 0) > clock.now()) restraints.push('Endpoints');
+      return restraints;
+    },
+    weigh(peering, bytes) {
+      const id = idOf(peering);
+      const most = mostBytes(peering.spec.grant);
+      const isHeavy = heavy.has(id) ? bytes > most * (1 - enoughFree) : bytes > most;
+      if (isHeavy === heavy.has(id)) return;
+      if (isHeavy) heavy.add(id);
+      else heavy.delete(id);
+      changed.trigger(peering.metadata.name);
+    },
+    foreign(peering, address) {
+      const id = idOf(peering);
+      let tally = attempts.get(id);
+      if (tally === undefined || clock.now() - tally.since > windowMilliseconds) {
+        tally = { since: clock.now(), total: 0, addresses: new Map() };
+        attempts.set(id, tally);
+      }
+      tally.total += 1;
+      const often = (tally.addresses.get(address) ?? 0) + 1;
+      if (tally.addresses.size < mostForeign) tally.addresses.set(address, often);
+      if (tally.total <= mostForeign && often <= mostOfOneAddress) return;
+      const already = (until.get(id) ?? 0) > clock.now();
+      until.set(id, clock.now() + penaltyMilliseconds);
+      if (already) return;
+      const end = () => {
+        const left = (until.get(id) ?? 0) - clock.now();
+        if (left > 0) {
+          clock.after(left, end);
+          return;
+        }
+        until.delete(id);
+        changed.trigger(peering.metadata.name);
+      };
+      clock.after(penaltyMilliseconds, end);
+      changed.trigger(peering.metadata.name);
+    },
+    source: changed,
+  };
+}
