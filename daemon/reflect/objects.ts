@@ -99,7 +99,7 @@ export function reflectedSlice(
     kind: 'EndpointSlice',
     metadata: {
       ...meta,
-      // A record, of which the provider serves what it admits: slices of Services are none of a consumer’s to write.
+      // A record, of which the provider serves what it admits: a consumer may write no slices of Services.
       labels: { ...meta.labels, [labels.recordedService]: service },
     },
     addressType: source.addressType,

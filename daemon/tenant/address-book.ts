@@ -49,7 +49,7 @@ export class AddressBook {
     return holder?.consumer === consumer && holder.until === Infinity;
   }
 
-  /** Has one, or had one until a moment ago, which nobody else has got since? */
+  /** Has one, or had one until a moment ago, which no other pod has got since? */
   hadLately(consumer: string, address: string): boolean {
     const holder = this.#holders.get(address);
     if (holder !== undefined && holder.until < this.#clock.now()) this.#holders.delete(address);

@@ -178,12 +178,12 @@ export function createServedEndpoints(
     const { sure, isDoubted } = surelyForeign(key, strange);
     const version = record.metadata.resourceVersion ?? '';
     if (sure.length > 0) {
-      const message = `EndpointSlice ${key} names ${sure.slice(0, 4).join(', ')}, which is no address of ${consumer}’s own pods; it is not served`;
+      const message = `EndpointSlice ${key} names ${sure.slice(0, 4).join(', ')}, which is not an address of ${consumer}’s pods: it is not served`;
       const isNew = refusals.note(peering, 'Endpoint', `${record.metadata.uid}/${version}`, message);
       if (isNew) {
         for (const address of sure.slice(0, 64)) restraints.foreign(peering, address);
         events.emit(peering, 'Warning', 'ForeignEndpoint', message);
-        log.warn('a consumer’s endpoints are none of its own', {
+        log.warn('a consumer names endpoints that are not its own', {
           consumer,
           slice: key,
           foreign: sure.length,

@@ -37,7 +37,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
   };
   const tracker = createUsageTracker(caches, () => context.clock.now());
   const refusals = createRefusals(context.clock, context.metrics);
-  const restraints = createRestraints(context.clock);
+  const restraints = createRestraints(context.clock, signal);
   const bytes = createByteCount(context, [
     caches.shadows,
     caches.policies,

@@ -89,7 +89,7 @@ export const reasons = {
   ObjectsExhausted: 'ObjectsExhausted',
   /** Its objects have more bytes than it may keep here; it may write no more. */
   BytesExhausted: 'BytesExhausted',
-  /** It went on naming foreign endpoints; it may write no more of them for a while. */
+  /** It kept naming foreign endpoints; it may write no EndpointSlices for a while. */
   EndpointsRestrained: 'EndpointsRestrained',
   Active: 'Active',
   Cordoned: 'Cordoned',

@@ -124,7 +124,7 @@ export function objectsFinding(
     return { type, status: 'False', reason: reasons.BytesExhausted, message };
   }
   if (restraints.includes('Endpoints')) {
-    const message = `${remoteCluster} went on naming addresses that are none of its own pods: it may write no EndpointSlices until ten minutes after the last one`;
+    const message = `${remoteCluster} kept naming addresses that are not those of its pods: it may write no EndpointSlices until ten minutes after the last attempt`;
     return { type, status: 'False', reason: reasons.EndpointsRestrained, message };
   }
   const full = quotas

@@ -19,8 +19,11 @@ export type RefusedThing =
   | 'Endpoint'
   /** More objects of a kind than a namespace of it may hold: a condition of its own says so. */
   | 'Object'
-  /** So many bytes of objects that the right to write more is taken. */
+  /** So many bytes of objects that the right to write more is taken: the same condition says so. */
   | 'Bytes';
+
+/** What is counted here alone: conditions of their own show it. */
+const saidElsewhere: ReadonlySet<RefusedThing> = new Set(['Room', 'Object', 'Bytes']);
 
 export interface Refusals {
   /**
@@ -72,7 +75,7 @@ export function createRefusals(clock: Clock, metrics: ControllerMetrics | undefi
       seen.add(attempt);
       if (seen.size > mostRemembered) seen.delete(seen.values().next().value ?? '');
       metrics?.refused(peering.spec.remoteCluster, thing);
-      if (thing === 'Room' || thing === 'Object') return true;
+      if (saidElsewhere.has(thing)) return true;
       const tally = tallies.get(uid) ?? { count: 0, at: 0, message: '', shown: undefined, waking: false };
       Object.assign(tally, { count: tally.count + 1, at: clock.now(), message: message.slice(0, 600) });
       tallies.set(uid, tally);

@@ -1,14 +1,14 @@
 /**
- * Rights that a consumer loses while it keeps to no bounds: to write into its twin namespaces. What is there stays and can be
+ * The right to write into its twin namespaces, which a consumer loses while it exceeds a limit. What is there stays and can be
  * read and deleted, pods run on, and no other consumer notices.
  */
 import type { Grant } from '../../shared/api/grant.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
-import type { Clock } from '../../shared/time.ts';
+import { sleep, type Clock } from '../../shared/time.ts';
 import { triggers, type Source } from '../kube/controller.ts';
 import type { PolicyRule } from '../../shared/kube/types.ts';
 
-/** `Bytes`: its objects are larger than its budget. `Endpoints`: it goes on naming addresses that are none of its own. */
+/** `Bytes`: its objects are larger than its budget. `Endpoints`: it keeps naming addresses that are not its own. */
 export type Restraint = 'Bytes' | 'Endpoints';
 
 /** Most foreign addresses in a minute, and most often the same one, before the right to write endpoints is taken. */
@@ -19,7 +19,7 @@ const windowMilliseconds = 60_000;
 const penaltyMilliseconds = 600_000;
 
 const mebibyte = 1 << 20;
-/** Written again when so much of the budget is free. */
+/** The right comes back when so much of the budget is free. */
 const enoughFree = 0.1;
 
 /** How many bytes all objects of a consumer may have here: a base for every peering, and a share for each pod granted. */
@@ -47,9 +47,9 @@ export function restrainedRules(
 
 export interface Restraints {
   of(peering: IncomingPeering): readonly Restraint[];
-  /** Takes notice of how many bytes a consumer's objects have. */
+  /** Takes note of how many bytes a consumer's objects have. */
   weigh(peering: IncomingPeering, bytes: number): void;
-  /** Takes notice of an address in a record that is none of the consumer's. */
+  /** Takes note of an address in a record that is not the consumer’s. */
   foreign(peering: IncomingPeering, address: string): void;
   /** Keys of peerings whose restraints have changed. */
   source: Source;
@@ -61,13 +61,23 @@ interface Attempts {
   addresses: Map<string, number>;
 }
 
-/** None yet. */
-export function createRestraints(clock: Clock): Restraints {
+/** None yet. Ends its timers with the signal. */
+export function createRestraints(clock: Clock, signal: AbortSignal): Restraints {
   const heavy = new Set<string>();
   const attempts = new Map<string, Attempts>();
   const until = new Map<string, number>();
   const changed = triggers();
   const idOf = ({ metadata }: IncomingPeering) => metadata.uid ?? metadata.name;
+
+  async function endInTime(id: string, name: string): Promise<void> {
+    for (let left = penaltyMilliseconds; left > 0; left = (until.get(id) ?? 0) - clock.now()) {
+      await sleep(left, signal, clock);
+      if (signal.aborted) return;
+    }
+    until.delete(id);
+    changed.trigger(name);
+  }
+
   return {
     of(peering) {
       const id = idOf(peering);
@@ -99,16 +109,7 @@ export function createRestraints(clock: Clock): Restraints {
       const already = (until.get(id) ?? 0) > clock.now();
       until.set(id, clock.now() + penaltyMilliseconds);
       if (already) return;
-      const end = () => {
-        const left = (until.get(id) ?? 0) - clock.now();
-        if (left > 0) {
-          clock.after(left, end);
-          return;
-        }
-        until.delete(id);
-        changed.trigger(peering.metadata.name);
-      };
-      clock.after(penaltyMilliseconds, end);
+      void endInTime(id, peering.metadata.name);
       changed.trigger(peering.metadata.name);
     },
     source: changed,
