@@ -30,7 +30,7 @@ export class AddressBook {
     for (const address of addressesOf(previous)) {
       const holder = this.#holders.get(address);
       if (addresses.has(address) || holder?.pod !== key) continue;
-      holder.until = this.#clock.now() + afterwardsMilliseconds;
+      holder.until = this.#clock.monotonic() + afterwardsMilliseconds;
       changed.push(address);
     }
     const consumer = pod?.metadata.labels?.[labels.origin];
@@ -52,8 +52,8 @@ export class AddressBook {
   /** Has one, or had one until a moment ago, which no other pod has got since? */
   hadLately(consumer: string, address: string): boolean {
     const holder = this.#holders.get(address);
-    if (holder !== undefined && holder.until < this.#clock.now()) this.#holders.delete(address);
-    return holder?.consumer === consumer && holder.until >= this.#clock.now();
+    if (holder !== undefined && holder.until < this.#clock.monotonic()) this.#holders.delete(address);
+    return holder?.consumer === consumer && holder.until >= this.#clock.monotonic();
   }
 }
 

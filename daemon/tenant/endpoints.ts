@@ -120,9 +120,9 @@ export function createServedEndpoints(
     const now = new Map<string, number>();
     const sure = foreign.filter((address) => {
       if (!anyContains(pods, address)) return true;
-      const since = before?.get(address) ?? clock.now();
+      const since = before?.get(address) ?? clock.monotonic();
       now.set(address, since);
-      return clock.now() - since >= doubtMilliseconds;
+      return clock.monotonic() - since >= doubtMilliseconds;
     });
     if (now.size > 0) doubted.set(key, now);
     else doubted.delete(key);

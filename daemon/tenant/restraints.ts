@@ -70,7 +70,7 @@ export function createRestraints(clock: Clock, signal: AbortSignal): Restraints 
   const idOf = ({ metadata }: IncomingPeering) => metadata.uid ?? metadata.name;
 
   async function endInTime(id: string, name: string): Promise<void> {
-    for (let left = penaltyMilliseconds; left > 0; left = (until.get(id) ?? 0) - clock.now()) {
+    for (let left = penaltyMilliseconds; left > 0; left = (until.get(id) ?? 0) - clock.monotonic()) {
       await sleep(left, signal, clock);
       if (signal.aborted) return;
     }
@@ -83,7 +83,7 @@ export function createRestraints(clock: Clock, signal: AbortSignal): Restraints 
       const id = idOf(peering);
       const restraints: Restraint[] = [];
       if (heavy.has(id)) restraints.push('Bytes');
-      if ((until.get(id) ?? 0) > clock.now()) restraints.push('Endpoints');
+      if ((until.get(id) ?? 0) > clock.monotonic()) restraints.push('Endpoints');
       return restraints;
     },
     weigh(peering, bytes) {
@@ -98,16 +98,16 @@ export function createRestraints(clock: Clock, signal: AbortSignal): Restraints 
     foreign(peering, address) {
       const id = idOf(peering);
       let tally = attempts.get(id);
-      if (tally === undefined || clock.now() - tally.since > windowMilliseconds) {
-        tally = { since: clock.now(), total: 0, addresses: new Map() };
+      if (tally === undefined || clock.monotonic() - tally.since > windowMilliseconds) {
+        tally = { since: clock.monotonic(), total: 0, addresses: new Map() };
         attempts.set(id, tally);
       }
       tally.total += 1;
       const often = (tally.addresses.get(address) ?? 0) + 1;
       if (tally.addresses.size < mostForeign) tally.addresses.set(address, often);
       if (tally.total <= mostForeign && often <= mostOfOneAddress) return;
-      const already = (until.get(id) ?? 0) > clock.now();
-      until.set(id, clock.now() + penaltyMilliseconds);
+      const already = (until.get(id) ?? 0) > clock.monotonic();
+      until.set(id, clock.monotonic() + penaltyMilliseconds);
       if (already) return;
       void endInTime(id, peering.metadata.name);
       changed.trigger(peering.metadata.name);

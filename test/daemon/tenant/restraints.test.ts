@@ -19,12 +19,13 @@ function handClock() {
   return {
     clock: {
       now: () => now,
+      monotonic: () => now,
       after: (milliseconds: number, run: () => void) => {
         timers.push({ at: now + milliseconds, run });
         return () => undefined;
       },
     },
-    async move(milliseconds: number): Promise<void> {
+    move: async (milliseconds: number): Promise<void> => {
       now += milliseconds;
       for (const timer of timers.splice(0)) {
         if (timer.at <= now) timer.run();
