@@ -37,7 +37,7 @@ bare('the README begins with these commands', async () => {
   assert.equal(first.slice(0, 2), ['npm run demo', 'npm test']);
 });
 
-bare('npm run demo makes its clusters and checks a claim', async () => {
+bare('npm run demo creates its clusters and checks a claim', async () => {
   const { exitCode, output } = await run('npm run demo -- --name bare --until first-claim');
   assert.is(exitCode, 0, output);
   assert.match(output, /Installing the npm packages/);

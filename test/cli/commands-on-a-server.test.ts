@@ -246,7 +246,7 @@ commands('offload namespace fails for a missing namespace', async () => {
   assert.match(stderr, 'namespace "shop" not found; create it first: kubectl create namespace shop');
 });
 
-commands('offload namespace waits for the present generation, and names the twin namespaces', async () => {
+commands('offload namespace waits for the current generation, and names the twin namespaces', async () => {
   await plane.kubectl(['create', 'namespace', 'shop']);
   assert.is((await hawser(['offload', 'namespace', 'shop', '--timeout', '1'])).exitCode, 3);
   const again = hawser(['offload', 'namespace', 'shop', '--placement', 'remote', '-l', 'a=b']);

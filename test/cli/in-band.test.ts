@@ -146,7 +146,7 @@ requests('only a newer document replaces another', () => {
   assert.not(isNewer({ payload: 'bm90IGpzb24', signature: '' }, old));
 });
 
-requests('a refusal counts for the present generation only', () => {
+requests('a refusal counts only for the current generation', () => {
   const remote = known(sides.provider, undefined, undefined);
   const condition = {
     type: 'Authenticated',

@@ -76,7 +76,7 @@ const tunnel = {
   },
 } as unknown as Tunnel;
 
-test('what an approval is of, and what none is needed for', () => {
+test('approvalOf returns the ranges to approve, and refuses ranges that need no approval', () => {
   const external = { real: '100.70.0.0/20', from: '100.64.0.0/20' };
   const pods = { real: '10.42.0.0/16', from: '100.65.0.0/16' };
   const cases: [range: string | undefined, asItIs: boolean, Approval][] = [
@@ -105,7 +105,7 @@ test('what an approval is of, and what none is needed for', () => {
   for (const [range, asItIs, why] of refused) assert.throws(() => approvalOf(tunnel, range, asItIs), why);
 });
 
-test('what is accepted of a remote is of that remote alone', () => {
+test('an accepted range is added only to its own remote', () => {
   const one = acceptedWith(undefined, 'oak', '10.42.0.0/16');
   assert.equal(one, [{ remoteCluster: 'oak', cidrs: ['10.42.0.0/16'] }]);
   const two = acceptedWith(acceptedWith(one, 'fir', '10.42.0.0/16'), 'oak', '10.43.0.0/16');

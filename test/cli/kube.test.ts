@@ -77,20 +77,20 @@ for (const [what, run, line, type] of requests)
     assert.is(seen?.headers['user-agent'], 'hawser-cli');
   });
 
-test('a list keeps the kinds that the API server names', async () => {
+test('a list keeps the kinds in the API server’s answer', async () => {
   answer = [200, { metadata: {}, items: [{ ...object, kind: 'Tunnel' }] }];
   const [item] = await kube.list(hawser('tunnels'));
   assert.is(item?.kind, 'Tunnel');
 });
 
-test('what is not there is none', async () => {
+test('a missing object, or one of a kind that is not installed, is undefined', async () => {
   answer = [404, { kind: 'Status', reason: 'NotFound', message: 'not found' }];
   assert.is(await kube.get(hawser('tunnels'), 'far'), undefined);
   assert.equal(await kube.list(hawser('tunnels')), []);
   await kube.remove(hawser('tunnels'), 'far');
 });
 
-test('an API server that is busy is asked again', async () => {
+test('a request to a busy API server (429) is repeated', async () => {
   busy = 2;
   const before = server.seen.length;
   assert.equal(await kube.list(core('pods')), []);
@@ -106,7 +106,7 @@ async function failure(work: Promise<unknown>): Promise<Error> {
   throw new Error('it was taken');
 }
 
-test('a refusal says what to do, and can be recognised', async () => {
+test('a refused request explains what to do, and its answer is available', async () => {
   answer = [403, { kind: 'Status', reason: 'Forbidden', message: 'u may not' }];
   const error = await failure(kube.list(core('pods')));
   assert.instance(error, CommandError);
@@ -117,7 +117,7 @@ test('a refusal says what to do, and can be recognised', async () => {
   assert.is(answerOf(error)?.status, 403);
 });
 
-test('an API server that cannot be reached is named by context and address', async () => {
+test('an unreachable API server is named by context and address', async () => {
   const { signal } = new AbortController();
   const nowhere = new Kube(
     () => Promise.resolve({ url: 'https://127.0.0.1:1', context: 'elm' }),
@@ -134,7 +134,7 @@ test('an API server that cannot be reached is named by context and address', asy
   assert.is((await nowhere.probe('/readyz', 1000)).status, 0);
 });
 
-test('a kubeconfig that cannot be used is an error of the command; an unknown context one of usage', async () => {
+test('an unusable kubeconfig is a CommandError, an unknown context a UsageError', async () => {
   for (const [unknownContext, kind] of [
     [true, UsageError],
     [false, CommandError],

@@ -30,7 +30,7 @@ import { evaluateReadiness, nodeReadyFinding } from '../../daemon/vnode/readines
 import { planTwin } from '../../daemon/vnode/twin-plan.ts';
 import type { Finding } from '../../shared/conditions.ts';
 
-const test = suite('words of conditions');
+const test = suite('texts of conditions');
 const golden = new URL('../golden/conditions.txt', import.meta.url);
 const now = Date.parse('2026-01-01T00:00:00Z');
 const at = '2026-01-01T00:00:00Z';
@@ -359,13 +359,13 @@ function render(): string {
     .join('\n');
 }
 
-test('conditions - in every state that their functions know - have the words of the golden file', async () => {
+test('conditions - in every state that their functions know - have the texts of the golden file', async () => {
   const text = render();
   if (process.env['UPDATE_GOLDEN'] === '1') await writeFile(golden, text);
   assert.fixture(text, await readFile(golden, 'utf8'));
 });
 
-test('messages of conditions - whatever the state - use none of the words that the glossary rules out', () => {
+test('messages of conditions - in every state - use no word that the glossary excludes', () => {
   const ruledOut =
     /\b(anew|nobody|somebody|told|tells|is wanted|are wanted|by itself|of its own)\b|undefined|\[object/;
   for (const line of render().split('\n')) assert.not.match(line, ruledOut);

@@ -83,7 +83,7 @@ server('a value that does not exist, or is out of range, is refused by name', as
   assert.match(await refusal(install({ gateway: { replicas: -1 } })), /replicas/);
 });
 
-server('the API gateway sees who connects, where its Service has a traffic policy', async () => {
+server('the API gateway sees client addresses where its Service has a traffic policy', async () => {
   const policy = () =>
     plane.kubectl(
       `get service hawser-gateway -n ${namespace} -o jsonpath={.spec.externalTrafficPolicy}`.split(' '),
@@ -163,7 +163,7 @@ const peerRights: [role: string, allowed: boolean, args: string[]][] = [
   ['hawser-peer-provider', false, ['get', 'secrets', '-n', namespace]],
 ];
 
-server('who peers in-band may what the command needs, and no more', async () => {
+server('the role for in-band peering has exactly the rights that the command needs', async () => {
   const roles = [...new Set(peerRights.map(([role]) => role))];
   for (const role of roles) {
     await plane.kubectl(['create', 'clusterrolebinding', role, '--clusterrole', role, '--user', role]);
@@ -186,7 +186,7 @@ server('who peers in-band may what the command needs, and no more', async () => 
   await plane.kubectl(['delete', 'clusterrolebinding', ...roles]);
 });
 
-server('each process may what it must, and no more', async () => {
+server('each process has exactly the rights that it needs', async () => {
   const wrong: string[] = [];
   for (const [who, allowed, args] of rights) {
     const answer = await kubectlAs(account(who), ['auth', 'can-i', ...args])
@@ -197,7 +197,7 @@ server('each process may what it must, and no more', async () => {
   assert.equal(wrong, []);
 });
 
-server('the rights that hawser doctor looks for are all given', async () => {
+server('the roles grant all rights that hawser doctor checks', async () => {
   const missing: string[] = [];
   for (const right of essentialRights) {
     const answer = await plane.kubectl(['create', '-f', '-', '-o', 'json'], {
@@ -209,7 +209,7 @@ server('the rights that hawser doctor looks for are all given', async () => {
   assert.equal(missing, []);
 });
 
-server('a node daemon reports its own node alone', async () => {
+server('a node daemon may write only its own node’s status', async () => {
   for (const name of ['one', 'two']) {
     await plane.kubectl(['apply', '-f', '-'], {
       input: JSON.stringify({
@@ -239,7 +239,7 @@ const consumer: Impersonated = {
 };
 const reflected = { 'hawser.dev/reflected': 'true' };
 
-server('a consumer writes what it reflects, and nothing that reaches further', async () => {
+server('a consumer may write reflected objects, and nothing that reaches further', async () => {
   // Even if its roles gave it all of a namespace.
   await plane.kubectl(['create', 'namespace', 'shop-oak']);
   const binding = 'create rolebinding all -n shop-oak --clusterrole=admin';
@@ -283,7 +283,7 @@ server('a consumer writes what it reflects, and nothing that reaches further', a
   for (const [index, pattern] of expected.entries()) assert.match(said[index] ?? '', pattern);
 });
 
-server('uninstalled, nothing of it is left but the CRDs, which go by one command', async () => {
+server('after uninstalling only the CRDs are left, which one command deletes', async () => {
   // Without the hook that ends peerings: there are no nodes to run it here.
   await run([helm, 'uninstall', 'hawser', '-n', namespace, '--no-hooks', '--wait', '--timeout', '30s'], {
     env: { KUBECONFIG: plane.kubeconfig },

@@ -64,7 +64,7 @@ const outgoing = {
   spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired: 'Active' },
 };
 
-server('a peering’s identity never changes, what is desired does', async () => {
+server('a peering’s identity is immutable, its desired state is not', async () => {
   await apply(outgoing);
   await apply({ ...outgoing, spec: { ...outgoing.spec, desired: 'Cordoned' } });
   assert.match(
@@ -74,7 +74,7 @@ server('a peering’s identity never changes, what is desired does', async () =>
   assert.match(await refused({ ...outgoing, spec: { ...outgoing.spec, desired: 'Gone' } }), /Active/);
 });
 
-server('a spec that leaves a field out has its default', async () => {
+server('an absent field of a spec has its default', async () => {
   await apply({ kind: 'NamespaceOffloading', metadata: { name: 'offloading', namespace: 'default' } });
   await apply({
     kind: 'OutgoingPeering',
@@ -88,7 +88,7 @@ server('a spec that leaves a field out has its default', async () => {
   assert.is((await stored('hout', 'fir'))['desired'], 'Active');
 });
 
-server('a TwinNamespace never changes', async () => {
+server('a TwinNamespace’s spec is immutable', async () => {
   const twin = {
     kind: 'TwinNamespace',
     metadata: { name: 'shop', namespace: 'default' },
@@ -101,7 +101,7 @@ server('a TwinNamespace never changes', async () => {
   );
 });
 
-server('one LocalCluster, named self', async () => {
+server('only a LocalCluster named self is accepted', async () => {
   assert.match(await refused({ kind: 'LocalCluster', metadata: { name: 'other' }, spec: {} }), /self/);
   await apply({ kind: 'LocalCluster', metadata: { name: 'self' }, spec: { podCIDRs: ['10.244.0.0/16'] } });
   assert.match(

@@ -48,7 +48,7 @@ const foreignShortNames = ['hpa', 'hc', 'hr', 'helmrepo'];
 
 const crds = suite('CustomResourceDefinitions');
 
-crds('there is one a kind', () => {
+crds('each kind has one CRD', () => {
   assert.is(crdManifests().length, kinds.length);
 });
 
@@ -64,7 +64,7 @@ crds('every kind and every field is described in sentences', () => {
   assert.equal(bad, []);
 });
 
-crds('a field of a spec that may be left out says what holds then', () => {
+crds('the description of an optional spec field states its default', () => {
   const bad = fields.filter(
     ({ path, required, schema }) =>
       path.includes('.spec.') && !required && !/ Default: /.test(schema.description ?? ''),
@@ -75,7 +75,7 @@ crds('a field of a spec that may be left out says what holds then', () => {
   );
 });
 
-crds('a text of a spec whose form is not obvious has an example', () => {
+crds('a string field of a spec with a special format has an example', () => {
   const free = /(PEM|base64|hexadecimal|ID of the remote)/;
   const bad = fields.filter(
     ({ path, schema }) =>
@@ -91,7 +91,7 @@ crds('a text of a spec whose form is not obvious has an example', () => {
   );
 });
 
-crds('every short name begins with h, so that it is no other project’s', () => {
+crds('every short name begins with h, to avoid those of other projects', () => {
   const own = schemas.flatMap(({ names }) => names.shortNames);
   assert.is(new Set(own).size, own.length);
   assert.is(own.length, schemas.length);
@@ -101,7 +101,7 @@ crds('every short name begins with h, so that it is no other project’s', () =>
   );
 });
 
-crds('each kind shows its age last, and a status with its reason', () => {
+crds('each kind prints its age last, and a status with its reason', () => {
   for (const { kind, columns } of kinds) {
     assert.is(columns.at(-1)?.name, 'Age', kind);
     assert.ok(
@@ -115,11 +115,11 @@ crds('each kind shows its age last, and a status with its reason', () => {
   }
 });
 
-crds('the chart and the reference hold them as they are made today', async () => {
+crds('the CRDs in chart and reference are up to date', async () => {
   assert.equal(await outdatedFiles(), [], 'run npm run generate');
 });
 
-crds('integers are bounded by int64, not by what a double holds', () => {
+crds('integers have int64 bounds, not those of a double', () => {
   const schema = {
     type: 'integer',
     minimum: Number.MIN_SAFE_INTEGER,
@@ -128,7 +128,7 @@ crds('integers are bounded by int64, not by what a double holds', () => {
   assert.equal(structural(schema, 'x'), { type: 'integer', format: 'int64' });
 });
 
-crds('objects are never closed, since Kubernetes prunes what it does not know', () => {
+crds('schemas allow unknown fields, which Kubernetes prunes', () => {
   const schema = { type: 'object', properties: {}, additionalProperties: false };
   assert.equal(structural(schema, 'x'), { type: 'object', properties: {} });
 });
@@ -143,7 +143,7 @@ crds('free-form content keeps its unknown fields', () => {
   assert.equal(structural(schema, 'x'), { type: 'object', 'x-kubernetes-preserve-unknown-fields': true });
 });
 
-crds('what has no structural form is refused by name', () => {
+crds('a schema without structural form is refused by name', () => {
   assert.throws(() => structural({ anyOf: [] }, 'Kind.spec.field'), /Kind\.spec\.field: "anyOf"/);
 });
 

@@ -99,9 +99,9 @@ async function sourcesIn(folder: string): Promise<{ file: string; text: string }
   return Promise.all(files.map(async (file) => ({ file, text: await readFile(file, 'utf8') })));
 }
 
-const list = suite('what the project needs of a machine');
+const list = suite('programs that the project needs');
 
-list('every program that the sources start is in the list, for whoever starts it', async () => {
+list('every program that the sources start is in the list', async () => {
   const wrong: string[] = [];
   const unseen = new Set([
     'ip',
@@ -133,7 +133,7 @@ list('every program that the sources start is in the list, for whoever starts it
   assert.equal([...unseen], [], 'these are started, and the scan did not see it');
 });
 
-list('every row is used by a source, or by what a source starts', async () => {
+list('every row is used by a source, or by a program that a source starts', async () => {
   const folders = ['native', 'deploy/build', 'deploy/image', 'daemon', 'test', 'bench'];
   const texts = (await Promise.all(folders.map(sourcesIn)))
     .flat()
@@ -150,7 +150,7 @@ list('every row is used by a source, or by what a source starts', async () => {
   );
 });
 
-list('every row says where it comes from and is for something', () => {
+list('every row has a source and a reason', () => {
   for (const need of needs) {
     assert.ok(need.apt !== undefined || need.from !== undefined, need.file);
     assert.ok(need.for.length > 0 && need.why.length > 10, need.file);
@@ -159,24 +159,21 @@ list('every row says where it comes from and is for something', () => {
   assert.ok(withIncluded(['bare']).has('engine'));
 });
 
-list(
-  'every entry point of package.json goes through the start, and those that need something make sure of it',
-  async () => {
-    const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
-      scripts: Record<string, string>;
-    };
-    const needNothing = new Set(['build:cli', 'generate', 'hawser', 'test', 'test:unit', 'test:e2e']);
-    for (const [name, script] of Object.entries(scripts)) {
-      const entry = /^node deploy\/start\.mjs (\S+)/.exec(script)?.[1];
-      assert.ok(entry, `${name} does not start with node deploy/start.mjs: ${script}`);
-      if (needNothing.has(name) || entry.startsWith('node_modules/')) continue;
-      const text = await readFile(join(root, entry), 'utf8');
-      assert.ok(/\b(?:ensureNeeds|up)\(/.test(text), `${name} does not make sure of what it needs`);
-    }
-  },
-);
+list('every script of package.json goes through start.mjs, and checks what it needs', async () => {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  const needNothing = new Set(['build:cli', 'generate', 'hawser', 'test', 'test:unit', 'test:e2e']);
+  for (const [name, script] of Object.entries(scripts)) {
+    const entry = /^node deploy\/start\.mjs (\S+)/.exec(script)?.[1];
+    assert.ok(entry, `${name} does not start with node deploy/start.mjs: ${script}`);
+    if (needNothing.has(name) || entry.startsWith('node_modules/')) continue;
+    const text = await readFile(join(root, entry), 'utf8');
+    assert.ok(/\b(?:ensureNeeds|up)\(/.test(text), `${name} does not make sure of what it needs`);
+  }
+});
 
-list('a section that is chosen alone brings what it needs', () => {
+list('a section that is run alone includes those that it needs', () => {
   const names = (chosen: string[]) => chosenSections(chosen).map(({ name }) => name);
   assert.equal(names(['types']), ['types']);
   assert.equal(names(['e2e']), ['packages', 'native-build', 'programs', 'e2e']);
@@ -201,7 +198,7 @@ function machine(paths: readonly string[], says: Record<string, string> = {}): M
   };
 }
 
-list('what is missing is found by program, path and version', async () => {
+list('missing entries are found by program, path and version', async () => {
   const missing = async (purpose: Purpose, ...args: Parameters<typeof machine>) =>
     (await missingNeeds([purpose], machine(...args))).map(({ file }) => file);
   const compiler = ['/usr/bin/g++', '/usr/include/intel-ipsec-mb.h'];
@@ -228,7 +225,7 @@ list('what is missing is found by program, path and version', async () => {
   );
 });
 
-list('everything that is missing is named at once, for apt, dnf and by program', () => {
+list('all missing entries are named at once, for apt, dnf and by program', () => {
   const missing = needs.filter(({ file }) => ['nft', 'go', 'g++'].includes(file));
   const said = missingSentence(missing);
   for (const part of [
@@ -249,7 +246,7 @@ list('versions are compared as numbers', () => {
   assert.is(isRecent('none', [1, 26]), false);
 });
 
-list('a program that needs libraries is told from one that needs none', () => {
+list('a program that needs shared libraries is recognised', () => {
   assert.is(isStatic(readFileSync('/bin/sh')), false);
   assert.is(isStatic(Buffer.from('\x7fELF and nothing more')), true);
 });

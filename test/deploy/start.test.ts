@@ -27,7 +27,7 @@ interface Outcome {
   stderr: string;
 }
 
-const start = suite<{ directory: string }>('the start');
+const start = suite<{ directory: string }>('start.mjs');
 
 start.before.each(async (context) => {
   context.directory = await mkdtemp(join(tmpdir(), 'hawser-start-'));
@@ -76,7 +76,7 @@ function run(directory: string, args: string[], signalAt?: string): Promise<Outc
 }
 
 start(
-  'installs what is missing, says so once, and passes arguments and the exit code on',
+  'start.mjs installs missing packages, reports it once, and passes arguments and exit code on',
   async ({ directory }) => {
     const first = await run(directory, ['5', '--a', 'b c']);
     assert.equal([first.code, first.stdout], [5, '["--a","b c"]\n'], first.stderr);
@@ -90,7 +90,7 @@ start(
 );
 
 start(
-  'installs again when the lock file asks for another version, or a package is gone',
+  'start.mjs installs again when the lock file has another version, or a package is missing',
   async ({ directory }) => {
     await run(directory, ['0']);
     await writeFile(join(directory, 'package-lock.json'), lockOf('2.0.0'));
@@ -103,14 +103,14 @@ start(
   },
 );
 
-start('says what npm said when it fails, and runs nothing', async ({ directory }) => {
+start('start.mjs prints npm’s error when it fails, and runs nothing', async ({ directory }) => {
   await writeFile(join(directory, 'package.json'), 'no JSON');
   const { code, stdout, stderr } = await run(directory, ['0']);
   assert.equal([code, stdout], [1, '']);
   assert.match(stderr, /npm install failed, so that nothing can be run: .*package\.json/s);
 });
 
-start('passes signals on, and how the program ended back', async ({ directory }) => {
+start('start.mjs forwards signals and returns the program’s result', async ({ directory }) => {
   assert.is((await run(directory, ['wait'], 'waiting')).code, 7);
   assert.is((await run(directory, ['die'])).code, 128 + 9);
 });

@@ -69,7 +69,7 @@ test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await down('doctor');
 });
 
-test('a plan tells what will be, spends nothing and writes nothing', async () => {
+test('a plan predicts the peering, spends no token and writes nothing', async () => {
   const { consumer, provider } = pair;
   const everything = () =>
     consumer.kubectl('get secrets,outgoingpeerings,remoteclusters,tunnels -A -o name'.split(' '));
@@ -91,7 +91,7 @@ test('a plan tells what will be, spends nothing and writes nothing', async () =>
   await provider.kubectl(['delete', 'peeringtokens.hawser.dev', '-n', namespace, '--all']);
 });
 
-test('before anything passed: blocked UDP and an expired token', async () => {
+test('before any packet passed doctor reports blocked UDP and an expired token', async () => {
   const { consumer, provider, bed } = pair;
   const stale = await newToken();
   const { items } = await read<{ items: { metadata: { name: string } }[] }>(
@@ -123,7 +123,7 @@ test('before anything passed: blocked UDP and an expired token', async () => {
   peering = await outgoingPeeringOf(consumer);
 });
 
-test('then all is well, by what both sides say, and as it was planned', async () => {
+test('then both sides report no problem, and the peering is as planned', async () => {
   const { remaps } = (await tunnelOf(pair.consumer)).spec;
   assert.equal(
     remaps.map(({ real, mapped }) => ({ real, mapped })),
@@ -159,7 +159,7 @@ const traced = (from: string, to: string): Promise<string> =>
     return stdout;
   });
 
-test('packets from any node to an offloaded pod, and back, are traced hop by hop and measured', async () => {
+test('traces from any node to an offloaded pod and back are measured hop by hop', async () => {
   const { consumer } = pair;
   await consumer.kubectl(['create', 'namespace', story]);
   await hawser(consumer, ['offload', 'namespace', story]);
@@ -210,7 +210,7 @@ test('packets from any node to an offloaded pod, and back, are traced hop by hop
   await consumer.kubectl(['delete', 'deployment', 'gateway', '-n', story]);
 });
 
-test('many things at once, each named by the consumer alone', async () => {
+test('many simultaneous problems are each reported at the consumer', async () => {
   const { consumer, provider } = pair;
   const [gatewayNode, otherNode] = consumer.nodes;
   if (gatewayNode === undefined || otherNode === undefined) throw new Error('two nodes are needed');
@@ -281,7 +281,7 @@ test('many things at once, each named by the consumer alone', async () => {
   await Promise.all([well(consumer), well(provider)]);
 });
 
-test('a path that swallows large packets', async () => {
+test('a path that drops large packets is reported', async () => {
   await using _ = await pair.bed.faults.mtu(1400, { silent: true });
   // Requests to the provider are swallowed as well: by what is known here.
   await diagnosis.named(
@@ -291,7 +291,7 @@ test('a path that swallows large packets', async () => {
   );
 });
 
-test('a wrong pin, an expired identity, and no gateway node', async () => {
+test('a wrong pin, an expired identity and a missing gateway node are reported', async () => {
   const { consumer } = pair;
   const [gatewayNode] = consumer.nodes;
   const remote = (await read<{ spec: { remoteCluster: string } }>(consumer, `outgoingpeering ${peering}`))
@@ -326,7 +326,7 @@ test('a wrong pin, an expired identity, and no gateway node', async () => {
   await well(consumer);
 });
 
-test('a provider whose gateway’s clock is behind, and which this version is too old for', async () => {
+test('a provider with a late clock and an incompatible version is reported', async () => {
   const { consumer, provider } = pair;
   const undo = await Promise.all([
     plantClock(provider, 'hawser-gateway', -600),
@@ -342,7 +342,7 @@ test('a provider whose gateway’s clock is behind, and which this version is to
   await Promise.all([well(consumer), well(provider)]);
 });
 
-test('all of them were named', () => {
+test('every check was triggered', () => {
   log(`what was planted, and how it was named:\n${diagnosis.table(faults)}`);
   assert.equal(
     Object.keys(faults).filter((check) => !diagnosis.checks.has(check)),

@@ -10,7 +10,7 @@ import { apply, eventually, netexec, pods, readyPods } from '../support/workload
 import { up } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 
-const test = suite('endings');
+const test = suite('endings of peerings');
 const story = 'autumn';
 const log = (line: string) => console.log(`  ${line}`);
 const seconds = (begun: number) => `${((performance.now() - begun) / 1000).toFixed(1)} s`;
@@ -93,7 +93,7 @@ function preferringProviders(deployment: object): object {
   return copy;
 }
 
-test('a provider that drains moves no pod below its consumer’s disruption budget, and both sides say so', async () => {
+test('a draining provider evicts no pod below its consumer’s disruption budget, and both sides report it', async () => {
   const peering = await outgoingPeeringOf(pair.consumer);
   await apply(pair.consumer, story, preferringProviders(netexec('budgeted')));
   await readyPods(pair.consumer, story, 'budgeted', 1);
@@ -138,7 +138,7 @@ test('a provider that drains moves no pod below its consumer’s disruption budg
   await hawser(pair.consumer, ['activate', peering, '--timeout', String(debouncer)]);
 });
 
-test('unpeering from a provider whose control plane is frozen ends, says what removes the rest, and peering again works', async () => {
+test('unpeering from a provider with a frozen control plane ends, reports the residue, and peering again works', async () => {
   await apply(pair.consumer, story, netexec('held', { nodeSelector: { 'hawser.dev/virtual-node': 'true' } }));
   await readyPods(pair.consumer, story, 'held', 1);
   const peering = await outgoingPeeringOf(pair.consumer);
@@ -171,7 +171,7 @@ test('unpeering from a provider whose control plane is frozen ends, says what re
   assert.match(left, 'Removed:');
 });
 
-test('uninstalled while it is peered, on both sides, nothing of it is left', async () => {
+test('uninstalling both sides of a peering leaves nothing', async () => {
   await peer(pair);
   await readyPods(pair.consumer, story, 'held', 1);
   const begun = performance.now();

@@ -99,7 +99,7 @@ test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await pair?.bed.down();
 });
 
-test('every process of Hawser restarts, and nothing is lost or repeated', async () => {
+test('restarting every process of Hawser loses and repeats nothing', async () => {
   const remaps = (await tunnelOf(pair.consumer)).spec.remaps;
   let longest = 0;
   let last = performance.now();
@@ -135,7 +135,7 @@ test('every process of Hawser restarts, and nothing is lost or repeated', async 
   assert.equal((await tunnelOf(pair.consumer)).spec.remaps, remaps, 'remappings are stable');
 });
 
-test('rules and routes that somebody removes are put back', async () => {
+test('removed rules and routes are restored', async () => {
   const each = node(pair.consumer, local.node);
   const rules = await each.exec(['ip', '-json', 'rule', 'show']);
   const before = await each.exec(['nft', 'list', 'tables']);
@@ -155,7 +155,7 @@ test('rules and routes that somebody removes are put back', async () => {
   await eventually('answers', 10, ask);
 });
 
-test('what a hostile provider sends from pods that are not the consumer’s is dropped, and counted', async () => {
+test('packets that a hostile provider sends from other pods are dropped and counted', async () => {
   // The provider opens its own side, so that only the consumer's admission stands in the way.
   await pair.provider.kubectl([
     'patch',
@@ -193,7 +193,7 @@ test('what a hostile provider sends from pods that are not the consumer’s is d
   await eventually('answers to who may ask', 10, ask);
 });
 
-test('a frozen API server of the provider is told, and the data path goes on', async () => {
+test('a frozen API server of the provider is reported, and the data path continues', async () => {
   const frozen = pair.bed.services().find((name) => /milan.*apiserver/.test(name)) ?? '';
   await pair.bed.kill(frozen, 'SIGSTOP');
   const begun = performance.now();
@@ -214,7 +214,7 @@ test('a frozen API server of the provider is told, and the data path goes on', a
   );
 });
 
-test('with the provider gone the node says so, unpeering ends and lists what it left, and peering again works', async () => {
+test('with a dead provider the node is not Ready, unpeering ends and lists its residue, and peering again works', async () => {
   const partition = await pair.bed.faults.partition('rome', 'milan');
   const begun = performance.now();
   await eventually('the node to be not Ready', 45, async () => (await nodeCondition()).ready !== 'True');
@@ -251,7 +251,7 @@ test('with the provider gone the node says so, unpeering ends and lists what it 
   });
 });
 
-test('uninstalling leaves the nodes as they were', async () => {
+test('uninstalling restores the nodes’ state', async () => {
   await hawser(pair.consumer, ['unoffload', 'namespace', story]);
   const peering = await outgoingPeeringOf(pair.consumer);
   await hawser(pair.consumer, ['unpeer', peering]);

@@ -163,7 +163,7 @@ test('without policies all pods of the namespace reach each other, and the provi
   });
 });
 
-test('a policy of a pod at the provider lets in by label, from home and from there', async () => {
+test('a policy of a pod at the provider admits peers by label, from home and from the provider', async () => {
   await apply(consumer, story, friendsOf('web'));
   await holds('friends of web', {
     'anna → web': true,
@@ -177,7 +177,7 @@ test('a policy of a pod at the provider lets in by label, from home and from the
   });
 });
 
-test('a policy of a pod at home lets in by label, from home and from the provider', async () => {
+test('a policy of a pod at home admits peers by label, from home and from the provider', async () => {
   await apply(consumer, story, friendsOf('store'));
   await holds('friends of store', {
     'anna → store': true,
@@ -187,7 +187,7 @@ test('a policy of a pod at home lets in by label, from home and from the provide
   });
 });
 
-test('it is said that they hold', async () => {
+test('NetworkPoliciesHold is True', async () => {
   const text = await eventually('NetworkPoliciesHold', debouncer, async () => {
     const now = await said('NetworkPoliciesHold');
     return now.startsWith('True') && now;
@@ -196,7 +196,7 @@ test('it is said that they hold', async () => {
   assert.match(text, /they are carried and enforced/);
 });
 
-test('labels that change are followed on both sides', async () => {
+test('changed labels take effect on both sides', async () => {
   await relabel('anna', 'role=foe');
   await relabel('boris', 'role=friend');
   await relabel('carla', 'role=foe');
@@ -213,7 +213,7 @@ test('labels that change are followed on both sides', async () => {
   });
 });
 
-test('what leaves a pod at the provider is held as well', async () => {
+test('egress of a pod at the provider is restricted too', async () => {
   await apply(consumer, story, {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -232,7 +232,7 @@ test('what leaves a pod at the provider is held as well', async () => {
   });
 });
 
-test('policies that are gone hold no more', async () => {
+test('deleted policies have no effect', async () => {
   await consumer.kubectl(['delete', 'networkpolicies', '-n', story, '--all']);
   await holds('the default again', {
     'anna → web': true,

@@ -134,7 +134,7 @@ async function loadBalancerAddress(cluster: BedCluster): Promise<string> {
   );
 }
 
-test('a control plane alone serves in seconds, and dies with who asked for it', async () => {
+test('a control plane alone serves in seconds, and ends with its owner', async () => {
   const script = `
     import { upControlPlane } from '${new URL('../testbed/index.ts', import.meta.url).href}';
     const plane = await upControlPlane({ name: 'orphan', controllerManager: true });
@@ -162,7 +162,7 @@ test('a control plane alone serves in seconds, and dies with who asked for it', 
   assert.is(await stat(directory).catch(() => 'absent'), 'absent');
 });
 
-test('comes up, all nodes Ready, in less than a minute', async () => {
+test('up makes all nodes Ready in less than a minute', async () => {
   await down(name);
   await down(secondName);
   before = await snapshot();
@@ -178,7 +178,7 @@ test('comes up, all nodes Ready, in less than a minute', async () => {
   }
 });
 
-test('up a second time changes nothing', async () => {
+test('a second up changes nothing', async () => {
   // Runtimes and plugins come and go by themselves: what stays for three seconds stays.
   const seen = await bedProcesses(name, bedDirectory(name));
   await new Promise((resolve) => setTimeout(resolve, 3_000));
@@ -301,7 +301,7 @@ test('a partition stops everything between two clusters, and ends', async () => 
   assert.ok((await connect(node, address, 80)) >= 0);
 });
 
-test('loss, delay, reordering and duplication happen as asked', async () => {
+test('loss, delay, reordering and duplication happen as configured', async () => {
   const address = await loadBalancerAddress(one);
   const [node] = two.nodes;
   assert.ok(node);
@@ -326,7 +326,7 @@ test('loss, delay, reordering and duplication happen as asked', async () => {
   assert.ok((await connect(node, address, 80)) < 50);
 });
 
-test('a smaller MTU is told, or kept silent about', async () => {
+test('a smaller MTU drops large packets, with or without an ICMP error', async () => {
   const address = await loadBalancerAddress(one);
   const [node] = two.nodes;
   assert.ok(node);
@@ -347,7 +347,7 @@ test('a smaller MTU is told, or kept silent about', async () => {
   assert.ok((await big()).length >= 4000);
 });
 
-test('a firewall admits only what it is told to', async () => {
+test('a firewall admits only allowed packets', async () => {
   const address = await loadBalancerAddress(one);
   const [node] = two.nodes;
   assert.ok(node);
@@ -359,7 +359,7 @@ test('a firewall admits only what it is told to', async () => {
   await one.kubectl(['get', 'nodes', '--request-timeout=3s']);
 });
 
-test('a NAT takes ports of its own, and other ones after it forgot', async () => {
+test('a NAT uses its own ports, and others after its state expired', async () => {
   const address = await loadBalancerAddress(one);
   const [node] = two.nodes;
   assert.ok(node);
@@ -384,7 +384,7 @@ test('a NAT takes ports of its own, and other ones after it forgot', async () =>
   assert.is.not((await seen())[0], first);
 });
 
-test('heal undoes what nobody undid', async () => {
+test('heal removes all remaining faults', async () => {
   const [node] = two.nodes;
   assert.ok(node);
   await bed.faults.partition('c1', 'c2');
@@ -396,7 +396,7 @@ test('heal undoes what nobody undid', async () => {
   assert.match((await two.nodes[0]?.exec(['ip', 'link', 'show', 'eth0'])) ?? '', 'mtu 1500');
 });
 
-test('what was killed is started again by up', async () => {
+test('up restarts killed processes', async () => {
   const victims = [
     'c1.etcd',
     'c1.kube-apiserver',
@@ -418,7 +418,7 @@ test('what was killed is started again by up', async () => {
   );
 });
 
-test('a second bed stands beside the first, and its end leaves the first alone', async () => {
+test('a second testbed runs beside the first, and its end does not affect the first', async () => {
   const second = await up({ name: secondName, clusters: 1, nodes: 1, signal: AbortSignal.timeout(120_000) });
   assert.is.not(second.plan.wideAreaCIDR, bed.plan.wideAreaCIDR);
   const processesOfFirst = await bedProcesses(name, bedDirectory(name));
@@ -428,7 +428,7 @@ test('a second bed stands beside the first, and its end leaves the first alone',
   await one.kubectl(['get', 'nodes', '--request-timeout=3s']);
 });
 
-test('down after kill -9 of everything leaves nothing', async () => {
+test('down after killing every process leaves nothing', async () => {
   const directory = bedDirectory(name);
   const processes: ProcessId[] = await bedProcesses(name, directory);
   assert.ok(processes.length > 30);

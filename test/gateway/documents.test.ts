@@ -35,7 +35,7 @@ const signed = (generation: number, more = '') => ({
   signature: 'AAAA',
 });
 
-test('the highest generation wins, whichever way it came', () => {
+test('the highest generation wins, whichever way it arrived', () => {
   for (const [held, offered, verdict] of [
     [undefined, signed(1), 'Newer'],
     [signed(1), signed(2), 'Newer'],
@@ -47,7 +47,7 @@ test('the highest generation wins, whichever way it came', () => {
     assert.is(compareDocuments(held, offered), verdict);
 });
 
-test('facts are taken over only where they are new', () => {
+test('facts are stored only if they are new', () => {
   const spec: RemoteCluster['spec'] = {
     clusterID: 'consumer',
     publicKey: 'key',
@@ -66,7 +66,7 @@ test('facts are taken over only where they are new', () => {
   assert.equal(mergeFacts(spec, { networkDocument: signed(3) }), { ...spec, networkDocument: signed(3) });
 });
 
-test('what is wrong is named by its path, with what is allowed, and never quoted', () => {
+test('an invalid field is named by its path with the allowed values, and never quoted', () => {
   const schema = z.strictObject({
     list: z.array(z.strictObject({ kind: z.enum(['a', 'b']), size: z.int().min(1).max(9) })),
   });
@@ -99,7 +99,7 @@ test('what is wrong is named by its path, with what is allowed, and never quoted
   assert.is(problemsOf('{"__proto__":{"list":[]}}').problem, 'invalid-field');
 });
 
-test('the description holds schemas of what is asked and answered, and every problem', () => {
+test('the OpenAPI description contains the schemas of requests and answers, and every problem', () => {
   const document = openAPIDocument([
     {
       id: 'makeThing',
@@ -131,7 +131,7 @@ test('the version is the package’s', async () => {
   assert.is(version, (JSON.parse(text) as { version: string }).version);
 });
 
-test('the environment is read, and what is wrong in it named', () => {
+test('configuration errors in the environment are named', () => {
   const least = readConfiguration({ KUBERNETES_SERVICE_HOST: 'fd00::1' });
   assert.is(least.apiServer, 'https://[fd00::1]:443');
   assert.is(least.port, 7443);
@@ -153,7 +153,7 @@ test('the environment is read, and what is wrong in it named', () => {
     );
 });
 
-test('metrics are rendered as Prometheus reads them', () => {
+test('metrics are valid Prometheus text', () => {
   const metrics = new Metrics();
   metrics.count('a_total', 'Counted.', { label: 'x"y\\z\n' });
   metrics.count('a_total', 'Counted.', { label: 'x"y\\z\n' }, 2);

@@ -58,7 +58,7 @@ for (const [name, make] of Object.entries(makers)) {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test('sends what it is given with the token, and hands over status, headers and body', async () => {
+  test('a request is sent with the token, and status, headers and body are returned', async () => {
     let seen: Promise<unknown> | undefined;
     answer = (incoming, outgoing) => {
       const { method, url, headers } = incoming;
@@ -81,7 +81,7 @@ for (const [name, make] of Object.entries(makers)) {
     assert.equal(await seen, ['PUT', '/x?a=%20b', 'Bearer t0ken', 'application/json', '{"ä":1}']);
   });
 
-  test('follows no redirect: the token is for this server alone', async () => {
+  test('redirects are not followed, since the token is only for this server', async () => {
     const paths: (string | undefined)[] = [];
     answer = (incoming, outgoing) => {
       paths.push(incoming.url);
@@ -93,7 +93,7 @@ for (const [name, make] of Object.entries(makers)) {
     assert.equal(paths, ['/api/v1/pods?limit=1']);
   });
 
-  test('headers that do not come in time are a TimeoutError; a body may take longer', async () => {
+  test('late headers are a TimeoutError, but a body may take longer', async () => {
     answer = () => undefined;
     const late = await failure(transport.send(request({ timeoutMilliseconds: 50 }), stop.signal));
     assert.is(late.name, 'TimeoutError');
@@ -105,7 +105,7 @@ for (const [name, make] of Object.entries(makers)) {
     assert.is(await textOf(response.body), 'ab');
   });
 
-  test('the signal ends the wait for headers, and the body too, with its reason', async () => {
+  test('the signal aborts the wait for headers and the body with its reason', async () => {
     answer = (_incoming, outgoing) => void outgoing.writeHead(200).write('a');
     const response = await transport.send(request(), stop.signal);
     const body = failure(textOf(response.body));
@@ -118,7 +118,7 @@ for (const [name, make] of Object.entries(makers)) {
     assert.is(await failure(transport.send(request(), stop.signal)), reason);
   });
 
-  test('whoever cancels a response reads why, and the connection is let go', async () => {
+  test('cancelling a response closes its connection, with the reason', async () => {
     const closed = new Promise((resolve) => {
       answer = (_incoming, outgoing) => {
         outgoing.writeHead(200).write('a');
@@ -133,7 +133,7 @@ for (const [name, make] of Object.entries(makers)) {
     await closed;
   });
 
-  test('a connection that is cut half-way is an error, and no short answer', async () => {
+  test('a connection cut in the middle of a body is an error, not a short answer', async () => {
     answer = (_incoming, outgoing) => {
       outgoing.writeHead(200, { 'content-length': '100' }).write('{"kind":');
       setTimeout(() => outgoing.destroy(), 50);
@@ -142,7 +142,7 @@ for (const [name, make] of Object.entries(makers)) {
     await failure(textOf(response.body));
   });
 
-  test('under the client of the gateway an answer without end is given up, and no answer is unreachable', async () => {
+  test('with the gateway’s client an endless answer is aborted, and no answer is Unreachable', async () => {
     answer = (_incoming, outgoing) => {
       outgoing.writeHead(200);
       const pour = () => {

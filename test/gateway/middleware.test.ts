@@ -50,7 +50,7 @@ function parts(count: number, size: number, pause = 0): ReadableStream<Uint8Arra
   });
 }
 
-test('a body is read to its limit and no further', async () => {
+test('a body is read up to its limit', async () => {
   const limited = app()
     .use(readBody({ bytes: 100, milliseconds: 1000, places: places() }))
     .post('/', (context) => context.text(String(context.var.body.length)));
@@ -67,7 +67,7 @@ test('a body is read to its limit and no further', async () => {
   assert.is((await post('x', { 'content-length': '101' })).status, 413);
 });
 
-test('a body that does not come is not waited for', async () => {
+test('a slow body is aborted at its deadline', async () => {
   const limited = app()
     .use(readBody({ bytes: 100, milliseconds: 50, places: places() }))
     .post('/', (context) => context.text('never'));
@@ -79,7 +79,7 @@ test('a body that does not come is not waited for', async () => {
   assert.is(response.status, 408);
 });
 
-test('content types', async () => {
+test('only the documented content types are accepted', async () => {
   const typed = app()
     .use(readBody({ bytes: 100, milliseconds: 1000, places: places() }))
     .use('/must', requireContentType({ contentType: 'application/json', emptyAllowed: false }))
@@ -105,7 +105,7 @@ test('content types', async () => {
   }
 });
 
-test('a bucket fills again, and the least used source is forgotten', () => {
+test('a bucket refills over time, and the least recently used source is dropped', () => {
   const buckets = new Buckets({ perSecond: 2, burst: 3, sources: 2 });
   assert.equal(
     [1, 2, 3].map(() => buckets.take('a', 0)),
@@ -165,7 +165,7 @@ test('a client - over its rate - gets 429 with Retry-After', async () => {
   assert.equal(await ask(1), [429]);
 });
 
-test('what is too much at once is refused, and counted down again', async () => {
+test('requests beyond the concurrency limit are refused until others end', async () => {
   let release = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));
   const limited = app()
@@ -187,7 +187,7 @@ test('what is too much at once is refused, and counted down again', async () => 
   assert.is((await ask()).status, 200);
 });
 
-test('who sends a body slowly holds the places of its own source only', async () => {
+test('slow bodies use only the concurrency share of their own source', async () => {
   const reading = places(2);
   const limited = app()
     .use(readBody({ bytes: 100, milliseconds: 5000, places: reading }))
@@ -213,7 +213,7 @@ test('who sends a body slowly holds the places of its own source only', async ()
   assert.is(reading.held, 0);
 });
 
-test('shares: of one holder, of all, and given back once', () => {
+test('shares are limited per holder and in total, and released once', () => {
   const shares = new Shares({ most: 3, perHolder: 2 });
   const [first, second] = [shares.take('a'), shares.take('a')];
   assert.is(shares.take('a'), undefined);
@@ -227,7 +227,7 @@ test('shares: of one holder, of all, and given back once', () => {
   assert.is(shares.of('a'), 0);
 });
 
-test('a deadline ends what waits for it', async () => {
+test('a deadline aborts its waiters', async () => {
   const limited = app()
     .use(deadline({ milliseconds: 20 }))
     .get(
@@ -243,7 +243,7 @@ test('a deadline ends what waits for it', async () => {
   clearTimeout(alive);
 });
 
-test('an error says outside what is meant for outside, and the rest in the log', async () => {
+test('an error’s answer has only its public message, and the log the rest', async () => {
   const failing = app()
     .get('/kube', () => {
       throw new KubeError('GET /x', 403, { reason: 'Forbidden', message: 'user hidden-name may not' });

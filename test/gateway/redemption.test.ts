@@ -45,12 +45,12 @@ for (const [what, given, registeredKey, expected] of [
   ['one spent for another peering', token({}, spentBy({ peering: 'other' })), 'key', 'SpentByAnother'],
   ['one, under an ID that has another key', token(), 'other', 'KeyDiffers'],
 ] as const)
-  test(`who comes with ${what}: ${expected}`, () => {
+  test(`a redemption with ${what} is ${expected}`, () => {
     const verdict = evaluateRedemption(given, secretHash, redeemer, registeredKey, now);
     assert.is(verdict.verdict === 'Refuse' ? verdict.reason : verdict.verdict, expected);
   });
 
-test('a preview is for whoever could still redeem the token', () => {
+test('a preview needs a token that could still be redeemed', () => {
   for (const [given, expected] of [
     [token(), undefined],
     [token({ consumer: 'consumer' }), undefined],
@@ -63,7 +63,7 @@ test('a preview is for whoever could still redeem the token', () => {
     assert.is(evaluatePreview(given, secretHash, 'consumer', now), expected);
 });
 
-test('refusals are sent on a grid of times', () => {
+test('refusals are delayed to a time grid', () => {
   for (const [elapsed, time] of [
     [0, 250],
     [1, 250],
@@ -74,14 +74,14 @@ test('refusals are sent on a grid of times', () => {
     assert.is(refusalTime(elapsed, 250), time);
 });
 
-test('lists tell how a token stands', () => {
+test('lists show the state of a token', () => {
   assert.is(tokenState(token(), now), 'Redeemable');
   assert.is(tokenState(token({}, spentBy({})), now), 'Redeemed');
   assert.is(tokenState(token({ expiresAt: at }), now), 'Expired');
   assert.is(tokenState(token({ revoked: true }, spentBy({})), now), 'Revoked');
 });
 
-test('a grant is filled in, and its quantities are kept in bounds', () => {
+test('a grant gets its defaults, and its quantities are bounded', () => {
   assert.equal(completeGrant(undefined), { grant: defaultGrant, errors: [] });
   assert.equal(completeGrant({ cpu: '500m', memory: undefined }).grant, { ...defaultGrant, cpu: '500m' });
   for (const [grant, field] of [

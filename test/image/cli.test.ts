@@ -52,7 +52,7 @@ built.before(async () => {
 });
 built.after(() => rm(directory, { recursive: true, force: true }));
 
-built('says its version and its help', async () => {
+built('the built command prints version and help', async () => {
   const { version } = await readManifest();
   for (const { name, command } of ways) {
     assert.equal(await hawser(command, ['--version']), { code: 0, stdout: `${version}\n`, stderr: '' }, name);
@@ -62,7 +62,7 @@ built('says its version and its help', async () => {
   }
 });
 
-built('says what is wrong with a kubeconfig, and which server does not answer', async () => {
+built('the built command reports kubeconfig errors and unreachable servers', async () => {
   const kubeconfig = join(directory, 'config');
   await writeFile(
     kubeconfig,
@@ -85,7 +85,7 @@ built('says what is wrong with a kubeconfig, and which server does not answer', 
   }
 });
 
-built('says of what only the image runs that it is there', async () => {
+built('the built command explains that daemons run only in the image', async () => {
   for (const { name, command } of ways) {
     for (const words of [['gateway'], ['daemon', '--role', 'node'], ['tunnel', 'wg0']]) {
       const { code, stderr } = await hawser(command, words);

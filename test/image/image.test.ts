@@ -38,13 +38,13 @@ const json = async <T>(file: string) => JSON.parse(await readFile(join(directory
 const inside = async (...command: string[]) =>
   (await run('chroot', [root, ...command], { env: { PATH: '/usr/local/bin:/usr/sbin' } })).stdout;
 
-image('its entry is the hawser command', async () => {
+image('the image’s entry point is the hawser command', async () => {
   const { version } = await readManifest();
   assert.is(await inside('hawser', 'version', '--client'), `${version}\n`);
   assert.is(await inside('node', '/hawser/cli/main.js', 'version', '--client'), `${version}\n`);
 });
 
-image('each process of a cluster is in it, whole: what it lacks is told from what it misses', async () => {
+image('the image contains each process with all its modules', async () => {
   for (const [args, said] of [
     [['daemon', '--role=controller'], /KUBERNETES_SERVICE_HOST/],
     [['daemon', '--role=node'], /KUBERNETES_SERVICE_HOST|NODE_NAME/],
@@ -65,12 +65,12 @@ image('the engine loads', async () => {
   assert.is(await inside('node', '-e', script), 'true\n');
 });
 
-image('the tools of the node are there with their libraries', async () => {
+image('the node’s tools are present with their libraries', async () => {
   assert.match(await inside('ip', '-V'), /iproute2/);
   assert.match(await inside('nft', '--version'), /nftables/);
 });
 
-image('holds no shell, no TypeScript, and no package that only builds need', async () => {
+image('the image contains no shell, no TypeScript and no build-time package', async () => {
   const { stdout } = await run('find', [root, '-type', 'f']);
   const files = stdout.split('\n');
   for (const pattern of [/\/(ba)?sh$/, /\.ts$/, /node_modules\/(typescript|oxlint|prettier|uvu|deno)\//]) {

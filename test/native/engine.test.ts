@@ -103,7 +103,7 @@ async function stream(
 const wanted = (events: EngineEvent[]): EngineEvent[] =>
   events.filter(({ type }) => type === 'handshake-wanted');
 
-test('carries both families, and confirms the session to the responder', async (context) => {
+test('the engine carries both families, and confirms the session to the responder', async (context) => {
   const { lab, a, b } = context;
   await start(context);
   await both(context);
@@ -126,7 +126,7 @@ test('carries both families, and confirms the session to the responder', async (
     assert.is(after[reason], 0, reason);
 });
 
-test('holds packets while there is no session, asks for one, and sends them when it comes', async (context) => {
+test('packets without a session are staged, a handshake is requested, and they are sent afterwards', async (context) => {
   const { lab, a, b } = context;
   await start(context);
   const answer = ping(lab, 'a', '10.2.0.1', ['-W', '5']);
@@ -154,7 +154,7 @@ test('holds packets while there is no session, asks for one, and sends them when
   assert.is((await b.counters(1))['authentication'], 0);
 });
 
-test('a session that both replaced at once goes on opening what its peer sends', async (context) => {
+test('a session replaced by simultaneous handshakes still decrypts', async (context) => {
   const { lab, a, b } = context;
   await start(context);
   await both(context);
@@ -191,7 +191,7 @@ test('a session that both replaced at once goes on opening what its peer sends',
   assert.ok(await eventually(async () => (await a.engineCounters())['unknownSession'] === 1));
 });
 
-test('translates overlapping ranges both ways, and admits only what is admitted', async (context) => {
+test('overlapping ranges are translated in both directions, and only admitted packets pass', async (context) => {
   const { lab, a, b } = context;
   // Both use 10.1.0.0/16. A calls B's range 10.2.0.0/16, B calls A's 10.3.0.0/16.
   await a.start({ tun, port: 51820 });
@@ -250,7 +250,7 @@ test('translates overlapping ranges both ways, and admits only what is admitted'
   assert.is((await b.counters(1))['malformed'], 0);
 });
 
-test('answers what is too big for the peer, and clamps the MSS', async (context) => {
+test('too big packets are answered with ICMP, and the MSS is clamped', async (context) => {
   const { lab, a, b } = context;
   await start(context, { peerOfA: { mtu: 1280 }, peerOfB: { mtu: 1280 } });
   await both(context);
@@ -271,7 +271,7 @@ test('answers what is too big for the peer, and clamps the MSS', async (context)
   assert.is((await b.counters(1))['malformed'], 0);
 });
 
-test('fragments what its own interface does not take, also while the path is probed', async (context) => {
+test('packets beyond the local interface’s MTU are fragmented, also during path probes', async (context) => {
   const { lab, a, b } = context;
   await start(context);
   await both(context);
@@ -287,7 +287,7 @@ test('fragments what its own interface does not take, also while the path is pro
   assert.is((await b.counters(1))['authentication'], 0);
 });
 
-test('hands congestion marks of the network to who sends the traffic', async (context) => {
+test('ECN marks of the outer network reach the inner sender', async (context) => {
   const { lab, a } = context;
   await start(context);
   await both(context);
@@ -309,7 +309,7 @@ test('hands congestion marks of the network to who sends the traffic', async (co
   assert.is((await a.counters(1))['congestionUnannounced'], 0);
 });
 
-test('does not let a peer send from addresses that are not its own', async (context) => {
+test('a peer cannot send from foreign addresses', async (context) => {
   const { lab, a, b } = context;
   await start(context);
   await both(context);
@@ -327,7 +327,7 @@ test('does not let a peer send from addresses that are not its own', async (cont
   assert.ok(await ping(lab, 'a', '10.2.0.1'));
 });
 
-test('follows a peer that moves, moves its own port, and forgets a peer that goes', async (context) => {
+test('a peer can roam, the port can change, and a peer can be removed', async (context) => {
   const { lab, a, b } = context;
   await start(context);
   await both(context);
@@ -349,14 +349,14 @@ test('follows a peer that moves, moves its own port, and forgets a peer that goe
   assert.not.match(devices, tun.name, 'the device went with the engine');
 });
 
-test('says so when its device is taken away', async (context) => {
+test('removal of the device is reported', async (context) => {
   const { lab, a } = context;
   await start(context);
   await lab.in('a', 'ip', ['link', 'del', tun.name]);
   assert.ok(await eventually(async () => (await a.events()).some(({ type }) => type === 'tun-closed')));
 });
 
-test('tells what is wrong with a name in use, with a port in use, with a bad difference', async (context) => {
+test('errors explain a used name, a used port and an invalid difference', async (context) => {
   const { lab, a, b } = context;
   await lab.in('a', 'ip', ['tuntap', 'add', 'dev', tun.name, 'mode', 'tun']);
   const failure = async (promise: Promise<unknown>): Promise<string> =>
@@ -397,7 +397,7 @@ test('tells what is wrong with a name in use, with a port in use, with a bad dif
   await b.start({ tun, port: 0, aead: ['openssl-evp'] });
 });
 
-test('holds rubbish and floods away from JavaScript', async (context) => {
+test('invalid messages and floods do not reach JavaScript', async (context) => {
   const { lab, a } = context;
   await a.start({ tun, port: 51820 });
   const flood = `
@@ -449,7 +449,7 @@ function strangers(count: number): Uint8Array[] {
   });
 }
 
-test('notifies for ever, although a peer went whose events waited behind a flood', async (context) => {
+test('notifications continue after removing a peer whose events were queued behind a flood', async (context) => {
   const { lab, a, b } = context;
   await start(context);
   await a.call('setPublicKey', PUBLIC_KEY);
@@ -477,7 +477,7 @@ test('notifies for ever, although a peer went whose events waited behind a flood
   );
 });
 
-test('runs in a worker thread, and goes with it', async ({ lab }) => {
+test('the engine runs in a worker thread and ends with it', async ({ lab }) => {
   const program = fileURLToPath(new URL('engine-worker.ts', import.meta.url));
   const output = await lab.in('a', process.execPath, [program]);
   assert.is(output, 'true true false 0\n'.repeat(3));
@@ -494,7 +494,7 @@ async function sleepsOfTunThreads(pid: number): Promise<number[]> {
   return sleeps;
 }
 
-test('shares flows out to several pairs of threads, and keeps the order within each', async (context) => {
+test('flows are distributed over pairs of threads, in order within each flow', async (context) => {
   const { lab, a } = context;
   await start(context, { threadPairs: 3 });
   await both(context);
@@ -518,7 +518,7 @@ test('shares flows out to several pairs of threads, and keeps the order within e
   assert.ok(packets > 1_000 && late <= packets / 100, `${late} of ${packets} out of order`);
 });
 
-test('uses no processor while nothing happens', async (context) => {
+test('an idle engine uses no CPU time', async (context) => {
   const { a } = context;
   await start(context);
   await new Promise((resolve) => setTimeout(resolve, 300));

@@ -82,7 +82,10 @@ test.after(async ({ lab }) => {
   await lab.close();
 });
 
-test('passes packets on, one hop less, past the kernel', async ({ lab, g }) => {
+test('packets are forwarded between peers with a decremented hop limit, without the kernel', async ({
+  lab,
+  g,
+}) => {
   const output = await lab.in('a', 'busybox', ['ping', '-c', '2', '-i', '0.2', '10.2.9.1']);
   assert.match(output, /2 packets received/);
   assert.match(output, /ttl=63/);
@@ -93,7 +96,7 @@ test('passes packets on, one hop less, past the kernel', async ({ lab, g }) => {
   assert.is((await g.counters(2))['sentPackets'], 2);
 });
 
-test('answers for the last hop and for what is too big, in the terms of who asked', async ({ lab, g }) => {
+test('ICMP errors about hop limit and MTU have the sender’s addresses', async ({ lab, g }) => {
   const route = await lab.in('a', 'busybox', [
     'traceroute',
     '-n',
@@ -117,7 +120,7 @@ test('answers for the last hop and for what is too big, in the terms of who aske
   assert.match(await lab.in('a', 'ip', ['route', 'get', '10.2.9.1']), /mtu 1340/);
 });
 
-test('carries a stream, clamped on the way', async ({ lab, g }) => {
+test('a TCP stream passes with a clamped MSS', async ({ lab, g }) => {
   const server = lab.spawnIn('r', 'iperf3', ['-s']);
   let bits = 0;
   const ran = await eventually(async () => {
@@ -134,7 +137,7 @@ test('carries a stream, clamped on the way', async ({ lab, g }) => {
     assert.is((left[reason] ?? 0) + (right[reason] ?? 0), 0, reason);
 });
 
-test('does not relay what is not admitted', async ({ lab, a, g }) => {
+test('packets that are not admitted are not forwarded', async ({ lab, a, g }) => {
   await a.call('apply', { upsertRoutes: [{ prefix: '10.5.0.0/16', targets: [1] }] });
   await g.call('apply', { upsertRoutes: [{ prefix: '10.5.0.0/16', targets: [2] }] });
   await lab.in('a', 'ip', ['route', 'add', '10.5.0.0/16', 'dev', tun.name]);

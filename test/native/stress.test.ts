@@ -8,7 +8,7 @@ import { Lab } from './lab.ts';
 const source = fileURLToPath(new URL('stress/stress.cc', import.meta.url));
 
 for (const sanitizer of ['thread', 'address'] as const)
-  test(`no ${sanitizer} error while everything changes under load`, async () => {
+  test(`${sanitizer} finds no error while everything changes under load`, async () => {
     const program = await build(sanitizedVariant(sanitizer, 'stress', [source]));
     const lab = new Lab();
     try {

@@ -11,11 +11,11 @@ import vectors from '../daemon/wireguard/vectors/x25519.json' with { type: 'json
 const random = (length: number): Uint8Array => Uint8Array.from(randomBytes(length));
 const platform: X25519 | null = x25519;
 
-test('this program has one', () => {
+test('this Node binary has X25519', () => {
   assert.ok(platform, 'of the OpenSSL that Node brings');
 });
 
-test('what is wrong for a single key, or for a point of low order, is not adopted', () => {
+test('an implementation that is wrong for one key or for a point of low order is not used', () => {
   assert.ok(platform);
   const good: X25519 = platform;
   const own = new Uint8Array(32).fill(3);

@@ -5,7 +5,7 @@ import { findTestFiles, needOf, relativeImports } from './find.ts';
 import { duration, table, totalsLine } from './report.ts';
 import { runFile } from './run-file.ts';
 
-const runner = suite('the runner');
+const runner = suite('test runner');
 
 /** What each sample must come to: passed, failed, and what is said. */
 const samples: [name: string, passed: number, failed: number, said: RegExp][] = [
@@ -36,7 +36,7 @@ const results = new Map(
 );
 
 for (const [name, passed, failed, said] of samples) {
-  runner(`counts a file that ${name.replaceAll('-', ' ')}`, () => {
+  runner(`the runner counts a file that ${name.replaceAll('-', ' ')} as failed`, () => {
     const result = results.get(name);
     assert.ok(result);
     assert.equal(
@@ -49,7 +49,7 @@ for (const [name, passed, failed, said] of samples) {
   });
 }
 
-runner('a folder that does not exist is no empty folder', async () => {
+runner('a folder that does not exist is an error', async () => {
   try {
     await findTestFiles(['test/of-yesterday']);
     assert.unreachable();
@@ -58,7 +58,7 @@ runner('a folder that does not exist is no empty folder', async () => {
   }
 });
 
-runner('tells by the imports which files need the bed', async () => {
+runner('files that need the testbed are recognised by their imports', async () => {
   const test = (path: string) => join(import.meta.dirname, '..', path);
   assert.is(await needOf(test('cli/commands-on-a-server.test.ts')), 'testbed');
   assert.is(await needOf(test('gateway/on-node.test.ts')), 'testbed', 'through a helper');
@@ -76,12 +76,12 @@ const h = await import('./h.ts');`),
   );
 });
 
-runner('closes with the line that is looked for', () => {
+runner('the last line is the summary', () => {
   assert.is(totalsLine({ passed: 3, failed: 0, skipped: 0 }), '3 passed, 0 failed');
   assert.is(totalsLine({ passed: 3, failed: 1, skipped: 2 }), '3 passed, 1 failed, 2 skipped');
 });
 
-runner('sections stand in a table', () => {
+runner('sections are printed as a table', () => {
   const of = (name: string, failed: number, milliseconds: number) => ({
     name,
     totals: { passed: 3, failed, skipped: 0 },
@@ -95,7 +95,7 @@ runner('sections stand in a table', () => {
   ]);
 });
 
-runner('durations are read at a glance', () => {
+runner('durations are printed in readable units', () => {
   assert.equal([duration(320), duration(65_000)], ['0.3 s', '1 m 05 s']);
 });
 

@@ -12,7 +12,7 @@ function timers() {
   return { waiting, after };
 }
 
-test('collects twice when a start is over, and seldom from then on, until it is called off', () => {
+test('garbage is collected twice after the start, and rarely from then on until cancelled', () => {
   const { waiting, after } = timers();
   let collected = 0;
   const end = collectAfterStart(after, () => collected++);
@@ -28,7 +28,7 @@ test('collects twice when a start is over, and seldom from then on, until it is 
   assert.is(waiting.length, 0);
 });
 
-test('does nothing where there is no collector to be called', () => {
+test('without an exposed collector nothing happens', () => {
   const { waiting, after } = timers();
   collectAfterStart(after, undefined)();
   assert.is(waiting.length, 0);

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { defaultGrant, type Grant } from '../../shared/api/grant.ts';
 import { beyondMaximum, type MaximumGrant } from '../../shared/maximum-grant.ts';
 
-test('whoever issues tokens grants no more than the cluster’s owner lets them', () => {
+test('a token’s grant is limited by the maximum grant', () => {
   const table: [what: string, grant: Partial<Grant>, maximum: MaximumGrant | undefined, beyond: string[]][] =
     [
       ['the default', {}, undefined, []],

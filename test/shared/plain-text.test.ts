@@ -22,7 +22,7 @@ const rows: [name: string, text: string, plain: string][] = [
 
 for (const [name, text, plain] of rows) harmless(name, () => assert.is(plainText(text), plain));
 
-harmless('a JSON document stays the same document', () => {
+harmless('a JSON document keeps its meaning', () => {
   const facts = { message: rows.map(([, text]) => text).join('') };
   assert.equal(JSON.parse(plainText(JSON.stringify(facts))), facts);
 });

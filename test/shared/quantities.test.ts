@@ -10,7 +10,7 @@ import {
   type QuantityFormat,
 } from '../../shared/quantities.ts';
 
-test('parses every form exactly', () => {
+test('every form of a quantity is parsed exactly', () => {
   for (const [text, nano] of [
     ['0', 0n],
     ['1', 1_000_000_000n],
@@ -37,7 +37,7 @@ test('parses every form exactly', () => {
     assert.is(parseQuantity(text), nano, text);
 });
 
-test('refuses what is none', () => {
+test('invalid quantities are refused', () => {
   for (const text of [
     '',
     '.',
@@ -60,7 +60,7 @@ test('refuses what is none', () => {
     assert.not(isQuantity(text), text);
 });
 
-test('formats as Kubernetes does', () => {
+test('quantities are formatted as in Kubernetes', () => {
   for (const [text, format, expected] of [
     ['1500m', 'Decimal', '1500m'],
     ['2000m', 'Decimal', '2'],
@@ -78,7 +78,7 @@ test('formats as Kubernetes does', () => {
     assert.is(formatQuantity(parseQuantity(text), format), expected, text);
 });
 
-test('what is formatted parses to the same', () => {
+test('formatted quantities round-trip', () => {
   for (let index = 0; index < 2000; index++) {
     const nano = BigInt(Math.floor(Math.random() * 2 ** 40)) * 10n ** BigInt(index % 15);
     for (const format of ['Decimal', 'Binary'] as const)
@@ -86,7 +86,7 @@ test('what is formatted parses to the same', () => {
   }
 });
 
-test('compares, adds and subtracts', () => {
+test('quantities are compared, added and subtracted', () => {
   assert.is(compareQuantities('1', '1000m'), 0);
   assert.is(compareQuantities('1Gi', '1G'), 1);
   assert.is(compareQuantities('999m', '1'), -1);

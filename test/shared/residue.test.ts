@@ -10,7 +10,7 @@ const entry = (at: string, residue = ['something']) => ({
   residue,
 });
 
-test('what is left of one object is found by its UID, and of no other', () => {
+test('the residue of an object is found by its UID', () => {
   const data = withResidue(
     withResidue({}, 'a', entry('2026-01-01T00:00:00Z')),
     'b',
@@ -22,13 +22,13 @@ test('what is left of one object is found by its UID, and of no other', () => {
   assert.equal(residueOf(undefined, 'a'), []);
 });
 
-test('what cannot be read is nothing', () => {
+test('unreadable residue is empty', () => {
   for (const text of ['', '{', 'null', '[]', '{"residue":7}', '{"residue":[1]}']) {
     assert.equal(residueOf({ a: text }, 'a'), [], text);
   }
 });
 
-test('the oldest ones go', () => {
+test('the oldest entries are dropped', () => {
   let data: Record<string, string> = {};
   for (let day = 10; day < 90; day++)
     data = withResidue(data, `uid-${day}`, entry(`20${day}-01-01T00:00:00Z`));

@@ -36,7 +36,7 @@ test('a consumer called p1ai has no xn--p1ai, which is a top-level domain', () =
   assert.match(twinNameProblem('xn--p1ai', hostile) ?? '', /IDNA/);
 });
 
-test('what names end in follows from the tenant namespace, and every default name ends in it', () => {
+test('the suffix of names follows from the tenant namespace, and every default name has it', () => {
   const long = 'n'.repeat(63);
   for (const [consumer, peering] of [
     ['elm', 'default'],

@@ -28,7 +28,7 @@ async function eventsOf(...chunks: readonly string[]): Promise<unknown[]> {
   return events;
 }
 
-test('reads events however they are cut', async () => {
+test('events are the same however the stream is chunked', async () => {
   const text =
     ': hello\n\nevent: parameters\nid: 4\ndata: {"a":\ndata: 1}\n\ndata:x\r\n\r\n: comment\n\nevent: ended\ndata: {}\n\n';
   const expected = [
@@ -41,7 +41,7 @@ test('reads events however they are cut', async () => {
     assert.equal(await eventsOf(text.slice(0, at), text.slice(at)), expected, `cut at ${at}`);
 });
 
-test('lines that end with CR LF are whole wherever they are cut', async () => {
+test('CR LF split between chunks is one line break', async () => {
   const text = 'event: a\r\nid: 1\r\ndata: x\r\ndata: y\r\n\r\nevent: b\rdata: z\r\r';
   const expected = [
     { event: 'a', id: '1', data: 'x\ny' },
@@ -52,7 +52,7 @@ test('lines that end with CR LF are whole wherever they are cut', async () => {
   assert.equal(await eventsOf(...text.split('')), expected, 'one character at a time');
 });
 
-test('an event in pieces of one character is read without looking at each twice', async () => {
+test('an event in chunks of one character is read in linear time', async () => {
   const long = 'x'.repeat(150_000);
   const bytes = new TextEncoder().encode(`data: ${long}\n\n`);
   let at = 0;
@@ -69,7 +69,7 @@ test('an event in pieces of one character is read without looking at each twice'
   assert.is(events[0]?.data.length, 150_000);
 });
 
-test('an event has a limit', async () => {
+test('an oversized event ends the stream with an error', async () => {
   const error = await eventsOf(`data: ${'x'.repeat(300)}`).then(
     () => undefined,
     (reason: unknown) => reason,
@@ -77,7 +77,7 @@ test('an event has a limit', async () => {
   assert.instance(error, RangeError);
 });
 
-test('problems are told by their kind', async () => {
+test('isProblem recognises problem types', async () => {
   const response = new Problem('stale-generation', 'Held.', {
     extensions: { heldGeneration: 4 },
     retryAfterSeconds: 2,
@@ -106,7 +106,7 @@ function clientFor(answer: (url: string, headers: Record<string, string>) => Res
   });
 }
 
-test('an answer that is none is no answer', async () => {
+test('an answer that is not a gateway’s is GatewayUnreachable', async () => {
   for (const answer of [
     () => new Response('{}'),
     () => new Response('<html>'),
@@ -126,7 +126,7 @@ test('an answer that is none is no answer', async () => {
   }
 });
 
-test('a reset connection is tried once more, signed anew', async () => {
+test('a request on a reset connection is repeated once with a new signature', async () => {
   const signatures: (string | undefined)[] = [];
   const reset = () => Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
   const client = clientFor((_url, headers) => {
@@ -145,7 +145,7 @@ test('a reset connection is tried once more, signed anew', async () => {
   assert.is(tries, 2);
 });
 
-test('a watch goes on after interruptions, remembers where it was, and ends on a no', async () => {
+test('a watch continues after interruptions from its last generation, and ends at a refusal', async () => {
   const document = { payload: 'e30', signature: 'AAAA' };
   const event = (id: number) =>
     `event: parameters\nid: ${id}\ndata: ${JSON.stringify({ networkDocument: document })}\n\n`;

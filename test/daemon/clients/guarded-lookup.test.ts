@@ -13,7 +13,7 @@ import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-ce
 const v4 = (address: string) => ({ address, family: 4 });
 const v6 = (address: string) => ({ address, family: 6 });
 
-test('only addresses that a remote may name are left', () => {
+test('a guarded lookup returns only addresses that a remote may name', () => {
   const good = [v4('198.51.100.7'), v6('2001:db8::7')];
   assert.equal(dialableAddresses('far.example', good), good);
   assert.equal(
@@ -30,7 +30,7 @@ test('only addresses that a remote may name are left', () => {
   assert.equal(dialableAddresses('localhost', [v4('127.0.0.1')]), [v4('127.0.0.1')]);
 });
 
-test('a connection to a name goes by the addresses that are left', async () => {
+test('a connection to a name uses the remaining addresses', async () => {
   const found = await new Promise<unknown>((resolve) => {
     guardedLookup('localhost', { all: false }, (error, address, family) => resolve([error, address, family]));
   });
@@ -42,7 +42,7 @@ test('a connection to a name goes by the addresses that are left', async () => {
   );
 });
 
-test('a name that leads to this machine is not dialled', async () => {
+test('a name that resolves to this machine is not dialled', async () => {
   // The machine's own name leads to loopback on most; where it does not, the table above has said it.
   const own = hostname();
   const leads = await new Promise<string[]>((resolve) =>

@@ -35,7 +35,7 @@ async function failure(promise: Promise<unknown>): Promise<Error> {
   throw new Error('it was taken');
 }
 
-test('a body without end is given up after half a mebibyte', async () => {
+test('an endless body is aborted after half a mebibyte', async () => {
   let poured = { bytes: () => 0 };
   gateway.answer = (_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' });
@@ -48,7 +48,7 @@ test('a body without end is given up after half a mebibyte', async () => {
   assert.ok(poured.bytes() < 16 << 20, `${poured.bytes()} bytes`);
 });
 
-test('an error page without end is no other', async () => {
+test('an endless error page is aborted too', async () => {
   gateway.answer = (_request, response) => {
     response.writeHead(403, { 'content-type': 'application/problem+json' });
     pour(response, () => 'x'.repeat(16_384));
@@ -56,7 +56,7 @@ test('an error page without end is no other', async () => {
   assert.instance(await failure(client.getParameters()), MeaninglessAnswer);
 });
 
-test('headers without end are given up', async () => {
+test('endless headers are aborted', async () => {
   gateway.answer = (_request, response) => {
     response.writeHead(
       200,
@@ -67,14 +67,14 @@ test('headers without end are given up', async () => {
   assert.match((await failure(client.info())).message, /Header overflow|Parse Error/);
 });
 
-test('what is no answer of a gateway is told from a document', async () => {
+test('a malformed answer is GatewayUnreachable, not a document', async () => {
   for (const body of ['', 'null', '[]', '{"clusterID":1}', '['.repeat(100_000), '{"a":'.repeat(50_000)]) {
     gateway.answer = (_request, response) => void response.writeHead(200).end(body);
     assert.instance(await failure(client.info()), MeaninglessAnswer, body.slice(0, 20));
   }
 });
 
-test('a redirection is not followed', async () => {
+test('redirects are not followed', async () => {
   gateway.answer = (_request, response) =>
     void response.writeHead(307, { location: 'https://169.254.169.254/latest/meta-data' }).end();
   await failure(client.info());
@@ -120,7 +120,7 @@ const streams: [what: string, chunk: (index: number) => string, message: RegExp]
   ],
 ];
 for (const [what, chunk, message] of streams) {
-  test(`an event stream of ${what} is given up`, async () => {
+  test(`an event stream of ${what} is aborted`, async () => {
     gateway.answer = (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       pour(response, chunk);

@@ -24,12 +24,12 @@ import {
   fixture,
 } from './steps.ts';
 
-const test = suite('endings without the other side');
+const test = suite('removal without the other side');
 test.before(begin);
 test.after(() => fixture?.stop());
 
 for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
-  test(`the consumer leaves a provider that is ${state} at every step: it ends, and says what removes the rest`, async () => {
+  test(`unpeer from a provider that is ${state} at every step completes, and reports how to remove the residue`, async () => {
     const tokens = [await issueToken(), await issueToken(), await issueToken()] as const;
     const full = await peer(tokens[0]);
     await reach(steps.at(-1)!, full);
@@ -65,12 +65,12 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
     for (const name of commands) {
       await fixture.provider.kube.delete({ kind: kind.incomingPeering, name }, {}, fixture.provider.signal);
     }
-    await eventually('the provider is rid of them', async () => (await incoming()).length === 0, deadline);
+    await eventually('the provider has removed them', async () => (await incoming()).length === 0, deadline);
     say(`put out at the provider in ${seconds(performance.now() - again)}`);
     await asBefore('provider');
   });
 
-  test(`peering again works at once while the provider still has the old state, after it was ${state}`, async () => {
+  test(`peering again works at once while the provider, which was ${state}, still has the old state`, async () => {
     const peering = await peer(await issueToken());
     await reach(steps.at(-1)!, peering);
     fixture.setLines(state);
@@ -88,7 +88,7 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
     await asBefore('consumer', 'provider');
   });
 
-  test(`a consumer that was ${state} while it was put out comes back with old state: it is told, and can leave`, async () => {
+  test(`a consumer that was ${state} while it was revoked learns of it on its return, and can unpeer`, async () => {
     const peering = await peer(await issueToken());
     await reach(steps.at(-1)!, peering);
     fixture.setLines(state);
@@ -100,13 +100,13 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
       );
     }
     const begun = performance.now();
-    await eventually('the provider is rid of it', async () => (await incoming()).length === 0, deadline);
+    await eventually('the provider has removed it', async () => (await incoming()).length === 0, deadline);
     say(`put out without its consumer in ${seconds(performance.now() - begun)}`);
     await asBefore('provider');
     fixture.setLines('Open');
     const back = performance.now();
     await eventually(
-      'the consumer is told',
+      'the consumer reports it',
       async () => {
         const found = await fixture.outgoing(peering.metadata.name);
         return findCondition(found?.status?.conditions, 'IdentityValid')?.reason === 'PeeringEnded';

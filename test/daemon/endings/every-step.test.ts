@@ -22,12 +22,12 @@ import {
   fixture,
 } from './steps.ts';
 
-const test = suite('endings at every step');
+const test = suite('removal at every step');
 test.before(begin);
 test.after(() => fixture?.stop());
 
 for (const step of steps) {
-  test(`the consumer leaves at "${step.name}", the provider alive: nothing is left on either side`, async () => {
+  test(`unpeer at step "${step.name}" with a reachable provider leaves nothing on either side`, async () => {
     const peering = await peer(await issueToken());
     await reach(step, peering);
     const begun = performance.now();
@@ -44,7 +44,7 @@ for (const step of steps) {
 
 const told = ['known to the provider', 'the provider issued an identity', 'Ready', 'pods running'];
 for (const step of steps.filter(({ name }) => told.includes(name))) {
-  test(`the provider ends it at "${step.name}": the consumer is told, and its unpeer ends too`, async () => {
+  test(`removal by the provider at step "${step.name}" is reported to the consumer, whose unpeer completes`, async () => {
     const peering = await peer(await issueToken());
     await reach(step, peering);
     const begun = performance.now();
@@ -55,10 +55,10 @@ for (const step of steps.filter(({ name }) => told.includes(name))) {
         fixture.provider.signal,
       );
     }
-    await eventually('the provider is rid of it', async () => (await incoming()).length === 0, deadline);
+    await eventually('the provider has removed it', async () => (await incoming()).length === 0, deadline);
     const rid = performance.now();
     const word = await eventually(
-      'the consumer is told',
+      'the consumer reports it',
       async () => {
         const found = findCondition(
           (await fixture.outgoing(peering.metadata.name))?.status?.conditions,

@@ -48,7 +48,7 @@ const peerings = [
   peering('fir', 'fir'),
 ];
 
-test('a pod needs one when its namespace has pods at other remotes too', () => {
+test('a pod needs a mapping only if its namespace is offloaded to other remotes too', () => {
   const everywhere = [offloading('shop', 'oak', 'elm', 'fir')];
   const cases: [string, Pod[], NamespaceOffloading[], [string, string, string[]][]][] = [
     ['for all others', [pod('p', 'hawser-oak')], everywhere, [['p', '10.128.1.5', ['elm', 'fir']]]],
@@ -101,7 +101,7 @@ const plan = (
   known = true,
 ) => planAddressMappings(externalCIDR, requests, present, known, at);
 
-test('an address is made, follows its pod, drains, and goes', () => {
+test('a mapping is created, follows its pod, drains, and is deleted', () => {
   const first = plan([request('p', '10.128.1.5', 'elm')]);
   assert.equal(
     first.create.map(({ metadata, spec }) => [metadata.name, spec.address, spec.target]),
@@ -134,7 +134,7 @@ test('an address is made, follows its pod, drains, and goes', () => {
   );
 });
 
-test('what is in the API and cannot be so is set right', () => {
+test('invalid mappings in the API are corrected', () => {
   const one = stored(plan([request('p', '10.128.1.5', 'elm')]).create[0] as AddressMapping);
   const other = stored(
     { ...one, spec: { ...one.spec, address: '100.64.24.7' } },
@@ -152,7 +152,7 @@ test('what is in the API and cannot be so is set right', () => {
   assert.is(plan([request('q', '10.128.1.6', 'elm')], [leaving]).create[0]?.spec.address, '100.64.24.1');
 });
 
-test('more pods than addresses: the older ones keep theirs', () => {
+test('with more pods than addresses the older pods keep theirs', () => {
   const requests = Array.from({ length: 2050 }, (_, index) =>
     request(`p${index}`, `10.128.${index >> 8}.${index & 255}`, 'elm'),
   );
@@ -163,7 +163,7 @@ test('more pods than addresses: the older ones keep theirs', () => {
   );
 });
 
-test('Programmed is said once the gateway translates it, and stays said while others come and go', () => {
+test('Programmed becomes True once the gateway node translates a mapping, and stays True while others change', () => {
   const mappings = stored(plan([request('p', '10.128.1.5', 'elm')]).create[0] as AddressMapping);
   const revision = mappingRevision(usableMappings([mappings]));
   const node = (mappingRevisionOfNode: string | undefined, heldTunnelEndpoint = '0') =>
@@ -313,11 +313,11 @@ function walk(universe: Universe): { ways: number; throughHome: number } {
   return { ways, throughHome };
 }
 
-test('six peerings: every pod of a cluster reaches every other one of it, wherever both run', () => {
+test('with six peerings every pod of a cluster reaches every other pod of it, wherever both run', () => {
   assert.is(walk(sixPeerings).throughHome, 3 * 2 * 2 * 2);
 });
 
-test('the same with whatever ranges, and with external CIDRs that meet', () => {
+test('with arbitrary ranges and overlapping external CIDRs every pod still reaches every other', () => {
   let seed = 5;
   const pick = <T>(list: readonly T[]): T => {
     seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
@@ -345,7 +345,7 @@ test('the same with whatever ranges, and with external CIDRs that meet', () => {
   assert.is(ways, 40 * 72);
 });
 
-test('six peerings: pods of different clusters are strangers, by whatever name', () => {
+test('with six peerings pods of different clusters cannot reach each other by any address', () => {
   const { clusters: planned, model } = planUniverse(sixPeerings);
   let tried = 0;
   for (const from of places) {
@@ -370,7 +370,7 @@ test('six peerings: pods of different clusters are strangers, by whatever name',
   assert.ok(tried > 200, String(tried));
 });
 
-test('a mapped address serves those alone that it names, and fails closed', () => {
+test('a mapped address is usable only by its allowed remotes, and fails closed', () => {
   const amber = planUniverse(sixPeerings).clusters.get('amber');
   const mappings = amber?.mappings ?? [];
   const atBirch = places.find(
@@ -420,7 +420,7 @@ test('a mapped address serves those alone that it names, and fails closed', () =
   assert.ok(stolen.delivered && stolen.at === 'amber/n1', 'the node keeps its own');
 });
 
-test('a provider with many consumers that all have the same ranges serves each its own', () => {
+test('a provider whose consumers all have the same ranges serves each only its own pods', () => {
   const consumers = Array.from({ length: 12 }, (_, index): UniverseCluster => ({
     id: `c${index}`,
     podCIDRs: ['10.244.0.0/16'],

@@ -24,7 +24,7 @@ function handClock(): Clock {
 
 const endpoint = 'tunnel.east.test:7470';
 
-test('a name stands for all of its addresses, and a turned order is no change', async () => {
+test('a name resolves to all of its addresses, and a rotated order is no change', async () => {
   const answers: (string[] | Error)[] = [
     new Error('SERVFAIL'),
     ['192.0.2.1', '2001:db8::1'],
@@ -49,7 +49,7 @@ test('a name stands for all of its addresses, and a turned order is no change', 
   assert.equal(seen, [['192.0.2.1:7470', '[2001:db8::1]:7470'], ['192.0.2.2:7470']]);
 });
 
-test('an address is its own, and no name is looked up for it', () => {
+test('an address resolves to itself without a lookup', () => {
   const resolver = createEndpointResolver({
     resolve: () => Promise.reject(new Error('asked')),
     onChange: () => undefined,

@@ -39,7 +39,7 @@ const holder = (nodes: Node[], present: FabricNode[] = [], silent: string[] = []
     ({ spec }) => spec.tunnelEndpoint === '0',
   )?.name;
 
-test('who holds the tunnel endpoint', () => {
+test('the tunnel endpoint is assigned to a Ready labelled node, and stays there', () => {
   const table: [string, Node[], FabricNode[], string | undefined][] = [
     ['no node', [], [], undefined],
     ['nobody is labelled: any', [node('b'), node('aa')], [], 'aa'],
@@ -71,7 +71,7 @@ test('who holds the tunnel endpoint', () => {
   for (const [name, nodes, present, expected] of table) assert.is(holder(nodes, present), expected, name);
 });
 
-test('a silent node loses its tunnel endpoint to one that may be there, and to nobody else', () => {
+test('a silent node loses its tunnel endpoint only to an eligible node', () => {
   const [a, b] = [node('a', gatewayLabel), node('b', gatewayLabel)];
   const gone = node('a', { ready: false, ...gatewayLabel });
   const table: [string, Node[], string[], string | undefined][] = [
@@ -85,7 +85,7 @@ test('a silent node loses its tunnel endpoint to one that may be there, and to n
     assert.is(holder(nodes, [held('b', '0')], silent), expected, name);
 });
 
-test('every real node has an address, and keeps it', () => {
+test('every real node has an address and keeps it', () => {
   const assigned = assignNodes(
     [node('a'), node('b'), node('v', { labels: { 'hawser.dev/virtual-node': 'true' } })],
     [held('b')],
@@ -101,7 +101,7 @@ test('every real node has an address, and keeps it', () => {
   assert.is(assignNodes([node('a')], [], undefined)[0]?.spec.externalAddress, undefined);
 });
 
-test('the tunnel endpoint’s objects', () => {
+test('the tunnel endpoint’s Secret, Service and EndpointSlice have their names, labels and ports', () => {
   const secret = newEndpointSecret('hawser-system', '0');
   const { publicKey } = readTunnelKey(secret.stringData?.['privateKey'] ?? '');
   assert.is(secret.metadata.annotations?.['hawser.dev/public-key'], publicKey);
@@ -123,7 +123,7 @@ test('the tunnel endpoint’s objects', () => {
   assert.equal(endpointSliceObject('hawser-system', '0', undefined).endpoints, []);
 });
 
-test('a node takes a tunnel endpoint’s key when all is known, and lets go at once', () => {
+test('a node takes a tunnel endpoint over once its caches have synced, and releases it at once', () => {
   const own = generateTunnelKey();
   const endpointSecret = newEndpointSecret('hawser-system', '0');
   const text = endpointSecret.stringData?.['privateKey'] ?? '';
@@ -154,7 +154,7 @@ test('a node takes a tunnel endpoint’s key when all is known, and lets go at o
   assert.not.match(refused.waiting ?? '', /short/);
 });
 
-test('pre-shared keys are read one by one', () => {
+test('malformed pre-shared keys are skipped individually', () => {
   const encode = (text: string) => Buffer.from(text).toString('base64');
   const keys = readPresharedKeys({
     apiVersion: 'v1',
@@ -165,7 +165,7 @@ test('pre-shared keys are read one by one', () => {
   assert.equal([...keys.keys()], ['east']);
 });
 
-test('keys are those of wg: a pair made by `wg genkey` and `wg pubkey`', () => {
+test('key pairs equal those of `wg genkey` and `wg pubkey`', () => {
   const pair = readTunnelKey('WN1UoyXwhAvyC30OqKXplG8MEPp21XlCEGN3X8ahrUI=');
   assert.is(pair.publicKey, 'WyHDubcH9nJBB3R6SwqKFRiEfK5YH4i2u1B6nJ8I5Bk=');
   const made = generateTunnelKey();

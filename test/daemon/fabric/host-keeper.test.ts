@@ -56,7 +56,7 @@ function keeperOf(present: () => boolean) {
   return { keeper, clock, looks: () => looks };
 }
 
-test('a device that stays away is looked for ever more seldom, by one timer however often somebody asks', async () => {
+test('a missing device is retried with backoff by a single timer, however often apply is called', async () => {
   const { keeper, clock, looks } = keeperOf(() => false);
   for (let asked = 0; asked < 20; asked++) await keeper.apply(plan, signal);
   assert.is(clock.waiting(), 1);
@@ -66,7 +66,7 @@ test('a device that stays away is looked for ever more seldom, by one timer howe
   assert.ok(looks() - before > 10 && looks() - before < 40, `${looks() - before} looks in a minute`);
 });
 
-test('a device that is being made is found at once, though it was away for long', async () => {
+test('a device that is being created is retried at once, even after a long absence', async () => {
   let present = false;
   const { keeper, clock, looks } = keeperOf(() => present);
   await keeper.apply(plan, signal);

@@ -156,7 +156,7 @@ const revokedStatus = (is: boolean) => ({
   ],
 });
 
-test('a revoked consumer’s packets are refused at once, though its tunnel stands', async () => {
+test('a revoked consumer’s packets are refused at once, while its tunnel still exists', async () => {
   const ref = { kind: kind.incomingPeering, name: 'west' };
   const status = revokedStatus(true);
   const milliseconds = await firstRefusedPacket(() =>
@@ -177,7 +177,7 @@ async function dropsAtConsumer(): Promise<number> {
 const data = (secret: Secret | undefined, name: string) =>
   Buffer.from(secret?.data?.[name] ?? '', 'base64').toString();
 
-test('whatever a hostile provider writes into the tunnel, only answers of pods that it serves get through', async () => {
+test('of all packets that a hostile provider sends, only replies of pods that it serves pass', async () => {
   const secret = async (name: string) => provider.get({ kind: kind.secret, namespace, name }, signal);
   const privateKey = data(await secret('hawser-tunnel-endpoint-0'), 'privateKey');
   const presharedKey = Buffer.from(data(await secret('hawser-tunnel-keys'), 'west'), 'base64').toString(
@@ -281,7 +281,7 @@ test('whatever a hostile provider writes into the tunnel, only answers of pods t
   log(`FabricNode n2 of the consumer counts ${(await dropsAtConsumer()) - before} packets as notAdmitted`);
 });
 
-test('what the provider declares draws no traffic to it, not even where it was accepted', async () => {
+test('a provider’s declared ranges attract no other traffic, even where they were accepted', async () => {
   const node = west.node('n2').space;
   node.run(
     'ip link add lan0 type veth peer name lan1; ip link set lan0 up; ip link set lan1 up; ip addr add 192.168.50.5/24 dev lan0',
@@ -338,7 +338,7 @@ test('what the provider declares draws no traffic to it, not even where it was a
   await west.know(east);
 });
 
-test('a consumer whose peering is being removed is out before anything else is undone', async () => {
+test('a consumer whose peering is being removed loses access before anything else is removed', async () => {
   east.startNode('n2');
   await eventually('packets pass', 90, async () => passes(await inWest('10.244.2.5')));
   const milliseconds = await firstRefusedPacket(() =>

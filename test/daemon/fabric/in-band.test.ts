@@ -60,11 +60,11 @@ function fate(
     : 'lost on the way back';
 }
 
-test('the controller of an in-band consumer reaches gateway and API server, and has its answer', () => {
+test('an in-band consumer’s controller reaches API gateway and API server, and receives replies', () => {
   for (const last of [2, 3]) assert.is(fate(inBand, ['west', 'n1', '10.244.1.9'], east, last), 'passes');
 });
 
-test('nobody else of the consumer does, at no other fixed address, and nobody reaches the consumer’s', () => {
+test('other pods of an in-band consumer reach neither them nor other fixed addresses, and the provider reaches none of the consumer’s', () => {
   const refused: [from: [string, string, string], to: UniverseCluster, last: number][] = [
     [['west', 'n2', '10.244.2.5'], east, 2],
     [['west', 'n2', '10.244.2.5'], east, 3],
@@ -87,7 +87,7 @@ test('nobody else of the consumer does, at no other fixed address, and nobody re
   }
 });
 
-test('a remote whose control plane is out of band reaches nothing of it, nor do its forged packets', () => {
+test('an out-of-band remote reaches no control plane, even with forged packets', () => {
   for (const last of [2, 3]) {
     assert.match(fate(inBand, ['north', 'n1', '10.244.1.9'], east, last), /^there: notAdmitted$/);
     const { model } = planUniverse(inBand);
@@ -103,7 +103,7 @@ test('a remote whose control plane is out of band reaches nothing of it, nor do 
   }
 });
 
-test('ranges that are open to each other do not open the control planes', () => {
+test('an open data path does not open the control planes', () => {
   const open: Universe = { ...inBand, open: true };
   for (const last of [2, 3]) {
     assert.is(fate(open, ['west', 'n1', '10.244.1.9'], east, last), 'passes');
@@ -113,7 +113,7 @@ test('ranges that are open to each other do not open the control planes', () => 
   }
 });
 
-test('in-band one way and out of band the other: only the one way is open', () => {
+test('with in-band in one direction only this direction is open', () => {
   const both: Universe = {
     clusters: [west, east],
     peerings: [
@@ -133,7 +133,7 @@ test('in-band one way and out of band the other: only the one way is open', () =
   }
 });
 
-test('being admitted to a control plane admits to nothing else', () => {
+test('admission to a control plane admits to nothing else', () => {
   const { model } = planUniverse({
     clusters: [west, east],
     peerings: [
@@ -155,7 +155,7 @@ test('being admitted to a control plane admits to nothing else', () => {
   }
 });
 
-test('the node with the tunnel endpoint holds the two addresses while somebody may reach them, and opens two ports', () => {
+test('the node with the tunnel endpoint has the two in-band addresses and ports only while a remote may reach them', () => {
   const planOf = (universe: Universe, id: string, node: string) =>
     planUniverse(universe).clusters.get(id)?.plans.get(node);
   const serving = planOf(inBand, 'east', 'n2');

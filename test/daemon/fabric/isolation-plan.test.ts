@@ -46,7 +46,7 @@ const planIsolation = (planned: PlanInput) => planWith(planned, []);
 const summary = (planned: ReturnType<typeof planIsolation>) =>
   planned?.tenants.map(({ remoteCluster, here, pods }) => ({ remoteCluster, here, pods }));
 
-test('without a twin there is none, and with one there is before its first pod', () => {
+test('without a twin namespace there is no isolation plan; with one there is, even before its first pod', () => {
   const pods = [pod('own', 'n1', '10.244.1.5'), pod('twin-a', 'n2', '10.244.2.5')];
   assert.is(planIsolation(input(pods, { tenants: new Map() })), undefined);
   const planned = planIsolation(input(pods, { tenantPods: pods.slice(1) }));
@@ -57,7 +57,7 @@ test('without a twin there is none, and with one there is before its first pod',
   assert.is(planIsolation(input(pods, { node })), undefined);
 });
 
-test('whose pods are here, and who are theirs', () => {
+test('each consumer’s pods on this node and in the cluster are listed', () => {
   const elsewhere = pod('twin-a2', 'n2', '10.244.2.6');
   const here = [
     pod('own', 'n1', '10.244.1.2'),
@@ -83,13 +83,13 @@ test('whose pods are here, and who are theirs', () => {
   }
 });
 
-test('a pod that has no address yet closes what is unknown', () => {
+test('a pod without an address makes unknown addresses isolated', () => {
   const planned = planIsolation(input([pod('own', 'n1', '10.244.1.2'), pod('twin-a', 'n1')]));
   assert.equal(summary(planned), [{ remoteCluster: 'a', here: [], pods: [] }]);
   assert.equal(planned?.unknown?.known, ['10.244.1.2']);
 });
 
-test('what two pods claim is of the one that was made last, and of no two consumers', () => {
+test('an address that two pods claim belongs to the newer pod, and to none if two consumers claim it', () => {
   const claims = [pod('twin-a', 'n1', '10.244.1.5'), pod('twin-b', 'n1', '10.244.1.5')];
   assert.equal(summary(planIsolation(input(claims))), [
     { remoteCluster: 'a', here: [], pods: [] },
@@ -100,7 +100,7 @@ test('what two pods claim is of the one that was made last, and of no two consum
   assert.equal(own?.unknown?.known, ['10.244.1.5']);
 });
 
-test('where pods have not the addresses of their node’s range, nothing is said to be unknown', () => {
+test('where pods have addresses outside their node’s range, no address counts as unknown', () => {
   const cases: [what: string, podCIDRs: string[], addresses: string[], ranges: string[] | undefined][] = [
     ['the node has none', [], ['10.244.1.5'], undefined],
     ['addresses of elsewhere', ['10.244.1.0/24'], ['10.200.0.5'], undefined],
@@ -115,7 +115,7 @@ test('where pods have not the addresses of their node’s range, nothing is said
   }
 });
 
-test('where a pod may go: its home as it is routed and in use, and nothing that is this cluster’s', () => {
+test('a consumer’s pod may reach its home ranges that are routed, and no range of this cluster', () => {
   const tunnel = (remoteCluster: string, ...remaps: [mapped: string, state: string][]) =>
     ({ remoteCluster, remaps: remaps.map(([mapped, state]) => ({ mapped, state })) }) as never as InputTunnel;
   const ofA = tunnel(

@@ -24,7 +24,7 @@ const read = (readings: readonly Reading[]): Renewals | undefined =>
   );
 const times = (count: number, reading: Reading): Reading[] => Array<Reading>(count).fill(reading);
 
-test('a holder is silent after eight readings without a renewal, whatever happened to the reader', () => {
+test('a holder counts as silent after eight reads without a renewal, and never by failed or delayed reads', () => {
   const table: [string, Reading[], boolean][] = [
     ['nothing was read', [], false],
     ['there is no lease', times(100, undefined), false],

@@ -8,7 +8,7 @@ import { maximumNetworks } from '../../../shared/api/network.ts';
 import { contains, parseRange } from '../../../shared/net/cidr.ts';
 import type { Clock } from '../../../shared/time.ts';
 
-test('routes, resolvers and the API server are reported, and what is the CNI’s or the node’s own is not', () => {
+test('a node reports routes, resolvers and the API server, but no ranges of the CNI or of its own', () => {
   const reported = reportNetworks({
     routes: ['192.168.50.0/24', '10.244.1.0/24', '10.0.0.0/8'],
     resolvers: ['10.96.0.10', '127.0.0.53', '10.96.0.10', 'nonsense'],
@@ -24,7 +24,7 @@ test('routes, resolvers and the API server are reported, and what is the CNI’s
   ]);
 });
 
-test('of many routes none is left out: there are fewer, wider ones', () => {
+test('routes beyond the limit are aggregated, and none is left out', () => {
   const routes = Array.from({ length: 500 }, (_, index) => `10.${index & 255}.${index >> 8}.0/24`);
   const reported = reportNetworks({ routes, resolvers: [], apiServer: [], podRanges: [] });
   assert.ok(reported.length <= maximumNetworks);
@@ -36,14 +36,14 @@ test('of many routes none is left out: there are fewer, wider ones', () => {
     );
 });
 
-test('a refused route is a problem of the node that says what it would cover', () => {
+test('a refused route is a host problem that names what it would cover', () => {
   const needed = { range: '192.0.2.10/32', what: 'the API server' };
   const [problem] = refusedProblems([{ prefix: '192.0.2.0/24', needed }]);
   assert.is(problem?.reason, 'RouteRefused');
   assert.match(problem?.message ?? '', /192\.0\.2\.0\/24 .* would cover 192\.0\.2\.10\/32, the API server/);
 });
 
-test('the addresses behind the name of the API server add up, and stay when DNS fails', async () => {
+test('addresses of the API server’s name accumulate, and stay when DNS fails', async () => {
   const ending = new AbortController();
   const answers = [['192.0.2.1'], undefined, ['192.0.2.2', '192.0.2.1']];
   let changes = 0;

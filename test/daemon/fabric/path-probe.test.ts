@@ -42,7 +42,7 @@ function drive(
   return { asked, turns };
 }
 
-test('asks quickly until the first answer, then seldom', () => {
+test('probes are frequent until the first answer, then rare', () => {
   const probe = new PathProbe(target, 0);
   assert.not.ok(probe.verdict.verified);
   const { asked, turns } = drive(probe, 0, 30_000, (at) =>
@@ -54,7 +54,7 @@ test('asks quickly until the first answer, then seldom', () => {
   assert.ok(asked.length < 20, `${asked.length} questions in 30 s`);
 });
 
-test('counts what was lost of the last questions', () => {
+test('losses among the last probes are counted', () => {
   const probe = new PathProbe(target, -10_000);
   assert.equal(probe.verdict.questions, { sent: 0, lost: 0 });
   // Until there is a way, all are lost; from then on it is the way that loses them.
@@ -71,7 +71,7 @@ test('counts what was lost of the last questions', () => {
   assert.equal(probe.verdict.questions, { sent: 64, lost: 0 });
 });
 
-test('a path that breaks is known to be broken within 8 s, and known to be back within 2', () => {
+test('a broken path is detected within 8 s, and its recovery within 2 s', () => {
   const probe = new PathProbe(target, 0);
   const good = () => ({ after: 40, source: '10.9.0.17' });
   drive(probe, 0, 20_000, good);
@@ -84,7 +84,7 @@ test('a path that breaks is known to be broken within 8 s, and known to be back 
   assert.ok((back.turns[0]?.[0] ?? Infinity) <= 62_000);
 });
 
-test('one lost question changes nothing', () => {
+test('a single lost probe does not change the verdict', () => {
   const probe = new PathProbe(target, 0);
   drive(probe, 0, 10_000, () => ({ after: 40, source: '10.9.0.17' }));
   let lost = 0;
@@ -94,7 +94,7 @@ test('one lost question changes nothing', () => {
   assert.equal(turns, []);
 });
 
-test('an answer that saw another source does not verify, until both sides agree', () => {
+test('an answer that saw another source does not verify the path until both sides agree', () => {
   const probe = new PathProbe(target, 0);
   drive(probe, 0, 5_000, () => ({ after: 40, source: '10.7.0.17' }));
   assert.not.ok(probe.verdict.verified);
@@ -107,7 +107,7 @@ test('an answer that saw another source does not verify, until both sides agree'
   assert.ok(probe.verdict.verified, 'while the remote has not told, any source is right');
 });
 
-test('late, repeated and invented answers count for nothing', () => {
+test('late, repeated and forged answers are ignored', () => {
   const probe = new PathProbe(target, 0);
   const stamp =
     probe.poll(
@@ -131,7 +131,7 @@ test('late, repeated and invented answers count for nothing', () => {
   assert.is(probe.verdict.answeredAt, answeredAt);
 });
 
-test('messages are read strictly', () => {
+test('malformed probe messages are rejected', () => {
   const stamp = '00112233445566778899aabbccddeeff';
   const question = encodeProbe({ type: 'question', stamp });
   const answer = encodeProbe({ type: 'answer', stamp, source: 'fd00::1' });

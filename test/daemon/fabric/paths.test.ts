@@ -89,7 +89,7 @@ test('the consumer’s pods and nodes reach its offloaded pods, from every node 
   }
 });
 
-test('nothing else passes', () => {
+test('other pods and addresses of either side cannot reach each other', () => {
   const planned = planUniverse(oneWay);
   const forbidden: [UniverseCluster, string, UniverseCluster, string][] = [
     [west, 'a1', east, 'c1'],
@@ -110,7 +110,7 @@ test('nothing else passes', () => {
   }
 });
 
-test('a pod cannot speak for another, nor a node for a pod elsewhere', () => {
+test('a pod cannot send as another pod, nor a node as a pod of another node', () => {
   const { model, clusters } = planUniverse(oneWay);
   const destination = named(clusters, place(west, 'a1'), place(east, 'b1')) ?? '';
   const fates = [
@@ -129,7 +129,7 @@ test('a pod cannot speak for another, nor a node for a pod elsewhere', () => {
 
 const reason = (fate: Fate) => (fate.delivered ? 'delivered' : fate.reason);
 
-test('a remote that forges addresses gets nothing through', () => {
+test('packets of a remote with forged addresses are dropped', () => {
   const { model } = planUniverse(oneWay);
   const forged: [string, string, string, string][] = [
     // As the provider's gateway, towards the consumer: only the offloaded pods' addresses are admitted.
@@ -168,7 +168,7 @@ test('a remote that forges addresses gets nothing through', () => {
   );
 });
 
-test('probes pass between probe addresses and gateways, both ways', () => {
+test('probes pass between probe addresses and gateway nodes in both directions', () => {
   const { model, clusters } = planUniverse(oneWay);
   for (const [from, to] of [
     ['west', 'east'],
@@ -189,7 +189,7 @@ test('probes pass between probe addresses and gateways, both ways', () => {
   assert.equal(clusters.get('west')?.plans.get('n1')?.probes.targets, []);
 });
 
-test('both ways, and pods of one peering are strangers to those of the other', () => {
+test('with peerings in both directions, pods of one cannot reach pods of the other', () => {
   const planned = planUniverse({
     clusters: [
       {
@@ -212,7 +212,7 @@ test('both ways, and pods of one peering are strangers to those of the other', (
   assert.match(thereAndBack(planned, place(east, 'b1'), place(both, 'e1')), /notAdmitted/);
 });
 
-test('pods that run for one consumer do not reach another cluster', () => {
+test('pods of one consumer do not reach another cluster', () => {
   const north = { ...west, id: 'north', externalCIDR: '100.64.48.0/20' };
   const planned = planUniverse({
     clusters: [
@@ -231,7 +231,7 @@ test('pods that run for one consumer do not reach another cluster', () => {
   assert.match(thereAndBack(planned, northPlace, place(east, 'b1')), /notAdmitted/);
 });
 
-test('open: the declared ranges reach each other, and still nothing beyond them', () => {
+test('with an open data path the declared ranges reach each other, and nothing beyond them', () => {
   const planned = planUniverse({ ...oneWay, open: true });
   for (const [fromCluster, from, toCluster, to] of [
     [west, 'a1', east, 'c1'],
@@ -252,7 +252,7 @@ test('open: the declared ranges reach each other, and still nothing beyond them'
   assert.is(reason(forged), 'notAdmitted');
 });
 
-test('IPv6 by the same rules, beside IPv4 and alone', () => {
+test('IPv6 follows the same rules, in dual stack and alone', () => {
   const ranges = ['10.244.0.0/16', 'fd00:10:244::/56'];
   for (const podCIDRs of [ranges, ranges.slice(1)]) {
     const dual = (cluster: UniverseCluster): UniverseCluster => ({
@@ -286,7 +286,7 @@ test('IPv6 by the same rules, beside IPv4 and alone', () => {
   }
 });
 
-test('several tunnel endpoints on both sides: whichever node carries a flow, it arrives and is answered', () => {
+test('with several tunnel endpoints on both sides a flow arrives and is answered through any of them', () => {
   const nodes = [{ name: 'n1' }, { name: 'n2', tunnelEndpoint: '0' }, { name: 'n3', tunnelEndpoint: '1' }];
   const planned = planUniverse({
     clusters: [
@@ -325,7 +325,7 @@ test('several tunnel endpoints on both sides: whichever node carries a flow, it 
   }
 });
 
-test('whatever the ranges: what is admitted goes there and back, what is not goes nowhere', () => {
+test('with random ranges admitted packets arrive and are answered, and others are dropped', () => {
   let seed = 11;
   const random = (limit: number) => {
     seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
@@ -389,7 +389,7 @@ test('whatever the ranges: what is admitted goes there and back, what is not goe
   assert.ok(passed > 500, `${passed} ways passed`);
 });
 
-test('a large cluster is planned in little time', () => {
+test('a plan for a large cluster takes little time', () => {
   const pods = Array.from({ length: 6000 }, (_, index) => ({
     name: `p${index}`,
     node: `n${index % 200}`,

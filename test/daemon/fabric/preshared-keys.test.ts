@@ -99,7 +99,7 @@ function settle(one: Side, other: Side): void {
   }
 }
 
-test('the first key is there as soon as both salts are', () => {
+test('the first pre-shared key exists as soon as both salts are known', () => {
   const [rome, milan] = pair();
   rome.reconcile(0);
   assert.is(rome.presharedKey, undefined);
@@ -108,7 +108,7 @@ test('the first key is there as soon as both salts are', () => {
   assert.is(rome.presharedKey, milan.presharedKey);
 });
 
-test('whose key was succeeded keeps the old pre-shared key until the other has the new cluster key', () => {
+test('after a key succession the old pre-shared key stays until the other side has the new cluster key', () => {
   const [rome, milan] = pair();
   settle(rome, milan);
   const before = rome.presharedKey;
@@ -125,7 +125,7 @@ test('whose key was succeeded keeps the old pre-shared key until the other has t
   assert.is(rome.presharedKey, milan.presharedKey, 'one message later both have the new one');
 });
 
-test('both at once, whatever is heard first, and again while the other is away', () => {
+test('simultaneous successions converge in any order, also while the other side is unreachable', () => {
   for (const order of [0, 1]) {
     const [rome, milan] = pair();
     settle(rome, milan);
@@ -147,7 +147,7 @@ test('both at once, whatever is heard first, and again while the other is away',
   }
 });
 
-test('one that cannot be derived any more stays', () => {
+test('a pre-shared key that can no longer be derived stays', () => {
   const [rome] = pair();
   const identity = { clusterID: 'rome', key: keyOf(1) };
   assert.is(chooseKey(identity, rome.remote, undefined, 'in use'), 'in use');

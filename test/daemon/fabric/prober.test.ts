@@ -49,7 +49,7 @@ async function freeUDPPort(): Promise<number> {
 const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'UDPWrap').length;
 const rest = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-test('addresses that are away are tried one at a time, for however long, and asked from once they are there', async () => {
+test('missing addresses are retried by one timer, and probes are sent from them once they exist', async () => {
   const clock = quickClock();
   const ending = new AbortController();
   const before = sockets();

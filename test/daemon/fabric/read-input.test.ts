@@ -164,7 +164,7 @@ const route = (
   self: typeof node & { tunnelEndpoint?: string } = gateway,
 ) => plan(changes, self).device.routes.find((each) => each.prefix === prefix)?.targets;
 
-test('an address is that of the pod that has it now', () => {
+test('an address belongs to the pod that has it now', () => {
   const over = pod('over', 'n2', '10.244.1.5', { phase: 'Succeeded', created: '2026-02-01T00:00:00Z' });
   const failed = pod('failed', 'n2', '10.244.1.5', { phase: 'Failed', created: '2026-02-01T00:00:00Z' });
   const host = pod('host', 'n2', '10.244.1.5', { hostNetwork: true, created: '2026-02-01T00:00:00Z' });
@@ -184,7 +184,7 @@ test('pods outside of the declared ranges are not part of the fabric', () => {
   assert.is(route({ pods: [pod('x', 'n1', 'nonsense')] }, 'nonsense/32'), undefined);
 });
 
-test('a node without a tunnel endpoint sends everything remote to the gateway, and knows only itself', () => {
+test('a node without a tunnel endpoint routes all remote ranges to the gateway node', () => {
   const made = plan({}, node);
   assert.equal(
     made.device.peers.map(({ publicKey }) => publicKey),
@@ -197,7 +197,7 @@ test('a node without a tunnel endpoint sends everything remote to the gateway, a
   assert.equal(made.probes, { targets: [] });
 });
 
-test('while a tunnel endpoint moves, a node that only says it holds it is no gateway', () => {
+test('while a tunnel endpoint moves, a node that only reports to hold it is not a gateway node', () => {
   const moving = [
     fabricNode('n1', {}, { publicKey: keyOf('n1'), endpoint: '192.0.2.1:7470' }),
     fabricNode(
@@ -223,7 +223,7 @@ test('while a tunnel endpoint moves, a node that only says it holds it is no gat
   assert.equal(plan({ fabricNodes: early }, node).device.peers, []);
 });
 
-test('two nodes with one key: the first stays, and it is said', () => {
+test('of two nodes with the same key the first stays, with a warning', () => {
   const twice = [
     ...objects.fabricNodes,
     fabricNode('n3', {}, { publicKey: keyOf('n1'), endpoint: '192.0.2.3:7470' }),
@@ -233,7 +233,7 @@ test('two nodes with one key: the first stays, and it is said', () => {
   assert.match(made.warnings.join(), /node n3 has the same tunnel key as another/);
 });
 
-test('namespaces of consumers', () => {
+test('twin namespaces are mapped to their consumers', () => {
   const peerings = [incoming('east', 'tenant-east'), incoming('north', 'tenant-north')];
   const twins = (...twinNamespaces: TwinNamespace[]) => [
     ...read({ twinNamespaces, incomingPeerings: peerings }).twins,
@@ -245,13 +245,13 @@ test('namespaces of consumers', () => {
   assert.equal(twins(twin('tenant-east', 'shop'), twin('tenant-north', 'shop')), [], 'contested: nobody’s');
 });
 
-test('a virtual node that has the name of a real one is none', () => {
+test('a virtual node with the name of a real one is ignored', () => {
   const changes = { outgoingPeerings: [outgoing('east', 'n1'), outgoing('north', 'virtual')] };
   assert.equal([...read(changes).virtualNodes], [['virtual', 'north']]);
   assert.equal(route(changes, '10.244.1.5/32'), [keyOf('n1')]);
 });
 
-test('what one remote declares takes nothing from another, nor from this cluster', () => {
+test('a remote’s declarations take nothing from another remote or this cluster', () => {
   const evil = (more: Partial<Tunnel['spec']>) => [
     tunnel('east'),
     tunnel('north', more, '2026-02-01T00:00:00Z'),
@@ -334,7 +334,7 @@ test('what one remote declares takes nothing from another, nor from this cluster
   }
 });
 
-test('a tunnel without its key is routed into the device, and no further', () => {
+test('ranges of a tunnel without a key are routed into the device and dropped there', () => {
   const made = planNode(readInput(objects, gateway, new Map(), ({ addresses }) => addresses[0]));
   assert.equal([...made.remotePeers], []);
   assert.ok(
@@ -344,7 +344,7 @@ test('a tunnel without its key is routed into the device, and no further', () =>
   assert.not.ok(made.device.routes.some(({ prefix }) => prefix === '10.128.0.0/16'));
 });
 
-test('a tunnel endpoint whose name is not resolved yet is a peer that may call', () => {
+test('a tunnel endpoint with an unresolved name is a peer without an endpoint', () => {
   const tunnelEndpoints = [{ name: '0', publicKey: keyOf('east'), addresses: ['gateway.example:7470'] }];
   const peer = plan({
     tunnels: [tunnel('east', { remoteTunnelEndpoints: tunnelEndpoints })],
@@ -353,7 +353,7 @@ test('a tunnel endpoint whose name is not resolved yet is a peer that may call',
   assert.is(peer.endpoint, undefined);
 });
 
-test('a tunnel endpoint with several endpoints is looked for at each of them', () => {
+test('a tunnel endpoint with several addresses is tried at each of them', () => {
   const choice = new EndpointChoice();
   const endpoints = ['192.0.2.1:7470', '192.0.2.2:7470'];
   const at = (seconds: number, established = false, list = endpoints) =>
@@ -373,7 +373,7 @@ test('a tunnel endpoint with several endpoints is looked for at each of them', (
   assert.is(at(1000, false, []), undefined);
 });
 
-test('MTU: of the path between clusters and of the one between nodes, the smaller', () => {
+test('the MTU is the smaller one of the paths between clusters and between nodes', () => {
   assert.is(plan({}).host.mtu, 1420);
   assert.is(plan({ tunnels: [tunnel('east', { mtu: 1360 })] }).host.mtu, 1360);
   assert.is(plan({}, { ...gateway, underlayMTU: 1400 }).host.mtu, 1320);
@@ -384,14 +384,14 @@ test('MTU: of the path between clusters and of the one between nodes, the smalle
   );
 });
 
-test('pods are trimmed to what the fabric needs', () => {
+test('cached pods have only the fields that the fabric needs', () => {
   const whole = pod('a', 'n1', '10.244.1.5');
   const fat = { ...whole, metadata: { ...whole.metadata, annotations: { big: 'x'.repeat(10_000) } } };
   assert.ok(JSON.stringify(trimPod(fat)).length < 400);
   assert.equal(read({ pods: [trimPod(fat)] }).pods, read({ pods: [whole] }).pods);
 });
 
-test('this cluster’s controller is who runs as it in Hawser’s namespace, and nobody who says so elsewhere', () => {
+test('only pods of the controller in Hawser’s namespace count as this cluster’s controller', () => {
   const as = (account: string, each: Pod): Pod => ({
     ...each,
     spec: { ...each.spec, containers: [], serviceAccountName: account },
@@ -410,7 +410,7 @@ test('this cluster’s controller is who runs as it in Hawser’s namespace, and
   assert.equal(controllers, ['10.244.1.9']);
 });
 
-test('a consumer that is being put out is out, whatever the Tunnel still says', () => {
+test('a revoked consumer has no access, whatever its Tunnel contains', () => {
   const west = tunnel('east', { consumer: false, dataPath: 'Open' });
   const letIn = incoming('east', 'hawser-tenant-east');
   const revoked: IncomingPeering = {
@@ -454,7 +454,7 @@ test('a consumer that is being put out is out, whatever the Tunnel still says', 
   }
 });
 
-test('whose pods are kept apart is what the labels of namespaces say, also of a consumer that was put out', () => {
+test('pods are isolated by the labels of their namespaces, also those of a revoked consumer', () => {
   const namespace = (name: string, origin?: string) => ({
     apiVersion: 'v1',
     kind: 'Namespace',

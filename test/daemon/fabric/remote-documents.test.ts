@@ -9,7 +9,7 @@ import { signNetworkDocument } from '../../../shared/trust/network-documents.ts'
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
 import { keyOf } from '../../shared/trust/keys.ts';
 
-const test = suite('documents of a remote');
+const test = suite('verified documents of a remote');
 const document: NetworkDocument = {
   version: 1,
   clusterID: 'milan',

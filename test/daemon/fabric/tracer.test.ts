@@ -7,7 +7,7 @@ import type { DeviceStatus } from '../../../daemon/fabric/ports.ts';
 import { countersBetween, mayAsk, parseTraceRequest } from '../../../daemon/fabric/node/tracer.ts';
 import type { HostPlan } from '../../../daemon/host/index.ts';
 
-test('a wish is an ID and maybe an address, and nothing else is one', () => {
+test('a trace request is an ID with an optional address, and anything else is ignored', () => {
   const cases: [string | undefined, unknown][] = [
     [undefined, undefined],
     ['', undefined],
@@ -23,7 +23,7 @@ test('a wish is an ID and maybe an address, and nothing else is one', () => {
   for (const [text, expected] of cases) assert.equal(parseTraceRequest(text), expected, text ?? 'none');
 });
 
-test('only pods and what lies behind a tunnel is asked', () => {
+test('only pods and addresses behind a tunnel are probed', () => {
   const plan = {
     packets: { podRanges: ['10.244.0.0/16'], remoteRanges: ['10.128.0.0/16'] },
   } as unknown as HostPlan;
@@ -37,7 +37,7 @@ test('only pods and what lies behind a tunnel is asked', () => {
   for (const [address, expected] of cases) assert.is(mayAsk(plan, address), expected, address);
 });
 
-test('counters of peers that moved, by name, and what was dropped', () => {
+test('a trace reports changed counters of peers by name, and drops', () => {
   const status = (sent: number, received: number, drops: Record<string, number>): DeviceStatus => ({
     features: {},
     drops: {},
@@ -62,7 +62,7 @@ test('counters of peers that moved, by name, and what was dropped', () => {
   assert.equal(countersBetween(null, status(2, 1, {}), nameOf)[0]?.sentPackets, 2);
 });
 
-test('a host that is there answers by refusing, and one that is not by nothing', async () => {
+test('a live host answers with ICMP port unreachable, a missing one not at all', async () => {
   const signal = AbortSignal.timeout(20_000);
   const here = await echo('127.0.0.1', undefined, signal);
   assert.is(here.sent, 4);

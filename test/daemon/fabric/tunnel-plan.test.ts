@@ -57,7 +57,7 @@ const tunnel = (spec: Tunnel['spec']): Tunnel => ({
   spec,
 });
 
-test('a tunnel follows from the document', () => {
+test('a Tunnel is planned from the remote’s document', () => {
   const { spec, problems } = planTunnel(input);
   assert.equal(problems, []);
   assert.equal(spec, {
@@ -79,7 +79,7 @@ test('a tunnel follows from the document', () => {
   });
 });
 
-test('a tunnel key that another remote had first is not taken for this one', () => {
+test('a tunnel key that another remote uses is refused', () => {
   const held = planTunnel(input).spec;
   assert.ok(held);
   const late = { ...input, remoteCluster: 'south', document: { ...input.document, clusterID: 'south' } };
@@ -94,13 +94,13 @@ test('a tunnel key that another remote had first is not taken for this one', () 
   );
 });
 
-test('planning again from what was stored changes nothing', () => {
+test('planning again from the stored Tunnel changes nothing', () => {
   const first = planTunnel(input).spec;
   assert.ok(first);
   assert.equal(planTunnel({ ...input, present: tunnel(first) }).spec, first);
 });
 
-test('a range over a tunnel endpoint, a node, or another tunnel is never used as it is', () => {
+test('a range over a tunnel endpoint, a node or another tunnel is never used without remapping', () => {
   const document = { ...input.document, podCIDRs: ['198.51.100.0/24', '172.18.0.0/24', '10.7.0.0/16'] };
   const other = tunnel({
     ...(planTunnel(input).spec as Tunnel['spec']),
@@ -111,7 +111,7 @@ test('a range over a tunnel endpoint, a node, or another tunnel is never used as
   for (const { real, mapped } of spec?.remaps.slice(0, 3) ?? []) assert.is.not(mapped, real);
 });
 
-test('what cannot be true gives no tunnel, and says why', () => {
+test('an implausible document gives no Tunnel, with the reason', () => {
   const everything = planTunnel({ ...input, document: { ...input.document, podCIDRs: ['0.0.0.0/0'] } });
   assert.is(everything.spec, undefined);
   assert.match(everything.problems[0] ?? '', /larger than a \/8/);
@@ -122,7 +122,7 @@ test('what cannot be true gives no tunnel, and says why', () => {
   assert.is(overlapping.spec, undefined);
 });
 
-test('keys that no device would take are left out', () => {
+test('malformed keys are left out', () => {
   const wrong = `${keyOf('east').slice(0, 42)}B=`;
   const document = { ...input.document, tunnelEndpoints: [{ name: '0', publicKey: wrong, addresses: [] }] };
   const { spec, problems } = planTunnel({ ...input, document });
@@ -130,7 +130,7 @@ test('keys that no device would take are left out', () => {
   assert.match(problems[0] ?? '', /no tunnel endpoint/);
 });
 
-test('a full pool is said', () => {
+test('an exhausted pool is reported', () => {
   const local = { ...input.local, spec: { remapPools: ['10.244.0.0/16'] } };
   const { spec, problems } = planTunnel({ ...input, local });
   assert.equal(spec?.remaps.length, 0);
@@ -159,7 +159,7 @@ const session: NodeSession = {
 };
 const good = tunnel(planTunnel(input).spec as Tunnel['spec']);
 
-test('status: each way of not being ready has its reason and a cure', () => {
+test('each state that is not ready has its reason and a hint', () => {
   const { pathMessage: _said, ...rest } = session;
   const { latestHandshake: _at, ...unshaken } = rest;
   const table: [string, Tunnel, FabricNode[], string[], string, RegExp][] = [
@@ -225,7 +225,7 @@ test('status: each way of not being ready has its reason and a cure', () => {
   }
 });
 
-test('status: the best of several gateways counts', () => {
+test('among several gateway nodes the best one determines the status', () => {
   const dead = { ...gateway([{ ...session, pathVerified: false }], '0'), metadata: { name: 'dead' } };
   const { findings, fields } = reportTunnel(
     good,
@@ -238,7 +238,7 @@ test('status: the best of several gateways counts', () => {
   assert.is(fields.roundTripMilliseconds, 12);
 });
 
-test('whose control plane is reached through the tunnel is the RemoteCluster’s word', () => {
+test('the RemoteCluster determines whose control plane is reached through the tunnel', () => {
   const specOf = (remote: TunnelInput['remote'], more: Partial<TunnelInput> = {}) =>
     planTunnel({ ...input, remote, ...more }).spec;
   const beside = specOf({ controlPlane: 'OutOfBand' });
@@ -261,7 +261,7 @@ test('whose control plane is reached through the tunnel is the RemoteCluster’s
   }
 });
 
-test('an endpoint that a person named comes before those that the remote declares', () => {
+test('endpoints set by a person take precedence over declared ones', () => {
   const { spec } = planTunnel({
     ...input,
     remote: { controlPlane: 'InBand', tunnelAddresses: ['vpn.east.example:40000'] },
@@ -272,7 +272,7 @@ test('an endpoint that a person named comes before those that the remote declare
   );
 });
 
-test('a remap in use that comes to lie on an own range waits for a word, moves, drains, and goes', () => {
+test('a remap in use that overlaps an own range waits for approval, is replaced, drains, and is removed', () => {
   const first = planTunnel(input).spec;
   const pods = first?.remaps.find(({ real }) => real === '10.244.0.0/16');
   if (first === undefined || pods === undefined) throw new Error('nothing was planned');

@@ -5,7 +5,7 @@ import { remotesConcerned } from '../../../daemon/fabric/controller/tunnel-statu
 import { apiVersion } from '../../../shared/api/meta.ts';
 import type { FabricNode, NodeSession } from '../../../shared/api/network.ts';
 
-const test = suite('remotes that a report concerns');
+const test = suite('remotes affected by a node’s report');
 
 const session = (remoteCluster: string, more: Partial<NodeSession> = {}): NodeSession => ({
   remoteCluster,
@@ -56,7 +56,7 @@ for (const [what, after, concerned] of [
     assert.equal(remotesConcerned(after, before), concerned);
   });
 
-test('all, when a node comes, goes, or takes a tunnel endpoint', () => {
+test('all remotes are affected when a node is added, removed, or takes a tunnel endpoint over', () => {
   assert.is(remotesConcerned(before, undefined), undefined);
   assert.is(remotesConcerned(undefined, before), undefined);
   assert.is(remotesConcerned(before, report([session('a')], '1')), undefined);

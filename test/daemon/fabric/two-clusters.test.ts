@@ -43,7 +43,7 @@ const ask = async (from: TestNamespace, address: string, protocol: 'tcp' | 'udp'
 const passes = async (from: TestNamespace, address: string) =>
   (await ask(from, address, 'tcp', 0.3)).startsWith('100.65.');
 
-test('nodes get addresses, the labelled one gets the tunnel endpoint and holds it', async () => {
+test('nodes get addresses, and the labelled node holds the tunnel endpoint', async () => {
   for (const cluster of [west, east]) {
     const nodes = await eventually(`${cluster.id}: nodes are programmed`, 60, async () => {
       const all = await cluster.fabricNodes();
@@ -61,7 +61,7 @@ test('nodes get addresses, the labelled one gets the tunnel endpoint and holds i
   }
 });
 
-test('peering: tunnels on both sides, and the path is verified', async () => {
+test('peering creates Tunnels on both sides and verifies the path', async () => {
   const spec = (remoteCluster: string) => ({ remoteCluster, peering: 'default', desired: 'Active' });
   const begun = Date.now();
   await west.apply({
@@ -149,7 +149,7 @@ test('pods on any node, with the same addresses on both sides, reach each other 
   assert.is(await ask(pods['b2']!, await inEast('10.244.1.5')), await inWest('10.244.2.5'));
 });
 
-test('a node reaches remote pods with its own address of the external CIDR, and the answer finds it', async () => {
+test('a node reaches remote pods from its address of the external CIDR, and receives replies', async () => {
   for (const name of ['n1', 'n2']) {
     const own =
       (await west.fabricNodes()).find(({ metadata }) => metadata.name === name)?.spec.externalAddress ?? '';
@@ -159,7 +159,7 @@ test('a node reaches remote pods with its own address of the external CIDR, and 
   }
 });
 
-test('what kube-proxy masquerades leaves with the node’s address: NodePorts, also from a pod by way of another node', async () => {
+test('packets masqueraded by kube-proxy (NodePorts, also through another node) leave with the node’s address', async () => {
   const own =
     (await west.fabricNodes()).find(({ metadata }) => metadata.name === 'n1')?.spec.externalAddress ?? '';
   const { space, address } = west.node('n1');
@@ -179,7 +179,7 @@ test('what kube-proxy masquerades leaves with the node’s address: NodePorts, a
   assert.is(await dial(pods['a2']!), seen, 'from a pod on another node');
 });
 
-test('a Service with a remote endpoint: pods keep their source, the node itself has its own address', async () => {
+test('to a Service with a remote endpoint pods keep their source address, and the node uses its own', async () => {
   const own =
     (await west.fabricNodes()).find(({ metadata }) => metadata.name === 'n1')?.spec.externalAddress ?? '';
   const { space } = west.node('n1');
@@ -194,7 +194,7 @@ test('a Service with a remote endpoint: pods keep their source, the node itself 
   assert.is(await dial(space), await inEast(own));
 });
 
-test('nothing else passes: other pods, nodes’ ports, Services, other sources', async () => {
+test('other pods, ports of nodes, Services and other sources cannot be reached', async () => {
   const refused = async (from: TestNamespace, address: string, port = 8080) => {
     const { code, output } = await from.attempt(
       `socat -T1 - TCP:${address}:${port},connect-timeout=1 </dev/null`,
@@ -212,7 +212,7 @@ test('nothing else passes: other pods, nodes’ ports, Services, other sources',
   await refused(pods['a1']!, await inWest('100.64.32.17'));
 });
 
-test('large packets pass whole, or the sender learns how large they may be', async () => {
+test('large packets pass, or the sender learns the MTU', async () => {
   const there = await inWest('10.244.1.5');
   const ping = async (size: number) =>
     (await pods['a1']!.attempt(`busybox ping -c3 -W2 -s ${size} ${there}`)).output;
@@ -225,7 +225,7 @@ test('large packets pass whole, or the sender learns how large they may be', asy
   assert.is(received.trim(), '3000000');
 });
 
-test('what somebody removes from a node’s kernel comes back within seconds', async () => {
+test('rules and routes removed from a node’s kernel come back within seconds', async () => {
   const { space } = west.node('n1');
   const there = await inWest('10.244.1.5');
   for (const command of [
@@ -240,7 +240,7 @@ test('what somebody removes from a node’s kernel comes back within seconds', a
   }
 });
 
-test('killed node daemons are back within seconds, and connections go on', async () => {
+test('killed node daemons restart within seconds, and connections survive', async () => {
   const there = await inWest('10.244.1.5');
   for (const [cluster, name] of [
     [west, 'n1'],
@@ -257,7 +257,7 @@ test('killed node daemons are back within seconds, and connections go on', async
   }
 });
 
-test('the tunnel endpoint moves when its node is not Ready, under the same key', async () => {
+test('the tunnel endpoint moves from a node that is not Ready, with the same key', async () => {
   const before = (await west.tunnel('east'))?.status?.gatewayNode;
   assert.is(before, 'n2');
   const keys = (await west.fabricNodes()).map(({ status }) => status?.publicKey);
@@ -290,7 +290,7 @@ test('the tunnel endpoint moves when its node is not Ready, under the same key',
   await eventually('its pods pass', 60, async () => passes(pods['a2']!, there));
 });
 
-test('the tunnel endpoint leaves a node that is silent though Kubernetes calls it Ready, and which keeps still when it is back', async () => {
+test('the tunnel endpoint moves from a silent Ready node, which stays passive when it returns', async () => {
   const holders = async () =>
     (await west.fabricNodes()).flatMap(({ metadata, spec, status }) =>
       status?.heldTunnelEndpoint === undefined
@@ -332,7 +332,7 @@ test('the tunnel endpoint leaves a node that is silent though Kubernetes calls i
   assert.is((JSON.parse(lease) as { spec: { holderIdentity: string } }).spec.holderIdentity, 'n2');
 });
 
-test('unpeering takes tunnel, routes and remote addresses away; pods of others stay untouched', async () => {
+test('unpeering removes tunnel, routes and remote addresses, and nothing of others', async () => {
   await west.plane.kubectl(['delete', 'outgoingpeering.hawser.dev', 'east']);
   await eventually('the tunnel is gone', 60, async () => (await west.tunnel('east')) === undefined);
   await eventually('the routes are gone', 60, async () => {
@@ -351,7 +351,7 @@ test('unpeering takes tunnel, routes and remote addresses away; pods of others s
   assert.not.match(keys, /east/);
 });
 
-test('a node daemon that will be replaced leaves no gap through which remote addresses are reached unencrypted', async () => {
+test('while a node daemon is replaced no packet for a remote leaves the node unencrypted', async () => {
   await east.apply({
     apiVersion: 'apps/v1',
     kind: 'DaemonSet',
@@ -372,7 +372,7 @@ test('a node daemon that will be replaced leaves no gap through which remote add
   await eventually('it is back', 60, async () => space.run('ip link').includes('cni-hawser0'));
 });
 
-test('a node daemon that ends for good leaves nothing behind', async () => {
+test('a node daemon of an uninstalled Hawser leaves nothing behind', async () => {
   for (const [cluster, name] of [
     [west, 'n1'],
     [east, 'n1'],

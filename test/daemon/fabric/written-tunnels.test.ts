@@ -54,7 +54,7 @@ function input() {
   };
 }
 
-test('a write shows before the cache has it, in place of what the cache has', () => {
+test('a write is visible before the cache has it, and replaces the cached object', () => {
   const { tunnels, see, shown } = input();
   see('a', tunnel('a', 'u1', 1));
   tunnels.note(tunnel('a', 'u1', 2));
@@ -62,7 +62,7 @@ test('a write shows before the cache has it, in place of what the cache has', ()
   assert.equal(shown(), ['a u1 2', 'b u2 1']);
 });
 
-test('the cache is believed as soon as it is as far', () => {
+test('the cached object is used as soon as it is as new', () => {
   const { tunnels, see, shown } = input();
   tunnels.note(tunnel('a', 'u1', 2));
   see('a', tunnel('a', 'u1', 1));
@@ -71,7 +71,7 @@ test('the cache is believed as soon as it is as far', () => {
   assert.equal(shown(), ['a u1 3']);
 });
 
-test('what is deleted is gone, and what was made anew is another one', () => {
+test('a deleted Tunnel is gone, and a recreated one is a new object', () => {
   const { tunnels, see, shown } = input();
   see('a', tunnel('a', 'u1', 1));
   tunnels.note(tunnel('a', 'u1', 2));
@@ -82,7 +82,7 @@ test('what is deleted is gone, and what was made anew is another one', () => {
   assert.equal(shown(), ['a u2 1']);
 });
 
-test('a write whose end was missed is not shown for ever', () => {
+test('a write whose deletion was missed expires', () => {
   const { tunnels, pass, shown } = input();
   tunnels.note(tunnel('a', 'u1', 1));
   pass(6_000);

@@ -9,7 +9,7 @@ import { createNamespace, type TestNamespace } from './namespace.ts';
 const device = 'cni-hawser0';
 const tunnelled = { device, remoteRanges: ['10.128.0.0/16', '100.64.32.0/20'] };
 const signal = AbortSignal.timeout(60_000);
-const test = suite<{ space: TestNamespace }>('what is in the way');
+const test = suite<{ space: TestNamespace }>('interfering settings of a node');
 
 test.before.each((context) => {
   context.space = createNamespace();
@@ -46,7 +46,7 @@ ${rules
   .join('\n')}
 `;
 
-test('rules of others, by what they do to the tunnel’s packets', async ({ space }) => {
+test('foreign rules are reported by their effect on the tunnel’s packets', async ({ space }) => {
   const nat = (priority: number, rule: string) => chain('nat', 'postrouting', priority, rule);
   const forward = (rules: string, policy?: string, family?: string) =>
     chain('filter', 'forward', 0, rules, policy, family);
@@ -86,7 +86,7 @@ test('rules of others, by what they do to the tunnel’s packets', async ({ spac
   }
 });
 
-test('Hawser’s own rules are not in its way, nor a firewall that they are let through', async ({ space }) => {
+test('Hawser’s own rules and a firewall that accepts the device are not reported', async ({ space }) => {
   space.run('iptables -P FORWARD DROP; iptables -A FORWARD -j REJECT');
   const host = createHost(createCommandRunner(space.prefix));
   await host.apply(
@@ -108,7 +108,7 @@ test('Hawser’s own rules are not in its way, nor a firewall that they are let 
   assert.equal(await found(space), []);
 });
 
-test('strict reverse path filters and a node that forwards nothing', async ({ space }) => {
+test('strict reverse path filtering and disabled forwarding are reported', async ({ space }) => {
   const cases: [settings: string, reasons: string[]][] = [
     [`net.ipv4.conf.${device}.rp_filter=1`, ['ReversePathFilter']],
     [`net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.${device}.rp_filter=0`, ['ReversePathFilter']],
@@ -122,7 +122,7 @@ test('strict reverse path filters and a node that forwards nothing', async ({ sp
   }
 });
 
-test('a node without remotes has nobody in its way', () => {
+test('nothing is reported on a node without remotes', () => {
   const parameters = { 'net/ipv4/ip_forward': '0', 'net/ipv4/conf/all/rp_filter': '1' };
   assert.equal(foreignProblems({ parameters, chains: [] }, { device, remoteRanges: [] }), []);
 });

@@ -59,7 +59,7 @@ test('a plan is applied, and applying it again changes nothing', async ({ space,
   assert.equal(snapshot(space), before);
 });
 
-test('another process finds the same plan applied, and leaves the packets alone', async ({ space, host }) => {
+test('another process recognises the applied plan without touching packets', async ({ space, host }) => {
   await host.apply(plan, signal);
   const before = snapshot(space);
   const other = createHost(createCommandRunner(space.prefix));
@@ -68,7 +68,7 @@ test('another process finds the same plan applied, and leaves the packets alone'
   assert.equal((await other.apply(plan, signal)).changes, []);
 });
 
-test('each thing that somebody removes or changes comes back', async ({ space, host }) => {
+test('every removed or changed part of the plan is restored', async ({ space, host }) => {
   space.run('iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -i eth7 -j DROP');
   await host.apply(plan, signal);
   const before = snapshot(space);
@@ -113,7 +113,7 @@ const sorted = (text: string) =>
     .sort()
     .filter((line) => !/handle|scope link|fe80/.test(line));
 
-test('the accepts come after everybody’s policies, and before a final reject', async ({ space, host }) => {
+test('accept rules come after others’ policies and before a final reject', async ({ space, host }) => {
   const chain = () => space.run('iptables-nft -S FORWARD').trim().split('\n').slice(1);
   const shape = () =>
     chain().map((rule) => (rule.includes('hawser') ? 'accept' : (rule.split('-j ')[1] ?? '')));
@@ -137,7 +137,7 @@ test('the accepts come after everybody’s policies, and before a final reject',
   assert.equal((await host.apply(plan, signal)).changes, []);
 });
 
-test('a smaller plan takes away what it no longer holds', async ({ space, host }) => {
+test('applying a smaller plan removes the rest', async ({ space, host }) => {
   await host.apply(plan, signal);
   await host.apply({ ...plan, addresses: [], routes: [] }, signal);
   assert.equal(space.run('ip route show table 7470'), '');
@@ -145,7 +145,7 @@ test('a smaller plan takes away what it no longer holds', async ({ space, host }
   assert.not.match(space.run('ip -o addr'), /100\.64/);
 });
 
-test('after cleanup the node is as it was', async ({ space, host }) => {
+test('after cleanup the node’s state is the original one', async ({ space, host }) => {
   space.run(
     'iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -i eth7 -j DROP; ip6tables-nft -P FORWARD DROP',
   );
@@ -159,7 +159,7 @@ test('after cleanup the node is as it was', async ({ space, host }) => {
   assert.equal((await host.cleanup(device, signal)).changes, []);
 });
 
-test('while the device is away, nothing for a remote leaves the node another way', async ({
+test('without the device no packet for a remote leaves the node by another route', async ({
   space,
   host,
 }) => {
@@ -174,7 +174,7 @@ test('while the device is away, nothing for a remote leaves the node another way
   assert.match(space.run('ip route get 10.127.3.4'), /dev eth0/);
 });
 
-test('without the device the rest of the plan stands', async ({ space, host }) => {
+test('without the device the rest of the plan stays applied', async ({ space, host }) => {
   space.run(`ip link del ${device}`);
   await host.apply(plan, signal);
   assert.match(space.run('nft list table inet hawser'), /chain leaving/);
@@ -183,7 +183,7 @@ test('without the device the rest of the plan stands', async ({ space, host }) =
   assert.match(space.run('ip route show table 7470'), /10\.128/);
 });
 
-test('a program that refuses is an error that says so', async ({ host }) => {
+test('a failing command is an error with its output', async ({ host }) => {
   const wrong = { ...plan, routes: [{ prefix: '10.128.0.0/16', source: '1.2.3.4' }] };
   try {
     await host.apply(wrong, signal);
@@ -193,7 +193,7 @@ test('a program that refuses is an error that says so', async ({ host }) => {
   }
 });
 
-test('the monitor tells of changes', async ({ space, host }) => {
+test('the monitor reports changes', async ({ space, host }) => {
   await host.apply(plan, signal);
   const stop = new AbortController();
   let calls = 0;

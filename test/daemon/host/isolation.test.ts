@@ -222,7 +222,7 @@ const setBridgeNetfilter = (value: 0 | 1) =>
     `sysctl -qw net.bridge.bridge-nf-call-iptables=${value} net.bridge.bridge-nf-call-ip6tables=${value}`,
   );
 
-test('before there are rules, everybody reaches everything', async () => {
+test('without rules every pod reaches everything', async () => {
   await assertReachesAll('first', [
     [four('own'), 8080],
     [six('rival'), 8080],
@@ -242,7 +242,7 @@ test('before there are rules, everybody reaches everything', async () => {
 });
 
 for (const bridgeNetfilter of [0, 1] as const) {
-  test(`what a consumer’s pod reaches, and what not, with bridge-nf-call-iptables=${bridgeNetfilter}`, async () => {
+  test(`a consumer’s pod reaches only allowed destinations with bridge-nf-call-iptables=${bridgeNetfilter}`, async () => {
     setBridgeNetfilter(bridgeNetfilter);
     await host.apply(plan, signal);
 
@@ -292,7 +292,7 @@ for (const bridgeNetfilter of [0, 1] as const) {
   });
 }
 
-test('Services lead where their back ends are', async () => {
+test('Services are reachable if their back ends are', async () => {
   setBridgeNetfilter(1);
   await host.apply(plan, signal);
   await assertReaches('first', '10.96.0.10', 53);
@@ -304,7 +304,7 @@ test('Services lead where their back ends are', async () => {
   ]);
 });
 
-test('pods of this cluster’s own are in nobody’s way', async () => {
+test('this cluster’s own pods are not restricted', async () => {
   for (const bridgeNetfilter of [0, 1] as const) {
     setBridgeNetfilter(bridgeNetfilter);
     await assertReachesAll('own', [
@@ -320,7 +320,7 @@ test('pods of this cluster’s own are in nobody’s way', async () => {
   await assertReaches('node', '10.244.1.1', 10250);
 });
 
-test('an address that nobody is known to have is closed, until it is known', async () => {
+test('an unknown address is isolated until its pod is known', async () => {
   for (const bridgeNetfilter of [0, 1] as const) {
     setBridgeNetfilter(bridgeNetfilter);
     await host.apply(plan, signal);
@@ -345,7 +345,7 @@ test('an address that nobody is known to have is closed, until it is known', asy
   }
 });
 
-test('applied again nothing changes, also by another process; counts go on; and what somebody changes comes back', async () => {
+test('applying again changes nothing, also in another process; counters continue; changes by others are reverted', async () => {
   setBridgeNetfilter(1);
   await host.apply(plan, signal);
   assert.equal((await host.apply(plan, signal)).changes, []);
@@ -372,7 +372,7 @@ test('applied again nothing changes, also by another process; counts go on; and 
   }
 });
 
-test('what was open before it was known is closed', async () => {
+test('connections opened before a pod’s address was known are closed', async () => {
   const { isolation: _isolation, ...open } = plan;
   await host.apply(open, signal);
   const stream = space('first').attempt(
@@ -389,7 +389,7 @@ test('what was open before it was known is closed', async () => {
   await stream;
 });
 
-test('with the last consumer’s pod the rules go', async () => {
+test('the rules are removed with the last consumer’s pod', async () => {
   await host.apply(plan, signal);
   const { isolation: _isolation, ...without } = plan;
   assert.is((await host.apply(without, signal)).changes.length, 2);

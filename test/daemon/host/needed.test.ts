@@ -29,11 +29,11 @@ const plan = (prefixes: string[], more: Partial<HostPlan> = {}): HostPlan => ({
   ...more,
 });
 
-const test = suite('what a node needs');
+const test = suite('ranges that a node needs');
 const spaces: TestNamespace[] = [];
 test.after(() => spaces.forEach((space) => space.remove()));
 
-test('what the kernel has besides Hawser: routes that are not default ones, and addresses', () => {
+test('the kernel’s own non-default routes and addresses are needed', () => {
   const found = networksIn(
     [
       { dst: 'default', gateway: '192.0.2.1', dev: 'eth0' },
@@ -63,7 +63,7 @@ test('what the kernel has besides Hawser: routes that are not default ones, and 
   });
 });
 
-test('a route that would cover what is needed is refused, and all that speaks of its range with it', () => {
+test('a route that would cover a needed range is refused, with all rules for its range', () => {
   const kernel = {
     routes: ['10.8.0.0/16', '10.8.4.0/24', '10.20.0.0/14', '10.244.1.0/24'],
     addresses: ['192.168.7.5/32', '10.244.1.1/32'],
@@ -116,7 +116,7 @@ function nodeWithNetworks(): TestNamespace {
   return space;
 }
 
-test('in a kernel: packets for the API server, a database and a VPN go where they went, whatever is planned', async () => {
+test('in a real kernel packets for the API server, a database and a VPN keep their routes under any plan', async () => {
   const space = nodeWithNetworks();
   spaces.push(space);
   const { signal } = new AbortController();

@@ -78,7 +78,7 @@ async function all(socket: Socket): Promise<string> {
 
 const echo = (socket: Socket) => socket.pipe(socket);
 
-test('bytes pass both ways, many and unchanged, and each end by itself', async () => {
+test('bytes pass unchanged in both directions, and each direction ends separately', async () => {
   const to = await target((socket) => {
     let length = 0;
     socket.on('data', (chunk: Buffer) => (length += chunk.length));
@@ -93,7 +93,7 @@ test('bytes pass both ways, many and unchanged, and each end by itself', async (
   await until(() => made.counters.active === 0);
 });
 
-test('an end from the target leaves the way to it open', async () => {
+test('the target’s half-close leaves the direction to it open', async () => {
   const received: string[] = [];
   const to = await target((socket) => {
     socket.on('data', (chunk: Buffer) => received.push(chunk.toString()));
@@ -108,7 +108,7 @@ test('an end from the target leaves the way to it open', async () => {
   await until(() => received.join('') === 'said after the end');
 });
 
-test('a reset of one side is one of the other', async () => {
+test('a reset of one side resets the other', async () => {
   const taken: Socket[] = [];
   const to = await target((socket) => taken.push(socket));
   const { made } = await splice(() => [to]);
@@ -125,7 +125,7 @@ test('a reset of one side is one of the other', async () => {
   await until(() => made.counters.active === 0);
 });
 
-test('an address of no remote that may connect is refused before anything is dialled', async () => {
+test('a connection from an unauthorized address is refused before a target is dialled', async () => {
   let dialled = 0;
   const to = await target((socket) => {
     dialled++;
@@ -144,7 +144,7 @@ test('an address of no remote that may connect is refused before anything is dia
   assert.is(await answer, 'hello');
 });
 
-test('connections of one remote are bounded, and do not take those of another', async () => {
+test('connections of one remote are limited, independent of others', async () => {
   const to = await target(echo);
   const { made } = await splice(() => [to], {
     limits: { connectionsPerRemote: 2, connections: 3 },
@@ -166,7 +166,7 @@ test('connections of one remote are bounded, and do not take those of another', 
   await once(again, 'data');
 });
 
-test('a few that hold all connections cede some to whoever has fewer', async () => {
+test('remotes that hold all connections cede some to remotes with fewer', async () => {
   const to = await target(echo);
   const { made } = await splice(() => [to], {
     limits: { connectionsPerRemote: 6, connections: 8 },
@@ -191,7 +191,7 @@ test('a few that hold all connections cede some to whoever has fewer', async () 
   assert.is(lost, 3);
 });
 
-test('a target that does not answer is passed over; with none left the connection ends', async () => {
+test('a target that does not answer is skipped; without another the connection ends', async () => {
   const to = await target(echo);
   const dead = await target(echo);
   dead.server.close();
@@ -208,7 +208,7 @@ test('a target that does not answer is passed over; with none left the connectio
   assert.is(made.counters.unreachable, 2);
 });
 
-test('new connections follow the targets; those to a target that is gone end', async () => {
+test('new connections follow the targets, and those to removed targets end', async () => {
   const first = await target((socket) => socket.write('first'));
   const second = await target((socket) => socket.write('second'));
   let targets: Target[] = [first];
@@ -222,7 +222,7 @@ test('new connections follow the targets; those to a target that is gone end', a
   assert.is(String((await once(dial(made), 'data'))[0]), 'second');
 });
 
-test('a remote that may no longer loses its connections', async () => {
+test('a remote that may no longer connect loses its connections', async () => {
   const to = await target(echo);
   let may = true;
   const { made } = await splice(() => [to], { remoteOf: () => (may ? 'west' : undefined) });
@@ -235,7 +235,7 @@ test('a remote that may no longer loses its connections', async () => {
   await ended;
 });
 
-test('a half-closed connection on which nothing happens any more ends', async () => {
+test('an idle half-closed connection ends', async () => {
   const to = await target(() => undefined);
   const { made } = await splice(() => [to], { limits: { halfClosedMilliseconds: 200 } });
   const one = dial(made);
@@ -245,7 +245,7 @@ test('a half-closed connection on which nothing happens any more ends', async ()
   await until(() => made.counters.active === 0);
 });
 
-test('ending closes the port and everything that passed', async () => {
+test('stopping closes the port and all connections', async () => {
   const to = await target(echo);
   const { made, stop, running } = await splice(() => [to]);
   const port = made.listeningOn ?? 0;
@@ -261,7 +261,7 @@ test('ending closes the port and everything that passed', async () => {
   assert.is(error.code, 'ECONNREFUSED');
 });
 
-test('an address that is not there yet is bound when it comes', async () => {
+test('a missing address is bound once it exists', async () => {
   const to = await target(echo);
   const blocker = createServer();
   blocker.listen(0, '127.0.0.1');

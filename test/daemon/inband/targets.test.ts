@@ -20,7 +20,7 @@ const at = (address: string, conditions?: EndpointSlice['endpoints'][number]['co
   ...(conditions && { conditions }),
 });
 
-test('every ready address with the port that is named https, and no other port', () => {
+test('targets are all ready addresses with the port named https', () => {
   assert.equal(targetsOf([slice([at('172.18.0.2'), at('172.18.0.3', { ready: true })])]), [
     { host: '172.18.0.2', port: 6443 },
     { host: '172.18.0.3', port: 6443 },
@@ -38,7 +38,7 @@ test('every ready address with the port that is named https, and no other port',
   assert.equal([...knownHosts([empty])], []);
 });
 
-test('one that is ending serves only while no other is ready', () => {
+test('a terminating endpoint is a target only while no other is ready', () => {
   const ending = at('10.244.1.4', { ready: false, serving: true, terminating: true });
   const dead = at('10.244.1.5', { ready: false, serving: false });
   assert.equal(

@@ -53,7 +53,7 @@ test.after(async () => {
   await plane.stop();
 });
 
-test('reads, writes and deletes, with typed errors', async () => {
+test('the client reads, writes and deletes with typed errors', async () => {
   assert.is(await kube.get(ref('first'), signal), undefined);
   const made = await kube.create(configMap('first', { a: '1' }), signal);
   assert.ok(made.metadata.uid);
@@ -83,7 +83,7 @@ test('reads, writes and deletes, with typed errors', async () => {
   await kube.delete(ref('first'), {}, signal);
 });
 
-test('says who refuses and who is not there', async () => {
+test('errors distinguish a refusal from an unreachable server', async () => {
   const stranger = connectKube({ url: plane.url, ca: plane.ca, token: () => 'nobody' });
   await stranger.list(kind.pod, {}, signal).then(
     () => assert.unreachable(),
@@ -113,7 +113,7 @@ test('a kubeconfig gives the same rights', async () => {
   client.close();
 });
 
-test('lists all pages', async () => {
+test('a list reads all pages', async () => {
   const names = Array.from({ length: 520 }, (_, index) => `page-${index}`);
   for (let start = 0; start < names.length; start += 40) {
     await Promise.all(names.slice(start, start + 40).map((name) => kube.create(configMap(name), signal)));
@@ -124,7 +124,7 @@ test('lists all pages', async () => {
   await kube.text('DELETE', '/api/v1/namespaces/default/configmaps', {}, signal);
 });
 
-test('an informer follows, and goes on after a cut and after 410', async () => {
+test('an informer follows changes, and continues after a broken connection and after 410', async () => {
   const changes: string[] = [];
   const informer = createInformer(kube, kind.configMap, { namespace: 'default', labelSelector: 'seen=yes' });
   informer.onChange((key, object, previous) =>
@@ -153,7 +153,7 @@ test('an informer follows, and goes on after a cut and after 410', async () => {
   await kube.delete(ref('watched'), {}, signal);
 });
 
-test('a watch from a forgotten version says so', async () => {
+test('a watch from an expired version fails with 410', async () => {
   const watch = kube.watch(
     kind.configMap,
     { resourceVersion: '1', timeoutSeconds: 5, idleTimeoutMilliseconds: 10_000 },
@@ -166,7 +166,7 @@ test('a watch from a forgotten version says so', async () => {
   }
 });
 
-test('a controller makes what is wanted, and tries again after failures', async () => {
+test('a controller reconciles, and retries after failures', async () => {
   const ended = new AbortController();
   const informers = createInformers(kube, {}, ended.signal);
   const wanted = informers.informer(kind.configMap, { namespace: 'default', labelSelector: 'want=copy' });
@@ -205,7 +205,7 @@ test('a controller makes what is wanted, and tries again after failures', async 
   await informers.ended();
 });
 
-test('one leads at a time, and the next takes over at once when the lease is given back', async () => {
+test('one candidate leads at a time, and the next takes over as soon as the lease is released', async () => {
   const order: string[] = [];
   const lead = (identity: string, until: AbortSignal) =>
     runAsLeader(

@@ -38,7 +38,7 @@ async function failure(promise: Promise<unknown>): Promise<Error> {
   throw new Error('it was taken');
 }
 
-test('a body without end is given up', async () => {
+test('an endless body is aborted', async () => {
   server.answer = (_request, response) => {
     response.writeHead(200);
     pour(response, () => ' '.repeat(16_384));
@@ -47,7 +47,7 @@ test('a body without end is given up', async () => {
   assert.match(error.message, /larger than 1048576 bytes/);
 });
 
-test('a body that stops half-way is given up', async () => {
+test('a body that stalls is aborted', async () => {
   server.answer = (_request, response) => {
     response.writeHead(200);
     response.write('{');
@@ -56,7 +56,7 @@ test('a body that stops half-way is given up', async () => {
   assert.match(error.message, /stopped half-way/);
 });
 
-test('a list of pages without end is given up', async () => {
+test('an endless list of pages is aborted', async () => {
   let page = 0;
   server.answer = (_request, response) => {
     page += 1;
@@ -70,7 +70,7 @@ test('a list of pages without end is given up', async () => {
   assert.ok(page < 12, `${page} pages`);
 });
 
-test('a watch that invents objects without end fills no memory', async () => {
+test('a watch with endless new objects is bounded in memory', async () => {
   const stop = new AbortController();
   server.answer = (request, response) => {
     response.writeHead(200);
@@ -90,7 +90,7 @@ test('a watch that invents objects without end fills no memory', async () => {
   await ended.catch(() => undefined);
 });
 
-test('events and objects that are none end the watch and nothing else', async () => {
+test('malformed events and objects end only the watch', async () => {
   const stop = new AbortController();
   const nonsense = [
     'null',

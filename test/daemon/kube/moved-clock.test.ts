@@ -68,7 +68,7 @@ async function controller(after: () => number) {
 
 const week = 7 * 24 * 3_600_000;
 
-test('a retry in half a second is one, though a timer of before the move is set', async () => {
+test('a retry in half a second is on time, although a timer from before the clock change is set', async () => {
   let after = 800_000;
   const { time, source, runs, end } = await controller(() => after);
   assert.is(runs.length, 1);
@@ -80,7 +80,7 @@ test('a retry in half a second is one, though a timer of before the move is set'
   await end();
 });
 
-test('what may be due by the new time is looked at within a minute, without any event', async () => {
+test('keys that may be due by the new time are reconciled within a minute without an event', async () => {
   const { time, runs, end } = await controller(() => 2_400_000);
   time.move(week);
   await time.pass(61_000);
@@ -96,7 +96,7 @@ test('a clock that was set back by an hour delays no retry', async () => {
   await end();
 });
 
-test('what is not due waits, however often the timer rings', async () => {
+test('keys that are not due wait, however often the timer fires', async () => {
   const { time, runs, end } = await controller(() => 600_000);
   await time.pass(590_000);
   assert.is(runs.length, 1);

@@ -13,7 +13,7 @@ import { nextCondition, ownConditions, setCondition, turnedConditions } from '..
 import type { Condition } from '../../../shared/api/meta.ts';
 
 const refs = suite('references to objects');
-refs('are those of the kinds’ own schemas', () => {
+refs('refs have the group, version and plural of the kinds’ schemas', () => {
   for (const each of kinds) {
     const found = kindOf({ apiVersion, kind: each.kind });
     assert.equal(
@@ -34,7 +34,7 @@ refs('paths are those of the Kubernetes API', () => {
   assert.is(objectPath({ kind: kind.node, name: '../x?y' }), '/api/v1/nodes/..%2Fx%3Fy');
   assert.throws(() => objectPath({ kind: kind.pod, name: 'b' }), TypeError);
 });
-refs('keys go there and back', () => {
+refs('keys round-trip', () => {
   assert.is(keyOf({ metadata: { name: 'b', namespace: 'a' } }), 'a/b');
   assert.equal(splitKey('a/b'), { namespace: 'a', name: 'b' });
   assert.equal(splitKey('b'), { namespace: undefined, name: 'b' });
@@ -49,7 +49,7 @@ const make = (limit?: number) =>
     random: () => 1,
     ...(limit !== undefined && { limit }),
   });
-queues('a key waits once, and is worked on by one at a time', () => {
+queues('a key is queued once and processed by one worker at a time', () => {
   const queue = make();
   queue.add('a', 0);
   queue.add('a', 0);
@@ -63,7 +63,7 @@ queues('a key waits once, and is worked on by one at a time', () => {
   assert.is(queue.take(3), undefined);
   assert.is(queue.nextDue(), undefined);
 });
-queues('failures wait longer and longer, success forgets them', () => {
+queues('failures back off exponentially until a success', () => {
   const queue = make();
   const pauses: number[] = [];
   let now = 0;
@@ -80,14 +80,14 @@ queues('failures wait longer and longer, success forgets them', () => {
   queue.done('a', 'succeeded', now);
   assert.is(queue.failures('a'), 0);
 });
-queues('a server that names a time is waited for', () => {
+queues('a Retry-After of the server is respected', () => {
   const queue = make();
   queue.add('a', 0);
   queue.take(0);
   queue.done('a', 'failed', 0, 5000);
   assert.is(queue.nextDue(), 5000);
 });
-queues('the earlier of two times holds', () => {
+queues('the earlier of two due times counts', () => {
   const queue = make();
   queue.addAt('a', 1000);
   queue.addAt('a', 500);
@@ -95,7 +95,7 @@ queues('the earlier of two times holds', () => {
   assert.is(queue.take(499), undefined);
   assert.is(queue.take(500), 'a');
 });
-queues('what is due first comes first, and a full queue counts what it drops', () => {
+queues('keys come in the order of their due times, and a full queue counts dropped keys', () => {
   const queue = make(2);
   queue.addAt('late', 20);
   queue.addAt('soon', 10);
@@ -104,7 +104,7 @@ queues('what is due first comes first, and a full queue counts what it drops', (
   assert.is(queue.take(30), 'soon');
   assert.is(queue.take(30), 'late');
 });
-queues('a change while a failing key is worked on does not make it spin', () => {
+queues('a change during a failing reconcile does not cause a busy loop', () => {
   const queue = make();
   queue.add('a', 0);
   queue.take(0);
@@ -199,23 +199,23 @@ others.run();
 const conditions = suite('conditions of objects');
 const finding = { type: 'Ready', status: 'True' as const, reason: 'Good', message: 'all is well' };
 const first: Condition = nextCondition(undefined, finding, 0);
-conditions('an unchanged one is the same object', () => {
+conditions('an unchanged condition is the same object', () => {
   assert.is(nextCondition(first, finding, 9999), first);
   const list = [first];
   assert.is(setCondition(list, finding, 9999), list);
 });
-conditions('the time moves with the status only', () => {
+conditions('lastTransitionTime changes only with the status', () => {
   const said = nextCondition(first, { ...finding, message: 'still well' }, 5000);
   assert.is(said.lastTransitionTime, first.lastTransitionTime);
   const turned = nextCondition(first, { ...finding, status: 'False' }, 5000);
   assert.is(turned.lastTransitionTime, '1970-01-01T00:00:05Z');
 });
-conditions('others’ conditions are left alone, and only one’s own are written', () => {
+conditions('only own conditions are written', () => {
   const theirs: Condition = { ...first, type: 'Other' };
   assert.equal(setCondition([theirs], finding, 0), [theirs, first]);
   assert.equal(ownConditions([theirs, first], [finding], 0), [first]);
 });
-conditions('what turned is told apart from what was said anew', () => {
+conditions('transitions are distinguished from changed messages', () => {
   const said = nextCondition(first, { ...finding, message: 'still well' }, 0);
   assert.equal(turnedConditions([first], [said]), []);
   assert.equal(turnedConditions(undefined, [first]), [first]);

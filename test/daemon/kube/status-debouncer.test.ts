@@ -16,13 +16,13 @@ const condition = (status: Finding['status'], message: string) => ({
   lastTransitionTime: '2026-01-01T00:00:00Z',
 });
 
-test('a status that is new or turns is written at once', () => {
+test('a new or changed status is written at once', () => {
   const debouncer = new StatusDebouncer();
   assert.is(debouncer.left('a', undefined, [finding('False', 'no')], 0), 0);
   assert.is(debouncer.left('a', [condition('False', 'no')], [finding('True', 'yes')], 0), 0);
 });
 
-test('other words wait from the first of them on, however often they change, and then are written', () => {
+test('a changed message waits a bounded time after its first change, and is then written', () => {
   const debouncer = new StatusDebouncer();
   const present = [condition('False', 'one')];
   assert.is(debouncer.left('a', present, [finding('False', 'two')], 100), 1_000);
@@ -32,7 +32,7 @@ test('other words wait from the first of them on, however often they change, and
   assert.is(debouncer.left('a', present, [finding('False', 'five')], 1_200), 1_000);
 });
 
-test('what came back to what is written, or turned, waits no more', () => {
+test('a message that returned to the written one, or whose status changed, waits no longer', () => {
   const debouncer = new StatusDebouncer();
   const present = [condition('False', 'one')];
   debouncer.left('a', present, [finding('False', 'two')], 0);
@@ -41,7 +41,7 @@ test('what came back to what is written, or turned, waits no more', () => {
   assert.is(debouncer.left('a', present, [finding('True', 'yes')], 2_100), 0);
 });
 
-test('one condition of several that turns takes the others with it', () => {
+test('a changed status of one condition writes all', () => {
   const debouncer = new StatusDebouncer();
   const other = { ...finding('False', 'x'), type: 'Path' };
   assert.is(debouncer.left('a', [condition('False', 'one')], [finding('False', 'two'), other], 0), 0);

@@ -76,11 +76,11 @@ for (const [method, target, status] of bad) {
   });
 }
 
-test('dots in a path are taken out before anything is decided', () => {
+test('dot segments in a path are resolved before routing', () => {
   assert.is(parseRoute('GET', '/containerLogs/shop/../../pods').kind, 'Pods');
 });
 
-test('running something needs create, whatever the method; looking needs get', () => {
+test('exec needs create for any method; reading needs get', () => {
   const needs = (method: string, target: string) =>
     attributesOf(parseRoute(method, target)).map((each) => `${each.verb} ${each.subresource}`);
   assert.equal(needs('GET', '/exec/shop/web/main?command=ls&output=1'), ['create proxy']);

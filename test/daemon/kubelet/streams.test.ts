@@ -70,13 +70,13 @@ test.before(async () => {
 });
 test.after(() => planes?.stop());
 
-test('the API server trusts the certificate: the cluster signed it', async () => {
+test('the API server trusts the certificate, which the cluster signed', async () => {
   await eventually('signed', async () => /hello/.test(await kubectl(['logs', '-n', 'shop', 'web'])), 20_000);
   const requests = await kubectl(['get', 'csr', '-o', 'name']);
   assert.is(requests.trim(), '', 'requests are removed when they have done their work');
 });
 
-test('logs, with their options', async () => {
+test('logs pass with their options', async () => {
   assert.match(await kubectl(['logs', '-n', 'shop', 'web', '--tail=1', '--timestamps']), /^\d{4}-.*Z /);
   assert.is((await kubectl(['logs', '-n', 'shop', 'web', '--limit-bytes=5'])).length, 5);
   try {
@@ -87,7 +87,7 @@ test('logs, with their options', async () => {
   }
 });
 
-test('exec: output, input, exit code', async () => {
+test('exec passes input, output and exit code', async () => {
   assert.is(await kubectl(['exec', '-n', 'shop', 'web', '--', 'echo', 'a b', '&c']), 'a b &c\n');
   assert.is(
     await kubectl(['exec', '-i', '-n', 'shop', 'web', '--', 'tr', 'a-z', 'A-Z'], 'through\n'),
@@ -101,12 +101,12 @@ test('exec: output, input, exit code', async () => {
   }
 });
 
-test('exec: a megabyte there and back again', async () => {
+test('exec passes a megabyte in both directions', async () => {
   const much = 'x'.repeat(1 << 20);
   assert.is(await kubectl(['exec', '-i', '-n', 'shop', 'web', '--', 'cat'], much), much);
 });
 
-test('attach: what is typed arrives', async () => {
+test('attach passes input', async () => {
   const child = spawn(planes.kubectl, ['attach', '-i', '-n', 'shop', 'web'], {
     env: { KUBECONFIG: planes.consumer.kubeconfig },
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -121,7 +121,7 @@ test('attach: what is typed arrives', async () => {
   }
 });
 
-test('port-forward: HTTP through two API servers', async () => {
+test('port-forward passes HTTP through two API servers', async () => {
   const port = await freePort();
   const child = spawn(planes.kubectl, ['port-forward', '-n', 'shop', 'pod/web', `${port}:8080`], {
     env: { KUBECONFIG: planes.consumer.kubeconfig },
@@ -153,13 +153,13 @@ const ask = (path: string, headers: Record<string, string> = {}) =>
   });
 const tokenOf = async (account: string) => (await kubectl(['create', 'token', '-n', 'shop', account])).trim();
 
-test('who shows nothing, or something wrong, is not let in', async () => {
+test('a request without valid credentials gets 401', async () => {
   assert.is((await ask('/pods')).status, 401);
   assert.is((await ask('/pods', { authorization: 'Bearer nonsense' })).status, 401);
   assert.is((await ask('/containerLogs/shop/web/main')).status, 401);
 });
 
-test('who is known but has no rights on nodes is refused; with rights to look, cannot run anything', async () => {
+test('a user without rights on nodes gets 403, and one with get cannot exec', async () => {
   const token = await tokenOf('default');
   const headers = { authorization: `Bearer ${token}` };
   assert.is((await ask('/containerLogs/shop/web/main', headers)).status, 403);
@@ -187,7 +187,7 @@ test('who is known but has no rights on nodes is refused; with rights to look, c
   assert.is((await ask('/configz', looker)).status, 404);
 });
 
-test('bytes that are no TLS, and TLS that is no HTTP, do no harm', async () => {
+test('non-TLS bytes and non-HTTP data do no harm', async () => {
   await new Promise<void>((resolve) => {
     const socket = connect(kubeletPort, '127.0.0.1', () => socket.end('GET / HTTP/1.1\r\n\r\n'));
     socket.once('close', () => resolve());
@@ -196,7 +196,7 @@ test('bytes that are no TLS, and TLS that is no HTTP, do no harm', async () => {
   assert.is((await ask('/pods')).status, 401);
 });
 
-test('the node says where its kubelet API is', async () => {
+test('the node’s status has the address of its kubelet API', async () => {
   const node = await planes.consumer.kube.get<Node>({ kind: kind.node, name: virtualNode }, planes.signal);
   assert.is(node?.status?.daemonEndpoints?.kubeletEndpoint?.Port, kubeletPort);
 });

@@ -53,7 +53,7 @@ function ask(apiServerURL: string, remote: Partial<RemoteCluster['spec']> = {}):
   );
 }
 
-test('an API server on this machine or of a metadata service is refused', async () => {
+test('an API server on this machine or at a metadata address is refused', async () => {
   assert.is(await ask('https://203.0.113.5:6443'), 'https://203.0.113.5:6443');
   for (const url of ['https://169.254.169.254', 'https://127.0.0.1:6443', 'https://[fe80::1]:6443'])
     assert.is(await ask(url), 'ProviderRefuses', url);

@@ -18,7 +18,7 @@ import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-ce
 import { Cluster, eventually, freePort, namespace } from '../clusters.ts';
 import { isTrueOf, issueToken, kind, peer } from './helpers.ts';
 
-const test = suite('changes while a peering lives');
+const test = suite('changes during a peering');
 const features = { peering: runPeering, tenant: runTenant };
 /** Converging takes moments; a busy machine takes longer. */
 const debouncer = 60_000;
@@ -66,7 +66,7 @@ test.after(async () => {
   await Promise.all([consumer?.stop(), provider?.stop()]);
 });
 
-test('a grant that is edited is the consumer’s at once, with the identity that it has', async () => {
+test('an edited grant reaches the consumer at once, without a new identity', async () => {
   const { token } = await identity();
   const [incoming] = (await provider.kube.list(kind.incomingPeering, {}, provider.signal)).items;
   for (const cpu of ['16', '1']) {
@@ -81,7 +81,7 @@ test('a grant that is edited is the consumer’s at once, with the identity that
   assert.is((await identity()).token, token);
 });
 
-test('another authority and another address of the API server are followed, and the token stays', async () => {
+test('a new CA and a new address of the API server are followed without a new token', async () => {
   const before = await identity();
   await patchLocal(provider, { apiServerCABundle: `${provider.plane.ca}\n${consumer.plane.ca}` });
   await measured('CA of the API server', async () =>
@@ -99,7 +99,7 @@ test('another authority and another address of the API server are followed, and 
   );
 });
 
-test('a certificate that a person puts in place of the gateway’s is taken by the cluster key’s word', async () => {
+test('a replaced gateway certificate is accepted by the cluster key’s statement', async () => {
   const before = (await localAt(provider))?.status;
   const issued = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 30, now: Date.now() });
   const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -124,7 +124,7 @@ test('a certificate that a person puts in place of the gateway’s is taken by t
   await negotiated();
 });
 
-test('a gateway that was away comes back with another certificate, and is known', async () => {
+test('a gateway that returns with another certificate is recognised', async () => {
   await provider.stopGateway();
   const issued = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 30, now: Date.now() });
   const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -146,7 +146,7 @@ test('a gateway that was away comes back with another certificate, and is known'
   );
 });
 
-test('an address at which nobody answers does not take the place of one that works', async () => {
+test('an address that does not answer does not replace a working one', async () => {
   const remote = await remoteAt(consumer);
   await patchLocal(provider, { gatewayURL: `https://127.0.0.1:${await freePort()}` });
   await negotiated();
@@ -180,7 +180,7 @@ const keysAgree = async (): Promise<boolean> => {
 };
 
 for (const sides of [['consumer'], ['provider'], ['consumer', 'provider']] as const) {
-  test(`the cluster key of ${sides.join(' and ')} is succeeded, and the other knows by the old key’s signature`, async () => {
+  test(`a key succession of ${sides.join(' and ')} is accepted by the old key’s signature`, async () => {
     const clusters = sides.map((side) => (side === 'consumer' ? consumer : provider));
     const before = await Promise.all(clusters.map(rotate));
     for (const [index, cluster] of clusters.entries())
@@ -196,7 +196,7 @@ for (const sides of [['consumer'], ['provider'], ['consumer', 'provider']] as co
   });
 }
 
-test('a consumer that was away for several successions of both keys finds its way back, and renews its identity', async () => {
+test('a consumer that missed several successions of both keys reconnects and renews its identity', async () => {
   await consumer.stopController();
   for (let count = 0; count < 3; count++) {
     const before = await rotate(provider);
@@ -215,7 +215,7 @@ test('a consumer that was away for several successions of both keys finds its wa
   assert.is((await localAt(provider))?.status?.keySuccessions?.length, 5);
 });
 
-test('a request that the former key signs is refused', async () => {
+test('a request signed by the former key is refused', async () => {
   const secret = { kind: kind.secret, namespace, name: 'hawser-cluster-key' };
   const held = (await consumer.kube.get(secret, consumer.signal))?.data?.['privateKey'] ?? '';
   const formerKey = ClusterKey.fromPrivateKey(Buffer.from(held, 'base64').toString());

@@ -45,7 +45,7 @@ const held: StoredIdentity = {
   tenantNamespace: 'hawser-tenant-west',
 };
 
-test('in-band: the fixed addresses as this cluster knows them, and they follow the remap that is in use', () => {
+test('in-band addresses are the fixed ones under the remap in use', () => {
   assert.is(gatewayOf(remote({}), tunnel('100.64.32.0/20'))?.url, 'https://100.64.32.2:7443');
   assert.is(gatewayOf(remote({}), tunnel('100.64.112.0/20'))?.url, 'https://100.64.112.2:7443');
   assert.is(gatewayOf(remote({}), tunnel('100.64.32.0/20'))?.pin, pin);
@@ -56,7 +56,7 @@ test('in-band: the fixed addresses as this cluster knows them, and they follow t
   assert.is(inBandURLs('fd00:1::/64')?.apiServer, 'https://[fd00:1::3]:6443');
 });
 
-test('out of band: as it says itself, tunnel or not', () => {
+test('out-of-band addresses are the declared ones, with or without a tunnel', () => {
   const gatewayURL = 'https://198.51.100.7:7443';
   const outside = remote({ controlPlane: 'OutOfBand', gatewayURL });
   assert.is(gatewayOf(outside, tunnel('100.64.32.0/20'))?.url, gatewayURL);
@@ -74,7 +74,7 @@ test('out of band: as it says itself, tunnel or not', () => {
     assert.is(locateAPIServer(held, outside, undefined, { ...stated, url }), held, url);
 });
 
-test('in-band: the API server is inside, by its own name, with the authority of the provider’s signed word', () => {
+test('an in-band API server is inside the tunnel, with its own name and the CA of the provider’s signed document', () => {
   const inside = tunnel('100.64.112.0/20');
   const stated = { url: 'https://198.51.100.9:6443', caBundle: 'CA 2' };
   const found = locateAPIServer(held, remote({}), inside, stated);
@@ -88,7 +88,7 @@ test('in-band: the API server is inside, by its own name, with the authority of 
   assert.is(locateAPIServer(held, remote({}), inside, undefined).caBundle, 'CA 1');
 });
 
-test('nothing is asked in-band before a probe has passed, and the sentence says why', () => {
+test('no in-band request is sent before a probe has passed, with a message that explains why', () => {
   assert.match(tunnelWait(remote({}), undefined) ?? '', /being opened/);
   const closed = tunnel('100.64.32.0/20', [['Established', 'False', 'no handshake yet']]);
   assert.match(tunnelWait(remote({}), closed) ?? '', /no handshake yet/);
@@ -100,7 +100,7 @@ test('nothing is asked in-band before a probe has passed, and the sentence says 
   assert.is(tunnelWait(remote({}), tunnel('100.64.32.0/20', [['PathVerified', 'True', '']])), undefined);
 });
 
-test('an in-band consumer is told the addresses inside, and the API server’s own authority', () => {
+test('an in-band consumer receives the addresses inside the tunnel and the API server’s own CA', () => {
   const local = {
     spec: { apiServerCABundle: 'CA of a load balancer' },
     status: {

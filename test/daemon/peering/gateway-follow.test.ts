@@ -18,7 +18,7 @@ const known = { clusterID: 'milan', publicKey: key.publicKey, gatewayPin: oldPin
 const signed = (content: object = {}, by = key) =>
   signGatewayStatement({ clusterID: 'milan', pin: newPin, since: late, ...content }, by);
 
-const judging = suite('the gateway that answers');
+const judging = suite('verification of a gateway’s certificate');
 const table: [string, Parameters<typeof verifyGateway>, string][] = [
   ['the known certificate needs no word', [known, { pin: oldPin, info }], 'Known'],
   ['another without a word', [known, { pin: newPin, info }], 'Refused'],
@@ -82,11 +82,11 @@ for (const [what, input, verdict] of table)
   judging(what, () => {
     assert.is(verifyGateway(...input).verdict, verdict);
   });
-judging('what is no statement is none', () => {
+judging('a malformed statement is ignored', () => {
   assert.is(openGatewayStatement({ payload: '?', signature: '?' }, known), undefined);
   assert.is(openGatewayStatement({ ...signed(), payload: signed().payload.slice(1) }, known), undefined);
 });
-judging('a pin is in force later than any before it, whatever the clock says', () => {
+judging('a pin’s start time is later than any before it, whatever the clock', () => {
   const now = Date.parse(late);
   assert.is(pinSince(oldPin, undefined, now), late);
   assert.is(pinSince(oldPin, { gatewayPin: oldPin, gatewayPinSince: early }, now), early);
@@ -98,7 +98,7 @@ judging('a pin is in force later than any before it, whatever the clock says', (
 });
 judging.run();
 
-const addresses = suite('addresses to look at');
+const addresses = suite('addresses to check');
 const spec: RemoteCluster['spec'] = {
   clusterID: 'milan',
   publicKey: key.publicKey,

@@ -179,7 +179,7 @@ test.after(async () => {
   await Promise.all([consumer?.stop(), gateway?.stop()]);
 });
 
-test('documents that are forged, misdirected, rolled back or out of bounds are refused, and the held one stays', async () => {
+test('documents that are forged, misaddressed, rolled back or oversized are refused, and the stored one stays', async () => {
   const cases: [what: string, sent: () => unknown, message: RegExp][] = [
     ['signed by another key', () => signed(11, {}, keyOf(4)), /not signed by the cluster key/],
     ['meant for another cluster', () => signed(11, { recipient: 'other-bbbbbb' }), /not addressed to/],
@@ -245,7 +245,7 @@ test('documents that are forged, misdirected, rolled back or out of bounds are r
   await eventually('it is said', async () => (await accepted())?.status === 'True');
 });
 
-test('a stream of what is no document is given up, counted and said', async () => {
+test('a stream without documents is aborted, counted and reported', async () => {
   for (const [what, text] of [
     ['events that are no documents', () => event(7)],
     ['a document of more than 64 KiB', () => event({ payload: 'A'.repeat(70_000), signature: 'A' })],
@@ -260,7 +260,7 @@ test('a stream of what is no document is given up, counted and said', async () =
   }
 });
 
-test('documents without end are taken one a second, and only what is read is sent', async () => {
+test('endless documents are read at one per second, with backpressure', async () => {
   const version = async () => Number((await remote())?.metadata.resourceVersion);
   const write = await stream();
   const first = (await held()) ?? 0;
@@ -279,7 +279,7 @@ test('documents without end are taken one a second, and only what is read is sen
   ]);
 });
 
-test('answers without end, and identities of somebody else, are refused and said', async () => {
+test('endless answers and foreign identities are refused and reported', async () => {
   const problemOf = async () => {
     const found = await consumer.kube.get({ kind: kind.outgoingPeering, name: id }, consumer.signal);
     return findCondition(found?.status?.conditions, 'IdentityValid');
@@ -340,7 +340,7 @@ test('answers without end, and identities of somebody else, are refused and said
   assert.is(await consumer.kube.get(secret, consumer.signal), undefined);
 });
 
-test('the table', () => {
+test('the refusals are printed as a table', () => {
   const width = Math.max(...table.map(([attempt]) => attempt.length));
   console.log(`\n${table.map(([attempt, by]) => `  ${attempt.padEnd(width)}  ${by}`).join('\n')}`);
   assert.ok(table.length >= 17, `${table.length} attempts`);

@@ -104,7 +104,7 @@ for (const [what, input, expected] of table)
     assert.equal(offerTo(...input), expected);
   });
 
-offers('a changed grant is a new document, and the consumer reads its own', () => {
+offers('a changed grant gives a new document, in which each peering finds its own', () => {
   const compose = (given: Grant, previous?: ReturnType<typeof networkDocument.parse>) => {
     const changed = { ...incoming('rome', 'default') };
     changed.spec = { ...changed.spec, grant: given };
@@ -139,13 +139,13 @@ offers('a changed grant is a new document, and the consumer reads its own', () =
 });
 offers.run();
 
-const lowered = suite('a grant below what is used');
+const lowered = suite('a grant lowered below its use');
 const core = 1_000_000_000n;
-lowered('names what is beyond', () => {
+lowered('the message names the exceeded quantities', () => {
   assert.is(excess(grant, { ...nothing, cpu: 2n * core, pods: 10 }), undefined);
   assert.is(excess(grant, { ...nothing, cpu: 3n * core, pods: 12 }), '12 pods of 10, 3 of cpu of 2');
 });
-lowered('is a condition that says that nothing is ended', () => {
+lowered('the condition states that running pods are kept', () => {
   const finding = (cpu: bigint) =>
     incomingFindings(incoming('rome', 'default'), {
       revoked: false,

@@ -72,7 +72,7 @@ async function open(seconds: number): Promise<RemoteCluster> {
   );
 }
 
-test('has a tunnel and its key, and says who asks and who answers inside', async () => {
+test('an in-band opening creates the tunnel and its key, and records who dials and who serves', async () => {
   const remote = await open(600);
   const tunnel = await eventually('the tunnel', tunnelTo, debouncer);
   assert.is(tunnel.spec.dialsInBand, true);
@@ -99,7 +99,7 @@ test('has a tunnel and its key, and says who asks and who answers inside', async
   ]);
 });
 
-test('that nobody goes on with goes by itself, with all that it made', async () => {
+test('an abandoned opening is deleted with everything that it created', async () => {
   await cluster.kube.patch(
     { kind: kind.remoteCluster, name: id },
     { spec: { keepTunnelUntil: new Date(Date.now() + 1000).toISOString() } },
@@ -117,7 +117,7 @@ test('that nobody goes on with goes by itself, with all that it made', async () 
   );
 });
 
-test('that became a peering stays as long as that needs it', async () => {
+test('an opening that became a peering stays as long as the peering needs it', async () => {
   await open(600);
   await cluster.kube.create(
     {

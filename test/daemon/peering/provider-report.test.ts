@@ -45,7 +45,7 @@ const begun: ProviderReport = {
   state: { ...word.state, tunnel: { established: false, pathVerified: false } } as ProviderReport['state'],
 };
 
-test('asked at once when nothing is known or somebody wants to know, soon when not all is well, and once a minute otherwise', () => {
+test('a report is requested at once when unknown or asked for, soon when unhealthy, otherwise once a minute', () => {
   const cases: [string, OutgoingPeering, Parameters<typeof askAt>[1], number][] = [
     ['never asked', peering(undefined), undefined, 0],
     ['asked at noon', peering(word), undefined, noon + 60_000],
@@ -79,7 +79,7 @@ test('asked at once when nothing is known or somebody wants to know, soon when n
   for (const [name, given, asked, expected] of cases) assert.is(askAt(given, asked), expected, name);
 });
 
-test('well is what nobody has to look after', () => {
+test('a report without problems is healthy', () => {
   const { state } = word;
   assert.ok(state?.tunnel);
   const cases: [string, ProviderReport, boolean][] = [
@@ -101,7 +101,7 @@ test('well is what nobody has to look after', () => {
   for (const [name, given, expected] of cases) assert.is(isHealthy(given), expected, name);
 });
 
-test('written when a person would read something else', () => {
+test('a report is written when more than times changed', () => {
   const { state } = word;
   assert.ok(state?.tunnel);
   const later: ProviderReport = { ...word, requestedAt: '2026-01-01T12:05:00Z', clockOffsetSeconds: 0.4 };
@@ -129,7 +129,7 @@ test('written when a person would read something else', () => {
   for (const [name, before, after, expected] of cases) assert.is(saysTheSame(before, after), expected, name);
 });
 
-test('why nothing was told', () => {
+test('the reason of a missing report is named', () => {
   const said = (name: ProblemName, detail?: string) =>
     new GatewayProblem(
       new Problem(name, 'said', detail === undefined ? {} : { errors: [{ field: 'x', detail }] }).toDocument(

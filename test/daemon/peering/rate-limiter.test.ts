@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRateLimiter } from '../../../daemon/peering/rate-limiter.ts';
 
-test('so many at once, then one an interval; and who waited long begins anew', async () => {
+test('a rate limiter admits a burst, then one per interval, and refills over time', async () => {
   let now = 0;
   const clock = {
     now: () => now,

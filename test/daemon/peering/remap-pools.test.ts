@@ -15,7 +15,7 @@ const tunnel = (...remaps: [real: string, mapped: string, state: string][]) =>
     },
   }) as Tunnel;
 
-test('the first pool is enough, or the ranges outside of it are named', () => {
+test('the condition names ranges outside the first pool', () => {
   const cases: [
     what: string,
     pools: string[] | undefined,
@@ -49,7 +49,7 @@ test('the first pool is enough, or the ranges outside of it are named', () => {
   }
 });
 
-test('what the nodes have in the pool is said', () => {
+test('the condition names routes of nodes inside the pool', () => {
   const node = {
     status: {
       networks: [

@@ -15,7 +15,7 @@ import { Cluster, eventually, namespace } from '../clusters.ts';
 import { isTrueOf, kind } from './helpers.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
-const test = suite('identities are renewed');
+const test = suite('renewal of identities');
 let consumer: Cluster;
 let provider: Cluster;
 let name: string;
@@ -141,7 +141,7 @@ test.after(async () => {
   await Promise.all([consumer?.stop(), provider?.stop()]);
 });
 
-test('at two thirds of its life, and not before', async () => {
+test('an identity is renewed at two thirds of its lifetime, not before', async () => {
   const first = await eventually('an identity', identity);
   const life = Date.parse(first.expiresAt) - Date.now();
   const due = Date.parse(first.renewAfter) - Date.now();
@@ -162,7 +162,7 @@ test('at two thirds of its life, and not before', async () => {
   assert.ok(await isTaken(second.token));
 });
 
-test('after a week apart, by signature and without a person', async () => {
+test('after a week without contact an identity is renewed by signature', async () => {
   const before = await eventually('an identity', identity);
   await provider.stopGateway();
   await moveClock(week);
@@ -193,7 +193,7 @@ test('after a week apart, by signature and without a person', async () => {
   await eventually('it is valid', async () => isTrueOf(await peering(), 'IdentityValid'));
 });
 
-test('a consumer that was put out meanwhile is not let in again', async () => {
+test('a consumer that was revoked in the meantime is not admitted again', async () => {
   const [incoming] = (await provider.kube.list(kind.incomingPeering, {}, provider.signal)).items;
   const tenant = incoming?.status?.tenantNamespace ?? '';
   const held = await eventually('an identity', identity);

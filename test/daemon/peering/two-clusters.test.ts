@@ -39,7 +39,7 @@ test.after(async () => {
   await Promise.all([consumer?.stop(), provider?.stop()]);
 });
 
-test('each knows itself', async () => {
+test('each cluster detects its own ranges and addresses', async () => {
   const local = await localReady(provider);
   assert.match(local.status?.clusterID ?? '', /^provider-[a-z2-7]{6}$/);
   assert.equal(local.status?.podCIDRs, ['10.244.0.0/16']);
@@ -49,7 +49,7 @@ test('each knows itself', async () => {
   assert.is(local.status?.mtu, 1420);
 });
 
-test('a token becomes an identity, and both hold each other’s documents', async () => {
+test('a redeemed token gives an identity, and both sides store each other’s documents', async () => {
   await localReady(consumer);
   const token = await issueToken();
   const started = Date.now();
@@ -103,7 +103,7 @@ test('a token becomes an identity, and both hold each other’s documents', asyn
   assert.not.ok(await may('get', 'secrets', namespace));
 });
 
-test('documents stay as they are while nothing changes, and a change crosses at once', async () => {
+test('documents stay unchanged while nothing changes, and a change arrives at once', async () => {
   const remoteAt = async (cluster: Cluster) =>
     (await cluster.kube.list(kind.remoteCluster, {}, cluster.signal)).items[0];
   await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -135,7 +135,7 @@ test('documents stay as they are while nothing changes, and a change crosses at 
   });
 });
 
-test('an identity that is gone is renewed by signature', async () => {
+test('a deleted identity is renewed by signature', async () => {
   const [peering] = (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items;
   const ref = { kind: kind.secret, namespace, name: `hawser-identity-${peering?.metadata.name}` };
   await new Promise((resolve) => setTimeout(resolve, 5000));
@@ -145,7 +145,7 @@ test('an identity that is gone is renewed by signature', async () => {
   assert.is.not(after.metadata.uid, before?.metadata.uid);
 });
 
-test('a controller that begins anew repeats nothing', async () => {
+test('a restarted controller repeats nothing', async () => {
   const snapshot = async () => {
     const [remote] = (await consumer.kube.list(kind.remoteCluster, {}, consumer.signal)).items;
     const [peering] = (await consumer.kube.list(kind.outgoingPeering, {}, consumer.signal)).items;
@@ -163,7 +163,7 @@ test('a controller that begins anew repeats nothing', async () => {
   assert.equal(await snapshot(), before);
 });
 
-test('a second peering, the other way, shares what the two know of each other, and its end leaves the first', async () => {
+test('a second peering in the opposite direction shares the RemoteClusters, and its end leaves the first', async () => {
   await consumer.startGateway();
   const { metadata } = await peer(await issueToken(consumer), provider);
   const ref = { kind: kind.outgoingPeering, name: metadata.name };
@@ -176,7 +176,7 @@ test('a second peering, the other way, shares what the two know of each other, a
   }
   await provider.kube.delete(ref, {}, provider.signal);
   await eventually('it is gone', async () => (await provider.kube.get(ref, provider.signal)) === undefined);
-  await eventually('the consumer holds nothing for it', async () => {
+  await eventually('the consumer has no object of it', async () => {
     return (await consumer.kube.list(kind.incomingPeering, {}, consumer.signal)).items.length === 0;
   });
   for (const cluster of [consumer, provider]) {
@@ -186,7 +186,7 @@ test('a second peering, the other way, shares what the two know of each other, a
   assert.ok(isTrueOf(first, 'IdentityValid'));
 });
 
-test('a token that nobody redeems is said, and so is one of this cluster', async () => {
+test('an unredeemed token and one of this cluster are reported', async () => {
   const token = await issueToken();
   const client = createGatewayClient({
     url: `https://127.0.0.1:${provider.gatewayPort}`,
@@ -295,7 +295,7 @@ test('unpeering leaves nothing on either side', async () => {
   console.log(`  nothing left at the provider after ${Date.now() - started} ms`);
 });
 
-test('peering again works, and ends in bounded time with a dead provider', async () => {
+test('peering again works, and unpeering from a dead provider ends in bounded time', async () => {
   const { metadata } = await peer(await issueToken());
   const ref = { kind: kind.outgoingPeering, name: metadata.name };
   await eventually('it is negotiated', async () =>

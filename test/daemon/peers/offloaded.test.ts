@@ -18,7 +18,7 @@ const offloading = (
   spec: { podPlacement: 'Remote', ...spec },
 });
 
-test('what is sent to a provider follows from this cluster’s NamespaceOffloading alone', () => {
+test('only this cluster’s NamespaceOffloading determines what is sent to a provider', () => {
   const shop = namespace('shop');
   const east = { region: 'east' };
   const inWest = offloading({ clusterSelector: { matchLabels: { region: 'west' } } });

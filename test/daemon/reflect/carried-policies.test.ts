@@ -29,7 +29,7 @@ import {
 } from '../vnode/planes.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
-const test = suite('network policies are carried to providers');
+const test = suite('reflection of network policies');
 const apiVersion = 'hawser.dev/v1alpha1';
 const twin = twinName('shop', consumerID);
 const restricted = 'policy.hawser.dev/restricted-ingress';
@@ -136,7 +136,7 @@ test.before(async () => {
 });
 test.after(() => planes?.stop());
 
-test('without policies a pod has what the twin opens by default', async () => {
+test('without policies a pod has the twin namespace’s default access', async () => {
   for (const name of ['hawser-isolation', 'hawser-default-ingress', 'hawser-default-egress'])
     assert.ok(await made(name), name);
   const real = await remotePod('web');
@@ -145,7 +145,7 @@ test('without policies a pod has what the twin opens by default', async () => {
   assert.is((await said())?.reason, 'NoPolicies');
 });
 
-test('a policy by label becomes one there: by label for pods there, by address for pods at home', async () => {
+test('a policy’s peers become labels for pods at the provider and addresses for pods at home', async () => {
   await atHome({
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -204,7 +204,7 @@ test('a policy by label becomes one there: by label for pods there, by address f
   assert.is(condition.status, 'Unknown');
 });
 
-test('pods that come, go and change their labels at home are followed there', async () => {
+test('changes of pods and labels at home are reflected', async () => {
   await atHome(pod('second', { app: 'client' }));
   await address('second', '10.244.1.3');
   await eventually(
@@ -222,7 +222,7 @@ test('pods that come, go and change their labels at home are followed there', as
   await eventually('nobody is', async () => blocksOf(await made('carried-web')).length === 0, debouncer);
 });
 
-test('a pod there that changes its labels is selected by another policy, or none', async () => {
+test('a pod at the provider whose labels change is selected by other policies', async () => {
   await relabel('web', { 'example.com/tier': null, role: 'back' });
   await eventually(
     'the labels are those of home, and the default holds again',
@@ -244,7 +244,7 @@ test('a pod there that changes its labels is selected by another policy, or none
   );
 });
 
-test('a hostile consumer opens nothing that is closed', async () => {
+test('a hostile consumer’s policies open nothing that isolation closes', async () => {
   const ref = { kind: kind.secret, namespace: hawserNamespace, name: secrets.identity(providerID) };
   const { data } = (await planes.consumer.kube.get<Secret>(ref, planes.signal)) ?? {};
   const identity = Buffer.from(data?.['identity.json'] ?? '', 'base64').toString();
@@ -301,7 +301,7 @@ test('a hostile consumer opens nothing that is closed', async () => {
   }
 });
 
-test('a policy that is deleted is gone there, and the default holds again', async () => {
+test('a deleted policy is deleted there, and the default applies again', async () => {
   await planes.consumer.kube.delete(
     { kind: kind.networkPolicy, namespace: 'shop', name: 'web' },
     {},

@@ -22,7 +22,7 @@ const configMap = (data: Record<string, string> = { a: '1' }) => ({
   immutable: true,
 });
 
-test('pods use what their volumes, environments and image pulls name', () => {
+test('pods use the objects named by volumes, environments and image pull secrets', () => {
   const pod = (spec: Record<string, unknown>, phase = 'Pending'): Pod => ({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -62,7 +62,7 @@ test('pods use what their volumes, environments and image pulls name', () => {
   assert.equal([...used.secrets].toSorted(), ['pull', 's-from', 's-key', 's-projected', 's-volume']);
 });
 
-test('service account tokens are not handed out', () => {
+test('service account tokens are not reflected', () => {
   const secret = (type: string) => ({
     apiVersion: 'v1',
     kind: 'Secret',
@@ -74,7 +74,7 @@ test('service account tokens are not handed out', () => {
   assert.is(reflectedSecret(secret('kubernetes.io/tls'), target)?.type, 'kubernetes.io/tls');
 });
 
-test('Services lose what would open the provider', () => {
+test('Services lose fields that would expose the provider', () => {
   const source: Service = {
     apiVersion: 'v1',
     kind: 'Service',
@@ -117,7 +117,7 @@ const farm = tunnel(
   ],
 );
 const barn = tunnel('barn', [['10.244.0.0/16', '10.129.0.0/16']]);
-test('addresses in the provider’s terms', () => {
+test('addresses are translated to the provider’s', () => {
   const translate = translatorFor(farm, [barn], []);
   assert.is(translate('10.128.3.4'), '10.244.3.4', 'a pod that runs there');
   assert.is(translate('10.244.1.2'), '10.200.1.2', 'a pod of this cluster');
@@ -125,7 +125,7 @@ test('addresses in the provider’s terms', () => {
   assert.is(translate('192.168.0.1'), undefined, 'a host');
 });
 
-test('a pod at a third cluster is called by what is lent to the provider, while that works', () => {
+test('a pod at a third cluster has its mapped address while that is programmed', () => {
   const mappings = (changes: Partial<AddressMapping['spec']> = {}, programmed: 'True' | 'False' = 'True') =>
     ({
       metadata: { name: 'mapping-100-64-24-0' },
@@ -170,7 +170,7 @@ const slice: EndpointSlice = {
   ],
   ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
 };
-test('slices keep what can be reached, and name no nodes', () => {
+test('slices keep reachable endpoints, without node names', () => {
   const made = reflectedSlice(slice, target, translatorFor(farm, [barn], []));
   assert.equal(made?.endpoints, [
     {
@@ -188,7 +188,7 @@ test('slices keep what can be reached, and name no nodes', () => {
   );
 });
 
-test('what is there and as it should be is left alone; defaults of the API server are no difference', () => {
+test('matching objects are unchanged, and defaults of the API server are no difference', () => {
   const wanted = reflectedConfigMap(configMap(), target);
   const present = { ...wanted, metadata: { ...wanted.metadata, uid: 'u', resourceVersion: '7' } };
   assert.equal(planReflection([wanted], [present]), { create: [], replace: [], remove: [] });
@@ -210,7 +210,7 @@ test('what is there and as it should be is left alone; defaults of the API serve
   assert.equal(planReflection([service], [there]), { create: [], replace: [], remove: [] });
 });
 
-test('changes are written under the version that was read, and keep what the provider assigned', () => {
+test('updates use the version that was read, and keep fields that the provider assigned', () => {
   const wanted = reflectedConfigMap(configMap({ a: '2' }), target);
   const old = reflectedConfigMap(configMap(), target);
   const present = { ...old, metadata: { ...old.metadata, uid: 'u', resourceVersion: '7' } };
@@ -219,7 +219,7 @@ test('changes are written under the version that was read, and keep what the pro
   assert.is(plan.replace[0]?.metadata.uid, 'u');
 });
 
-test('what cannot be changed is made anew, what is not wanted goes, what is leaving is waited for', () => {
+test('immutable changes recreate the object, surplus objects are deleted, and deletions are awaited', () => {
   const secret = (type: string) =>
     reflectedSecret({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, type }, target)!;
   assert.is(planReflection([secret('kubernetes.io/tls')], [secret('Opaque')]).remove.length, 1);

@@ -82,7 +82,7 @@ const carried = (spec: object, of: readonly Pod[] = pods) =>
   );
 const block = (cidr: string, except?: string[]) => ({ block: { cidr, ...(except && { except }) } });
 
-test('a peer by label is told by label where it runs at the provider, and by address where it runs elsewhere', () => {
+test('a selected peer becomes labels at the provider, and addresses elsewhere', () => {
   const record = carried({
     podSelector: { matchLabels: { app: 'web' } },
     policyTypes: ['Ingress'],
@@ -105,7 +105,7 @@ test('a peer by label is told by label where it runs at the provider, and by add
   });
 });
 
-test('namespaces are selected here, and only those with a twin are told', () => {
+test('namespace selectors are resolved here, to namespaces with a twin namespace', () => {
   const record = carried({
     podSelector: {},
     policyTypes: ['Ingress'],
@@ -122,7 +122,7 @@ test('namespaces are selected here, and only those with a twin are told', () => 
   ]);
 });
 
-test('named ports of pods elsewhere are told by their numbers', () => {
+test('named ports of pods elsewhere become numbers', () => {
   const record = carried({
     podSelector: {},
     policyTypes: ['Egress'],
@@ -144,7 +144,7 @@ test('named ports of pods elsewhere are told by their numbers', () => {
   ]);
 });
 
-test('everybody stays everybody, nobody stays nobody, and what is too much is left out', () => {
+test('all peers stay all, no peers stay none, and peers beyond the limit are left out', () => {
   assert.equal(carried({ policyTypes: ['Ingress'], ingress: [{}] }).spec.ingress, [{}]);
   assert.equal(carried({ policyTypes: ['Ingress'], ingress: [{ from: [] }] }).spec.ingress, [{}]);
   assert.equal(carried({ policyTypes: ['Ingress'] }).spec, {
@@ -163,7 +163,7 @@ test('everybody stays everybody, nobody stays nobody, and what is too much is le
   );
 });
 
-test('ranges are told by what they are at the provider', () => {
+test('ranges are translated to the provider’s', () => {
   const table: [
     what: string,
     cidr: string,
@@ -213,7 +213,7 @@ test('ranges are told by what they are at the provider', () => {
   }
 });
 
-test('a range of a third cluster is told pod by pod', () => {
+test('a range of a third cluster becomes individual pod addresses', () => {
   const ingress = [{ from: [{ ipBlock: { cidr: '10.129.0.0/16' } }] }];
   assert.equal(carried({ policyTypes: ['Ingress'], ingress }).spec.ingress, [
     { peers: [block('100.65.9.9/32')] },

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 
-const test = suite('what roles load');
+const test = suite('modules that roles load');
 const root = join(import.meta.dirname, '..', '..', '..');
 
 /** Names of the packages that importing a module brings into a new process. */
@@ -28,11 +28,11 @@ async function packagesOf(module: string): Promise<string[]> {
   return JSON.parse(stdout) as string[];
 }
 
-test('a node: arithmetic on addresses, and nothing else', async () => {
+test('the node role loads address arithmetic and no other shared module', async () => {
   assert.equal(await packagesOf('daemon/roles/node.ts'), ['cidr-tools', 'ip-bigint']);
 });
 
-test('the tunnel’s worker: its cryptography', async () => {
+test('the tunnel’s worker loads only its cryptography', async () => {
   assert.equal(await packagesOf('daemon/wireguard/engine-driver.ts'), [
     '@noble/hashes',
     'libsodium',

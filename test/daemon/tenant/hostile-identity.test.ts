@@ -264,7 +264,7 @@ test('what it has no right to is refused', async () => {
   for (const [attempt, request] of attempts) await refused(attempt, rbac, request);
 });
 
-test('the API server counts it', async () => {
+test('refused requests are counted by the API server', async () => {
   // What no rule of RBAC allows: there "no opinion" is a no.
   const forbidden = await countedByServer(
     /^authorization_attempts_total\{result="(?:no-opinion|denied)"\} (\d+)$/gm,

@@ -54,7 +54,7 @@ const kinds = (world: World, from: string) =>
 const count = (world: World, kind: number) =>
   world.captured.filter((message) => message.bytes[0] === kind).length;
 
-test('the first packet opens a session, arrives, and both sides see the handshake', () => {
+test('the first packet triggers a handshake that both sides report, and arrives', () => {
   const { world, alice, bob } = pair(1);
   alice.send(0, 'hello');
   world.run(100);
@@ -72,7 +72,7 @@ test('the first packet opens a session, arrives, and both sides see the handshak
   assert.is(text(alice.received[0]), 'back');
 });
 
-test('a pre-shared key on one side only makes no session; on both it does', () => {
+test('a pre-shared key must be set on both sides for a session', () => {
   const presharedKey = new Uint8Array(32).fill(7);
   const one = pair(2, { alice: { presharedKey } });
   one.alice.send(0, 'hello');
@@ -86,7 +86,7 @@ test('a pre-shared key on one side only makes no session; on both it does', () =
   assert.is(text(both.bob.received[0]), 'hello');
 });
 
-test('both call at the same moment: a session without waiting for the retry', () => {
+test('simultaneous handshakes give a session without a retry', () => {
   const { world, alice, bob } = pair(4, { bob: { endpoint: ALICE } });
   alice.send(0, 'from alice');
   bob.send(0, 'from bob');
@@ -102,7 +102,7 @@ test('both call at the same moment: a session without waiting for the retry', ()
   assert.is(text(alice.received.at(-1)), 'b4');
 });
 
-test('an initiator that sends renews its session after 120 s, and no packet is lost over an hour', () => {
+test('a sending initiator rekeys after 120 s, and loses no packet in an hour', () => {
   const { world, alice, bob } = pair(5);
   for (let second = 0; second < 3_600; second++) {
     alice.send(0, `${second}`);
@@ -126,7 +126,7 @@ test('an initiator that sends renews its session after 120 s, and no packet is l
   assert.ok(Math.max(...gaps) <= 122_000, `longest gap ${Math.max(...gaps)}`);
 });
 
-test('an initiator that only receives renews its session before it is rejected', () => {
+test('a receiving initiator rekeys before its session expires', () => {
   const { world, alice, bob } = pair(6);
   alice.send(0, 'open');
   world.run(1_000);
@@ -137,7 +137,7 @@ test('an initiator that only receives renews its session before it is rejected',
   assert.is(alice.received.length, 400);
 });
 
-test('under loss, duplicates and reordering everything that is repeated arrives', () => {
+test('with loss, duplication and reordering all repeated packets arrive', () => {
   const { world, alice, bob } = pair(7);
   world.wire = { loss: 0.2, duplicate: 0.2, late: 0.3 };
   const got = new Set<string>();
@@ -152,7 +152,7 @@ test('under loss, duplicates and reordering everything that is repeated arrives'
   assert.ok(unique.size > 400, `${unique.size} of 600 at 20 % loss`);
 });
 
-test('an unanswered handshake is tried again every 5 s and up to 334 ms, for 90 s, then rests', () => {
+test('an unanswered handshake is retried every 5 s plus up to 334 ms, for 90 s', () => {
   const { world, alice } = pair(8);
   world.hosts.delete(BOB);
   alice.send(0, 'anyone?');
@@ -175,7 +175,7 @@ test('an unanswered handshake is tried again every 5 s and up to 334 ms, for 90 
   assert.is(count(world, MESSAGE_INITIATION), times.length + 1);
 });
 
-test('after data came and nothing went for 10 s, one empty packet goes; idle, nothing more', () => {
+test('after receiving data, one keepalive is sent within 10 s, and none when idle', () => {
   const { world, alice, bob } = pair(9);
   alice.send(0, 'hello');
   world.run(5_000);
@@ -191,7 +191,7 @@ test('after data came and nothing went for 10 s, one empty packet goes; idle, no
   assert.ok(delay >= 10_000 && delay <= 10_600, `${delay} ms`);
 });
 
-test('a peer that goes unheard for 15 s after data was sent gets a new handshake', () => {
+test('a peer that does not answer data for 15 s gets a new handshake', () => {
   const { world, alice, bob } = pair(10);
   alice.send(0, 'hello');
   world.run(5_000);
@@ -208,7 +208,7 @@ test('a peer that goes unheard for 15 s after data was sent gets a new handshake
   assert.is(text(bob.received.at(-1)), 'works again');
 });
 
-test('the initiator restarts: the other side takes its new session at once', () => {
+test('the new session of a restarted initiator is used at once', () => {
   const { world, alice, bob } = pair(11);
   alice.send(0, 'before');
   world.run(5_000);
@@ -221,7 +221,7 @@ test('the initiator restarts: the other side takes its new session at once', () 
   assert.is(text(alice.received.at(-1)), 'answer');
 });
 
-test('persistent keepalive: at once, then after each interval of silence, and not while there is traffic', () => {
+test('a persistent keepalive is sent at once and after each silent interval, but not during traffic', () => {
   const { world, alice } = pair(12, { alice: { persistentKeepaliveSeconds: 25 } });
   world.run(1_000);
   assert.is(count(world, MESSAGE_INITIATION), 1, 'turning it on opens the session');
@@ -236,7 +236,7 @@ test('persistent keepalive: at once, then after each interval of silence, and no
   assert.ok(sent.length <= 5, 'no empty packets beside traffic');
 });
 
-test('keys are erased 540 s after the last were made', () => {
+test('keys are erased 540 s after the last handshake', () => {
   const { world, alice, bob } = pair(13);
   alice.send(0, 'hello');
   world.run(539_000);
@@ -247,7 +247,7 @@ test('keys are erased 540 s after the last were made', () => {
   assert.is(alice.nextTimeout(), null, 'an idle device sleeps');
 });
 
-test('roaming: the session follows authentic packets, and only those', () => {
+test('only authentic packets cause roaming', () => {
   const { world, alice, bob } = pair(14);
   alice.send(0, 'hello');
   world.run(1_000);
@@ -274,7 +274,7 @@ test('roaming: the session follows authentic packets, and only those', () => {
   assert.is(bob.endpointOf(0), '198.51.100.9:4000');
 });
 
-test('both move at once while packets of before are on their way: who returns to the configuration finds the other', () => {
+test('peers that move simultaneously find each other again by their configured endpoints', () => {
   const [newAlice, newBob] = ['192.0.2.71:51820', '[2001:db8::72]:51820'];
   for (const returnsToConfigured of [true, false]) {
     const { world, alice, bob } = pair(31, { bob: { endpoint: ALICE } });
@@ -299,7 +299,7 @@ test('both move at once while packets of before are on their way: who returns to
   }
 });
 
-test('silence: wrong mac1, replayed, forged and malformed messages, and strangers, get no answer', () => {
+test('messages with a wrong mac1, replayed, forged or malformed ones, and those of strangers get no answer', () => {
   const { world, alice, bob } = pair(15);
   alice.send(0, 'hello');
   world.run(1_000);
@@ -330,7 +330,7 @@ test('silence: wrong mac1, replayed, forged and malformed messages, and stranger
   assert.is(world.captured.length, before + 1, "and the stranger's initiation");
 });
 
-test('an initiation that is right but for its mac1 gets no answer', () => {
+test('a valid initiation with a wrong mac1 gets no answer', () => {
   const { world, alice, bob } = pair(22);
   alice.send(0, 'hello');
   const [initiation] = world.captured;
@@ -342,7 +342,7 @@ test('an initiation that is right but for its mac1 gets no answer', () => {
   assert.is(world.captured.length, 1);
 });
 
-test('a response makes one session, however often it comes: keys are never used twice', () => {
+test('a repeated response creates only one session, so that keys are never reused', () => {
   const { world, alice } = pair(23);
   alice.send(0, 'hello');
   world.run(1_000);
@@ -355,7 +355,7 @@ test('a response makes one session, however often it comes: keys are never used 
   assert.is(alice.device.counters.unknownIndex, 3);
 });
 
-test('indices of sessions and attempts that are over are free again', () => {
+test('indices of ended sessions and attempts are freed', () => {
   const { world, alice, bob } = pair(24, { alice: { persistentKeepaliveSeconds: 10 } });
   world.run(3_600_000);
   for (const host of [alice, bob]) assert.ok(host.device.indicesInUse <= 3, `${host.device.indicesInUse}`);
@@ -366,7 +366,7 @@ test('indices of sessions and attempts that are over are free again', () => {
   assert.is(alice.device.indicesInUse, 0);
 });
 
-test('of the initiations of one peer at most twenty a second are answered', () => {
+test('at most twenty initiations per second of one peer are answered', () => {
   const { world, alice, bob } = pair(16);
   for (let number = 0; number < 10; number++) {
     alice.restart(configuration(aliceKey, bobKey, { endpoint: BOB }));
@@ -380,7 +380,7 @@ test('of the initiations of one peer at most twenty a second are answered', () =
   assert.is(bob.device.counters.tooFrequent, 8);
 });
 
-test('under load a cookie is demanded, the retry carries it, and the session comes about', () => {
+test('under load a cookie is required, and the retry with it gives a session', () => {
   const { world, alice, bob } = pair(17);
   bob.backlog = 1_000;
   alice.send(0, 'hello');
@@ -393,7 +393,7 @@ test('under load a cookie is demanded, the retry carries it, and the session com
   assert.is(text(bob.received[0]), 'hello');
 });
 
-test('nothing that was said is ever on the wire', () => {
+test('plaintext and keys never appear on the wire', () => {
   const { world, alice, bob } = pair(18, {
     alice: { presharedKey: new Uint8Array(32).fill(9) },
     bob: { presharedKey: new Uint8Array(32).fill(9) },
@@ -421,7 +421,7 @@ test('nothing that was said is ever on the wire', () => {
   assert.is(new Set(ephemerals).size, ephemerals.length, 'no ephemeral is used twice');
 });
 
-test('another private key ends every session; removing a peer ends its own', () => {
+test('a new private key ends every session, and removing a peer ends its own', () => {
   const { world, alice, bob } = pair(19);
   alice.send(0, 'hello');
   world.run(1_000);
@@ -435,7 +435,7 @@ test('another private key ends every session; removing a peer ends its own', () 
   assert.is(world.captured.filter((message) => message.from === BOB).length, before);
 });
 
-test('a wall clock set back does not lock us out', () => {
+test('a wall clock that is set back does not prevent handshakes', () => {
   const { world, alice, bob } = pair(20);
   alice.send(0, 'hello');
   world.run(1_000);
@@ -446,7 +446,7 @@ test('a wall clock set back does not lock us out', () => {
   assert.is(text(bob.received.at(-1)), 'yesterday');
 });
 
-test('many are called at once, and the device restarts: none of them takes that for a replay', () => {
+test('after handshakes with many peers and a restart no initiation counts as a replay', () => {
   const world = new World(25);
   const hub = new Host(world, ALICE);
   const last = new Host(world, BOB);
@@ -476,7 +476,7 @@ test('many are called at once, and the device restarts: none of them takes that 
   assert.is(last.device.counters.replayed, 0);
 });
 
-test('without a private key the device is silent and asks for no timer', () => {
+test('without a private key the device is silent and needs no timer', () => {
   const { world, alice, bob } = pair(21);
   bob.configure({ ...configuration(bobKey, aliceKey), privateKey: null });
   alice.send(0, 'hello');

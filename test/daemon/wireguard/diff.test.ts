@@ -149,7 +149,7 @@ for (const { name, before, after, override, expected } of cases)
     assert.is(difference(second, second), null, 'applying it again changes nothing');
   });
 
-test('numbers: a freed one is used at once only when none is left', () => {
+test('a freed number is reused at once only when none is left', () => {
   const full = allocateNumbers(new Map(), [peer(A), peer(B)], 2);
   assert.equal(
     [...full],

@@ -11,7 +11,7 @@ import { generator, Host, randomBytesOf, World } from './simulation.ts';
 
 const test = suite('foreign bytes');
 
-test('parsing: exact messages or null, over random bytes of every length', () => {
+test('random bytes of every length parse to an exact message or null', () => {
   const random = generator(1);
   const bytesOf = randomBytesOf(random);
   for (let round = 0; round < 20_000; round++) {
@@ -24,7 +24,7 @@ test('parsing: exact messages or null, over random bytes of every length', () =>
   }
 });
 
-test('a device: mutated, cut, spliced and replayed messages, with mac1 made right again', () => {
+test('a device survives mutated, cut, spliced and replayed messages with valid mac1', () => {
   const world = new World(2);
   const [alice, bob] = ['192.0.2.1:1', '192.0.2.2:2'];
   const keys = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)] as const;
@@ -82,7 +82,7 @@ test('a device: mutated, cut, spliced and replayed messages, with mac1 made righ
   assert.is(new TextDecoder().decode(right.received.at(-1)).replaceAll('\0', ''), 'still here');
 });
 
-test('the control text: anything is a request or an errno', () => {
+test('any control text is a request or gives an errno', () => {
   const random = generator(3);
   const keys = [
     'private_key',

@@ -18,7 +18,7 @@ const test = suite('messages');
 
 const random = randomBytesOf(generator(42));
 
-test('initiation, response and cookie reply: there and back, at their exact lengths', () => {
+test('initiation, response and cookie reply round-trip at their exact lengths', () => {
   const initiation = encodeInitiation(0xfedcba98, random(108));
   assert.is(initiation.length, 148);
   assert.is(toHex(initiation.subarray(0, 8)), '0100000098badcfe');
@@ -45,7 +45,7 @@ test('initiation, response and cookie reply: there and back, at their exact leng
   });
 });
 
-test('wrong lengths, types and reserved bytes are no messages', () => {
+test('messages with wrong lengths, types or reserved bytes are rejected', () => {
   const initiation = encodeInitiation(1, random(108));
   for (let length = 0; length < 300; length++) {
     const bytes = new Uint8Array(length);
@@ -77,7 +77,7 @@ test('a message in the middle of a larger buffer is read from its own bytes', ()
 
 const publicKey = publicKeyOf(new Uint8Array(32).fill(1));
 
-test('mac1: right for the one it is meant for, and for no other byte of the message', () => {
+test('mac1 is valid only for its recipient and the unchanged message', () => {
   const generatorOfMacs = new CookieGenerator(publicKey);
   const checker = new CookieChecker(publicKey, random);
   const stranger = new CookieChecker(publicKeyOf(new Uint8Array(32).fill(2)), random);
@@ -93,7 +93,7 @@ test('mac1: right for the one it is meant for, and for no other byte of the mess
   }
 });
 
-test('cookies: bound to source and message, for two minutes', () => {
+test('cookies are bound to source and message, and valid for two minutes', () => {
   const macs = new CookieGenerator(publicKey);
   const checker = new CookieChecker(publicKey, random);
   const source = '192.0.2.1:51820';
@@ -132,7 +132,7 @@ test('cookies: bound to source and message, for two minutes', () => {
   assert.not.ok(checker.checkMac2(second, source, 130_000), 'the secret was made anew');
 });
 
-test('timestamps: TAI64N labels, ordered by bytes, always growing', () => {
+test('timestamps are TAI64N labels, ordered by bytes and strictly increasing', () => {
   assert.is(toHex(encodeTimestamp(0n)), '400000000000000a00000000');
   assert.is(toHex(encodeTimestamp(1_700_000_000_123_456_789n)), '400000006553f10a075bcd15');
   assert.ok(isLater(encodeTimestamp(2_000_000_000n), encodeTimestamp(1_999_999_999n)));
@@ -148,7 +148,7 @@ test('timestamps: TAI64N labels, ordered by bytes, always growing', () => {
   assert.is(nanoseconds, Math.floor(123_000_000 / 2 ** 24) * 2 ** 24, 'rounded to 2^24 ns');
 });
 
-test('a source gets five at once and twenty a second; others are not affected', () => {
+test('a source may send a burst of five and twenty per second, independent of others', () => {
   const limiter = new SourceLimiter();
   const admitted = (address: string, at: number, attempts: number) =>
     Array.from({ length: attempts }, () => limiter.allow(address, at)).filter(Boolean).length;
@@ -161,7 +161,7 @@ test('a source gets five at once and twenty a second; others are not affected', 
   assert.is(limiter.size, 1, 'the silent are forgotten');
 });
 
-test('whoever has an IPv6 subnet is one source, with whichever of its addresses it calls', () => {
+test('all addresses of an IPv6 /64 are one source', () => {
   const table: readonly [endpoint: string, source: string][] = [
     ['192.0.2.1:51820', '192.0.2.1'],
     ['[2001:db8:1:2::1]:51820', '2001:db8:1:2::/64%'],
@@ -183,7 +183,7 @@ test('whoever has an IPv6 subnet is one source, with whichever of its addresses 
   assert.ok(limiter.allow(limitedSource('[2001:db8:0:1::1]:1'), 10_000), 'an honest one beside the flood');
 });
 
-test('a flood of addresses fills no memory', () => {
+test('a flood of addresses is bounded in memory', () => {
   const limiter = new SourceLimiter();
   for (let number = 0; number < 40_000; number++)
     limiter.allow(`10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`, 5_000);

@@ -64,7 +64,7 @@ function run(vector: Vector) {
   };
 }
 
-test('published vectors, message for message, and both transport keys', () => {
+test('published vectors give the same messages and both transport keys', () => {
   assert.is(published.vectors.length, 4);
   for (const vector of published.vectors) {
     const { written, initiator, opened, accepted, response, presharedKey } = run(vector);
@@ -89,7 +89,7 @@ test('published vectors, message for message, and both transport keys', () => {
   }
 });
 
-test('every flipped byte of either message is refused, and a refused response spoils nothing', () => {
+test('a message with any flipped byte is refused, and a refused response changes no state', () => {
   const [vector] = published.vectors;
   assert.ok(vector);
   const { written, initiator, responder, prologue, presharedKey, shared, response } = run(vector);
@@ -114,7 +114,7 @@ test('every flipped byte of either message is refused, and a refused response sp
   assert.ok(readResponse(genuine) !== null);
 });
 
-test('another pre-shared key, prologue or static key is refused', () => {
+test('a message with another pre-shared key, prologue or static key is refused', () => {
   const [vector] = published.vectors;
   assert.ok(vector);
   const { written, initiator, responder, presharedKey, response } = run(vector);
@@ -135,7 +135,7 @@ test('another pre-shared key, prologue or static key is refused', () => {
   assert.is(openInitiation({ local: other, prologue: new Uint8Array(0), message: written.message }), null);
 });
 
-test('a public key of low order is no partner', () => {
+test('a public key of low order is refused', () => {
   const local = keysOf('22'.repeat(32));
   const lowOrder = new Uint8Array(32);
   assert.is(

@@ -188,7 +188,7 @@ for (const { name, ceiling, steps } of cases)
     }
   });
 
-test('with 5 % lost it finds within 8 bytes what passes, and never holds more for a minute', () => {
+test('with 5 % loss the search finds the path MTU within 8 bytes, and never exceeds it for a minute', () => {
   const random = generator(7);
   for (let round = 0; round < 200; round++) {
     const clock = new Clock(new PathMTU(PATH_MTU_TIMES, 1_420), random);
@@ -209,7 +209,7 @@ test('with 5 % lost it finds within 8 bytes what passes, and never holds more fo
   }
 });
 
-test('a thousand peers cost some dozens of probes a second', () => {
+test('a thousand peers need some dozens of probes per second', () => {
   const clock = new Clock(new PathMTU(PATH_MTU_TIMES, 1_420));
   clock.run({ takes: 1_420 }, 10);
   const { probes } = clock.run({ takes: 1_420 }, 600);

@@ -62,7 +62,7 @@ test('AEAD: Wycheproof', () => {
   assert.ok(valid > 100, 'vectors are there');
 });
 
-test('AEAD: too short to hold a tag', () => {
+test('AEAD: input shorter than a tag is refused', () => {
   assert.is(open(new Uint8Array(32), new Uint8Array(15), new Uint8Array(0)), null);
   assert.is(open(new Uint8Array(32), new Uint8Array(0), new Uint8Array(0)), null);
 });
@@ -143,7 +143,7 @@ test('BLAKE2s: the self-test of RFC 7693, appendix E, keyed and not', () => {
   assert.is(toHex(hash(...digests)), '6a411f08ce25adcdfb02aba641451cec53c598b24f4fc787fbdc88797f4c1dfe');
 });
 
-test('KDF: HKDF (RFC 5869) by its own words', () => {
+test('KDF: equals HKDF (RFC 5869) computed step by step', () => {
   const chaining = new Uint8Array(32).fill(1);
   const input = new Uint8Array(32).fill(2);
   const [one] = kdf(1, chaining, input);
@@ -169,7 +169,7 @@ test('KDF: HKDF (RFC 5869) by its own words', () => {
   assert.equal([first, second, third], [oneOfThree, twoOfThree, three] as Uint8Array[]);
 });
 
-test('cookie encryption: there and back, and not with another nonce, key or associated data', () => {
+test('cookie encryption round-trips, and fails with another nonce, key or associated data', () => {
   const key = new Uint8Array(32).fill(3);
   const nonce = new Uint8Array(24).fill(4);
   const cookie = new Uint8Array(16).fill(5);

@@ -73,7 +73,7 @@ const initiations = (world: World): number =>
   world.captured.filter(({ bytes }) => bytes[0] === MESSAGE_INITIATION).length;
 
 for (const bobLater of [0, 3, 11, 19])
-  test(`20 ms of round trip, the other end ${bobLater} ms later: none of six renewals loses a packet`, () => {
+  test(`with a round trip of 20 ms and an offset of ${bobLater} ms none of six rekeys loses a packet`, () => {
     const scene = pair(40 + bobLater, { loss: 0, duplicate: 0, late: 0 });
     const sent = talk(scene, SIX_REKEYS, { bobLater });
     assert.ok(sent > 6_000, `${sent} packets`);
@@ -85,7 +85,7 @@ for (const bobLater of [0, 3, 11, 19])
   });
 
 for (const seed of [51, 52, 53])
-  test(`40 ms, 5 % loss, reordering (seed ${seed}): what the wire carries is delivered`, () => {
+  test(`with 40 ms, 5 % loss and reordering (seed ${seed}) every packet that the wire carries is delivered`, () => {
     const scene = pair(seed, { loss: 0.05, duplicate: 0.02, late: 0.1, delay: 20 });
     const sent = talk(scene, SIX_REKEYS);
     assert.equal([scene.alice.refused, scene.bob.refused], [0, 0]);
@@ -94,7 +94,7 @@ for (const seed of [51, 52, 53])
   });
 
 for (const seed of [61, 62])
-  test(`keys rotate, ends roam, configurations swap under traffic (seed ${seed}): none is lost`, () => {
+  test(`with rekeys, roaming and configuration changes under traffic (seed ${seed}) no packet is lost`, () => {
     const scene = pair(seed, { loss: 0, duplicate: 0, late: 0.1, delay: 20 });
     const { world, alice, bob } = scene;
     let [swaps, moves] = [0, 0];

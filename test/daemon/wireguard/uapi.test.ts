@@ -34,7 +34,7 @@ function after(...requests: string[]): DeviceConfiguration {
 const routesOf = (configuration: DeviceConfiguration) =>
   Object.fromEntries(configuration.routes.map(({ prefix, targets }) => [prefix, targets[0]]));
 
-test('a whole device', () => {
+test('a set request configures a complete device', () => {
   const configuration = after(`
 private_key=${hex(0x11)}
 listen_port=12912
@@ -74,7 +74,7 @@ allowed_ip=fd00::1:2/64
   });
 });
 
-test('a prefix belongs to the peer that got it last; leaving it elsewhere takes nothing', () => {
+test('a prefix belongs to the peer that got it last, and removing it from another changes nothing', () => {
   const one = `public_key=${hex(1)}\nallowed_ip=10.0.0.0/8\nallowed_ip=10.1.0.0/16`;
   assert.equal(routesOf(after(one, `public_key=${hex(3)}\nallowed_ip=10.0.0.0/8`)), {
     '10.0.0.0/8': base64(3),
@@ -106,7 +106,7 @@ test('remove, update_only, replace_peers', () => {
   assert.equal(routesOf(after(two, 'replace_peers=true')), {});
 });
 
-test('values that are not said stay; zero keys mean none', () => {
+test('absent values stay unchanged, and zero keys mean none', () => {
   const first = `private_key=${hex(0x11)}\nlisten_port=1\nfwmark=0x20\npublic_key=${hex(1)}\npreshared_key=${hex(2)}\npersistent_keepalive_interval=5`;
   const kept = after(first, `public_key=${hex(1)}\nallowed_ip=10.0.0.1/32`);
   assert.equal(kept.peers[0]?.presharedKey, key(2));
@@ -122,13 +122,13 @@ test('values that are not said stay; zero keys mean none', () => {
   assert.not.ok('presharedKey' in (cleared.peers[0] ?? {}));
 });
 
-test('a device is no peer of itself', () => {
+test('a device is not its own peer', () => {
   const own = encodeHexadecimalKey(publicKeyOf(key(0x11)));
   assert.is(after(`private_key=${hex(0x11)}\npublic_key=${own}\nallowed_ip=10.0.0.0/8`).peers.length, 0);
   assert.is(after(`public_key=${own}\nallowed_ip=10.0.0.0/8`, `private_key=${hex(0x11)}`).peers.length, 0);
 });
 
-test('an endpoint that is said overrides roaming, even the same one', () => {
+test('a set endpoint overrides roaming, even if unchanged', () => {
   const said = `public_key=${hex(1)}\nendpoint=192.0.2.1:1`;
   const { override } = applySet(after(said), parseSet(said.split('\n'), zone));
   assert.equal([...override], [base64(1)]);
@@ -175,7 +175,7 @@ for (const text of refused)
     );
   });
 
-test('prefixes and endpoints in canonical text', () => {
+test('prefixes and endpoints are written in canonical form', () => {
   assert.is(parsePrefix('10.1.2.3'), '10.1.2.3/32');
   assert.is(parsePrefix('0.0.0.0/0'), '0.0.0.0/0');
   assert.is(parsePrefix('::/0'), '::/0');
@@ -185,7 +185,7 @@ test('prefixes and endpoints in canonical text', () => {
   assert.is(parseEndpoint('[fe80::1%7]:51820', zone), '[fe80::1%7]:51820');
 });
 
-test('get tells what set took, with the counters', () => {
+test('get returns the set values, with counters', () => {
   const text = `private_key=${hex(0x18)}
 listen_port=12912
 public_key=${hex(1)}
@@ -262,7 +262,7 @@ preshared_key=${hex(4)}`;
   );
 });
 
-test('errno: zero or negative, then an empty line', () => {
+test('a response ends with errno, zero or negative, and an empty line', () => {
   assert.is(formatErrno(0), 'errno=0\n\n');
   assert.is(formatErrno(22), 'errno=-22\n\n');
 });

@@ -33,18 +33,18 @@ async function failure(work: Promise<unknown>): Promise<Error> {
   throw new Error('it was taken');
 }
 
-test('lines are the same however they are cut, and what follows the last one is left out', async () => {
+test('lines are the same however they are chunked, and an incomplete last one is left out', async () => {
   const text = '{"a":"ä€𝄞"}\n\n{"b":2}\nrest';
   for (const size of [1, 2, 3, 5, 100]) assert.equal(await linesOf(text, size), ['{"a":"ä€𝄞"}', '{"b":2}']);
 });
 
-test('an event in pieces of one byte is read without looking at each byte twice', async () => {
+test('an event in chunks of one byte is read in linear time', async () => {
   const long = 'x'.repeat(400_000);
   assert.equal(await linesOf(`${long}\n`, 1), [long]);
   assert.is(await readBody(cut(long, 1), 1 << 20, 'GET'), long);
 });
 
-test('an event beyond the limit is given up, in one piece and in many', async () => {
+test('an oversized event ends the stream, in one chunk and in many', async () => {
   for (const size of [1, 1000]) {
     const error = await failure(linesOf(`${'x'.repeat(2000)}\n`, size, 1000));
     assert.ok(error instanceof UnreachableError && error.code === 'TOO_LARGE');
@@ -81,7 +81,7 @@ function serving(sizes: readonly number[]): { transport: KubeTransport; limits: 
   };
 }
 
-test('a page that is too large is asked for in smaller parts, so that large objects never hide the others', async () => {
+test('a page that is too large is requested in smaller parts', async () => {
   const { transport, limits } = serving([
     ...Array.from({ length: 40 }, () => 100),
     ...Array.from({ length: 20 }, () => 90_000),
@@ -95,7 +95,7 @@ test('a page that is too large is asked for in smaller parts, so that large obje
   assert.ok(Math.min(...limits) <= 2 && limits.length < 100, `pages of ${limits.join(', ')}`);
 });
 
-test('a list ends after as many objects as were asked for, whatever the server sends', async () => {
+test('a list ends after the requested number of objects, whatever the server sends', async () => {
   const { transport, limits } = serving(Array.from({ length: 700 }, () => 10));
   const client = createKubeClient(transport);
   const { items } = await client.list(kind.pod, { atMost: 600 }, signal);
@@ -109,7 +109,7 @@ test('a list ends after as many objects as were asked for, whatever the server s
   assert.is((await createKubeClient(ignoring).list(kind.pod, { atMost: 2 }, signal)).items.length, 2);
 });
 
-test('an object that is too large by itself is an error, and no endless loop', async () => {
+test('a single oversized object is an error', async () => {
   const { transport, limits } = serving([100, 400_000]);
   const client = createKubeClient(transport, { maximumPageBytes: 200_000, maximumBytes: 300_000 });
   const error = await failure(client.list(kind.pod, {}, signal));
@@ -155,7 +155,7 @@ async function informed(events: WatchEvent<AnyObject>[], budget = createByteBudg
   };
 }
 
-test('what informers of one provider hold together is bounded in bytes', async () => {
+test('the informers of one provider have a common limit in bytes', async () => {
   const { informer, budget, end } = await informed(
     Array.from({ length: 20 }, (_, index) => ({
       type: 'ADDED' as const,
@@ -169,7 +169,7 @@ test('what informers of one provider hold together is bounded in bytes', async (
   assert.is(budget.held, 0, 'whoever ends gives back what it held');
 });
 
-test('what changes or goes gives back what it held', async () => {
+test('changed and deleted objects release their bytes', async () => {
   const events: WatchEvent<AnyObject>[] = [];
   for (let round = 0; round < 20; round += 1) {
     events.push({ type: 'ADDED', object: pod('a', 4000, 3 * round + 2) });

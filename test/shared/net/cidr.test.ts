@@ -23,7 +23,7 @@ test('ranges are read in canonical form', () => {
   assert.equal(parseRange('10.0.0.0/8').end - parseRange('10.0.0.0/8').start, 0xffffffn);
 });
 
-test('what is no range is refused, with the reason', () => {
+test('an invalid range is refused with the reason', () => {
   const wrong = [
     '',
     '/',
@@ -49,7 +49,7 @@ test('what is no range is refused, with the reason', () => {
   assert.throws(() => parseRange('10.0.0.0/40'), /0 to 32/);
 });
 
-test('addresses are written as RFC 5952 wants', () => {
+test('addresses are written as in RFC 5952', () => {
   assert.equal(normalizeAddress('2001:0DB8:0:0:1:0:0:1'), '2001:db8::1:0:0:1');
   assert.equal(normalizeAddress('::ffff:10.1.2.3'), '::ffff:a01:203');
   assert.equal(formatAddress(0n, 6), '::');
@@ -58,7 +58,7 @@ test('addresses are written as RFC 5952 wants', () => {
   assert.is(addressFamily('10.0.0.1/32'), undefined);
 });
 
-test('IPv6 in all its forms, and nothing else', () => {
+test('all forms of IPv6 addresses are read, and nothing else', () => {
   for (const text of [
     '::',
     '::1',
@@ -96,7 +96,7 @@ test('IPv6 in all its forms, and nothing else', () => {
   }
 });
 
-test('overlap and containment', () => {
+test('overlap and containment of ranges', () => {
   const range = (text: string) => parseRange(text);
   assert.ok(overlaps(range('10.0.0.0/8'), range('10.255.255.255/32')));
   assert.not.ok(overlaps(range('10.0.0.0/16'), range('10.1.0.0/16')));
@@ -107,7 +107,7 @@ test('overlap and containment', () => {
   assert.not.ok(anyContains([range('10.1.0.0/16')], 'not an address'));
 });
 
-test('offsets lead there and back', () => {
+test('offsets round-trip', () => {
   const range = parseRange('100.64.16.0/20');
   assert.equal(addressAt(range, 16), '100.64.16.16');
   assert.equal(offsetOf(range, '100.64.17.1'), 257n);
@@ -116,7 +116,7 @@ test('offsets lead there and back', () => {
   assert.throws(() => addressAt(range, 4096), /no address number 4096/);
 });
 
-test('the first free range, against a slow search', () => {
+test('the first free range equals that of a slow search', () => {
   let seed = 1;
   const random = (limit: number) => {
     seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { contains, parseRange } from '../../../shared/net/cidr.ts';
 import { coarsen, tidy } from '../../../shared/net/coarse-ranges.ts';
 
-test('neighbours whose common range is the smallest give way to it', () => {
+test('neighbours with the smallest common range are merged into it', () => {
   const cases: [what: string, ranges: string[], limit: number, left: string[]][] = [
     ['few enough', ['10.1.0.0/24', '10.0.0.0/24'], 2, ['10.0.0.0/24', '10.1.0.0/24']],
     ['one inside another', ['10.0.0.0/8', '10.1.0.0/24'], 2, ['10.0.0.0/8']],
@@ -27,7 +27,7 @@ test('neighbours whose common range is the smallest give way to it', () => {
   for (const [what, ranges, limit, left] of cases) assert.equal(coarsen(ranges, limit), left, what);
 });
 
-test('nothing of a thousand is left out', () => {
+test('none of a thousand ranges is left out', () => {
   const ranges = Array.from({ length: 1000 }, (_, index) => `10.${index % 250}.${index >> 2}.0/24`);
   const left = coarsen(ranges, 64);
   assert.ok(left.length <= 64);
@@ -40,7 +40,7 @@ test('nothing of a thousand is left out', () => {
   assert.not(left.includes('0.0.0.0/0'));
 });
 
-test('tidy texts', () => {
+test('ranges are sorted and without duplicates', () => {
   assert.equal(tidy(['10.1.0.0/16', ' 10.0.0.0/8 ', 'x', 'fd00::/8', '10.0.0.0/8']), [
     '10.0.0.0/8',
     'fd00::/8',

@@ -39,7 +39,7 @@ const table: [url: string, known: string | undefined, dialable: boolean][] = [
 ];
 
 for (const [url, known, dialable] of table)
-  test(`${url} is ${dialable ? '' : 'not '}dialled, beside ${known ?? 'nothing'}`, () => {
+  test(`${url} is ${dialable ? '' : 'not '}dialled, with ${known ?? 'no known address'}`, () => {
     assert.is(isDialable(url, known), dialable);
   });
 

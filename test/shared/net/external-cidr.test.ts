@@ -45,7 +45,7 @@ test('nodes keep their addresses', () => {
   );
 });
 
-test('an address that cannot be the node’s is given anew', () => {
+test('an invalid address of a node is replaced', () => {
   const stored = new Map([
     ['a', '100.64.16.20'],
     ['b', '100.64.16.20'],
@@ -58,13 +58,13 @@ test('an address that cannot be the node’s is given anew', () => {
   assert.is(new Set(result.values()).size, 5);
 });
 
-test('a range that is full leaves nodes out', () => {
+test('nodes beyond an exhausted range get no address', () => {
   const nodes = Array.from({ length: 20 }, (_, index) => `node-${index}`);
   assert.is(allocateNodeAddresses('100.64.16.0/27', nodes, new Map()).size, 15);
   assert.is(probeAddress('100.64.16.0/20'), '100.64.16.1');
 });
 
-test('mapped addresses come after the nodes’, and are kept', () => {
+test('mapped addresses follow those of nodes, and stay', () => {
   const lend = (wanted: string[], stored: [string, string][] = [], range = '100.64.16.0/20') => [
     ...allocateMappedAddresses(range, wanted, new Map(stored)),
   ];
@@ -123,7 +123,7 @@ test('mapped addresses come after the nodes’, and are kept', () => {
   for (const [what, found, expected] of cases) assert.equal(found, expected, what);
 });
 
-test('mapped addresses are bounded, and the last one of a range is left out', () => {
+test('mapped addresses are limited, and exclude the last one of a range', () => {
   const wanted = Array.from({ length: 5000 }, (_, index) => `p${index}`);
   const given = allocateMappedAddresses('100.64.16.0/20', wanted, new Map());
   assert.is(given.size, 2047);
@@ -141,7 +141,7 @@ test('mapped addresses are bounded, and the last one of a range is left out', ()
   for (const address of nodes.values()) assert.not(isMappedAddress('100.64.16.0/20', address), address);
 });
 
-test('what a peer declares is checked', () => {
+test('a peer’s declared ranges are validated', () => {
   const check = (podCIDRs: string[], externalCIDR = '100.64.0.0/20') =>
     validateDeclaredRanges({ podCIDRs, externalCIDR });
   assert.equal(check(['10.244.0.0/16', 'fd00:1::/56']), []);
@@ -155,7 +155,7 @@ test('what a peer declares is checked', () => {
   assert.match(check(['10.0.0.0/16'], '100.64.0.0/30')[0] ?? '', /smaller/);
 });
 
-test('a peer cannot name ranges that are not ours', () => {
+test('a peer cannot declare remaps of ranges that are not ours', () => {
   assert.equal(
     acceptRemoteRemaps(
       [

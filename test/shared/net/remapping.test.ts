@@ -24,7 +24,7 @@ const base: RemapInput = {
 const inUse = (real: string, mapped: string) => ({ real, mapped, state: 'InUse' as const });
 const drains = (real: string, mapped: string) => ({ real, mapped, state: 'Draining' as const });
 
-test('a range of a remote is mapped, whatever it declares', () => {
+test('every range of a remote is remapped, whatever it declares', () => {
   const declared = ['192.168.50.0/24', '10.42.0.0/16', '100.99.0.0/20', '8.8.8.0/24', '100.64.0.0/24'];
   const { remaps, waiting } = planRemaps({ ...base, declared });
   assert.equal(remaps, [
@@ -39,7 +39,7 @@ test('a range of a remote is mapped, whatever it declares', () => {
   assert.ok(contains(parseRange(uniqueLocalPool('elm')), parseRange(six.remaps[0]?.mapped ?? '')));
 });
 
-test('as it is only where the owner of this cluster accepted it, by range', () => {
+test('a range is used without remapping only if it was accepted', () => {
   const accepted = ['10.40.0.0/14', '30.0.0.0/16'];
   const cases: [what: string, declared: string, mapped: string, more?: Partial<RemapInput>][] = [
     ['an accepted range', '10.40.0.0/14', '10.40.0.0/14'],
@@ -69,7 +69,7 @@ test('as it is only where the owner of this cluster accepted it, by range', () =
   ]);
 });
 
-test('the pool leaves out metadata services, own ranges and networks of nodes, and is followed by others', () => {
+test('the pool excludes metadata services, own ranges and networks of nodes, and has fallback pools', () => {
   let stored: RemapInput['stored'] = [];
   const ownRanges = [...base.ownRanges, '100.96.0.0/12'];
   const declared = Array.from({ length: 60 }, (_, index) => `10.${index}.0.0/16`);
@@ -85,7 +85,7 @@ test('the pool leaves out metadata services, own ranges and networks of nodes, a
   assert.is(stored[47]?.mapped, '10.128.0.0/16');
 });
 
-test('what a remote declares beyond its share waits for approval', () => {
+test('ranges beyond a remote’s share wait for approval', () => {
   const sixteen = Array.from({ length: 16 }, (_, index) => `10.${index}.0.0/16`);
   const input = { ...base, declared: [...sixteen, '172.30.0.0/16'] };
   const first = planRemaps(input);
@@ -113,7 +113,7 @@ test('what a remote declares beyond its share waits for approval', () => {
   assert.is(other.waiting[0]?.reason, 'NeedsApproval');
 });
 
-test('a range that was in use as it is, and is not accepted any more, moves', () => {
+test('a range used without remapping that is no longer accepted is remapped', () => {
   const stored = [inUse('192.168.50.0/24', '192.168.50.0/24')];
   const input = { ...base, declared: ['192.168.50.0/24'], stored };
   const moved = planRemaps(input);
@@ -124,7 +124,7 @@ test('a range that was in use as it is, and is not accepted any more, moves', ()
   assert.equal(planRemaps({ ...input, stored: moved.remaps }), moved);
 });
 
-test('a range that is accepted later keeps its name until that may move', () => {
+test('a range that is accepted later keeps its remap until approval', () => {
   const stored = [inUse('10.42.0.0/16', '100.65.0.0/16')];
   const input = { ...base, declared: ['10.42.0.0/16'], stored, accepted: ['10.42.0.0/16'] };
   const asked = planRemaps(input);
@@ -147,7 +147,7 @@ test('a range that is accepted later keeps its name until that may move', () => 
   assert.equal(forth.remaps, moved.remaps, 'under the record that was there');
 });
 
-test('what this cluster cannot do without is not waited for: the range moves at once', () => {
+test('a remap over a needed address moves at once, without approval', () => {
   const stored = [inUse('10.42.0.0/16', '100.65.0.0/16')];
   const input = { ...base, declared: ['10.42.0.0/16'], stored };
   for (const range of ['100.65.7.7/32', '100.65.0.0/20']) {
@@ -169,7 +169,7 @@ test('the choice is stable, whatever else appears', () => {
   assert.equal(again.remaps.length, 2);
 });
 
-test('other tunnels’ ranges are avoided, so that two remotes with the same ranges have two names', () => {
+test('remaps of other tunnels are avoided, so that remotes with the same ranges get different ones', () => {
   const first = planRemaps({ ...base, declared: ['10.244.0.0/16'] });
   const second = planRemaps({
     ...base,
@@ -179,7 +179,7 @@ test('other tunnels’ ranges are avoided, so that two remotes with the same ran
   assert.equal(second.remaps[0]?.mapped, '100.66.0.0/16');
 });
 
-test('records are append-only: what is no longer declared drains, and comes back under its old name', () => {
+test('remaps are append-only: an undeclared range drains, and returns under its old remap', () => {
   const first = planRemaps({ ...base, declared: ['10.244.0.0/16'] });
   const changed = planRemaps({ ...base, declared: ['10.243.0.0/16'], stored: first.remaps });
   assert.equal(changed.remaps, [
@@ -193,7 +193,7 @@ test('records are append-only: what is no longer declared drains, and comes back
   );
 });
 
-test('a choice that has come to lie on an own range stays until somebody approves that it moves', () => {
+test('a remap that comes to overlap an own range stays until its move is approved', () => {
   const input: RemapInput = {
     ...base,
     declared: ['10.42.0.0/16'],
@@ -218,7 +218,7 @@ test('a choice that has come to lie on an own range stays until somebody approve
   assert.equal(later, moved, 'also when the approval is taken back');
 });
 
-test('what another tunnel came to occupy does not push a choice away', () => {
+test('a range that another tunnel comes to use does not move a remap', () => {
   const stored = [inUse('10.42.0.0/16', '100.70.0.0/16')];
   const { remaps } = planRemaps({
     ...base,
@@ -229,7 +229,7 @@ test('what another tunnel came to occupy does not push a choice away', () => {
   assert.equal(remaps, stored);
 });
 
-test('IPv6 needs a pool of its own', () => {
+test('IPv6 needs a separate pool', () => {
   const input = { ...base, ownRanges: ['fd00:1::/48'], declared: ['fd00:1:0:1::/64'] };
   assert.equal(
     planRemaps(input).waiting.map(({ real, reason }) => [real, reason]),
@@ -241,7 +241,7 @@ test('IPv6 needs a pool of its own', () => {
   );
 });
 
-test('a peer cannot make the records grow without end', () => {
+test('a peer cannot make the records grow without bound', () => {
   let stored: RemapInput['stored'] = [];
   for (let round = 0; round < 100; round++) {
     stored = planRemaps({ ...base, stored, declared: [`10.${round}.0.0/24`] }).remaps;
@@ -249,7 +249,7 @@ test('a peer cannot make the records grow without end', () => {
   assert.equal(stored.length, maximumRemaps);
 });
 
-test('no choice ever meets an own range, another tunnel’s, or another choice', () => {
+test('no remap overlaps an own range, another tunnel’s, or another remap', () => {
   let seed = 7;
   const random = (limit: number) => {
     seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
@@ -278,7 +278,7 @@ test('no choice ever meets an own range, another tunnel’s, or another choice',
   }
 });
 
-test('addresses lead there and back; uncovered ones nowhere', () => {
+test('addresses round-trip, and uncovered ones have no translation', () => {
   const remaps = [
     { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'Draining' as const },
     { real: '10.244.0.0/16', mapped: '10.129.0.0/16', state: 'InUse' as const },

@@ -11,7 +11,7 @@ const issued = await issueSelfSignedCertificate({
   now,
 });
 
-test('issues what TLS servers need', () => {
+test('a certificate has what TLS servers need', () => {
   const certificate = new X509Certificate(issued.certificate);
   assert.ok(certificate.verify(certificate.publicKey));
   assert.is(certificate.checkHost('gateway.example'), 'gateway.example');
@@ -42,7 +42,7 @@ test('a renewal keeps the key and the pin', async () => {
   assert.not.equal(renewed.certificate, issued.certificate);
 });
 
-test('what is no certificate has no pin', () => {
+test('invalid certificates have no pin', () => {
   const { raw } = new X509Certificate(issued.certificate);
   for (const broken of ['', 'text', new Uint8Array(0), raw.subarray(0, 100), new Uint8Array(500).fill(0x30)])
     assert.throws(

@@ -10,7 +10,7 @@ import {
 import { fromHex, toBase64, toHex } from '../../../shared/trust/encoding.ts';
 import { keyOf } from './keys.ts';
 
-test('signs as RFC 8032, section 7.1, test 2 says', () => {
+test('signatures equal RFC 8032, section 7.1, test 2', () => {
   const key = new ClusterKey(fromHex('4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb'));
   assert.is(
     key.publicKey,
@@ -23,7 +23,7 @@ test('signs as RFC 8032, section 7.1, test 2 says', () => {
   );
 });
 
-test('verifies its own signatures and no others', () => {
+test('a key verifies only its own signatures', () => {
   const key = keyOf(1);
   const message = new TextEncoder().encode('message');
   const signature = key.sign(message);
@@ -34,12 +34,12 @@ test('verifies its own signatures and no others', () => {
   assert.not(verifySignature('no key', message, signature));
 });
 
-test('both sides agree on one secret', () => {
+test('both sides derive the same secret', () => {
   assert.equal(keyOf(1).agree(keyOf(2).publicKey), keyOf(2).agree(keyOf(1).publicKey));
   assert.not.equal(keyOf(1).agree(keyOf(2).publicKey), keyOf(1).agree(keyOf(3).publicKey));
 });
 
-test('refuses keys of small order, off the curve and of another length', () => {
+test('keys of small order, off the curve and of another length are refused', () => {
   const identity = new Uint8Array(32);
   identity[0] = 1;
   for (const bytes of [identity, new Uint8Array(32), new Uint8Array(32).fill(0xff), new Uint8Array(31)]) {
@@ -52,7 +52,7 @@ test('refuses keys of small order, off the curve and of another length', () => {
   assert.ok(isUsablePublicKey(keyOf(1).publicKey));
 });
 
-test('keeps the private half out of logs and serialisers, and gives it to the Secret', () => {
+test('the private key appears only in the Secret, not in logs or serialised objects', () => {
   const key = keyOf(7);
   const secret = key.exportPrivateKey();
   for (const text of [inspect(key, { depth: 9, showHidden: true }), JSON.stringify(key)])

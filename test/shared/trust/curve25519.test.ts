@@ -14,13 +14,13 @@ import x25519 from '../../daemon/wireguard/vectors/x25519.json' with { type: 'js
 const platform = platformCurve25519();
 const both = Object.entries({ portable, platform: platform! });
 
-test('the platform has its own, and it is used', () => {
+test('the platform’s implementation is used', () => {
   assert.is.not(platform, undefined);
   assert.is.not(curve25519, portable);
 });
 
 for (const [name, curve] of both) {
-  test(`${name}: signs and verifies as RFC 8032, section 7.1, test 3 says`, () => {
+  test(`${name}: signatures equal RFC 8032, section 7.1, test 3`, () => {
     const seed = fromHex('c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7');
     const publicKey = fromHex('fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025');
     const message = fromHex('af82');
@@ -33,7 +33,7 @@ for (const [name, curve] of both) {
     assert.not(curve.verify(fromHex(signature), fromHex('af83'), publicKey));
   });
 
-  test(`${name}: takes no signature whose scalar is not reduced (RFC 8032, section 5.1.7)`, () => {
+  test(`${name}: a signature with an unreduced scalar is refused (RFC 8032, section 5.1.7)`, () => {
     const seed = new Uint8Array(32).fill(9);
     const message = Uint8Array.of(1);
     const signature = curve.sign(message, seed);
@@ -44,7 +44,7 @@ for (const [name, curve] of both) {
     assert.not(curve.verify(signature, message, curve.publicKeyOf(seed)));
   });
 
-  test(`${name}: agrees as Project Wycheproof says, and on nothing of small order`, () => {
+  test(`${name}: shared secrets equal Project Wycheproof’s, and points of small order are refused`, () => {
     for (const vector of x25519.vectors) {
       const agree = () => toHex(curve.agree(fromHex(vector.private), fromHex(vector.public)));
       if (/^0+$/.test(vector.shared)) assert.throws(agree, undefined, `vector ${vector.id}`);
@@ -53,7 +53,7 @@ for (const [name, curve] of both) {
   });
 }
 
-test('each agrees with the other, by keys that come from Ed25519 ones', () => {
+test('both implementations agree on keys converted from Ed25519', () => {
   for (let number = 1; number < 20; number++) {
     const [one, other] = [new Uint8Array(32).fill(number), new Uint8Array(32).fill(number + 100)];
     const agreed = portable.agree(x25519Secret(one), x25519Public(portable.publicKeyOf(other)));
@@ -62,7 +62,7 @@ test('each agrees with the other, by keys that come from Ed25519 ones', () => {
   }
 });
 
-test('a point outside the main subgroup has no form', () => {
+test('a point outside the prime-order subgroup is refused', () => {
   // A point of order 8, and that one added to a key: on the curve, and of no use (RFC 7748, section 7).
   const small = fromHex('c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a');
   assert.throws(() => x25519Public(small), /subgroup/);

@@ -75,13 +75,13 @@ function check(
   }
 }
 
-test('takes what was signed', () => {
+test('a valid signature is accepted', () => {
   assert.is(check(signed()), 'OK');
   assert.is(readSignature(signed()).clusterID, 'consumer');
   assert.is(check(signed(), { url: 'https://GATEWAY.example:7443/v1/peering?peering=default' }), 'OK');
 });
 
-test('refuses anything that was changed', () => {
+test('a changed request is refused', () => {
   assert.is(check(signed(), { method: 'DELETE' }), 'BadSignature');
   assert.is(
     check(signed(), { url: 'https://other.example:7443/v1/peering?peering=default' }),
@@ -102,28 +102,28 @@ test('refuses anything that was changed', () => {
   assert.is(check(digestOfOther, { body: bytesOf('{"a":2}') }), 'BadSignature');
 });
 
-test('refuses what was signed for another provider', () => {
+test('a signature for another provider is refused', () => {
   assert.is(check(signed({ to: keyOf(3).fingerprint })), 'OtherRecipient');
   const redirected = signed({ to: keyOf(3).fingerprint });
   redirected.set('hawser-recipient', recipient);
   assert.is(check(redirected), 'BadSignature');
 });
 
-test('allows clocks to be five minutes apart', () => {
+test('clocks may differ by five minutes', () => {
   assert.is(check(signed(), { now: now + 300_000 }), 'OK');
   assert.is(check(signed(), { now: now + 301_000 }), 'ClockSkew');
   assert.is(check(signed(), { now: now - 300_000 }), 'OK');
   assert.is(check(signed(), { now: now - 301_000 }), 'ClockSkew');
 });
 
-test('what was signed before the memory of nonces begins is refused', () => {
+test('a signature from before the start of the nonce memory is refused', () => {
   assert.is(check(signed(), { notBefore: now }), 'OK');
   assert.is(check(signed(), { notBefore: now + 1000 }), 'ClockSkew');
   // Within the skew that is allowed, so that nothing but the beginning refuses it.
   assert.is(check(signed({ at: now - 200_000 }), { notBefore: now - 201_000 }), 'OK');
 });
 
-test('takes a signature once, and forgets it when nobody would take it any more', () => {
+test('a signature is accepted once, and its nonce is dropped after its expiry', () => {
   const replays = cache();
   assert.is(check(signed(), { replays }), 'OK');
   assert.is(check(signed(), { replays }), 'Replayed');
@@ -135,7 +135,7 @@ test('takes a signature once, and forgets it when nobody would take it any more'
   assert.is(replays.size, 1);
 });
 
-test('a cluster that signs with many keys has the memory of one', () => {
+test('a cluster with many keys has one share of the nonce memory', () => {
   const replays = cache();
   for (const [index, nonce] of ['bbbbbbbbbbbbbbbb', 'cccccccccccccccc', 'dddddddddddddddd'].entries()) {
     const key = keyOf(20 + index);
@@ -144,14 +144,14 @@ test('a cluster that signs with many keys has the memory of one', () => {
   assert.is(check(signed({ clusterID: 'other' }), { replays }), 'OK', 'there is room for a second cluster');
 });
 
-test('a forged signature uses up no nonce', () => {
+test('a forged signature consumes no nonce', () => {
   const replays = cache();
   assert.is(check(signed(), { replays, method: 'DELETE' }), 'BadSignature');
   assert.is(replays.size, 0);
   assert.is(check(signed(), { replays }), 'OK');
 });
 
-test('says which header is missing or malformed', () => {
+test('a missing or malformed header is named', () => {
   for (const [header, value, reason] of [
     ['signature', null, 'Missing'],
     ['signature-input', null, 'Missing'],
@@ -184,7 +184,7 @@ test('says which header is missing or malformed', () => {
   }
 });
 
-test('an empty body has a digest too', () => {
+test('an empty body has a digest', () => {
   const body = new Uint8Array(0);
   assert.is(check(signed({ body }), { body }), 'OK');
   assert.is(check(signed({ body }), { body: bytesOf('x') }), 'DigestMismatch');

@@ -20,7 +20,7 @@ const follow = (known: number, ...successions: ReturnType<typeof step>[]) =>
   followSuccessions(keyOf(known).publicKey, 'rome', successions);
 const key = (number: number) => keyOf(number).publicKey;
 
-test('a chain leads from any of its keys to the last', () => {
+test('a chain of statements leads from each of its keys to the last', () => {
   const chain = [step(1, 2), step(2, 3), step(3, 4)];
   assert.equal(
     [1, 2, 3, 4].map((known) => follow(known, ...chain)),
@@ -30,7 +30,7 @@ test('a chain leads from any of its keys to the last', () => {
   assert.equal(succeededKeys(chain), [1, 2, 3].map(key));
 });
 
-test('nothing leads on but the old key’s own signature, for this cluster', () => {
+test('only statements signed by the old key for this cluster count', () => {
   assert.is(followSuccessions(key(1), 'milan', [step(1, 2)]), key(1));
   assert.is(follow(1, step(1, 2, { clusterID: 'milan' })), key(1));
   const forged = { ...step(3, 2, { oldKey: key(3) }), payload: step(1, 2).payload };
@@ -42,7 +42,7 @@ test('nothing leads on but the old key’s own signature, for this cluster', () 
   assert.throws(() => step(1, 2, {}, 3), RangeError);
 });
 
-test('the oldest are forgotten, and only so many are followed', () => {
+test('the oldest statements are dropped, and a chain has a maximum length', () => {
   let chain: ReturnType<typeof step>[] = [];
   for (let from = 1; from <= maximumSuccessions + 1; from++)
     chain = withSuccession(chain, step(from, from + 1));
@@ -51,7 +51,7 @@ test('the oldest are forgotten, and only so many are followed', () => {
   assert.is(follow(2, ...chain), key(maximumSuccessions + 2));
 });
 
-test('a document of a successor holds for who knows the former key', () => {
+test('a document signed by a successor is valid for a verifier with the former key', () => {
   const document = {
     version: 1 as const,
     clusterID: 'rome',

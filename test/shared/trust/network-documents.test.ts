@@ -38,12 +38,12 @@ function problemOf(run: () => unknown): NetworkDocumentError {
   throw new Error('no error');
 }
 
-test('opens what its sender signed, unknown fields included', () => {
+test('a signed document is opened, including unknown fields', () => {
   const withMore = { ...document, later: { a: [1] } };
   assert.equal(openNetworkDocument(signNetworkDocument(withMore, keyOf(1)), expected), withMore);
 });
 
-test('refuses another key, sender, recipient, and a payload that was touched', () => {
+test('a document with another key, sender, recipient or a changed payload is refused', () => {
   const signed = signNetworkDocument(document, keyOf(1));
   const reason = (changes: object, of = signed) =>
     problemOf(() => openNetworkDocument(of, { ...expected, ...changes })).reason;
@@ -55,13 +55,13 @@ test('refuses another key, sender, recipient, and a payload that was touched', (
   assert.is(reason({}, { ...signed, payload: 'A'.repeat(70_000) }), 'TooLarge');
 });
 
-test('a signature over the bare payload is none: the context is signed with it', () => {
+test('a signature over the payload without context is refused', () => {
   const { payload } = signNetworkDocument(document, keyOf(1));
   const signature = toBase64URL(keyOf(1).sign(bytesOf(payload)));
   assert.is(problemOf(() => openNetworkDocument({ payload, signature }, expected)).reason, 'BadSignature');
 });
 
-test('names the field that is wrong, and what it does not understand', () => {
+test('an invalid field and an unknown requirement are named', () => {
   const sign = (value: unknown) => {
     const payload = toBase64URL(bytesOf(typeof value === 'string' ? value : JSON.stringify(value)));
     return {
@@ -78,14 +78,14 @@ test('names the field that is wrong, and what it does not understand', () => {
   assert.match(later.message, 'teleport');
 });
 
-test('generations only grow', () => {
+test('only higher generations are accepted', () => {
   assert.ok(supersedes(document, undefined));
   assert.ok(supersedes(document, 2));
   assert.not(supersedes(document, 3));
   assert.not(supersedes(document, 4));
 });
 
-test('both sides derive one pre-shared key, and another one for any other input', () => {
+test('both sides derive the same pre-shared key, and a different one for any other input', () => {
   const a = { clusterID: 'a', publicKey: keyOf(1).publicKey, salt: salt(1) };
   const b = { clusterID: 'b', publicKey: keyOf(2).publicKey, salt: salt(2) };
   const psk = derivePresharedKey(keyOf(1), a, b);

@@ -29,7 +29,7 @@ function problemOf(text: string): PeeringTokenError {
   throw new Error('no error');
 }
 
-test('comes back as it was', () => {
+test('a token round-trips', () => {
   const token = encodePeeringToken(content);
   assert.ok(token.startsWith('hawser1.'));
   assert.ok(token.length < 260, `${token.length} characters`);
@@ -37,7 +37,7 @@ test('comes back as it was', () => {
   assert.equal(decodePeeringToken(`  ${token.slice(0, 80)}\n${token.slice(80)}\r\n`), content);
 });
 
-test('holds the longest URL and ID that the schema allows, and IPv6', () => {
+test('a token fits the longest URL and ID of the schema, and IPv6', () => {
   for (const change of [
     { gatewayURL: `https://${'a'.repeat(292)}`, clusterID: 'b'.repeat(40) },
     { gatewayURL: 'https://[fd00::1]:7443' },
@@ -48,7 +48,7 @@ test('holds the longest URL and ID that the schema allows, and IPv6', () => {
     });
 });
 
-test('finds every wrong, missing and swapped character', () => {
+test('every wrong, missing and swapped character is detected', () => {
   const token = encodePeeringToken(content);
   for (let index = 'hawser1.'.length; index < token.length; index++) {
     const other = token[index] === 'A' ? 'B' : 'A';
@@ -57,7 +57,7 @@ test('finds every wrong, missing and swapped character', () => {
   }
 });
 
-test('says what is wrong and repeats none of it', () => {
+test('errors name the problem without repeating the token', () => {
   const token = encodePeeringToken(content);
   for (const [text, reason] of [
     ['', 'NotAToken'],
@@ -76,13 +76,13 @@ test('says what is wrong and repeats none of it', () => {
   }
 });
 
-test('refuses to make a token of something invalid', () => {
+test('invalid content cannot be encoded', () => {
   assert.throws(() => encodePeeringToken({ ...content, gatewayURL: 'http://x' }));
   assert.throws(() => encodePeeringToken({ ...content, secret: 'short' }));
   assert.throws(() => encodePeeringToken({ ...content, expiresAt: 'soon' }));
 });
 
-test('expires at its time, not after it', () => {
+test('a token expires at its time', () => {
   const at = Date.parse(content.expiresAt);
   assert.not(isExpired(content, at - 1));
   assert.ok(isExpired(content, at));

@@ -5,7 +5,7 @@ import { newAuthority, newLeaf } from '../certificate.ts';
 
 const now = Date.now();
 
-test('a leaf chains to its authority and carries its names', () => {
+test('a leaf certificate chains to its CA and contains its names', () => {
   const authority = newAuthority('bed-ca', now);
   const leaf = newLeaf(
     authority,
@@ -34,7 +34,7 @@ test('a leaf chains to its authority and carries its names', () => {
   assert.equal(parsed.keyUsage, ['1.3.6.1.5.5.7.3.2', '1.3.6.1.5.5.7.3.1']);
 });
 
-test('two authorities do not vouch for each other', () => {
+test('two CAs do not trust each other', () => {
   const mine = newAuthority('bed-ca', now);
   const other = newAuthority('bed-ca', now);
   const leaf = newLeaf(mine, 'bed-ca', { commonName: 'x', usages: ['client'] }, now);

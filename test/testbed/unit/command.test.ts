@@ -17,14 +17,14 @@ function testbed(...args: string[]) {
   return runAnyway([process.execPath, main, ...args], { env: { HAWSER_TESTBED_DIRECTORY: directory } });
 }
 
-test('help goes to standard output and is no error', async () => {
+test('help goes to standard output with exit code 0', async () => {
   const { exitCode, stdout, stderr } = await testbed('--help');
   assert.is(exitCode, 0);
   assert.match(stdout, 'shell CLUSTER');
   assert.is(stderr, '');
 });
 
-test('wrong usage says what is wrong', async () => {
+test('invalid usage names the error', async () => {
   const cases: [string[], string][] = [
     [[], 'no command given'],
     [['upp'], 'there is no command upp'],
@@ -43,7 +43,7 @@ test('wrong usage says what is wrong', async () => {
   );
 });
 
-test('a bed that cannot be is refused before anything is done', async () => {
+test('an impossible testbed is refused before any change', async () => {
   const cases: [string[], string][] = [
     [['--clusters', '0'], '0 clusters: a bed has 1 to 12'],
     [['--name', 'Dev'], '"Dev" cannot name a bed'],
@@ -58,7 +58,7 @@ test('a bed that cannot be is refused before anything is done', async () => {
   );
 });
 
-test('without a bed, status says how to make one, and shell that there is none', async () => {
+test('without a testbed status explains how to create one, and shell fails', async () => {
   const status = await testbed('status');
   assert.is(status.exitCode, 0);
   assert.match(status.stdout, 'npm run testbed -- up');

@@ -48,13 +48,13 @@ for (const [what, request, expected] of [
   test(`drop: ${what}`, () => assert.equal(rulesOf(bridgeRules('fault-1', request, ports)), [...expected]));
 }
 
-test('drop refuses what it cannot do', () => {
+test('drop refuses unsupported arguments', () => {
   assert.throws(() => bridgeRules('fault-1', { from: 'nowhere' }, ports), /no cluster nowhere/);
   assert.throws(() => bridgeRules('fault-1', { percent: 0 }, ports), /not between 0 and 100/);
   assert.throws(() => bridgeRules('fault-1', { port: 80 }, ports), /say which protocol/);
 });
 
-test('a firewall admits what was dialled, and never shuts out this machine', () => {
+test('a firewall admits replies, and never blocks this machine', () => {
   assert.equal(rulesOf(firewallRules('fault-1', { inbound: ['udp/51820'] }, '198.18.7.1')), [
     'ct state established,related accept',
     'iifname "wan" ip saddr 198.18.7.1 accept',
@@ -64,7 +64,7 @@ test('a firewall admits what was dialled, and never shuts out this machine', () 
   assert.throws(() => firewallRules('fault-1', { outbound: ['51820'] }, '198.18.7.1'), /not like udp/);
 });
 
-test('a NAT may take random ports, and another address', () => {
+test('a NAT can use random ports and another address', () => {
   const [cluster] = planBed({ name: 'x' }, 7, '/tmp').clusters;
   if (cluster === undefined) throw new Error('no cluster');
   const to = (translation: NatTranslation) => rulesOf(natRules('fault-1', cluster, translation));
@@ -99,7 +99,7 @@ test('delay and jitter keep the order', () => {
   }
 });
 
-test('loss and duplication come as often as was asked, and the same seed does the same', () => {
+test('loss and duplication have the configured rates, reproducible by seed', () => {
   const fates = (seed: number) => {
     const link = newLink({ lossPercent: 10, duplicatePercent: 20, seed });
     return Array.from({ length: 10_000 }, (_, now) => link(now).length);

@@ -39,7 +39,7 @@ function plan(input: Partial<LoadBalancerInput>) {
 
 const backendsOf = (listener: Listener | undefined) => listener?.backends.map(({ address }) => address);
 
-test('an address is given once, kept, and taken back', () => {
+test('an address is assigned once, kept, and released', () => {
   const first = plan({ services: [service('a')] });
   assert.equal(first.statusChanges, [{ namespace: 'default', name: 'a', address: '198.18.7.32' }]);
   assert.equal(backendsOf(first.listeners[0]), ['172.18.0.11', '172.18.0.12']);
@@ -50,7 +50,7 @@ test('an address is given once, kept, and taken back', () => {
   assert.equal(back.addresses, []);
 });
 
-test('of two with one address the older keeps it; when none is left, one waits', () => {
+test('of two Services with one address the older keeps it, and without a free one a Service waits', () => {
   const both = plan({
     services: [service('bb', {}, '198.18.7.32'), service('a', {}, '198.18.7.32'), service('ccc')],
   });
@@ -58,7 +58,7 @@ test('of two with one address the older keeps it; when none is left, one waits',
   assert.equal(both.waiting, ['default/ccc: no address of the pool is free']);
 });
 
-test('a wish for an address is granted if it is free', () => {
+test('a requested address is assigned if it is free', () => {
   const request = plan({ services: [service('a', { loadBalancerIP: '198.18.7.33' }), service('bb')] });
   assert.equal(
     request.statusChanges.map(({ address }) => address),
@@ -66,7 +66,7 @@ test('a wish for an address is granted if it is free', () => {
   );
 });
 
-test('another class of load balancer is somebody else’s', () => {
+test('Services of another load balancer class are ignored', () => {
   assert.equal(plan({ services: [service('a', { loadBalancerClass: 'example.com/other' })] }).addresses, []);
 });
 
@@ -85,7 +85,7 @@ for (const [what, nodes, expected] of [
   });
 }
 
-test('policy Local takes nodes with an endpoint: ready ones, else those that serve to the end', () => {
+test('policy Local selects nodes with a ready endpoint, otherwise with a serving one', () => {
   const slice = (conditions: object) => [
     {
       metadata: { namespace: 'default', name: 'a-1', labels: { 'kubernetes.io/service-name': 'a' } },
@@ -103,7 +103,7 @@ test('policy Local takes nodes with an endpoint: ready ones, else those that ser
   assert.equal(backendsOf(plan({ services: [local] }).listeners[0]), []);
 });
 
-test('rules replace the table, and choose by hash where there is a choice', () => {
+test('rules replace the table, and choose among backends by hash', () => {
   const rules = loadBalancerRules(
     plan({
       services: [
@@ -121,7 +121,7 @@ test('rules replace the table, and choose by hash where there is a choice', () =
   );
 });
 
-test('remembered UDP flows go when their node goes, and when they came too early', () => {
+test('UDP flows are forgotten when their node is gone, and when they came too early', () => {
   const listener = (...backends: string[]): Listener => ({
     address: '198.18.7.32',
     protocol: 'udp',

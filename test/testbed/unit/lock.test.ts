@@ -14,7 +14,7 @@ test.before(async () => {
 });
 test.after(() => rm(directory, { recursive: true, force: true }));
 
-test('one at a time, and nothing stays behind', async () => {
+test('a lock has one holder at a time, and leaves no file', async () => {
   const path = join(directory, 'one.lock');
   let inside = 0;
   let most = 0;
@@ -28,7 +28,7 @@ test('one at a time, and nothing stays behind', async () => {
   assert.equal(await readdir(directory), []);
 });
 
-test('a dead holder doesn’t keep a lock, a living one does until the deadline', async () => {
+test('a dead holder’s lock is taken, a live one’s is awaited until the deadline', async () => {
   const path = join(directory, 'two.lock');
   await writeFile(path, JSON.stringify({ pid: 2 ** 22, startTime: '1', boot: bootId }));
   assert.is(await withLock(path, { timeoutMilliseconds: 1000 }, () => Promise.resolve('done')), 'done');
@@ -41,7 +41,7 @@ test('a dead holder doesn’t keep a lock, a living one does until the deadline'
   assert.is(waitedFor, process.pid);
 });
 
-test('the lock is given back when the work fails', async () => {
+test('the lock is released when the work fails', async () => {
   const path = join(directory, 'three.lock');
   const failing = withLock(path, { timeoutMilliseconds: 1000 }, () => Promise.reject(new Error('failed')));
   assert.is(await failing.catch((error: Error) => error.message), 'failed');

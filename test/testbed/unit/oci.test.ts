@@ -60,7 +60,7 @@ test('the archive is an OCI layout whose digests hold, and whose layer tar can r
   assert.is(await readFile(join(root, longDirectory, 'é.js'), 'utf8'), 'export {};\n');
 });
 
-test('the same files give the same bytes', async () => {
+test('equal files give equal bytes', async () => {
   const request = { name: 'x:1', files: [{ path: '/a', content: 'a' }], entrypoint: ['/a'] };
   const one = await buildImage({ ...request, output: join(directory, 'one.tar') });
   const other = await buildImage({ ...request, output: join(directory, 'other.tar') });
@@ -68,7 +68,7 @@ test('the same files give the same bytes', async () => {
   assert.equal(await readFile(one.path), await readFile(other.path));
 });
 
-test('a directory is taken whole, but for what is left out', async () => {
+test('a directory is included completely except for exclusions', async () => {
   const source = join(directory, 'source');
   await mkdir(join(source, 'inner'), { recursive: true });
   await writeFile(join(source, 'inner/kept.ts'), '1');
@@ -81,7 +81,7 @@ test('a directory is taken whole, but for what is left out', async () => {
   ]);
 });
 
-test('a path that would lead elsewhere is refused, and nothing half-made stays', async () => {
+test('a path that leads outside is refused, and no partial archive stays', async () => {
   const output = join(directory, 'bad.tar');
   let message = '';
   await buildImage({

@@ -5,7 +5,7 @@ import type { BedRequest } from '../plan.ts';
 import { parseStat } from '../processes.ts';
 import { mountsBelow } from '../teardown.ts';
 
-test('clusters overlap in everything but their place in the wide area', () => {
+test('clusters overlap in all ranges except their address in the wide-area network', () => {
   const bed = planBed({ name: 'dev', clusters: ['home', 'away'], nodes: 2 }, 300, '/beds');
   const [home, away] = bed.clusters;
   assert.ok(home && away);
@@ -27,7 +27,7 @@ test('clusters overlap in everything but their place in the wide area', () => {
   assert.is(home.dnsServiceAddress, '10.96.0.10');
 });
 
-test('the most clusters still have addresses of their own', () => {
+test('the maximum number of clusters still have distinct addresses', () => {
   const bed = planBed({ name: 'dev', clusters: 12 }, 0, '/beds');
   const addresses = bed.clusters.flatMap((cluster) => [cluster.wideAreaAddress, ...cluster.loadBalancerPool]);
   assert.is(new Set([...addresses, bed.hostAddress]).size, addresses.length + 1);
@@ -52,11 +52,11 @@ for (const [what, request] of [
   });
 }
 
-test('names of links fit, whatever the bed is called', () => {
+test('names of links fit IFNAMSIZ for any name of the testbed', () => {
   assert.ok(hostLinkName('a-very-long-name').length <= 15);
 });
 
-test('a bed of another shape is told apart, its place in the wide area is not', () => {
+test('a testbed of another shape is recognised, its wide-area address is not compared', () => {
   const bed = planBed({ name: 'dev' }, 0, '/beds');
   assert.is(differenceOf(bed, planBed({ name: 'dev' }, 9, '/beds')), undefined);
   assert.match(differenceOf(bed, planBed({ name: 'dev', clusters: 3 }, 0, '/beds')) ?? '', 'not c1, c2, c3');
@@ -71,7 +71,7 @@ test('a bed of another shape is told apart, its place in the wide area is not', 
   );
 });
 
-test('mounts below a directory, deepest first, and nobody else’s', () => {
+test('only mounts below a directory are listed, deepest first', () => {
   const line = (point: string) => `36 35 98:0 / ${point} rw - ext4 /dev/root rw`;
   const info = ['/beds/dev', '/beds/dev/a\\040b', '/beds/dev/a\\040b/c', '/beds/develop', '/']
     .map(line)
@@ -79,7 +79,7 @@ test('mounts below a directory, deepest first, and nobody else’s', () => {
   assert.equal(mountsBelow(info, '/beds/dev'), ['/beds/dev/a b/c', '/beds/dev/a b', '/beds/dev']);
 });
 
-test('a process whose name holds parentheses and spaces is read', () => {
+test('a process whose name contains parentheses and spaces is parsed', () => {
   const fields = ['S', '1', ...Array.from({ length: 17 }, () => '0'), '4711', '0'];
   assert.equal(parseStat(`12 (a) b (c)) ${fields.join(' ')}`), { state: 'S', parent: 1, startTime: '4711' });
 });

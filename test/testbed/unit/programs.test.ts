@@ -24,7 +24,7 @@ async function required(program: string): Promise<Map<string, string>> {
 /** Of these, nothing goes into CoreDNS: only tests of other modules ask for them. */
 const notCompiled = new Set(['golang.org/x/sync', 'golang.org/x/tools']);
 
-test('what CoreDNS and Helm share with Kubernetes has the version that it has there', async () => {
+test('modules that CoreDNS and Helm share with Kubernetes have the same version', async () => {
   const kubernetes = await required('kubernetes');
   assert.ok(kubernetes.size > 100);
   for (const program of ['coredns', 'helm']) {
@@ -41,7 +41,7 @@ test('what CoreDNS and Helm share with Kubernetes has the version that it has th
   }
 });
 
-test('CoreDNS is built with the plugins that the Corefile names, and no others', async () => {
+test('CoreDNS is built with exactly the plugins of the Corefile', async () => {
   const main = await readFile(join(programs, 'coredns', 'main.go'), 'utf8');
   const imported = [...main.matchAll(/coredns\/plugin\/(\w+)"/g)].map((match) => match[1] ?? '');
   const ordered =
@@ -54,14 +54,14 @@ test('CoreDNS is built with the plugins that the Corefile names, and no others',
   assert.equal(ordered.toSorted(), named.toSorted());
 });
 
-test('each program has its modules, and nothing else lies there', async () => {
+test('each program has exactly its modules', async () => {
   for (const program of await readdir(programs)) {
     const files = (await readdir(join(programs, program))).filter((file) => file !== 'main.go');
     assert.equal(files.toSorted(), ['go.mod', 'go.sum'], program);
   }
 });
 
-test('progress goes by what programs are expected to take, and by how fast this machine is', () => {
+test('progress is estimated from the programs’ usual build times and this machine’s speed', () => {
   const expectedSeconds = [300, 100, 100];
   const at = (done: number, doneSeconds: number, currentSeconds: number) =>
     buildProgress({ expectedSeconds, done, doneSeconds, currentSeconds });

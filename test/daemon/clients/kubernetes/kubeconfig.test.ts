@@ -58,7 +58,7 @@ kubeconfig.after(() => rm(directory, { recursive: true, force: true }));
 const find = (environment: Record<string, string>, context?: string) =>
   loadKubeconfig({ environment: { PATH: process.env['PATH'], ...environment }, context });
 
-kubeconfig('takes the current context, with certificates from data', async () => {
+kubeconfig('the current context is used, with certificates from its data fields', async () => {
   const connection = await find({ KUBECONFIG: file('one') });
   assert.is(connection.url, 'https://elm:6443');
   assert.is(String(connection.ca), 'authority of elm');
@@ -67,25 +67,25 @@ kubeconfig('takes the current context, with certificates from data', async () =>
   assert.is(connection.skipTLSVerify, undefined);
 });
 
-kubeconfig('finds files beside the kubeconfig that names them', async () => {
+kubeconfig('file names are relative to the kubeconfig', async () => {
   const connection = await find({ KUBECONFIG: file('one') }, 'oak');
   assert.is(String(connection.ca), 'authority in a file');
   assert.is(await connection.token?.(), 'token in a file');
   assert.is(connection.tlsServerName, 'kubernetes');
 });
 
-kubeconfig('of several files, the first to name a thing wins', async () => {
+kubeconfig('among several files the first to define an entry wins', async () => {
   const both = { KUBECONFIG: `${file('one')}:${file('two')}` };
   assert.is((await find(both)).context, 'elm');
   assert.is((await find(both, 'elm')).url, 'https://elm:6443');
   assert.is(await (await find(both, 'ash')).token?.(), 'bearer');
 });
 
-kubeconfig('an absent file among several is no error', async () => {
+kubeconfig('a missing file among several is ignored', async () => {
   assert.is((await find({ KUBECONFIG: `${file('none')}:${file('two')}` }, 'ash')).url, 'https://ash:6443');
 });
 
-kubeconfig('leaves credential plugins to the library', async () => {
+kubeconfig('credential plugins are passed to the library', async () => {
   const connection = await find({ KUBECONFIG: file('one') }, 'fir');
   assert.is(await connection.token?.(), 'from the plugin');
   assert.is(connection.skipTLSVerify, true);
@@ -98,7 +98,7 @@ const refusals: [context: string | undefined, kubeconfig: string, said: RegExp][
   [undefined, 'two', /no context "oak"/],
 ];
 for (const [context, name, said] of refusals) {
-  kubeconfig(`says what is missing: ${said.source}`, async () => {
+  kubeconfig(`an incomplete kubeconfig is refused with the missing part: ${said.source}`, async () => {
     try {
       await find({ KUBECONFIG: file(name) }, context);
     } catch (error) {

@@ -75,12 +75,12 @@ async function ask(files: string, environment: Record<string, string> = {}): Pro
   return seen;
 }
 
-test('a cluster authority that is an intermediate one is trusted for itself', async () => {
+test('a cluster’s intermediate CA is a trust anchor', async () => {
   const seen = await ask(await write('intermediate'));
   assert.is(seen.headers.authorization, 'Bearer secret');
 });
 
-test('a provider’s authority that is an intermediate one too', async () => {
+test('a provider’s intermediate CA is a trust anchor', async () => {
   const client = connectKube(
     fromIdentity(
       { apiServerURL: `https://127.0.0.1:${server.port}`, caBundle: intermediate.text, token: 'theirs' },
@@ -92,7 +92,7 @@ test('a provider’s authority that is an intermediate one too', async () => {
   assert.is(server.seen.at(-1)?.headers.authorization, 'Bearer theirs');
 });
 
-test('a certificate of another authority is refused', async () => {
+test('a certificate of another CA is refused', async () => {
   const stranger = await issue('stranger', undefined, { authority: true });
   const data = Buffer.from(stranger.text).toString('base64');
   try {
@@ -116,7 +116,7 @@ for (const [name, path] of [
     assert.is(url, `${path.replace(/\/$/, '')}/api/v1/pods?limit=500`);
   });
 
-test('a user who acts as another one does, with groups, UID and extra', async () => {
+test('a user with impersonation sends user, groups, UID and extra', async () => {
   const seen = await ask(
     await write('impersonation', {
       user: {
@@ -135,7 +135,7 @@ test('a user who acts as another one does, with groups, UID and extra', async ()
   assert.equal(named('impersonate-extra-example.com%2freason'), ['an audit']);
 });
 
-test('a user with groups to act in and nobody to act as is refused, and nothing is asked', async () => {
+test('impersonated groups without a user are refused before any request', async () => {
   const before = server.seen.length;
   try {
     await ask(await write('half', { user: { 'as-groups': ['system:masters'] } }));
@@ -158,13 +158,13 @@ const plugin = (status: object, more: object = {}) => ({
   },
 });
 
-test('a credential plugin’s user acts as another one too', async () => {
+test('a credential plugin’s user can impersonate too', async () => {
   const seen = await ask(await write('plugin', { user: { ...plugin({ token: 'made' }), as: 'deploy-bot' } }));
   assert.is(seen.headers.authorization, 'Bearer made');
   assert.is(seen.headers['impersonate-user'], 'deploy-bot');
 });
 
-test('a credential plugin yields a client certificate', async () => {
+test('a credential plugin can return a client certificate', async () => {
   const { text, key } = await issue('by-plugin', intermediate);
   const seen = await ask(
     await write('plugin-certificate', {
@@ -174,7 +174,7 @@ test('a credential plugin yields a client certificate', async () => {
   assert.is(seen.client, 'by-plugin');
 });
 
-test('a credential plugin beside the kubeconfig is found, and is informed of its cluster', async () => {
+test('a credential plugin’s relative path is resolved, and it receives its cluster’s information', async () => {
   await writeFile(
     join(directory, 'helper'),
     `#!/bin/sh
@@ -191,7 +191,7 @@ echo '{"kind":"ExecCredential","status":{"token":"for '"$server"'"}}'
   assert.is(seen.headers.authorization, `Bearer for https://127.0.0.1:${server.port}`);
 });
 
-test('a credential plugin that fails is named, with what it said', async () => {
+test('a failing credential plugin is named with its error output', async () => {
   const failing = plugin({}, { args: ['-c', 'echo log in first >&2; exit 3'] });
   try {
     await ask(await write('plugin-failing', { user: failing }));
@@ -202,7 +202,7 @@ test('a credential plugin that fails is named, with what it said', async () => {
   assert.unreachable();
 });
 
-test('an identity provider’s token that has not expired is sent', async () => {
+test('an OIDC token that has not expired is sent', async () => {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const token = `${part({ alg: 'none' })}.${part({ exp: Math.floor(Date.now() / 1000) + 3600 })}.x`;
   const user = {
@@ -215,7 +215,7 @@ test('an identity provider’s token that has not expired is sent', async () => 
   assert.is((await ask(await write('oidc', { user }))).headers.authorization, `Bearer ${token}`);
 });
 
-test('a client certificate is shown, name and password are sent', async () => {
+test('client certificates and basic authentication are sent', async () => {
   const { text, key } = await issue('by-file', intermediate);
   await writeFile(join(directory, 'client.pem'), text);
   await writeFile(join(directory, 'client.key'), key);
@@ -226,14 +226,14 @@ test('a client certificate is shown, name and password are sent', async () => {
   assert.is(headers.authorization, `Basic ${Buffer.from('u:p').toString('base64')}`);
 });
 
-test('of several files the first to name a thing wins, for plugins too', async () => {
+test('among several files the first to define an entry wins, also for plugins', async () => {
   const first = await write('first', { user: plugin({ token: 'of the first' }) });
   const second = await write('second', { user: { token: 'of the second' } });
   assert.is((await ask(`${first}:${second}`)).headers.authorization, 'Bearer of the first');
   assert.is((await ask(`${second}:${first}`)).headers.authorization, 'Bearer of the second');
 });
 
-test('the name in the certificate may be another one than the address’s', async () => {
+test('tls-server-name overrides the host name in certificate checks', async () => {
   const server1 = `https://localhost:${server.port}`;
   const cluster = { server: server1, 'tls-server-name': 'kubernetes.default.svc' };
   await ask(await write('server-name', { cluster }));
@@ -247,7 +247,7 @@ test('the name in the certificate may be another one than the address’s', asyn
   assert.unreachable();
 });
 
-test('a proxy: of the kubeconfig, or of HTTPS_PROXY unless NO_PROXY names the host', async () => {
+test('a proxy comes from the kubeconfig, or from HTTPS_PROXY unless NO_PROXY matches the host', async () => {
   const proxy = await connectProxy();
   try {
     // Only the proxy knows this name.
@@ -271,7 +271,7 @@ test('a proxy: of the kubeconfig, or of HTTPS_PROXY unless NO_PROXY names the ho
   }
 });
 
-test('a provider is reached through HTTPS_PROXY as well', async () => {
+test('a provider’s API server is reached through HTTPS_PROXY', async () => {
   const proxy = await connectProxy();
   const client = connectKube(
     fromIdentity(
@@ -292,7 +292,7 @@ test('a provider is reached through HTTPS_PROXY as well', async () => {
   }
 });
 
-test('a proxy that refuses is named', async () => {
+test('an error of a proxy names it', async () => {
   const file = await write('refusing', {
     cluster: { 'proxy-url': `http://127.0.0.1:${server.port}` },
   });
@@ -305,7 +305,7 @@ test('a proxy that refuses is named', async () => {
   assert.unreachable();
 });
 
-test('the next address of a name is tried when the first one does not answer', async () => {
+test('the next address of a host name is tried when the first does not answer', async () => {
   const client = connectKube({
     url: `https://api.far.test:${server.port}`,
     ca: intermediate.text,
