@@ -3,7 +3,9 @@ import type { RunCommand } from './command.ts';
 import { runChecked } from './command.ts';
 import { diffHost, diffNothing, type HostDifference } from './difference.ts';
 import { readCounterName, type Counts } from './isolation-rules.ts';
-import { applyNft, observeHost, readOwnTables } from './observe.ts';
+import { nftTable } from './constants.ts';
+import { forgetConnections } from './connections.ts';
+import { applyNft, observeHost, readOwnTables, type ObservedHost } from './observe.ts';
 import { readNetworks, withhold, type RefusedRoute } from './needed.ts';
 import { normalizePlan, type HostPlan } from './plan.ts';
 import { wantedTables, type OwnTable } from './tables.ts';
@@ -44,6 +46,17 @@ export interface Host {
 export function createHost(run: RunCommand): Host {
   /** A table is compared with its content right after it was created, since nft normalizes its input. */
   const applied = new Map<OwnTable, { request: string; content: string }>();
+  /** Remote ranges for which no packet could leave by another device since. Absent: nothing has been applied yet. */
+  let closed: ReadonlySet<string> | undefined;
+
+  /** A range that had no rules until now may have connections that left by the uplink, and keep its source for as long as they last. */
+  async function forgetOpened(plan: HostPlan, observed: ObservedHost, signal: AbortSignal) {
+    const { remoteRanges } = plan.packets;
+    const before = observed.tables.has(`inet ${nftTable}`) ? (closed ?? new Set(remoteRanges)) : new Set();
+    const opened = remoteRanges.filter((range) => !before.has(range));
+    await forgetConnections(run, opened, signal);
+    closed = new Set(remoteRanges);
+  }
 
   /** Applies everything that succeeds, then throws for the rest. Rules are applied before the routes that they protect. */
   async function perform(difference: HostDifference, signal: AbortSignal): Promise<string[]> {
@@ -84,6 +97,7 @@ export function createHost(run: RunCommand): Host {
       );
       const difference = diffHost(normal, observed, known);
       const changes = await perform(difference, signal);
+      await forgetOpened(normal, observed, signal);
       if (difference.nft.length > 0) {
         const now = await readOwnTables(run, signal);
         applied.clear();
@@ -97,6 +111,7 @@ export function createHost(run: RunCommand): Host {
     },
     async cleanup(device, signal) {
       applied.clear();
+      closed = undefined;
       const observed = await observeHost(run, device, signal);
       const changes = await perform(diffNothing(observed), signal);
       return { changes, devicePresent: observed.link !== undefined, refused: [], networks: [] };

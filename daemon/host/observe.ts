@@ -51,7 +51,9 @@ export async function observeHost(
     run('ip', ['-json', 'link', 'show', 'dev', device], { signal }),
     readOwnTables(run, signal),
     podAddresses.length === 0 ? [] : findPodDevices(run, podAddresses, signal),
-    Promise.all(foreignChains.map(({ family, chain }) => readForeignChain(run, family, chain, signal))),
+    Promise.all(
+      foreignChains.map(({ family, chain }) => readForeignChain(run, family, chain, device, signal)),
+    ),
     ...families.map((family) =>
       run('ip', [`-${family}`, '-json', '-force', '-batch', '-'], { input, signal }),
     ),
@@ -130,6 +132,7 @@ async function readForeignChain(
   run: RunCommand,
   family: 'ip' | 'ip6',
   chain: 'FORWARD' | 'INPUT',
+  device: string,
   signal: AbortSignal,
 ): Promise<ForeignChain | undefined> {
   const answer = await run('nft', ['-j', 'list', 'chain', family, 'filter', chain], { signal });
@@ -138,7 +141,11 @@ async function readForeignChain(
     if (!isRecord(rule)) return [];
     const handle = numberOf(rule['handle']) ?? 0;
     const expressions = recordsOf(rule['expr']);
-    if (rule['comment'] === nftComment) return [{ handle, own: readMatch(expressions[0]), final: false }];
+    const own = readOwn(expressions, device);
+    if (own !== undefined) return [{ handle, own, final: false }];
+    // Any other rule with Hawser's comment differs from the plan, and is replaced.
+    if (rule['comment'] === nftComment)
+      return [{ handle, own: { match: 'iifname', device: '' }, final: false }];
     return [{ handle, final: isFinal(expressions) }];
   });
   return { family, chain, rules };
@@ -153,17 +160,29 @@ function isFinal(expressions: readonly JSONRecord[]): boolean {
   return 'drop' in only || 'reject' in only || (isRecord(xt) && xt['name'] === 'REJECT');
 }
 
-/** `{ match: { left: { meta: { key } }, right } }` */
-function readMatch(expression: JSONRecord | undefined): { match: 'iifname' | 'oifname'; device: string } {
-  const match = isRecord(expression?.['match']) ? expression['match'] : {};
+/**
+ * A rule that accepts what passes Hawser's device, and does nothing else: `{ match: { left: { meta: { key } }, right } }`
+ * and a verdict. It is known by that, and not by its comment: programs that save and restore the whole table with
+ * iptables (kube-router, k3s, netfilter-persistent) turn the comment into a match of iptables'.
+ */
+function readOwn(
+  expressions: readonly JSONRecord[],
+  device: string,
+): { match: 'iifname' | 'oifname'; device: string } | undefined {
+  const [first, ...rest] = expressions.filter((each) => !('counter' in each) && !isComment(each));
+  const match = isRecord(first?.['match']) ? first['match'] : {};
   const left = isRecord(match['left']) ? match['left'] : {};
   const meta = isRecord(left['meta']) ? left['meta'] : {};
-  // Any other rule of ours differs from the plan, and is replaced.
-  const known = meta['key'] === 'iifname' || meta['key'] === 'oifname';
-  return known
-    ? { match: meta['key'] as 'iifname' | 'oifname', device: textOf(match['right']) ?? '' }
-    : { match: 'iifname', device: '' };
+  const key = meta['key'];
+  if ((key !== 'iifname' && key !== 'oifname') || match['op'] !== '==' || match['right'] !== device)
+    return undefined;
+  return rest.length === 1 && rest[0] !== undefined && 'accept' in rest[0]
+    ? { match: key, device }
+    : undefined;
 }
+
+/** The comment of a rule that iptables wrote. */
+const isComment = ({ xt }: JSONRecord): boolean => isRecord(xt) && xt['name'] === 'comment';
 
 /** Applies nft commands as one transaction. */
 export async function applyNft(run: RunCommand, commands: string, signal: AbortSignal): Promise<void> {

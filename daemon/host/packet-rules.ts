@@ -17,6 +17,9 @@ import type { PacketPlan } from './plan.ts';
  * - `entering` runs before the destination-NAT hook: a remote can open only the listed connections to this node, and no
  *   NodePort. A source address in a range whose route was refused belongs to a local network here, so packets from the
  *   device with such a source are dropped.
+ * - `closing` drops packets to a remote range that would leave by another device. Other programs can remove the policy rule
+ *   that leads into the device (systemd-networkd removes all rules it did not make). The packet is dropped before conntrack
+ *   confirms its connection, so no source translation stays behind for later packets.
  */
 export function renderTable(device: string, packets: PacketPlan): string {
   const families = [4, 6] as const;
@@ -37,6 +40,7 @@ export function renderTable(device: string, packets: PacketPlan): string {
   const marked = `meta mark & ${masqueradeMark} == ${masqueradeMark}`;
 
   const leaving: string[] = [];
+  const closing: string[] = [];
   const denied: string[] = [];
   for (const family of families) {
     const sourceKept = `snat ${ip(family)} to ${ip(family)} saddr`;
@@ -48,6 +52,7 @@ export function renderTable(device: string, packets: PacketPlan): string {
     );
     if (source) leaving.push(`${leaves} meta nfproto ipv${family} snat ip to ${source}`);
     leaving.push(`${ip(family)} saddr @remotes${family} ${ip(family)} daddr @pods${family} ${sourceKept}`);
+    closing.push(`${ip(family)} daddr @remotes${family} oifname != { "${device}", "lo" } drop`);
     denied.push(`${enters} ${ip(family)} daddr @own${family} drop`);
   }
   const { refusedRanges = [] } = packets;
@@ -72,6 +77,10 @@ export function renderTable(device: string, packets: PacketPlan): string {
     '  chain leaving {',
     '    type nat hook postrouting priority srcnat - 1; policy accept;',
     ...leaving.map((rule) => `    ${rule}`),
+    '  }',
+    '  chain closing {',
+    '    type filter hook postrouting priority mangle; policy accept;',
+    ...closing.map((rule) => `    ${rule}`),
     '  }',
     '  chain entering {',
     '    type filter hook prerouting priority mangle; policy accept;',

@@ -1,6 +1,6 @@
 /**
  * `npm run image`: the image of all three processes, as an OCI archive in `dist/hawser-image.tar`, without a container
- * engine: Node's program, the shared libraries it is linked to, `ip` and `nft` with theirs, and the build. No shell, no
+ * engine: Node's program, the shared libraries it is linked to, `ip`, `nft` and `conntrack` with theirs, and the build. No shell, no
  * package manager. With a container engine, the Dockerfile beside this makes the same from a Debian base.
  */
 import { execFile } from 'node:child_process';
@@ -28,7 +28,7 @@ const optionalLibraries = ['libIPSec_MB.so.1', 'libIPSec_MB.so.2'];
  */
 const engineOptions = ['--max-semi-space-size=1', '--v8-pool-size=1', '--no-turbofan', '--expose-gc'];
 
-const tools = ['ip', 'nft'];
+const tools = ['ip', 'nft', 'conntrack'];
 const searchPath = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const libraryPath = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/local/lib', '/usr/lib'];
 
@@ -38,7 +38,7 @@ export async function imageFiles(): Promise<ImageFile[]> {
   for (const tool of tools) {
     const found = searchPath.map((directory) => join(directory, tool)).find((path) => existsSync(path));
     if (found === undefined) {
-      throw new Error(`${tool} is not installed: install the Debian packages iproute2 and nftables`);
+      throw new Error(`${tool} is not installed: install the Debian packages iproute2, nftables and conntrack`);
     }
     programs.set(`/usr/sbin/${tool}`, await realpath(found));
   }

@@ -168,8 +168,8 @@ export const needs: readonly Need[] = [
     file: 'conntrack',
     apt: 'conntrack',
     dnf: 'conntrack-tools',
-    why: 'forgets flows, for kube-proxy and for faults',
-    for: ['network'],
+    why: 'forgets flows, for kube-proxy and for faults; is in the image',
+    for: ['image', 'network'],
   },
   {
     file: 'ethtool',

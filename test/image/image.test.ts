@@ -68,6 +68,7 @@ image('the engine loads', async () => {
 image('the node’s tools are present with their libraries', async () => {
   assert.match(await inside('ip', '-V'), /iproute2/);
   assert.match(await inside('nft', '--version'), /nftables/);
+  assert.match(await inside('conntrack', '--version'), /conntrack v/);
 });
 
 image('the image contains no shell, no TypeScript and no build-time package', async () => {

@@ -137,6 +137,58 @@ test('accept rules come after others’ policies and before a final reject', asy
   assert.equal((await host.apply(plan, signal)).changes, []);
 });
 
+test('a hundred saves and restores of the filter table by iptables add no rule, and cleanup finds all', async ({
+  space,
+  host,
+}) => {
+  const cycle = 'iptables-nft-save -t filter > /tmp/$$; iptables-nft-restore -T filter < /tmp/$$; rm /tmp/$$';
+  const own = () => space.run('nft list chain ip filter FORWARD').match(/cni-hawser0/g)?.length ?? 0;
+  space.run('iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -i eth7 -j DROP');
+  space.run(cycle);
+  await host.apply(plan, signal);
+  assert.is(own(), 2);
+  for (let count = 1; count <= 100; count++) {
+    space.run(cycle);
+    if (count % 10 === 0) assert.equal((await host.apply(plan, signal)).changes, [], `cycle ${count}`);
+  }
+  assert.is(own(), 2);
+  await host.cleanup(device, signal);
+  assert.is(own(), 0);
+});
+
+test('without the policy rule no packet for a remote leaves by the uplink, and flows begun meanwhile work afterwards', async ({
+  space,
+  host,
+}) => {
+  // An uplink with a neighbour that counts, and the masquerading of a CNI.
+  space.run(
+    'ip link add eth0 type veth peer name eth1; ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up; ip link set eth1 up; ' +
+      'ip route add default via 192.0.2.1; ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent; ' +
+      'iptables-nft -t nat -A POSTROUTING -o eth0 -j MASQUERADE; nft add table netdev seen; ' +
+      "nft add chain netdev seen out '{ type filter hook egress device eth0 priority 0; }'; " +
+      'nft add rule netdev seen out ip daddr 10.128.0.0/16 counter',
+  );
+  const leaked = () => Number(/packets (\d+)/.exec(space.run('nft list chain netdev seen out'))?.[1]);
+  const flows = () => space.run('conntrack -L -d 10.128.1.4 2>/dev/null || true').trim();
+  // Always from the same port, as a client of UDP that goes on.
+  const client =
+    "const s = require('dgram').createSocket('udp4'); s.bind(5555, () => s.send('hello', 8081, '10.128.1.4', () => s.close()))";
+  const say = async () => void (await space.attempt(`${process.execPath} -e "${client}"`));
+
+  await say();
+  assert.is(leaked(), 1, 'before Hawser it leaves');
+  assert.match(flows(), /dst=192\.0\.2\.2/);
+  await host.apply(plan, signal);
+  assert.is(flows(), '', 'the connection of before is forgotten');
+
+  space.run('ip rule del priority 747');
+  await say();
+  assert.is(leaked(), 1, 'without the rule nothing leaves');
+  assert.is(flows(), '');
+  await host.apply(plan, signal);
+  assert.match(space.run('ip route get 10.128.1.4'), /dev cni-hawser0/);
+});
+
 test('applying a smaller plan removes the rest', async ({ space, host }) => {
   await host.apply(plan, signal);
   await host.apply({ ...plan, addresses: [], routes: [] }, signal);
