@@ -69,6 +69,22 @@ const account = (name: string, node?: string): Impersonated => ({
   ...(node !== undefined && { extra: { 'authentication.kubernetes.io/node-name': [node] } }),
 });
 
+server(
+  'a node’s tunnel port is no port of the host to the scheduler, which k3s’ ServiceLB asks for',
+  async () => {
+    const daemonSet = JSON.parse(
+      await plane.kubectl(['get', 'daemonset', 'hawser-node', '-n', namespace, '-o', 'json']),
+    ) as {
+      spec: { template: { spec: { containers: { ports?: { hostPort?: number; protocol: string }[] }[] } } };
+    };
+    const ports = daemonSet.spec.template.spec.containers.flatMap((container) => container.ports ?? []);
+    assert.equal(
+      ports.filter(({ protocol }) => protocol === 'UDP'),
+      [],
+    );
+  },
+);
+
 server('the values become LocalCluster self', async () => {
   await install({ cluster: { name: 'elm', podCIDRs: ['10.244.0.0/16'], mtu: 1400 } });
   const self = JSON.parse(await plane.kubectl(['get', 'localcluster', 'self', '-o', 'json'])) as {

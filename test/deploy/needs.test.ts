@@ -204,6 +204,7 @@ list('missing entries are found by program, path and version', async () => {
   const compiler = ['/usr/bin/g++', '/usr/include/intel-ipsec-mb.h'];
   assert.equal(await missing('image', [...compiler, '/usr/sbin/ip'], { '/usr/bin/g++': '12.2.0\n' }), [
     'nft',
+    'conntrack',
   ]);
   assert.equal(await missing('engine', compiler, { '/usr/bin/g++': '9.4.0\n' }), ['g++']);
   assert.equal(await missing('engine', ['/usr/bin/g++'], { '/usr/bin/g++': '10.2.1\n' }), [
