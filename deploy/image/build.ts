@@ -38,7 +38,9 @@ export async function imageFiles(): Promise<ImageFile[]> {
   for (const tool of tools) {
     const found = searchPath.map((directory) => join(directory, tool)).find((path) => existsSync(path));
     if (found === undefined) {
-      throw new Error(`${tool} is not installed: install the Debian packages iproute2, nftables and conntrack`);
+      throw new Error(
+        `${tool} is not installed: install the Debian packages iproute2, nftables and conntrack`,
+      );
     }
     programs.set(`/usr/sbin/${tool}`, await realpath(found));
   }

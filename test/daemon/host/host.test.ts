@@ -29,7 +29,7 @@ const plan: HostPlan = {
 };
 
 const test = suite<{ space: TestNamespace; host: Host }>('host');
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(110_000);
 
 test.before.each((context) => {
   context.space = createNamespace();
