@@ -1,7 +1,7 @@
 /** What a choice of remappings has to keep away from: where the controller chooses, and where a person looks ahead. Pure. */
 import type { LocalCluster } from './api/clusters.ts';
 import type { FabricNode, Tunnel } from './api/network.ts';
-import { addressFamily, hostRange } from './net/cidr.ts';
+import { readHosts, readRanges, type Host, type Range } from './net/cidr.ts';
 import { defaultRemapPools, uniqueLocalPool, type RemapInput } from './net/remapping.ts';
 
 /** Something that a node uses: see FabricNode.status.networks. */
@@ -27,31 +27,31 @@ export function remapSurroundings(
   const { local, remoteCluster, nodeAddresses, networks, endpoints, others } = input;
   const { status, spec } = local;
   return {
+    // What cannot be read is skipped: one bad entry of a person's must not stop the tunnels of everybody.
     ownRanges: [
-      ...(status?.podCIDRs ?? []),
-      ...(status?.serviceCIDRs ?? []),
-      ...(status?.nodeCIDRs ?? []),
-      ...(status?.externalCIDR === undefined ? [] : [status.externalCIDR]),
-      ...(spec.reservedCIDRs ?? []),
-      ...nodeAddresses.filter(isAddress).map(hostRange),
+      ...readRanges([
+        ...(status?.podCIDRs ?? []),
+        ...(status?.serviceCIDRs ?? []),
+        ...(status?.nodeCIDRs ?? []),
+        ...(status?.externalCIDR === undefined ? [] : [status.externalCIDR]),
+        ...(spec.reservedCIDRs ?? []),
+      ]),
+      ...readHosts(nodeAddresses),
       // Packets of the tunnel itself must never be routed into it.
-      ...endpointRanges(endpoints),
-      ...networks.flatMap(({ range, what }) => (what === 'Route' ? [range] : [])),
+      ...endpointHosts(endpoints),
+      ...readRanges(networks.flatMap(({ range, what }) => (what === 'Route' ? [range] : []))),
     ],
     protectedRanges: [
-      ...(status?.apiServerAddresses ?? []).filter(isAddress).map(hostRange),
-      ...networks.flatMap(({ range, what }) => (what === 'Route' ? [] : [range])),
+      ...readHosts(status?.apiServerAddresses ?? []),
+      ...readRanges(networks.flatMap(({ range, what }) => (what === 'Route' ? [] : [range]))),
     ],
-    accepted: (spec.acceptedRemoteCIDRs ?? [])
-      .filter((entry) => entry.remoteCluster === remoteCluster)
-      .flatMap(({ cidrs }) => cidrs),
-    otherRanges: others.flatMap((tunnel) => [
-      ...tunnel.spec.remaps.map((remap) => remap.mapped),
-      ...endpointRanges(
-        tunnel.spec.remoteTunnelEndpoints.flatMap((tunnelEndpoint) => tunnelEndpoint.addresses),
-      ),
-    ]),
-    pools: remapPoolsOf(local),
+    accepted: readRanges(
+      (spec.acceptedRemoteCIDRs ?? [])
+        .filter((entry) => entry.remoteCluster === remoteCluster)
+        .flatMap(({ cidrs }) => cidrs),
+    ),
+    otherRanges: others.flatMap(rangesOf),
+    pools: readRanges(remapPoolsOf(local)),
   };
 }
 
@@ -71,12 +71,26 @@ export function networksOf(nodes: readonly FabricNode[]): NodeNetwork[] {
   return [...known.values()];
 }
 
-const isAddress = (text: string): boolean => addressFamily(text) !== undefined;
+/** Of objects that caches hold, which never change: each is read once for all the remotes that keep away from it. */
+const known = new WeakMap<Tunnel, Range[]>();
+
+/** What a tunnel to another remote takes: its remaps, draining ones too, and its endpoints. */
+function rangesOf(tunnel: Tunnel): Range[] {
+  let ranges = known.get(tunnel);
+  if (ranges === undefined) {
+    const { remaps, remoteTunnelEndpoints } = tunnel.spec;
+    ranges = [
+      ...readRanges(remaps.map(({ mapped }) => mapped)),
+      ...endpointHosts(remoteTunnelEndpoints.flatMap(({ addresses }) => addresses)),
+    ];
+    known.set(tunnel, ranges);
+  }
+  return ranges;
+}
 
 /** Of `192.0.2.1:7470` and `[2001:db8::1]:7470`; names are none. */
-function endpointRanges(endpoints: readonly string[]): string[] {
-  return endpoints
-    .map((endpoint) => endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, ''))
-    .filter(isAddress)
-    .map(hostRange);
+function endpointHosts(endpoints: readonly string[]): Host[] {
+  return readHosts(
+    endpoints.map((endpoint) => endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '')),
+  );
 }

@@ -34,6 +34,7 @@ import { apiVersion } from '../../shared/api/meta.ts';
 import type { FabricNode, Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { defaultNamespace } from '../../shared/names.ts';
+import { parseRange } from '../../shared/net/cidr.ts';
 import { probeAddress } from '../../shared/net/external-cidr.ts';
 import { issuePeeringToken } from '../../shared/token-issue.ts';
 import { ClusterKey } from '../../shared/trust/cluster-key.ts';
@@ -237,7 +238,7 @@ export class LightProvider {
     const table = firstTable + this.#index;
     const lines = [
       `link set ${this.#device} up`,
-      ...[probeAddress(cidr), node].flatMap((address) => [
+      ...[probeAddress(parseRange(cidr)).address, node].flatMap((address) => [
         `addr add ${address}/32 dev ${this.#device}`,
         `rule add from ${address}/32 lookup ${table}`,
       ]),
@@ -340,7 +341,7 @@ export class LightProvider {
       fwmark: 0,
       ...plan.device,
     });
-    this.#prober.update({ ...plan.probes, answerAt: probeAddress(cidr) });
+    this.#prober.update({ ...plan.probes, answerAt: probeAddress(parseRange(cidr)).address });
   }
 
   /** As the tenant controller makes it; the namespace has the provider's name, since providers share a server. */

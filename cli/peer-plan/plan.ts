@@ -114,12 +114,13 @@ function planRanges(
     };
   const wrong = validateDeclaredRanges({ podCIDRs, externalCIDR });
   if (wrong.length > 0) return { remappings: [], waiting: [], problems: wrong };
+  const declared = [...podCIDRs, externalCIDR].map((text) => parseRange(text));
   const canonical = {
     podCIDRs: podCIDRs.map((range) => parseRange(range).text),
     externalCIDR: parseRange(externalCIDR).text,
   };
   const { remaps, waiting } = planRemaps({
-    declared: [...canonical.podCIDRs, canonical.externalCIDR],
+    declared,
     stored: present?.spec.remaps ?? [],
     ...remapSurroundings({
       local: self,

@@ -5,10 +5,9 @@ import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, toSeconds, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
-import { addressFamily, parseRange } from '../../shared/net/cidr.ts';
+import { addressFamily, parseRange, tryParseHost } from '../../shared/net/cidr.ts';
 import { allocateMappedAddresses, isMappedAddress } from '../../shared/net/external-cidr.ts';
 import { kind, stableText, type Pod } from '../kube/index.ts';
-import type { InputMapping } from './plan/input.ts';
 
 /** How long the address of a deleted pod is not reassigned: EndpointSlices and connections elsewhere may still refer to it. */
 export const drainingMilliseconds = 60_000;
@@ -56,6 +55,9 @@ export function mappingRequests(
 
 const ageOf = ({ metadata }: Pod) => `${metadata.creationTimestamp ?? ''}/${metadata.uid ?? ''}`;
 
+/** A mapping that a gateway node's plan uses, as the AddressMapping has it. */
+export type UsableMapping = Pick<AddressMapping['spec'], 'address' | 'target' | 'remoteClusters'>;
+
 export interface MappingPlan {
   create: AddressMapping[];
   /** Existing AddressMappings, with the spec that they should have. */
@@ -79,12 +81,14 @@ export function planAddressMappings(
   now: number,
 ): MappingPlan {
   const plan: MappingPlan = { create: [], change: [], remove: [], without: [], againAfter: undefined };
+  const pool = parseRange(externalCIDR);
   const held = new Map<string, AddressMapping>();
   const surplus: AddressMapping[] = [];
   for (const mappings of present) {
     if (mappings.metadata.deletionTimestamp !== undefined) continue;
     const { address, pod } = mappings.spec;
-    if (!isMappedAddress(externalCIDR, address)) plan.remove.push(mappings);
+    const host = tryParseHost(address);
+    if (host === undefined || !isMappedAddress(pool, host)) plan.remove.push(mappings);
     else if (held.has(pod.uid)) surplus.push(mappings);
     else held.set(pod.uid, mappings);
   }
@@ -143,7 +147,7 @@ export const addressMappingName = (address: string): string =>
   `mapping-${address.replace(/[^0-9a-f]+/g, '-')}`;
 
 /** The mappings that a gateway node's plan uses, in a stable order. */
-export function usableMappings(present: readonly AddressMapping[]): InputMapping[] {
+export function usableMappings(present: readonly AddressMapping[]): UsableMapping[] {
   return present
     .filter(({ metadata, spec }) => metadata.deletionTimestamp === undefined && !spec.drainingSince)
     .map(({ spec: { address, target, remoteClusters } }) => ({ address, target, remoteClusters }))
@@ -151,7 +155,7 @@ export function usableMappings(present: readonly AddressMapping[]): InputMapping
 }
 
 /** A short hash of a set of mapped addresses, by which a gateway node reports which ones it translates. */
-export function mappingRevision(mappings: readonly InputMapping[]): string {
+export function mappingRevision(mappings: readonly UsableMapping[]): string {
   return createHash('sha256').update(stableText(mappings)).digest('hex').slice(0, 16);
 }
 

@@ -189,7 +189,7 @@ export function externalRange(
   const parsed = used.flatMap((text) => tryParseRange(text) ?? []);
   const before = held === undefined ? undefined : tryParseRange(held);
   if (before !== undefined && !parsed.some((range) => overlaps(range, before))) return before.text;
-  return chooseExternalCIDR(clusterID, [...used, ...metadataRanges, ...others]);
+  return chooseExternalCIDR(clusterID, [...used, ...metadataRanges.map(({ text }) => text), ...others]);
 }
 
 /** Contradictions, one sentence each. */

@@ -139,7 +139,7 @@ function blockHere(
   const asked = readRanges(except);
   // An exception that cannot be read must not be forgotten.
   if (asked.length < except.length) return undefined;
-  const closed = readRanges(closedRanges(network));
+  const closed = closedRanges(network);
   if (home.some((each) => contains(each, range))) return ipBlock(range, [...asked, ...closed]);
   if (direction === 'ingress') return undefined;
   return ipBlock(range, [...asked, ...home, ...closed]);

@@ -1,7 +1,14 @@
 /** Records of endpoints that a consumer reflects into its twin namespaces: what of them is its own is served, and nothing else. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
-import { addressFamily, anyContains, normalizeAddress, readRanges, without } from '../../shared/net/cidr.ts';
+import {
+  addressFamily,
+  anyContains,
+  normalizeAddress,
+  readRanges,
+  without,
+  type Range,
+} from '../../shared/net/cidr.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import { triggers, type Result, type Source } from '../kube/controller.ts';
 import { isAlreadyExists } from '../../shared/kube/errors.ts';
@@ -20,9 +27,9 @@ type Endpoints = NonNullable<EndpointSlice['endpoints']>;
 /** Whose an address is, as far as this cluster knows. */
 export interface AddressView {
   /** The consumer's ranges as this cluster knows them; undefined: not known yet. */
-  atHome: readonly string[] | undefined;
+  atHome: readonly Range[] | undefined;
   /** Pods, Services and nodes of this cluster. */
-  here: readonly string[];
+  here: readonly Range[];
   /** Has a pod of this consumer the address? */
   isOwnPod: (address: string) => boolean;
 }
@@ -32,8 +39,7 @@ export function partEndpoints(
   slice: Pick<EndpointSlice, 'addressType' | 'endpoints'>,
   view: AddressView,
 ): { kept: Endpoints; foreign: string[] } {
-  const atHome = view.atHome && readRanges(view.atHome);
-  const here = readRanges(view.here);
+  const { atHome, here } = view;
   const isOwn = (address: string): boolean => {
     if (addressFamily(address) === undefined) return false;
     if (view.isOwnPod(normalizeAddress(address))) return true;
@@ -59,8 +65,10 @@ export function viewOf(
   const closed = closedRanges({ local });
   return {
     // A name that drains is still understood; what is this cluster's own is so whatever the consumer declared before.
-    atHome: tunnel?.spec.remaps.flatMap(({ mapped }) => without(mapped, closed)),
-    here: [...podCIDRs, ...serviceCIDRs, ...nodeCIDRs],
+    atHome:
+      tunnel &&
+      readRanges(tunnel.spec.remaps.map(({ mapped }) => mapped)).flatMap((range) => without(range, closed)),
+    here: readRanges([...podCIDRs, ...serviceCIDRs, ...nodeCIDRs]),
     isOwnPod,
   };
 }

@@ -11,7 +11,7 @@ import { tryCounting } from './quota-probe.ts';
 import { createServedEndpoints } from './endpoints.ts';
 import { reconcileIncoming } from './incoming.ts';
 import { tenantNamespaceOf } from './names.ts';
-import { closedRanges } from './isolation.ts';
+import { closedTexts } from './isolation.ts';
 import { createByteCount, weighTenants } from './object-bytes.ts';
 import { fullCounts } from './object-limits.ts';
 import { reconcilePolicy } from './policies.ts';
@@ -257,7 +257,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         ),
         fromAspect(
           caches.local,
-          (local) => closedRanges({ local }),
+          (local) => closedTexts({ local }),
           () => policiesOf(),
         ),
         ...listed(caches.incoming),

@@ -4,6 +4,7 @@ import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels as known } from '../../shared/names.ts';
+import { readHosts, readRanges, tryParseRange, type Range } from '../../shared/net/cidr.ts';
 import { clusterDNS, forbiddenRanges, homeBlocks, type Block } from '../../shared/net/isolation.ts';
 import { kind } from '../../shared/kube/refs.ts';
 import type { NetworkPolicy } from '../../shared/kube/types.ts';
@@ -17,13 +18,30 @@ export interface PolicyNetwork {
 }
 
 /** Where the pods of no consumer may go. */
-export const closedRanges = ({ local }: Pick<PolicyNetwork, 'local'>): string[] => [
-  ...new Set(forbiddenRanges(local?.status ?? {}).flatMap(({ ranges }) => ranges)),
-];
+export function closedRanges({ local }: Pick<PolicyNetwork, 'local'>): Range[] {
+  const { podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses } = local?.status ?? {};
+  const forbidden = forbiddenRanges({
+    podCIDRs: readRanges(podCIDRs ?? []),
+    serviceCIDRs: readRanges(serviceCIDRs ?? []),
+    nodeCIDRs: readRanges(nodeCIDRs ?? []),
+    externalCIDR: externalCIDR === undefined ? undefined : tryParseRange(externalCIDR),
+    apiServerAddresses: readHosts(apiServerAddresses ?? []),
+  }).flatMap(({ ranges }) => ranges);
+  return [...new Map(forbidden.map((range) => [range.text, range])).values()];
+}
+
+/** The same as a policy writes them. */
+export const closedTexts = (network: Pick<PolicyNetwork, 'local'>): string[] =>
+  closedRanges(network).map(({ text }) => text);
 
 /** The consumer's own ranges, as this cluster knows them. */
 export const blocksAtHome = (network: PolicyNetwork): Block[] =>
-  homeBlocks(network.tunnel?.spec.remaps ?? [], closedRanges(network));
+  homeBlocks(
+    network.tunnel?.spec.remaps.flatMap(({ mapped, state }) =>
+      readRanges([mapped]).map((range) => ({ mapped: range, state })),
+    ) ?? [],
+    closedRanges(network),
+  );
 
 /** Twins of one consumer: nobody but the provider gives a namespace the label. */
 export const sameConsumer = (peering: IncomingPeering) => ({
@@ -55,7 +73,7 @@ export function isolationPolicies(
   const atHome = blocksAtHome(network).map(({ cidr, except }) => ({
     ipBlock: { cidr, ...(except.length > 0 && { except }) },
   }));
-  const closed = closedRanges(network);
+  const closed = closedTexts(network);
   const caches = (family: 4 | 6) => {
     const any = family === 4 ? '0.0.0.0/0' : '::/0';
     const except = closed.filter((cidr) => cidr.includes(':') === (family === 6));

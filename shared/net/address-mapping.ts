@@ -1,4 +1,4 @@
-import { addressFamily, addressNumber, formatAddress, parseRange, type Range } from './cidr.ts';
+import { hostAt, parseRange, rangeSize, tryParseHost, type Host, type Range } from './cidr.ts';
 
 /** A range under two names of equal length: the owner's and another cluster's. Tunnel.spec.remaps has this shape. */
 export interface RangeMapping {
@@ -8,36 +8,65 @@ export interface RangeMapping {
   state?: 'InUse' | 'Draining';
 }
 
+/** The same with ranges as values. */
+export interface ParsedMapping {
+  real: Range;
+  mapped: Range;
+  state?: 'InUse' | 'Draining';
+}
+
+/** @throws InvalidRange */
+export function parseMappings(mappings: readonly RangeMapping[]): ParsedMapping[] {
+  return mappings.map(({ real, mapped, state }) => ({
+    real: parseRange(real),
+    mapped: parseRange(mapped),
+    ...(state !== undefined && { state }),
+  }));
+}
+
 function mapOne(
-  mappings: readonly RangeMapping[],
-  address: string,
+  mappings: readonly ParsedMapping[],
+  { family, start }: Host,
   from: 'real' | 'mapped',
-): string | undefined {
-  if (addressFamily(address) === undefined) return undefined;
-  const { family, number } = addressNumber(address);
-  let best: { source: Range; target: Range } | undefined;
+): Host | undefined {
+  let best: ParsedMapping | undefined;
   for (const mapping of mappings) {
     if (from === 'real' && mapping.state === 'Draining') continue;
-    const source = parseRange(mapping[from]);
-    if (source.family !== family || number < source.start || number > source.end) continue;
-    if (best !== undefined && best.source.length >= source.length) continue;
-    best = { source, target: parseRange(mapping[from === 'real' ? 'mapped' : 'real']) };
+    const source = mapping[from];
+    if (source.family !== family || start < source.start || start > source.end) continue;
+    if (best !== undefined && best[from].length >= source.length) continue;
+    best = mapping;
   }
   if (best === undefined) return undefined;
-  return formatAddress(best.target.start + (number - best.source.start), best.target.family);
+  const target = best[from === 'real' ? 'mapped' : 'real'];
+  const offset = start - best[from].start;
+  // Names of unequal length stand for nothing beyond the shorter one.
+  return offset < rangeSize(target) ? hostAt(target, offset) : undefined;
 }
 
 /**
  * The owner's address → the address by which the cluster that chose the mappings knows it; the longest match wins.
  * Undefined when no mapping covers it: such an address cannot be reached, and must not be handed out.
+ */
+export const mappedHost = (mappings: readonly ParsedMapping[], real: Host): Host | undefined =>
+  mapOne(mappings, real, 'real');
+
+/** The way back: an address as the choosing cluster knows it → the owner's. Undefined when no mapping covers it. */
+export const realHost = (mappings: readonly ParsedMapping[], mapped: Host): Host | undefined =>
+  mapOne(mappings, mapped, 'mapped');
+
+/**
+ * As `mappedHost`, in text; undefined for what is no address too.
  *
  * @example toMapped([{ real: '10.1.0.0/16', mapped: '10.128.0.0/16' }], '10.1.2.3') // '10.128.2.3'
  */
 export function toMapped(mappings: readonly RangeMapping[], realAddress: string): string | undefined {
-  return mapOne(mappings, realAddress, 'real');
+  const host = tryParseHost(realAddress);
+  return host && mappedHost(parseMappings(mappings), host)?.address;
 }
 
-/** The way back: an address as the choosing cluster knows it → the owner's. Undefined when no mapping covers it. */
+/** As `realHost`, in text; undefined for what is no address too. */
 export function toReal(mappings: readonly RangeMapping[], mappedAddress: string): string | undefined {
-  return mapOne(mappings, mappedAddress, 'mapped');
+  const host = tryParseHost(mappedAddress);
+  return host && realHost(parseMappings(mappings), host)?.address;
 }

@@ -11,6 +11,12 @@ export interface Range {
   end: bigint;
 }
 
+/** A range of one address. */
+export interface Host extends Range {
+  /** The address in canonical form, without a length. */
+  address: string;
+}
+
 /** The text is not a valid address or range; the message quotes it and states what is allowed. */
 export class InvalidRange extends Error {
   override name = 'InvalidRange';
@@ -46,9 +52,20 @@ function isIPv6(text: string): boolean {
   return plain.every((group) => ipv6Group.test(group)) && (halves.length === 2 ? count <= 7 : count === 8);
 }
 
-/** The same few ranges are read again at each change of anything. What is found is not to be changed. */
-const known = new Map<string, Range>();
-const mostKnown = 16_384;
+const zero = '0'.charCodeAt(0);
+
+/** Of a valid address. */
+function numberOf(address: string, family: 4 | 6): bigint {
+  if (family === 6) return parseCidr(address).start;
+  // Digits as they come: this is done for every pod of a cluster.
+  let [number, part] = [0, 0];
+  for (let index = 0; index < address.length; index++) {
+    const digit = address.charCodeAt(index) - zero;
+    if (digit >= 0) part = part * 10 + digit;
+    else [number, part] = [number * 256 + part, 0];
+  }
+  return BigInt(number * 256 + part);
+}
 
 /**
  * Reads a range (`10.1.0.0/16`) or a single address (a range of one).
@@ -56,36 +73,61 @@ const mostKnown = 16_384;
  * silently widening a declared range is not safe.
  */
 export function parseRange(text: string): Range {
-  const before = known.get(text);
-  if (before !== undefined) return before;
-  const range = Object.freeze(readRange(text));
-  if (known.size >= mostKnown) known.clear();
-  known.set(text, range);
-  return range;
-}
-
-function readRange(text: string): Range {
-  const [address = '', length, ...rest] = text.split('/');
+  const [address = '', prefix, ...rest] = text.split('/');
   const family = addressFamily(address);
   if (family === undefined || rest.length > 0) {
     throw new InvalidRange(text, 'write it as address/length, for example 10.1.0.0/16 or fd00::/64');
   }
-  const bits = family === 4 ? 32 : 128;
-  if (length !== undefined && (!decimal.test(length) || Number(length) > bits)) {
+  const bits = bitsOf(family);
+  if (prefix !== undefined && (!decimal.test(prefix) || Number(prefix) > bits)) {
     throw new InvalidRange(text, `the prefix length must be a number from 0 to ${bits}`);
   }
-  const parsed = parseCidr(text);
-  const range = {
-    family,
-    length: length === undefined ? bits : Number(length),
-    start: parsed.start,
-    end: parsed.end,
-  };
-  const first = formatAddress(parsed.start, family);
-  if (parseCidr(address).start !== parsed.start) {
-    throw new InvalidRange(text, `bits after the prefix are set; the range is ${first}/${range.length}`);
+  const length = prefix === undefined ? bits : Number(prefix);
+  const number = numberOf(address, family);
+  const hostBits = BigInt(bits - length);
+  const start = (number >> hostBits) << hostBits;
+  if (start !== number) {
+    const first = formatAddress(start, family);
+    throw new InvalidRange(text, `bits after the prefix are set; the range is ${first}/${length}`);
   }
-  return { ...range, text: `${first}/${range.length}` };
+  return rangeFrom(start, length, family);
+}
+
+const bitsOf = (family: 4 | 6): number => (family === 4 ? 32 : 128);
+
+/** Of a first address without host bits. */
+function rangeFrom(start: bigint, length: number, family: 4 | 6): Range {
+  const size = 1n << BigInt(bitsOf(family) - length);
+  return {
+    text: `${formatAddress(start, family)}/${length}`,
+    family,
+    length,
+    start,
+    end: start + size - 1n,
+  };
+}
+
+/** Reads a single address. @throws InvalidRange */
+export function parseHost(text: string): Host {
+  const { family, number } = addressNumber(text);
+  return hostFrom(number, family);
+}
+
+/** As `parseHost`, but undefined instead of an error. */
+export function tryParseHost(text: string): Host | undefined {
+  const family = addressFamily(text);
+  return family === undefined ? undefined : hostFrom(numberOf(text, family), family);
+}
+
+/** Those of the texts that are addresses; what cannot be read is skipped. */
+export function readHosts(texts: readonly string[]): Host[] {
+  return texts.flatMap((text) => tryParseHost(text) ?? []);
+}
+
+function hostFrom(number: bigint, family: 4 | 6): Host {
+  const address = formatAddress(number, family);
+  const length = bitsOf(family);
+  return { text: `${address}/${length}`, family, length, start: number, end: number, address };
 }
 
 /** As `parseRange`, but undefined instead of an error. */
@@ -107,13 +149,14 @@ export function readRanges(texts: readonly string[]): Range[] {
 export function addressNumber(text: string): { family: 4 | 6; number: bigint } {
   const family = addressFamily(text);
   if (family === undefined) throw new InvalidRange(text, 'it is not a valid IP address');
-  return { family, number: parseCidr(text).start };
+  return { family, number: numberOf(text, family) };
 }
 
 /** Text of an address: dotted decimal, or RFC 5952. */
 export function formatAddress(number: bigint, family: 4 | 6): string {
   if (family === 4) {
-    return [24n, 16n, 8n, 0n].map((shift) => String((number >> shift) & 255n)).join('.');
+    const bits = Number(number);
+    return `${bits >>> 24}.${(bits >>> 16) & 255}.${(bits >>> 8) & 255}.${bits & 255}`;
   }
   const groups = Array.from({ length: 8 }, (_, index) =>
     ((number >> BigInt(112 - 16 * index)) & 0xffffn).toString(16),
@@ -129,8 +172,7 @@ export function normalizeAddress(text: string): string {
 
 /** The range that holds this address alone. @throws InvalidRange */
 export function hostRange(address: string): string {
-  const { family, number } = addressNumber(address);
-  return `${formatAddress(number, family)}/${family === 4 ? 32 : 128}`;
+  return parseHost(address).text;
 }
 
 /** Number of addresses. */
@@ -154,13 +196,23 @@ export function anyContains(ranges: readonly Range[], address: string): boolean 
   return ranges.some((range) => range.family === family && range.start <= number && number <= range.end);
 }
 
+/** Whether any range holds all of `inner`. */
+export function covers(ranges: readonly Range[], inner: Range): boolean {
+  return ranges.some((range) => contains(range, inner));
+}
+
 /** The address `offset` places after the first one. @throws InvalidRange when the range is smaller than that. */
-export function addressAt(range: Range, offset: number | bigint): string {
+export function hostAt(range: Range, offset: number | bigint): Host {
   const number = range.start + BigInt(offset);
   if (BigInt(offset) < 0n || number > range.end) {
     throw new InvalidRange(range.text, `it has no address number ${offset}`);
   }
-  return formatAddress(number, range.family);
+  return hostFrom(number, range.family);
+}
+
+/** The same as text. @throws InvalidRange */
+export function addressAt(range: Range, offset: number | bigint): string {
+  return hostAt(range, offset).address;
 }
 
 /** How many places after the first address; undefined when it lies outside. */
@@ -170,18 +222,16 @@ export function offsetOf(range: Range, address: string): bigint | undefined {
   return number < range.start || number > range.end ? undefined : number - range.start;
 }
 
-/** What of a range remains without others, as few ranges. What cannot be read is skipped. */
-export function without(text: string, others: readonly string[]): string[] {
-  const range = tryParseRange(text);
-  if (range === undefined) return [];
-  const met = readRanges(others).filter((other) => overlaps(other, range));
-  if (met.length === 0) return [range.text];
+/** What of a range remains without others, as few ranges. */
+export function without(range: Range, others: readonly Range[]): Range[] {
+  const met = others.filter((other) => overlaps(other, range));
+  if (met.length === 0) return [range];
   if (met.some((other) => contains(other, range))) return [];
   const rest = excludeCidr(
     range.text,
     met.map((other) => other.text),
   );
-  return rest.map((each) => parseRange(each).text);
+  return rest.map((each) => parseRange(each));
 }
 
 /**
@@ -207,7 +257,7 @@ export function firstFreeRange(
     // What remains comes sorted and aligned: the first block that is large enough begins with the answer.
     for (const text of free) {
       const block = parseRange(text);
-      if (block.length <= length) return parseRange(`${formatAddress(block.start, block.family)}/${length}`);
+      if (block.length <= length) return rangeFrom(block.start, length, block.family);
     }
   }
   return undefined;

@@ -1,4 +1,4 @@
-import { contains, overlaps, parseRange, readRanges, tryParseRange, type Range } from './cidr.ts';
+import { contains, overlaps, parseRange, tryParseRange, type Range } from './cidr.ts';
 import { metadataRanges } from './metadata.ts';
 
 /** Never the addresses of pods (RFC 6890 and its registries): this host, loopback, link-local, multicast, reserved. */
@@ -14,9 +14,6 @@ const neverPods = [
   'fe80::/10',
   'ff00::/8',
 ].map((text) => parseRange(text));
-
-/** A range around one is a cluster's all the same, and is never used as it is (`remapping.ts`). */
-const metadata = readRanges(metadataRanges);
 
 /** Shorter prefixes than these are no cluster's: a peer that claims half the Internet gets nothing. */
 const shortestLength = { 4: 8, 6: 32 } as const;
@@ -45,7 +42,8 @@ export function validateDeclaredRanges(declaration: {
       problems.push(`${field} ${range.text} overlaps ${special.text}, which is reserved`);
       return undefined;
     }
-    const service = metadata.find((outer) => contains(outer, range));
+    // A range around one is a cluster's all the same, and is never used as it is (`remapping.ts`).
+    const service = metadataRanges.find((outer) => contains(outer, range));
     if (service !== undefined) {
       problems.push(`${field} ${range.text} lies in ${service.text}, which is a metadata service's`);
       return undefined;

@@ -6,14 +6,10 @@ import { addressFamily, anyContains, readRanges } from './cidr.ts';
 import { metadataRanges } from './metadata.ts';
 
 /** Unspecified, multicast, reserved, and IPv4 addresses written as IPv6 ones (RFC 6890); link-local and metadata services. */
-const nowhere = readRanges([
-  '0.0.0.0/8',
-  '224.0.0.0/3',
-  '::/128',
-  'ff00::/8',
-  '::ffff:0:0/96',
+const nowhere = [
+  ...readRanges(['0.0.0.0/8', '224.0.0.0/3', '::/128', 'ff00::/8', '::ffff:0:0/96']),
   ...metadataRanges,
-]);
+];
 const loopback = readRanges(['127.0.0.0/8', '::1/128']);
 
 /** Whether an address is one that no remote has. Loopback is: it is for `isLoopback` to say. */

@@ -1,11 +1,14 @@
 import {
   addressAt,
+  contains,
   formatAddress,
+  hostAt,
   offsetOf,
   overlaps,
   parseRange,
   rangeSize,
   tryParseRange,
+  type Host,
   type Range,
 } from './cidr.ts';
 import { spreadHash } from './hash.ts';
@@ -40,18 +43,18 @@ export function chooseExternalCIDR(clusterID: string, avoid: readonly string[]):
 }
 
 /** The address by which a cluster answers path probes. */
-export function probeAddress(externalCIDR: string): string {
-  return addressAt(parseRange(externalCIDR), externalOffsets.probe);
+export function probeAddress(externalCIDR: Range): Host {
+  return hostAt(externalCIDR, externalOffsets.probe);
 }
 
 /** Where a cluster's gateway answers inside the tunnel. */
-export function gatewayAddress(externalCIDR: string): string {
-  return addressAt(parseRange(externalCIDR), externalOffsets.gateway);
+export function gatewayAddress(externalCIDR: Range): Host {
+  return hostAt(externalCIDR, externalOffsets.gateway);
 }
 
 /** Where a cluster's API server answers inside the tunnel. */
-export function apiServerAddress(externalCIDR: string): string {
-  return addressAt(parseRange(externalCIDR), externalOffsets.apiServer);
+export function apiServerAddress(externalCIDR: Range): Host {
+  return hostAt(externalCIDR, externalOffsets.apiServer);
 }
 
 /**
@@ -130,10 +133,13 @@ export function allocateMappedAddresses(
 }
 
 /** Whether an address lies in the half for address mappings. */
-export function isMappedAddress(externalCIDR: string, address: string): boolean {
-  const range = parseRange(externalCIDR);
-  const offset = offsetOf(range, address);
-  return offset !== undefined && offset >= firstMappedOffset(range) && offset < endOf(range);
+export function isMappedAddress(externalCIDR: Range, address: Host): boolean {
+  const offset = address.start - externalCIDR.start;
+  return (
+    contains(externalCIDR, address) &&
+    offset >= firstMappedOffset(externalCIDR) &&
+    offset < endOf(externalCIDR)
+  );
 }
 
 /** The upper half is for address mappings; a range hardly large enough for nodes has none. */

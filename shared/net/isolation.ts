@@ -2,16 +2,16 @@
  * What a consumer's pods here may reach, and who may reach them. Decided once; a NetworkPolicy in each twin says it to the
  * network plugin, and every node's own rules hold it where the plugin enforces no policies.
  */
-import { contains, hostRange, overlaps, readRanges, without } from './cidr.ts';
+import { contains, overlaps, without, type Range } from './cidr.ts';
 import { metadataRanges } from './metadata.ts';
 
 /** What of this cluster the decision follows from: the status of its LocalCluster. */
 export interface IsolationFacts {
-  podCIDRs?: readonly string[] | undefined;
-  serviceCIDRs?: readonly string[] | undefined;
-  nodeCIDRs?: readonly string[] | undefined;
-  externalCIDR?: string | undefined;
-  apiServerAddresses?: readonly string[] | undefined;
+  podCIDRs: readonly Range[];
+  serviceCIDRs: readonly Range[];
+  nodeCIDRs: readonly Range[];
+  externalCIDR?: Range | undefined;
+  apiServerAddresses: readonly Range[];
 }
 
 /** What is refused, as it is counted. */
@@ -24,11 +24,11 @@ export const clusterDNS = { namespace: 'kube-system', labels: { 'k8s-app': 'kube
  * Where the pods of no consumer may go, by what is there; an address in several is of the first. Beyond its own pods, here
  * and at home, and DNS, a consumer's pod reaches only what is not named here: the world.
  */
-export function forbiddenRanges(facts: IsolationFacts): { what: Forbidden; ranges: readonly string[] }[] {
-  const { podCIDRs = [], serviceCIDRs = [], nodeCIDRs = [], externalCIDR, apiServerAddresses = [] } = facts;
+export function forbiddenRanges(facts: IsolationFacts): { what: Forbidden; ranges: readonly Range[] }[] {
+  const { podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses } = facts;
   return [
     { what: 'Metadata', ranges: metadataRanges },
-    { what: 'APIServer', ranges: apiServerAddresses.map(hostRange) },
+    { what: 'APIServer', ranges: apiServerAddresses },
     { what: 'Node', ranges: nodeCIDRs },
     {
       what: 'Cluster',
@@ -49,22 +49,24 @@ export interface Block {
  * of a range that drains.
  */
 export function homeBlocks(
-  remaps: readonly { mapped: string; state: string }[],
-  forbidden: readonly string[],
+  remaps: readonly { mapped: Range; state: string }[],
+  forbidden: readonly Range[],
 ): Block[] {
-  const closed = readRanges(forbidden);
-  return readRanges(remaps.flatMap(({ mapped, state }) => (state === 'InUse' ? [mapped] : [])))
-    .filter((range) => !closed.some((each) => contains(each, range)))
+  return homesOf(remaps)
+    .filter((range) => !forbidden.some((each) => contains(each, range)))
     .map((range) => ({
       cidr: range.text,
-      except: closed.filter((each) => overlaps(each, range)).map(({ text }) => text),
+      except: forbidden.filter((each) => overlaps(each, range)).map(({ text }) => text),
     }));
 }
 
 /** The same as plain ranges. */
 export function homeRanges(
-  remaps: readonly { mapped: string; state: string }[],
-  forbidden: readonly string[],
-): string[] {
-  return homeBlocks(remaps, forbidden).flatMap(({ cidr, except }) => without(cidr, except));
+  remaps: readonly { mapped: Range; state: string }[],
+  forbidden: readonly Range[],
+): Range[] {
+  return homesOf(remaps).flatMap((range) => without(range, forbidden));
 }
+
+const homesOf = (remaps: readonly { mapped: Range; state: string }[]): Range[] =>
+  remaps.flatMap(({ mapped, state }) => (state === 'InUse' ? [mapped] : []));

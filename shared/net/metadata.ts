@@ -1,3 +1,5 @@
+import { parseRange, type Range } from './cidr.ts';
+
 /**
  * Where clouds' metadata services answer, IPv4 and IPv6. They give credentials to whoever asks from the right machine, so
  * that no remote's range covers them, no consumer's pod reaches them, and no pool hands them out.
@@ -11,7 +13,7 @@
  * - `fd00:c1::a9fe:a9fe`: Oracle Cloud
  * - `fd00:42::42`: Scaleway
  */
-export const metadataRanges: readonly string[] = [
+export const metadataRanges: readonly Range[] = [
   '169.254.0.0/16',
   '168.63.129.16/32',
   '192.0.0.192/32',
@@ -21,4 +23,4 @@ export const metadataRanges: readonly string[] = [
   'fd20:ce::254/128',
   'fd00:c1::a9fe:a9fe/128',
   'fd00:42::42/128',
-];
+].map((text) => parseRange(text));

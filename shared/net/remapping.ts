@@ -5,6 +5,7 @@ import {
   overlaps,
   parseRange,
   rangeSize,
+  readRanges,
   tryParseRange,
   type Range,
 } from './cidr.ts';
@@ -21,27 +22,27 @@ export interface Remap {
 
 export interface RemapInput {
   /** Ranges that the remote declares now: its pods and its external CIDR. Valid ones (`validateDeclaredRanges`). */
-  declared: readonly string[];
+  declared: readonly Range[];
   /** What was chosen before for this remote, in the order of choice. */
   stored: readonly Remap[];
   /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. A choice never overlaps it. */
-  ownRanges: readonly string[];
+  ownRanges: readonly Range[];
   /** What this cluster cannot do without: API server, resolvers. A choice that comes to meet it is given up at once. */
-  protectedRanges?: readonly string[];
+  protectedRanges?: readonly Range[];
   /** Ranges of this remote that the owner of this cluster takes as they are, and all inside them. */
-  accepted?: readonly string[];
+  accepted?: readonly Range[];
   /**
    * By the owner of this cluster: mapped ranges that may be given up for another choice, and declared ranges that are
    * mapped though they are more than a remote's share.
    */
-  approved?: readonly string[];
+  approved?: readonly Range[];
   /**
    * What a new choice avoids: the other tunnels' remaps, draining ones too, and their endpoints. A choice that was made
    * stays, or any remote could push the others from their ranges by what it declares.
    */
-  otherRanges: readonly string[];
+  otherRanges: readonly Range[];
   /** Where free ranges are taken from, in order of preference. */
-  pools: readonly string[];
+  pools: readonly Range[];
 }
 
 export interface RemapCollision {
@@ -123,13 +124,11 @@ const shareSize = { 4: 1n << BigInt(32 - sharePrefix[4]), 6: 1n << BigInt(128 - 
  * name back.
  */
 export function planRemaps(input: RemapInput): RemapDecision {
-  const own = parseAll(input.ownRanges);
-  const protectedRanges = parseAll([...metadataRanges, ...(input.protectedRanges ?? [])]);
-  const blocked = [...own, ...protectedRanges, ...parseAll(input.otherRanges)];
-  const pools = parseAll(input.pools);
-  const accepted = parseAll(input.accepted ?? []);
-  const approved = new Set(parseAll(input.approved ?? []).map(({ text }) => text));
-  const declared = [...new Set(input.declared.map((text) => parseRange(text).text))];
+  const { ownRanges: own, otherRanges, pools, accepted = [] } = input;
+  const protectedRanges = [...metadataRanges, ...(input.protectedRanges ?? [])];
+  const blocked = [...own, ...protectedRanges, ...otherRanges];
+  const approved = new Set((input.approved ?? []).map(({ text }) => text));
+  const declared = new Map(input.declared.map((range) => [range.text, range]));
   const isAccepted = (range: Range) => accepted.some((each) => contains(each, range));
 
   const { remaps, placed, collisions } = keepStored(input.stored, {
@@ -140,14 +139,13 @@ export function planRemaps(input: RemapInput): RemapDecision {
     isAccepted,
   });
   const waiting: WaitingRange[] = [];
-  for (const real of declared) {
-    const range = parseRange(real);
+  for (const [real, range] of declared) {
     const present = placed.get(real);
     if (present?.mapped === real) continue;
     const itself = remaps.find((each) => each.real === real && each.mapped === real);
     const others = [
       ...blocked,
-      ...parseAll(remaps.flatMap((each) => (each === itself ? [] : [each.mapped]))),
+      ...readRanges(remaps.flatMap((each) => (each === itself ? [] : [each.mapped]))),
     ];
     const wantsAsIs = isAccepted(range);
     const met = wantsAsIs ? others.find((other) => overlaps(other, range)) : undefined;
@@ -181,7 +179,7 @@ export function planRemaps(input: RemapInput): RemapDecision {
 }
 
 interface Judges {
-  declared: readonly string[];
+  declared: ReadonlyMap<string, Range>;
   own: readonly Range[];
   protectedRanges: readonly Range[];
   approved: ReadonlySet<string>;
@@ -210,7 +208,7 @@ function keepStored(
   );
   for (const record of inOrder) {
     const mapped = tryParseRange(record.mapped);
-    if (mapped === undefined || placed.has(record.real) || !declared.includes(record.real)) continue;
+    if (mapped === undefined || placed.has(record.real) || !declared.has(record.real)) continue;
     if (record.real === mapped.text && !isAccepted(mapped)) continue;
     if (protectedRanges.some((range) => overlaps(range, mapped))) continue;
     const met = own.find((range) => overlaps(range, mapped));
@@ -226,7 +224,7 @@ function keepStored(
 
 /** Addresses that a remote has been given of this cluster's pools; what drains keeps its place. */
 function sizeMapped(remaps: readonly Remap[], family: 4 | 6): bigint {
-  return parseAll(remaps.flatMap(({ real, mapped }) => (real === mapped ? [] : [mapped])))
+  return readRanges(remaps.flatMap(({ real, mapped }) => (real === mapped ? [] : [mapped])))
     .filter((range) => range.family === family)
     .reduce((sum, range) => sum + rangeSize(range), 0n);
 }
@@ -259,9 +257,4 @@ export function hindrances(
     .filter(({ real }) => !inUse.has(real))
     .slice(0, 5)
     .map((each) => waitingText(remote, each));
-}
-
-/** What cannot be read is skipped: one bad entry of a person's must not stop the tunnels of everybody. */
-function parseAll(texts: readonly string[]): Range[] {
-  return texts.flatMap((text) => tryParseRange(text) ?? []);
 }

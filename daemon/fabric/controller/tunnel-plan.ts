@@ -63,10 +63,11 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   const problems = validateDeclaredRanges(document);
   if (problems.length > 0) return { spec: undefined, problems, collisions: [], waiting: [] };
 
-  const podCIDRs = document.podCIDRs.map((text) => parseRange(text).text);
-  const externalCIDR = parseRange(document.externalCIDR).text;
+  const declared = [...document.podCIDRs, document.externalCIDR].map((text) => parseRange(text));
+  const podCIDRs = declared.slice(0, -1).map(({ text }) => text);
+  const externalCIDR = declared.at(-1)?.text ?? document.externalCIDR;
   const { remaps, collisions, waiting } = planRemaps({
-    declared: [...podCIDRs, externalCIDR],
+    declared,
     stored: present?.spec.remaps ?? [],
     ...remapSurroundings({
       local,
@@ -76,7 +77,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       endpoints: endpointsOf(input).flatMap(({ addresses }) => addresses),
       others: input.others,
     }),
-    approved: approvedRemaps(present),
+    approved: readRanges(approvedRemaps(present)),
   });
   problems.push(...hindrances(remoteCluster, { podCIDRs, externalCIDR }, { remaps, waiting }));
   const { tunnelEndpoints, claimed } = withoutClaimed(input);

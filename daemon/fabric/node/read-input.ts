@@ -7,9 +7,17 @@ import { findCondition } from '../../../shared/conditions.ts';
 import { isAuthorized } from '../../../shared/incoming-peerings.ts';
 import { controllerServiceAccount, isClusterID, labels } from '../../../shared/names.ts';
 import type { Namespace, Node, Pod } from '../../kube/index.ts';
-import { usableMappings } from '../address-mappings.ts';
+import {
+  readHosts,
+  readRanges,
+  tryParseHost,
+  tryParseRange,
+  type Host,
+  type Range,
+} from '../../../shared/net/cidr.ts';
+import { mappingRevision, usableMappings } from '../address-mappings.ts';
 import { addressOf } from '../wire-text.ts';
-import type { PlanInput, InputNode, InputPod, InputTunnel } from '../plan/input.ts';
+import type { PlanInput, InputMapping, InputNode, InputPod, InputRemap, InputTunnel } from '../plan/input.ts';
 
 export interface InputObjects {
   localCluster: LocalCluster | undefined;
@@ -60,28 +68,31 @@ export function readInput(
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
 ): PlanInput {
-  const { namespace, nameservers = [], apiServer = [], ...selfNode } = self;
+  const { namespace, nameservers = [], apiServer = [], address, ...selfNode } = self;
+  const unreadable: string[] = [];
   const own = objects.fabricNodes.find(({ metadata }) => metadata.name === self.name);
   const status = objects.localCluster?.status;
+  const externalCIDR = status?.externalCIDR === undefined ? undefined : tryParseRange(status.externalCIDR);
   const pods = objects.pods.filter(hasAddress).toSorted(byAge);
   const realNodes = new Set(objects.fabricNodes.map((node) => node.metadata.name));
   // Read from the peering, not only from the Tunnel: a revocation takes effect before the controller has updated the Tunnel.
   const authorized = objects.incomingPeerings.filter(isAuthorized);
+  const addressMappings = usableMappings(objects.addressMappings);
   const consumers = new Set(authorized.map((peering) => peering.spec.remoteCluster));
   return {
     node: {
       ...selfNode,
-      ...(own?.spec.externalAddress !== undefined && { externalAddress: own.spec.externalAddress }),
-      podCIDRs: objects.node?.spec?.podCIDRs ?? [],
+      ...hostFields({ address, externalAddress: own?.spec.externalAddress }),
+      podCIDRs: readRanges(objects.node?.spec?.podCIDRs ?? []),
     },
     cluster: {
-      podCIDRs: status?.podCIDRs ?? [],
-      serviceCIDRs: status?.serviceCIDRs ?? [],
-      nodeCIDRs: status?.nodeCIDRs ?? [],
-      ...(status?.externalCIDR !== undefined && { externalCIDR: status.externalCIDR }),
-      apiServerAddresses: status?.apiServerAddresses ?? [],
+      podCIDRs: readRanges(status?.podCIDRs ?? []),
+      serviceCIDRs: readRanges(status?.serviceCIDRs ?? []),
+      nodeCIDRs: readRanges(status?.nodeCIDRs ?? []),
+      ...(externalCIDR !== undefined && { externalCIDR }),
+      apiServerAddresses: readHosts(status?.apiServerAddresses ?? []),
     },
-    apiServer,
+    apiServer: readHosts(apiServer),
     nodes: objects.fabricNodes
       .filter(({ metadata }) => metadata.name !== self.name && metadata.deletionTimestamp === undefined)
       .map(readNode)
@@ -89,7 +100,7 @@ export function readInput(
     tunnels: objects.tunnels
       .filter((tunnel) => tunnel.metadata.deletionTimestamp === undefined)
       .toSorted(byAge)
-      .map((tunnel) => readTunnel(tunnel, consumers, presharedKeys, endpointOf)),
+      .flatMap((tunnel) => readTunnel(tunnel, consumers, presharedKeys, endpointOf, unreadable)),
     pods: pods.map(readPod),
     controllers: pods
       .filter(
@@ -102,15 +113,35 @@ export function readInput(
     tenantPods: objects.tenantPods.filter(hasAddress).map(readPod),
     resolvers: [
       ...objects.dnsPods.filter(hasAddress).flatMap((pod) => readPod(pod).addresses),
-      ...nameservers,
+      ...readHosts(nameservers),
     ],
     virtualNodes: new Map(
       objects.outgoingPeerings
         .filter((peering) => !realNodes.has(peering.spec.nodeName))
         .map((peering) => [peering.spec.nodeName, peering.spec.remoteCluster]),
     ),
-    addressMappings: usableMappings(objects.addressMappings),
+    addressMappings: addressMappings.flatMap(
+      ({ address: mapped, target, remoteClusters }): InputMapping[] => {
+        const [from, to] = [tryParseHost(mapped), tryParseHost(target)];
+        return from === undefined || to === undefined ? [] : [{ address: from, target: to, remoteClusters }];
+      },
+    ),
+    mappingRevision: mappingRevision(addressMappings),
+    unreadable,
   };
+}
+
+/** Those of the fields that hold addresses, as values. */
+function hostFields<Name extends string>(
+  fields: Partial<Record<Name, string | undefined>>,
+): Partial<Record<Name, Host>> {
+  const result: Partial<Record<Name, Host>> = {};
+  for (const name of Object.keys(fields) as Name[]) {
+    const text = fields[name];
+    const host = text === undefined ? undefined : tryParseHost(text);
+    if (host !== undefined) result[name] = host;
+  }
+  return result;
 }
 
 function readNode(node: FabricNode): InputNode {
@@ -121,10 +152,13 @@ function readNode(node: FabricNode): InputNode {
   const known = moving ? undefined : status;
   return {
     name: node.metadata.name,
-    ...(status?.endpoint !== undefined && { endpoint: status.endpoint, address: addressOf(status.endpoint) }),
+    ...(status?.endpoint !== undefined && { endpoint: status.endpoint }),
+    ...hostFields({
+      address: status?.endpoint && addressOf(status.endpoint),
+      externalAddress: spec.externalAddress,
+    }),
     ...(known?.publicKey !== undefined && { publicKey: known.publicKey }),
     ...(known?.heldTunnelEndpoint !== undefined && { tunnelEndpoint: known.heldTunnelEndpoint }),
-    ...(spec.externalAddress !== undefined && { externalAddress: spec.externalAddress }),
   };
 }
 
@@ -133,32 +167,53 @@ function readTunnel(
   consumers: ReadonlySet<string>,
   presharedKeys: ReadonlyMap<string, Uint8Array>,
   endpointOf: EndpointOf,
-): InputTunnel {
+  unreadable: string[],
+): InputTunnel[] {
   const { spec } = tunnel;
+  const read = (text: string): Range[] => {
+    const range = tryParseRange(text);
+    if (range !== undefined) return [range];
+    unreadable.push(
+      `"${text.slice(0, 64)}" in the Tunnel ${spec.remoteCluster} is not an address range and is left out`,
+    );
+    return [];
+  };
+  const [remoteExternalCIDR] = read(spec.remoteExternalCIDR);
+  if (remoteExternalCIDR === undefined) return [];
   const presharedKey = presharedKeys.get(spec.remoteCluster);
   const provider = spec.provider && consumers.has(spec.remoteCluster);
-  return {
-    remoteCluster: spec.remoteCluster,
-    consumer: spec.consumer,
-    provider,
-    open: spec.dataPath === 'Open' && (spec.consumer || provider),
-    dialsInBand: spec.dialsInBand ?? false,
-    servesInBand: spec.servesInBand ?? false,
-    remotePodCIDRs: spec.remotePodCIDRs,
-    remoteExternalCIDR: spec.remoteExternalCIDR,
-    tunnelEndpoints: spec.remoteTunnelEndpoints.map((tunnelEndpoint) => {
-      const endpoint = endpointOf(tunnelEndpoint);
-      return {
-        name: tunnelEndpoint.name,
-        publicKey: tunnelEndpoint.publicKey,
-        ...(endpoint !== undefined && { endpoint }),
-      };
-    }),
-    remaps: spec.remaps,
-    remoteRemaps: spec.remoteRemaps,
-    mtu: spec.mtu,
-    ...(presharedKey !== undefined && { presharedKey }),
-  };
+  return [
+    {
+      remoteCluster: spec.remoteCluster,
+      consumer: spec.consumer,
+      provider,
+      open: spec.dataPath === 'Open' && (spec.consumer || provider),
+      dialsInBand: spec.dialsInBand ?? false,
+      servesInBand: spec.servesInBand ?? false,
+      remotePodCIDRs: spec.remotePodCIDRs.flatMap(read),
+      remoteExternalCIDR,
+      tunnelEndpoints: spec.remoteTunnelEndpoints.map((tunnelEndpoint) => {
+        const endpoint = endpointOf(tunnelEndpoint);
+        return {
+          name: tunnelEndpoint.name,
+          publicKey: tunnelEndpoint.publicKey,
+          ...(endpoint !== undefined && { endpoint }),
+        };
+      }),
+      remaps: spec.remaps.flatMap(({ real, mapped, state, held }): InputRemap[] => {
+        const [[from], [to]] = [read(real), read(mapped)];
+        return from === undefined || to === undefined
+          ? []
+          : [{ real: from, mapped: to, state, ...(held !== undefined && { held }) }];
+      }),
+      remoteRemaps: spec.remoteRemaps.flatMap(({ real, mapped }) => {
+        const [[from], [to]] = [read(real), read(mapped)];
+        return from === undefined || to === undefined ? [] : [{ real: from, mapped: to }];
+      }),
+      mtu: spec.mtu,
+      ...(presharedKey !== undefined && { presharedKey }),
+    },
+  ];
 }
 
 /** The address of a finished pod may belong to another pod by now. */
@@ -178,7 +233,9 @@ function readPod(pod: Pod): InputPod {
     namespace: pod.metadata.namespace ?? '',
     name: pod.metadata.name,
     node: pod.spec?.nodeName ?? '',
-    addresses: addresses.length === 0 && pod.status?.podIP !== undefined ? [pod.status.podIP] : addresses,
+    addresses: readHosts(
+      addresses.length === 0 && pod.status?.podIP !== undefined ? [pod.status.podIP] : addresses,
+    ),
   };
 }
 

@@ -3,15 +3,8 @@
  * wire. A packet passes when its source and destination share a group; an address without a group passes no packet.
  */
 import type { Admission, AdmissionEntry } from '../../../native/index.d.ts';
-import {
-  anyContains,
-  contains,
-  hostRange,
-  parseRange,
-  readRanges,
-  type Range,
-} from '../../../shared/net/cidr.ts';
-import { toReal } from '../../../shared/net/address-mapping.ts';
+import { contains, covers, type Host, type Range } from '../../../shared/net/cidr.ts';
+import { realHost } from '../../../shared/net/address-mapping.ts';
 import { apiServerAddress, gatewayAddress, probeAddress } from '../../../shared/net/external-cidr.ts';
 import type { PlanInput, InputTunnel } from './input.ts';
 
@@ -38,17 +31,16 @@ class Side {
   readonly #entries = new Map<string, { range: Range; groups: number }>();
   readonly #exact = new Set<string>();
 
-  add(prefix: string, bits: number): void {
-    const range = parseRange(prefix);
+  add(range: Range, bits: number): void {
     const present = this.#entries.get(range.text);
     if (present === undefined) this.#entries.set(range.text, { range, groups: bits });
     else present.groups |= bits;
   }
 
   /** An address that inherits no groups from the ranges that contain it. */
-  addExact(address: string, bits: number): void {
-    this.add(hostRange(address), bits);
-    this.#exact.add(hostRange(address));
+  addExact(address: Host, bits: number): void {
+    this.add(address, bits);
+    this.#exact.add(address.text);
   }
 
   /** Only the longest match decides in the engine, so each longer prefix must repeat the groups of the shorter ones. */
@@ -56,20 +48,21 @@ class Side {
     const all = [...this.#entries.values()];
     const wide = all.filter(({ range }) => range.length < (range.family === 4 ? 32 : 128));
     return all
-      .map(({ range, groups: own }) => ({
-        prefix: range.text,
-        groups: wide
-          .filter(() => !this.#exact.has(range.text))
-          .filter((other) => other.range.length < range.length && contains(other.range, range))
-          .reduce((bits, other) => bits | (other.groups & inherited), own),
-      }))
+      .map(({ range, groups: own }) => {
+        let bits = own;
+        for (const other of this.#exact.has(range.text) ? [] : wide) {
+          const outer = other.range.length < range.length && contains(other.range, range);
+          if (outer) bits |= other.groups & inherited;
+        }
+        return { prefix: range.text, groups: bits };
+      })
       .sort((one, other) => (one.prefix < other.prefix ? -1 : 1));
   }
 }
 
 /** Pods in twin namespaces, with the remote cluster for which they run. */
 export interface TwinPod {
-  address: string;
+  address: Host;
   remoteCluster: string;
 }
 
@@ -77,9 +70,9 @@ export interface AdmittedPods {
   /** Pods here that run for a remote, any remote. */
   twinPods: readonly TwinPod[];
   /** Addresses, as this cluster knows them, of own pods that run at that remote. */
-  offloaded: readonly string[];
+  offloaded: readonly Host[];
   /** Addresses mapped for that remote: own pods that run at others. */
-  mappings: readonly string[];
+  mappings: readonly Host[];
 }
 
 /** Admission of one remote cluster. */
@@ -92,18 +85,18 @@ export function planAdmission(
   const remote = new Side();
   const { externalCIDR } = input.cluster;
 
-  if (externalCIDR !== undefined) local.add(hostRange(probeAddress(externalCIDR)), groups.answering);
+  if (externalCIDR !== undefined) local.add(probeAddress(externalCIDR), groups.answering);
   remote.add(tunnel.remoteExternalCIDR, groups.answering);
-  remote.add(hostRange(probeAddress(tunnel.remoteExternalCIDR)), groups.asking);
+  remote.add(probeAddress(tunnel.remoteExternalCIDR), groups.asking);
   for (const { externalAddress } of [input.node, ...input.nodes]) {
     if (externalAddress === undefined) continue;
-    local.add(hostRange(externalAddress), groups.asking | (tunnel.consumer ? groups.consuming : 0));
+    local.add(externalAddress, groups.asking | (tunnel.consumer ? groups.consuming : 0));
   }
   // A pod that runs for a remote is not one of this cluster's own: its entry, even an empty one, keeps it out of the
   // groups of the range that contains it.
   for (const pod of twinPods) {
     const mine = tunnel.provider && pod.remoteCluster === tunnel.remoteCluster;
-    local.add(hostRange(pod.address), mine ? groups.providing : 0);
+    local.add(pod.address, mine ? groups.providing : 0);
   }
   if (tunnel.provider) {
     for (const prefix of [...tunnel.remotePodCIDRs, tunnel.remoteExternalCIDR]) {
@@ -112,10 +105,10 @@ export function planAdmission(
   }
   if (tunnel.consumer) {
     for (const prefix of input.cluster.podCIDRs) local.add(prefix, groups.consuming);
-    for (const address of mappings) local.add(hostRange(address), groups.consuming);
+    for (const address of mappings) local.add(address, groups.consuming);
     for (const address of offloaded) {
-      const real = toReal(tunnel.remaps, address);
-      if (real !== undefined) remote.add(hostRange(real), groups.consuming);
+      const real = realHost(tunnel.remaps, address);
+      if (real !== undefined) remote.add(real, groups.consuming);
     }
   }
   addControlPlanes(input, tunnel, local, remote);
@@ -142,11 +135,10 @@ function addControlPlanes(input: PlanInput, tunnel: InputTunnel, local: Side, re
     remote.addExact(address, tunnel.dialsInBand ? groups.reaching : 0);
   }
   if (tunnel.dialsInBand) {
-    const pods = readRanges(podCIDRs);
     for (const address of input.controllers) {
-      if (!anyContains(pods, address)) continue;
+      if (!covers(podCIDRs, address)) continue;
       // Its own entry repeats the groups of the pod range.
-      local.add(hostRange(address), groups.reaching | (tunnel.consumer ? groups.consuming : 0));
+      local.add(address, groups.reaching | (tunnel.consumer ? groups.consuming : 0));
     }
   }
   if (externalCIDR !== undefined) {
@@ -157,7 +149,7 @@ function addControlPlanes(input: PlanInput, tunnel: InputTunnel, local: Side, re
   if (tunnel.servesInBand) for (const prefix of tunnel.remotePodCIDRs) remote.add(prefix, groups.serving);
 }
 
-const controlPlaneAddresses = (externalCIDR: string) => [
+const controlPlaneAddresses = (externalCIDR: Range) => [
   gatewayAddress(externalCIDR),
   apiServerAddress(externalCIDR),
 ];

@@ -10,12 +10,14 @@ export function planInBand({ cluster, tunnels }: PlanInput): InBandPlan | undefi
     .filter(({ servesInBand }) => servesInBand)
     .map(({ remoteCluster, remotePodCIDRs, remaps }) => ({
       remoteCluster,
-      ranges: remaps.filter(({ real }) => remotePodCIDRs.includes(real)).map(({ mapped }) => mapped),
+      ranges: remaps
+        .filter(({ real }) => remotePodCIDRs.some((range) => range.text === real.text))
+        .map(({ mapped }) => mapped.text),
     }));
   if (consumers.length === 0) return undefined;
   return {
-    gateway: gatewayAddress(cluster.externalCIDR),
-    apiServer: apiServerAddress(cluster.externalCIDR),
+    gateway: gatewayAddress(cluster.externalCIDR).address,
+    apiServer: apiServerAddress(cluster.externalCIDR).address,
     consumers,
   };
 }

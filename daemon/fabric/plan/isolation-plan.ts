@@ -1,5 +1,5 @@
 /** The rules that isolate the pods of consumers on a node from everything else there. Pure. */
-import { addressFamily, anyContains, readRanges } from '../../../shared/net/cidr.ts';
+import { covers, type Host, type Range } from '../../../shared/net/cidr.ts';
 import { forbiddenRanges, homeRanges } from '../../../shared/net/isolation.ts';
 import type { IsolationPlan } from '../../host/plan.ts';
 import type { PlanInput } from './input.ts';
@@ -21,57 +21,58 @@ export function planIsolation(input: PlanInput, placed: readonly PlacedTunnel[])
   // An address that two pods claim belongs to the newer one, as everywhere in the fabric.
   const holders = new Map(
     here.flatMap(({ namespace, addresses }) =>
-      usable(addresses).map((address) => [address, input.tenants.get(namespace)] as const),
+      addresses.map(
+        (address) => [address.text, { address, consumer: input.tenants.get(namespace) }] as const,
+      ),
     ),
   );
   const { podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses } = input.cluster;
-  const unknown = planUnknown(input.node.podCIDRs ?? [], [...holders.keys()]);
+  const unknown = planUnknown(
+    input.node.podCIDRs ?? [],
+    [...holders.values()].map(({ address }) => address),
+  );
   if (consumers.size === 0 && unknown === undefined) return undefined;
   const forbidden = forbiddenRanges({
     podCIDRs,
     serviceCIDRs,
     nodeCIDRs,
     externalCIDR,
-    apiServerAddresses,
+    apiServerAddresses: apiServerAddresses ?? [],
   });
   const closed = forbidden.flatMap(({ ranges }) => ranges);
   return {
     tenants: [...consumers].map((remoteCluster) => {
-      const own = [...holders].filter(([, consumer]) => consumer === remoteCluster);
+      const own = [...holders.values()].filter(({ consumer }) => consumer === remoteCluster);
       const elsewhere = input.tenantPods.filter(
         ({ namespace, node }) => node !== input.node.name && input.tenants.get(namespace) === remoteCluster,
       );
-      const addresses = own.map(([address]) => address);
+      const addresses = own.map(({ address }) => address.address);
       return {
         remoteCluster,
         here: addresses,
-        pods: [...addresses, ...elsewhere.flatMap((pod) => usable(pod.addresses))],
+        pods: [...addresses, ...elsewhere.flatMap((pod) => textsOf(pod.addresses))],
         home: placed
           .filter(({ tunnel }) => tunnel.remoteCluster === remoteCluster)
           .flatMap(({ tunnel, mapped }) =>
             homeRanges(
-              tunnel.remaps.filter((remap) => mapped.includes(remap.mapped)),
+              tunnel.remaps.filter((remap) => mapped.some(({ text }) => text === remap.mapped.text)),
               closed,
-            ),
+            ).map(({ text }) => text),
           ),
       };
     }),
-    resolvers: usable(input.resolvers),
-    forbidden,
+    resolvers: textsOf(input.resolvers),
+    forbidden: forbidden.map(({ what, ranges }) => ({ what, ranges: ranges.map(({ text }) => text) })),
     ...(unknown !== undefined && { unknown }),
   };
 }
 
-const usable = (addresses: readonly string[]): string[] =>
-  addresses.filter((address) => addressFamily(address) !== undefined);
+const textsOf = (hosts: readonly Host[]): string[] => hosts.map(({ address }) => address);
 
 /** Without effect where the network plugin does not assign pods addresses of their node's range. */
-function planUnknown(podCIDRs: readonly string[], known: readonly string[]): IsolationPlan['unknown'] {
-  const ranges = readRanges(podCIDRs);
-  const ofNode = ranges.filter(({ family }) =>
-    known
-      .filter((address) => addressFamily(address) === family)
-      .every((address) => anyContains(ranges, address)),
+function planUnknown(podCIDRs: readonly Range[], known: readonly Host[]): IsolationPlan['unknown'] {
+  const ofNode = podCIDRs.filter(({ family }) =>
+    known.filter((address) => address.family === family).every((address) => covers(podCIDRs, address)),
   );
-  return ofNode.length === 0 ? undefined : { ranges: ofNode.map(({ text }) => text), known };
+  return ofNode.length === 0 ? undefined : { ranges: ofNode.map(({ text }) => text), known: textsOf(known) };
 }

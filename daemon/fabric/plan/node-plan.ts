@@ -2,12 +2,11 @@
  * A node's complete plan, computed from plain values: peers and routes of its tunnel device, the desired state of its kernel,
  * and its probes. Pure, so that tests can send packets through the plans of two clusters.
  */
-import { anyContains, hostRange, parseRange, readRanges, type Range } from '../../../shared/net/cidr.ts';
-import { toMapped } from '../../../shared/net/address-mapping.ts';
+import { covers, hostRange, type Host } from '../../../shared/net/cidr.ts';
+import { mappedHost } from '../../../shared/net/address-mapping.ts';
 import { probeAddress } from '../../../shared/net/external-cidr.ts';
 import { ports, tunDevice } from '../../../shared/ports.ts';
 import type { HostAddress, HostPlan, HostRoute, HostService } from '../../host/plan.ts';
-import { mappingRevision } from '../address-mappings.ts';
 import { isEndpoint, isTunnelKey } from '../wire-text.ts';
 import type { TwinPod } from './admission.ts';
 import { planInBand } from './in-band-plan.ts';
@@ -58,14 +57,13 @@ const minimumMTU = 1280; // RFC 8200, section 5
 
 /** Computes the plan. Never throws for a peer's declarations: unusable ones are left out, with a warning. */
 export function planNode(input: PlanInput): NodePlan {
-  const warnings: string[] = [];
+  const warnings: string[] = [...input.unreadable];
   const { node } = input;
   const holdsEndpoint = node.tunnelEndpoint !== undefined;
   const lanMTU = Math.max(minimumMTU, node.underlayMTU - tunnelOverhead);
-  const podRanges = readRanges(input.cluster.podCIDRs);
 
-  const placed = placePods(input, podRanges);
-  const tunnels = placeTunnels(input, podRanges, warnings);
+  const placed = placePods(input);
+  const tunnels = placeTunnels(input, warnings);
   const routes = new Map<string, string[]>();
   const peers = new Map<string, DevicePeer>();
   const remotePeers = new Map<string, { remoteCluster: string; tunnelEndpoint: string }>();
@@ -74,20 +72,20 @@ export function planNode(input: PlanInput): NodePlan {
   // Own addresses, and the pods of this node.
   const own: HostAddress[] = [];
   if (node.externalAddress !== undefined) {
-    own.push({ prefix: hostRange(node.externalAddress), scope: 'global' });
+    own.push({ prefix: node.externalAddress.text, scope: 'global' });
   }
   const answerAt =
     holdsEndpoint && input.cluster.externalCIDR !== undefined
       ? probeAddress(input.cluster.externalCIDR)
       : undefined;
-  if (answerAt !== undefined) own.push({ prefix: hostRange(answerAt), scope: 'host' });
+  if (answerAt !== undefined) own.push({ prefix: answerAt.text, scope: 'host' });
   const inBand = holdsEndpoint ? planInBand(input) : undefined;
   if (inBand !== undefined) {
     for (const address of [inBand.gateway, inBand.apiServer]) {
       own.push({ prefix: hostRange(address), scope: 'host' });
     }
   }
-  const localPods = placed.filter((pod) => pod.node === node.name).map((pod) => hostRange(pod.address));
+  const localPods = placed.filter((pod) => pod.node === node.name).map((pod) => pod.address.text);
   for (const { prefix } of own) routes.set(prefix, ['local']);
   for (const prefix of localPods) routes.set(prefix, ['local']);
 
@@ -115,12 +113,12 @@ export function planNode(input: PlanInput): NodePlan {
   if (holdsEndpoint) {
     for (const pod of placed) {
       const key = keys.get(pod.node);
-      if (key !== undefined) routes.set(hostRange(pod.address), [key]);
+      if (key !== undefined) routes.set(pod.address.text, [key]);
     }
     for (const other of input.nodes) {
       const key = keys.get(other.name);
       if (key === undefined || other.externalAddress === undefined) continue;
-      routes.set(hostRange(other.externalAddress), [key]);
+      routes.set(other.externalAddress.text, [key]);
     }
   }
 
@@ -134,9 +132,9 @@ export function planNode(input: PlanInput): NodePlan {
   });
   // No endpoint may lie here: the tunnel's packets would enter a tunnel, or reach the local owner of the address.
   const unreachable = [
-    ...podRanges,
-    ...readRanges(input.cluster.serviceCIDRs),
-    ...tunnels.flatMap(({ mapped }) => readRanges(mapped)),
+    ...input.cluster.podCIDRs,
+    ...input.cluster.serviceCIDRs,
+    ...tunnels.flatMap(({ mapped }) => mapped),
   ];
   const ofRemotes: PeersOfRemotes = {
     input,
@@ -156,13 +154,13 @@ export function planNode(input: PlanInput): NodePlan {
       if (targets.length > 0) targets = [...targets, ...gateways];
     }
     if (targets.length === 0) continue;
-    for (const prefix of mapped) routes.set(prefix, targets);
+    for (const { text } of mapped) routes.set(text, targets);
   }
   if (holdsEndpoint) deadPeers.push(...gateways);
 
   // The kernel routes all remote ranges into the device, reachable or not: otherwise packets would leave unencrypted.
-  const host = planHost(input, own, tunnels, lanMTU, planServices(answerAt, inBand));
-  const reachable = tunnels.filter(({ mapped }) => mapped.some((prefix) => routes.has(prefix)));
+  const host = planHost(input, own, tunnels, lanMTU, planServices(answerAt?.address, inBand));
+  const reachable = tunnels.filter(({ mapped }) => mapped.some(({ text }) => routes.has(text)));
   return {
     device: {
       peers: [...peers.values()],
@@ -172,12 +170,12 @@ export function planNode(input: PlanInput): NodePlan {
     },
     host,
     probes: {
-      ...(answerAt !== undefined && { answerAt }),
+      ...(answerAt !== undefined && { answerAt: answerAt.address }),
       targets: holdsEndpoint ? planProbes(node, reachable) : [],
     },
     ...(inBand !== undefined && { inBand }),
     remotePeers,
-    mappingRevision: mappingRevision(input.addressMappings),
+    mappingRevision: input.mappingRevision,
     warnings,
   };
 }
@@ -198,17 +196,17 @@ function planServices(answerAt: string | undefined, inBand: InBandPlan | undefin
 interface PlacedPod {
   namespace: string;
   node: string;
-  address: string;
+  address: Host;
 }
 
 /** Pods that the fabric can reach: their addresses lie in the declared ranges and are unique. */
-function placePods(input: PlanInput, podRanges: readonly Range[]): PlacedPod[] {
+function placePods(input: PlanInput): PlacedPod[] {
   const seen = new Map<string, PlacedPod>();
   for (const pod of input.pods) {
     if (input.virtualNodes.has(pod.node)) continue;
     for (const address of pod.addresses) {
-      if (!anyContains(podRanges, address)) continue;
-      seen.set(address, { namespace: pod.namespace, node: pod.node, address });
+      if (!covers(input.cluster.podCIDRs, address)) continue;
+      seen.set(address.text, { namespace: pod.namespace, node: pod.node, address });
     }
   }
   return [...seen.values()];
@@ -222,12 +220,10 @@ function planHost(
   services: readonly HostService[],
 ): HostPlan {
   const source = input.node.externalAddress;
-  const family = source === undefined ? undefined : parseRange(source).family;
   const routes = tunnels.flatMap(({ mapped }) =>
-    mapped.map((prefix): HostRoute => {
-      const usable = source !== undefined && parseRange(prefix).family === family;
-      return usable ? { prefix, source } : { prefix };
-    }),
+    mapped.map(({ text, family }): HostRoute =>
+      source?.family === family ? { prefix: text, source: source.address } : { prefix: text },
+    ),
   );
   const isolation = planIsolation(input, tunnels);
   return {
@@ -236,13 +232,13 @@ function planHost(
     addresses,
     routes,
     packets: {
-      podRanges: readRanges(input.cluster.podCIDRs).map((range) => range.text),
+      podRanges: input.cluster.podCIDRs.map(({ text }) => text),
       remoteRanges: routes.map((route) => route.prefix),
       ownAddresses: addresses.map((address) => address.prefix),
-      ...(source !== undefined && { hostSource: source }),
+      ...(source !== undefined && { hostSource: source.address }),
       services,
     },
-    needed: neededRanges(input),
+    needed: neededRanges(input).map(({ range, what }) => ({ range: range.text, what })),
     ...(isolation !== undefined && { isolation }),
   };
 }
@@ -251,11 +247,16 @@ function planProbes(node: InputNode, tunnels: readonly PlacedTunnel[]): ProbeTar
   const source = node.externalAddress;
   if (source === undefined) return [];
   return tunnels.flatMap(({ tunnel }) => {
-    const address = toMapped(tunnel.remaps, probeAddress(tunnel.remoteExternalCIDR));
-    if (address === undefined) return [];
-    const expected = toMapped(tunnel.remoteRemaps, source);
+    const probe = mappedHost(tunnel.remaps, probeAddress(tunnel.remoteExternalCIDR));
+    if (probe === undefined) return [];
+    const expected = mappedHost(tunnel.remoteRemaps, source);
     return [
-      { remoteCluster: tunnel.remoteCluster, address, source, ...(expected !== undefined && { expected }) },
+      {
+        remoteCluster: tunnel.remoteCluster,
+        address: probe.address,
+        source: source.address,
+        ...(expected !== undefined && { expected: expected.address }),
+      },
     ];
   });
 }

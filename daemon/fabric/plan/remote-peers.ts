@@ -1,7 +1,7 @@
 /** The tunnel endpoints of a remote cluster as peers of the tunnel device: keys, translation, admission. Pure. */
 import type { PrefixMapping } from '../../../native/index.d.ts';
-import { toReal } from '../../../shared/net/address-mapping.ts';
-import { anyContains, hostRange, type Range } from '../../../shared/net/cidr.ts';
+import { realHost } from '../../../shared/net/address-mapping.ts';
+import { anyContains, type Host, type Range } from '../../../shared/net/cidr.ts';
 import { isMappedAddress } from '../../../shared/net/external-cidr.ts';
 import { planAdmission, type TwinPod } from './admission.ts';
 import type { DevicePeer } from '../ports.ts';
@@ -89,14 +89,14 @@ export function planRemotePeers(
 /** Own pods that run at remotes, by their addresses as this cluster knows them. */
 export interface OffloadedPods {
   /** Own pods that run at the remote. */
-  at(remoteCluster: string): readonly string[];
+  at(remoteCluster: string): readonly Host[];
   /** The remote at which the pod with this address runs. */
-  remoteOf(address: string): string | undefined;
+  remoteOf(address: Host): string | undefined;
 }
 
 /** A remote's pod is never one of this cluster's own, whatever node it names. */
 export function offloadedPods(input: PlanInput): OffloadedPods {
-  const byRemote = new Map<string, string[]>();
+  const byRemote = new Map<string, Host[]>();
   const byAddress = new Map<string, string>();
   for (const pod of input.pods) {
     const remote = input.virtualNodes.get(pod.node);
@@ -105,12 +105,12 @@ export function offloadedPods(input: PlanInput): OffloadedPods {
       const there = byRemote.get(remote);
       if (there === undefined) byRemote.set(remote, [address]);
       else there.push(address);
-      byAddress.set(address, remote);
+      byAddress.set(address.text, remote);
     }
   }
   return {
     at: (remoteCluster) => byRemote.get(remoteCluster) ?? [],
-    remoteOf: (address) => byAddress.get(address),
+    remoteOf: (address) => byAddress.get(address.text),
   };
 }
 
@@ -124,10 +124,10 @@ function mappingsFor(input: PlanInput, tunnel: InputTunnel, offloaded: Offloaded
     const where = offloaded.remoteOf(target);
     if (where === undefined || where === tunnel.remoteCluster) return false;
     // What two claim belongs to the first: a mapping that is not one to one cannot be reversed.
-    if (!isMappedAddress(externalCIDR, address) || addresses.has(address) || targets.has(target))
+    if (!isMappedAddress(externalCIDR, address) || addresses.has(address.text) || targets.has(target.text))
       return false;
-    addresses.add(address);
-    targets.add(target);
+    addresses.add(address.text);
+    targets.add(target.text);
     return true;
   });
 }
@@ -139,26 +139,26 @@ function mappingsFor(input: PlanInput, tunnel: InputTunnel, offloaded: Offloaded
 function planTranslation(
   tunnel: InputTunnel,
   mappings: readonly InputMapping[],
-  offloaded: readonly string[],
+  offloaded: readonly Host[],
 ): NonNullable<DevicePeer['translation']> {
-  const changed = tunnel.remaps.filter((remap) => remap.real !== remap.mapped);
+  const changed = tunnel.remaps.filter((remap) => remap.real.text !== remap.mapped.text);
   const lending = mappings.map(({ address, target }) => ({
-    mappings: hostRange(address),
-    target: hostRange(target),
+    mappings: address.text,
+    target: target.text,
   }));
   return {
     in: {
       source: [
         ...changed
           .filter((remap) => remap.state === 'InUse')
-          .map(({ real, mapped }) => ({ from: real, to: mapped })),
+          .map(({ real, mapped }) => ({ from: real.text, to: mapped.text })),
         ...drainingPods(tunnel, offloaded),
       ],
       destination: lending.map((each) => ({ from: each.mappings, to: each.target })),
     },
     out: {
       source: lending.map((each) => ({ from: each.target, to: each.mappings })),
-      destination: changed.map(({ real, mapped }) => ({ from: mapped, to: real })),
+      destination: changed.map(({ real, mapped }) => ({ from: mapped.text, to: real.text })),
     },
   };
 }
@@ -167,13 +167,14 @@ function planTranslation(
  * Pods whose address lies in a draining remap. Each keeps it for its lifetime by an entry of its own, while the range as a
  * whole has another remap already, so that none of its connections sees its remote address change.
  */
-function drainingPods({ remaps }: InputTunnel, offloaded: readonly string[]): PrefixMapping[] {
+function drainingPods({ remaps }: InputTunnel, offloaded: readonly Host[]): PrefixMapping[] {
   const draining = remaps.filter(
     ({ real, state }) =>
-      state === 'Draining' && remaps.some((other) => other.real === real && other.state === 'InUse'),
+      state === 'Draining' &&
+      remaps.some((other) => other.real.text === real.text && other.state === 'InUse'),
   );
   return offloaded.flatMap((address) => {
-    const real = toReal(draining, address);
-    return real === undefined ? [] : [{ from: hostRange(real), to: hostRange(address) }];
+    const real = realHost(draining, address);
+    return real === undefined ? [] : [{ from: real.text, to: address.text }];
   });
 }

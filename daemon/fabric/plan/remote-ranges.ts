@@ -1,26 +1,24 @@
 /** Which remote ranges this node routes. Pure. */
-import {
-  anyContains,
-  overlaps,
-  parseRange,
-  readRanges,
-  tryParseRange,
-  type Range,
-} from '../../../shared/net/cidr.ts';
+import { contains, overlaps, type Range } from '../../../shared/net/cidr.ts';
 import { metadataRanges } from '../../../shared/net/metadata.ts';
-import type { NeededRange } from '../../host/plan.ts';
 import type { PlanInput, InputTunnel } from './input.ts';
 
 export interface PlacedTunnel {
   tunnel: InputTunnel;
   /** The remote's ranges that can be routed here. */
-  mapped: string[];
+  mapped: Range[];
 }
 
+interface Named {
+  range: Range;
+  /** For people: `the API server`. */
+  what: string;
+}
+
+const named = (what: string, ranges: readonly Range[]): Named[] => ranges.map((range) => ({ range, what }));
+
 /** Addresses that this node needs, wherever they lie. */
-export function neededRanges({ cluster, apiServer = [], resolvers }: PlanInput): NeededRange[] {
-  const named = (what: string, addresses: readonly string[]) =>
-    readRanges(addresses).map(({ text }): NeededRange => ({ range: text, what }));
+export function neededRanges({ cluster, apiServer = [], resolvers }: PlanInput): Named[] {
   return [
     ...named('the API server', [...(cluster.apiServerAddresses ?? []), ...apiServer]),
     ...named('a resolver', resolvers),
@@ -33,47 +31,36 @@ export function neededRanges({ cluster, apiServer = [], resolvers }: PlanInput):
  * a remap chosen before the overlapping pod or Service range was declared stays routed until its reassignment is approved,
  * as long as no known pod of this cluster has an address in it.
  */
-export function placeTunnels(
-  input: PlanInput,
-  podRanges: readonly Range[],
-  warnings: string[],
-): PlacedTunnel[] {
-  const taken: { range: Range; what: string; declared?: boolean }[] = [
-    ...podRanges.map((range) => ({ range, what: 'this cluster’s pods', declared: true })),
-    ...readRanges(input.cluster.serviceCIDRs).map((range) => ({
-      range,
-      what: 'this cluster’s Services',
-      declared: true,
-    })),
-    ...readRanges(input.cluster.nodeCIDRs).map((range) => ({ range, what: 'this cluster’s nodes' })),
-    ...readRanges(input.cluster.externalCIDR === undefined ? [] : [input.cluster.externalCIDR]).map(
-      (range) => ({
-        range,
-        what: 'this cluster’s external CIDR',
-      }),
+export function placeTunnels(input: PlanInput, warnings: string[]): PlacedTunnel[] {
+  const { cluster } = input;
+  const ownNamed = (what: string, ranges: readonly Range[]) =>
+    named(what, ranges).map((each) => ({ ...each, declared: true }));
+  const taken: (Named & { declared?: boolean })[] = [
+    ...ownNamed('this cluster’s pods', cluster.podCIDRs),
+    ...ownNamed('this cluster’s Services', cluster.serviceCIDRs),
+    ...named('this cluster’s nodes', cluster.nodeCIDRs),
+    ...named(
+      'this cluster’s external CIDR',
+      cluster.externalCIDR === undefined ? [] : [cluster.externalCIDR],
     ),
-    ...[input.node, ...input.nodes].flatMap((other) =>
-      readRanges(other.address === undefined ? [] : [other.address]).map((range) => ({
-        range,
-        what: `node ${other.name}`,
-      })),
+    ...[input.node, ...input.nodes].flatMap(({ name, address }) =>
+      named(`node ${name}`, address === undefined ? [] : [address]),
     ),
-    ...neededRanges(input).map(({ range, what }) => ({ range: parseRange(range), what })),
+    ...neededRanges(input),
   ];
   const ownPods = input.pods
     .filter(({ node }) => !input.virtualNodes.has(node))
     .flatMap(({ addresses }) => addresses);
   return input.tunnels.map((tunnel) => {
-    const mapped: string[] = [];
+    const mapped: Range[] = [];
     for (const remap of tunnel.remaps) {
-      const range = tryParseRange(remap.mapped);
-      if (range === undefined) continue;
+      const range = remap.mapped;
       const met = taken.filter((other) => overlaps(other.range, range));
       const conflict = met.find(({ declared }) => declared !== true) ?? met[0];
       const free =
         remap.held === true &&
         conflict?.declared === true &&
-        !ownPods.some((address) => anyContains([range], address));
+        !ownPods.some((address) => contains(range, address));
       if (conflict !== undefined && !free) {
         if (remap.state === 'InUse') {
           warnings.push(
@@ -82,9 +69,9 @@ export function placeTunnels(
         }
         continue;
       }
-      mapped.push(range.text);
+      mapped.push(range);
     }
-    for (const text of mapped) taken.push({ range: parseRange(text), what: tunnel.remoteCluster });
+    taken.push(...named(tunnel.remoteCluster, mapped));
     return { tunnel, mapped };
   });
 }

@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { planIsolation as planWith } from '../../../daemon/fabric/plan/isolation-plan.ts';
 import type { PlanInput, InputPod, InputTunnel } from '../../../daemon/fabric/plan/input.ts';
+import { parseRange, readHosts, readRanges } from '../../../shared/net/cidr.ts';
 
 const test = suite('isolation plan');
 
@@ -9,19 +10,19 @@ const pod = (namespace: string, node: string, ...addresses: string[]): InputPod 
   namespace,
   name: `${namespace}-${addresses.join('-')}`,
   node,
-  addresses,
+  addresses: readHosts(addresses),
 });
 
 /** A node with a range of its own in a cluster where `twin-a` and `twin-a2` are of consumer a, and `twin-b` is of b. */
 function input(pods: InputPod[], changes: Partial<PlanInput> = {}): PlanInput {
   return {
-    node: { name: 'n1', underlayMTU: 1500, podCIDRs: ['10.244.1.0/24', 'fd00:1:1::/64'] },
+    node: { name: 'n1', underlayMTU: 1500, podCIDRs: readRanges(['10.244.1.0/24', 'fd00:1:1::/64']) },
     cluster: {
-      podCIDRs: ['10.244.0.0/16', 'fd00:1::/48'],
-      serviceCIDRs: ['10.96.0.0/16'],
-      nodeCIDRs: ['172.18.0.0/24'],
-      externalCIDR: '100.64.16.0/20',
-      apiServerAddresses: ['198.51.100.9'],
+      podCIDRs: readRanges(['10.244.0.0/16', 'fd00:1::/48']),
+      serviceCIDRs: readRanges(['10.96.0.0/16']),
+      nodeCIDRs: readRanges(['172.18.0.0/24']),
+      externalCIDR: parseRange('100.64.16.0/20'),
+      apiServerAddresses: readHosts(['198.51.100.9']),
     },
     nodes: [],
     tunnels: [],
@@ -37,6 +38,8 @@ function input(pods: InputPod[], changes: Partial<PlanInput> = {}): PlanInput {
     resolvers: [],
     virtualNodes: new Map(),
     addressMappings: [],
+    mappingRevision: '',
+    unreadable: [],
     ...changes,
   };
 }
@@ -109,7 +112,7 @@ test('where pods have addresses outside their node’s range, no address counts 
     ['none is known yet', ['10.244.1.0/24'], [], ['10.244.1.0/24']],
   ];
   for (const [what, podCIDRs, addresses, ranges] of cases) {
-    const node = { name: 'n1', underlayMTU: 1500, podCIDRs };
+    const node = { name: 'n1', underlayMTU: 1500, podCIDRs: readRanges(podCIDRs) };
     const planned = planIsolation(input([pod('twin-a', 'n1', ...addresses)], { node }));
     assert.equal(planned?.unknown?.ranges, ranges, what);
   }
@@ -117,7 +120,10 @@ test('where pods have addresses outside their node’s range, no address counts 
 
 test('a consumer’s pod may reach its home ranges that are routed, and no range of this cluster', () => {
   const tunnel = (remoteCluster: string, ...remaps: [mapped: string, state: string][]) =>
-    ({ remoteCluster, remaps: remaps.map(([mapped, state]) => ({ mapped, state })) }) as never as InputTunnel;
+    ({
+      remoteCluster,
+      remaps: remaps.map(([mapped, state]) => ({ mapped: parseRange(mapped), state })),
+    }) as never as InputTunnel;
   const ofA = tunnel(
     'a',
     ['10.128.0.0/16', 'InUse'],
@@ -130,11 +136,11 @@ test('a consumer’s pod may reach its home ranges that are routed, and no range
   const planned = planWith(
     input([pod('twin-a', 'n1', '10.244.1.5')], {
       tunnels: [ofA, ofB],
-      resolvers: ['10.244.1.9', 'nonsense', '169.254.20.10'],
+      resolvers: readHosts(['10.244.1.9', '169.254.20.10']),
     }),
     [
-      { tunnel: ofA, mapped: ['10.128.0.0/16', '10.130.0.0/16', '172.18.0.0/23'] },
-      { tunnel: ofB, mapped: ['10.129.0.0/16'] },
+      { tunnel: ofA, mapped: readRanges(['10.128.0.0/16', '10.130.0.0/16', '172.18.0.0/23']) },
+      { tunnel: ofB, mapped: readRanges(['10.129.0.0/16']) },
     ],
   );
   assert.equal(planned?.tenants[0]?.home, ['10.128.0.0/16', '172.18.1.0/24']);

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { planNode } from '../../../daemon/fabric/plan/node-plan.ts';
+import { parseHost } from '../../../shared/net/cidr.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
 import type { EngineModel, Fate } from './engine-model.ts';
 import { keyOf, planUniverse, type PlannedCluster, type Universe, type UniverseCluster } from './universe.ts';
@@ -406,7 +407,7 @@ test('a plan for a large cluster takes little time', () => {
     name: `n${index + 1}`,
     publicKey: keyOf(`n${index + 1}`),
     endpoint: `192.0.2.${index + 1}:7470`,
-    externalAddress: `100.64.32.${index + 20}`,
+    externalAddress: parseHost(`100.64.32.${index + 20}`),
   }));
   const begun = performance.now();
   const plan = planNode({ ...input, nodes });

@@ -156,6 +156,7 @@ const read = (changes: Partial<InputObjects>, self: typeof node & { tunnelEndpoi
   readInput({ ...objects, ...changes }, self, keys, ({ addresses }) =>
     addresses.find((endpoint) => /^[0-9[]/.test(endpoint)),
   );
+const addressesOf = (hosts: readonly { address: string }[]) => hosts.map(({ address }) => address);
 const plan = (changes: Partial<InputObjects>, self: typeof node & { tunnelEndpoint?: string } = gateway) =>
   planNode(read(changes, self));
 const route = (
@@ -407,7 +408,7 @@ test('only pods of the controller in Hawserâ€™s namespace count as this clusterâ
       ),
     ].map(trimPod),
   });
-  assert.equal(controllers, ['10.244.1.9']);
+  assert.equal(addressesOf(controllers), ['10.244.1.9']);
 });
 
 test('a revoked consumer has no access, whatever its Tunnel contains', () => {
@@ -481,11 +482,38 @@ test('pods are isolated by the labels of their namespaces, also those of a revok
   );
   assert.equal([...input.tenants], [['shop-east', 'east']]);
   assert.equal(
-    input.tenantPods.map(({ addresses }) => addresses),
+    input.tenantPods.map(({ addresses }) => addressesOf(addresses)),
     [['10.244.2.5']],
   );
-  assert.equal(input.resolvers, ['10.244.2.9', '10.96.0.10']);
-  assert.equal(input.node.podCIDRs, ['10.244.1.0/24']);
+  assert.equal(addressesOf(input.resolvers), ['10.244.2.9', '10.96.0.10']);
+  assert.equal(
+    input.node.podCIDRs?.map(({ text }) => text),
+    ['10.244.1.0/24'],
+  );
+});
+
+test('what cannot be read is left out with a warning, and stops nothing else', () => {
+  const remaps = [
+    { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' as const },
+    { real: '10.245.0.0/16', mapped: '10.129.0.1/16', state: 'InUse' as const },
+  ];
+  const planned = plan({
+    tunnels: [
+      tunnel('east', { remaps, remotePodCIDRs: ['10.244.0.0/16', 'nonsense'] }),
+      tunnel('north', { remoteExternalCIDR: '100.64.300.0/20' }),
+    ],
+    pods: [pod('odd', 'n1', '10.244.1.300'), pod('own', 'n1', '10.244.1.5')],
+  });
+  assert.equal(planned.warnings.slice(0, 3), [
+    '"nonsense" in the Tunnel east is not an address range and is left out',
+    '"10.129.0.1/16" in the Tunnel east is not an address range and is left out',
+    '"100.64.300.0/20" in the Tunnel north is not an address range and is left out',
+  ]);
+  const prefixes = planned.device.routes.map(({ prefix }) => prefix);
+  assert.ok(prefixes.includes('10.128.0.0/16') && prefixes.includes('10.244.1.5/32'));
+  assert.not.ok(prefixes.some((prefix) => prefix.startsWith('10.129.')));
+  assert.ok(planned.remotePeers.size > 0);
+  assert.not.ok([...planned.remotePeers.values()].some(({ remoteCluster }) => remoteCluster === 'north'));
 });
 
 test.run();

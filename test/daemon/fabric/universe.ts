@@ -1,13 +1,9 @@
 import { createHash } from 'node:crypto';
 import { planNode, type NodePlan } from '../../../daemon/fabric/plan/node-plan.ts';
-import type {
-  PlanInput,
-  InputMapping,
-  InputNode,
-  InputPod,
-  InputTunnel,
-} from '../../../daemon/fabric/plan/input.ts';
-import { toMapped } from '../../../shared/net/address-mapping.ts';
+import type { PlanInput, InputNode, InputPod, InputTunnel } from '../../../daemon/fabric/plan/input.ts';
+import { mappingRevision, type UsableMapping } from '../../../daemon/fabric/address-mappings.ts';
+import { parseMappings, toMapped } from '../../../shared/net/address-mapping.ts';
+import { parseHost, parseRange, readHosts, readRanges } from '../../../shared/net/cidr.ts';
 import { allocateMappedAddresses } from '../../../shared/net/external-cidr.ts';
 import { defaultRemapPools, planRemaps, uniqueLocalPool, type Remap } from '../../../shared/net/remapping.ts';
 import { EngineModel, type ModelDevice } from './engine-model.ts';
@@ -36,7 +32,7 @@ export interface Universe {
   peerings: UniversePeering[];
   open?: boolean;
   /** What a cluster lends instead of what it should. */
-  mappings?: ReadonlyMap<string, InputMapping[]>;
+  mappings?: ReadonlyMap<string, UsableMapping[]>;
 }
 
 export interface PlannedCluster {
@@ -45,7 +41,7 @@ export interface PlannedCluster {
   inputs: Map<string, PlanInput>;
   remaps: Map<string, Remap[]>;
   /** What it lends, as planned from its pods. */
-  mappings: InputMapping[];
+  mappings: UsableMapping[];
 }
 
 /** A well-formed public key that says whose it is. */
@@ -70,11 +66,11 @@ export function planUniverse(universe: Universe): {
     const chosen = new Map<string, Remap[]>();
     for (const remote of neighbours(cluster.id)) {
       const { remaps } = planRemaps({
-        declared: [...remote.podCIDRs, remote.externalCIDR],
+        declared: readRanges([...remote.podCIDRs, remote.externalCIDR]),
         stored: [],
-        ownRanges: [...cluster.podCIDRs, ...(cluster.serviceCIDRs ?? []), cluster.externalCIDR],
-        otherRanges: [...chosen.values()].flat().map(({ mapped }) => mapped),
-        pools: [...defaultRemapPools, uniqueLocalPool(cluster.id)],
+        ownRanges: readRanges([...cluster.podCIDRs, ...(cluster.serviceCIDRs ?? []), cluster.externalCIDR]),
+        otherRanges: readRanges([...chosen.values()].flat().map(({ mapped }) => mapped)),
+        pools: readRanges([...defaultRemapPools, uniqueLocalPool(cluster.id)]),
       });
       chosen.set(remote.id, remaps);
     }
@@ -89,13 +85,13 @@ export function planUniverse(universe: Universe): {
       const address = `192.0.${clusterIndex}.${index + 1}`;
       return {
         name,
-        address,
+        address: parseHost(address),
         endpoint: `${address}:7470`,
         publicKey:
           tunnelEndpoint === undefined
             ? keyOf(`${cluster.id} ${name}`)
             : endpointKey(cluster.id, tunnelEndpoint),
-        externalAddress: cluster.externalCIDR.replace(/\.0\/[0-9]+$/, `.${16 + index}`),
+        externalAddress: parseHost(cluster.externalCIDR.replace(/\.0\/[0-9]+$/, `.${16 + index}`)),
         ...(tunnelEndpoint !== undefined && { tunnelEndpoint }),
       };
     });
@@ -103,7 +99,7 @@ export function planUniverse(universe: Universe): {
       namespace: consumer === undefined ? 'own' : `twin-${consumer}`,
       name,
       node,
-      addresses,
+      addresses: readHosts(addresses),
     }));
     // What runs elsewhere for this cluster has its address in this cluster's terms.
     const offloaded = universe.clusters.flatMap((remote) =>
@@ -113,7 +109,9 @@ export function planUniverse(universe: Universe): {
           namespace: 'own',
           name,
           node: `virtual-${remote.id}`,
-          addresses: addresses.flatMap((address) => toMapped(remaps.get(remote.id) ?? [], address) ?? []),
+          addresses: readHosts(
+            addresses.flatMap((address) => toMapped(remaps.get(remote.id) ?? [], address) ?? []),
+          ),
         })),
     );
     const tunnels = neighbours(cluster.id).map((remote): InputTunnel => {
@@ -133,8 +131,8 @@ export function planUniverse(universe: Universe): {
         servesInBand: universe.peerings.some(
           (each) => each.provider === cluster.id && each.consumer === remote.id && each.inBand === true,
         ),
-        remotePodCIDRs: remote.podCIDRs,
-        remoteExternalCIDR: remote.externalCIDR,
+        remotePodCIDRs: readRanges(remote.podCIDRs),
+        remoteExternalCIDR: parseRange(remote.externalCIDR),
         tunnelEndpoints: remote.nodes.flatMap(({ tunnelEndpoint }, index) =>
           tunnelEndpoint === undefined
             ? []
@@ -146,8 +144,12 @@ export function planUniverse(universe: Universe): {
                 },
               ],
         ),
-        remaps: remaps.get(remote.id) ?? [],
-        remoteRemaps: remapsOf.get(remote.id)?.get(cluster.id) ?? [],
+        remaps: (remaps.get(remote.id) ?? []).map(({ real, mapped, state }) => ({
+          real: parseRange(real),
+          mapped: parseRange(mapped),
+          state,
+        })),
+        remoteRemaps: parseMappings(remapsOf.get(remote.id)?.get(cluster.id) ?? []),
         mtu: 1420,
         presharedKey: new Uint8Array(32).fill(7),
       };
@@ -160,25 +162,32 @@ export function planUniverse(universe: Universe): {
       remaps,
       mappings,
     };
+    const used = universe.mappings?.get(cluster.id) ?? mappings;
     for (const node of nodes) {
       const input: PlanInput = {
         node: { ...node, underlayMTU: 1500 },
         cluster: {
-          podCIDRs: cluster.podCIDRs,
-          serviceCIDRs: cluster.serviceCIDRs ?? [],
+          podCIDRs: readRanges(cluster.podCIDRs),
+          serviceCIDRs: readRanges(cluster.serviceCIDRs ?? []),
           nodeCIDRs: [],
-          externalCIDR: cluster.externalCIDR,
+          externalCIDR: parseRange(cluster.externalCIDR),
         },
         nodes: nodes.filter(({ name }) => name !== node.name),
         tunnels,
         pods: [...ownPods, ...offloaded],
-        controllers: cluster.controllers ?? [],
+        controllers: readHosts(cluster.controllers ?? []),
         twins: new Map(universe.clusters.map(({ id }) => [`twin-${id}`, id])),
         tenants: new Map(universe.clusters.map(({ id }) => [`twin-${id}`, id])),
         tenantPods: ownPods.filter(({ namespace }) => namespace !== 'own'),
         resolvers: [],
         virtualNodes: new Map(universe.clusters.map(({ id }) => [`virtual-${id}`, id])),
-        addressMappings: universe.mappings?.get(cluster.id) ?? mappings,
+        addressMappings: used.map(({ address, target, remoteClusters }) => ({
+          address: parseHost(address),
+          target: parseHost(target),
+          remoteClusters,
+        })),
+        mappingRevision: mappingRevision(used),
+        unreadable: [],
       };
       const plan = planNode(input);
       planned.plans.set(node.name, plan);
@@ -195,7 +204,7 @@ function planMappings(
   cluster: UniverseCluster,
   universe: Universe,
   remaps: ReadonlyMap<string, Remap[]>,
-): InputMapping[] {
+): UsableMapping[] {
   const providers = universe.peerings
     .filter(({ consumer }) => consumer === cluster.id)
     .map(({ provider }) => provider);

@@ -6,6 +6,7 @@ import { createCommandRunner } from '../../../daemon/host/command.ts';
 import { findForeignProblems } from '../../../daemon/host/foreign-problems.ts';
 import { createHost, type Host } from '../../../daemon/host/host.ts';
 import type { HostPlan } from '../../../daemon/host/plan.ts';
+import { parseRange, readRanges } from '../../../shared/net/cidr.ts';
 import { forbiddenRanges } from '../../../shared/net/isolation.ts';
 import { createNamespace, type TestNamespace } from './namespace.ts';
 
@@ -45,12 +46,12 @@ const plan: HostPlan = {
     ],
     resolvers: both('dns'),
     forbidden: forbiddenRanges({
-      podCIDRs: ['10.244.0.0/16', 'fd00:1::/48'],
-      serviceCIDRs: ['10.96.0.0/16'],
-      nodeCIDRs: ['172.18.0.0/24'],
-      externalCIDR: '100.64.16.0/20',
-      apiServerAddresses: ['172.18.0.2', '198.51.100.9'],
-    }),
+      podCIDRs: readRanges(['10.244.0.0/16', 'fd00:1::/48']),
+      serviceCIDRs: readRanges(['10.96.0.0/16']),
+      nodeCIDRs: readRanges(['172.18.0.0/24']),
+      externalCIDR: parseRange('100.64.16.0/20'),
+      apiServerAddresses: readRanges(['172.18.0.2', '198.51.100.9']),
+    }).map(({ what, ranges }) => ({ what, ranges: ranges.map(({ text }) => text) })),
     unknown: {
       ranges: ['10.244.1.0/24', 'fd00:1::/64'],
       known: both('first', 'second', 'rival', 'own', 'dns'),

@@ -4,10 +4,11 @@ import { AddressBook } from '../../../daemon/tenant/address-book.ts';
 import { partEndpoints, viewOf } from '../../../daemon/tenant/endpoints.ts';
 import { recordOf, servedSlice, servesOther } from '../../../daemon/tenant/served-slice.ts';
 import type { IncomingPeering } from '../../../shared/api/peerings.ts';
+import { readRanges } from '../../../shared/net/cidr.ts';
 import type { Pod } from '../../../shared/kube/types.ts';
 
-const here = ['10.244.0.0/16', '10.96.0.0/16', '192.0.2.0/24'];
-const atHome = ['10.128.0.0/16', '100.64.32.0/20'];
+const here = readRanges(['10.244.0.0/16', '10.96.0.0/16', '192.0.2.0/24']);
+const atHome = readRanges(['10.128.0.0/16', '100.64.32.0/20']);
 const isOwnPod = (address: string) => address === '10.244.1.7';
 
 /** Addresses that stay, out of slices of one endpoint each. */

@@ -5,14 +5,19 @@ import {
   addressFamily,
   anyContains,
   contains,
+  covers,
   firstFreeRange,
   formatAddress,
   hostRange,
   normalizeAddress,
   offsetOf,
   overlaps,
+  parseHost,
   parseRange,
+  readHosts,
+  tryParseHost,
   tryParseRange,
+  without,
 } from '../../../shared/net/cidr.ts';
 
 test('ranges are read in canonical form', () => {
@@ -21,6 +26,33 @@ test('ranges are read in canonical form', () => {
   assert.equal(parseRange('10.1.2.3').text, '10.1.2.3/32');
   assert.equal(parseRange('::/0').length, 0);
   assert.equal(parseRange('10.0.0.0/8').end - parseRange('10.0.0.0/8').start, 0xffffffn);
+});
+
+test('an address is a range of one, in canonical form', () => {
+  assert.equal(parseHost('10.1.2.3'), { ...parseRange('10.1.2.3/32'), address: '10.1.2.3' });
+  assert.equal(parseHost('FD00:0::1'), { ...parseRange('fd00::1/128'), address: 'fd00::1' });
+  assert.is(parseHost('255.255.255.255').start, 0xffffffffn);
+  assert.is(parseHost('0.0.0.0').end, 0n);
+  assert.throws(() => parseHost('10.1.2.0/24'), /not a valid IP address/);
+  assert.is(tryParseHost('10.1.2.256'), undefined);
+  assert.equal(
+    readHosts(['10.1.2.3', 'nonsense', '::1']).map(({ text }) => text),
+    ['10.1.2.3/32', '::1/128'],
+  );
+});
+
+test('what of a range remains', () => {
+  const left = (range: string, ...others: string[]) =>
+    without(
+      parseRange(range),
+      others.map((text) => parseRange(text)),
+    ).map(({ text }) => text);
+  assert.equal(left('10.0.0.0/8'), ['10.0.0.0/8']);
+  assert.equal(left('10.0.0.0/8', '11.0.0.0/8', 'fd00::/8'), ['10.0.0.0/8']);
+  assert.equal(left('10.0.0.0/8', '10.128.0.0/9'), ['10.0.0.0/9']);
+  assert.equal(left('10.0.0.0/16', '10.0.0.0/8'), []);
+  assert.ok(covers([parseRange('10.0.0.0/8')], parseHost('10.9.8.7')));
+  assert.not(covers([parseRange('10.0.0.0/8')], parseHost('::a09:807')));
 });
 
 test('an invalid range is refused with the reason', () => {

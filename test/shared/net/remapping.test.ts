@@ -1,19 +1,45 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { toMapped, toReal } from '../../../shared/net/address-mapping.ts';
-import { contains, overlaps, parseRange } from '../../../shared/net/cidr.ts';
+import { contains, overlaps, parseRange, readRanges } from '../../../shared/net/cidr.ts';
 import { metadataRanges } from '../../../shared/net/metadata.ts';
 import {
   defaultRemapPools,
   maximumRemaps,
-  planRemaps,
+  planRemaps as planRanges,
   uniqueLocalPool,
   waitingText,
   type RemapInput,
   type WaitingRange,
 } from '../../../shared/net/remapping.ts';
 
-const base: RemapInput = {
+type Texts = Omit<{ [Name in keyof RemapInput]: readonly string[] }, 'stored'>;
+/** What is planned from, as text. */
+type RemapTexts = Texts & Pick<RemapInput, 'stored'>;
+
+function planRemaps({ stored, ...texts }: RemapTexts) {
+  const {
+    declared,
+    ownRanges,
+    protectedRanges = [],
+    accepted = [],
+    approved = [],
+    otherRanges,
+    pools,
+  } = texts;
+  return planRanges({
+    stored,
+    declared: declared.map((text) => parseRange(text)),
+    ownRanges: readRanges(ownRanges),
+    protectedRanges: readRanges(protectedRanges),
+    accepted: readRanges(accepted),
+    approved: readRanges(approved),
+    otherRanges: readRanges(otherRanges),
+    pools: readRanges(pools),
+  });
+}
+
+const base: RemapTexts = {
   declared: [],
   stored: [],
   ownRanges: ['10.244.0.0/16', '10.96.0.0/12', '192.168.7.0/24', '100.64.16.0/20'],
@@ -41,7 +67,7 @@ test('every range of a remote is remapped, whatever it declares', () => {
 
 test('a range is used without remapping only if it was accepted', () => {
   const accepted = ['10.40.0.0/14', '30.0.0.0/16'];
-  const cases: [what: string, declared: string, mapped: string, more?: Partial<RemapInput>][] = [
+  const cases: [what: string, declared: string, mapped: string, more?: Partial<RemapTexts>][] = [
     ['an accepted range', '10.40.0.0/14', '10.40.0.0/14'],
     ['one inside', '10.42.0.0/16', '10.42.0.0/16'],
     ['a public one', '30.0.0.0/16', '30.0.0.0/16'],
@@ -70,14 +96,14 @@ test('a range is used without remapping only if it was accepted', () => {
 });
 
 test('the pool excludes metadata services, own ranges and networks of nodes, and has fallback pools', () => {
-  let stored: RemapInput['stored'] = [];
+  let stored: RemapTexts['stored'] = [];
   const ownRanges = [...base.ownRanges, '100.96.0.0/12'];
   const declared = Array.from({ length: 60 }, (_, index) => `10.${index}.0.0/16`);
   stored = planRemaps({ ...base, ownRanges, declared, approved: declared }).remaps;
   assert.is(stored.length, 60);
   for (const { mapped } of stored) {
-    for (const used of [...ownRanges, ...metadataRanges])
-      assert.not(overlaps(parseRange(mapped), parseRange(used)), mapped);
+    for (const used of [...readRanges(ownRanges), ...metadataRanges])
+      assert.not(overlaps(parseRange(mapped), used), mapped);
   }
   // 64 ranges less that of the own external CIDR and sixteen that nodes have, in which the metadata service is too.
   const pool = parseRange('100.64.0.0/10');
@@ -194,7 +220,7 @@ test('remaps are append-only: an undeclared range drains, and returns under its 
 });
 
 test('a remap that comes to overlap an own range stays until its move is approved', () => {
-  const input: RemapInput = {
+  const input: RemapTexts = {
     ...base,
     declared: ['10.42.0.0/16'],
     stored: [inUse('10.42.0.0/16', '100.70.0.0/16')],
@@ -242,7 +268,7 @@ test('IPv6 needs a separate pool', () => {
 });
 
 test('a peer cannot make the records grow without bound', () => {
-  let stored: RemapInput['stored'] = [];
+  let stored: RemapTexts['stored'] = [];
   for (let round = 0; round < 100; round++) {
     stored = planRemaps({ ...base, stored, declared: [`10.${round}.0.0/24`] }).remaps;
   }
@@ -259,7 +285,7 @@ test('no remap overlaps an own range, another tunnel’s, or another remap', () 
   for (let round = 0; round < 100; round++) {
     const own = [any(), any(), any()];
     const others = [any(), any()];
-    let stored: RemapInput['stored'] = [];
+    let stored: RemapTexts['stored'] = [];
     for (let step = 0; step < 4; step++) {
       const declared = [any(), any()];
       const before = stored;
@@ -291,6 +317,9 @@ test('addresses round-trip, and uncovered ones have no translation', () => {
   assert.is(toMapped(remaps, '10.245.0.1'), undefined);
   assert.is(toMapped(remaps, 'nonsense'), undefined);
   assert.is(toReal([], '10.0.0.1'), undefined);
+  const unequal = [{ real: '10.1.0.0/16', mapped: '10.2.0.0/24' }];
+  assert.is(toMapped(unequal, '10.1.0.9'), '10.2.0.9');
+  assert.is(toMapped(unequal, '10.1.1.9'), undefined, 'beyond the shorter name');
 });
 
 test.run();
