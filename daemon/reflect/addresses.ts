@@ -1,8 +1,8 @@
 /** Translates addresses of endpoints to those that a provider uses. Pure. */
 import type { AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import { isTrue } from '../../shared/conditions.ts';
-import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
-import { anyContains, tryParseRange } from '../../shared/net/cidr.ts';
+import { mappedHost, parseMappings, realHost } from '../../shared/net/address-mapping.ts';
+import { covers, readRanges, tryParseHost } from '../../shared/net/cidr.ts';
 
 /** Undefined if the provider cannot reach it. */
 export type Translate = (address: string) => string | undefined;
@@ -19,20 +19,22 @@ export function translatorFor(
   others: readonly Tunnel[],
   addressMappings: readonly AddressMapping[],
 ): Translate {
-  const { remoteCluster, remaps, remoteRemaps } = tunnel.spec;
-  const elsewhere = others.flatMap((other) =>
-    other.spec.remaps.flatMap((remap) => tryParseRange(remap.mapped) ?? []),
-  );
+  const { remoteCluster } = tunnel.spec;
+  const remaps = parseMappings(tunnel.spec.remaps);
+  const remoteRemaps = parseMappings(tunnel.spec.remoteRemaps);
+  const elsewhere = readRanges(others.flatMap(({ spec }) => spec.remaps.map(({ mapped }) => mapped)));
   const mappings = new Map(
     addressMappings
       .filter((each) => mayUse(each, remoteCluster))
-      .map(({ spec }) => [spec.target, spec.address] as const),
+      .map(({ spec }) => [spec.target, tryParseHost(spec.address)] as const),
   );
   return (address) => {
-    const there = toReal(remaps, address);
-    if (there !== undefined) return there;
-    const own = anyContains(elsewhere, address) ? mappings.get(address) : address;
-    return own === undefined ? undefined : toMapped(remoteRemaps, own);
+    const host = tryParseHost(address);
+    if (host === undefined) return undefined;
+    const there = realHost(remaps, host);
+    if (there !== undefined) return there.address;
+    const own = covers(elsewhere, host) ? mappings.get(address) : host;
+    return own && mappedHost(remoteRemaps, own)?.address;
   };
 }
 

@@ -1,6 +1,7 @@
 /** Reflects the network policies of offloaded namespaces into their twin namespaces, and tracks the pods that they select. */
 import { labels } from '../../shared/names.ts';
-import { toReal } from '../../shared/net/address-mapping.ts';
+import { parseMappings, realHost } from '../../shared/net/address-mapping.ts';
+import { tryParseHost } from '../../shared/net/cidr.ts';
 import {
   from,
   isForbidden,
@@ -87,13 +88,17 @@ export async function runPolicyReflection(context: ControllerContext, signal: Ab
     const tunnel = tunnels.get(undefined, remoteCluster);
     if (tunnel === undefined || !pods().hasSynced) return undefined;
     const others = tunnels.list().filter((each) => each !== tunnel);
+    const remaps = parseMappings(tunnel.spec.remaps);
     return {
       namespaces: namespaces.list(),
       pods: pods().list(),
       offloaded: boundTwins(remote)
         .map(({ source }) => source)
         .filter((source) => isOffloaded(source, nodeName)),
-      isThere: (address) => toReal(tunnel.spec.remaps, address) !== undefined,
+      isThere: (address) => {
+        const host = tryParseHost(address);
+        return host !== undefined && realHost(remaps, host) !== undefined;
+      },
       translate: translatorFor(tunnel, others, addressMappings.list()),
       ranges: rangesInView(tunnel, others, localClusters.get(undefined, 'self')?.status),
     };
