@@ -2,7 +2,18 @@
 import type { Condition, KubernetesObject } from '../../shared/api/meta.ts';
 import { isTrue, ownConditions, turnedConditions, type Finding } from '../../shared/conditions.ts';
 import type { KubeClient } from '../../shared/kube/client.ts';
+import { KubeError } from '../../shared/kube/errors.ts';
 import type { EventRecorder } from './events.ts';
+
+/** HTTP status of an object that its schema refuses. */
+const unprocessable = 422;
+
+/** Which of these status fields the API server refused by their value. */
+function refusedFields(error: unknown, fields: readonly string[]): string[] {
+  if (!(error instanceof KubeError) || error.status !== unprocessable) return [];
+  const refused = error.fields.map((path) => /^status\.([A-Za-z0-9]+)/.exec(path)?.[1]);
+  return fields.filter((field) => refused.includes(field));
+}
 
 export interface StatusWrite<T extends KubernetesObject> {
   kube: Pick<KubeClient, 'apply'>;
@@ -56,16 +67,42 @@ export async function applyStatus<T extends KubernetesObject>(
   if (unchanged) return false;
   const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
   const { name, namespace, uid } = object.metadata;
-  await kube.apply(
-    {
-      apiVersion: object.apiVersion,
-      kind: object.kind,
-      metadata: { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) },
-      status: { ...given, ...(conditions.length > 0 && { conditions }) },
-    } as unknown as T,
-    { fieldManager, subresource: 'status' },
-    signal,
-  );
+  const write = (status: Record<string, unknown>) =>
+    kube.apply(
+      {
+        apiVersion: object.apiVersion,
+        kind: object.kind,
+        metadata: { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) },
+        status,
+      } as unknown as T,
+      { fieldManager, subresource: 'status' },
+      signal,
+    );
+  const conditionsPart = conditions.length > 0 ? { conditions } : {};
+  try {
+    await write({ ...given, ...conditionsPart });
+  } catch (error) {
+    const refused = refusedFields(error, Object.keys(given));
+    if (refused.length === 0) throw error;
+    // One value that cannot be stored must not take the rest of the status with it. It is tried again at the next change.
+    const rest = Object.entries(given).filter(([field]) => !refused.includes(field));
+    const finding: Finding = {
+      type: 'StatusComplete',
+      status: 'False',
+      reason: 'FieldRefused',
+      message:
+        `the API server refused status.${refused.join(', status.')}: ${(error as KubeError).detail}`.slice(
+          0,
+          1024,
+        ),
+      observedGeneration: generation,
+    };
+    const incomplete = ownConditions(present.conditions, [finding], now);
+    await write({ ...Object.fromEntries(rest), conditions: [...conditions, ...incomplete] });
+    if (!present.conditions?.some(({ type }) => type === finding.type))
+      events?.emit(object, 'Warning', finding.reason, finding.message);
+    return true;
+  }
   for (const condition of turnedConditions(present.conditions, conditions)) {
     if (condition.status === 'True') events?.emit(object, 'Normal', condition.reason, condition.message);
     else if (condition.status === 'False' && isTrue(present.conditions, condition.type)) {

@@ -1,5 +1,6 @@
 /** Finds this cluster's API server: its URL for others, and its addresses, which no remote range may cover. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
+import { apiServerURL as isAPIServerURL } from '../../shared/api/meta.ts';
 import { addressFamily, normalizeAddress } from '../../shared/net/cidr.ts';
 import { deadline, type Clock } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -18,8 +19,9 @@ export function apiServerURLOf(
   endpoints: EndpointSlice | undefined,
 ): { url: string | undefined; source: string } {
   if (spec.apiServerURL !== undefined) return { url: spec.apiServerURL, source: 'spec.apiServerURL' };
-  const server = infoServer(clusterInfo);
-  if (server?.startsWith('https://')) return { url: server, source: 'ConfigMap kube-public/cluster-info' };
+  const server = infoServer(clusterInfo)?.replace(/\/+$/, '');
+  if (isAPIServerURL.safeParse(server).success)
+    return { url: server, source: 'ConfigMap kube-public/cluster-info' };
   const address = endpoints?.endpoints[0]?.addresses[0];
   const port = endpoints?.ports?.find((each) => each.name === 'https')?.port ?? endpoints?.ports?.[0]?.port;
   const url = address === undefined || port === undefined ? undefined : `https://${hostPort(address, port)}`;

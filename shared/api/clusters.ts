@@ -6,6 +6,7 @@ import {
   conditions,
   dateTime,
   hostPort,
+  apiServerURL,
   httpsURL,
   key32,
   label,
@@ -118,7 +119,7 @@ export const localCluster = {
       .describe(
         'URL at which consumers reach the API gateway of this cluster. Default: the address of its Service. Example: https://203.0.113.7:7443.',
       ),
-    apiServerURL: httpsURL
+    apiServerURL: apiServerURL
       .optional()
       .describe(
         'URL at which consumers reach this cluster’s API server. Default: the server in the ConfigMap cluster-info of kube-public, or else the endpoint of the Service kubernetes. Example: https://203.0.113.5:6443.',
@@ -188,7 +189,7 @@ export const localCluster = {
       .describe(
         'The pin, signed by the cluster key, for consumers that know an earlier certificate of the API gateway.',
       ),
-    apiServerURL: httpsURL.optional().describe('URL of the API server that is given to consumers.'),
+    apiServerURL: apiServerURL.optional().describe('URL of the API server that is given to consumers.'),
     apiServerAddresses: z
       .array(z.string().max(45))
       .max(64)

@@ -174,6 +174,12 @@ export const httpsURL = z
   .max(300)
   .regex(/^https:\/\/[^\s/?#@]+$/);
 
+/** URL of an API server. It may stand below a path, as behind Rancher (`https://rancher.example/k8s/clusters/c-1`). */
+export const apiServerURL = z
+  .string()
+  .max(300)
+  .regex(/^https:\/\/[^\s/?#@]+(\/[A-Za-z0-9._~-]+)*$/);
+
 /** SHA-256 in lower-case hexadecimal. */
 export const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
 

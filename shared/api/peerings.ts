@@ -5,7 +5,7 @@ import {
   clusterID,
   conditions,
   dateTime,
-  httpsURL,
+  apiServerURL,
   key32,
   label,
   objectName,
@@ -211,7 +211,7 @@ export const outgoingPeering = {
       .object({
         expiresAt: dateTime.describe('Time at which the identity expires.'),
         renewAfter: dateTime.describe('Time from which the controller renews it.'),
-        apiServerURL: httpsURL.describe('URL of the provider’s API server.'),
+        apiServerURL: apiServerURL.describe('URL of the provider’s API server.'),
         secretName: objectName.describe('Secret in Hawser’s namespace that holds the identity.'),
       })
       .optional()

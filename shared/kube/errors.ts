@@ -18,6 +18,8 @@ export class KubeError extends Error {
   readonly reason: string;
   /** The server's message, without the request that it answers. */
   readonly detail: string;
+  /** Paths of the fields that the server refused, such as `status.apiServerURL`. */
+  readonly fields: readonly string[];
   /** What the server asked to wait before the next try. */
   readonly retryAfterMilliseconds: number | undefined;
 
@@ -29,6 +31,8 @@ export class KubeError extends Error {
     this.status = status;
     this.reason = reason;
     this.detail = said.slice(0, 2000);
+    const causes = Array.isArray(body.details?.causes) ? body.details.causes : [];
+    this.fields = causes.flatMap((cause) => (typeof cause?.field === 'string' ? [cause.field] : []));
     const seconds = retryAfterSeconds ?? body.details?.retryAfterSeconds;
     this.retryAfterMilliseconds = typeof seconds === 'number' ? Math.min(seconds, 60) * 1000 : undefined;
   }

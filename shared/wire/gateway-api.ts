@@ -2,7 +2,17 @@ import { z } from 'zod';
 import { signedDocument } from '../api/clusters.ts';
 import { grant } from '../api/grant.ts';
 import { peeringState } from '../api/peerings.ts';
-import { clusterID, dateTime, hostPort, httpsURL, key32, label, prefix, sha256Hex } from '../api/meta.ts';
+import {
+  apiServerURL,
+  clusterID,
+  dateTime,
+  hostPort,
+  httpsURL,
+  key32,
+  label,
+  prefix,
+  sha256Hex,
+} from '../api/meta.ts';
 
 /** Bodies of the API gateway's HTTP API. Requests are strict: an unknown field is refused by name. */
 
@@ -110,7 +120,7 @@ export const identityResponse = z.object({
   grant: granted,
   identity: z
     .object({
-      apiServerURL: httpsURL.describe('URL of the provider’s API server.'),
+      apiServerURL: apiServerURL.describe('URL of the provider’s API server.'),
       caBundle: z.string().max(65_536).describe('Certificates, in PEM, that sign the API server’s own.'),
       tlsServerName: z
         .string()
@@ -157,7 +167,7 @@ export const preview = z.object({
   externalCIDR: prefix.optional().describe('External CIDR of the provider.'),
   mtu: z.int().min(576).max(65_535).optional().describe('MTU of packets inside the tunnel, in bytes.'),
   tunnelAddresses: z.array(hostPort).max(128).describe('Addresses of the provider’s tunnel endpoints.'),
-  apiServerURL: httpsURL.optional().describe('URL of the provider’s API server.'),
+  apiServerURL: apiServerURL.optional().describe('URL of the provider’s API server.'),
   version: hawserVersion,
   features,
 });

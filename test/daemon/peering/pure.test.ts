@@ -277,6 +277,19 @@ self('the API server is where the cluster says', () => {
   assert.is(apiServerURLOf({}, undefined, slice).url, 'https://10.0.0.1:6443');
   assert.is(apiServerURLOf({ apiServerURL: 'https://x' }, info, slice).url, 'https://x');
   assert.is(apiServerURLOf({}, undefined, undefined).url, undefined);
+  const says = (server: string) =>
+    apiServerURLOf(
+      {},
+      { ...info, data: { kubeconfig: `clusters:\n- cluster:\n    server: ${server}\n` } },
+      slice,
+    ).url;
+  assert.is(says('https://192.0.2.1:6443/'), 'https://192.0.2.1:6443');
+  assert.is(says('https://rancher.example/k8s/clusters/c-1/'), 'https://rancher.example/k8s/clusters/c-1');
+  assert.is(
+    says('https://192.0.2.1:6443/?a=b'),
+    'https://10.0.0.1:6443',
+    'what cannot be stored is not taken',
+  );
 });
 self('the certificate is made anew in time and when names are missing', async () => {
   const now = Date.parse('2026-01-01T00:00:00Z');
