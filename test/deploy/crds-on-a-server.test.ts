@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { connectKube } from '../../daemon/clients/kubernetes/index.ts';
 import { loadKubeconfig } from '../../daemon/clients/kubernetes/kubeconfig.ts';
-import { applyStatus, kind } from '../../daemon/kube/index.ts';
+import { applyStatus, kind as refKind } from '../../daemon/kube/index.ts';
 import { crdManifests } from '../../deploy/crds.ts';
 import { kinds } from '../../shared/api/kinds.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
@@ -56,28 +56,31 @@ server(
   'a status field that the schema refuses leaves the rest of the status, and a condition names it',
   async () => {
     await apply({ kind: 'LocalCluster', metadata: { name: 'self' }, spec: {} });
-    const kube = connectKube(
+    const client = connectKube(
       await loadKubeconfig({ kubeconfig: plane.kubeconfig, environment: process.env }),
     );
     try {
       const signal = AbortSignal.timeout(20_000);
-      const read = () => kube.get({ kind: kind.localCluster, name: 'self' }, signal);
+      const read = () => client.get({ kind: refKind.localCluster, name: 'self' }, signal);
       const store = async (apiServerURL: string) => {
         const object = await read();
         assert.ok(object);
         const fields = { clusterID: 'elm-1', apiServerURL };
-        await applyStatus({ kube, fieldManager: 'test', object, findings: [], fields, now: 0 }, signal);
+        await applyStatus(
+          { kube: client, fieldManager: 'test', object, findings: [], fields, now: 0 },
+          signal,
+        );
         return (await read())?.status;
       };
-      const refused = await store('https://api.example/a path');
-      assert.is(refused?.clusterID, 'elm-1');
-      assert.is(refused?.apiServerURL, undefined);
-      assert.match(refused?.conditions?.[0]?.message ?? '', /refused status\.apiServerURL: .*should match/);
+      const partial = await store('https://api.example/a path');
+      assert.is(partial?.clusterID, 'elm-1');
+      assert.is(partial?.apiServerURL, undefined);
+      assert.match(partial?.conditions?.[0]?.message ?? '', /refused status\.apiServerURL: .*should match/);
       const stored = await store('https://rancher.example/k8s/clusters/c-1');
       assert.is(stored?.apiServerURL, 'https://rancher.example/k8s/clusters/c-1');
       assert.equal(stored?.conditions ?? [], []);
     } finally {
-      kube.close();
+      client.close();
     }
   },
 );
