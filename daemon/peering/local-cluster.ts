@@ -28,6 +28,8 @@ const defaultPathMTU = 1500;
 const chartMilliseconds = 20_000;
 /** Interval at which unwatched objects are read again. */
 const againMilliseconds = 300_000;
+const mostPodsSeen = 100;
+const mostPodBytes = 16 << 20;
 
 /** Load-balancer addresses of a Service. */
 export function loadBalancerHosts(service: Service | undefined): string[] {
@@ -63,6 +65,22 @@ export function endpointsOf(spec: LocalCluster['spec'], services: readonly Servi
     .slice(0, 16);
 }
 
+/** Addresses of pods in the pod network of this cluster, without those that run elsewhere. Pure. */
+export function podAddresses(pods: readonly Pod[], virtual: ReadonlySet<string>): string[] {
+  return pods
+    .filter(({ spec }) => spec?.['hostNetwork'] !== true && !virtual.has(spec?.nodeName ?? ''))
+    .flatMap(({ status }) => (status?.podIPs ?? []).map(({ ip }) => ip));
+}
+
+/** The first running pods; which of them it is does not matter, and a large cluster has too many to read them all. */
+async function somePods(kube: ControllerContext['kube'], signal: AbortSignal): Promise<Pod[]> {
+  const path = `/api/v1/pods?fieldSelector=${encodeURIComponent('status.phase=Running')}&limit=${mostPodsSeen}`;
+  const { status, text } = await kube.text('GET', path, { maximumBytes: mostPodBytes }, signal);
+  if (status === 403) return [];
+  if (status !== 200) throw new Error(`the API server answered ${status} to the list of running pods`);
+  return (JSON.parse(text) as { items?: Pod[] }).items ?? [];
+}
+
 /** Conditions of the LocalCluster. Pure. */
 export function localFindings(
   ranges: Ranges,
@@ -84,12 +102,20 @@ export function localFindings(
             reason: reasons.CIDRsOverlap,
             message: `${wrong.slice(0, 5).join('; ')}; correct it in spec`,
           }
-        : {
-            status: 'True',
-            reason: ranges.guessed ? reasons.CIDRsGuessed : reasons.CIDRsDetected,
-            message: `pod ranges ${pods}, from ${ranges.podSource}${ranges.guessed ? '; set spec.podCIDRs if that is wrong' : ''}`,
-          };
-  const ready = consistent.status === 'True' && missing.length === 0;
+        : ranges.podsOutside.length > 0
+          ? {
+              status: 'False',
+              reason: reasons.PodsOutsideCIDRs,
+              message: `pods have addresses (${ranges.podsOutside.slice(0, 3).join(', ')}) outside of the pod ranges ${pods}, which are from ${ranges.podSource}: remotes do not reach them; set spec.podCIDRs to all ranges of pods`,
+            }
+          : {
+              status: 'True',
+              reason: ranges.guessed ? reasons.CIDRsGuessed : reasons.CIDRsDetected,
+              message: `pod ranges ${pods}, from ${ranges.podSource}${ranges.guessed ? '; set spec.podCIDRs if that is wrong' : ''}`,
+            };
+  // Pods that remotes do not reach are no reason not to peer for all others.
+  const usable = consistent.status === 'True' || consistent.reason === reasons.PodsOutsideCIDRs;
+  const ready = usable && missing.length === 0;
   return [
     { type: 'CIDRsConsistent', ...consistent },
     {
@@ -98,7 +124,7 @@ export function localFindings(
       reason: ready ? reasons.Ready : reasons.Incomplete,
       message: ready
         ? 'this cluster is ready to peer'
-        : [...(consistent.status === 'True' ? [] : [consistent.message]), ...missing].join('; '),
+        : [...(usable ? [] : [consistent.message]), ...missing].join('; '),
     },
   ];
 }
@@ -113,6 +139,13 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
   const { kube, clock, log, namespace, events } = context;
   const startedAt = clock.now();
   const names = new KnownNames(context);
+  const virtualNodes = () =>
+    new Set(
+      caches.nodes
+        .list()
+        .filter(({ metadata }) => metadata.labels?.[labels.virtualNode] === 'true')
+        .map(({ metadata }) => metadata.name),
+    );
   let slow: Promise<Slow> | undefined;
   let slowAt = 0;
   for (const source of caches.apiServerSources) {
@@ -127,6 +160,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
     clusterInfo: ConfigMap | undefined;
     endpoints: EndpointSlice | undefined;
     controlPlane: Pod[];
+    podAddresses: string[];
   }
 
   /** What changes rarely is polled; missing permission to read it is not an error. */
@@ -145,13 +179,14 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
       optional(
         kube.list(kind.pod, { namespace: 'kube-system', labelSelector: `component=${component}` }, signal),
       );
-    const [kubeadm, kubeProxy, clusterInfo, endpoints, manager, server] = await Promise.all([
+    const [kubeadm, kubeProxy, clusterInfo, endpoints, manager, server, pods] = await Promise.all([
       configMap('kube-system', 'kubeadm-config'),
       configMap('kube-system', 'kube-proxy'),
       configMap('kube-public', 'cluster-info'),
       optional(kube.get({ kind: kind.endpointSlice, namespace: 'default', name: 'kubernetes' }, signal)),
       selection('kube-controller-manager'),
       selection('kube-apiserver'),
+      somePods(kube, signal),
     ]);
     return {
       kubeadm,
@@ -159,6 +194,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
       clusterInfo,
       endpoints,
       controlPlane: [...(manager?.items ?? []), ...(server?.items ?? [])],
+      podAddresses: podAddresses(pods, virtualNodes()),
     };
   }
 
@@ -209,6 +245,7 @@ export function reconcileLocalCluster(context: ControllerContext, caches: Caches
         kubeadm: seen.kubeadm?.data?.['ClusterConfiguration'],
         kubeProxy: seen.kubeProxy?.data?.['config.conf'],
         controlPlane: seen.controlPlane,
+        podAddresses: seen.podAddresses,
       },
       status,
     );

@@ -15,6 +15,7 @@ export const reasons = {
   ClusterKeySucceeded: 'ClusterKeySucceeded',
   CIDRsDetected: 'CIDRsDetected',
   CIDRsUnknown: 'CIDRsUnknown',
+  PodsOutsideCIDRs: 'PodsOutsideCIDRs',
   CIDRsOverlap: 'CIDRsOverlap',
   CIDRsGuessed: 'CIDRsGuessed',
   /** The first pool for remapped ranges has had room for all. */

@@ -7,6 +7,7 @@ import {
   formatAddress,
   overlaps,
   parseRange,
+  readRanges,
   tryParseRange,
   type Range,
 } from '../../shared/net/cidr.ts';
@@ -26,6 +27,8 @@ export interface Observed {
   kubeProxy: string | undefined;
   /** Pods of the control plane, where they are pods. */
   controlPlane: readonly Pod[];
+  /** Addresses that running pods of the pod network have; some of them suffice. */
+  podAddresses?: readonly string[];
 }
 
 export interface Ranges {
@@ -36,6 +39,8 @@ export interface Ranges {
   podSource: string;
   /** Whether the pod ranges are a guess that a person should check. */
   guessed: boolean;
+  /** Addresses of pods that lie in none of the pod ranges. */
+  podsOutside: string[];
 }
 
 /** Node networks are declared as blocks of this size: addresses near nodes are probably in use too. */
@@ -81,6 +86,8 @@ export function detectRanges(
 ): Ranges {
   const nodes = observed.nodes.filter((node) => !isVirtual(node));
   const { podCIDRs, podSource, guessed } = detectPods(spec, observed, nodes, held);
+  const declared = readRanges(podCIDRs);
+  const podsOutside = (observed.podAddresses ?? []).filter((address) => !anyContains(declared, address));
   const serviceCIDRs = spec.serviceCIDRs?.length
     ? tidy(spec.serviceCIDRs)
     : firstNonEmpty(
@@ -94,6 +101,7 @@ export function detectRanges(
     nodeCIDRs: detectNodes(spec, nodes, [...podCIDRs, ...serviceCIDRs]),
     podSource,
     guessed,
+    podsOutside,
   };
 }
 
@@ -115,12 +123,20 @@ function detectPods(
   ];
   for (const [texts, podSource] of sources) {
     const podCIDRs = tidy(texts);
-    if (podCIDRs.length > 0) return { podCIDRs, podSource, guessed: false };
+    // What a component was told, and no pod has, is not the pod range: the CNI has address management of its own.
+    if (podCIDRs.length > 0 && (podSource === 'spec.podCIDRs' || !refuted(podCIDRs, observed)))
+      return { podCIDRs, podSource, guessed: false };
   }
-  const pieces = nodes
-    .flatMap((node) => node.spec?.podCIDRs ?? (node.spec?.podCIDR ? [node.spec.podCIDR] : []))
-    .flatMap((text) => tryParseRange(text) ?? []);
-  const podSource = 'the ranges of the nodes (node.spec.podCIDRs), widened to the usual size';
+  const ofNodes = nodes.flatMap(
+    (node) => node.spec?.podCIDRs ?? (node.spec?.podCIDR ? [node.spec.podCIDR] : []),
+  );
+  const byPods = ofNodes.length === 0 || refuted(ofNodes, observed);
+  const pieces = (byPods ? (observed.podAddresses ?? []) : ofNodes).flatMap(
+    (text) => tryParseRange(text) ?? [],
+  );
+  const podSource = byPods
+    ? 'the addresses of running pods, widened to the usual size'
+    : 'the ranges of the nodes (node.spec.podCIDRs), widened to the usual size';
   if (pieces.length === 0) return { podCIDRs: [], podSource, guessed: true };
   // A declared range stays while it contains all nodes: an additional node must not change addresses.
   const before = (held?.podCIDRs ?? []).flatMap((text) => tryParseRange(text) ?? []);
@@ -144,6 +160,12 @@ function detectPods(
     podSource,
     guessed: true,
   };
+}
+
+/** Whether pods were seen, and none of them has an address in the ranges. */
+function refuted(podCIDRs: readonly string[], { podAddresses = [] }: Observed): boolean {
+  const ranges = readRanges(podCIDRs);
+  return podAddresses.length > 0 && !podAddresses.some((address) => anyContains(ranges, address));
 }
 
 const internalAddresses = (node: Node): string[] =>

@@ -128,12 +128,14 @@ function localClusters(): Finding[] {
     nodeCIDRs: ['192.0.2.0/24'],
     podSource: 'spec.podCIDRs',
     guessed: false,
+    podsOutside: [],
   };
   return [
     ...localFindings(ranges, '100.64.0.0/20', []),
     ...localFindings({ ...ranges, guessed: true }, '100.64.0.0/20', ['what is missing']),
     ...localFindings({ ...ranges, podCIDRs: [] }, undefined, []),
     ...localFindings({ ...ranges, nodeCIDRs: ['10.244.7.0/24'] }, '100.64.0.0/20', []),
+    ...localFindings({ ...ranges, podsOutside: ['10.0.3.7'] }, '100.64.0.0/20', []),
     ...[[], [as<PoolInput[1][number]>({ spec: { remoteCluster: 'oak', remaps: [beyond] } })]].map((remotes) =>
       remapPoolFinding(as<PoolInput[0]>({ spec: {}, status: { clusterID: 'elm' } }), remotes, []),
     ),

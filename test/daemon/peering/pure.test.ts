@@ -135,6 +135,42 @@ const podTable: [string, Parameters<typeof detectRanges>, string[], boolean][] =
     [],
     true,
   ],
+  [
+    'kubeadm’s range, in which no pod is, gives way to the ranges of the nodes',
+    [
+      {},
+      observed({ kubeadm: '  podSubnet: 10.250.0.0/16\n', podAddresses: ['10.244.0.9', '10.244.1.3'] }),
+      undefined,
+    ],
+    ['10.244.0.0/16'],
+    true,
+  ],
+  [
+    'neither kubeadm’s range nor those of the nodes hold a pod: the pods’ addresses decide',
+    [
+      {},
+      observed({ kubeadm: '  podSubnet: 10.250.0.0/16\n', podAddresses: ['10.0.3.7', '10.0.9.1'] }),
+      undefined,
+    ],
+    ['10.0.0.0/16'],
+    true,
+  ],
+  [
+    'one pod in kubeadm’s range confirms it',
+    [
+      {},
+      observed({ kubeadm: '  podSubnet: 10.2.0.0/16\n', podAddresses: ['10.2.0.9', '10.0.9.1'] }),
+      undefined,
+    ],
+    ['10.2.0.0/16'],
+    false,
+  ],
+  [
+    'what the owner said is taken, whatever pods have',
+    [{ podCIDRs: ['10.1.0.0/16'] }, observed({ podAddresses: ['10.0.3.7'] }), undefined],
+    ['10.1.0.0/16'],
+    false,
+  ],
 ];
 for (const [what, input, podCIDRs, guessed] of podTable) {
   ranges(`pods: ${what}`, () => {
@@ -143,6 +179,14 @@ for (const [what, input, podCIDRs, guessed] of podTable) {
     assert.is(found.guessed, guessed);
   });
 }
+ranges('pods outside of the ranges are listed', () => {
+  const found = detectRanges(
+    { podCIDRs: ['10.1.0.0/16'] },
+    observed({ podAddresses: ['10.1.0.2', '10.0.3.7'] }),
+    undefined,
+  );
+  assert.equal(found.podsOutside, ['10.0.3.7']);
+});
 ranges('Services and nodes', () => {
   const found = detectRanges({}, observed(), undefined);
   assert.equal(found.serviceCIDRs, ['10.96.0.0/12']);
