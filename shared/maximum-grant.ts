@@ -9,10 +9,12 @@ import { compareQuantities } from './quantities.ts';
 export type MaximumGrant = { [Field in keyof Grant]?: Grant[Field] | undefined };
 
 const levels = ['restricted', 'baseline', 'privileged'] as const;
+/** From the least strict to the strictest. */
+const modes = ['None', 'Soft', 'Hard'] as const;
 
 /**
  * What of a grant is more than the maximum. What the maximum leaves open has no bound, but for what reaches beyond the pods:
- * the level privileged, raw networks and other names have to be named in it.
+ * the level privileged, raw networks, other names and a grant that is not counted have to be named in it.
  */
 export function beyondMaximum(grant: Grant, maximum: MaximumGrant = {}): FieldProblem[] {
   const problems: FieldProblem[] = [];
@@ -28,6 +30,22 @@ export function beyondMaximum(grant: Grant, maximum: MaximumGrant = {}): FieldPr
     if (most !== undefined && granted !== undefined && compareQuantities(granted, most) > 0)
       refuse(field, `at most ${most}`);
   }
+  const most = maximum.extendedResources;
+  const beyond = grant.extendedResources?.find(
+    ({ name, quantity }) =>
+      most !== undefined &&
+      !most.some((each) => each.name === name && compareQuantities(quantity, each.quantity) <= 0),
+  );
+  if (beyond !== undefined)
+    refuse(
+      'extendedResources',
+      most === undefined || most.length === 0
+        ? 'none'
+        : most.map(({ name, quantity }) => `at most ${quantity} of ${name}`).join(', '),
+    );
+  const mode = maximum.enforcement ?? 'Soft';
+  if (modes.indexOf(grant.enforcement ?? 'Soft') < modes.indexOf(mode))
+    refuse('enforcement', mode === 'Hard' ? 'Hard' : 'Soft or Hard');
   if (maximum.pods !== undefined && grant.pods > maximum.pods) refuse('pods', `at most ${maximum.pods}`);
   const level = maximum.podSecurity ?? 'baseline';
   if (levels.indexOf(grant.podSecurity) > levels.indexOf(level)) refuse('podSecurity', `at most ${level}`);

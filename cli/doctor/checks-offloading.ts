@@ -9,9 +9,10 @@ const group = 'Offloading';
 
 /** The parts of a grant that are used up. */
 function usedUp(grant: Grant, used: { cpu: string; memory: string; pods: number }): string[] {
+  const counted = grant.enforcement !== 'None';
   return [
-    ...(compareQuantities(used.cpu, grant.cpu) >= 0 ? [`${used.cpu} of ${grant.cpu} CPUs`] : []),
-    ...(compareQuantities(used.memory, grant.memory) >= 0
+    ...(counted && compareQuantities(used.cpu, grant.cpu) >= 0 ? [`${used.cpu} of ${grant.cpu} CPUs`] : []),
+    ...(counted && compareQuantities(used.memory, grant.memory) >= 0
       ? [`${used.memory} of ${grant.memory} of memory`]
       : []),
     ...(used.pods >= grant.pods ? [`${used.pods} of ${grant.pods} pods`] : []),

@@ -4,15 +4,8 @@ import type { PodSpec } from '../../shared/kube/types.ts';
 import { Refusal } from './fields.ts';
 import { podFields } from './pod-fields.ts';
 import { checkPodSecurity, withoutRawNetwork, type Securable } from './pod-security.ts';
-import {
-  checkResourceNames,
-  checkUnnamedStorage,
-  podUsage,
-  shortage,
-  withDefaults,
-  withVolumeSizes,
-  type Usage,
-} from './usage.ts';
+import { checkLimits, checkResources, withDefaults, withVolumeSizes } from './container-resources.ts';
+import { podUsage, shortage, type Usage } from './usage.ts';
 
 export type Admission =
   | {
@@ -58,9 +51,9 @@ export function admit(spec: unknown, grant: Grant, tracker: Usage, metadata: Pod
     }
     checkBytes('spec', kept, mostSpecBytes);
     checkPodSecurity(kept as Securable, grant.podSecurity);
-    checkResourceNames(kept);
-    checkUnnamedStorage(kept, grant);
+    checkResources(kept, grant);
     const filled = withDefaults(kept, grant);
+    checkLimits(filled, grant);
     const usage = podUsage(filled);
     const short = shortage(grant, tracker, usage);
     if (short !== undefined) throw new Refusal(short.resource, short.message, 'QuotaExceeded');
@@ -68,7 +61,7 @@ export function admit(spec: unknown, grant: Grant, tracker: Usage, metadata: Pod
       admitted: true,
       usage,
       spec: {
-        ...withoutRawNetwork(withVolumeSizes(filled, usage), grant),
+        ...withoutRawNetwork(withVolumeSizes(filled, usage, grant), grant),
         // Pods of consumers have no identity at this API server.
         serviceAccountName: 'default',
         automountServiceAccountToken: false,

@@ -16,7 +16,7 @@ function quotaFinding(grant: IncomingPeering['spec']['grant'], used: Usage): Fin
       message: `usage exceeds the grant: ${beyond}; running pods stay, and new pods wait until enough pods end or the grant (spec.grant) is raised`,
     };
   }
-  const short = shortage(grant, used, { ...nothing, pods: 1, cpu: 1n, memory: 1n });
+  const short = shortage(grant, used, { ...nothing, pods: 1, requests: { cpu: 1n, memory: 1n } });
   return short === undefined
     ? { type, status: 'True', reason: reasons.QuotaAvailable, message: 'more pods can be admitted' }
     : {

@@ -136,7 +136,7 @@ export function reconcileIncoming(
         fields: {
           tenantNamespace: tenant,
           identitySecretName: identitySecret,
-          used: shownUsage(used),
+          used: shownUsage(used, peering.spec.grant),
           revokedTokenName: revoked ? (peering.spec.tokenName ?? '') : undefined,
         },
         findings: [

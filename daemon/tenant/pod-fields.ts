@@ -168,13 +168,19 @@ const container = object({
 /** Without ports, probes, resources and hooks, which the API server refuses of them. */
 const ephemeralContainer = object({ ...commonFields, targetContainerName: text });
 
+/** Huge pages are mounted by their size where a pod has several. */
+const medium: Rule = (value, path) =>
+  typeof value === 'string' && /^HugePages-[1-9][0-9]{0,5}(Ki|Mi|Gi)$/.test(value)
+    ? value
+    : oneOf('', 'Memory', 'HugePages')(value, path);
+
 const notOfferedVolume = refused(
   'volumes of this type are not supported; supported: emptyDir, configMap, secret, downwardAPI, projected',
 );
 const volumeItems = { items, defaultMode: whole, optional: flag };
 const volume = object({
   name: text,
-  emptyDir: object({ medium: oneOf('', 'Memory', 'HugePages'), sizeLimit: wholeOrText }),
+  emptyDir: object({ medium, sizeLimit: wholeOrText }),
   configMap: object({ name: text, ...volumeItems }),
   secret: object({ secretName: text, ...volumeItems }),
   downwardAPI: object({ items: downwardItems, defaultMode: whole }),

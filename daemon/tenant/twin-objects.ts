@@ -19,7 +19,8 @@ import { isolationPolicies } from './isolation.ts';
 import { twinCounts, type Countable } from './object-limits.ts';
 import { consumerRights, twinRules } from './tenant-objects.ts';
 import { restrainedRules, type Restraint } from './restraints.ts';
-import { containerDefaults } from './usage.ts';
+import { containerDefaults } from './container-resources.ts';
+import { bounds } from './usage.ts';
 
 /** Names that consumers cannot use, even while they are free. */
 const reservedNames = /^(kube-|openshift-|hawser-|default$)/;
@@ -120,11 +121,9 @@ export function twinObjects(
     spec: {
       hard: {
         pods: String(grant.pods),
-        'requests.cpu': grant.cpu,
-        'limits.cpu': grant.cpu,
-        'requests.memory': grant.memory,
-        'limits.memory': grant.memory,
-        ...(grant.ephemeralStorage !== undefined && { 'limits.ephemeral-storage': grant.ephemeralStorage }),
+        ...Object.fromEntries(
+          bounds(grant).map(({ resource, part, granted }) => [`${part}.${resource}`, granted]),
+        ),
         // A consumer must not open the provider to the outside.
         'services.loadbalancers': '0',
         'services.nodeports': '0',

@@ -1,4 +1,4 @@
-/** What pods use of a grant: sums of requests and limits, as ResourceQuota counts them. Pure. */
+/** What pods use of a grant: sums of their requests and limits, as the scheduler and ResourceQuota count them. Pure. */
 import type { Grant } from '../../shared/api/grant.ts';
 import {
   formatQuantity,
@@ -9,123 +9,26 @@ import {
 import type { Container, PodSpec } from '../../shared/kube/types.ts';
 import { Refusal } from './fields.ts';
 
-/** Thousand-millionths of cores and bytes; limits, which are never less than requests. */
+/** By resource name, in thousand-millionths of cores, bytes or devices. What is not named is 0. */
+export type Amounts = Readonly<Record<string, bigint>>;
+
 export interface Usage {
-  cpu: bigint;
-  memory: bigint;
-  ephemeralStorage: bigint;
+  requests: Amounts;
+  limits: Amounts;
   pods: number;
 }
 
-export const nothing: Usage = { cpu: 0n, memory: 0n, ephemeralStorage: 0n, pods: 0 };
+export const nothing: Usage = { requests: {}, limits: {}, pods: 0 };
 
-const resources = [
-  ['cpu', 'cpu', 'Decimal'],
-  ['memory', 'memory', 'Binary'],
-  ['ephemeral-storage', 'ephemeralStorage', 'Binary'],
-] as const satisfies readonly (readonly [string, keyof Usage, QuantityFormat])[];
+/** Of a grant's own fields. */
+export const basicResources = [
+  ['cpu', 'cpu'],
+  ['memory', 'memory'],
+  ['ephemeral-storage', 'ephemeralStorage'],
+] as const satisfies readonly (readonly [string, keyof Grant])[];
 
-/** A container that asks for nothing gets this much for sure. */
-const defaultRequests: Readonly<Record<(typeof resources)[number][0], string>> = {
-  cpu: '50m',
-  memory: '64Mi',
-  'ephemeral-storage': '16Mi',
-};
-/** Most ephemeral storage of one container where the grant names none: a node's disk is everybody's. */
-const unnamedStorage = '1Gi';
-/** And may use one sixteenth of the grant, so that sixteen such containers fit. */
-const defaultShare = 16n;
-
-/** What a container gets that names no requests or limits: for `admit` and for the twins' LimitRange. */
-export function containerDefaults(grant: Grant): {
-  requests: Record<string, string>;
-  limits: Record<string, string>;
-} {
-  const limits: Record<string, string> = {};
-  const requests: Record<string, string> = {};
-  for (const [name, key, format] of resources) {
-    const granted = grant[key];
-    const request = defaultRequests[name];
-    const share =
-      granted === undefined
-        ? parseQuantity(unnamedStorage)
-        : roundDown(parseQuantity(granted) / defaultShare, format);
-    const least = parseQuantity(request);
-    limits[name] = formatQuantity(share > least ? share : least, format);
-    requests[name] = request;
-  }
-  return { requests, limits };
-}
-
-/** Where the grant names no ephemeral storage, there is no sum to hold it against: then each container is bounded. */
-export function checkUnnamedStorage(spec: PodSpec, grant: Grant): void {
-  if (grant.ephemeralStorage !== undefined) return;
-  for (const list of ['initContainers', 'containers'] as const) {
-    spec[list]?.forEach(({ resources: { requests, limits } = {} }, index) => {
-      for (const [part, each] of Object.entries({ requests, limits })) {
-        const asked = each?.['ephemeral-storage'];
-        if (asked === undefined || !more(asked, unnamedStorage)) continue;
-        throw new Refusal(
-          `${list}[${index}].resources.${part}.ephemeral-storage`,
-          `is more than ${unnamedStorage}, the most of a container where the grant names no ephemeral storage (grant.ephemeralStorage)`,
-        );
-      }
-    });
-  }
-}
-
-/**
- * Every emptyDir gets a size: what its pod may use of the disk, or of memory, at most. Without one a volume in memory may
- * have half of the node's (Kubernetes, Volumes, emptyDir).
- */
-export function withVolumeSizes(spec: PodSpec, usage: Usage): PodSpec {
-  const { volumes } = spec;
-  if (volumes === undefined) return spec;
-  return {
-    ...spec,
-    volumes: volumes.map((volume) => {
-      const emptyDir = volume['emptyDir'] as { medium?: string; sizeLimit?: string | number } | undefined;
-      if (emptyDir === undefined) return volume;
-      const most = emptyDir.medium === 'Memory' ? usage.memory : usage.ephemeralStorage;
-      const own = emptyDir.sizeLimit === undefined ? most : quantity(String(emptyDir.sizeLimit), 'volumes');
-      const sizeLimit = formatQuantity(own > 0n && own < most ? own : most, 'Binary');
-      return { ...volume, emptyDir: { ...emptyDir, sizeLimit } };
-    }),
-  };
-}
-
-// Whole thousandths of cores, whole Mi of memory: what people can read.
-function roundDown(nano: bigint, format: QuantityFormat): bigint {
-  const step = format === 'Decimal' ? 1_000_000n : 1_000_000_000n << 20n;
-  return nano < step ? nano : (nano / step) * step;
-}
-
-/** Fills in requests and limits where they are missing, as LimitRange would; returns new containers. */
-export function withDefaults(spec: PodSpec, grant: Grant): PodSpec {
-  const defaults = containerDefaults(grant);
-  const fill = (container: Container): Container => {
-    const requests = { ...container.resources?.requests };
-    const limits = { ...container.resources?.limits };
-    for (const [name, share] of Object.entries(defaults.limits)) {
-      const request = requests[name];
-      // A limit of 0 is none (Kubernetes, cgroups and eviction alike).
-      const limit = quantity(limits[name] ?? '0', 'resources') > 0n ? limits[name] : undefined;
-      if (limit === undefined) limits[name] = request !== undefined && more(request, share) ? request : share;
-      // As Kubernetes does: a limit alone is the request too.
-      if (request === undefined) requests[name] = limit ?? defaults.requests[name] ?? share;
-    }
-    return { ...container, resources: { ...container.resources, requests, limits } };
-  };
-  return {
-    ...spec,
-    containers: spec.containers.map(fill),
-    ...(spec.initContainers && { initContainers: spec.initContainers.map(fill) }),
-  };
-}
-
-const more = (a: string, b: string): boolean => quantity(a, 'resources') > quantity(b, 'resources');
-
-function quantity(text: string, field: string): bigint {
+/** Throws Refusal for a text that is no quantity. */
+export function quantityOf(text: string, field: string): bigint {
   try {
     return parseQuantity(text);
   } catch (error) {
@@ -134,54 +37,94 @@ function quantity(text: string, field: string): bigint {
   }
 }
 
-/** Which resources a container may name at all; devices and huge pages are not part of a grant. */
-export function checkResourceNames(spec: PodSpec): void {
-  for (const list of ['initContainers', 'containers'] as const) {
-    spec[list]?.forEach((container, index) => {
-      for (const part of ['requests', 'limits'] as const) {
-        for (const [name, value] of Object.entries(container.resources?.[part] ?? {})) {
-          const field = `${list}[${index}].resources.${part}.${name.slice(0, 60)}`;
-          if (!resources.some(([known]) => known === name)) {
-            throw new Refusal(field, 'is not a resource of the grant (cpu, memory, ephemeral-storage)');
-          }
-          if (quantity(value, field) < 0n) throw new Refusal(field, 'must not be negative', 'Malformed');
-        }
-      }
-    });
-  }
+const formatOf = (resource: string): QuantityFormat =>
+  resource === 'memory' || resource === 'ephemeral-storage' || resource.startsWith('hugepages-')
+    ? 'Binary'
+    : 'Decimal';
+const shown = (nano: bigint, resource: string) => formatQuantity(nano < 0n ? 0n : nano, formatOf(resource));
+const sum = (a: Amounts, b: Amounts): Amounts =>
+  Object.fromEntries(
+    [...Object.keys(a), ...Object.keys(b)].map((name) => [name, (a[name] ?? 0n) + (b[name] ?? 0n)]),
+  );
+
+export const addUsage = (a: Usage, b: Usage): Usage => ({
+  requests: sum(a.requests, b.requests),
+  limits: sum(a.limits, b.limits),
+  pods: a.pods + b.pods,
+});
+
+type Part = 'requests' | 'limits';
+type Resources = { [Each in Part]?: Record<string, string> };
+
+/**
+ * What one pod uses: containers and sidecars together, or the largest step of its beginning (KEP-753); what is given for the
+ * whole pod instead of that (KEP-2837); and the overhead of its runtime (KEP-688). As the scheduler does (`PodRequests` and
+ * `PodLimits` of k8s.io/component-helpers): real pods may have been changed by admission of this cluster.
+ */
+export function podUsage(
+  spec: Pick<PodSpec, 'containers' | 'initContainers'> & Record<string, unknown>,
+): Usage {
+  return { requests: ofPod(spec, 'requests'), limits: ofPod(spec, 'limits'), pods: 1 };
 }
 
-/** What one pod uses: containers and sidecars together, or the largest step of its beginning (KEP-753). */
-export function podUsage(spec: Pick<PodSpec, 'containers' | 'initContainers'>): Usage {
-  const usage: Usage = { ...nothing, pods: 1 };
-  for (const [name, key] of resources) {
-    const of = (container: Container): bigint => {
-      const { requests, limits } = container.resources ?? {};
-      const limit = quantity(limits?.[name] ?? '0', `resources.limits.${name}`);
-      const request = quantity(requests?.[name] ?? '0', `resources.requests.${name}`);
-      return limit > request ? limit : request;
-    };
+function ofPod(spec: Parameters<typeof podUsage>[0], part: Part): Amounts {
+  const initContainers = spec.initContainers ?? [];
+  const whole = (spec['resources'] as Resources | undefined)?.[part] ?? {};
+  const overhead = (spec['overhead'] as Record<string, string> | undefined) ?? {};
+  const names = new Set([
+    ...[...initContainers, ...spec.containers].flatMap(({ resources }) =>
+      Object.keys(resources?.[part] ?? {}),
+    ),
+    ...Object.keys(whole),
+    ...Object.keys(overhead),
+  ]);
+  const amounts: Record<string, bigint> = {};
+  for (const name of names) {
+    const of = ({ resources }: Container): bigint =>
+      quantityOf(resources?.[part]?.[name] ?? '0', `resources.${part}.${name}`);
     let sidecars = 0n;
     let beginning = 0n;
-    for (const container of spec.initContainers ?? []) {
+    for (const container of initContainers) {
       const own = of(container);
       const step = sidecars + own;
       if (step > beginning) beginning = step;
       if (container['restartPolicy'] === 'Always') sidecars += own;
     }
-    const running = spec.containers.reduce((sum, container) => sum + of(container), sidecars);
-    usage[key] = running > beginning ? running : beginning;
+    const running = spec.containers.reduce((total, container) => total + of(container), sidecars);
+    const ofContainers = running > beginning ? running : beginning;
+    const own =
+      whole[name] === undefined ? ofContainers : quantityOf(whole[name], `resources.${part}.${name}`);
+    // A limit that is not there does not begin to exist by an overhead.
+    const extra =
+      part === 'limits' && own === 0n ? 0n : quantityOf(overhead[name] ?? '0', `overhead.${name}`);
+    amounts[name] = own + extra;
   }
-  return usage;
+  return amounts;
 }
 
-export function addUsage(a: Usage, b: Usage): Usage {
-  return {
-    cpu: a.cpu + b.cpu,
-    memory: a.memory + b.memory,
-    ephemeralStorage: a.ephemeralStorage + b.ephemeralStorage,
-    pods: a.pods + b.pods,
-  };
+interface Bound {
+  resource: string;
+  part: Part;
+  granted: string;
+}
+
+/** What of a grant is held, by its enforcement. Devices and huge pages cannot be overcommitted: their limit is their request. */
+export function bounds(grant: Grant): Bound[] {
+  const mode = grant.enforcement ?? 'Soft';
+  const parts: Part[] = mode === 'None' ? [] : mode === 'Soft' ? ['requests'] : ['requests', 'limits'];
+  return [
+    ...parts.flatMap((part) =>
+      basicResources.flatMap(([resource, field]) => {
+        const granted = grant[field];
+        return granted === undefined ? [] : [{ resource, part, granted }];
+      }),
+    ),
+    ...(grant.extendedResources ?? []).map(({ name, quantity }) => ({
+      resource: name,
+      part: 'requests' as const,
+      granted: quantity,
+    })),
+  ];
 }
 
 /** The first resource of which the pod asks more than is left; undefined when it fits. */
@@ -193,15 +136,14 @@ export function shortage(
   if (used.pods + asked.pods > grant.pods) {
     return { resource: 'pods', message: `all ${grant.pods} granted pods are in use` };
   }
-  for (const [name, key, format] of resources) {
-    const granted = grant[key];
-    if (granted === undefined) continue;
-    const left = parseQuantity(granted) - used[key];
-    if (asked[key] <= left) continue;
-    const shown = (nano: bigint) => formatQuantity(nano < 0n ? 0n : nano, format);
+  for (const { resource, part, granted } of bounds(grant)) {
+    const left = parseQuantity(granted) - (used[part][resource] ?? 0n);
+    const wanted = asked[part][resource] ?? 0n;
+    if (wanted === 0n || wanted <= left) continue;
+    const what = part === 'requests' ? 'the pod requests' : 'the limits of the pod are';
     return {
-      resource: name,
-      message: `the pod may use ${shown(asked[key])} of ${name} (its limits, with defaults), but only ${shown(left)} of the granted ${granted} are left`,
+      resource,
+      message: `${what} ${shown(wanted, resource)} of ${resource}, but only ${shown(left, resource)} of the granted ${granted} are left`,
     };
   }
   return undefined;
@@ -210,19 +152,33 @@ export function shortage(
 /** What is used beyond the grant, as after it was lowered; undefined: nothing is. */
 export function excess(grant: Grant, used: Usage): string | undefined {
   const beyond: string[] = used.pods > grant.pods ? [`${used.pods} pods of ${grant.pods}`] : [];
-  for (const [name, key, format] of resources) {
-    const granted = grant[key];
-    if (granted !== undefined && used[key] > parseQuantity(granted))
-      beyond.push(`${formatQuantity(used[key], format)} of ${name} of ${granted}`);
+  for (const { resource, part, granted } of bounds(grant)) {
+    const amount = used[part][resource] ?? 0n;
+    if (amount > parseQuantity(granted))
+      beyond.push(`${part} of ${shown(amount, resource)} of ${resource} of ${granted}`);
   }
   return beyond.length === 0 ? undefined : beyond.join(', ');
 }
 
+export interface ShownUsage {
+  cpu: string;
+  memory: string;
+  pods: number;
+  extendedResources?: { name: string; quantity: string }[];
+}
+
 /** As the status of an IncomingPeering shows it. */
-export function shownUsage(usage: Usage): { cpu: string; memory: string; pods: number } {
+export function shownUsage(usage: Usage, grant?: Pick<Grant, 'extendedResources'>): ShownUsage {
+  const granted = grant?.extendedResources ?? [];
   return {
-    cpu: formatQuantity(usage.cpu, 'Decimal'),
-    memory: formatQuantity(usage.memory, 'Binary'),
+    cpu: shown(usage.requests['cpu'] ?? 0n, 'cpu'),
+    memory: shown(usage.requests['memory'] ?? 0n, 'memory'),
     pods: usage.pods,
+    ...(granted.length > 0 && {
+      extendedResources: granted.map(({ name }) => ({
+        name,
+        quantity: shown(usage.requests[name] ?? 0n, name),
+      })),
+    }),
   };
 }

@@ -17,5 +17,6 @@ export function capacityOf(peering: OutgoingPeering): Record<string, string> {
     memory: smaller(grant.memory, wanted?.memory),
     pods: String(Math.min(grant.pods, wanted?.pods ?? grant.pods)),
     ...(grant.ephemeralStorage !== undefined && { 'ephemeral-storage': grant.ephemeralStorage }),
+    ...Object.fromEntries((grant.extendedResources ?? []).map(({ name, quantity }) => [name, quantity])),
   };
 }

@@ -154,7 +154,7 @@ export const localCluster = {
     maximumGrant: maximumGrant
       .optional()
       .describe(
-        'The most that a peering token or an IncomingPeering may grant. Default: any amount of CPU, memory and pods; no podSecurity privileged, no rawNetwork and no twinNamespaces.',
+        'The most that a peering token or an IncomingPeering may grant. Default: any amount of CPU, memory and pods; no enforcement None, no podSecurity privileged, no rawNetwork and no twinNamespaces.',
       ),
     dataPath: z
       .enum(['Isolated', 'Open'])

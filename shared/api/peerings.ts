@@ -111,9 +111,12 @@ export type PeeringToken = HawserObject<typeof peeringToken>;
 
 const used = z
   .object({
-    cpu: quantity.describe('CPU limits of all pods together.'),
-    memory: quantity.describe('Memory limits of all pods together.'),
-    pods: z.int().min(0).describe('Number of pods that exist.'),
+    cpu: quantity.describe('CPU that all pods together request.'),
+    memory: quantity.describe('Memory that all pods together request.'),
+    pods: z.int().min(0).describe('Number of pods that have not ended.'),
+    extendedResources: grant.shape.extendedResources.describe(
+      'Devices and huge pages that all pods together request, of those that are granted.',
+    ),
   })
   .describe('What the pods of the peering use of the grant.');
 

@@ -99,6 +99,11 @@ commands('token create refuses an invalid grant by field, and creates nothing', 
     ['--cpu', 'lots', /grant\.cpu/],
     ['--cpu', '9999999', /grant\.cpu: is out of range \(1m to 1M\)/],
     ['--pod-security', 'none', /grant\.podSecurity/],
+    ['--enforcement', 'some', /must be soft, hard or none/],
+    ['--enforcement', 'none', /grant\.enforcement: .* \(Soft or Hard\)/],
+    ['--extended-resource', 'nvidia.com/gpu', /must be NAME=QUANTITY/],
+    ['--extended-resource', 'gpu=1', /grant\.extendedResources\.0\.name/],
+    ['--default-limit', 'pods=1', /must be cpu, memory or ephemeral-storage/],
     ['--consumer', 'oak-1', /this cluster itself/],
     ['--consumer', 'Not An ID', /consumer: is not a valid cluster ID/],
   ] as const) {
@@ -107,6 +112,29 @@ commands('token create refuses an invalid grant by field, and creates nothing', 
     assert.match(stderr, expected);
   }
   assert.is((await get('peeringtokens', '-n', 'hawser-system')).items.length, 1);
+});
+
+commands('token create grants devices, default limits and a mode', async () => {
+  const words =
+    'token create --extended-resource nvidia.com/gpu=2 --extended-resource hugepages-2Mi=1Gi --enforcement hard --default-limit cpu=500m --default-limit ephemeral-storage=2Gi --ephemeral-storage 20Gi -o json';
+  const { exitCode, stdout, stderr } = await hawser(words.split(' '));
+  assert.is(exitCode, 0, stderr);
+  const { name, grant } = JSON.parse(stdout) as { name: string; grant: object };
+  const expected = {
+    cpu: '4',
+    memory: '8Gi',
+    pods: 110,
+    podSecurity: 'baseline',
+    ephemeralStorage: '20Gi',
+    extendedResources: [
+      { name: 'nvidia.com/gpu', quantity: '2' },
+      { name: 'hugepages-2Mi', quantity: '1Gi' },
+    ],
+    enforcement: 'Hard',
+    defaultLimits: { cpu: '500m', ephemeralStorage: '2Gi' },
+  };
+  assert.equal(grant, expected);
+  await plane.kubectl(['delete', 'peeringtoken', name, '-n', 'hawser-system']);
 });
 
 commands('token list shows a token, and token revoke revokes it', async () => {

@@ -90,12 +90,32 @@ test('a grant gets its defaults, and its quantities are bounded', () => {
     [{ memory: '1048575' }, 'grant.memory'],
     [{ memory: '11Pi' }, 'grant.memory'],
     [{ ephemeralStorage: '0' }, 'grant.ephemeralStorage'],
+    [{ enforcement: 'soft' }, 'grant.enforcement'],
+    [{ extendedResources: [{ name: 'gpu', quantity: '1' }] }, 'grant.extendedResources.0.name'],
+    [{ extendedResources: [{ name: 'a.example/gpu', quantity: '1.5' }] }, 'grant.extendedResources.0'],
+    [{ extendedResources: [{ name: 'a.kubernetes.io/gpu', quantity: '1' }] }, 'grant.extendedResources.0'],
+    [
+      {
+        extendedResources: [
+          { name: 'a.example/gpu', quantity: '1' },
+          { name: 'a.example/gpu', quantity: '2' },
+        ],
+      },
+      'grant.extendedResources',
+    ],
   ] as const)
     assert.equal(
       completeGrant(grant).errors.map((error) => error.field),
       [field],
     );
-  for (const grant of [{ cpu: '1m' }, { cpu: '1M' }, { memory: '1Mi' }, { memory: '10Pi' }])
+  for (const grant of [
+    { cpu: '1m' },
+    { cpu: '1M' },
+    { memory: '1Mi' },
+    { memory: '10Pi' },
+    { extendedResources: [{ name: 'hugepages-1Gi', quantity: '4Gi' }] },
+    { enforcement: 'Hard', defaultLimits: { cpu: '1' } },
+  ])
     assert.equal(completeGrant(grant).errors, []);
 });
 

@@ -29,6 +29,28 @@ test('a token’s grant is limited by the maximum grant', () => {
         { cpu: '4', memory: '8Gi', pods: 110, ephemeralStorage: '1Gi' },
         ['grant.cpu', 'grant.memory', 'grant.ephemeralStorage', 'grant.pods'],
       ],
+      [
+        'devices where no maximum names any',
+        { extendedResources: [{ name: 'a.example/gpu', quantity: '8' }] },
+        undefined,
+        [],
+      ],
+      [
+        'a device too many',
+        { extendedResources: [{ name: 'a.example/gpu', quantity: '8' }] },
+        { extendedResources: [{ name: 'a.example/gpu', quantity: '7' }] },
+        ['grant.extendedResources'],
+      ],
+      [
+        'a device that is not listed',
+        { extendedResources: [{ name: 'a.example/gpu', quantity: '1' }] },
+        { extendedResources: [] },
+        ['grant.extendedResources'],
+      ],
+      ['a grant that is not counted', { enforcement: 'None' }, undefined, ['grant.enforcement']],
+      ['the same where it is allowed', { enforcement: 'None' }, { enforcement: 'None' }, []],
+      ['requests where limits must be counted', {}, { enforcement: 'Hard' }, ['grant.enforcement']],
+      ['limits', { enforcement: 'Hard' }, { enforcement: 'Hard' }, []],
       ['baseline where restricted is the most', {}, { podSecurity: 'restricted' }, ['grant.podSecurity']],
     ];
   for (const [what, grant, maximum, beyond] of table)

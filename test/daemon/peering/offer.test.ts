@@ -142,15 +142,18 @@ offers.run();
 const lowered = suite('a grant lowered below its use');
 const core = 1_000_000_000n;
 lowered('the message names the exceeded quantities', () => {
-  assert.is(excess(grant, { ...nothing, cpu: 2n * core, pods: 10 }), undefined);
-  assert.is(excess(grant, { ...nothing, cpu: 3n * core, pods: 12 }), '12 pods of 10, 3 of cpu of 2');
+  assert.is(excess(grant, { ...nothing, requests: { cpu: 2n * core }, pods: 10 }), undefined);
+  assert.is(
+    excess(grant, { ...nothing, requests: { cpu: 3n * core }, pods: 12 }),
+    '12 pods of 10, requests of 3 of cpu of 2',
+  );
 });
 lowered('the condition states that running pods are kept', () => {
   const finding = (cpu: bigint) =>
     incomingFindings(incoming('rome', 'default'), {
       revoked: false,
       problem: undefined,
-      used: { ...nothing, cpu, pods: 1 },
+      used: { ...nothing, requests: { cpu }, pods: 1 },
     }).find(({ type }) => type === 'QuotaAvailable');
   assert.is(finding(core)?.status, 'True');
   assert.is(finding(2n * core)?.reason, 'QuotaExhausted');

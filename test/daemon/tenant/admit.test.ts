@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { admit } from '../../../daemon/tenant/admit.ts';
-import { containerDefaults, nothing, podUsage, shownUsage } from '../../../daemon/tenant/usage.ts';
+import { nothing, podUsage, shownUsage } from '../../../daemon/tenant/usage.ts';
 import type { Grant } from '../../../shared/api/grant.ts';
 import { plainLine } from '../../../shared/plain-text.ts';
 
@@ -207,7 +207,7 @@ const refused: [string, unknown, string, string][] = [
   ],
   [
     'more CPU than is granted',
-    withContainer({ resources: { limits: { cpu: '5' } } }),
+    withContainer({ resources: { requests: { cpu: '5' } } }),
     'cpu',
     'QuotaExceeded',
   ],
@@ -324,7 +324,7 @@ admissions('an ordinary pod passes whole', () => {
   assert.ok(admission.admitted);
   if (!admission.admitted) return;
   assert.equal(admission.spec.containers, [whole]);
-  assert.equal(shownUsage(admission.usage), { cpu: '200m', memory: '128Mi', pods: 1 });
+  assert.equal(shownUsage(admission.usage), { cpu: '100m', memory: '64Mi', pods: 1 });
 });
 
 admissions('a grace without end is cut', () => {
@@ -371,34 +371,209 @@ admissions('labels and annotations are bounded in bytes, all together', () => {
 admissions.run();
 
 const sums = suite('sums of a grant');
-sums('containers without limits get a sixteenth of the grant', () => {
-  assert.equal(containerDefaults(grant), {
-    requests: { cpu: '50m', memory: '64Mi', 'ephemeral-storage': '16Mi' },
-    limits: { cpu: '250m', memory: '512Mi', 'ephemeral-storage': '1Gi' },
+const core = 1_000_000_000n;
+const gibibyte = core << 30n;
+type Resources = { requests?: Record<string, string>; limits?: Record<string, string> };
+/** Resources of the only container of an admitted pod. */
+function given(resources: Resources | undefined, of: Grant = grant): Resources {
+  const admission = admit(withContainer(resources === undefined ? {} : { resources }), of, nothing);
+  if (!admission.admitted) throw new Error(admission.message);
+  return (admission.spec.containers[0]?.resources ?? {}) as Resources;
+}
+/** As Kubernetes computes it (`ComputePodQOS`): what is 0 does not count. */
+const isBestEffort = ({ requests = {}, limits = {} }: Resources) =>
+  ['cpu', 'memory'].every((name) => (requests[name] ?? '0') === '0' && limits[name] === undefined);
+
+const disk = { 'ephemeral-storage': '1Gi' };
+const none = { cpu: '0', memory: '0', 'ephemeral-storage': '0' };
+const filled: [what: string, Partial<Grant>, Resources | undefined, Resources][] = [
+  ['nothing is invented but a limit of the disk', {}, undefined, { requests: none, limits: disk }],
+  ['a limit of 0 is none', {}, { limits: none }, { requests: none, limits: disk }],
+  [
+    'a request stays without a limit',
+    {},
+    { requests: { cpu: '2' } },
+    { requests: { ...none, cpu: '2' }, limits: disk },
+  ],
+  [
+    'a limit alone is the request too, as in Kubernetes',
+    {},
+    { limits: { memory: '1Gi' } },
+    { requests: { ...none, memory: '1Gi' }, limits: { ...disk, memory: '1Gi' } },
+  ],
+  [
+    'limits are free',
+    {},
+    { requests: { cpu: '1' }, limits: { cpu: '400' } },
+    {
+      requests: { ...none, cpu: '1' },
+      limits: { ...disk, cpu: '400' },
+    },
+  ],
+  [
+    'the grant’s own default limits do not become requests',
+    { defaultLimits: { cpu: '500m', memory: '256Mi', ephemeralStorage: '100Mi' } },
+    undefined,
+    { requests: none, limits: { cpu: '500m', memory: '256Mi', 'ephemeral-storage': '100Mi' } },
+  ],
+  [
+    'a request above the default limit is its own limit',
+    { defaultLimits: { memory: '256Mi' } },
+    { requests: { memory: '1Gi' } },
+    { requests: { ...none, memory: '1Gi' }, limits: { ...disk, memory: '1Gi' } },
+  ],
+  [
+    'a small grant of disk is the default limit',
+    { ephemeralStorage: '100Mi' },
+    undefined,
+    { requests: none, limits: { 'ephemeral-storage': '100Mi' } },
+  ],
+  [
+    'a large one is not, and larger limits may be asked for',
+    { ephemeralStorage: '16Gi' },
+    { requests: { 'ephemeral-storage': '2Gi' }, limits: { 'ephemeral-storage': '16Gi' } },
+    { requests: { ...none, 'ephemeral-storage': '2Gi' }, limits: { 'ephemeral-storage': '16Gi' } },
+  ],
+  [
+    'devices and huge pages that are granted',
+    {
+      extendedResources: [
+        { name: 'nvidia.com/gpu', quantity: '2' },
+        { name: 'hugepages-2Mi', quantity: '64Mi' },
+      ],
+    },
+    { limits: { 'nvidia.com/gpu': '1', 'hugepages-2Mi': '32Mi' } },
+    {
+      requests: { ...none, 'nvidia.com/gpu': '1', 'hugepages-2Mi': '32Mi' },
+      limits: { ...disk, 'nvidia.com/gpu': '1', 'hugepages-2Mi': '32Mi' },
+    },
+  ],
+];
+for (const [what, more, asked, expected] of filled)
+  sums(what, () => {
+    assert.equal(given(asked, { ...grant, ...more }), expected);
   });
-  const admission = admit(pod(), grant, nothing);
-  assert.ok(admission.admitted);
-  if (!admission.admitted) return;
-  assert.equal(admission.spec.containers[0]?.resources, {
-    requests: { cpu: '50m', memory: '64Mi', 'ephemeral-storage': '16Mi' },
-    limits: { cpu: '250m', memory: '512Mi', 'ephemeral-storage': '1Gi' },
+sums('a pod that is BestEffort at home is BestEffort here', () => {
+  assert.ok(isBestEffort(given(undefined)));
+  assert.not.ok(isBestEffort(given(undefined, { ...grant, defaultLimits: { memory: '1Gi' } })));
+});
+
+const gpus = { extendedResources: [{ name: 'nvidia.com/gpu', quantity: '2' }] };
+const used = (requests: Record<string, bigint>, limits: Record<string, bigint> = {}) => ({
+  requests,
+  limits,
+  pods: 3,
+});
+const hard = { enforcement: 'Hard' } as const;
+const both = (cpu: string) => ({ requests: { cpu: '0' }, limits: { cpu, memory: '1Gi' } });
+const counted: [
+  what: string,
+  Partial<Grant>,
+  Resources,
+  ReturnType<typeof used>,
+  refused: RegExp | undefined,
+][] = [
+  ['Soft: the last request that fits', {}, { requests: { cpu: '1' } }, used({ cpu: 3n * core }), undefined],
+  [
+    'Soft: a request beyond the rest',
+    {},
+    { requests: { cpu: '1001m' } },
+    used({ cpu: 3n * core }),
+    /requests 1001m of cpu, but only 1 of the granted 4 are left/,
+  ],
+  ['Soft: limits beyond the grant', {}, both('100'), used({}, { cpu: 1000n * core }), undefined],
+  ['Soft: nothing requested fits a full grant', {}, {}, used({ cpu: 5n * core }), undefined],
+  ['Hard: limits within the rest', hard, both('1'), used({}, { cpu: 3n * core }), undefined],
+  [
+    'Hard: limits beyond the rest',
+    hard,
+    both('2'),
+    used({}, { cpu: 3n * core }),
+    /limits of the pod are 2 of cpu/,
+  ],
+  [
+    'Hard: no limit',
+    hard,
+    { limits: { cpu: '1' } },
+    nothing,
+    /limits.memory: must be set: the grant counts limits/,
+  ],
+  [
+    'Hard: the default limit counts',
+    { ...hard, defaultLimits: { cpu: '1', memory: '5Gi' } },
+    {},
+    used({}, { memory: 4n * gibibyte }),
+    /limits of the pod are 5Gi of memory, but only 4Gi/,
+  ],
+  [
+    'None: requests beyond the grant',
+    { enforcement: 'None' },
+    { requests: { cpu: '100' } },
+    used({}),
+    undefined,
+  ],
+  [
+    'None: devices are counted all the same',
+    { ...gpus, enforcement: 'None' },
+    { limits: { 'nvidia.com/gpu': '3' } },
+    used({}),
+    /requests 3 of nvidia.com\/gpu, but only 2/,
+  ],
+  [
+    'the last device is taken',
+    gpus,
+    { limits: { 'nvidia.com/gpu': '1' } },
+    used({ 'nvidia.com/gpu': 2n * core }),
+    /only 0 of the granted 2 are left/,
+  ],
+  ['half a device', gpus, { limits: { 'nvidia.com/gpu': '500m' } }, nothing, /must be a whole number/],
+  [
+    'a device that is requested and not limited',
+    gpus,
+    { requests: { 'nvidia.com/gpu': '1' } },
+    nothing,
+    /must be requested by a limit/,
+  ],
+  [
+    'a device of another kind',
+    gpus,
+    { limits: { 'amd.com/gpu': '1' } },
+    nothing,
+    /not a resource of the grant \(cpu, memory, ephemeral-storage, nvidia.com\/gpu\)/,
+  ],
+  [
+    'more disk for one container than all may request',
+    { ephemeralStorage: '10Gi' },
+    { requests: { 'ephemeral-storage': '1Gi' }, limits: { 'ephemeral-storage': '11Gi' } },
+    nothing,
+    /is more than 10Gi, all that is granted/,
+  ],
+  [
+    'disk that others requested',
+    { ephemeralStorage: '10Gi' },
+    { requests: { 'ephemeral-storage': '3Gi' } },
+    used({ 'ephemeral-storage': 8n * gibibyte }),
+    /only 2Gi of the granted 10Gi/,
+  ],
+];
+for (const [what, more, resources, ledger, refusal] of counted)
+  sums(what, () => {
+    const admission = admit(withContainer({ resources }), { ...grant, ...more }, ledger);
+    if (refusal === undefined) assert.ok(admission.admitted, admission.admitted ? '' : admission.message);
+    else if (admission.admitted) assert.unreachable('it is admitted');
+    else assert.match(admission.message, refusal);
   });
+sums('pods are counted in every mode', () => {
+  for (const enforcement of ['None', 'Soft', 'Hard'] as const) {
+    const admission = admit(
+      withContainer({ resources: both('1') }),
+      { ...grant, enforcement },
+      { ...nothing, pods: 10 },
+    );
+    assert.ok(!admission.admitted && admission.field === 'pods');
+  }
 });
-sums('a limit of 0, which is none, is the default', () => {
-  const none = { cpu: '0', memory: '0', 'ephemeral-storage': '0' };
-  const admission = admit(withContainer({ resources: { limits: none } }), grant, nothing);
-  assert.ok(admission.admitted);
-  if (!admission.admitted) return;
-  assert.equal(admission.spec.containers[0]?.resources?.limits, containerDefaults(grant).limits);
-});
-sums('disk counts against the grant that names it, with a share for whoever names none', () => {
-  const disk: Grant = { ...grant, ephemeralStorage: '16Gi' };
-  assert.is(containerDefaults(disk).limits['ephemeral-storage'], '1Gi');
-  const large = withContainer({ resources: { limits: { 'ephemeral-storage': '16Gi' } } });
-  assert.ok(admit(large, disk, nothing).admitted);
-  const second = admit(pod(), disk, { ...nothing, ephemeralStorage: 16n * 1_000_000_000n * (1n << 30n) });
-  assert.ok(!second.admitted && second.field === 'ephemeral-storage');
-});
+
 sums('every emptyDir has a size, which is never more than the pod’s own', () => {
   const volumes = [
     { name: 'a', emptyDir: {} },
@@ -407,48 +582,43 @@ sums('every emptyDir has a size, which is never more than the pod’s own', () =
     { name: 'd', emptyDir: { medium: 'Memory' } },
     { name: 'e', emptyDir: { sizeLimit: 0 } },
     { name: 'f', configMap: { name: 'c' } },
+    { name: 'g', emptyDir: { medium: 'HugePages-2Mi' } },
   ];
-  const admission = admit(pod({ volumes }), grant, nothing);
-  assert.ok(admission.admitted);
-  if (!admission.admitted) return;
-  assert.equal(
-    admission.spec.volumes?.map(
+  const sizes = (resources: Resources) => {
+    const admission = admit({ ...withContainer({ resources }), volumes }, grant, nothing);
+    if (!admission.admitted) throw new Error(admission.message);
+    return admission.spec.volumes?.map(
       (each) => (each['emptyDir'] as { sizeLimit?: string } | undefined)?.sizeLimit,
-    ),
-    ['1Gi', '1Gi', '5Mi', '512Mi', '1Gi', undefined],
+    );
+  };
+  assert.equal(
+    sizes({}),
+    ['1Gi', '1Gi', '5Mi', '8Gi', '1Gi', undefined, undefined],
+    'memory: all that is granted',
   );
+  assert.is(sizes({ limits: { memory: '64Mi' } })?.[3], '64Mi');
 });
-sums('a request above the share is its own limit, a limit alone its own request', () => {
-  const admission = admit(
-    withContainer({ resources: { requests: { cpu: '2' }, limits: { memory: '1Gi' } } }),
-    grant,
-    nothing,
-  );
-  assert.ok(admission.admitted);
-  if (!admission.admitted) return;
-  assert.equal(admission.spec.containers[0]?.resources, {
-    requests: { cpu: '2', memory: '1Gi', 'ephemeral-storage': '16Mi' },
-    limits: { cpu: '2', memory: '1Gi', 'ephemeral-storage': '1Gi' },
-  });
-});
-const sized = (cpu: string, more: object = {}) => ({ name: cpu, resources: { limits: { cpu } }, ...more });
-const table: [string, object[], object[], string][] = [
-  ['containers add up', [], [sized('1'), sized('500m')], '1500m'],
-  ['init containers come one after another', [sized('2'), sized('3')], [sized('1')], '3'],
-  ['sidecars stay', [sized('1', { restartPolicy: 'Always' })], [sized('1')], '2'],
-  ['a step beside a sidecar', [sized('1', { restartPolicy: 'Always' }), sized('3')], [sized('1')], '4'],
+
+const sized = (cpu: string, more: object = {}) => ({ name: cpu, resources: { requests: { cpu } }, ...more });
+const table: [string, object[], object[], object, string][] = [
+  ['containers add up', [], [sized('1'), sized('500m')], {}, '1500m'],
+  ['init containers come one after another', [sized('2'), sized('3')], [sized('1')], {}, '3'],
+  ['sidecars stay', [sized('1', { restartPolicy: 'Always' })], [sized('1')], {}, '2'],
+  ['a step beside a sidecar', [sized('1', { restartPolicy: 'Always' }), sized('3')], [sized('1')], {}, '4'],
+  ['overhead of a runtime', [], [sized('1')], { overhead: { cpu: '250m' } }, '1250m'],
+  ['what is given for the pod', [], [sized('1')], { resources: { requests: { cpu: '3' } } }, '3'],
 ];
-for (const [what, initContainers, containers, cpu] of table) {
+for (const [what, initContainers, containers, more, cpu] of table) {
   sums(what, () => {
-    assert.is(shownUsage(podUsage({ initContainers, containers } as never)).cpu, cpu);
+    assert.is(shownUsage(podUsage({ initContainers, containers, ...more } as never)).cpu, cpu);
   });
 }
-sums('the sum of all pods counts, and the last one that fits fits exactly', () => {
-  const used = { ...nothing, cpu: 3_000_000_000n, pods: 3 };
-  assert.ok(admit(withContainer({ resources: { limits: { cpu: '1' } } }), grant, used).admitted);
-  const over = admit(withContainer({ resources: { limits: { cpu: '1001m' } } }), grant, used);
-  assert.not.ok(over.admitted);
-  if (!over.admitted) assert.match(over.message, /1001m of cpu.*only 1 of the granted 4 are left/);
-  assert.not.ok(admit(pod(), grant, { ...nothing, pods: 10 }).admitted);
+sums('a request without a limit is no limit, an overhead makes none', () => {
+  const usage = podUsage({ containers: [sized('1')] as never, overhead: { cpu: '1' } });
+  assert.equal(usage, { requests: { cpu: 2n * core }, limits: { cpu: 0n }, pods: 1 });
+});
+sums('devices are shown as used', () => {
+  const shown = shownUsage(used({ 'nvidia.com/gpu': core }), gpus);
+  assert.equal(shown.extendedResources, [{ name: 'nvidia.com/gpu', quantity: '1' }]);
 });
 sums.run();

@@ -59,6 +59,7 @@ test('no nodes, no forged packets and no names that the owner has not named', as
     ['privileged pods', { podSecurity: 'privileged' }, /podSecurity/],
     ['raw networks', { rawNetwork: true }, /rawNetwork/],
     ['the namespace com', { twinNamespaces: ['com'] }, /twinNamespaces/],
+    ['what is not counted', { enforcement: 'None' }, /enforcement/],
   ] as const) {
     await refused(`a token that grants ${what}`, pattern, issue(grant as Partial<Grant>));
     await refused(`a peering that grants ${what}`, pattern, write(grant as Partial<Grant>));
@@ -72,20 +73,29 @@ test('no nodes, no forged packets and no names that the owner has not named', as
 });
 
 test('no more than the maximum, which binds what changes from then on and nothing that is there', async () => {
-  const maximumGrant = { cpu: '3', memory: '4Gi', pods: 3, ephemeralStorage: '1Gi' };
+  const gpus = (quantity: string) => [{ name: 'a.example/gpu', quantity }];
+  const maximumGrant = {
+    cpu: '3',
+    memory: '4Gi',
+    pods: 3,
+    ephemeralStorage: '1Gi',
+    extendedResources: gpus('2'),
+  };
   await admin.patch(
     { kind: kind.localCluster, name: 'self' },
     { spec: { maximumGrant } },
     { type: 'merge' },
     signal,
   );
-  const within = { cpu: '3', memory: '4Gi', pods: 3, ephemeralStorage: '1Gi' };
+  const within = maximumGrant;
   await eventually('the maximum is known', async () => (await issue({ ...within, pods: 4 })).status === 403);
   for (const [field, more] of [
     ['cpu', '3001m'],
     ['memory', '5Gi'],
     ['pods', 4],
     ['ephemeralStorage', '1025Mi'],
+    ['extendedResources', gpus('3')],
+    ['extendedResources', [{ name: 'b.example/gpu', quantity: '1' }]],
   ] as const) {
     const grant = { ...within, [field]: more };
     await refused(

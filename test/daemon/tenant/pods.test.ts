@@ -331,6 +331,99 @@ test('a drained peering lets no pods in, leaves it to the consumer to move them,
   await eventually('it comes in', async () => (await getPod('late')) !== undefined);
 });
 
+/** The quota of the twin, once Kubernetes has counted by it. */
+const hardQuota = async (wanted: string) => {
+  const ref = { kind: kind.resourceQuota, namespace: twin, name: 'hawser-grant' };
+  const quota = await cluster.kube.get(ref, cluster.signal);
+  const { hard, used } = (quota?.status ?? {}) as {
+    hard?: Record<string, string>;
+    used?: Record<string, string>;
+  };
+  return hard?.[wanted] === undefined ? undefined : { hard, used };
+};
+const patchGrant = (grant: object) =>
+  cluster.kube.patch(
+    { kind: kind.incomingPeering, name: 'consumer-abc123' },
+    { spec: { grant } },
+    { type: 'merge' },
+    cluster.signal,
+  );
+
+test('requests are counted, nothing is invented, and devices are granted', async () => {
+  const { items } = await cluster.kube.list(kind.shadowPod, { namespace: twin }, cluster.signal);
+  for (const { metadata } of items)
+    await cluster.kube.delete(
+      { kind: kind.shadowPod, namespace: twin, name: metadata.name },
+      {},
+      cluster.signal,
+    );
+  await eventually(
+    'the twin is empty',
+    async () => (await cluster.kube.list(kind.pod, { namespace: twin }, cluster.signal)).items.length === 0,
+  );
+  const extendedResources = [
+    { name: 'a.example/gpu', quantity: '2' },
+    { name: 'hugepages-2Mi', quantity: '8Mi' },
+  ];
+  await patchGrant({ pods: 20, ephemeralStorage: '10Gi', extendedResources });
+  const quota = await eventually('the quota counts them', () => hardQuota('requests.a.example/gpu'));
+  assert.is(quota.hard['requests.hugepages-2Mi'], '8Mi');
+  assert.is(quota.hard['limits.cpu'], undefined);
+  const with_ = (resources: object) => ({ ...spec, containers: [{ ...spec.containers[0], resources }] });
+  const asked = (name: string, resources: object) =>
+    cluster.kube.create(shadow(name, with_(resources)), cluster.signal);
+  // More of them than sixteen, of a grant of one CPU.
+  await Promise.all(Array.from({ length: 17 }, (_, n) => asked(`plain-${n}`, {})));
+  const plain = await eventually('the last one is there', () => getPod('plain-16'));
+  assert.is(plain.status?.qosClass, 'BestEffort');
+  assert.equal(plain.spec?.containers[0]?.resources?.limits, { 'ephemeral-storage': '1Gi' });
+  await asked('gpus', {
+    requests: { cpu: '100m' },
+    limits: { cpu: '50', memory: '8Mi', 'a.example/gpu': '2', 'hugepages-2Mi': '8Mi' },
+  });
+  await eventually('limits are free', () => getPod('gpus'));
+  await asked('one-more', { limits: { 'a.example/gpu': '1' } });
+  const refused = await eventually('no device is left', async () => {
+    const condition = await admitted('one-more');
+    return condition?.status === 'False' && condition;
+  });
+  assert.is(refused.reason, 'QuotaExceeded');
+  assert.match(refused.message, /only 0 of the granted 2 are left/);
+  await eventually('Kubernetes counts the same', async () => {
+    const { used = {} } = (await hardQuota('requests.a.example/gpu')) ?? {};
+    return used['requests.a.example/gpu'] === '2' && used['requests.cpu'] === '100m' && used['pods'] === '18';
+  });
+  const ref = { kind: kind.incomingPeering, name: 'consumer-abc123' };
+  await eventually('it is shown', async () => {
+    const used = (await cluster.kube.get(ref, cluster.signal))?.status?.used;
+    return used?.cpu === '100m' && used.extendedResources?.[0]?.quantity === '2';
+  });
+});
+
+test('a grant that counts limits wants limits, or gives its own', async () => {
+  await patchGrant({ enforcement: 'Hard' });
+  await eventually('the quota counts limits', () => hardQuota('limits.memory'));
+  await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'gpus' }, {}, cluster.signal);
+  await eventually('its limits are free', async () => (await getShadow('gpus')) === undefined);
+  await eventually(
+    'Kubernetes has seen it too',
+    async () => (await hardQuota('limits.cpu'))?.used?.['limits.cpu'] === '0',
+  );
+  await cluster.kube.create(shadow('unlimited'), cluster.signal);
+  const refused = await eventually('it is refused', () => admitted('unlimited'));
+  assert.match(refused.message, /limits.cpu: must be set/);
+  await patchGrant({ defaultLimits: { cpu: '10m', memory: '16Mi' } });
+  await eventually('the default is known', async () => (await hardQuota('limits.memory')) !== undefined);
+  await cluster.kube.create(shadow('limited'), cluster.signal);
+  const decided = await eventually('it is decided', () => admitted('limited'));
+  assert.is(decided.status, 'True', decided.message);
+  const pod = await eventually('it is there', () => getPod('limited'));
+  assert.equal(pod.spec?.containers[0]?.resources, {
+    requests: { cpu: '0', memory: '0', 'ephemeral-storage': '0' },
+    limits: { cpu: '10m', memory: '16Mi', 'ephemeral-storage': '1Gi' },
+  });
+});
+
 test('a deleted identity Secret revokes, and stays away', async () => {
   const ref = { kind: kind.secret, namespace: tenant, name: 'hawser-identity' };
   assert.ok(await cluster.kube.get(ref, cluster.signal));

@@ -141,6 +141,19 @@ test('capacity is the grant, or less if less is wanted', () => {
     memory: '8Gi',
     pods: '5',
   });
+  const gpu = peering(valid);
+  const extendedResources = [{ name: 'nvidia.com/gpu', quantity: '2' }];
+  gpu.status = {
+    ...gpu.status,
+    grant: { ...gpu.status!.grant!, ephemeralStorage: '50Gi', extendedResources },
+  };
+  assert.equal(capacityOf(gpu), {
+    cpu: '4',
+    memory: '8Gi',
+    pods: '20',
+    'ephemeral-storage': '50Gi',
+    'nvidia.com/gpu': '2',
+  });
   const none = peering(valid);
   delete none.status;
   assert.equal(capacityOf(none), { cpu: '0', memory: '0', pods: '0' });

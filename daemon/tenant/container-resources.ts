@@ -1,0 +1,141 @@
+/** What containers may request and use, what they get that say nothing, and how large their volumes are. Pure. */
+import type { Grant } from '../../shared/api/grant.ts';
+import { compareQuantities, formatQuantity, parseQuantity } from '../../shared/quantities.ts';
+import type { Container, PodSpec } from '../../shared/kube/types.ts';
+import { Refusal } from './fields.ts';
+import { basicResources, quantityOf, type Usage } from './usage.ts';
+
+/**
+ * Ephemeral storage of a container without a limit. A node's disk is everybody's, and no kernel gives it back as it does CPU:
+ * so there is always a limit. It has no part in the QoS class of a pod.
+ */
+const defaultStorage = '1Gi';
+
+/** What a container gets that names no requests or limits: for `admit`, and for the twins' LimitRange. */
+export function containerDefaults(grant: Grant): {
+  requests: Record<string, string>;
+  limits: Record<string, string>;
+} {
+  const { cpu, memory, ephemeralStorage } = grant.defaultLimits ?? {};
+  const most = mostStorage(grant);
+  const disk = ephemeralStorage ?? defaultStorage;
+  return {
+    // Said, since Kubernetes takes a missing request for as much as the limit, and its scheduler here would count another sum
+    // than the scheduler at home.
+    requests: Object.fromEntries(basicResources.map(([name]) => [name, '0'])),
+    limits: {
+      ...(isSet(cpu) && { cpu }),
+      ...(isSet(memory) && { memory }),
+      'ephemeral-storage': compareQuantities(disk, most) < 0 && isSet(disk) ? disk : most,
+    },
+  };
+}
+
+const isSet = (text: string | undefined): text is string => text !== undefined && parseQuantity(text) > 0n;
+
+/** The most that one container may have of the disk: all that is granted, or the default where the grant names none. */
+const mostStorage = (grant: Grant): string => {
+  if (grant.ephemeralStorage !== undefined) return grant.ephemeralStorage;
+  const own = grant.defaultLimits?.ephemeralStorage;
+  return isSet(own) ? own : defaultStorage;
+};
+
+/** Which resources a container may name at all, and how much of the disk. */
+export function checkResources(spec: PodSpec, grant: Grant): void {
+  const extended = new Set(grant.extendedResources?.map(({ name }) => name));
+  const known = [...basicResources.map(([name]) => name as string), ...extended];
+  for (const [container, path] of containersOf(spec))
+    for (const part of ['requests', 'limits'] as const)
+      for (const [name, value] of Object.entries(container.resources?.[part] ?? {})) {
+        const field = `${path}.resources.${part}.${name.slice(0, 60)}`;
+        const amount = quantityOf(value, field);
+        if (amount < 0n) throw new Refusal(field, 'must not be negative', 'Malformed');
+        if (!known.includes(name))
+          throw new Refusal(field, `is not a resource of the grant (${known.join(', ')})`);
+        if (extended.has(name)) checkWhole(container, name, amount, field);
+        if (name !== 'ephemeral-storage' || amount <= parseQuantity(mostStorage(grant))) continue;
+        const why =
+          grant.ephemeralStorage === undefined
+            ? 'the most of a container where the grant names no ephemeral storage (grant.ephemeralStorage)'
+            : 'all that is granted';
+        throw new Refusal(field, `is more than ${mostStorage(grant)}, ${why}`);
+      }
+}
+
+/** Of a device there is no part, and none of it can be promised twice (Kubernetes, "Consuming extended resources"). */
+function checkWhole({ resources }: Container, name: string, amount: bigint, field: string): void {
+  if (!name.startsWith('hugepages-') && amount % 1_000_000_000n !== 0n)
+    throw new Refusal(field, 'must be a whole number', 'Malformed');
+  const [request, limit] = [resources?.requests?.[name], resources?.limits?.[name]];
+  if (
+    limit === undefined ||
+    (request !== undefined && quantityOf(request, field) !== quantityOf(limit, field))
+  )
+    throw new Refusal(field, 'must be requested by a limit, and a request must equal it', 'Malformed');
+}
+
+/** Where limits are counted, what has none would be counted as nothing. */
+export function checkLimits(filled: PodSpec, grant: Grant): void {
+  if (grant.enforcement !== 'Hard') return;
+  for (const [container, path] of containersOf(filled))
+    for (const name of ['cpu', 'memory'])
+      if (container.resources?.limits?.[name] === undefined)
+        throw new Refusal(
+          `${path}.resources.limits.${name}`,
+          'must be set: the grant counts limits (enforcement Hard) and has no default for it (defaultLimits)',
+        );
+}
+
+/** Fills in requests and limits where they are missing, as LimitRange would; returns new containers. */
+export function withDefaults(spec: PodSpec, grant: Grant): PodSpec {
+  const defaults = containerDefaults(grant);
+  const fill = (container: Container): Container => {
+    const requests = { ...container.resources?.requests };
+    const limits = { ...container.resources?.limits };
+    for (const [name] of basicResources) {
+      // A limit of 0 is none (Kubernetes, cgroups and eviction alike).
+      if (limits[name] !== undefined && quantityOf(limits[name], 'resources') === 0n) delete limits[name];
+      // As Kubernetes does: a limit alone is the request too.
+      requests[name] ??= limits[name] ?? '0';
+      const byDefault = defaults.limits[name];
+      if (limits[name] === undefined && byDefault !== undefined)
+        limits[name] = compareQuantities(requests[name], byDefault) > 0 ? requests[name] : byDefault;
+    }
+    // Of what is only limited, such as devices, Kubernetes makes the same request.
+    for (const [name, limit] of Object.entries(limits)) requests[name] ??= limit;
+    return { ...container, resources: { ...container.resources, requests, limits } };
+  };
+  return {
+    ...spec,
+    containers: spec.containers.map(fill),
+    ...(spec.initContainers && { initContainers: spec.initContainers.map(fill) }),
+  };
+}
+
+/**
+ * Every emptyDir gets a size: what its pod may use of the disk, or of memory, at most. Without one a volume in memory may
+ * have half of the node's, and no limit of a container ends it (Kubernetes, Volumes, emptyDir).
+ */
+export function withVolumeSizes(filled: PodSpec, usage: Usage, grant: Grant): PodSpec {
+  const { volumes } = filled;
+  if (volumes === undefined) return filled;
+  const limited = filled.containers.every(({ resources }) => resources?.limits?.['memory'] !== undefined);
+  const memory = limited ? (usage.limits['memory'] ?? 0n) : parseQuantity(grant.memory);
+  return {
+    ...filled,
+    volumes: volumes.map((volume) => {
+      const emptyDir = volume['emptyDir'] as { medium?: string; sizeLimit?: string | number } | undefined;
+      // Of huge pages there are as many as the pod has limits of.
+      if (emptyDir === undefined || emptyDir.medium?.startsWith('HugePages') === true) return volume;
+      const most = emptyDir.medium === 'Memory' ? memory : (usage.limits['ephemeral-storage'] ?? 0n);
+      const own = emptyDir.sizeLimit === undefined ? most : quantityOf(String(emptyDir.sizeLimit), 'volumes');
+      const sizeLimit = formatQuantity(own > 0n && own < most ? own : most, 'Binary');
+      return { ...volume, emptyDir: { ...emptyDir, sizeLimit } };
+    }),
+  };
+}
+
+const containersOf = (spec: PodSpec): [Container, string][] =>
+  (['initContainers', 'containers'] as const).flatMap((list) =>
+    (spec[list] ?? []).map((container, index): [Container, string] => [container, `${list}[${index}]`]),
+  );
