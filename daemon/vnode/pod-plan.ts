@@ -4,6 +4,7 @@ import { annotations } from '../../shared/names.ts';
 import type { Pod } from '../../shared/kube/types.ts';
 import { isFinished } from '../../shared/kube/pod-phase.ts';
 import { isLostWithNode, type Blocker } from './pod-status.ts';
+import { wasRefused } from './refused-pods.ts';
 import { deletionGrace, deletionGraceAnnotation, ownGrace, shadowPodDiffers } from './shadow-pod.ts';
 
 export interface PodState {
@@ -47,6 +48,14 @@ export function planPod(state: PodState): PodAction {
     if (ours) return 'DeleteShadow';
     return state.shadowsRead || state.neverOffered ? 'FinishDeletion' : 'None';
   }
+  // What was failed here must not begin to run there when room is made.
+  if (
+    shadow !== undefined &&
+    !isLeaving(shadow) &&
+    shadow.spec.podUID === pod.metadata.uid &&
+    wasRefused(pod)
+  )
+    return 'DeleteShadow';
   if (blocker !== undefined || wanted === undefined || !state.shadowsRead) return 'None';
   // A finished pod keeps its record for its logs, but is never started again.
   if (shadow === undefined) return isFinished(pod) ? 'None' : 'CreateShadow';

@@ -32,6 +32,7 @@ import {
   resumeShadow,
 } from './pod-records.ts';
 import { createLastRecords, type LastRecords } from './last-records.ts';
+import { createRefusedPods, refusedStatus, type RefusedPods } from './refused-pods.ts';
 import { deletionGrace, desiredShadowPod, ownGrace } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, peeringOfNode, type Caches } from './caches.ts';
 
@@ -46,6 +47,7 @@ const concurrency = 16;
 export async function runPods(caches: Caches, signal: AbortSignal): Promise<void> {
   const { context, pods, remotes } = caches;
   const lastRecords = createLastRecords(remotes);
+  const refusedPods = createRefusedPods(() => context.clock.monotonic());
   const onNodesOf = (wanted: (peering: OutgoingPeering) => boolean) =>
     caches.peerings
       .list()
@@ -84,7 +86,7 @@ export async function runPods(caches: Caches, signal: AbortSignal): Promise<void
           return source === undefined ? [] : [`${source}/${shadow.metadata.name}`];
         }),
       ],
-      reconcile: (key, limited) => reconcilePod(caches, lastRecords, key, limited),
+      reconcile: (key, limited) => reconcilePod(caches, lastRecords, refusedPods, key, limited),
       concurrency,
       ...commonOptions(context),
     },
@@ -109,6 +111,7 @@ function shadowKeys(remote: Remote | undefined): string[] {
 async function reconcilePod(
   caches: Caches,
   lastRecords: LastRecords,
+  refusedPods: RefusedPods,
   key: string,
   signal: AbortSignal,
 ): Promise<Result | void> {
@@ -122,12 +125,13 @@ async function reconcilePod(
     }
   }
   if (pod === undefined || peering === undefined) return;
-  return reconcileOffloadedPod(caches, lastRecords, pod, peering, signal);
+  return reconcileOffloadedPod(caches, lastRecords, refusedPods, pod, peering, signal);
 }
 
 async function reconcileOffloadedPod(
   caches: Caches,
   lastRecords: LastRecords,
+  refusedPods: RefusedPods,
   pod: Pod,
   peering: OutgoingPeering,
   signal: AbortSignal,
@@ -221,8 +225,12 @@ async function reconcileOffloadedPod(
   const replaced =
     shadow?.metadata.deletionTimestamp !== undefined && pod.metadata.deletionTimestamp === undefined;
   const record = shadow?.spec.podUID === pod.metadata.uid && !replaced ? shadow : undefined;
-  const status = localPodStatus(statusInput(record, target.blocker ?? full));
-  const again = full && { requeueAfterMilliseconds: fullRetryMilliseconds };
+  const reported = localPodStatus(statusInput(record, target.blocker ?? full));
+  const refused = refusal(caches, refusedPods, pod, reported, record);
+  const status = refused?.fail === true && reported !== undefined ? refusedStatus(reported) : reported;
+  const later = refused?.fail === false ? refused.againAfter : undefined;
+  const delay = Math.min(full === undefined ? Infinity : fullRetryMilliseconds, later ?? Infinity);
+  const again = Number.isFinite(delay) ? { requeueAfterMilliseconds: delay + 10 } : undefined;
   if (status === undefined || !podStatusDiffers(pod.status, status)) return again;
   await applyPodStatus(caches, pod, status, signal);
   const condition = status.conditions?.find((each) => each.type === offloadedCondition);
@@ -239,6 +247,24 @@ async function reconcileOffloadedPod(
   if (condition?.reason === offloadedReasons.badAddress)
     return { requeueAfterMilliseconds: addressRetryMilliseconds };
   return again;
+}
+
+/** What becomes of a pod that never ran and that the provider refuses; undefined: it is not refused. */
+function refusal(
+  caches: Caches,
+  refusedPods: RefusedPods,
+  pod: Pod,
+  status: PodStatus | undefined,
+  record: ShadowPod | undefined,
+): ReturnType<RefusedPods['plan']> | undefined {
+  const refused =
+    status?.phase === 'Pending' &&
+    status.reason === offloadedReasons.refused &&
+    record?.status?.podUID === undefined &&
+    pod.metadata.deletionTimestamp === undefined;
+  if (!refused) return void refusedPods.forget(pod);
+  const reason = findCondition(record?.status?.conditions, 'Admitted')?.reason;
+  return refusedPods.plan(pod, reason, caches.pods.listIn(pod.metadata.namespace ?? ''));
 }
 
 interface TargetNamespace {

@@ -321,9 +321,64 @@ test('what the provider refuses is said on the pod', async () => {
     const found = await localPod('greedy');
     return podCondition(found, 'hawser.dev/Offloaded')?.reason === 'RefusedByProvider' ? found : undefined;
   });
-  assert.is(refused.status?.phase, 'Pending');
+  assert.is(refused.status?.phase, 'Failed', 'so that a controller makes another');
   assert.is(refused.status?.reason, 'RefusedByProvider');
   assert.match(refused.status?.message ?? '', /privileged/);
+  const record = { kind: kind.shadowPod, namespace: twin, name: 'greedy' };
+  await eventually(
+    'its record is gone',
+    async () => (await planes.provider.kube.get(record, planes.signal)) === undefined,
+  );
+});
+
+test('a ReplicaSet whose pods are refused makes few, and those that wait run when they may', async () => {
+  const container = { name: 'main', image: 'pause', securityContext: { privileged: true } };
+  await create({
+    apiVersion: 'apps/v1',
+    kind: 'ReplicaSet',
+    metadata: { name: 'insistent', namespace: 'shop' },
+    spec: {
+      replicas: 4,
+      selector: { matchLabels: { app: 'insistent' } },
+      template: { metadata: { labels: { app: 'insistent' } }, spec: { containers: [container] } },
+    },
+  } as AnyObject);
+  const mine = async () => {
+    const { items } = await planes.consumer.kube.list(kind.pod, { namespace: 'shop' }, planes.signal);
+    return items.filter((each) => each.metadata.labels?.['app'] === 'insistent');
+  };
+  const waits = (each: Pod) => each.status?.phase === 'Pending' && each.status.reason === 'RefusedByProvider';
+  await eventually('four wait', async () => (await mine()).filter(waits).length === 4);
+  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  const all = await mine();
+  const failed = all.filter((each) => each.status?.phase === 'Failed');
+  assert.ok(failed.length >= 1 && failed.length <= 3, `${failed.length} failed`);
+  assert.is(all.length, failed.length + 4);
+  const peering = { kind: kind.incomingPeering, name: consumerID };
+  const level = (podSecurity: string) =>
+    planes.provider.kube.patch(
+      peering,
+      { spec: { grant: { podSecurity } } },
+      { type: 'merge' },
+      planes.signal,
+    );
+  await level('privileged');
+  await eventually(
+    'they are admitted',
+    async () =>
+      (await mine()).filter((each) => podCondition(each, 'hawser.dev/Offloaded')?.status === 'True').length >=
+      3,
+  );
+  await level('baseline');
+  await planes.consumer.kube.delete(
+    {
+      kind: { ...kind.pod, apiVersion: 'apps/v1', kind: 'ReplicaSet', plural: 'replicasets' },
+      namespace: 'shop',
+      name: 'insistent',
+    },
+    {},
+    planes.signal,
+  );
 });
 
 test('a pod that tolerates everything but is not offloaded waits and says why', async () => {

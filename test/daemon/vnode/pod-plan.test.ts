@@ -25,6 +25,7 @@ const shadow = (
   spec: { ...wanted.spec, ...spec },
 });
 const leaving = { deletionTimestamp: '2026-01-01T00:00:00Z' };
+const refused = (): Pod => ({ ...pod(), status: { phase: 'Failed', reason: 'RefusedByProvider' } });
 const base: PodState = {
   pod: pod(),
   blocker: undefined,
@@ -44,6 +45,12 @@ const plans: [string, Partial<PodState>, ReturnType<typeof planPod>][] = [
   ['… that is on its way out', { shadow: shadow(leaving, { podUID: 'u0' }) }, 'None'],
   ['a finished pod keeps its record', { pod: pod({}, 'Succeeded'), shadow: shadow() }, 'None'],
   ['a finished pod is not started again', { pod: pod({}, 'Failed') }, 'None'],
+  [
+    'a pod that was failed since it is refused must not begin there',
+    { pod: refused(), shadow: shadow() },
+    'DeleteShadow',
+  ],
+  ['… nor be offered again', { pod: refused() }, 'None'],
   ['the pod is deleted', { pod: pod(leaving), shadow: shadow() }, 'DeleteShadow'],
   ['… and the provider ends it', { pod: pod(leaving), shadow: shadow(leaving) }, 'None'],
   [
