@@ -401,7 +401,8 @@ test('requests are counted, nothing is invented, and devices are granted', async
 });
 
 test('a grant that counts limits wants limits, or gives its own', async () => {
-  await patchGrant({ enforcement: 'Hard' });
+  // The default limits of the disk count too.
+  await patchGrant({ enforcement: 'Hard', ephemeralStorage: '100Gi' });
   await eventually('the quota counts limits', () => hardQuota('limits.memory'));
   await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'gpus' }, {}, cluster.signal);
   await eventually('its limits are free', async () => (await getShadow('gpus')) === undefined);

@@ -333,7 +333,7 @@ test('what the provider refuses is said on the pod', async () => {
 
 test('a ReplicaSet whose pods are refused makes few, and those that wait run when they may', async () => {
   const container = { name: 'main', image: 'pause', securityContext: { privileged: true } };
-  await create({
+  const replicaSet = {
     apiVersion: 'apps/v1',
     kind: 'ReplicaSet',
     metadata: { name: 'insistent', namespace: 'shop' },
@@ -342,7 +342,8 @@ test('a ReplicaSet whose pods are refused makes few, and those that wait run whe
       selector: { matchLabels: { app: 'insistent' } },
       template: { metadata: { labels: { app: 'insistent' } }, spec: { containers: [container] } },
     },
-  } as AnyObject);
+  };
+  await planes.consumer.kubectl(['create', '-f', '-'], { input: JSON.stringify(replicaSet) });
   const mine = async () => {
     const { items } = await planes.consumer.kube.list(kind.pod, { namespace: 'shop' }, planes.signal);
     return items.filter((each) => each.metadata.labels?.['app'] === 'insistent');
@@ -370,15 +371,7 @@ test('a ReplicaSet whose pods are refused makes few, and those that wait run whe
       3,
   );
   await level('baseline');
-  await planes.consumer.kube.delete(
-    {
-      kind: { ...kind.pod, apiVersion: 'apps/v1', kind: 'ReplicaSet', plural: 'replicasets' },
-      namespace: 'shop',
-      name: 'insistent',
-    },
-    {},
-    planes.signal,
-  );
+  await planes.consumer.kubectl(['delete', 'replicaset', 'insistent', '-n', 'shop', '--wait=false']);
 });
 
 test('a pod that tolerates everything but is not offloaded waits and says why', async () => {
