@@ -20,6 +20,8 @@ export type Counts = ReadonlyMap<string, { packets: number; bytes: number }>;
 const nobody = 'Unknown';
 /** Counter name for packets of others to a consumer's pods. */
 const entry = 'Entry';
+/** Counter name for packets of a consumer's pods to Services at its home. */
+const homeServices = 'HomeServices';
 /**
  * Unknown addresses are isolated for this long after the node daemon's last renewal: a daemon that does not return must not
  * cut new pods of this cluster off for ever.
@@ -56,10 +58,13 @@ export function renderIsolation(
   counted: Counts,
 ): string {
   const { tenants, forbidden, unknown } = plan;
-  const kinds = [...forbidden.map(({ what }) => what), entry];
-  const counters = [...tenants.map(({ remoteCluster }) => remoteCluster), nobody].flatMap((who) =>
-    (who === nobody ? kinds.slice(0, -1) : kinds).map((what) => counterName(who, what)),
-  );
+  const kinds = forbidden.map(({ what }) => what);
+  const counters = [
+    ...tenants.flatMap(({ remoteCluster }) =>
+      [...kinds, entry, homeServices].map((what) => counterName(remoteCluster, what)),
+    ),
+    ...kinds.map((what) => counterName(nobody, what)),
+  ];
   const lines = [
     ...counters.map((name) => {
       const { packets, bytes } = counted.get(name) ?? { packets: 0, bytes: 0 };
@@ -81,7 +86,8 @@ export function renderIsolation(
   ];
   const hooks = [
     'chain forward {',
-    '  type filter hook forward priority filter; policy accept;',
+    // Before other rules of this hook, which may drop what is rejected here.
+    `  type filter hook forward priority ${family === 'inet' ? 'filter - 5' : 'filter'}; policy accept;`,
     ...[...verdicts('from'), ...strangers(`from-${nobody}`), ...verdicts('to')].map((rule) => `  ${rule}`),
     '}',
     ...(family === 'bridge'
@@ -140,9 +146,10 @@ function setLines(
   return families.flatMap((each) => [
     set('resolvers', each, resolvers),
     ...forbidden.map(({ what, ranges }) => rangeSet(what, each, ranges)),
-    ...tenants.flatMap(({ remoteCluster, pods, home }) => [
+    ...tenants.flatMap(({ remoteCluster, pods, home, services = [] }) => [
       set(`pods-${remoteCluster}-`, each, pods),
       rangeSet(`home-${remoteCluster}-`, each, home),
+      ...(family === 'inet' ? [rangeSet(`services-${remoteCluster}-`, each, services)] : []),
     ]),
     ...(unknown === undefined
       ? []
@@ -182,13 +189,20 @@ const neighbours =
 const asked = (family: Family) =>
   `${ip(family)} daddr @resolvers${family} meta l4proto { tcp, udp } th dport 53 return`;
 
-/** Drops and counts packets to destinations that consumers' pods must not reach. */
-const refusals = (who: string, forbidden: IsolationPlan['forbidden']) =>
+/** Counts packets to destinations that consumers' pods must not reach, and gives the verdict. */
+const refusals = (who: string, forbidden: IsolationPlan['forbidden'], verdict: string) =>
   forbidden.flatMap(({ what }) =>
     families.map(
-      (family) => `${ip(family)} daddr @${what}${family} counter name ${counterName(who, what)} drop`,
+      (family) => `${ip(family)} daddr @${what}${family} counter name ${counterName(who, what)} ${verdict}`,
     ),
   );
+
+/**
+ * The node answers what it would have to route, so that a program fails at once and does not wait for its own deadline
+ * (RFC 1812, section 5.2.7.1, code 13). Not at a bridge, where no kernel can do it in this hook.
+ */
+const reject = 'goto reject-now';
+const rejection = ['meta l4proto tcp reject with tcp reset', 'reject with icmpx admin-prohibited'];
 
 /**
  * Every packet is checked, not only the first of a connection, so that connections opened before the pod's address was
@@ -197,19 +211,26 @@ const refusals = (who: string, forbidden: IsolationPlan['forbidden']) =>
 const answers = ['ct direction reply return', 'ct state related return', neighbours];
 
 function routedChains(device: string, { tenants, forbidden }: IsolationPlan): string[] {
-  const from = (who: string, own: readonly string[]) =>
-    chain(`from-${who}`, [...answers, ...own, ...families.map(asked), ...refusals(who, forbidden)]);
+  const from = (who: string, own: readonly string[], after: readonly string[] = []) =>
+    chain(`from-${who}`, [
+      ...answers,
+      ...own,
+      ...families.map(asked),
+      ...refusals(who, forbidden, reject),
+      ...after,
+    ]);
   // Consumers' pods reach no address of the node itself except a DNS cache (NodeLocal DNSCache).
   const host = (who: string) =>
     chain(`host-${who}`, [
       ...answers,
       ...families.map(asked),
-      ...refusals(who, forbidden),
-      `counter name ${counterName(who, 'Node')} drop`,
+      ...refusals(who, forbidden, reject),
+      `counter name ${counterName(who, 'Node')} ${reject}`,
     ]);
   return [
+    ...chain('reject-now', rejection),
     ...tenants.flatMap(({ remoteCluster }) => [
-      ...from(remoteCluster, ownDestinations(remoteCluster)),
+      ...from(remoteCluster, ownDestinations(remoteCluster), homeServicesOf(remoteCluster)),
       ...host(remoteCluster),
       ...chain(`to-${remoteCluster}`, [
         ...answers,
@@ -233,6 +254,18 @@ const ownDestinations = (who: IsolatedTenant['remoteCluster']) =>
   families.map((family) => `${ip(family)} daddr @pods-${who}-${family} return`);
 
 /**
+ * A ClusterIP of home means nothing here, and no node has a route to it: the packet would leave by the default route, in the
+ * clear, for whoever has that private address around this cluster. This cluster's own ranges are decided before, home's too.
+ */
+const homeServicesOf = (who: IsolatedTenant['remoteCluster']) => [
+  ...families.map((family) => `${ip(family)} daddr @home-${who}-${family} return`),
+  ...families.map(
+    (family) =>
+      `${ip(family)} daddr @services-${who}-${family} counter name ${counterName(who, homeServices)} ${reject}`,
+  ),
+];
+
+/**
  * Not every kernel supports connection tracking on bridges. It is not needed: pods on the same bridge that may exchange
  * packets may do so in both directions, and DNS replies are recognised by their source port.
  */
@@ -243,7 +276,7 @@ function bridgedChains({ tenants, forbidden }: IsolationPlan): string[] {
         neighbours,
         ...ownDestinations(remoteCluster),
         ...families.map(asked),
-        ...refusals(remoteCluster, forbidden),
+        ...refusals(remoteCluster, forbidden, 'drop'),
       ]),
       ...chain(`to-${remoteCluster}`, [
         neighbours,
@@ -257,6 +290,6 @@ function bridgedChains({ tenants, forbidden }: IsolationPlan): string[] {
         ]),
       ]),
     ]),
-    ...chain(`from-${nobody}`, [neighbours, ...families.map(asked), ...refusals(nobody, forbidden)]),
+    ...chain(`from-${nobody}`, [neighbours, ...families.map(asked), ...refusals(nobody, forbidden, 'drop')]),
   ];
 }

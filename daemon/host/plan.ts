@@ -83,6 +83,8 @@ export interface IsolatedTenant {
   pods: readonly string[];
   /** Ranges behind the device. */
   home: readonly string[];
+  /** Services at its home, which no packet reaches from here: refused unless something else here is meant. */
+  services?: readonly string[];
 }
 
 /** Canonical text of a plan, independent of the order of its parts. */
@@ -110,11 +112,12 @@ export function normalizePlan(plan: HostPlan): HostPlan {
 function normalizeIsolation({ tenants, resolvers, forbidden, unknown }: IsolationPlan): IsolationPlan {
   return {
     tenants: tenants
-      .map(({ remoteCluster, here, pods, home }) => ({
+      .map(({ remoteCluster, here, pods, home, services }) => ({
         remoteCluster,
         here: unique(here),
         pods: unique(pods),
         home: unique(home),
+        ...(services !== undefined && { services: unique(services) }),
       }))
       .sort((one, other) => compare(one.remoteCluster, other.remoteCluster)),
     resolvers: unique(resolvers),

@@ -52,6 +52,7 @@ export function composeDocument(input: ComposeInput): ComposeResult {
     requires: [],
     podCIDRs: local.podCIDRs.slice(0, 16),
     externalCIDR: local.externalCIDR,
+    ...(local.serviceCIDRs?.length && { serviceCIDRs: local.serviceCIDRs.slice(0, 16) }),
     mtu: tunnel?.spec.mtu ?? local.mtu ?? 1420,
     tunnelEndpoints: (local.tunnelEndpoints ?? []).toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     remaps: (tunnel?.spec.remaps ?? [])

@@ -23,6 +23,7 @@ import {
   dnsPorts,
   kubeDNS,
   sameConsumer,
+  servicesAtHome,
   type PolicyNetwork,
 } from './isolation.ts';
 
@@ -142,7 +143,7 @@ function blockHere(
   const closed = closedRanges(network);
   if (home.some((each) => contains(each, range))) return ipBlock(range, [...asked, ...closed]);
   if (direction === 'ingress') return undefined;
-  return ipBlock(range, [...asked, ...home, ...closed]);
+  return ipBlock(range, [...asked, ...home, ...closed, ...servicesAtHome(network)]);
 }
 
 /** Undefined where nothing of the range is left. Kubernetes takes exceptions only that lie within the range. */

@@ -43,6 +43,10 @@ export const blocksAtHome = (network: PolicyNetwork): Block[] =>
     closedRanges(network),
   );
 
+/** Services at the consumer's home: no packet reaches them from here, and none is to leave this cluster for their addresses. */
+export const servicesAtHome = (network: PolicyNetwork): Range[] =>
+  readRanges(network.tunnel?.spec.remoteServiceCIDRs ?? []);
+
 /** Twins of one consumer: nobody but the provider gives a namespace the label. */
 export const sameConsumer = (peering: IncomingPeering) => ({
   matchLabels: { [known.origin]: peering.spec.remoteCluster },
@@ -73,7 +77,7 @@ export function isolationPolicies(
   const atHome = blocksAtHome(network).map(({ cidr, except }) => ({
     ipBlock: { cidr, ...(except.length > 0 && { except }) },
   }));
-  const closed = closedTexts(network);
+  const closed = [...new Set([...closedTexts(network), ...servicesAtHome(network).map(({ text }) => text)])];
   const caches = (family: 4 | 6) => {
     const any = family === 4 ? '0.0.0.0/0' : '::/0';
     const except = closed.filter((cidr) => cidr.includes(':') === (family === 6));

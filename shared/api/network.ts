@@ -98,6 +98,13 @@ export const tunnel = {
       .max(64)
       .describe('Pod ranges as the remote declares them. Example: 10.244.0.0/16.'),
     remoteExternalCIDR: prefix.describe('External CIDR as the remote declares it. Example: 100.64.208.0/20.'),
+    remoteServiceCIDRs: z
+      .array(prefix)
+      .max(16)
+      .optional()
+      .describe(
+        'Service ranges as the remote declares them. Pods that run here for the remote are refused packets to them. Default: none. Example: 10.96.0.0/16.',
+      ),
     remoteTunnelEndpoints: z
       .array(tunnelEndpoint)
       .max(16)

@@ -35,6 +35,13 @@ export const networkDocument = z.looseObject({
     .describe('Features that the recipient has to understand; it refuses a document that requires another.'),
   podCIDRs: z.array(prefix).min(1).max(16).describe('Ranges of the sender’s pods.'),
   externalCIDR: prefix.describe('External CIDR of the sender.'),
+  serviceCIDRs: z
+    .array(prefix)
+    .max(16)
+    .optional()
+    .describe(
+      'Ranges of the sender’s Services. They are not reached through the tunnel; the recipient refuses packets of the sender’s pods to them instead of letting them out.',
+    ),
   mtu: z
     .int()
     .min(576)

@@ -66,6 +66,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   const declared = [...document.podCIDRs, document.externalCIDR].map((text) => parseRange(text));
   const podCIDRs = declared.slice(0, -1).map(({ text }) => text);
   const externalCIDR = declared.at(-1)?.text ?? document.externalCIDR;
+  const serviceCIDRs = readRanges(document.serviceCIDRs ?? []).map(({ text }) => text);
   const { remaps, collisions, waiting } = planRemaps({
     declared,
     stored: present?.spec.remaps ?? [],
@@ -95,6 +96,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
       ...(input.remote.servesInBand === true && (input.provider || opening) && { servesInBand: true }),
       remotePodCIDRs: podCIDRs,
       remoteExternalCIDR: externalCIDR,
+      ...(serviceCIDRs.length > 0 && { remoteServiceCIDRs: serviceCIDRs }),
       remoteTunnelEndpoints: tunnelEndpoints,
       remaps: withoutDrained(remaps, input),
       remoteRemaps: acceptRemoteRemaps(document.remaps, [

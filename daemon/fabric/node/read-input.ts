@@ -192,6 +192,7 @@ function readTunnel(
       servesInBand: spec.servesInBand ?? false,
       remotePodCIDRs: spec.remotePodCIDRs.flatMap(read),
       remoteExternalCIDR,
+      ...(spec.remoteServiceCIDRs && { remoteServiceCIDRs: spec.remoteServiceCIDRs.flatMap(read) }),
       tunnelEndpoints: spec.remoteTunnelEndpoints.map((tunnelEndpoint) => {
         const endpoint = endpointOf(tunnelEndpoint);
         return {

@@ -50,6 +50,8 @@ export interface InputTunnel {
   servesInBand: boolean;
   remotePodCIDRs: readonly Range[];
   remoteExternalCIDR: Range;
+  /** Services of the remote, which no packet reaches from here. */
+  remoteServiceCIDRs?: readonly Range[];
   tunnelEndpoints: readonly InputEndpoint[];
   remaps: readonly InputRemap[];
   /** This cluster's ranges as the remote knows them. */

@@ -59,6 +59,9 @@ export function planIsolation(input: PlanInput, placed: readonly PlacedTunnel[])
               closed,
             ).map(({ text }) => text),
           ),
+        services: (
+          input.tunnels.find((tunnel) => tunnel.remoteCluster === remoteCluster)?.remoteServiceCIDRs ?? []
+        ).map(({ text }) => text),
       };
     }),
     resolvers: textsOf(input.resolvers),

@@ -118,6 +118,21 @@ test('where pods have addresses outside their node’s range, no address counts 
   }
 });
 
+test('Services at home are those that its tunnel declares', () => {
+  const tunnel = (remoteCluster: string, remoteServiceCIDRs: string[] = []) =>
+    ({
+      remoteCluster,
+      remaps: [],
+      remoteServiceCIDRs: remoteServiceCIDRs.map((each) => parseRange(each)),
+    }) as never as InputTunnel;
+  const pods = [pod('twin-a', 'n1', '10.244.1.5'), pod('twin-b', 'n1', '10.244.1.7')];
+  const tunnels = [tunnel('a', ['10.200.0.0/16', 'fd00:9::/112']), tunnel('b')];
+  assert.equal(
+    planIsolation(input(pods, { tunnels }))?.tenants.map(({ services }) => services),
+    [['10.200.0.0/16', 'fd00:9::/112'], []],
+  );
+});
+
 test('a consumer’s pod may reach its home ranges that are routed, and no range of this cluster', () => {
   const tunnel = (remoteCluster: string, ...remaps: [mapped: string, state: string][]) =>
     ({

@@ -79,6 +79,14 @@ test('a Tunnel is planned from the remote’s document', () => {
   });
 });
 
+test('a Tunnel holds the declared Service ranges that can be parsed', () => {
+  const document = { ...input.document, serviceCIDRs: ['10.96.0.0/12', '10.1.0.1/16', 'fd00:96::/112'] };
+  assert.equal(planTunnel({ ...input, document }).spec?.remoteServiceCIDRs, [
+    '10.96.0.0/12',
+    'fd00:96::/112',
+  ]);
+});
+
 test('a tunnel key that another remote uses is refused', () => {
   const held = planTunnel(input).spec;
   assert.ok(held);

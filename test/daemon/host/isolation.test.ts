@@ -41,6 +41,8 @@ const plan: HostPlan = {
         pods: [...both('first', 'second'), '10.244.2.6'],
         // The second: nodes have come to lie in what the consumer declared. What is forbidden wins.
         home: ['10.128.0.0/16', '172.18.0.0/24'],
+        // Partly this cluster's own, partly home itself, and partly out of this cluster.
+        services: ['10.96.0.0/12', '10.128.0.0/24', '203.0.113.128/25', 'fd00:96::/112'],
       },
       { remoteCluster: 'beta', here: both('rival'), pods: both('rival'), home: [] },
     ],
@@ -114,6 +116,7 @@ test.before(() => {
     '172.18.0.2',
     '172.18.0.12',
     '203.0.113.5',
+    '203.0.113.200',
     '198.51.100.9',
     '10.244.2.5',
     '10.244.2.6',
@@ -305,6 +308,52 @@ test('Services are reachable if their back ends are', async () => {
   ]);
 });
 
+/** What a program is told that begins a connection; with a deadline that it would not be told of. */
+async function failure(from: Pod, address: string, port: number): Promise<{ said: string }> {
+  const target = address.includes(':') ? `[${address}]` : address;
+  const { output } = await space(from).attempt(
+    `socat -T3 - TCP:${target}:${port},connect-timeout=10 </dev/null 2>&1 || true`,
+  );
+  return { said: output };
+}
+
+test('a consumer’s pod is refused Services of its home at once, and reaches other destinations in their range', async () => {
+  setBridgeNetfilter(1);
+  await host.apply(plan, signal);
+  node.run('ip -6 route replace fd00:96::/112 dev eth0');
+  await assertRefused('first', 'alpha', [['HomeServices', '203.0.113.200', 8080]]);
+  // Where both clusters have the same range for Services, this cluster's hold.
+  await assertRefused('first', 'alpha', [['Cluster', '10.96.0.77', 80]]);
+  await assertReachesAll('first', [
+    ['10.96.0.10', 53],
+    ['10.96.0.5', 80],
+    // Home's pods, whatever home says of its Services.
+    ['10.128.3.4', 8080],
+    ['203.0.113.5', 8080],
+  ]);
+  // Those of another consumer are no range of its own.
+  await assertReaches('rival', '203.0.113.200');
+  await assertReaches('own', '203.0.113.200');
+  for (const [address, port] of [
+    ['203.0.113.200', 8080],
+    ['10.99.1.1', 80],
+    ['fd00:96::1', 80],
+    ['10.96.0.77', 80],
+    ['10.96.0.1', 443],
+    ['172.18.0.12', 8080],
+  ] as const) {
+    // What came over a bridge that shows its frames to the node is reset at the bridge, past the translation back to the
+    // Service's address (nf_send_reset).
+    setBridgeNetfilter(address === '10.96.0.1' ? 0 : 1);
+    const { said } = await failure('first', address, port);
+    assert.match(said, /Connection refused/, `${address} port ${port}: ${said}`);
+  }
+  const { output } = await space('first').attempt(
+    `echo x | socat -T2 - UDP-CONNECT:203.0.113.200:53 2>&1 || true`,
+  );
+  assert.match(output, /Permission denied|No route to host|Host is unreachable|Connection refused/, output);
+});
+
 test('this cluster’s own pods are not restricted', async () => {
   for (const bridgeNetfilter of [0, 1] as const) {
     setBridgeNetfilter(bridgeNetfilter);
@@ -380,12 +429,13 @@ test('connections opened before a pod’s address was known are closed', async (
     `(for i in $(seq 100); do sleep 0.1; echo more; done) | socat -u - TCP:${four('own')}:9000`,
   );
   await assertReaches('first', four('own'));
-  await host.apply(plan, signal);
+  // The first packet that is refused is the last one: its sender is told.
   const before = (await counts('alpha'))('Cluster');
+  await host.apply(plan, signal);
   for (let tries = 0; tries < 100; tries++) {
     if ((await counts('alpha'))('Cluster') > before) break;
     await new Promise((resolve) => setTimeout(resolve, 100));
-    assert.ok(tries < 99, 'packets of the open connection are dropped');
+    assert.ok(tries < 99, 'packets of the open connection are refused');
   }
   await stream;
 });

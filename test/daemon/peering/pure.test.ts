@@ -415,6 +415,25 @@ function settle(a: Side, b: Side, now: number): void {
   }
   throw new Error('they never come to rest');
 }
+documents('ranges of Services are declared where they are known', () => {
+  const declared = (serviceCIDRs: string[] | undefined) => {
+    const result = composeDocument({
+      local: { ...status('a'), ...(serviceCIDRs && { serviceCIDRs }) },
+      publicKey: Buffer.alloc(32, 1).toString('base64'),
+      recipient: 'b',
+      previous: undefined,
+      remote: undefined,
+      tunnel: undefined,
+      offer: {},
+      newSalt: () => Buffer.alloc(32, 1).toString('base64'),
+      now: 1000,
+    });
+    return 'document' in result ? networkDocument.parse(result.document).serviceCIDRs : assert.unreachable();
+  };
+  assert.is(declared(undefined), undefined);
+  assert.is(declared([]), undefined);
+  assert.equal(declared(['10.96.0.0/12']), ['10.96.0.0/12']);
+});
 documents('what was written last counts, though the cache is behind', () => {
   const side: Side = { id: 'a', own: undefined, theirs: undefined, tunnel: undefined, composed: 0 };
   const sign = (now: number) => {

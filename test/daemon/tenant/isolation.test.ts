@@ -80,6 +80,7 @@ test('the NetworkPolicies of a twin leave out what the nodes’ rules refuse, an
       local: { status: facts },
       tunnel: {
         spec: {
+          remoteServiceCIDRs: ['10.200.0.0/16', '10.96.0.0/16', 'fd00:9::/112'],
           remaps: [
             { mapped: '10.128.0.0/16', state: 'InUse' },
             { mapped: '10.129.0.0/16', state: 'Draining' },
@@ -98,10 +99,12 @@ test('the NetworkPolicies of a twin leave out what the nodes’ rules refuse, an
   const caches = egress.flatMap(({ to }) => to).filter(({ ipBlock }) => ipBlock?.cidr.endsWith('/0'));
   assert.equal(
     caches.flatMap(({ ipBlock }) => ipBlock?.except ?? []).toSorted(),
-    forbidden
-      .flatMap(({ ranges }) => ranges)
-      .map(({ text }) => text)
-      .toSorted(),
+    [
+      ...forbidden.flatMap(({ ranges }) => ranges).map(({ text }) => text),
+      '10.200.0.0/16',
+      'fd00:9::/112',
+    ].toSorted(),
+    'and Services at home, which no packet reaches',
   );
   for (const { ipBlock } of caches) {
     const family = ipBlock?.cidr === '::/0' ? 6 : 4;
