@@ -262,7 +262,10 @@ function refusal(
     status.reason === offloadedReasons.refused &&
     record?.status?.podUID === undefined &&
     pod.metadata.deletionTimestamp === undefined;
-  if (!refused) return void refusedPods.forget(pod);
+  if (!refused) {
+    refusedPods.forget(pod);
+    return undefined;
+  }
   const reason = findCondition(record?.status?.conditions, 'Admitted')?.reason;
   return refusedPods.plan(pod, reason, caches.pods.listIn(pod.metadata.namespace ?? ''));
 }

@@ -378,7 +378,7 @@ type Resources = { requests?: Record<string, string>; limits?: Record<string, st
 function given(resources: Resources | undefined, of: Grant = grant): Resources {
   const admission = admit(withContainer(resources === undefined ? {} : { resources }), of, nothing);
   if (!admission.admitted) throw new Error(admission.message);
-  return (admission.spec.containers[0]?.resources ?? {}) as Resources;
+  return admission.spec.containers[0]?.resources ?? {};
 }
 /** As Kubernetes computes it (`ComputePodQOS`): what is 0 does not count. */
 const isBestEffort = ({ requests = {}, limits = {} }: Resources) =>

@@ -335,10 +335,7 @@ test('a drained peering lets no pods in, leaves it to the consumer to move them,
 const hardQuota = async (wanted: string) => {
   const ref = { kind: kind.resourceQuota, namespace: twin, name: 'hawser-grant' };
   const quota = await cluster.kube.get(ref, cluster.signal);
-  const { hard, used } = (quota?.status ?? {}) as {
-    hard?: Record<string, string>;
-    used?: Record<string, string>;
-  };
+  const { hard, used } = quota?.status ?? {};
   return hard?.[wanted] === undefined ? undefined : { hard, used };
 };
 const patchGrant = (grant: object) =>

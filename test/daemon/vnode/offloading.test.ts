@@ -355,10 +355,10 @@ test('a ReplicaSet whose pods are refused makes few, and those that wait run whe
   const failed = all.filter((each) => each.status?.phase === 'Failed');
   assert.ok(failed.length >= 1 && failed.length <= 3, `${failed.length} failed`);
   assert.is(all.length, failed.length + 4);
-  const peering = { kind: kind.incomingPeering, name: consumerID };
+  const incoming = { kind: kind.incomingPeering, name: consumerID };
   const level = (podSecurity: string) =>
     planes.provider.kube.patch(
-      peering,
+      incoming,
       { spec: { grant: { podSecurity } } },
       { type: 'merge' },
       planes.signal,
