@@ -13,6 +13,7 @@ import { decodePeeringToken } from '../../shared/trust/token-codec.ts';
 import { upControlPlane, type ControlPlane } from '../testbed/index.ts';
 import { waitFor } from '../testbed/run.ts';
 import { hawser as run, type RunOptions } from './run-cli.ts';
+import { condition as conditionWith } from '../support/objects.ts';
 
 const commands = suite('commands on an API server');
 let plane: ControlPlane;
@@ -35,13 +36,8 @@ const patchStatus = (kind: string, name: string, status: object, namespace = 'de
     ...`patch ${kind} ${name} -n ${namespace} --subresource=status --type=merge -p`.split(' '),
     JSON.stringify({ status }),
   ]);
-const condition = (type: string, status: 'True' | 'False', message = 'as it should be', reason = 'Test') => ({
-  type,
-  status,
-  reason,
-  message,
-  lastTransitionTime: '2026-01-01T00:00:00Z',
-});
+const condition = (type: string, status: 'True' | 'False', message = 'as expected', reason = 'Test') =>
+  conditionWith(type, status, { message, reason });
 
 const self = {
   clusterID: 'oak-1',

@@ -9,23 +9,14 @@ import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import { apiVersion, type Condition } from '../../shared/api/meta.ts';
 import type { FabricNode, HostProblem, Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
+import { condition as conditionWith } from '../support/objects.ts';
 
 const now = Date.parse('2026-01-01T12:00:00Z');
 const key = `${'A'.repeat(43)}=`;
 export const grant = { cpu: '4', memory: '8Gi', pods: 10, podSecurity: 'baseline' as const };
 
-export const condition = (
-  type: string,
-  status: Condition['status'],
-  message: string,
-  reason = 'R',
-): Condition => ({
-  type,
-  status,
-  reason,
-  message,
-  lastTransitionTime: '2026-01-01T11:00:00Z',
-});
+export const condition = (type: string, status: Condition['status'], message: string, reason = 'R') =>
+  conditionWith(type, status, { message, reason, since: '2026-01-01T11:00:00Z' });
 /** Fits wherever an object is desired: what is in it is written beside its type. */
 export const object = (kind: string, name: string, rest: object): never =>
   ({ apiVersion, kind, metadata: { name }, ...rest }) as never;

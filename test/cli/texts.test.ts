@@ -14,6 +14,7 @@ import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
 import { hawser, plain } from './run-cli.ts';
+import { condition as conditionWith } from '../support/objects.ts';
 
 const texts = suite('texts');
 const now = Date.parse('2026-01-01T12:00:00Z');
@@ -59,13 +60,8 @@ texts('a table has columns as wide as their widest cell', () => {
   );
 });
 
-const condition = (type: string, status: 'True' | 'False', message: string) => ({
-  type,
-  status,
-  reason: 'R',
-  message,
-  lastTransitionTime: '2026-01-01T11:59:30Z',
-});
+const condition = (type: string, status: 'True' | 'False', message: string) =>
+  conditionWith(type, status, { message, since: '2026-01-01T11:59:30Z' });
 
 const outgoing: OutgoingPeering = {
   apiVersion: 'hawser.dev/v1alpha1',

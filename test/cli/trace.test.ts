@@ -8,14 +8,10 @@ import { plain } from './run-cli.ts';
 import { apiVersion, type Condition } from '../../shared/api/meta.ts';
 import type { FabricNode, NodeTrace, Tunnel } from '../../shared/api/network.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
+import { condition as conditionWith } from '../support/objects.ts';
 
-const condition = (type: string, status: Condition['status'], message = 'as expected'): Condition => ({
-  type,
-  status,
-  reason: 'R',
-  message,
-  lastTransitionTime: '2026-01-01T00:00:00Z',
-});
+const condition = (type: string, status: Condition['status'], message = 'as expected') =>
+  conditionWith(type, status, { message });
 
 const node = (name: string, tunnelEndpoint?: string): FabricNode => ({
   apiVersion,

@@ -4,7 +4,6 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   createLog,
   kind,
@@ -19,23 +18,10 @@ import { crdManifests } from '../../deploy/crds.ts';
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import { upControlPlane, type ControlPlane, type ControlPlaneOptions } from '../testbed/index.ts';
 import { connectKube } from '../../daemon/clients/kubernetes/index.ts';
+import { eventually } from '../support/eventually.ts';
 
 export const namespace = 'hawser-system';
 const root = new URL('../../', import.meta.url).pathname;
-
-/** Waits until the check holds. Throws with what was waited for and what the check said last. */
-export async function eventually<T>(
-  what: string,
-  check: () => T | undefined | false | Promise<T | undefined | false>,
-  milliseconds = 15_000,
-): Promise<T> {
-  for (const end = Date.now() + milliseconds; ;) {
-    const value = await check();
-    if (value !== undefined && value !== false) return value;
-    if (Date.now() > end) throw new Error(`not within ${milliseconds} ms: ${what}`);
-    await delay(10);
-  }
-}
 
 /** A port of loopback that nobody listens on now. */
 export function freePort(): Promise<number> {

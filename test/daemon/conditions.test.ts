@@ -29,6 +29,8 @@ import { policiesFinding } from '../../daemon/vnode/network-policies.ts';
 import { evaluateReadiness, nodeReadyFinding } from '../../daemon/vnode/readiness.ts';
 import { planTwin } from '../../daemon/vnode/twin-plan.ts';
 import type { Finding } from '../../shared/conditions.ts';
+import type { Condition } from '../../shared/api/meta.ts';
+import { condition as conditionWith } from '../support/objects.ts';
 
 const test = suite('texts of conditions');
 const golden = new URL('../golden/conditions.txt', import.meta.url);
@@ -38,13 +40,8 @@ const at = '2026-01-01T00:00:00Z';
 /** Only what a message is made of is filled in; each function reads no more of its input than that. */
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the type that it fills in part
 const as = <T>(value: unknown): T => value as T;
-const condition = (type: string, status: string, reason = 'Reason', message = 'detail') => ({
-  type,
-  status,
-  reason,
-  message,
-  lastTransitionTime: at,
-});
+const condition = (type: string, status: Condition['status'], reason = 'Reason', message = 'detail') =>
+  conditionWith(type, status, { reason, message, since: at });
 
 function fabricNodes(): Finding[] {
   type Input = Parameters<typeof programmedFinding>;
@@ -169,7 +166,7 @@ function outgoingPeerings(): Finding[] {
     { held: undefined, problem },
   ].map((state) => identityFinding('oak', state, now));
   type Peering = Parameters<typeof outgoingFindings>[0];
-  const peering = (node?: string) =>
+  const peering = (node?: Condition['status']) =>
     as<Peering>({
       metadata: { generation: 1 },
       spec: { remoteCluster: 'oak', nodeName: 'hawser-oak' },
@@ -188,7 +185,9 @@ function outgoingPeerings(): Finding[] {
 
 function virtualNodes(): Finding[] {
   type Input = Parameters<typeof evaluateReadiness>;
-  const peering = (more: { deletionTimestamp?: string; identity?: [string, string]; spec?: object } = {}) =>
+  const peering = (
+    more: { deletionTimestamp?: string; identity?: [Condition['status'], string]; spec?: object } = {},
+  ) =>
     as<Input[0]>({
       metadata: { generation: 1, deletionTimestamp: more.deletionTimestamp },
       spec: { remoteCluster: 'oak', nodeName: 'hawser-oak', desired: 'Active', ...more.spec },
@@ -196,7 +195,7 @@ function virtualNodes(): Finding[] {
         conditions: more.identity === undefined ? [] : [condition('IdentityValid', ...more.identity)],
       },
     });
-  const tunnel = (status?: string) =>
+  const tunnel = (status?: Condition['status']) =>
     as<Input[1]>({ status: { conditions: status === undefined ? [] : [condition('PathVerified', status)] } });
   const reachable = { state: 'Reachable', since: now, message: 'detail' } as const;
   const ready = (...input: Input) => nodeReadyFinding(input[0], evaluateReadiness(...input));
@@ -227,9 +226,11 @@ function offloadings(): Finding[] {
   const twin = (more: object = {}, conditions: unknown[] = [], metadata: object = {}) =>
     as<Twin>({ metadata: { name: 'shop', ...metadata }, spec: { ...spec, ...more }, status: { conditions } });
   const plan = (present: Twin | undefined) => planTwin(present, twin()).finding;
-  const carried = (status: string) => new Map([['deny', as<never>(condition('Carried', status))]]);
-  const enforced = (status: string) => as<never>(condition('NetworkPoliciesEnforced', status));
-  const policies = (home: string | undefined, there?: string, records: string | undefined = 'True') =>
+  const carried = (status: Condition['status']) =>
+    new Map([['deny', as<never>(condition('Carried', status))]]);
+  const enforced = (status: Condition['status']) => as<never>(condition('NetworkPoliciesEnforced', status));
+  type Status = Condition['status'];
+  const policies = (home: Status | undefined, there?: Status, records: Status | '' | undefined = 'True') =>
     policiesFinding(['deny'], home === undefined ? undefined : enforced(home), [
       {
         peering: 'oak',

@@ -5,7 +5,7 @@ import { cli, Diagnosis, well } from '../support/diagnosis.ts';
 import { hawser, namespace } from '../support/installation.ts';
 import { installedPair, outgoingPeeringOf, tunnelOf, type Pair } from '../support/peered.ts';
 import { plantClock, plantVersion } from '../support/planted-processes.ts';
-import { told } from '../support/told.ts';
+import { logHookFailure } from '../support/log-hook-failure.ts';
 import { apply, eventually, netexec, readyPods } from '../support/workload.ts';
 import { down, type BedCluster } from '../testbed/index.ts';
 import { runAnyway } from '../testbed/run.ts';
@@ -59,7 +59,7 @@ const peerAnyway = (token: string, ...args: string[]) =>
   );
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     pair = await installedPair('doctor', log);
   }),
 );

@@ -5,7 +5,7 @@ import { deleteKinds } from '../support/delete-kinds.ts';
 import { hawser, install, makeImage, uninstall } from '../support/installation.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
 import { outgoingPeeringOf, peer, type Pair } from '../support/peered.ts';
-import { told } from '../support/told.ts';
+import { logHookFailure } from '../support/log-hook-failure.ts';
 import { apply, eventually, netexec, pods, readyPods } from '../support/workload.ts';
 import { up } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
@@ -50,7 +50,7 @@ async function sysctls(): Promise<string[]> {
 let sysctlsBefore: string[] = [];
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     const [bed, archive] = await Promise.all([
       up({ name: 'endings', clusters: ['rome', 'milan'], nodes: 2, fresh: true, log }),
       makeImage(log),

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { hawser, namespace, rolledOut, uninstall } from '../support/installation.ts';
 import { inventory, inventoryDifference } from '../support/inventory.ts';
 import { installedPair, node, outgoingPeeringOf, peer, tunnelOf, type Pair } from '../support/peered.ts';
-import { told } from '../support/told.ts';
+import { logHookFailure } from '../support/log-hook-failure.ts';
 import {
   apply,
   dial,
@@ -86,7 +86,7 @@ async function offload(): Promise<void> {
 }
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     pair = await installedPair('failures', log);
     await peer(pair);
     await pair.consumer.kubectl(['create', 'namespace', story]);

@@ -2,7 +2,6 @@
  * In-band: of the provider only the tunnel's UDP port can be reached, by a name, the consumer is behind a NAT, and the command
  * holds the chart's two ClusterRoles and nothing else. Later the other way round, and beside a peering that is out-of-band.
  */
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { only, patchLocal } from '../support/api-objects.ts';
 import { interruptAfter, killAt } from '../support/cut-command.ts';
@@ -11,7 +10,8 @@ import { InBandStory, debouncer } from '../support/in-band-story.ts';
 import { hawser, namespace } from '../support/installation.ts';
 import { node, outgoingPeeringOf, peer, tunnelOf, tunnelsOf, type Pair } from '../support/peered.ts';
 import { answersPod, answerToConnect, reachedByController } from '../support/reach.ts';
-import { told } from '../support/told.ts';
+import { scenario } from '../support/scenario.ts';
+import { logHookFailure } from '../support/log-hook-failure.ts';
 import { unbroken } from '../support/traffic.ts';
 import { moveTunnelService, nameAddress, tunnelEndpointOf } from '../support/tunnel-service.ts';
 import { apply, eventually, netexec, readyPods, type PodFacts } from '../support/workload.ts';
@@ -20,7 +20,7 @@ import type { Fault } from '../testbed/faults.ts';
 import { inNamespace } from '../testbed/places.ts';
 import { run, runAnyway } from '../testbed/run.ts';
 
-const test = suite('in-band');
+const test = scenario('in-band');
 const log = (line: string) => console.log(`  ${line}`);
 
 let pair: Pair;
@@ -32,7 +32,7 @@ let nat: Fault;
 let planned: { real: string; mapped: string }[];
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     story = await InBandStory.begin(log, (made) => (pair = made));
     const { bed, consumer, provider } = pair;
     providerID = (await only(provider, 'localclusters')).status?.clusterID ?? '';
@@ -49,7 +49,7 @@ test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await pair?.bed.down();
 });
 
-test('what it would lead to is shown to whoever may start it, and nothing is touched', async () => {
+test.step('what it would lead to is shown to whoever may start it, and nothing is touched', async () => {
   const words = story.start('--endpoint', `${tunnelName}:7470`, '--plan', '-o', 'json');
   const { exitCode, stdout, stderr } = await runAnyway(story.command(words));
   assert.is(exitCode, 0, stderr);
@@ -70,7 +70,7 @@ test('what it would lead to is shown to whoever may start it, and nothing is tou
     assert.is(await cluster.kubectl(['get', kinds, '-A', '-o', 'name']), '', cluster.name);
 });
 
-test('the command may be cut at every step, and run again', async () => {
+test.step('the command may be cut at every step, and run again', async () => {
   const words = story.start('--endpoint', `${tunnelName}:7470`);
   const killed = async (step: Omit<Cut, 'when'>) => {
     for (const when of ['before', 'after'] as const) {
@@ -93,7 +93,7 @@ test('the command may be cut at every step, and run again', async () => {
   await killed({ method: 'POST', path: /\/outgoingpeerings$/, body: /"finalizers":\["hawser\.dev/ });
 });
 
-test('one command with limited rights, through nothing but UDP, and the provider is a node', async () => {
+test.step('one command with limited rights, through nothing but UDP, and the provider is a node', async () => {
   const begun = performance.now();
   const output = await story.peer('--endpoint', `${tunnelName}:7470`);
   log(`hawser peer --in-band, run again: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
@@ -117,7 +117,7 @@ test('one command with limited rights, through nothing but UDP, and the provider
   await pair.provider.kubectl(['delete', 'peeringtokens', '-n', namespace, '--all']);
 });
 
-test('pods run there, answer, and have logs and exec, all inside the tunnel', async () => {
+test.step('pods run there, answer, and have logs and exec, all inside the tunnel', async () => {
   await story.offload();
   const [pod] = story.remote;
   const on = ['-n', story.namespace, pod?.name ?? ''];
@@ -126,7 +126,7 @@ test('pods run there, answer, and have logs and exec, all inside the tunnel', as
   assert.is(name.trim(), pod?.name);
 });
 
-test('the splice reaches gateway and API server, and nothing else', async () => {
+test.step('the splice reaches gateway and API server, and nothing else', async () => {
   const { spec } = await tunnelOf(pair.consumer);
   const at = await externalAddress();
   const podRange = spec.remaps.find(({ real }) => real === pair.provider.podCIDR)?.mapped ?? '';
@@ -171,7 +171,7 @@ test('the splice reaches gateway and API server, and nothing else', async () => 
   assert.ok(await answersPod(pair.consumer, real, '127.0.0.1', '8080'), 'the tool tells what is open');
 });
 
-test('CONNECT is no way through: neither gateway nor API server is a proxy', async () => {
+test.step('CONNECT is no way through: neither gateway nor API server is a proxy', async () => {
   const at = await externalAddress();
   for (const target of [`${at(2)}:7443`, `${at(3)}:6443`]) {
     const answer = await answerToConnect(pair.consumer, target);
@@ -179,7 +179,7 @@ test('CONNECT is no way through: neither gateway nor API server is a proxy', asy
   }
 });
 
-test('the gateway’s restart, and the API server’s with a new certificate, go unnoticed', async () => {
+test.step('the gateway’s restart, and the API server’s with a new certificate, go unnoticed', async () => {
   const steady = await story.steadyState();
   const gatewayPods = () =>
     pair.provider.kubectl(['get', 'pods', '-n', namespace, '-l', gatewayLabel, '-o', 'jsonpath={..podIP}']);
@@ -200,7 +200,7 @@ test('the gateway’s restart, and the API server’s with a new certificate, go
   assert.is(await story.steadyState(), steady);
 });
 
-test('a new certificate of the gateway, with another key, goes unnoticed', async () => {
+test.step('a new certificate of the gateway, with another key, goes unnoticed', async () => {
   const steady = await story.steadyState();
   const pin = await pinOf();
   await pair.provider.kubectl(['delete', 'secret', '-n', namespace, 'hawser-gateway-tls']);
@@ -217,7 +217,7 @@ test('a new certificate of the gateway, with another key, goes unnoticed', async
   assert.is(await story.steadyState(), steady);
 });
 
-test('the consumer’s port, and then its address, change behind its NAT', async () => {
+test.step('the consumer’s port, and then its address, change behind its NAT', async () => {
   const seen = async () => (await tunnelsOf(pair.provider))[0]?.status?.endpoint;
   const { wideAreaAddress, secondWideAreaAddress } = pair.consumer.plan;
   // Behind the load balancer a node's own address is all that the provider's daemon sees.
@@ -247,7 +247,7 @@ test('the consumer’s port, and then its address, change behind its NAT', async
   await story.scale(5);
 });
 
-test('the provider’s tunnel moves, and its name with it: no person is needed', async () => {
+test.step('the provider’s tunnel moves, and its name with it: no person is needed', async () => {
   const steady = await story.steadyState();
   const begun = performance.now();
   const address = await moveTunnelService(pair.bed, pair.provider);
@@ -261,9 +261,9 @@ test('the provider’s tunnel moves, and its name with it: no person is needed',
   assert.is(await story.steadyState(), steady);
 });
 
-test('unpeering leaves nothing on either side', () => story.unpeer());
+test.step('unpeering leaves nothing on either side', () => story.unpeer());
 
-test('the other way round: the provider behind the NAT, the consumer’s endpoint given', async () => {
+test.step('the other way round: the provider behind the NAT, the consumer’s endpoint given', async () => {
   const { faults } = pair.bed;
   await faults.heal();
   await faults.firewall(pair.provider.name, { inbound: [], outbound: ['udp/7470'] });
@@ -273,7 +273,7 @@ test('the other way round: the provider behind the NAT, the consumer’s endpoin
   assert.match(await story.peer('--consumer-endpoint', endpoint), /Ready/);
 });
 
-test('repair says all that is out of date on both sides, may be cut, and brings the peering back', async () => {
+test.step('repair says all that is out of date on both sides, may be cut, and brings the peering back', async () => {
   // Everything that two clusters tell each other changes while they cannot, on both sides.
   await using cut = await pair.bed.faults.partition(pair.consumer.name, pair.provider.name);
   const endpoint = `${await moveTunnelService(pair.bed, pair.consumer)}:7470`;
@@ -325,7 +325,7 @@ test('repair says all that is out of date on both sides, may be cut, and brings 
 /** A namespace of the provider, which is a consumer as well from now on. */
 const studio = 'studio';
 
-test('the provider is a consumer too, out-of-band over the same tunnel', async () => {
+test.step('the provider is a consumer too, out-of-band over the same tunnel', async () => {
   await story.offload();
   const { faults } = pair.bed;
   await faults.heal();
@@ -357,7 +357,7 @@ test('the provider is a consumer too, out-of-band over the same tunnel', async (
   assert.is((await only(pair.consumer, 'remoteclusters')).spec.controlPlane, 'InBand');
 });
 
-test('the in-band one ends alone and begins anew, and the out-of-band one loses nothing', async () => {
+test.step('the in-band one ends alone and begins anew, and the out-of-band one loses nothing', async () => {
   const studioPod = await runsAtConsumer();
   await story.removeNamespace(pair.consumer, story.namespace);
   await unbroken(
@@ -379,7 +379,7 @@ test('the in-band one ends alone and begins anew, and the out-of-band one loses 
   );
 });
 
-test('the out-of-band one ends alone, and the in-band one loses nothing', async () => {
+test.step('the out-of-band one ends alone, and the in-band one loses nothing', async () => {
   await story.offload();
   await story.removeNamespace(pair.provider, studio);
   await unbroken(
@@ -395,7 +395,7 @@ test('the out-of-band one ends alone, and the in-band one loses nothing', async 
   await story.scale(2);
 });
 
-test('and its end leaves both clusters as they were', async () => {
+test.step('and its end leaves both clusters as they were', async () => {
   await story.unpeer();
   await pair.consumer.kubectl([
     'delete',

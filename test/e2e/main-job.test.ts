@@ -1,10 +1,10 @@
 /** The main job: two clusters with the same ranges peer, and a pod on one is served by the other. */
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { rangeContains } from '../support/ranges.ts';
 import { hawser, namespace } from '../support/installation.ts';
 import { portForward } from '../support/port-forward.ts';
-import { told } from '../support/told.ts';
+import { scenario } from '../support/scenario.ts';
+import { logHookFailure } from '../support/log-hook-failure.ts';
 import { installedPair, node, outgoingPeeringOf, peer, tunnelOf, type Pair } from '../support/peered.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
 import {
@@ -19,7 +19,7 @@ import {
   type PodFacts,
 } from '../support/workload.ts';
 
-const test = suite('the main job');
+const test = scenario('the main job');
 const story = 'shop';
 const log = (line: string) => console.log(`  ${line}`);
 
@@ -35,7 +35,7 @@ const realPods = async () =>
   (await pods(pair.provider, twin, 'app=remote')).sort((a, b) => a.name.localeCompare(b.name));
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     pair = await installedPair('main-job', log);
     before = [await inventory(pair.consumer), await inventory(pair.provider)];
   }),
@@ -45,7 +45,7 @@ test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await pair?.bed.down();
 });
 
-test('a token by curl, one command, and the provider is a node', async () => {
+test.step('a token by curl, one command, and the provider is a node', async () => {
   const begun = performance.now();
   const output = await peer(pair, { grant: { cpu: '2', memory: '2Gi', pods: 20 } });
   log(`hawser peer: ${((performance.now() - begun) / 1000).toFixed(1)} s with the token`);
@@ -74,7 +74,7 @@ test('a token by curl, one command, and the provider is a node', async () => {
   assert.ok(found?.spec.taints?.some(({ effect }) => effect === 'NoSchedule'));
 });
 
-test('both sides remap the same range, each by its own choice, and have verified the path', async () => {
+test.step('both sides remap the same range, each by its own choice, and have verified the path', async () => {
   for (const cluster of [pair.consumer, pair.provider]) {
     const tunnel = await eventually(`the tunnel of ${cluster.name} to be ready`, 20, async () => {
       const found = await tunnelOf(cluster);
@@ -87,7 +87,7 @@ test('both sides remap the same range, each by its own choice, and have verified
   }
 });
 
-test('an offloaded Deployment runs on the provider and is ready at home', async () => {
+test.step('an offloaded Deployment runs on the provider and is ready at home', async () => {
   await pair.consumer.kubectl(['create', 'namespace', story]);
   const output = await hawser(pair.consumer, ['offload', 'namespace', story]);
   assert.match(output, new RegExp(story));
@@ -126,7 +126,7 @@ test('an offloaded Deployment runs on the provider and is ready at home', async 
 });
 
 for (const protocol of ['http', 'udp'] as const) {
-  test(`every pod reaches every pod by ${protocol}, and is known by its remapped address`, async () => {
+  test.step(`every pod reaches every pod by ${protocol}, and is known by its remapped address`, async () => {
     const consumerAsSeen = (await tunnelOf(pair.provider)).spec.remaps.find(
       ({ real }) => real === pair.consumer.podCIDR,
     )?.mapped;
@@ -158,7 +158,7 @@ for (const protocol of ['http', 'udp'] as const) {
   });
 }
 
-test('ICMP and full-sized packets pass, and nothing fragments', async () => {
+test.step('ICMP and full-sized packets pass, and nothing fragments', async () => {
   const { mtu } = (await tunnelOf(pair.consumer)).spec;
   for (const from of local) {
     for (const to of remote) {
@@ -185,7 +185,7 @@ test('ICMP and full-sized packets pass, and nothing fragments', async () => {
   }
 });
 
-test('nodes reach remote pods', async () => {
+test.step('nodes reach remote pods', async () => {
   for (const each of pair.consumer.nodes) {
     for (const to of remote) {
       const seen = await each.exec(['curl', '-sS', '-m', '10', `http://${to.ip}:8080/clientip`]);
@@ -194,7 +194,7 @@ test('nodes reach remote pods', async () => {
   }
 });
 
-test('a Service at home has remote endpoints, by ClusterIP and by NodePort', async () => {
+test.step('a Service at home has remote endpoints, by ClusterIP and by NodePort', async () => {
   const clusterIP = await pair.consumer.kubectl([
     'get',
     'service',
@@ -237,7 +237,7 @@ test('a Service at home has remote endpoints, by ClusterIP and by NodePort', asy
   }
 });
 
-test('an offloaded pod reaches a Service of its own namespace by its short name', async () => {
+test.step('an offloaded pod reaches a Service of its own namespace by its short name', async () => {
   const [from] = await realPods();
   assert.ok(from);
   const name = await eventually('an answer from the Service at home', 20, () =>
@@ -255,7 +255,7 @@ test('an offloaded pod reaches a Service of its own namespace by its short name'
   );
 });
 
-test('logs, exec and port-forward work on the offloaded pod', async () => {
+test.step('logs, exec and port-forward work on the offloaded pod', async () => {
   const [pod] = remote;
   const on = ['-n', story, pod?.name ?? ''];
   assert.match(await pair.consumer.kubectl(['logs', ...on]), /HTTP|netexec|Started/i);
@@ -275,7 +275,7 @@ test('logs, exec and port-forward work on the offloaded pod', async () => {
   assert.is(answer.trim(), pod?.name);
 });
 
-test('what the pod uses goes with it, and what nothing uses stays at home', async () => {
+test.step('what the pod uses goes with it, and what nothing uses stays at home', async () => {
   await apply(
     pair.consumer,
     story,
@@ -311,7 +311,7 @@ test('what the pod uses goes with it, and what nothing uses stays at home', asyn
   assert.not.match(there, /secret\/unused/);
 });
 
-test('a real pod that is deleted on the provider comes back, and the consumer sees it', async () => {
+test.step('a real pod that is deleted on the provider comes back, and the consumer sees it', async () => {
   const [victim] = await realPods();
   await pair.provider.kubectl(['delete', 'pod', '-n', twin, victim?.name ?? '', '--grace-period=1']);
   const again = await eventually('the pod to come back', 30, async () =>
@@ -323,7 +323,7 @@ test('a real pod that is deleted on the provider comes back, and the consumer se
   });
 });
 
-test('a pod that asks for what is not granted is refused, and the pod says why', async () => {
+test.step('a pod that asks for what is not granted is refused, and the pod says why', async () => {
   await apply(pair.consumer, story, {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -347,7 +347,7 @@ test('a pod that asks for what is not granted is refused, and the pod says why',
   await pair.consumer.kubectl(['delete', 'pod', '-n', story, 'greedy', '--wait=true', '--timeout=30s']);
 });
 
-test('a pod that is deleted at home goes on the provider', async () => {
+test.step('a pod that is deleted at home goes on the provider', async () => {
   await pair.consumer.kubectl(['delete', 'deployment', '-n', story, 'configured', '--wait=true']);
   await eventually('the real pod to go', 30, async () => {
     const left = await pods(pair.provider, twin, 'app=configured');
@@ -355,7 +355,7 @@ test('a pod that is deleted at home goes on the provider', async () => {
   });
 });
 
-test('a pod that is deleted while it runs has its final phase and exit code at home before it is gone', async () => {
+test.step('a pod that is deleted while it runs has its final phase and exit code at home before it is gone', async () => {
   await apply(pair.consumer, story, {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -380,7 +380,7 @@ test('a pod that is deleted while it runs has its final phase and exit code at h
   await pair.consumer.kubectl(['patch', 'pod', '-n', story, 'ending', ...patch]);
 });
 
-test('a DaemonSet that tolerates every taint is rolled out on the real nodes while a peering stands', async () => {
+test.step('a DaemonSet that tolerates every taint is rolled out on the real nodes while a peering stands', async () => {
   const daemons = 'default';
   const labels = { app: 'tolerant' };
   const image = 'registry.k8s.io/e2e-test-images/agnhost:2.56';
@@ -423,7 +423,7 @@ test('a DaemonSet that tolerates every taint is rolled out on the real nodes whi
   );
 });
 
-test('status tells it on one screen', async () => {
+test.step('status tells it on one screen', async () => {
   const output = await hawser(pair.consumer, ['status']);
   assert.match(output, /milan/);
   assert.match(output, /Ready/);
@@ -431,7 +431,7 @@ test('status tells it on one screen', async () => {
   assert.ok(facts !== null && typeof facts === 'object');
 });
 
-test('unoffload and unpeer leave both clusters as they were', async () => {
+test.step('unoffload and unpeer leave both clusters as they were', async () => {
   await hawser(pair.consumer, ['unoffload', 'namespace', story]);
   await pair.consumer.kubectl(['delete', 'namespace', story, '--timeout=90s'], {
     timeoutMilliseconds: 100_000,

@@ -1,5 +1,4 @@
 /** Three clusters with the same ranges, each consumer of the two others and provider to them; and one more peering. */
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { listed } from '../support/api-objects.ts';
 import { hawser, namespace } from '../support/installation.ts';
@@ -14,7 +13,8 @@ import {
   through,
 } from '../support/hostile-pod.ts';
 import { ask, SpreadStory } from '../support/spread-story.ts';
-import { told } from '../support/told.ts';
+import { scenario } from '../support/scenario.ts';
+import { logHookFailure } from '../support/log-hook-failure.ts';
 import { unbroken } from '../support/traffic.ts';
 import {
   apply,
@@ -28,7 +28,7 @@ import {
 } from '../support/workload.ts';
 import type { Bed, BedCluster } from '../testbed/index.ts';
 
-const test = suite('many clusters');
+const test = scenario('many clusters');
 const story = 'shop';
 const log = (line: string) => console.log(`  ${line}`);
 /** Of what a node counts of refused packets, that which is tried. */
@@ -44,7 +44,7 @@ const unbrokenFrom = (from: BedCluster, to: PodFacts, what: string, step: () => 
   unbroken([[node(from, from.nodes[1]?.name ?? ''), to]], what, step, log);
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     bed = await installedClusters('many-clusters', names, log);
     before = await Promise.all(bed.clusters.map((cluster) => inventory(cluster)));
     spread = await SpreadStory.of(bed, story);
@@ -59,7 +59,7 @@ test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await bed?.down();
 });
 
-test('it is told that the CNI here enforces no network policies', async () => {
+test.step('LocalCluster reports that the CNI does not enforce network policies', async () => {
   for (const cluster of bed.clusters) {
     await eventually(`what is known of the CNI of ${cluster.name}`, 180, async () => {
       const message = await cluster.kubectl([
@@ -74,7 +74,7 @@ test('it is told that the CNI here enforces no network policies', async () => {
   }
 });
 
-test('six peerings, and one tunnel for both directions of each pair', async () => {
+test.step('six peerings, and one tunnel for both directions of each pair', async () => {
   const begun = performance.now();
   await Promise.all(
     names.map(async (consumer) => {
@@ -103,7 +103,7 @@ test('six peerings, and one tunnel for both directions of each pair', async () =
   }
 });
 
-test('each cluster spreads a namespace over all three, behind one Service', async () => {
+test.step('each cluster spreads a namespace over all three, behind one Service', async () => {
   await Promise.all(
     names.map(async (consumer) => {
       const cluster = bed.cluster(consumer);
@@ -128,7 +128,7 @@ test('each cluster spreads a namespace over all three, behind one Service', asyn
   }
 });
 
-test('every offloaded pod has a mapped address, and nobody else has', async () => {
+test.step('every offloaded pod has a mapped address, and nobody else has', async () => {
   for (const consumer of names) {
     const cluster = bed.cluster(consumer);
     const mappings = await eventually(`the mapped addresses of ${consumer}`, 120, async () => {
@@ -160,12 +160,12 @@ test('every offloaded pod has a mapped address, and nobody else has', async () =
   }
 });
 
-test('every pod of a cluster answers every other one, at home, at one provider or at two', async () => {
+test.step('every pod of a cluster answers every other one, at home, at one provider or at two', async () => {
   const asked = await Promise.all(names.map((name) => spread.everyPair(name)));
   log(`${asked.reduce((sum, each) => sum + each, 0)} pairs asked, each seen by the name that is known there`);
 });
 
-test('a consumer’s pods reach nothing of their provider’s, nor another consumer’s, also while the node daemon is away', async () => {
+test.step('a consumer’s pods reach nothing of their provider’s, nor another consumer’s, also while the node daemon is away', async () => {
   const provider = bed.cluster('cedar');
   await provider.kubectl(['create', 'namespace', 'own']);
   await apply(provider, 'own', netexec('own', { replicas: 2 }), service('own'));
@@ -246,7 +246,7 @@ test('a consumer’s pods reach nothing of their provider’s, nor another consu
   }
 });
 
-test('the Service’s name finds pods at home and at a third cluster', async () => {
+test.step('the Service’s name finds pods at home and at a third cluster', async () => {
   const members = await spread.membersOf('amber');
   for (const provider of spread.others('amber')) {
     const from = members.find(({ at }) => at.name === provider);
@@ -259,7 +259,7 @@ test('the Service’s name finds pods at home and at a third cluster', async () 
   }
 });
 
-test('a pod of one cluster does not reach another cluster’s pods through a tunnel', async () => {
+test.step('a pod of one cluster does not reach another cluster’s pods through a tunnel', async () => {
   const [amber] = (await spread.membersOf('amber')).filter(({ at }) => at.name === 'birch');
   const birch = bed.cluster('birch');
   // As birch itself knows its pod at cedar; and the address that birch lends for it.
@@ -277,7 +277,7 @@ test('a pod of one cluster does not reach another cluster’s pods through a tun
   }
 });
 
-test('network policies that do not hold are not passed over in silence', async () => {
+test.step('network policies that do not hold are not passed over in silence', async () => {
   const cluster = bed.cluster('amber');
   const said = () =>
     cluster.kubectl([
@@ -306,7 +306,7 @@ test('network policies that do not hold are not passed over in silence', async (
   await cluster.kubectl(['delete', 'networkpolicy', '-n', story, 'closed']);
 });
 
-test('a real pod made anew keeps the address that is lent to it', async () => {
+test.step('a real pod made anew keeps the address that is lent to it', async () => {
   const cluster = bed.cluster('amber');
   const pod = await spread.remotePod('amber', 'cedar');
   const mappingsFor = async () =>
@@ -337,7 +337,7 @@ test('a real pod made anew keeps the address that is lent to it', async () => {
     );
 });
 
-test('two virtual nodes of one provider, each with a grant of its own; one ends alone', async () => {
+test.step('two virtual nodes of one provider, each with a grant of its own; one ends alone', async () => {
   const [consumer, provider] = [bed.cluster('amber'), bed.cluster('cedar')];
   const grant = { cpu: '1', memory: '512Mi', pods: 3 };
   const members = await spread.membersOf('amber');
@@ -388,7 +388,7 @@ for (const [ending, staying] of [
   ['amber', 'birch'],
   ['birch', 'amber'],
 ] as const) {
-  test(`${ending} → ${staying} ends alone, and ${staying} → ${ending} loses nothing`, async () => {
+  test.step(`${ending} → ${staying} ends alone, and ${staying} → ${ending} loses nothing`, async () => {
     const [cluster, other] = [bed.cluster(ending), bed.cluster(staying)];
     await spread.removeDeployment(cluster, `at-${staying}`);
     await unbrokenFrom(
@@ -409,7 +409,7 @@ for (const [ending, staying] of [
   });
 }
 
-test('everything ends, and nothing is left', async () => {
+test.step('everything ends, and nothing is left', async () => {
   await Promise.all(
     bed.clusters.map(async (cluster) => {
       await hawser(cluster, ['unoffload', 'namespace', story]);

@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hawser } from '../support/installation.ts';
 import { clusterIDOf, installedClusters, node, peer } from '../support/peered.ts';
-import { told } from '../support/told.ts';
+import { logHookFailure } from '../support/log-hook-failure.ts';
 import { apply, dial, eventually, netexec, readyPods, type PodFacts } from '../support/workload.ts';
 import type { Bed, BedCluster } from '../testbed/index.ts';
 
@@ -93,7 +93,7 @@ const said = (type: string) =>
   ]);
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     bed = await installedClusters('policies', ['rome', 'milan'], log, { nodes: 1, policies: true });
     consumer = bed.cluster('rome');
     provider = bed.cluster('milan');

@@ -7,7 +7,7 @@ import { hawser } from '../support/installation.ts';
 import { echoServer, PassingTraffic } from '../support/passing-traffic.ts';
 import type { Pair } from '../support/peered.ts';
 import { changes, play, turnsOf, type Change, type Side } from '../support/reconvergence.ts';
-import { told } from '../support/told.ts';
+import { logHookFailure } from '../support/log-hook-failure.ts';
 import { atProvider, trafficStory } from '../support/traffic-story.ts';
 import { apply } from '../support/workload.ts';
 import { agnhostImage, down } from '../testbed/index.ts';
@@ -18,7 +18,7 @@ let pair: Pair | undefined;
 let traffic: PassingTraffic | undefined;
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     ({ traffic } = await trafficStory(
       name,
       (line) => console.log(`  ${line}`),

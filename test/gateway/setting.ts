@@ -34,6 +34,7 @@ import {
 } from '../../shared/trust/self-signed-certificate.ts';
 import type { IdentityRequest } from '../../shared/wire/gateway-api.ts';
 import type { ControlPlane } from '../testbed/index.ts';
+import { eventually } from '../support/eventually.ts';
 
 export const namespace = 'hawser-system';
 export const providerID = 'provider-a1b2';
@@ -400,19 +401,6 @@ async function gatewayRights(): Promise<string> {
   return template
     .replaceAll('{{ .Release.Namespace }}', namespace)
     .replace(/^.*\{\{- include "hawser\.labels".*\n/gm, '');
-}
-
-export async function eventually(
-  what: string,
-  check: () => Promise<boolean>,
-  milliseconds = 10_000,
-  context: () => string = () => '',
-): Promise<void> {
-  const end = Date.now() + milliseconds;
-  while (!(await check())) {
-    if (Date.now() > end) throw new Error(`waited ${milliseconds} ms for ${what}\n${context()}`);
-    await delay(50);
-  }
 }
 
 function freePort(): Promise<number> {

@@ -3,59 +3,63 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
-import { eventually } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 import { debouncer } from './setting.ts';
 import {
-  asBefore,
-  begin,
+  assertRestored,
+  startClusters,
   deadline,
-  gone,
-  incoming,
+  waitUntilGone,
+  incomingPeerings,
   issueToken,
-  mark,
+  deletePeering,
   peer,
-  reach,
+  reachStep,
   residue,
-  say,
+  log,
   seconds,
   steps,
   fixture,
 } from './steps.ts';
 
 const test = suite('removal at every step');
-test.before(begin);
+test.before(startClusters);
 test.after(() => fixture?.stop());
 
 for (const step of steps) {
   test(`unpeer at step "${step.name}" with a reachable provider leaves nothing on either side`, async () => {
     const peering = await peer(await issueToken());
-    await reach(step, peering);
+    await reachStep(step, peering);
     const begun = performance.now();
-    await mark(peering.metadata.name);
-    await gone(peering.metadata.name);
+    await deletePeering(peering.metadata.name);
+    await waitUntilGone(peering.metadata.name);
     const ended = performance.now();
     assert.equal(await residue(peering), []);
-    await asBefore('consumer', 'provider');
-    say(
+    await assertRestored('consumer', 'provider');
+    log(
       `${step.name}: unpeered in ${seconds(ended - begun)}, all gone by ${seconds(performance.now() - begun)}`,
     );
   });
 }
 
-const told = ['known to the provider', 'the provider issued an identity', 'Ready', 'pods running'];
-for (const step of steps.filter(({ name }) => told.includes(name))) {
+const stepsWithProvider = ['known to the provider', 'the provider issued an identity', 'Ready', 'pods running'];
+for (const step of steps.filter(({ name }) => stepsWithProvider.includes(name))) {
   test(`removal by the provider at step "${step.name}" is reported to the consumer, whose unpeer completes`, async () => {
     const peering = await peer(await issueToken());
-    await reach(step, peering);
+    await reachStep(step, peering);
     const begun = performance.now();
-    for (const { metadata } of await incoming()) {
+    for (const { metadata } of await incomingPeerings()) {
       await fixture.provider.kube.delete(
         { kind: kind.incomingPeering, name: metadata.name },
         {},
         fixture.provider.signal,
       );
     }
-    await eventually('the provider has removed it', async () => (await incoming()).length === 0, deadline);
+    await eventually(
+      'the provider has removed it',
+      async () => (await incomingPeerings()).length === 0,
+      deadline,
+    );
     const rid = performance.now();
     const word = await eventually(
       'the consumer reports it',
@@ -70,13 +74,13 @@ for (const step of steps.filter(({ name }) => told.includes(name))) {
     );
     assert.match(word.message, /peer again|new one|new token/);
     const known = performance.now();
-    await mark(peering.metadata.name);
-    await gone(peering.metadata.name);
+    await deletePeering(peering.metadata.name);
+    await waitUntilGone(peering.metadata.name);
     const ended = performance.now();
     assert.equal(await residue(peering), []);
-    await asBefore('consumer', 'provider');
-    say(
-      `${step.name}: put out in ${seconds(rid - begun)}, told by ${seconds(known - begun)} (${word.reason}), then unpeered in ${seconds(ended - known)}`,
+    await assertRestored('consumer', 'provider');
+    log(
+      `${step.name}: removed in ${seconds(rid - begun)}, reported by ${seconds(known - begun)} (${word.reason}), then unpeered in ${seconds(ended - known)}`,
     );
   });
 }

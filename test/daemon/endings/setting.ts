@@ -10,7 +10,8 @@ import { quotaProbeName } from '../../../daemon/tenant/names.ts';
 import { runVirtualNodes } from '../../../daemon/vnode/index.ts';
 import type { NamespaceOffloading } from '../../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
-import { Cluster, eventually, namespace } from '../clusters.ts';
+import { Cluster, namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 import { Line } from '../line.ts';
 import { isTrueOf } from '../peering/helpers.ts';
 

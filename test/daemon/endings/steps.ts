@@ -5,7 +5,8 @@ import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { peeringFinalizer, peeringName } from '../../../shared/names.ts';
 import { residueConfigMap, residueOf } from '../../../shared/residue.ts';
 import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
-import { eventually, namespace } from '../clusters.ts';
+import { namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 import { isTrueOf } from '../peering/helpers.ts';
 import { apiInventory, differenceOf, EndingsFixture, debouncer } from './setting.ts';
 
@@ -15,7 +16,7 @@ export let fixture: EndingsFixture;
 export let consumerID = '';
 let before: { consumer: Set<string>; provider: Set<string> };
 
-export const say = (line: string) => console.log(`  ${line}`);
+export const log = (line: string) => console.log(`  ${line}`);
 export const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
 
 /** A token of the provider; the provider's own way to its gateway is always open. */
@@ -65,18 +66,18 @@ export async function peer(token: string, peering = 'default'): Promise<Outgoing
   );
 }
 
-export const mark = (name: string) =>
+export const deletePeering = (name: string) =>
   fixture.consumer.kube.delete({ kind: kind.outgoingPeering, name }, {}, fixture.consumer.signal);
-export const gone = (name: string) =>
+export const waitUntilGone = (name: string) =>
   eventually(`${name} is gone`, async () => (await fixture.outgoing(name)) === undefined, deadline);
-export const incoming = async () =>
+export const incomingPeerings = async () =>
   (await fixture.provider.kube.list(kind.incomingPeering, {}, fixture.provider.signal)).items;
 export const residue = async ({ metadata }: OutgoingPeering) => {
   const ref = { kind: kind.configMap, namespace, name: residueConfigMap };
   return residueOf((await fixture.consumer.kube.get(ref, fixture.consumer.signal))?.data, metadata.uid ?? '');
 };
 
-export async function asBefore(...sides: ('consumer' | 'provider')[]): Promise<void> {
+export async function assertRestored(...sides: ('consumer' | 'provider')[]): Promise<void> {
   await revokeUnspent();
   for (const side of sides) {
     let left: string[] = [];
@@ -119,7 +120,7 @@ export const steps: readonly Step[] = [
         fixture.consumer.signal,
       ),
   },
-  { name: 'known to the provider', reached: async () => (await incoming()).length > 0 },
+  { name: 'known to the provider', reached: async () => (await incomingPeerings()).length > 0 },
   {
     name: 'the provider issued an identity',
     reached: ({ metadata }) =>
@@ -157,7 +158,7 @@ export const steps: readonly Step[] = [
   },
 ];
 
-export async function reach(step: Step, peering: OutgoingPeering): Promise<void> {
+export async function reachStep(step: Step, peering: OutgoingPeering): Promise<void> {
   await step.go?.(peering);
   await eventually(
     `step "${step.name}"`,
@@ -172,17 +173,21 @@ export async function reach(step: Step, peering: OutgoingPeering): Promise<void>
 }
 
 /** Two clusters, once through it all, so that what is made once for all peerings is there. */
-export async function begin(): Promise<void> {
+export async function startClusters(): Promise<void> {
   fixture = await EndingsFixture.start();
   const { consumer, provider } = fixture;
   const self = await consumer.kube.get({ kind: kind.localCluster, name: 'self' }, consumer.signal);
   consumerID = self?.status?.clusterID ?? '';
   // Once through it all, so that what is made once for all peerings is there.
   const peering = await peer(await issueToken());
-  await reach(steps.at(-1)!, peering);
-  await mark(peering.metadata.name);
-  await gone(peering.metadata.name);
-  await eventually('the provider has nothing of it', async () => (await incoming()).length === 0, debouncer);
+  await reachStep(steps.at(-1)!, peering);
+  await deletePeering(peering.metadata.name);
+  await waitUntilGone(peering.metadata.name);
+  await eventually(
+    'the provider has nothing of it',
+    async () => (await incomingPeerings()).length === 0,
+    debouncer,
+  );
   await eventually(
     'its namespaces are gone',
     async () => {

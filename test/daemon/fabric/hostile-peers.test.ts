@@ -14,7 +14,7 @@ import { kind, type KubeClient, type Secret } from '../../../daemon/kube/index.t
 import { apiVersion } from '../../../shared/api/meta.ts';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
 import { signNetworkDocument } from '../../../shared/trust/network-documents.ts';
-import { told } from '../../support/told.ts';
+import { logHookFailure } from '../../support/log-hook-failure.ts';
 import type { TestNamespace } from '../host/namespace.ts';
 import { ClusterBed, eventually, namespace } from './cluster-bed.ts';
 import { NetworkBed } from './network-bed.ts';
@@ -66,7 +66,7 @@ async function passes(address: string): Promise<boolean> {
 }
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     directory = await mkdtemp(join(tmpdir(), 'hawser-hostile-'));
     bed = new NetworkBed();
     west = new ClusterBed(bed, 'west', '10.244.0.0/16', '100.64.16.0/20');

@@ -20,6 +20,7 @@ import {
 import { upControlPlane, type ControlPlane } from '../../testbed/index.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 import { loadKubeconfig } from '../../../daemon/clients/kubernetes/kubeconfig.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const test = suite('kube against an API server');
 let plane: ControlPlane;
@@ -34,14 +35,6 @@ const configMap = (name: string, data: Record<string, string> = {}): ConfigMap =
   data,
 });
 const ref = (name: string) => ({ kind: kind.configMap, namespace: 'default', name });
-
-async function eventually(what: string, check: () => boolean | Promise<boolean>, milliseconds = 10_000) {
-  for (const end = Date.now() + milliseconds; Date.now() < end;) {
-    if (await check()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`not within ${milliseconds} ms: ${what}`);
-}
 
 test.before(async () => {
   plane = await upControlPlane({ name: 'kube' });

@@ -10,7 +10,8 @@ import { runKubelet } from '../../../daemon/kubelet/index.ts';
 import { runPodWebhook, runVirtualNodes } from '../../../daemon/vnode/index.ts';
 import * as testbed from '../../testbed/index.ts';
 import { freePort } from '../clusters.ts';
-import { consumerID, eventually, meet, upPlanes, virtualNode, type Planes } from '../vnode/planes.ts';
+import { consumerID, meet, upPlanes, virtualNode, type Planes } from '../vnode/planes.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const test = suite('streams into an offloaded pod');
 let planes: Planes;

@@ -15,7 +15,8 @@ import {
   isProblem,
 } from '../../../daemon/clients/gateway/index.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
-import { Cluster, eventually, freePort, namespace } from '../clusters.ts';
+import { Cluster, freePort, namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 import { isTrueOf, issueToken, kind, peer } from './helpers.ts';
 
 const test = suite('changes during a peering');

@@ -16,9 +16,10 @@ import { signNetworkDocument } from '../../../shared/trust/network-documents.ts'
 import { encodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
 import { HostileGateway, pour } from '../clients/hostile-gateway.ts';
-import { told } from '../../support/told.ts';
+import { logHookFailure } from '../../support/log-hook-failure.ts';
 import { keyOf } from '../../shared/trust/keys.ts';
-import { Cluster, eventually, freePort, namespace } from '../clusters.ts';
+import { Cluster, freePort, namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 import { isTrueOf, kind } from './helpers.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
@@ -99,7 +100,7 @@ function behave(): void {
 }
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     [consumer, gateway, metricsPort] = await Promise.all([
       Cluster.start({ name: 'prey' }),
       HostileGateway.start(),

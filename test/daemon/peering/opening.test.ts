@@ -8,7 +8,8 @@ import { runPeering } from '../../../daemon/peering/index.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { signNetworkDocument } from '../../../shared/trust/network-documents.ts';
-import { Cluster, eventually, namespace } from '../clusters.ts';
+import { Cluster, namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 import { isTrueOf, kind } from './helpers.ts';
 
 const test = suite('an in-band opening');

@@ -10,8 +10,9 @@ import { createGatewayClient } from '../../../daemon/clients/gateway/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
-import { told } from '../../support/told.ts';
-import { Cluster, eventually, namespace } from '../clusters.ts';
+import { logHookFailure } from '../../support/log-hook-failure.ts';
+import { Cluster, namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 import { isTrueOf, kind } from './helpers.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
@@ -73,7 +74,7 @@ async function isTaken(token: string): Promise<boolean> {
 }
 
 test.before(
-  told(async () => {
+  logHookFailure(async () => {
     [consumer, provider] = await Promise.all([
       Cluster.start({ name: 'patient' }),
       Cluster.start({ name: 'faithful' }),

@@ -9,7 +9,8 @@ import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
 import { residueOf } from '../../../shared/residue.ts';
 import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
-import { Cluster, eventually, namespace } from '../clusters.ts';
+import { Cluster, namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const test = suite('two clusters peer');
 let consumer: Cluster;

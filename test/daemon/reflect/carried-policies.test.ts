@@ -18,7 +18,6 @@ import { secrets, twinName } from '../../../shared/names.ts';
 import * as testbed from '../../testbed/index.ts';
 import {
   consumerID,
-  eventually,
   hawserNamespace,
   meet,
   playKubelet,
@@ -27,6 +26,7 @@ import {
   virtualNode,
   type Planes,
 } from '../vnode/planes.ts';
+import { eventually } from '../../support/eventually.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const test = suite('reflection of network policies');

@@ -8,6 +8,7 @@ import { desiredShadowPod } from '../../../daemon/vnode/shadow-pod.ts';
 import type { Condition } from '../../../shared/api/meta.ts';
 import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import { annotations } from '../../../shared/names.ts';
+import { condition as conditionWith, pod as podWith } from '../../support/objects.ts';
 
 const start = Date.parse('2026-01-01T00:00:00Z');
 const lease = (renewTime: string, more: Lease['spec'] = {}): Lease => ({
@@ -16,13 +17,8 @@ const lease = (renewTime: string, more: Lease['spec'] = {}): Lease => ({
   metadata: { name: 'hawser-consumer', namespace: 'hawser-tenant-home' },
   spec: { holderIdentity: 'home', leaseDurationSeconds: 40, renewTime, ...more },
 });
-const condition = (status: Condition['status'], since = start): Condition => ({
-  type: 'ConsumerPresent',
-  status,
-  reason: 'Test',
-  message: '',
-  lastTransitionTime: new Date(since).toISOString(),
-});
+const condition = (status: Condition['status'], since = start) =>
+  conditionWith('ConsumerPresent', status, { since: new Date(since).toISOString() });
 
 const presence = suite('presence of a consumer');
 const statusOf = (
@@ -172,12 +168,8 @@ for (const [what, of, present, now, expected] of rows) {
 plan.run();
 
 const back = suite('a consumer that comes back');
-const pod = (uid: string, more: object = {}) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'web', namespace: 'shop', uid, ...more },
-  spec: { nodeName: 'hawser-farm', containers: [{ name: 'main', image: 'pause' }] },
-});
+const pod = (uid: string, more: object = {}) =>
+  podWith({ metadata: { uid, ...more }, spec: { nodeName: 'hawser-farm' } });
 const record = (uid: string, more: { stoppedAt?: string; resume?: string }): ShadowPod => {
   const wanted = desiredShadowPod(pod(uid), 'shop-home', 'home', undefined);
   const { metadata, status = {} } = shadow(undefined, more);

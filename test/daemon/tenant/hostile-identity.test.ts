@@ -6,37 +6,37 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
-import { told } from '../../support/told.ts';
-import { eventually } from '../clusters.ts';
+import { logHookFailure } from '../../support/log-hook-failure.ts';
+import { eventually } from '../../support/eventually.ts';
 import {
   admin,
   alice,
   apiVersion,
-  ask,
-  begin,
+  send,
+  startHostileConsumer,
   container,
   core,
   countedByServer,
-  end,
+  stopHostileConsumer,
   group,
   hawserNamespace,
   hostile,
-  identifyAnew,
+  renewIdentity,
   mallory,
   merge,
   plane,
-  refused,
+  assertRefused,
   rulesIn,
   shadowOf,
   signal,
-  tellTable,
+  printAttempts,
   twinOf,
 } from './hostile-setting.ts';
 
 const test = suite('a hostile consumer: identity');
 
-test.before(told(begin));
-test.after(end);
+test.before(logHookFailure(startHostileConsumer));
+test.after(stopHostileConsumer);
 
 const each = (verbs: string, ...resources: string[]) =>
   resources.flatMap((resource) => verbs.split(' ').map((verb) => `${verb} ${resource} *`));
@@ -113,7 +113,7 @@ test('asked for every resource and verb that the API server knows, it may no mor
   await Promise.all(
     Array.from({ length: 8 }, async () => {
       for (const attributes of next) {
-        const { text } = await ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
+        const { text } = await send('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
           apiVersion: 'authorization.k8s.io/v1',
           kind: 'SelfSubjectAccessReview',
           spec: { resourceAttributes: attributes },
@@ -148,20 +148,20 @@ test('what it has no right to is refused', async () => {
     subjects: [{ kind: 'ServiceAccount', name: 'consumer', namespace: mallory.tenant }],
   };
   const rbac = /cannot \w+ resource|cannot impersonate/;
-  const attempts: [string, ReturnType<typeof ask>][] = [
-    ['create a pod in its twin', ask('POST', core(mallory.twin, 'pods'), pod)],
-    ['create a pod elsewhere', ask('POST', core('default', 'pods'), pod)],
+  const attempts: [string, ReturnType<typeof send>][] = [
+    ['create a pod in its twin', send('POST', core(mallory.twin, 'pods'), pod)],
+    ['create a pod elsewhere', send('POST', core('default', 'pods'), pod)],
     [
       'bind itself a role',
-      ask('POST', group('rbac.authorization.k8s.io/v1', mallory.twin, 'rolebindings'), binding),
+      send('POST', group('rbac.authorization.k8s.io/v1', mallory.twin, 'rolebindings'), binding),
     ],
     [
       'create a namespace',
-      ask('POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x' } }),
+      send('POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x' } }),
     ],
     [
       'relabel its twin',
-      ask(
+      send(
         'PATCH',
         `/api/v1/namespaces/${mallory.twin}`,
         { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'privileged' } } },
@@ -170,7 +170,7 @@ test('what it has no right to is refused', async () => {
     ],
     [
       'raise its quota',
-      ask(
+      send(
         'PATCH',
         core(mallory.twin, 'resourcequotas/hawser-grant'),
         { spec: { hard: { pods: '1000' } } },
@@ -179,24 +179,24 @@ test('what it has no right to is refused', async () => {
     ],
     [
       'delete its network policy',
-      ask('DELETE', group('networking.k8s.io/v1', mallory.twin, 'networkpolicies/hawser-isolation')),
+      send('DELETE', group('networking.k8s.io/v1', mallory.twin, 'networkpolicies/hawser-isolation')),
     ],
     [
       'raise its grant',
-      ask(
+      send(
         'PATCH',
         `/apis/${apiVersion}/incomingpeerings/${mallory.id}`,
         { spec: { grant: { pods: 1000 } } },
         merge,
       ),
     ],
-    ['read Secrets of Hawser', ask('GET', core(hawserNamespace, 'secrets'))],
-    ['read Secrets of kube-system', ask('GET', core('kube-system', 'secrets'))],
-    ['read another tenant’s Secrets', ask('GET', core(alice.twin, 'secrets'))],
-    ['read Secrets of its tenant namespace', ask('GET', core(mallory.tenant, 'secrets/hawser-identity'))],
+    ['read Secrets of Hawser', send('GET', core(hawserNamespace, 'secrets'))],
+    ['read Secrets of kube-system', send('GET', core('kube-system', 'secrets'))],
+    ['read another tenant’s Secrets', send('GET', core(alice.twin, 'secrets'))],
+    ['read Secrets of its tenant namespace', send('GET', core(mallory.tenant, 'secrets/hawser-identity'))],
     [
       'mint a token of its twin’s account',
-      ask('POST', core(mallory.twin, 'serviceaccounts/default/token'), {
+      send('POST', core(mallory.twin, 'serviceaccounts/default/token'), {
         apiVersion: 'authentication.k8s.io/v1',
         kind: 'TokenRequest',
         spec: {},
@@ -204,42 +204,45 @@ test('what it has no right to is refused', async () => {
     ],
     [
       'mint itself a longer token',
-      ask('POST', core(mallory.tenant, 'serviceaccounts/consumer/token'), {
+      send('POST', core(mallory.tenant, 'serviceaccounts/consumer/token'), {
         apiVersion: 'authentication.k8s.io/v1',
         kind: 'TokenRequest',
         spec: { expirationSeconds: 864000 },
       }),
     ],
-    ['read another tenant’s pods', ask('GET', core(alice.twin, 'pods'))],
-    ['exec into another tenant’s pod', ask('POST', core(alice.twin, 'pods/ledger/exec?command=sh&stdout=1'))],
+    ['read another tenant’s pods', send('GET', core(alice.twin, 'pods'))],
+    [
+      'exec into another tenant’s pod',
+      send('POST', core(alice.twin, 'pods/ledger/exec?command=sh&stdout=1')),
+    ],
     [
       'ask for another tenant’s twin in its tenant namespace',
-      ask('POST', group(apiVersion, alice.tenant, 'twinnamespaces'), twinOf(alice, 'theft', 'theft')),
+      send('POST', group(apiVersion, alice.tenant, 'twinnamespaces'), twinOf(alice, 'theft', 'theft')),
     ],
     [
       'say itself that a twin is bound',
-      ask(
+      send(
         'PATCH',
         group(apiVersion, mallory.tenant, 'twinnamespaces/shop/status'),
         { status: { namespace: alice.twin } },
         merge,
       ),
     ],
-    ['list nodes', ask('GET', '/api/v1/nodes')],
-    ['reach a kubelet by the API server', ask('GET', '/api/v1/nodes/any/proxy/pods')],
+    ['list nodes', send('GET', '/api/v1/nodes')],
+    ['reach a kubelet by the API server', send('GET', '/api/v1/nodes/any/proxy/pods')],
     [
       'reach a Service by the API server',
-      ask('GET', core('default', 'services/https:kubernetes:443/proxy/')),
+      send('GET', core('default', 'services/https:kubernetes:443/proxy/')),
     ],
     [
       'act as an administrator',
-      ask('GET', core('default', 'secrets'), undefined, {
+      send('GET', core('default', 'secrets'), undefined, {
         headers: { 'impersonate-user': 'root', 'impersonate-group': 'system:masters' },
       }),
     ],
     [
       'have a certificate signed',
-      ask('POST', '/apis/certificates.k8s.io/v1/certificatesigningrequests', {
+      send('POST', '/apis/certificates.k8s.io/v1/certificatesigningrequests', {
         apiVersion: 'certificates.k8s.io/v1',
         kind: 'CertificateSigningRequest',
         metadata: { name: 'x' },
@@ -248,7 +251,7 @@ test('what it has no right to is refused', async () => {
     ],
     [
       'publish Endpoints',
-      ask('POST', core(mallory.twin, 'endpoints'), {
+      send('POST', core(mallory.twin, 'endpoints'), {
         apiVersion: 'v1',
         kind: 'Endpoints',
         metadata: { name: 'x' },
@@ -256,12 +259,15 @@ test('what it has no right to is refused', async () => {
     ],
     [
       'give a Service the address of a load balancer',
-      ask('PATCH', core(mallory.twin, 'services/x/status'), { status: {} }, merge),
+      send('PATCH', core(mallory.twin, 'services/x/status'), { status: {} }, merge),
     ],
-    ['add an ephemeral container', ask('PATCH', core(mallory.twin, 'pods/x/ephemeralcontainers'), {}, merge)],
-    ['delete all Secrets of its twin at once', ask('DELETE', core(mallory.twin, 'secrets'))],
+    [
+      'add an ephemeral container',
+      send('PATCH', core(mallory.twin, 'pods/x/ephemeralcontainers'), {}, merge),
+    ],
+    ['delete all Secrets of its twin at once', send('DELETE', core(mallory.twin, 'secrets'))],
   ];
-  for (const [attempt, request] of attempts) await refused(attempt, rbac, request);
+  for (const [attempt, request] of attempts) await assertRefused(attempt, rbac, request);
 });
 
 test('refused requests are counted by the API server', async () => {
@@ -277,8 +283,8 @@ test('refused requests are counted by the API server', async () => {
 async function firstRefusal(begun: number): Promise<{ milliseconds: number; status: number }> {
   for (const until = performance.now() + 20_000; performance.now() < until;) {
     const [{ status }, tenant] = await Promise.all([
-      ask('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1')),
-      ask('GET', group(apiVersion, mallory.tenant, 'twinnamespaces?limit=1')),
+      send('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1')),
+      send('GET', group(apiVersion, mallory.tenant, 'twinnamespaces?limit=1')),
     ]);
     const refusedBoth = [status, tenant.status].every((code) => code === 401 || code === 403);
     if (refusedBoth) return { milliseconds: Math.round(performance.now() - begun), status };
@@ -287,7 +293,7 @@ async function firstRefusal(begun: number): Promise<{ milliseconds: number; stat
 }
 
 test('a revoked identity is refused at once, whatever the API server still remembers of its token', async () => {
-  assert.is((await ask('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1'))).status, 200);
+  assert.is((await send('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1'))).status, 200);
   const begun = performance.now();
   await admin.delete({ kind: kind.secret, namespace: mallory.tenant, name: 'hawser-identity' }, {}, signal);
   const { milliseconds, status } = await firstRefusal(begun);
@@ -305,17 +311,17 @@ test('a revoked identity is refused at once, whatever the API server still remem
     const found = await admin.get(ref, signal);
     return (found?.status?.observedGeneration ?? 0) > (revoked.metadata.generation ?? 0);
   });
-  assert.is((await ask('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1'))).status < 400, false);
+  assert.is((await send('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1'))).status < 400, false);
   // Another token is: and it has all its rights again.
   await admin.patch(ref, { spec: { tokenName: 'another' } }, { type: 'merge' }, signal);
   await eventually('it is let in again', async () => {
     const found = await admin.get(ref, signal);
     return findCondition(found?.status?.conditions, 'TenantReady')?.status === 'True';
   });
-  await identifyAnew();
+  await renewIdentity();
   await eventually(
     'its rights are back',
-    async () => (await ask('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1'))).status === 200,
+    async () => (await send('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1'))).status === 200,
   );
 });
 
@@ -342,6 +348,6 @@ test('a deleted IncomingPeering ends the identity at once, and then all that it 
   assert.ok(untouched);
 });
 
-test('the table', () => tellTable(27));
+test('the table', () => printAttempts(27));
 
 test.run();

@@ -4,28 +4,28 @@ import * as assert from 'uvu/assert';
 import { defaultGrant, type Grant } from '../../../shared/api/grant.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 import { kind } from '../../../daemon/kube/index.ts';
-import { told } from '../../support/told.ts';
-import { eventually } from '../clusters.ts';
+import { logHookFailure } from '../../support/log-hook-failure.ts';
+import { eventually } from '../../support/eventually.ts';
 import {
   admin,
   apiVersion,
-  ask,
-  begin,
-  end,
+  send,
+  startHostileConsumer,
+  stopHostileConsumer,
   group,
   hawserNamespace,
   mallory,
   merge,
   plane,
-  refused,
+  assertRefused,
   signal,
-  tellTable,
+  printAttempts,
 } from './hostile-setting.ts';
 
 const test = suite('a hostile issuer of tokens');
 
-test.before(told(begin));
-test.after(end);
+test.before(logHookFailure(startHostileConsumer));
+test.after(stopHostileConsumer);
 
 const tokens = group(apiVersion, hawserNamespace, 'peeringtokens');
 const peerings = `/apis/${apiVersion}/incomingpeerings`;
@@ -51,8 +51,8 @@ const peering = (name: string, grant: Partial<Grant>) => ({
   },
 });
 // An administrator of the cluster meets the same bound: it is the owner who writes LocalCluster.
-const issue = (grant: Partial<Grant>) => ask('POST', tokens, token('t', grant), {}, admin);
-const write = (grant: Partial<Grant>) => ask('POST', peerings, peering('p', grant), {}, admin);
+const issue = (grant: Partial<Grant>) => send('POST', tokens, token('t', grant), {}, admin);
+const write = (grant: Partial<Grant>) => send('POST', peerings, peering('p', grant), {}, admin);
 
 test('no nodes, no forged packets and no names that the owner has not named', async () => {
   for (const [what, grant, pattern] of [
@@ -61,13 +61,13 @@ test('no nodes, no forged packets and no names that the owner has not named', as
     ['the namespace com', { twinNamespaces: ['com'] }, /twinNamespaces/],
     ['what is not counted', { enforcement: 'None' }, /enforcement/],
   ] as const) {
-    await refused(`a token that grants ${what}`, pattern, issue(grant as Partial<Grant>));
-    await refused(`a peering that grants ${what}`, pattern, write(grant as Partial<Grant>));
+    await assertRefused(`a token that grants ${what}`, pattern, issue(grant as Partial<Grant>));
+    await assertRefused(`a peering that grants ${what}`, pattern, write(grant as Partial<Grant>));
     const path = `${peerings}/${mallory.id}`;
-    await refused(
+    await assertRefused(
       `a peering that grants ${what} later`,
       pattern,
-      ask('PATCH', path, { spec: { grant } }, merge, admin),
+      send('PATCH', path, { spec: { grant } }, merge, admin),
     );
   }
 });
@@ -98,12 +98,12 @@ test('no more than the maximum, which binds what changes from then on and nothin
     ['extendedResources', [{ name: 'b.example/gpu', quantity: '1' }]],
   ] as const) {
     const grant = { ...within, [field]: more };
-    await refused(
+    await assertRefused(
       `a token beyond the maximum of ${field}`,
       new RegExp(`grant.${field} is more`),
       issue(grant),
     );
-    await refused(
+    await assertRefused(
       `a peering beyond the maximum of ${field}`,
       new RegExp(`grant.${field} is more`),
       write(grant),
@@ -111,7 +111,7 @@ test('no more than the maximum, which binds what changes from then on and nothin
   }
   assert.is((await issue(within)).status, 201);
   // Its grant of five pods was given before.
-  const { status } = await ask(
+  const { status } = await send(
     'PATCH',
     `${peerings}/${mallory.id}`,
     { spec: { desired: 'Cordoned' } },
@@ -125,20 +125,20 @@ test('the gateway raises no grant, and makes tokens of consumers alone', async (
   const raw = await plane.kubectl(['create', 'token', 'hawser-gateway', '-n', hawserNamespace]);
   const gateway = connectKube({ url: plane.url, ca: plane.ca, token: () => raw.trim() });
   const grant = { pods: 2 };
-  await refused(
+  await assertRefused(
     'the gateway changes the grant of a token',
     /changes no grant/,
-    ask('PATCH', `${tokens}/t`, { spec: { grant } }, merge, gateway),
+    send('PATCH', `${tokens}/t`, { spec: { grant } }, merge, gateway),
   );
-  await refused(
+  await assertRefused(
     'the gateway changes the grant of a peering',
     /changes no grant/,
-    ask('PATCH', `${peerings}/${mallory.id}`, { spec: { grant } }, merge, gateway),
+    send('PATCH', `${peerings}/${mallory.id}`, { spec: { grant } }, merge, gateway),
   );
   const other = { spec: { grant: { cpu: '2', pods: 3 }, tokenName: 'another' } };
-  assert.is((await ask('PATCH', `${peerings}/${mallory.id}`, other, merge, gateway)).status, 200);
+  assert.is((await send('PATCH', `${peerings}/${mallory.id}`, other, merge, gateway)).status, 200);
   const mint = (namespace: string) =>
-    ask(
+    send(
       'POST',
       `/api/v1/namespaces/${namespace}/serviceaccounts/consumer/token`,
       { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } },
@@ -146,11 +146,11 @@ test('the gateway raises no grant, and makes tokens of consumers alone', async (
       gateway,
     );
   await plane.kubectl(['create', 'serviceaccount', 'consumer', '-n', 'default']);
-  await refused('the gateway makes a token elsewhere', /cannot create resource/, mint('default'));
+  await assertRefused('the gateway makes a token elsewhere', /cannot create resource/, mint('default'));
   assert.is((await mint(mallory.tenant)).status, 201);
   gateway.close();
 });
 
-test('who stopped what', () => tellTable(18));
+test('who stopped what', () => printAttempts(18));
 
 test.run();

@@ -3,32 +3,32 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
-import { told } from '../../support/told.ts';
-import { eventually } from '../clusters.ts';
+import { logHookFailure } from '../../support/log-hook-failure.ts';
+import { eventually } from '../../support/eventually.ts';
 import {
   admin,
   alice,
   apiVersion,
-  ask,
-  begin,
-  end,
+  send,
+  startHostileConsumer,
+  stopHostileConsumer,
   group,
   mallory,
-  note,
-  refused,
+  recordAttempt,
+  assertRefused,
   signal,
-  tellTable,
+  printAttempts,
   twinOf,
 } from './hostile-setting.ts';
 
 const test = suite('a hostile consumer: names');
 
-test.before(told(begin));
-test.after(end);
+test.before(logHookFailure(startHostileConsumer));
+test.after(stopHostileConsumer);
 
 const twins = group(apiVersion, mallory.tenant, 'twinnamespaces');
 const claim = (name: string, namespace: string, by = undefined as typeof admin | undefined) =>
-  ask('POST', twins, twinOf(mallory, name, namespace), {}, ...(by === undefined ? [] : [by]));
+  send('POST', twins, twinOf(mallory, name, namespace), {}, ...(by === undefined ? [] : [by]));
 const bound = (name: string) =>
   eventually('it is judged', async () => {
     const found = await admin.get({ kind: kind.twinNamespace, namespace: mallory.tenant, name }, signal);
@@ -44,7 +44,11 @@ test('only names that end in its ID', async () => {
     ['its ID alone', mallory.id],
     ['its ID inside', `shop-${mallory.id}-x`],
   ] as const) {
-    await refused(`a twin namespace of the name of ${what}`, /ends in -mallory-aaaaaa/, claim('n', wanted));
+    await assertRefused(
+      `a twin namespace of the name of ${what}`,
+      /ends in -mallory-aaaaaa/,
+      claim('n', wanted),
+    );
     // And were there no policy: the controller says it once more, and makes nothing.
     assert.is((await claim('n', wanted, admin)).status, 201);
     const condition = await bound('n');
@@ -108,12 +112,12 @@ test('a namespace that somebody else makes at the same moment is not taken over'
     }),
   );
   assert.ok(theirs > 0, 'some were made first');
-  note(
+  recordAttempt(
     'a namespace made by another in that moment',
     `tenant controller creates and never adopts (${theirs} tried)`,
   );
 });
 
-test('who stopped what', () => tellTable(7));
+test('who stopped what', () => printAttempts(7));
 
 test.run();

@@ -3,49 +3,49 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
-import { told } from '../../support/told.ts';
-import { eventually } from '../clusters.ts';
+import { logHookFailure } from '../../support/log-hook-failure.ts';
+import { eventually } from '../../support/eventually.ts';
 import {
   admin,
   alice,
   apiVersion,
-  ask,
-  begin,
+  send,
+  startHostileConsumer,
   core,
   countedByServer,
-  end,
+  stopHostileConsumer,
   group,
   hawserNamespace,
   mallory,
   merge,
-  note,
+  recordAttempt,
   refusalsCounted,
-  refused,
+  assertRefused,
   rulesIn,
   signal,
-  tellTable,
+  printAttempts,
   twinOf,
   withinGrant,
 } from './hostile-setting.ts';
 
 const test = suite('a hostile consumer: objects');
 
-test.before(told(begin));
-test.after(end);
+test.before(logHookFailure(startHostileConsumer));
+test.after(stopHostileConsumer);
 
 test('objects that it may write reach no further', async () => {
   const reflected = { 'hawser.dev/reflected': 'true' };
   const service = (name: string, spec: object, labels: object = reflected) =>
-    ask('POST', core(mallory.twin, 'services'), {
+    send('POST', core(mallory.twin, 'services'), {
       apiVersion: 'v1',
       kind: 'Service',
       metadata: { name, labels },
       spec: { ports: [{ port: 80 }], ...spec },
     });
   assert.is((await service('plain', {})).status, 201);
-  const patch = (spec: object) => ask('PATCH', core(mallory.twin, 'services/plain'), { spec }, merge);
+  const patch = (spec: object) => send('PATCH', core(mallory.twin, 'services/plain'), { spec }, merge);
   const secret = (type: string) =>
-    ask('POST', core(mallory.twin, 'secrets'), {
+    send('POST', core(mallory.twin, 'secrets'), {
       apiVersion: 'v1',
       kind: 'Secret',
       metadata: {
@@ -55,27 +55,31 @@ test('objects that it may write reach no further', async () => {
       },
       type,
     });
-  await refused('a Service of type NodePort', /ClusterIP/, service('a', { type: 'NodePort' }));
-  await refused('a Service made a NodePort later', /ClusterIP/, patch({ type: 'NodePort' }));
-  await refused('a Service of type LoadBalancer', /ClusterIP/, service('b', { type: 'LoadBalancer' }));
-  await refused(
+  await assertRefused('a Service of type NodePort', /ClusterIP/, service('a', { type: 'NodePort' }));
+  await assertRefused('a Service made a NodePort later', /ClusterIP/, patch({ type: 'NodePort' }));
+  await assertRefused('a Service of type LoadBalancer', /ClusterIP/, service('b', { type: 'LoadBalancer' }));
+  await assertRefused(
     'an alias of a name inside',
     /ClusterIP/,
     service('c', { type: 'ExternalName', externalName: 'kubernetes.default' }),
   );
-  await refused('external IPs', /external addresses/, service('d', { externalIPs: ['192.0.2.1'] }));
-  await refused('external IPs later', /external addresses/, patch({ externalIPs: ['192.0.2.1'] }));
-  await refused('a Service without its label', /labelled/, service('e', {}, {}));
-  await refused(
+  await assertRefused('external IPs', /external addresses/, service('d', { externalIPs: ['192.0.2.1'] }));
+  await assertRefused('external IPs later', /external addresses/, patch({ externalIPs: ['192.0.2.1'] }));
+  await assertRefused('a Service without its label', /labelled/, service('e', {}, {}));
+  await assertRefused(
     'a Secret that Kubernetes fills with a token',
     /credentials|annotations/,
     secret('kubernetes.io/service-account-token'),
   );
-  await refused('a bootstrap token', /credentials|annotations/, secret('bootstrap.kubernetes.io/token'));
-  await refused(
+  await assertRefused(
+    'a bootstrap token',
+    /credentials|annotations/,
+    secret('bootstrap.kubernetes.io/token'),
+  );
+  await assertRefused(
     'the certificate authority that its pods trust',
     /only objects that it reflected/,
-    ask(
+    send(
       'PATCH',
       core(mallory.twin, 'configmaps/kube-root-ca.crt'),
       { data: { 'ca.crt': '' }, metadata: { labels: reflected } },
@@ -97,27 +101,30 @@ test('a twin is a new namespace, never somebody’s', async () => {
       status: { namespace: wanted, conditions: [] },
     };
     const path = group(apiVersion, mallory.tenant, 'twinnamespaces');
-    await refused(`claim ${what}`, /ends in -mallory-aaaaaa/, ask('POST', path, claim));
+    await assertRefused(`claim ${what}`, /ends in -mallory-aaaaaa/, send('POST', path, claim));
     // And were there no policy.
-    assert.is((await ask('POST', path, claim, {}, admin)).status, 201);
+    assert.is((await send('POST', path, claim, {}, admin)).status, 201);
     const condition = await eventually('it is refused', async () => {
       const ref = { kind: kind.twinNamespace, namespace: mallory.tenant, name };
       return findCondition((await admin.get(ref, signal))?.status?.conditions, 'NameConflict');
     });
     assert.is(condition.status, 'True');
-    note(`claim ${what}`, `tenant controller, condition NameConflict: ${condition.message.slice(0, 70)}…`);
+    recordAttempt(
+      `claim ${what}`,
+      `tenant controller, condition NameConflict: ${condition.message.slice(0, 70)}…`,
+    );
   }
   const namespace = await admin.get({ kind: kind.namespace, name: alice.twin }, signal);
   assert.is(namespace?.metadata.labels?.['hawser.dev/origin'], alice.id);
   assert.not.ok((await rulesIn(alice.twin)).some((rule) => rule.includes('shadowpods')));
-  const changed = await ask(
+  const changed = await send(
     'PATCH',
     group(apiVersion, mallory.tenant, 'twinnamespaces/shop'),
     { spec: { namespace: alice.twin } },
     merge,
   );
   assert.is(changed.status, 422);
-  note(
+  recordAttempt(
     'point its own twin at another namespace later',
     'CEL rule of the kind: a TwinNamespace never changes',
   );
@@ -129,7 +136,7 @@ test('endpoints at addresses that are not its own never serve, and its own do', 
     addresses: string[],
     labels: object = { 'hawser.dev/reflected': 'true', 'hawser.dev/service-name': 'plain' },
   ) =>
-    ask('POST', group('discovery.k8s.io/v1', mallory.twin, 'endpointslices'), {
+    send('POST', group('discovery.k8s.io/v1', mallory.twin, 'endpointslices'), {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
       metadata: { name, labels },
@@ -137,12 +144,12 @@ test('endpoints at addresses that are not its own never serve, and its own do', 
       endpoints: addresses.map((address) => ({ addresses: [address] })),
       ports: [{ name: '', port: 80 }],
     });
-  await refused(
+  await assertRefused(
     'a slice of a Service, written by itself',
     /no labels but/,
     slice('own', ['10.128.3.4'], { 'hawser.dev/reflected': 'true', 'kubernetes.io/service-name': 'plain' }),
   );
-  await refused(
+  await assertRefused(
     'a slice that says that it was checked',
     /no labels but/,
     slice('own', ['10.128.3.4'], { 'hawser.dev/reflected': 'true', 'hawser.dev/served': 'true' }),
@@ -177,33 +184,37 @@ test('endpoints at addresses that are not its own never serve, and its own do', 
     assert.is((await slice(name, [address, '10.128.3.4'])).status, 201);
     assert.is((await slice(`${name}-home`, ['10.128.3.5'])).status, 201);
     await eventually('its own is served', async () => (await served()).length === before + 2);
-    note(
+    recordAttempt(
       `an endpoint at ${what}`,
       'tenant controller, which alone writes what serves; event ForeignEndpoint',
     );
   }
-  await refused('an endpoint at the metadata service', /link-local/, slice('metadata', ['169.254.169.254']));
-  await refused('an EndpointSlice without its label', /labelled/, slice('bare', ['10.128.3.4'], {}));
+  await assertRefused(
+    'an endpoint at the metadata service',
+    /link-local/,
+    slice('metadata', ['169.254.169.254']),
+  );
+  await assertRefused('an EndpointSlice without its label', /labelled/, slice('bare', ['10.128.3.4'], {}));
   const path = group('discovery.k8s.io/v1', mallory.twin, 'endpointslices');
   const { items } = await admin.list(kind.endpointSlice, selection, signal);
-  await refused(
+  await assertRefused(
     'a change of what serves',
     /only objects (that it reflected|labelled)/,
-    ask('PATCH', `${path}/${items[0]?.metadata.name}`, { endpoints: [{ addresses: ['10.96.0.1'] }] }, merge),
+    send('PATCH', `${path}/${items[0]?.metadata.name}`, { endpoints: [{ addresses: ['10.96.0.1'] }] }, merge),
   );
   // Ten times a second, as long as it may.
   let writes = 0;
   await eventually('its right to write endpoints goes', async () => {
     writes += 1;
     const endpoints = [{ addresses: ['10.96.0.1'] }, { addresses: [`10.128.4.${writes % 250}`] }];
-    return (await ask('PATCH', `${path}/to-10-96-0-1`, { endpoints }, merge)).status === 403;
+    return (await send('PATCH', `${path}/to-10-96-0-1`, { endpoints }, merge)).status === 403;
   });
   const found = await eventually('it is said', async () => {
     const peering = await admin.get({ kind: kind.incomingPeering, name: mallory.id }, signal);
     const condition = findCondition(peering?.status?.conditions, 'ObjectsAvailable');
     return condition?.reason === 'EndpointsRestrained' && condition;
   });
-  note('keeps naming the API server', `after ${writes} writes: ${found.message.slice(0, 80)}…`);
+  recordAttempt('keeps naming the API server', `after ${writes} writes: ${found.message.slice(0, 80)}…`);
   assert.not.ok((await rulesIn(mallory.twin)).includes('create discovery.k8s.io/endpointslices *'));
   assert.ok((await rulesIn(mallory.twin)).includes('create /configmaps *'));
   watching.abort();
@@ -248,16 +259,16 @@ test('nothing rides on what it writes', async () => {
   for (const [path, object] of kinds) {
     for (const [what, metadata, pattern] of meta) {
       const name = path.split('/').at(-1) ?? '';
-      await refused(
+      await assertRefused(
         `${what} on ${name}`,
         pattern,
-        ask('POST', path, { ...object, metadata: { name: 'meta', labels, ...metadata } }),
+        send('POST', path, { ...object, metadata: { name: 'meta', labels, ...metadata } }),
       );
     }
-    const { message, status } = await ask('POST', path, { ...object, metadata: { name: 'meta', labels } });
+    const { message, status } = await send('POST', path, { ...object, metadata: { name: 'meta', labels } });
     assert.is(status, 201, message);
     for (const [what, metadata, pattern] of meta)
-      await refused(`${what}, later`, pattern, ask('PATCH', `${path}/meta`, { metadata }, merge));
+      await assertRefused(`${what}, later`, pattern, send('PATCH', `${path}/meta`, { metadata }, merge));
   }
 });
 
@@ -271,7 +282,7 @@ test('managers of fields, which are stored with the object, are bounded', async 
     data: { a: 'b' },
   };
   const apply = (manager: number) =>
-    ask('PATCH', `${path}?fieldManager=m${manager}&force=true`, applied, {
+    send('PATCH', `${path}?fieldManager=m${manager}&force=true`, applied, {
       contentType: 'application/apply-patch+yaml',
     });
   for (let manager = 0; manager < 16; manager++) {
@@ -280,7 +291,10 @@ test('managers of fields, which are stored with the object, are bounded', async 
   }
   const { status, message } = await apply(16);
   assert.is(status, 403, message);
-  note('a list of fields for each of many managers', 'ValidatingAdmissionPolicy: 16 field managers at most');
+  recordAttempt(
+    'a list of fields for each of many managers',
+    'ValidatingAdmissionPolicy: 16 field managers at most',
+  );
 });
 
 test('objects beyond its bytes take its right to write, and deleting them gives it back', async () => {
@@ -289,7 +303,7 @@ test('objects beyond its bytes take its right to write, and deleting them gives 
   const pod = { containers: [{ name: 'm', image: 'x', env: [{ name: 'E', value: 'x'.repeat(1_200_000) }] }] };
   let made = 0;
   await eventually('the right goes', async () => {
-    const { status } = await ask('POST', path, {
+    const { status } = await send('POST', path, {
       apiVersion,
       kind: 'ShadowPod',
       metadata: { name: `fat-${made}`, labels },
@@ -305,7 +319,7 @@ test('objects beyond its bytes take its right to write, and deleting them gives 
     const found = findCondition(peering?.status?.conditions, 'ObjectsAvailable');
     return found?.reason === 'BytesExhausted' && found;
   });
-  note(`${made} records of 1.2 MB`, `tenant controller: ${condition.message.slice(0, 90)}…`);
+  recordAttempt(`${made} records of 1.2 MB`, `tenant controller: ${condition.message.slice(0, 90)}…`);
   assert.ok((await rulesIn(mallory.twin)).includes('delete hawser.dev/shadowpods *'));
   assert.is(
     (await admin.get({ kind: kind.incomingPeering, name: alice.id }, signal))?.status?.conditions?.find(
@@ -313,7 +327,7 @@ test('objects beyond its bytes take its right to write, and deleting them gives 
     )?.status,
     'True',
   );
-  for (let index = 0; index < made; index++) await ask('DELETE', `${path}/fat-${index}`);
+  for (let index = 0; index < made; index++) await send('DELETE', `${path}/fat-${index}`);
   await eventually('it may write again', async () =>
     (await rulesIn(mallory.twin)).includes('create hawser.dev/shadowpods *'),
   );
@@ -335,6 +349,6 @@ test('all of it is counted, and said on the peering', async () => {
   console.log(`  the API server counts ${denied} requests denied by Hawser’s policies`);
 });
 
-test('the table', () => tellTable(22));
+test('the table', () => printAttempts(22));
 
 test.run();

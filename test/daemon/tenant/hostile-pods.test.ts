@@ -3,35 +3,34 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
 import { findCondition } from '../../../shared/conditions.ts';
-import { told } from '../../support/told.ts';
-import { eventually } from '../clusters.ts';
+import { logHookFailure } from '../../support/log-hook-failure.ts';
+import { eventually } from '../../support/eventually.ts';
 import {
   admin,
   alice,
-  begin,
-  container,
-  end,
+  startHostileConsumer,
+  stopHostileConsumer,
   grantedPods,
   hostile,
   mallory,
-  note,
+  recordAttempt,
   refusalsCounted,
   shadowOf,
   signal,
-  tellTable,
+  printAttempts,
   withinGrant,
 } from './hostile-setting.ts';
+import { withContainer } from '../../support/objects.ts';
 
 const test = suite('a hostile consumer: pods');
 
-test.before(told(begin));
-test.after(end);
+test.before(logHookFailure(startHostileConsumer));
+test.after(stopHostileConsumer);
 
 const hostPathVolume = { volumes: [{ name: 'v', hostPath: { path: '/' } }] };
 const tokenVolume = {
   volumes: [{ name: 'v', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } }],
 };
-const withContainer = (more: object) => ({ containers: [{ ...container, ...more }] });
 
 test('a pod that asks for more than the grant gives is not made', async () => {
   const cases: [what: string, pod: object, field: RegExp][] = [
@@ -71,7 +70,7 @@ test('a pod that asks for more than the grant gives is not made', async () => {
     assert.is(condition.status, 'False', what);
     assert.match(condition.message, field);
     assert.is(await admin.get({ kind: kind.pod, namespace: mallory.twin, name }, signal), undefined);
-    note(`pod: ${what}`, `admit(), condition Admitted: ${condition.message.slice(0, 90)}`);
+    recordAttempt(`pod: ${what}`, `admit(), condition Admitted: ${condition.message.slice(0, 90)}`);
     await hostile.delete({ kind: kind.shadowPod, namespace: mallory.twin, name }, {}, signal);
   }
 });
@@ -112,12 +111,12 @@ test('what a pod says of scheduling, accounts and labels is not heard', async ()
   assert.is(pod.spec?.['automountServiceAccountToken'], false);
   assert.not.ok(JSON.stringify(pod.spec?.volumes ?? []).includes('serviceAccountToken'));
   assert.is(pod.metadata.labels?.['hawser.dev/origin'], mallory.id);
-  note(
+  recordAttempt(
     'pod: tolerate everything, an affinity, a priority',
     'admit() drops them: scheduling is the provider’s',
   );
-  note('pod: another service account, its token', 'admit() drops them: account default, no token');
-  note('pod: labels of another tenant', 'the provider’s own labels replace them');
+  recordAttempt('pod: another service account, its token', 'admit() drops them: account default, no token');
+  recordAttempt('pod: labels of another tenant', 'the provider’s own labels replace them');
 });
 
 test('a hundred at once get what is granted and no more', async () => {
@@ -137,7 +136,7 @@ test('a hundred at once get what is granted and no more', async () => {
   assert.is(pods.length, grantedPods);
   assert.is(decided.filter((one) => one?.status === 'True').length, grantedPods);
   assert.ok(decided.filter((one) => one?.status === 'False').every((one) => one?.reason === 'QuotaExceeded'));
-  note(
+  recordAttempt(
     'a hundred ShadowPods at once',
     `admit() with one ledger: ${pods.length} of ${grantedPods} granted pods made, ${decided.length - pods.length} refused`,
   );
@@ -152,6 +151,6 @@ test('all of it is counted, and said on the peering', async () => {
   console.log(`\n  hawser_refusals_total: Pod ${pods}, Room ${room}`);
 });
 
-test('the table', () => tellTable(17));
+test('the table', () => printAttempts(17));
 
 test.run();

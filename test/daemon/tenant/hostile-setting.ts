@@ -13,7 +13,8 @@ import { findCondition } from '../../../shared/conditions.ts';
 import { tenantNamespace } from '../../../shared/names.ts';
 import { ensurePrograms, upControlPlane, type ControlPlane } from '../../testbed/index.ts';
 import { run } from '../../testbed/run.ts';
-import { eventually, freePort } from '../clusters.ts';
+import { freePort } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const chart = join(import.meta.dirname, '..', '..', '..', 'deploy', 'chart');
@@ -112,7 +113,7 @@ async function clientOf(who: typeof mallory): Promise<KubeClient> {
 }
 
 /** One request as the hostile consumer; what the API server said. */
-export async function ask(
+export async function send(
   method: string,
   path: string,
   body?: object,
@@ -134,12 +135,12 @@ export async function ask(
   return { status, message, text };
 }
 
-export function note(attempt: string, stoppedBy: string): void {
+export function recordAttempt(attempt: string, stoppedBy: string): void {
   table.push([attempt, stoppedBy]);
 }
 
 /** The API server refuses, by RBAC or by a policy. */
-export async function refused(
+export async function assertRefused(
   attempt: string,
   pattern: RegExp,
   request: Promise<{ status: number; message: string }>,
@@ -152,7 +153,7 @@ export async function refused(
     : /cannot \w+ resource|cannot impersonate/.test(message)
       ? 'RBAC'
       : `API server: ${message.slice(-100)}`;
-  note(attempt, by);
+  recordAttempt(attempt, by);
 }
 
 export const core = (namespace: string, resource: string) => `/api/v1/namespaces/${namespace}/${resource}`;
@@ -161,7 +162,7 @@ export const group = (name: string, namespace: string, resource: string) =>
 export const merge = { contentType: 'application/merge-patch+json' };
 
 /** A provider with two tenants, both of which have a twin; the honest one has a pod, at 10.244.1.99. */
-export async function begin(): Promise<void> {
+export async function startHostileConsumer(): Promise<void> {
   plane = await upControlPlane({ name: 'hostile', controllerManager: true });
   const { helm } = await ensurePrograms({ only: ['helm'] });
   await run([helm, 'install', 'hawser', chart, '-n', hawserNamespace, '--create-namespace'], {
@@ -227,7 +228,7 @@ export async function begin(): Promise<void> {
   honest.close();
 }
 
-export async function end(): Promise<void> {
+export async function stopHostileConsumer(): Promise<void> {
   ending.abort(new Error('the test has ended'));
   await controller.catch(() => undefined);
   hostile?.close();
@@ -236,7 +237,7 @@ export async function end(): Promise<void> {
 }
 
 /** Another identity for the hostile consumer, after it was let in again. */
-export async function identifyAnew(): Promise<void> {
+export async function renewIdentity(): Promise<void> {
   hostile.close();
   hostile = await clientOf(mallory);
 }
@@ -250,7 +251,7 @@ interface Rule {
 
 /** All that the API server says of the hostile consumer's rights in a namespace. */
 export async function rulesIn(namespace: string): Promise<string[]> {
-  const { text } = await ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews', {
+  const { text } = await send('POST', '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews', {
     apiVersion: 'authorization.k8s.io/v1',
     kind: 'SelfSubjectRulesReview',
     spec: { namespace },
@@ -287,12 +288,12 @@ export async function refusalsCounted(what: string): Promise<number> {
 
 /** The sum of what the API server's own metrics say, by a pattern whose group is the value. */
 export async function countedByServer(pattern: RegExp): Promise<number> {
-  const { text } = await ask('GET', '/metrics', undefined, {}, admin);
+  const { text } = await send('GET', '/metrics', undefined, {}, admin);
   return [...text.matchAll(pattern)].reduce((total, [, value]) => total + Number(value), 0);
 }
 
 /** Prints who stopped what; there must be so many attempts at least. */
-export function tellTable(atLeast: number): void {
+export function printAttempts(atLeast: number): void {
   const width = Math.max(...table.map(([attempt]) => attempt.length));
   console.log(`\n${table.map(([attempt, by]) => `  ${attempt.padEnd(width)}  ${by}`).join('\n')}`);
   assert.ok(table.length >= atLeast, `${table.length} attempts`);

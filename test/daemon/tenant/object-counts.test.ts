@@ -20,7 +20,6 @@ import { secrets, tenantNamespace, twinName } from '../../../shared/names.ts';
 import * as testbed from '../../testbed/index.ts';
 import {
   consumerID,
-  eventually,
   hawserNamespace,
   meet,
   providerID,
@@ -29,6 +28,7 @@ import {
   virtualNode,
   type Planes,
 } from '../vnode/planes.ts';
+import { eventually } from '../../support/eventually.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 
 const test = suite('objects of a consumer are counted');

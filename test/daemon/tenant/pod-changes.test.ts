@@ -3,16 +3,13 @@ import * as assert from 'uvu/assert';
 import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import type { Pod, PodSpec } from '../../../shared/kube/types.ts';
 import { asksForChange, newEphemeralContainers, podChanges } from '../../../daemon/tenant/pod-changes.ts';
+import { pod as podWith } from '../../support/objects.ts';
 
 const test = suite('changes of a real pod');
 
 const main = { name: 'main', image: 'app:1' };
-const pod = (spec: Partial<PodSpec> = {}, annotations: Record<string, string> = {}): Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'web', labels: { app: 'web' }, annotations },
-  spec: { containers: [main], ...spec },
-});
+const pod = (spec: Partial<PodSpec> = {}, annotations: Record<string, string> = {}) =>
+  podWith({ metadata: { labels: { app: 'web' }, annotations }, spec: { containers: [main], ...spec } });
 const shadow = (annotations: Record<string, string> = {}, spec: Record<string, unknown> = {}): ShadowPod => ({
   apiVersion: 'hawser.dev/v1alpha1',
   kind: 'ShadowPod',

@@ -6,7 +6,8 @@ import { runTenant } from '../../../daemon/tenant/index.ts';
 import type { IncomingPeering } from '../../../shared/api/peerings.ts';
 import type { ShadowPod, TwinNamespace } from '../../../shared/api/offloading.ts';
 import { findCondition } from '../../../shared/conditions.ts';
-import { Cluster, eventually, namespace } from '../clusters.ts';
+import { Cluster, namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const test = suite('pods of tenants');
 let cluster: Cluster;

@@ -15,7 +15,8 @@ import { presenceLease } from '../../../daemon/vnode/presence-lease.ts';
 import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import { findCondition } from '../../../shared/conditions.ts';
 import { annotations } from '../../../shared/names.ts';
-import { Cluster, eventually, namespace } from '../clusters.ts';
+import { Cluster, namespace } from '../clusters.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const test = suite('a consumer that is away for long');
 const apiVersion = 'hawser.dev/v1alpha1';

@@ -2,8 +2,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { desireOf, podsToLeave, schedulableFinding } from '../../../daemon/vnode/desire.ts';
-import type { Pod } from '../../../daemon/kube/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
+import { pod as podWith } from '../../support/objects.ts';
 
 const test = suite('cordon, drain and activate');
 type Desired = OutgoingPeering['spec']['desired'];
@@ -14,18 +14,16 @@ const peering = (desired: Desired, providerDesired?: Desired): OutgoingPeering =
   spec: { remoteCluster: 'oak', peering: 'default', nodeName: 'hawser-oak', desired },
   status: { ...(providerDesired && { providerDesired }) },
 });
-const pod = (name: string, more: { phase?: string; owner?: string } = {}): Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: {
-    name,
-    namespace: 'shop',
-    ...(more.owner && {
-      ownerReferences: [{ apiVersion: 'apps/v1', kind: more.owner, name: 'o', uid: 'u', controller: true }],
-    }),
-  },
-  ...(more.phase && { status: { phase: more.phase } }),
-});
+const pod = (name: string, { phase, owner }: { phase?: string; owner?: string } = {}) =>
+  podWith({
+    metadata: {
+      name,
+      ...(owner && {
+        ownerReferences: [{ apiVersion: 'apps/v1', kind: owner, name: 'o', uid: 'u', controller: true }],
+      }),
+    },
+    ...(phase && { status: { phase } }),
+  });
 
 const table: [own: Desired, theirs: Desired | undefined, desired: Desired, by: string][] = [
   ['Active', undefined, 'Active', 'Consumer'],

@@ -10,7 +10,6 @@ import * as testbed from '../../testbed/index.ts';
 import {
   consumerID,
   contextOf,
-  eventually,
   hawserNamespace,
   meet,
   playKubelet,
@@ -20,6 +19,7 @@ import {
   virtualNode,
   type Planes,
 } from './planes.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const test = suite('virtual node under faults');
 const twin = twinName('shop', consumerID);

@@ -6,17 +6,12 @@ import { nothing } from '../../../daemon/tenant/usage.ts';
 import { reviewPod } from '../../../daemon/vnode/admission-reviews.ts';
 import { misfitOf } from '../../../daemon/vnode/fit.ts';
 import { offeredPodSpec } from '../../../daemon/vnode/shadow-pod.ts';
+import { pod as podWith, withContainer as specWith } from '../../support/objects.ts';
 
 const test = suite('pods that no provider runs');
 
-const main = { name: 'main', image: 'registry.example/app:1' };
-const pod = (spec: Record<string, unknown> = {}): Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'web', namespace: 'shop', uid: 'u1' },
-  spec: { containers: [main], ...spec },
-});
-const withContainer = (more: Record<string, unknown>) => pod({ containers: [{ ...main, ...more }] });
+const pod = (spec: object = {}): Pod => podWith({ spec });
+const withContainer = (more: object): Pod => pod(specWith(more));
 const withVolume = (more: Record<string, unknown>) => pod({ volumes: [{ name: 'v', ...more }] });
 /** The largest grant that there is: what it refuses, every provider refuses. */
 const everything = {

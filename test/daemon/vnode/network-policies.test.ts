@@ -2,14 +2,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { policiesFinding, type PoliciesThere } from '../../../daemon/vnode/network-policies.ts';
 import type { Condition } from '../../../shared/api/meta.ts';
+import { condition as conditionWith } from '../../support/objects.ts';
 
-const condition = (type: string, status: Condition['status'], reason = 'R', message = ''): Condition => ({
-  type,
-  status,
-  reason,
-  message,
-  lastTransitionTime: '2026-01-01T00:00:00Z',
-});
+const condition = (type: string, status: Condition['status'], reason = 'R', message = '') =>
+  conditionWith(type, status, { reason, message });
 const enforced = (status: Condition['status']) => condition('NetworkPoliciesEnforced', status);
 const carried = (names: string[], status: Condition['status'] = 'True', reason?: string, message?: string) =>
   new Map(names.map((name) => [name, condition('Carried', status, reason, message)]));

@@ -19,7 +19,6 @@ import { freePort } from '../clusters.ts';
 import * as testbed from '../../testbed/index.ts';
 import {
   consumerID,
-  eventually,
   meet,
   playKubelet,
   providerID,
@@ -29,6 +28,7 @@ import {
   virtualNode,
   type Planes,
 } from './planes.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const test = suite('offloading between two control planes');
 let planes: Planes;

@@ -11,7 +11,6 @@ import {
   createInformers,
   createLog,
   kind,
-  messageOf,
   silentLog,
   type ControllerContext,
   type KubeClient,
@@ -23,6 +22,7 @@ import { runTenant } from '../../../daemon/tenant/index.ts';
 import type * as testbedModule from '../../testbed/index.ts';
 import type { RunOptions } from '../../testbed/run.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
+import { eventually } from '../../support/eventually.ts';
 
 export const consumerID = 'home';
 export const providerID = 'farm';
@@ -160,27 +160,6 @@ export async function upPlanes(testbed: Testbed, bedName?: string): Promise<Plan
       await Promise.all([consumer.stop(), provider.stop()]);
     },
   };
-}
-
-/** Waits; the check says what is true now, or undefined. */
-export async function eventually<T>(
-  what: string,
-  check: () => Promise<T | undefined | false>,
-  milliseconds = 15_000,
-): Promise<T> {
-  let last: unknown;
-  for (const end = Date.now() + milliseconds; Date.now() < end;) {
-    try {
-      const found = await check();
-      if (found !== undefined && found !== false) return found;
-    } catch (error) {
-      last = error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(
-    `not within ${milliseconds} ms: ${what}${last === undefined ? '' : ` (${messageOf(last)})`}`,
-  );
 }
 
 const grant = { cpu: '4', memory: '8Gi', pods: 20, podSecurity: 'baseline' as const };

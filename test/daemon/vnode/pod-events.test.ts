@@ -1,20 +1,15 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ShadowPod } from '../../../shared/api/offloading.ts';
-import type { Event, Pod } from '../../../daemon/kube/index.ts';
+import type { Event } from '../../../daemon/kube/index.ts';
 import { createEventBudget, homeEvent, type EventInput } from '../../../daemon/vnode/pod-events-plan.ts';
+import { pod as podWith } from '../../support/objects.ts';
 
 const test = suite('events of offloaded pods');
 const now = Date.parse('2026-01-01T00:10:00Z');
 const time = '2026-01-01T00:09:00Z';
 
-const pod: Pod = {
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'web', namespace: 'shop', uid: 'home-uid' },
-  spec: { containers: [{ name: 'main' }] },
-  status: { podIP: '10.128.1.4' },
-};
+const pod = podWith({ metadata: { uid: 'home-uid' }, status: { podIP: '10.128.1.4' } });
 const shadow: ShadowPod = {
   apiVersion: 'hawser.dev/v1alpha1',
   kind: 'ShadowPod',

@@ -5,14 +5,11 @@ import { mutatePod } from '../../../daemon/vnode/pod-mutation.ts';
 import { registration } from '../../../daemon/vnode/webhook-registration.ts';
 import { selects } from '../../../daemon/peers/offloaded.ts';
 import { desiredTwin, planTwin, summarise } from '../../../daemon/vnode/twin-plan.ts';
+import { condition as conditionWith, pod as podWith } from '../../support/objects.ts';
 
 const test = suite('placement of new pods');
-const pod = (spec: Record<string, unknown> = {}, metadata: Partial<Pod['metadata']> = {}): Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'web', namespace: 'shop', ...metadata },
-  spec: { containers: [], ...spec },
-});
+const pod = (spec: Record<string, unknown> = {}, metadata: Partial<Pod['metadata']> = {}) =>
+  podWith({ spec: { containers: [], ...spec }, metadata });
 const toleration = { key: 'hawser.dev/virtual-node', operator: 'Exists', effect: 'NoSchedule' };
 const onVirtual = { key: 'hawser.dev/virtual-node', operator: 'In', values: ['true'] };
 const onOrdinary = { key: 'hawser.dev/virtual-node', operator: 'DoesNotExist' };
@@ -104,13 +101,8 @@ const wanted = desiredTwin(namespace, offloading, 'home', {
   tenantNamespace: 'hawser-tenant-home',
   peering: 'default',
 });
-const condition = (type: string, status: 'True' | 'False', message = 'because') => ({
-  type,
-  status,
-  reason: 'Reason',
-  message,
-  lastTransitionTime: '2026-01-01T00:00:00Z',
-});
+const condition = (type: string, status: 'True' | 'False', message = 'because') =>
+  conditionWith(type, status, { message });
 test('twins: made, waited for, replaced', () => {
   assert.is(wanted.spec.namespace, 'shop-home');
   assert.is(planTwin(undefined, wanted).action, 'Create');

@@ -5,16 +5,12 @@ import type { Pod } from '../../../daemon/kube/index.ts';
 import { planPod, type PodState } from '../../../daemon/vnode/pod-plan.ts';
 import { planRemoval, type RemovalState } from '../../../daemon/vnode/removal-plan.ts';
 import { deletionGrace, desiredShadowPod, shadowPodDiffers } from '../../../daemon/vnode/shadow-pod.ts';
+import { pod as podWith } from '../../support/objects.ts';
 
 const test = suite('records of offloaded pods');
 
-const pod = (more: Partial<Pod['metadata']> = {}, phase = 'Pending'): Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'web', namespace: 'shop', uid: 'u1', ...more },
-  spec: { containers: [{ name: 'main', image: 'one' }] },
-  status: { phase },
-});
+const pod = (more: Partial<Pod['metadata']> = {}, phase = 'Pending') =>
+  podWith({ metadata: more, spec: { containers: [{ name: 'main', image: 'one' }] }, status: { phase } });
 const wanted = desiredShadowPod(pod(), 'shop-home', 'home', undefined);
 const shadow = (
   more: Partial<ShadowPod['metadata']> = {},

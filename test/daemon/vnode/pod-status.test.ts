@@ -4,16 +4,14 @@ import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import type { Pod } from '../../../daemon/kube/index.ts';
 import { podStatusDiffers } from '../../../daemon/vnode/pod-status-difference.ts';
 import { finalPodStatus, localPodStatus, type StatusInput } from '../../../daemon/vnode/pod-status.ts';
+import { pod as podWith } from '../../support/objects.ts';
 
 const test = suite('status of offloaded pods');
 const now = Date.parse('2026-01-01T00:00:00Z');
 const time = '2025-12-31T23:59:00Z';
 
 const pod = (more: Partial<Pod> = {}): Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'web', namespace: 'shop', uid: 'u1' },
-  spec: { containers: [{ name: 'main' }], restartPolicy: 'Always' },
+  ...podWith({ spec: { restartPolicy: 'Always' } }),
   ...more,
 });
 function shadow(

@@ -17,6 +17,7 @@ import {
   nodeReadyFinding,
   type ApiReachability,
 } from '../../../daemon/vnode/readiness.ts';
+import { condition as conditionWith } from '../../support/objects.ts';
 
 const test = suite('readiness of a virtual node');
 const now = Date.parse('2026-01-01T00:00:00Z');
@@ -27,13 +28,8 @@ const facts: NodeFacts = {
   architecture: 'amd64',
 };
 
-const condition = (type: string, status: 'True' | 'False', reason = 'Because') => ({
-  type,
-  status,
-  reason,
-  message: `about ${type}`,
-  lastTransitionTime: '2025-12-31T23:00:00Z',
-});
+const condition = (type: string, status: 'True' | 'False', reason = 'Because') =>
+  conditionWith(type, status, { reason, message: `about ${type}`, since: '2025-12-31T23:00:00Z' });
 function peering(
   identity: ReturnType<typeof condition> | undefined,
   more: Partial<OutgoingPeering['spec']> = {},

@@ -12,7 +12,8 @@ import { hashSecret } from '../../../shared/trust/digest.ts';
 import { toBase64URL } from '../../../shared/trust/encoding.ts';
 import { tokenName } from '../../../shared/token-issue.ts';
 import type { IdentityResponse } from '../../../shared/wire/gateway-api.ts';
-import { eventually, namespace, newKey, type Consumer, type Fixture } from '../setting.ts';
+import { namespace, newKey, type Consumer, type Fixture } from '../setting.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { Stories } from './story.ts';
 
 const signal = () => AbortSignal.timeout(10_000);

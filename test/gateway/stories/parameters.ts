@@ -10,7 +10,8 @@ import type { ClusterKey } from '../../../shared/trust/cluster-key.ts';
 import { toBase64 } from '../../../shared/trust/encoding.ts';
 import { readStoredDocument, signNetworkDocument } from '../../../shared/trust/network-documents.ts';
 import type { NetworkDocument } from '../../../shared/wire/network-document.ts';
-import { eventually, newKey, providerID, type Consumer, type Fixture } from '../setting.ts';
+import { newKey, providerID, type Consumer, type Fixture } from '../setting.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { Stories } from './story.ts';
 
 const signal = () => AbortSignal.timeout(10_000);

@@ -12,7 +12,8 @@ import {
   pinnedTransport,
 } from '../../../daemon/clients/gateway/index.ts';
 import { issueSelfSignedCertificate } from '../../../shared/trust/self-signed-certificate.ts';
-import { eventually, providerID, type Consumer, type Fixture } from '../setting.ts';
+import { providerID, type Consumer, type Fixture } from '../setting.ts';
+import { eventually } from '../../support/eventually.ts';
 import type { Stories } from './story.ts';
 
 export const transportStories: Stories = (test, fixture) => {
