@@ -42,7 +42,12 @@ for (const step of steps) {
   });
 }
 
-const stepsWithProvider = ['known to the provider', 'the provider issued an identity', 'Ready', 'pods running'];
+const stepsWithProvider = [
+  'known to the provider',
+  'the provider issued an identity',
+  'Ready',
+  'pods running',
+];
 for (const step of steps.filter(({ name }) => stepsWithProvider.includes(name))) {
   test(`removal by the provider at step "${step.name}" is reported to the consumer, whose unpeer completes`, async () => {
     const peering = await peer(await issueToken());
