@@ -1,9 +1,13 @@
-/** `npm run generate`: writes what is committed but made from shared/api: the CRDs of the chart and their reference. `--check` only compares. */
+/**
+ * `npm run generate`: writes what is committed but made from other files: the CRDs of the chart and their reference from
+ * shared/api, the reference of rights from deploy/rights.ts. `--check` only compares.
+ */
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { dump } from 'js-yaml';
 import { crdReference } from './crd-reference.ts';
 import { crdManifests } from './crds.ts';
+import { rightsReference } from './rights-reference.ts';
 
 const root = join(import.meta.dirname, '..');
 const crdDirectory = 'deploy/chart/crds';
@@ -18,6 +22,7 @@ export function generatedFiles(): Map<string, string> {
     files.set(`${crdDirectory}/${name.split('.')[0]}.yaml`, text);
   }
   files.set('docs/reference/crds.md', crdReference());
+  files.set('docs/reference/rights.md', rightsReference());
   return files;
 }
 

@@ -2,8 +2,7 @@
  * Every right of every role that Hawser has, with the code that needs it. The chart's roles and those that the controller makes
  * are compared with this table (test/deploy/rights.test.ts), and docs/reference/rights.md is made from it.
  */
-export type Verb =
-  'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'bind' | 'approve';
+export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'bind' | 'approve';
 
 export interface Right {
   /** API group; '' is the core group. */
@@ -11,10 +10,14 @@ export interface Right {
   /** Plural, with its subresource if it is one: `pods/status`. */
   resource: string;
   verbs: readonly Verb[];
+  /** Held besides `update`, which permits the same: people and other tools patch. No code needs it. */
+  alike?: 'patch';
   /** Only objects of these names. */
   names?: readonly string[];
-  /** Where it is used: `file#symbol`. Each verb is used in one of them at least. */
+  /** Where it is used: `file#symbol`. Each mentions the resource; each verb is used in one of them, or of `through`. */
   code: readonly string[];
+  /** What makes the request for an object that `code` gives it. */
+  through?: readonly string[];
   why: string;
 }
 
@@ -33,7 +36,6 @@ export interface RoleRights {
 const hawser = 'hawser.dev';
 const rbac = 'rbac.authorization.k8s.io';
 const watched: readonly Verb[] = ['list', 'watch'];
-const read: readonly Verb[] = ['get', 'list', 'watch'];
 const everything: readonly Verb[] = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'];
 
 /** A status that the controller writes by server-side apply. */
@@ -54,11 +56,19 @@ const controller: RoleRights = {
     {
       group: hawser,
       resource: 'localclusters',
-      verbs: read,
-      code: ['daemon/peering/caches.ts#createCaches', 'daemon/vnode/webhook.ts#runPodWebhook'],
-      why: 'the ranges and addresses of this cluster; the owner of the webhook',
+      verbs: ['get', 'list', 'watch', 'create'],
+      code: [
+        'daemon/peering/caches.ts#createCaches',
+        'daemon/peering/local-cluster.ts#reconcileLocalCluster',
+        'daemon/vnode/webhook.ts#runPodWebhook',
+      ],
+      why: 'this cluster; made where the chart makes none; the owner of the webhook',
     },
-    status('localclusters', 'daemon/peering/local-cluster.ts#reconcileLocalCluster', 'what was detected of this cluster'),
+    status(
+      'localclusters',
+      'daemon/peering/local-cluster.ts#reconcileLocalCluster',
+      'what was detected of this cluster',
+    ),
     {
       group: hawser,
       resource: 'remoteclusters',
@@ -71,39 +81,49 @@ const controller: RoleRights = {
       ],
       why: 'remotes of tokens, their network documents and certificates; removed with their last peering',
     },
-    status('remoteclusters', 'daemon/peering/remote-clusters.ts#reconcileRemoteCluster', 'the own document for a remote'),
+    status(
+      'remoteclusters',
+      'daemon/peering/remote-clusters.ts#reconcileRemoteCluster',
+      'the own document for a remote',
+    ),
     {
       group: hawser,
       resource: 'outgoingpeerings',
       verbs: ['get', 'list', 'watch', 'patch', 'delete'],
-      code: [
-        'daemon/peering/caches.ts#createCaches',
-        'daemon/kube/finalizers.ts#removeFinalizer',
-        'cli/commands/clear.ts#deleteRoots',
-      ],
+      code: ['daemon/peering/caches.ts#createCaches', 'cli/commands/clear.ts#deleteRoots'],
+      through: ['daemon/kube/finalizers.ts#removeFinalizer'],
       why: 'peerings as a consumer, and their finalizers; deleted before an uninstallation',
     },
-    status('outgoingpeerings', 'daemon/peering/outgoing.ts#reconcileOutgoing', 'conditions and provider report'),
+    status(
+      'outgoingpeerings',
+      'daemon/peering/outgoing.ts#reconcileOutgoing',
+      'conditions and provider report',
+    ),
     {
       group: hawser,
       resource: 'incomingpeerings',
       verbs: ['get', 'list', 'watch', 'patch', 'delete'],
-      code: [
-        'daemon/tenant/caches.ts#createCaches',
-        'daemon/kube/finalizers.ts#removeFinalizer',
-        'cli/commands/clear.ts#deleteRoots',
-      ],
+      code: ['daemon/tenant/caches.ts#createCaches', 'cli/commands/clear.ts#deleteRoots'],
+      through: ['daemon/kube/finalizers.ts#removeFinalizer'],
       why: 'peerings as a provider, and their finalizers; deleted before an uninstallation',
     },
-    status('incomingpeerings', 'daemon/tenant/incoming.ts#reconcileIncoming', 'the tenant and its use of the grant'),
+    status(
+      'incomingpeerings',
+      'daemon/tenant/incoming.ts#reconcileIncoming',
+      'the tenant and its use of the grant',
+    ),
     {
       group: hawser,
       resource: 'tunnels',
-      verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
-      code: ['daemon/fabric/controller/tunnels-controller.ts#runTunnels', 'daemon/kube/finalizers.ts#change'],
+      verbs: ['list', 'watch', 'create', 'patch', 'delete'],
+      code: ['daemon/fabric/controller/tunnels-controller.ts#runTunnels'],
       why: 'the tunnel to each remote',
     },
-    status('tunnels', 'daemon/fabric/controller/tunnels-controller.ts#makeStatusReconciler', 'what nodes report of it'),
+    status(
+      'tunnels',
+      'daemon/fabric/controller/tunnels-controller.ts#makeStatusReconciler',
+      'what nodes report of it',
+    ),
     {
       group: hawser,
       resource: 'fabricnodes',
@@ -135,24 +155,21 @@ const controller: RoleRights = {
       group: hawser,
       resource: 'namespaceoffloadings',
       verbs: ['get', 'list', 'watch', 'patch', 'delete'],
-      code: [
-        'daemon/vnode/caches.ts#createCaches',
-        'daemon/kube/finalizers.ts#removeFinalizer',
-        'cli/commands/clear.ts#deleteRoots',
-      ],
+      code: ['daemon/vnode/caches.ts#createCaches', 'cli/commands/clear.ts#deleteRoots'],
+      through: ['daemon/kube/finalizers.ts#removeFinalizer'],
       why: 'namespaces to be offloaded, and their finalizers; deleted before an uninstallation',
     },
-    status('namespaceoffloadings', 'daemon/vnode/offloading.ts#runOffloading', 'where a namespace is offloaded'),
+    status(
+      'namespaceoffloadings',
+      'daemon/vnode/offloading.ts#runOffloading',
+      'where a namespace is offloaded',
+    ),
     {
       group: hawser,
       resource: 'twinnamespaces',
       verbs: ['get', 'list', 'watch', 'patch', 'delete'],
-      code: [
-        'daemon/tenant/caches.ts#createCaches',
-        'daemon/tenant/twin-namespaces.ts#reconcileTwin',
-        'daemon/tenant/incoming.ts#reconcileIncoming',
-        'daemon/kube/finalizers.ts#removeFinalizer',
-      ],
+      code: ['daemon/tenant/caches.ts#createCaches', 'daemon/tenant/twin-namespaces.ts#reconcileTwin'],
+      through: ['daemon/tenant/incoming.ts#reconcileIncoming', 'daemon/kube/finalizers.ts#removeFinalizer'],
       why: 'consumers’ requests for namespaces, and their finalizers; deleted with the peering',
     },
     status('twinnamespaces', 'daemon/tenant/twin-namespaces.ts#reconcileTwin', 'the namespace that was made'),
@@ -160,8 +177,8 @@ const controller: RoleRights = {
       group: hawser,
       resource: 'shadowpods',
       verbs: ['get', 'list', 'watch', 'patch', 'delete'],
-      code: [
-        'daemon/tenant/caches.ts#createCaches',
+      code: ['daemon/tenant/caches.ts#createCaches'],
+      through: [
         'daemon/tenant/twin-namespaces.ts#reconcileTwin',
         'daemon/kube/finalizers.ts#removeFinalizer',
       ],
@@ -180,49 +197,66 @@ const controller: RoleRights = {
       group: '',
       resource: 'namespaces',
       verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
-      code: ['daemon/tenant/twin-namespaces.ts#reconcileTwin', 'daemon/vnode/offloading.ts#labelNamespace', 'daemon/vnode/caches.ts#createCaches'],
+      code: [
+        'daemon/tenant/twin-namespaces.ts#reconcileTwin',
+        'daemon/vnode/offloading.ts#labelNamespace',
+        'daemon/vnode/caches.ts#createCaches',
+      ],
       why: 'tenant and twin namespaces; a label on offloaded ones',
     },
     {
       group: '',
       resource: 'serviceaccounts',
       verbs: ['create', 'patch'],
-      code: ['daemon/tenant/tenant-objects.ts#tenantObjects', 'daemon/tenant/twin-objects.ts#twinObjects', 'daemon/tenant/incoming.ts#reconcileIncoming'],
+      code: ['daemon/tenant/tenant-objects.ts#tenantObjects', 'daemon/tenant/twin-objects.ts#twinObjects'],
+      through: ['daemon/tenant/incoming.ts#reconcileIncoming'],
       why: 'the consumer’s account, and `default` of twin namespaces',
     },
     {
       group: '',
       resource: 'resourcequotas',
       verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
-      code: ['daemon/tenant/twin-objects.ts#twinObjects', 'daemon/tenant/twin-namespaces.ts#reconcileTwin', 'daemon/tenant/caches.ts#createCaches', 'daemon/tenant/quota-probe.ts#tryCounting'],
+      code: [
+        'daemon/tenant/twin-objects.ts#twinObjects',
+        'daemon/tenant/caches.ts#createCaches',
+        'daemon/tenant/quota-probe.ts#tryCounting',
+      ],
+      through: ['daemon/tenant/twin-namespaces.ts#reconcileTwin'],
       why: 'the grant, and counts of objects, in twin namespaces; a trial in Hawser’s own namespace',
     },
     {
       group: '',
       resource: 'limitranges',
       verbs: ['create', 'patch'],
-      code: ['daemon/tenant/twin-objects.ts#twinObjects', 'daemon/tenant/twin-namespaces.ts#reconcileTwin'],
+      code: ['daemon/tenant/twin-objects.ts#twinObjects'],
+      through: ['daemon/tenant/twin-namespaces.ts#reconcileTwin'],
       why: 'defaults of containers in twin namespaces',
     },
     {
       group: 'networking.k8s.io',
       resource: 'networkpolicies',
       verbs: ['get', 'list', 'watch', 'create', 'patch'],
-      code: ['daemon/tenant/policies.ts#reconcilePolicy', 'daemon/tenant/policy-probe.ts#runPolicyProbe', 'daemon/reflect/policies-controller.ts#runPolicyReflection'],
+      code: [
+        'daemon/tenant/policies.ts#reconcilePolicy',
+        'daemon/tenant/policy-probe.ts#runPolicyProbe',
+        'daemon/reflect/policies-controller.ts#runPolicyReflection',
+      ],
       why: 'isolation and carried policies in twin namespaces; policies of offloaded namespaces',
     },
     {
       group: rbac,
       resource: 'roles',
       verbs: ['create', 'patch'],
-      code: ['daemon/tenant/tenant-objects.ts#consumerRights', 'daemon/tenant/incoming.ts#reconcileIncoming'],
+      code: ['daemon/tenant/tenant-objects.ts#consumerRights'],
+      through: ['daemon/tenant/incoming.ts#reconcileIncoming'],
       why: 'what a consumer may in its namespaces',
     },
     {
       group: rbac,
       resource: 'rolebindings',
       verbs: ['create', 'patch', 'delete'],
-      code: ['daemon/tenant/tenant-objects.ts#consumerRights', 'daemon/tenant/incoming.ts#reconcileIncoming', 'daemon/tenant/revocation.ts#takeRights'],
+      code: ['daemon/tenant/tenant-objects.ts#consumerRights', 'daemon/tenant/revocation.ts#takeRights'],
+      through: ['daemon/tenant/incoming.ts#reconcileIncoming'],
       why: 'bound while a consumer is let in, deleted when it is revoked',
     },
     {
@@ -265,7 +299,11 @@ const controller: RoleRights = {
       group: '',
       resource: 'configmaps',
       verbs: ['get', 'list', 'watch', 'create', 'update'],
-      code: ['daemon/peering/local-cluster.ts#reconcileLocalCluster', 'daemon/reflect/index.ts#runReflection', 'daemon/peers/residue.ts#recordResidue'],
+      code: [
+        'daemon/peering/local-cluster.ts#reconcileLocalCluster',
+        'daemon/reflect/index.ts#runReflection',
+        'daemon/peers/residue.ts#recordResidue',
+      ],
       why: 'detection of ranges, reflection of what offloaded pods use, a record of residue',
     },
     {
@@ -286,26 +324,33 @@ const controller: RoleRights = {
       group: '',
       resource: 'services',
       verbs: ['list', 'watch', 'create', 'patch'],
-      code: ['daemon/reflect/index.ts#runReflection', 'daemon/fabric/controller/endpoints-controller.ts#reconcileEndpoint'],
+      code: [
+        'daemon/reflect/index.ts#runReflection',
+        'daemon/fabric/controller/endpoints-controller.ts#reconcileEndpoint',
+      ],
       why: 'reflection; Services of tunnel endpoints in Hawser’s own namespace',
     },
     {
       group: 'discovery.k8s.io',
       resource: 'endpointslices',
-      verbs: ['get', 'list', 'watch', 'create', 'patch'],
+      verbs: everything,
       code: [
         'daemon/reflect/index.ts#runReflection',
         'daemon/peering/local-cluster.ts#reconcileLocalCluster',
         'daemon/fabric/controller/endpoints-controller.ts#reconcileEndpoint',
-        'daemon/tenant/endpoints.ts#reconcileEndpoints',
+        'daemon/tenant/endpoints.ts#createServedEndpoints',
       ],
-      why: 'reflection; endpoints of the tunnel; foreign addresses are removed from consumers’ slices',
+      why: 'reflection; endpoints of the tunnel; the slices that a provider serves for its consumers',
     },
     {
       group: '',
       resource: 'nodes',
       verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
-      code: ['daemon/vnode/nodes.ts#reconcileNode', 'daemon/vnode/caches.ts#createCaches', 'daemon/vnode/removal.ts#removeNode'],
+      code: [
+        'daemon/vnode/nodes.ts#reconcileNode',
+        'daemon/vnode/caches.ts#createCaches',
+        'daemon/vnode/removal.ts#removeNode',
+      ],
       why: 'virtual nodes; addresses and ranges of real ones',
     },
     {
@@ -381,7 +426,8 @@ const controller: RoleRights = {
       group: 'admissionregistration.k8s.io',
       resource: 'mutatingwebhookconfigurations',
       verbs: ['create'],
-      code: ['daemon/vnode/webhook.ts#runPodWebhook', 'daemon/vnode/webhook-registration.ts#registration'],
+      code: ['daemon/vnode/webhook-registration.ts#registration'],
+      through: ['daemon/vnode/webhook.ts#runPodWebhook'],
       why: 'the webhook that lets pods of offloaded namespaces tolerate virtual nodes',
     },
     {
@@ -389,7 +435,8 @@ const controller: RoleRights = {
       resource: 'mutatingwebhookconfigurations',
       verbs: ['patch'],
       names: ['hawser-pods'],
-      code: ['daemon/vnode/webhook.ts#runPodWebhook', 'daemon/vnode/webhook-registration.ts#registration'],
+      code: ['daemon/vnode/webhook-registration.ts#registration'],
+      through: ['daemon/vnode/webhook.ts#runPodWebhook'],
       why: 'its certificate',
     },
   ],
@@ -436,14 +483,23 @@ const gateway: readonly RoleRights[] = [
         group: hawser,
         resource: 'remoteclusters',
         verbs: ['get', 'list', 'watch', 'create', 'update'],
-        code: ['gateway/service.ts#createGatewayService', 'gateway/peerings/remote-clusters.ts#ensureRemoteCluster'],
+        alike: 'patch',
+        code: [
+          'gateway/service.ts#createGatewayService',
+          'gateway/peerings/remote-clusters.ts#ensureRemoteCluster',
+        ],
         why: 'consumers, by the key that redeemed a token, and their network documents',
       },
       {
         group: hawser,
         resource: 'incomingpeerings',
         verbs: ['get', 'list', 'watch', 'create', 'update', 'delete'],
-        code: ['gateway/service.ts#createGatewayService', 'gateway/peerings/incoming-peerings.ts#ensureIncomingPeering', 'gateway/routes/peering.ts#deletePeering'],
+        alike: 'patch',
+        code: [
+          'gateway/service.ts#createGatewayService',
+          'gateway/peerings/incoming-peerings.ts#ensureIncomingPeering',
+          'gateway/routes/peering.ts#deletePeering',
+        ],
         why: 'the peering of a redeemed token; ended by its consumer',
       },
     ],
@@ -459,6 +515,7 @@ const gateway: readonly RoleRights[] = [
         group: hawser,
         resource: 'peeringtokens',
         verbs: ['get', 'list', 'create', 'update'],
+        alike: 'patch',
         code: ['gateway/routes/tokens.ts#tokenRoutes', 'gateway/routes/identities.ts#spend'],
         why: 'tokens are issued, listed, revoked and redeemed',
       },
@@ -516,15 +573,13 @@ const node: readonly RoleRights[] = [
         'outgoingpeerings',
         'incomingpeerings',
         'twinnamespaces',
-      ].map(
-        (resource): Right => ({
-          group: hawser,
-          resource,
-          verbs: watched,
-          code: [nodeSources],
-          why: 'what routes, translation and admission of packets are planned from',
-        }),
-      ),
+      ].map((resource): Right => ({
+        group: hawser,
+        resource,
+        verbs: watched,
+        code: [nodeSources],
+        why: 'what routes, translation and admission of packets are planned from',
+      })),
       {
         group: hawser,
         resource: 'fabricnodes/status',
@@ -532,15 +587,13 @@ const node: readonly RoleRights[] = [
         code: ['daemon/fabric/node/status-writer.ts#writeNodeStatus'],
         why: 'its report; an admission policy limits it to the own node',
       },
-      ...['pods', 'nodes', 'namespaces'].map(
-        (resource): Right => ({
-          group: '',
-          resource,
-          verbs: watched,
-          code: [nodeSources],
-          why: 'addresses of pods, and whose they are',
-        }),
-      ),
+      ...['pods', 'nodes', 'namespaces'].map((resource): Right => ({
+        group: '',
+        resource,
+        verbs: watched,
+        code: [nodeSources],
+        why: 'addresses of pods, and whose they are',
+      })),
     ],
   },
   {
@@ -631,21 +684,25 @@ const people: readonly RoleRights[] = [
         group: hawser,
         resource: 'tunnels',
         verbs: ['get', 'list'],
-        code: ['cli/in-band/tunnel.ts#checkTunnels', 'cli/peer-plan/show.ts#listAllowed'],
+        code: ['cli/in-band/tunnel.ts#checkTunnels', 'cli/peer-plan/show.ts#show'],
         why: 'progress; with --plan, which prefixes are taken',
       },
       {
         group: hawser,
         resource: 'fabricnodes',
         verbs: ['list'],
-        code: ['cli/peer-plan/show.ts#listAllowed'],
+        code: ['cli/peer-plan/show.ts#show'],
         why: 'with --plan, what the nodes use',
       },
       {
         group: hawser,
         resource: 'outgoingpeerings',
         verbs: ['get', 'list', 'create', 'patch'],
-        code: ['cli/in-band/peer.ts#writeToken', 'cli/in-band/peer.ts#awaitFormer', 'cli/peer-plan/show.ts#listAllowed'],
+        code: [
+          'cli/in-band/peer.ts#writeToken',
+          'cli/in-band/peer.ts#awaitFormer',
+          'cli/peer-plan/show.ts#show',
+        ],
         why: 'the peering',
       },
       remoteRights,
@@ -653,7 +710,7 @@ const people: readonly RoleRights[] = [
         group: '',
         resource: 'nodes',
         verbs: ['list'],
-        code: ['cli/peer-plan/show.ts#listAllowed'],
+        code: ['cli/peer-plan/show.ts#readNodes'],
         why: 'with --plan, where the nodes are',
       },
       {
@@ -713,7 +770,9 @@ const reflection = (group: string, resource: string, informer: string): Right =>
   group,
   resource,
   verbs: reflected,
-  code: [informer, 'daemon/reflect/apply-plan.ts#applyReflectionPlan'],
+  alike: 'patch',
+  code: [informer],
+  through: ['daemon/reflect/apply-plan.ts#applyReflectionPlan'],
   why: 'reflection; an admission policy limits it to objects that it labelled',
 });
 
@@ -772,18 +831,18 @@ const consumer: readonly RoleRights[] = [
         group: '',
         resource: 'pods/log',
         verbs: ['get'],
-        code: ['daemon/kubelet/streams.ts#streamLogs', 'daemon/kubelet/routes.ts#providerPath'],
+        code: ['daemon/kubelet/routes.ts#providerPath'],
+        through: ['daemon/kubelet/streams.ts#streamLogs'],
         why: '`kubectl logs`',
       },
-      ...['exec', 'attach', 'portforward'].map(
-        (subresource): Right => ({
-          group: '',
-          resource: `pods/${subresource}`,
-          verbs: ['get', 'create'],
-          code: ['daemon/kubelet/streams.ts#joinStreams', 'daemon/kubelet/routes.ts#providerPath'],
-          why: '`kubectl exec`, `attach` and `port-forward`; WebSockets begin with a GET (KEP-4006)',
-        }),
-      ),
+      ...['exec', 'attach', 'portforward'].map((subresource): Right => ({
+        group: '',
+        resource: `pods/${subresource}`,
+        verbs: ['get', 'create'],
+        code: ['daemon/kubelet/routes.ts#providerPath'],
+        through: ['daemon/kubelet/streams.ts#joinStreams'],
+        why: '`kubectl exec`, `attach` and `port-forward`; WebSockets begin with a GET (KEP-4006)',
+      })),
     ],
   },
 ];

@@ -60,7 +60,7 @@ export const essentialRights: readonly Right[] = [
   { account: 'hawser-node', verb: 'watch', group: '', resource: 'pods' },
   {
     account: 'hawser-node',
-    verb: 'get',
+    verb: 'watch',
     group: '',
     resource: 'secrets',
     name: 'hawser-tunnel-keys',

@@ -51,8 +51,8 @@ export interface PeeringPlan {
 const held = [
   'in its tenant namespace: write TwinNamespaces and its own Lease',
   'in its twin namespaces: write ShadowPods, ConfigMaps, Secrets, Services and EndpointSlices',
-  'in its twin namespaces: read pods, and use logs, exec, attach and port-forward',
-  'nothing else: it cannot write pods, namespaces, roles, nodes or network policies, or use other namespaces',
+  'in its twin namespaces: use logs, exec, attach and port-forward of its pods',
+  'nothing else: it cannot read or write pods, namespaces, roles, nodes or network policies, or use other namespaces',
 ];
 const given = [
   'no access to this cluster’s Kubernetes API: only this cluster opens connections',

@@ -29,22 +29,22 @@ const everything = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete
 
 /** In the tenant namespace: requests for twins, and the lease by which the consumer shows that it is alive. */
 export const tenantRules: readonly PolicyRule[] = [
-  { apiGroups: ['hawser.dev'], resources: ['twinnamespaces'], verbs: everything },
-  {
-    apiGroups: ['coordination.k8s.io'],
-    resources: ['leases'],
-    verbs: ['get', 'list', 'watch', 'create', 'update', 'patch'],
-  },
+  // They do not change, so that there is nothing to write but a new one.
+  { apiGroups: ['hawser.dev'], resources: ['twinnamespaces'], verbs: ['list', 'watch', 'create', 'delete'] },
+  // By server-side apply.
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create', 'patch'] },
 ];
 
-/** In each twin: records of pods and policies, what pods use, and a look at the pods themselves. Never pods, RBAC, quota or policies. */
+/**
+ * In each twin: records of pods and policies, what pods use, and the logs and streams of its pods. Never pods, RBAC, quota or
+ * policies. The code that uses each of them stands in deploy/rights.ts.
+ */
 export const twinRules: readonly PolicyRule[] = [
   { apiGroups: ['hawser.dev'], resources: ['shadowpods', 'shadowpolicies'], verbs: everything },
   { apiGroups: [''], resources: ['configmaps', 'secrets', 'services'], verbs: everything },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: everything },
-  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
   // Why a pod does not start: its consumer shows them at home.
-  { apiGroups: [''], resources: ['events'], verbs: ['get', 'list', 'watch'] },
+  { apiGroups: [''], resources: ['events'], verbs: ['list', 'watch'] },
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
   // `get` as well: WebSockets begin with a GET (KEP-4006).
   { apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs: ['get', 'create'] },

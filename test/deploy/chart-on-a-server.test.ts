@@ -133,10 +133,10 @@ const rights: [who: string, allowed: boolean, args: string[]][] = [
   ['hawser-gateway', false, ['create', 'namespaces']],
   ['hawser-gateway', false, ['list', 'pods', '-A']],
   ['hawser-node', true, ['list', 'pods', '-A']],
-  ['hawser-node', true, ['get', 'secret/hawser-tunnel-keys', '-n', namespace]],
+  ['hawser-node', true, ['watch', 'secret/hawser-tunnel-keys', '-n', namespace]],
   ['hawser-node', true, ['patch', 'fabricnodes.hawser.dev', '--subresource=status']],
   ['hawser-node', true, ['watch', 'endpointslices.discovery.k8s.io', '-n', namespace]],
-  ['hawser-node', true, ['get', 'endpointslices.discovery.k8s.io/kubernetes', '-n', 'default']],
+  ['hawser-node', true, ['watch', 'endpointslices.discovery.k8s.io/kubernetes', '-n', 'default']],
   ['hawser-node', false, ['list', 'endpointslices.discovery.k8s.io', '-n', 'default']],
   ['hawser-node', false, ['list', 'endpointslices.discovery.k8s.io', '-n', 'kube-system']],
   ['hawser-node', false, ['patch', 'fabricnodes.hawser.dev']],
@@ -152,6 +152,15 @@ const rights: [who: string, allowed: boolean, args: string[]][] = [
   ['hawser-controller', false, ['create', 'clusterroles.rbac.authorization.k8s.io']],
   ['hawser-controller', false, ['create', 'validatingadmissionpolicies.admissionregistration.k8s.io']],
   ['hawser-controller', false, ['impersonate', 'users']],
+  ['hawser-controller', true, ['patch', 'pods', '--subresource=status', '-n', 'default']],
+  ['hawser-controller', false, ['update', 'pods', '-n', 'default']],
+  ['hawser-controller', false, ['get', 'roles.rbac.authorization.k8s.io', '-n', 'default']],
+  ['hawser-controller', false, ['update', 'nodes']],
+  ['hawser-controller', false, ['create', 'persistentvolumeclaims', '-n', 'default']],
+  ['hawser-controller', false, ['patch', 'fabricnodes.hawser.dev', '--subresource=status']],
+  ['hawser-controller', false, ['update', 'localclusters.hawser.dev']],
+  ['hawser-gateway', false, ['delete', 'remoteclusters.hawser.dev']],
+  ['hawser-node', false, ['get', 'pods', '-n', 'default']],
 ];
 
 /** Bound to whom it is named after, as a person would bind it. */

@@ -43,10 +43,10 @@ const each = (verbs: string, ...resources: string[]) =>
 const everything = 'get list watch create update patch delete';
 /** DESIGN: "in the tenant namespace, TwinNamespaces and its lease". */
 const mayInTenant = [
-  ...each(everything, 'hawser.dev/twinnamespaces'),
-  ...each('get list watch create update patch', 'coordination.k8s.io/leases'),
+  ...each('list watch create delete', 'hawser.dev/twinnamespaces'),
+  ...each('create patch', 'coordination.k8s.io/leases'),
 ].sort();
-/** DESIGN: "in twins, ShadowPods and the reflected kinds, reading pods, and logs/exec/attach/port-forward on them". */
+/** DESIGN: "in twins, ShadowPods and the reflected kinds, and logs/exec/attach/port-forward of pods". */
 const mayInTwin = [
   ...each(
     everything,
@@ -57,7 +57,7 @@ const mayInTwin = [
     '/services',
     'discovery.k8s.io/endpointslices',
   ),
-  ...each('get list watch', '/pods', '/events'),
+  ...each('list watch', '/events'),
   ...each('get', '/pods/log'),
   ...each('get create', '/pods/exec', '/pods/attach', '/pods/portforward'),
 ].sort();

@@ -123,10 +123,19 @@ test('a twin is a new namespace, never somebody’s', async () => {
     { spec: { namespace: alice.twin } },
     merge,
   );
-  assert.is(changed.status, 422);
+  assert.is(changed.status, 403);
+  // And were there the right.
+  const forced = await send(
+    'PATCH',
+    group(apiVersion, mallory.tenant, 'twinnamespaces/shop'),
+    { spec: { namespace: alice.twin } },
+    merge,
+    admin,
+  );
+  assert.is(forced.status, 422);
   recordAttempt(
     'point its own twin at another namespace later',
-    'CEL rule of the kind: a TwinNamespace never changes',
+    'RBAC, and a CEL rule of the kind: a TwinNamespace never changes',
   );
 });
 
@@ -267,8 +276,14 @@ test('nothing rides on what it writes', async () => {
     }
     const { message, status } = await send('POST', path, { ...object, metadata: { name: 'meta', labels } });
     assert.is(status, 201, message);
+    // The right to change a TwinNamespace it has not.
+    const later = (pattern: RegExp) => (path.endsWith('/twinnamespaces') ? /cannot patch/ : pattern);
     for (const [what, metadata, pattern] of meta)
-      await assertRefused(`${what}, later`, pattern, send('PATCH', `${path}/meta`, { metadata }, merge));
+      await assertRefused(
+        `${what}, later`,
+        later(pattern),
+        send('PATCH', `${path}/meta`, { metadata }, merge),
+      );
   }
 });
 
