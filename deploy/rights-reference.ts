@@ -27,7 +27,7 @@ function sectionOf(role: RoleRights): string[] {
     '',
     ...tableOf(role.rights),
     '',
-    ...(role.name === 'hawser-controller' ? grantedText() : []),
+    ...(role.kind === 'ClusterRole' && role.name === 'hawser-controller' ? grantedText() : []),
   ];
 }
 

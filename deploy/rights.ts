@@ -145,14 +145,6 @@ const controller: RoleRights = {
     ),
     {
       group: hawser,
-      resource: 'peeringtokens',
-      verbs: ['list', 'watch', 'delete'],
-      code: ['daemon/tenant/caches.ts#createCaches', 'daemon/tenant/incoming.ts#reconcileIncoming'],
-      why: 'deleted when they have expired, or when the peering of a spent one is revoked',
-    },
-    status('peeringtokens', 'daemon/tenant/tokens.ts#reconcileToken', 'whether it can be redeemed'),
-    {
-      group: hawser,
       resource: 'namespaceoffloadings',
       verbs: ['get', 'list', 'watch', 'patch', 'delete'],
       code: ['daemon/vnode/caches.ts#createCaches', 'cli/commands/clear.ts#deleteRoots'],
@@ -215,14 +207,10 @@ const controller: RoleRights = {
     {
       group: '',
       resource: 'resourcequotas',
-      verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
-      code: [
-        'daemon/tenant/twin-objects.ts#twinObjects',
-        'daemon/tenant/caches.ts#createCaches',
-        'daemon/tenant/quota-probe.ts#tryCounting',
-      ],
+      verbs: ['list', 'watch', 'create', 'patch'],
+      code: ['daemon/tenant/twin-objects.ts#twinObjects', 'daemon/tenant/caches.ts#createCaches'],
       through: ['daemon/tenant/twin-namespaces.ts#reconcileTwin'],
-      why: 'the grant, and counts of objects, in twin namespaces; a trial in Hawser’s own namespace',
+      why: 'the grant, and counts of objects, in tenant and twin namespaces',
     },
     {
       group: '',
@@ -363,14 +351,9 @@ const controller: RoleRights = {
     {
       group: 'coordination.k8s.io',
       resource: 'leases',
-      verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
-      code: [
-        'daemon/kube/leader.ts#runAsLeader',
-        'daemon/tenant/caches.ts#createCaches',
-        'daemon/fabric/controller/endpoint-leases.ts#EndpointLeases',
-        'daemon/vnode/lease.ts#renewLease',
-      ],
-      why: 'leader election, holders of tunnel endpoints, heartbeats of virtual nodes and of consumers',
+      verbs: ['list', 'watch'],
+      code: ['daemon/tenant/caches.ts#createCaches'],
+      why: 'heartbeats of consumers',
     },
     {
       group: 'certificates.k8s.io',
@@ -441,6 +424,59 @@ const controller: RoleRights = {
     },
   ],
 };
+
+const controllerRoles: readonly RoleRights[] = [
+  {
+    kind: 'Role',
+    name: 'hawser-controller',
+    namespace: 'hawser-system',
+    holder: controller.holder,
+    entries: controller.entries,
+    rights: [
+      {
+        group: hawser,
+        resource: 'peeringtokens',
+        verbs: ['list', 'watch', 'delete'],
+        code: ['daemon/tenant/caches.ts#createCaches', 'daemon/tenant/incoming.ts#reconcileIncoming'],
+        why: 'deleted when they have expired, or when the peering of a spent one is revoked',
+      },
+      status('peeringtokens', 'daemon/tenant/tokens.ts#reconcileToken', 'whether it can be redeemed'),
+      {
+        group: 'coordination.k8s.io',
+        resource: 'leases',
+        verbs: ['get', 'create', 'update'],
+        code: [
+          'daemon/kube/leader.ts#runAsLeader',
+          'daemon/fabric/controller/endpoint-leases.ts#EndpointLeases',
+        ],
+        why: 'leader election, and holders of tunnel endpoints',
+      },
+      {
+        group: '',
+        resource: 'resourcequotas',
+        verbs: ['get', 'create', 'delete'],
+        code: ['daemon/tenant/quota-probe.ts#tryCounting'],
+        why: 'a trial whether this cluster counts custom resources',
+      },
+    ],
+  },
+  {
+    kind: 'Role',
+    name: 'hawser-controller',
+    namespace: 'kube-node-lease',
+    holder: controller.holder,
+    entries: controller.entries,
+    rights: [
+      {
+        group: 'coordination.k8s.io',
+        resource: 'leases',
+        verbs: ['create', 'patch', 'delete'],
+        code: ['daemon/vnode/lease.ts#renewLease'],
+        why: 'heartbeats of virtual nodes',
+      },
+    ],
+  },
+];
 
 const gatewayEntries = ['gateway/node.ts', 'gateway/deno.ts'];
 
@@ -850,4 +886,11 @@ const consumer: readonly RoleRights[] = [
 /** What the controller holds only because it grants it: the API server checks for privilege escalation. */
 export const grantedRoles = consumer;
 
-export const roles: readonly RoleRights[] = [controller, ...gateway, ...node, ...people, ...consumer];
+export const roles: readonly RoleRights[] = [
+  controller,
+  ...controllerRoles,
+  ...gateway,
+  ...node,
+  ...people,
+  ...consumer,
+];
