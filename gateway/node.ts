@@ -21,8 +21,8 @@ const HANDSHAKE_MILLISECONDS = 10_000;
 const IDLE_MILLISECONDS = 60_000;
 const HEAD_BYTES = 32 * 1024;
 const CONNECTIONS = 4_096;
-/** Of them, of one source. All in-band consumers have the address of the node that splices them, so it is not small. */
-const CONNECTIONS_OF_SOURCE = 512;
+/** Of them, of one source. All in-band consumers have the address of one node, which shares fewer among them (daemon/inband). */
+const CONNECTIONS_OF_SOURCE = 1_024;
 /** How long requests that are being answered may still take when the process shall end. */
 const GRACE_MILLISECONDS = 5_000;
 

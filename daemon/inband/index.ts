@@ -40,6 +40,8 @@ export interface InBandOptions {
  * hostile consumer from exhausting the API gateway, which itself limits requests by their signer.
  */
 const gatewayConnectionsPerRemote = 64;
+/** Fewer than the API gateway takes from one source, which this node is: here they are shared fairly, there they are not. */
+const gatewayConnections = 960;
 
 export interface InBand {
   update(plan: InBandPlan | undefined): void;
@@ -120,7 +122,7 @@ class Service implements InBand {
         plan.gateway,
         listen?.gateway ?? ports.gateway,
         { namespace, labelSelector: `kubernetes.io/service-name=${gatewayService}` },
-        { connectionsPerRemote: gatewayConnectionsPerRemote },
+        { connections: gatewayConnections, connectionsPerRemote: gatewayConnectionsPerRemote },
       ),
       this.#splice('api-server', plan.apiServer, listen?.apiServer ?? ports.apiServer, {
         namespace: 'default',
