@@ -14,12 +14,31 @@ constexpr uint8_t ROUTING = 43;
 constexpr uint8_t FRAGMENT = 44;
 constexpr uint8_t DESTINATION_OPTIONS = 60;
 
+constexpr uint8_t OPTION_END = 0;
+constexpr uint8_t OPTION_NOTHING = 1;
+constexpr uint8_t LOOSE_SOURCE_ROUTE = 131;
+constexpr uint8_t STRICT_SOURCE_ROUTE = 137;
+
+// Whether the options of an IPv4 header route the packet past its destination, or cannot be read.
+bool isSourceRouted(const uint8_t* packet, unsigned header) {
+  for (unsigned at = 20; at < header && packet[at] != OPTION_END;) {
+    if (packet[at] == LOOSE_SOURCE_ROUTE || packet[at] == STRICT_SOURCE_ROUTE) return true;
+    if (packet[at] == OPTION_NOTHING) {
+      at++;
+      continue;
+    }
+    if (at + 1 == header || packet[at + 1] < 2 || packet[at + 1] > header - at) return true;
+    at += packet[at + 1];
+  }
+  return false;
+}
+
 bool parse4(const uint8_t* packet, size_t available, bool quoted, PacketInfo& info) {
   if (available < 20) return false;
   const unsigned header = (packet[0] & 15u) * 4;
   const unsigned total = loadBig16(packet + 2);
   if (header < 20 || header > available || total < header) return false;
-  if (!quoted && total > available) return false;
+  if (!quoted && (total > available || (header > 20 && isSourceRouted(packet, header)))) return false;
   const uint16_t flags = loadBig16(packet + 6);
   info.six = false;
   info.fragment = (flags & 0x3fff) != 0;

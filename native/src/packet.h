@@ -41,7 +41,7 @@ struct PacketInfo {
 
 /**
  * Parses the headers of a packet of `available` bytes. False: malformed, or a known attack (a first fragment too short for its
- * transport header, RFC 1858; a routing header with segments left, RFC 5095).
+ * transport header, RFC 1858; a routing header with segments left, RFC 5095; a source route, RFC 7126, section 4).
  */
 bool parsePacket(const uint8_t* packet, size_t available, PacketInfo& info);
 

@@ -10,7 +10,7 @@ int main() {
                {"endpoints", testEndpoints}, {"icmp", testIcmp},         {"mss", testMss},       {"translate", testTranslate},
                {"events", testEvents}, {"seal fails", testSealFails},
                {"events of peers", testEventsOfPeers}, {"refused merge", testRefusedMerge},
-               {"handshake flood", testHandshakeFlood}, {"peer outlived", testPeerOutlived}, {"ecn", testEcn},       {"split", testSplit},         {"merge", testMerge}};
+               {"handshake flood", testHandshakeFlood}, {"peer outlived", testPeerOutlived}, {"ecn", testEcn}, {"source routes", testSourceRoutes},       {"split", testSplit},         {"merge", testMerge}};
   for (const auto& test : tests) {
     std::printf("%s\n", test.name);
     std::fflush(stdout);

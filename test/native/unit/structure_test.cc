@@ -139,6 +139,44 @@ void testEndpoints() {
     CHECK(!parseEndpoint(text));
 }
 
+void testSourceRoutes() {
+  Random random(9);
+  // Options of an IPv4 header, padded to words, and whether their packet is taken.
+  const struct {
+    std::vector<uint8_t> options;
+    bool taken;
+  } cases[] = {
+      {{}, true},
+      {{0, 131, 7, 4}, true},                             // after the end of the list
+      {{1, 1, 1, 1}, true},                               // no operation
+      {{148, 4, 0, 0}, true},                             // router alert
+      {{7, 7, 4, 10, 9, 0, 1, 0}, true},                  // record route
+      {{131, 7, 4, 10, 9, 0, 1, 0}, false},               // loose source route
+      {{137, 7, 4, 10, 9, 0, 1, 0}, false},               // strict source route
+      {{1, 131, 7, 8, 10, 9, 0, 1}, false},               // behind another, and used up
+      {{148, 4, 0, 0, 137, 7, 4, 10, 9, 0, 1, 0}, false},
+      {{148, 0, 0, 0}, false},                            // lengths that cannot be
+      {{148, 1, 0, 0}, false},
+      {{148, 5, 0, 0}, false},
+      {{1, 1, 1, 148}, false},
+  };
+  for (const auto& each : cases) {
+    PacketKind kind;
+    kind.six = false;
+    kind.payload = 64;
+    uint8_t source[16] = {10, 1}, destination[16] = {10, 2};
+    Bytes packet = makePacket(random, kind, source, destination);
+    packet.insert(packet.begin() + 20, each.options.begin(), each.options.end());
+    packet[0] = static_cast<uint8_t>(0x40 + 5 + each.options.size() / 4);
+    putBig16(&packet[2], static_cast<uint16_t>(packet.size()));
+    PacketInfo info;
+    CHECK(parsePacket(packet.data(), packet.size(), info) == each.taken);
+    CHECK(!each.taken || info.transport == 20 + each.options.size());
+    // Quoted by an ICMP error it is no packet that goes anywhere.
+    CHECK(parseQuoted(packet.data(), packet.size(), info));
+  }
+}
+
 void testIcmp() {
   Random random(8);
   for (int round = 0; round < 2000; round++) {

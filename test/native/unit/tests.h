@@ -18,3 +18,4 @@ void testRefusedMerge();
 void testHandshakeFlood();
 void testPeerOutlived();
 void testEcn();
+void testSourceRoutes();
