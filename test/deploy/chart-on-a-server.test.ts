@@ -254,6 +254,13 @@ server('a node daemon may write only its own node’s status', async () => {
     `patch fabricnode ${name} --subresource=status --type=merge --patch={"status":{"version":"1"}}`.split(
       ' ',
     );
+  // kubectl reads an object before it patches it; the daemon does not, and may not.
+  await plane.kubectl(['create', 'clusterrole', 'reader', '--verb=get', '--resource=fabricnodes.hawser.dev']);
+  await plane.kubectl(
+    `create clusterrolebinding reader --clusterrole=reader --serviceaccount=${namespace}:hawser-node`.split(
+      ' ',
+    ),
+  );
   // A policy takes a moment to be enforced after it was made.
   for (let tries = 0; tries < 50; tries += 1) {
     if ((await refusal(kubectlAs(account('hawser-node', 'one'), report('two')))) !== 'accepted') break;
