@@ -52,7 +52,7 @@ const keysOf = ({ group, resource, verbs, alike, names = ['*'] }: Right): string
   );
 
 const ruleKeys = (rules: Role['rules']): string[] =>
-  (rules ?? []).flatMap(({ apiGroups = [], resources = [], verbs, resourceNames = ['*'] }) =>
+  (rules ?? []).flatMap(({ apiGroups, resources, verbs, resourceNames = ['*'] }) =>
     apiGroups.flatMap((group) =>
       resources.flatMap((resource) =>
         verbs.flatMap((verb) => resourceNames.map((name) => key(group, resource, verb, name))),
@@ -118,7 +118,7 @@ const watching = '\\binformer(<.*>)?\\(|\\bcreateInformer(<.*>)?\\(|\\bstart\\(|
 
 /** The calls by which clients here use a verb. An informer lists and watches; server-side apply patches or creates. */
 const calls: Readonly<Record<Verb, RegExp>> = {
-  get: new RegExp(`${call('get', 'raw', 'upgrade')}`),
+  get: new RegExp(call('get', 'raw', 'upgrade')),
   list: new RegExp(`${watching}|${call('list')}|\\blistAllowed<`),
   watch: new RegExp(watching),
   create: new RegExp(`${call('create', 'apply', 'createSubresource', 'upgrade')}|\\bapplied\\.apply\\(`),
