@@ -50,18 +50,16 @@ const environmentFrom = list(
   }),
 );
 
-// A probe or hook with a host would make the node itself send requests to any address (Pod Security Standards,
-// "Host Probes / Lifecycle Hooks").
-const noHost = refused('would make the provider’s node probe another host; omit it to probe the pod itself');
 const httpGet = object({
   path: text,
   port: wholeOrText,
-  host: noHost,
+  // Whether there may be one is decided by the pod security level (`pod-security.ts`).
+  host: text,
   scheme: oneOf('HTTP', 'HTTPS'),
   httpHeaders: list(object({ name: text, value: text })),
 });
 const command = object({ command: list(text) });
-const tcpSocket = object({ port: wholeOrText, host: noHost });
+const tcpSocket = object({ port: wholeOrText, host: text });
 const probe = object({
   exec: command,
   httpGet,

@@ -20,11 +20,22 @@ interface Security {
   seLinuxOptions?: { user?: string; role?: string; type?: string };
   sysctls?: { name: string }[];
 }
+interface Handler {
+  httpGet?: { host?: string };
+  tcpSocket?: { host?: string };
+}
+interface SecurableContainer {
+  securityContext?: Security;
+  livenessProbe?: Handler;
+  readinessProbe?: Handler;
+  startupProbe?: Handler;
+  lifecycle?: { postStart?: Handler; preStop?: Handler };
+}
 /** What of a PodSpec the standards look at. */
 export interface Securable {
   securityContext?: Security;
-  containers?: { securityContext?: Security }[];
-  initContainers?: { securityContext?: Security }[];
+  containers?: SecurableContainer[];
+  initContainers?: SecurableContainer[];
   ephemeralContainers?: { securityContext?: Security }[];
 }
 
@@ -85,7 +96,32 @@ export function checkPodSecurity(pod: Securable, level: Grant['podSecurity']): v
   for (const [path, context] of contexts) {
     if (context !== undefined) checkBaseline(path, context, refuse);
   }
+  for (const list of ['initContainers', 'containers'] as const)
+    (pod[list] ?? []).forEach((container, index) => checkHosts(`${list}[${index}]`, container, refuse));
   if (level === 'restricted') checkRestricted(pod, contexts, refuse);
+}
+
+/** Baseline, "Host Probes / Lifecycle Hooks": with a host the node itself sends requests to any address. */
+function checkHosts(
+  path: string,
+  container: SecurableContainer,
+  refuse: (field: string, why: string) => never,
+): void {
+  const { livenessProbe, readinessProbe, startupProbe, lifecycle } = container;
+  const handlers: [string, Handler | undefined][] = [
+    ['livenessProbe', livenessProbe],
+    ['readinessProbe', readinessProbe],
+    ['startupProbe', startupProbe],
+    ['lifecycle.postStart', lifecycle?.postStart],
+    ['lifecycle.preStop', lifecycle?.preStop],
+  ];
+  for (const [name, handler] of handlers)
+    for (const action of ['httpGet', 'tcpSocket'] as const)
+      if ((handler?.[action]?.host ?? '') !== '')
+        refuse(
+          `${path}.${name}.${action}.host`,
+          'would make the provider’s node probe another host; omit it to probe the pod itself',
+        );
 }
 
 function checkBaseline(path: string, context: Security, refuse: (field: string, why: string) => never): void {

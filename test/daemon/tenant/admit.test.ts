@@ -112,13 +112,13 @@ const refused: [string, unknown, string, string][] = [
     'a probe of another host',
     withContainer({ livenessProbe: { httpGet: { port: 80, host: '169.254.169.254' } } }),
     'containers[0].livenessProbe.httpGet.host',
-    'FieldNotAllowed',
+    'PodSecurity',
   ],
   [
     'a hook to another host',
     withContainer({ lifecycle: { preStop: { tcpSocket: { port: 80, host: 'x' } } } }),
     'containers[0].lifecycle.preStop.tcpSocket.host',
-    'FieldNotAllowed',
+    'PodSecurity',
   ],
   [
     'propagation of mounts',
@@ -291,6 +291,26 @@ admissions('what only concerns the consumer is dropped, and what this provider d
   assert.is(admission.spec.serviceAccountName, 'default');
   assert.is(admission.spec['automountServiceAccountToken'], false);
   assert.equal(admission.spec.volumes, [{ name: 'tmp', emptyDir: { sizeLimit: '1Gi' } }]);
+});
+
+admissions('a probe or hook may name a host at the level privileged only', () => {
+  const hosts = {
+    startupProbe: { tcpSocket: { port: 80, host: '10.0.0.1' } },
+    readinessProbe: { httpGet: { port: 80, host: 'example.com' } },
+    lifecycle: { postStart: { httpGet: { port: 80, host: 'example.com' } } },
+  };
+  const admission = admit(withContainer(hosts), { ...grant, podSecurity: 'privileged' }, nothing);
+  assert.ok(admission.admitted);
+  if (admission.admitted) assert.equal(admission.spec.containers[0]?.['lifecycle'], hosts.lifecycle);
+  for (const podSecurity of ['baseline', 'restricted'] as const)
+    for (const [name, handler] of Object.entries(hosts)) {
+      const refusal = admit(withContainer({ [name]: handler }), { ...grant, podSecurity }, nothing);
+      assert.ok(!refusal.admitted && refusal.field.startsWith(`containers[0].${name}`), name);
+    }
+  const empty = withContainer({ livenessProbe: { httpGet: { port: 80, host: '' } } });
+  assert.ok(admit(empty, grant, nothing).admitted);
+  const first = { initContainers: [{ name: 'i', ...hosts }], containers: [container] };
+  assert.not.ok(admit(first, grant, nothing).admitted);
 });
 
 admissions('an ordinary pod passes whole', () => {
