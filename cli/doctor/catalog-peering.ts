@@ -186,7 +186,7 @@ export const peeringChecks = {
   quota: {
     group: 'Offloading',
     means: 'A grant is used up.',
-    matters: 'New pods stay Pending until others end.',
+    matters: 'New pods are refused until others end.',
     steps: [
       'At the provider, increase the grant: `kubectl edit incomingpeering NAME` (`spec.grant`).',
       'At the consumer, delete pods: `kubectl get pods -A --field-selector spec.nodeName=NODE`.',

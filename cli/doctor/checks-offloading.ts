@@ -21,7 +21,7 @@ function usedUp(grant: Grant, used: { cpu: string; memory: string; pods: number 
 
 export const quota: Check = (facts) => {
   const findings: Finding[] = [];
-  const why = 'new pods stay Pending until others end';
+  const why = 'new pods are refused until others end';
   for (const peering of outgoingOf(facts)) {
     const { state } = peering.status?.providerReport ?? {};
     const reported = state?.problems.find(({ type }) => type === 'QuotaAvailable');
