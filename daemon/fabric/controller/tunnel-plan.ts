@@ -66,7 +66,7 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   const declared = [...document.podCIDRs, document.externalCIDR].map((text) => parseRange(text));
   const podCIDRs = declared.slice(0, -1).map(({ text }) => text);
   const externalCIDR = declared.at(-1)?.text ?? document.externalCIDR;
-  const serviceCIDRs = readRanges(document.serviceCIDRs ?? []).map(({ text }) => text);
+  const serviceCIDRs = usableServiceCIDRs(document.serviceCIDRs ?? []);
   const { remaps, collisions, waiting } = planRemaps({
     declared,
     stored: present?.spec.remaps ?? [],
@@ -83,6 +83,11 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   problems.push(...hindrances(remoteCluster, { podCIDRs, externalCIDR }, { remaps, waiting }));
   const { tunnelEndpoints, claimed } = withoutClaimed(input);
   problems.push(...claimed);
+  const unused = (document.serviceCIDRs?.length ?? 0) - serviceCIDRs.length;
+  if (unused > 0)
+    problems.push(
+      `${unused} of the Service ranges that ${remoteCluster} declares are no ranges or wider than /8 (IPv6: /32) and are left out`,
+    );
   if (tunnelEndpoints.length === 0 && claimed.length === 0)
     problems.push(`${remoteCluster} declares no tunnel endpoint yet`);
   return {
@@ -111,6 +116,14 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
     waiting,
   };
 }
+
+/** No cluster has wider Service ranges; a NetworkPolicy cannot exclude all addresses, and nobody should lose half of them. */
+const shortestServicePrefix = { 4: 8, 6: 32 } as const;
+
+const usableServiceCIDRs = (declared: readonly string[]): string[] =>
+  readRanges(declared)
+    .filter(({ family, length }) => length >= shortestServicePrefix[family])
+    .map(({ text }) => text);
 
 /** Remaps whose reassignment is approved, by the Tunnel's annotation. */
 function approvedRemaps(tunnel: Tunnel | undefined): string[] {

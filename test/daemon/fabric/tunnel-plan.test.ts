@@ -80,11 +80,10 @@ test('a Tunnel is planned from the remote’s document', () => {
 });
 
 test('a Tunnel holds the declared Service ranges that can be parsed', () => {
-  const document = { ...input.document, serviceCIDRs: ['10.96.0.0/12', '10.1.0.1/16', 'fd00:96::/112'] };
-  assert.equal(planTunnel({ ...input, document }).spec?.remoteServiceCIDRs, [
-    '10.96.0.0/12',
-    'fd00:96::/112',
-  ]);
+  const serviceCIDRs = ['10.96.0.0/12', '10.1.0.1/16', 'fd00:96::/112', '0.0.0.0/0', '128.0.0.0/1', '::/0'];
+  const { spec, problems } = planTunnel({ ...input, document: { ...input.document, serviceCIDRs } });
+  assert.equal(spec?.remoteServiceCIDRs, ['10.96.0.0/12', 'fd00:96::/112']);
+  assert.match(problems.join(), /^4 of the Service ranges that east declares are no ranges or wider than/);
 });
 
 test('a tunnel key that another remote uses is refused', () => {
