@@ -1,20 +1,20 @@
-/** Which consumer's pods have which addresses, by what this cluster's own kubelets say. */
+/** Which consumer's pods have which addresses, according to this cluster's own kubelets. */
 import { labels } from '../../shared/names.ts';
 import { addressFamily, normalizeAddress } from '../../shared/net/cidr.ts';
 import type { Clock } from '../../shared/time.ts';
 import type { Pod } from '../../shared/kube/types.ts';
 
-/** The consumer hears of a pod's end later than this cluster, and may name its address for so long in good faith. */
+/** The consumer learns of a pod's end later than this cluster, and may name its address for this time. */
 const afterwardsMilliseconds = 300_000;
 
 interface Holder {
   consumer: string;
   pod: string;
-  /** When the pod lost it; Infinity: it has it. */
+  /** When the pod lost it; Infinity while it has it. */
   until: number;
 }
 
-/** Addresses of consumers' pods, and those that were a moment ago. */
+/** Current and recent addresses of consumers' pods. */
 export class AddressBook {
   readonly #holders = new Map<string, Holder>();
   readonly #clock: Clock;
@@ -23,7 +23,7 @@ export class AddressBook {
     this.#clock = clock;
   }
 
-  /** To be called for every change of consumers' pods. Returns the addresses whose holder has changed. */
+  /** Must be called for every change of consumers' pods. Returns the addresses whose holder has changed. */
   change(key: string, pod: Pod | undefined, previous: Pod | undefined): string[] {
     const addresses = addressesOf(pod);
     const changed: string[] = [];
@@ -43,13 +43,13 @@ export class AddressBook {
     return changed;
   }
 
-  /** Has a pod of the consumer the address now? */
+  /** Whether a pod of the consumer has the address now. */
   has(consumer: string, address: string): boolean {
     const holder = this.#holders.get(address);
     return holder?.consumer === consumer && holder.until === Infinity;
   }
 
-  /** Has one, or had one until a moment ago, which no other pod has got since? */
+  /** Whether a pod of the consumer has it, or recently had it and no other pod has it now. */
   hadLately(consumer: string, address: string): boolean {
     const holder = this.#holders.get(address);
     if (holder !== undefined && holder.until < this.#clock.monotonic()) this.#holders.delete(address);

@@ -1,4 +1,4 @@
-/** The one gate between what a consumer asks for and a pod on this cluster. Pure. */
+/** Admission of a consumer's pods: the only way from a consumer's request to a pod on this cluster. Pure. */
 import type { Grant } from '../../shared/api/grant.ts';
 import type { PodSpec } from '../../shared/kube/types.ts';
 import { Refusal } from './fields.ts';
@@ -10,22 +10,22 @@ import { podUsage, shortage, type Usage } from './usage.ts';
 export type Admission =
   | {
       admitted: true;
-      /** The spec of the pod to make, with everything in it that this provider decides. */
+      /** The spec of the real pod, with everything that this provider decides. */
       spec: PodSpec;
       usage: Usage;
     }
   | {
       admitted: false;
       reason: Refusal['reason'];
-      /** The field that is not admitted, or the resource that is short. */
+      /** The field that is not admitted, or the resource that is exhausted. */
       field: string;
       /** A sentence for the consumer's pod. */
       message: string;
     };
 
 /**
- * Most bytes of a spec and of labels and annotations, as JSON. Every node and controller of this cluster reads all of them:
- * fifty pods with a mebibyte of variables each are more than a daemon of it has memory for.
+ * Maximum bytes of a spec, and of labels and annotations, as JSON. Every node and controller of this cluster caches them:
+ * fifty pods with a mebibyte of variables each would exceed a daemon's memory.
  */
 const mostSpecBytes = 32_768;
 const mostMetadataBytes = 16_384;
@@ -39,8 +39,8 @@ export interface PodMetadata {
 /**
  * Decides on one pod.
  *
- * @param spec PodSpec as the consumer sent it: anything at all
- * @param ledger what this peering's other pods use already, over all of its twins
+ * @param spec PodSpec from the consumer: unvalidated
+ * @param ledger usage of this peering's other pods, over all of its twin namespaces
  */
 export function admit(spec: unknown, grant: Grant, tracker: Usage, metadata: PodMetadata = {}): Admission {
   try {
@@ -62,10 +62,10 @@ export function admit(spec: unknown, grant: Grant, tracker: Usage, metadata: Pod
       usage,
       spec: {
         ...withoutRawNetwork(withVolumeSizes(filled, usage, grant), grant),
-        // Pods of consumers have no identity at this API server.
+        // Pods of consumers get no credentials for this API server.
         serviceAccountName: 'default',
         automountServiceAccountToken: false,
-        // Variables of the twin's own Services would give the provider's addresses under the consumer's names.
+        // Service environment variables would contain the provider's addresses under the consumer's names.
         enableServiceLinks: kept['enableServiceLinks'] ?? true,
       },
     };

@@ -1,4 +1,4 @@
-/** The caches that tenant/ reads, and the ledger. */
+/** The caches of tenant/, and the usage tracker. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { consumerLease, labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -10,7 +10,7 @@ import { countedOwn, type Countable } from './object-limits.ts';
 import { isFinished } from '../../shared/kube/pod-phase.ts';
 import { addUsage, nothing, podUsage, type Usage } from './usage.ts';
 
-/** The caches. Asking for one starts its watch. `counted`: filled by `tryCounting`. */
+/** The caches; accessing one starts its watch. `counted`: filled by `tryCounting`. */
 export function createCaches(context: ControllerContext, counted: Countable) {
   const { informer, namespace } = context;
   const caches = {
@@ -27,11 +27,11 @@ export function createCaches(context: ControllerContext, counted: Countable) {
     namespaces: informer(kind.namespace, { labelSelector: `${labels.managedBy}=hawser` }),
     /** Pods of consumers. */
     pods: informer(kind.pod, { labelSelector: labels.origin }),
-    /** Endpoints that consumers name. The label is theirs to set, and without it they may write none. */
+    /** EndpointSlices written by consumers. They set the label, without which a policy refuses the slice. */
     slices: informer(kind.endpointSlice, { labelSelector: `${labels.reflected}=true` }),
-    /** What is served of them. */
+    /** The slices that are served for them. */
     served: informer(kind.endpointSlice, { labelSelector: `${labels.served}=true` }),
-    /** Identity Secrets, and nothing of what is in them or other Secrets. */
+    /** Metadata of identity Secrets only, without contents. */
     identities: informer(kind.secret, {
       labelSelector: `${labels.managedBy}=hawser,${labels.origin}`,
       fieldSelector: `metadata.name=${identitySecret}`,
@@ -40,22 +40,22 @@ export function createCaches(context: ControllerContext, counted: Countable) {
         apply: ({ apiVersion, kind: name, metadata }) => ({ apiVersion, kind: name, metadata }),
       },
     }),
-    /** By which consumers show that they are there. */
+    /** Leases by which consumers report their presence. */
     leases: informer(kind.lease, { fieldSelector: `metadata.name=${consumerLease}` }),
-    /** What consumers' objects are counted by. */
+    /** ResourceQuotas that count consumers' objects. */
     quotas: informer(kind.resourceQuota, { fieldSelector: `metadata.name=${objectQuotaName}` }),
-    /** Where the cluster's DNS answers. */
+    /** Endpoints of the cluster DNS. */
     dns: informer(kind.endpointSlice, {
       namespace: dnsNamespace,
       labelSelector: `kubernetes.io/service-name=${dnsService}`,
     }),
-    /** Which of Hawser's own kinds Kubernetes can count: found by a trial, or seen of a quota that counts them already. */
+    /** Which of Hawser's own kinds Kubernetes can count: found by the quota probe, or from a quota that already counts them. */
     countable: (): Countable => new Set([...counted, ...caches.quotas.list().flatMap(countedOwn)]),
     /** The peering that owns a tenant namespace. */
     peeringOfTenant(tenant: string): IncomingPeering | undefined {
       return caches.incoming.list().find((peering) => tenantNamespaceOf(peering) === tenant);
     },
-    /** The peering that a twin belongs to, by the labels that only this controller sets. */
+    /** The peering that a twin namespace belongs to, from labels that only this controller sets. */
     peeringOfTwin(twin: Namespace | undefined): IncomingPeering | undefined {
       const name = twin?.metadata.labels?.[labels.peering];
       return name === undefined ? undefined : caches.incoming.byKey(name);
@@ -69,20 +69,20 @@ export function createCaches(context: ControllerContext, counted: Countable) {
 export type Caches = ReturnType<typeof createCaches>;
 
 /**
- * What each peering's pods use. Counts pods that exist and those that were admitted a moment ago but that the cache
- * doesn't show yet, so that two at once cannot both get the last of a grant.
+ * Usage of each peering's pods. Counts existing pods and recently admitted ones that the cache doesn't show yet, so that two
+ * concurrent admissions cannot both use the rest of a grant.
  */
 export interface UsageTracker {
-  /** Of all pods of the peering but the one named. */
+  /** Usage of all pods of the peering except the named one. */
   used(peering: string, exceptKey?: string): Usage;
-  /** Counts a pod from now on, for a minute at most, until the cache shows it. */
+  /** Counts a pod until the cache shows it, at most for a minute. */
   reserve(peering: string, key: string, usage: Usage): void;
   release(key: string): void;
 }
 
 const reservationMilliseconds = 60_000;
 
-/** A ledger over the world. */
+/** A usage tracker over the caches. */
 export function createUsageTracker(
   caches: Pick<Caches, 'pods' | 'peeringNameOfPod'>,
   now: () => number,
@@ -93,7 +93,7 @@ export function createUsageTracker(
       let sum = nothing;
       for (const pod of caches.pods.list()) {
         const key = keyOf(pod);
-        // As ResourceQuota does: pods that have ended use nothing.
+        // As in ResourceQuota, finished pods use nothing.
         if (key === exceptKey || pod.spec === undefined || isFinished(pod)) continue;
         if (caches.peeringNameOfPod(pod) === peering) sum = addUsage(sum, podUsage(pod.spec));
       }

@@ -1,6 +1,6 @@
 /**
- * NetworkPolicies here from a consumer's records of its own. Policies add up, so that each of their rules is cut to what
- * the isolation of the consumer permits: whatever the consumer asks for, nothing opens that is closed without it. Pure.
+ * NetworkPolicies from a consumer's ShadowPolicies. Policies are additive, so each rule is restricted to what the consumer's
+ * isolation permits: no request of the consumer opens anything that isolation closes. Pure.
  */
 import {
   mostPeersInAll,
@@ -29,13 +29,13 @@ import {
 
 type Direction = 'ingress' | 'egress';
 
-/** Port numbers in text; what is none is a name. */
+/** Port numbers as text; anything else is a port name. */
 const number = /^[1-9][0-9]{0,4}$/;
 
-/** Name of the NetworkPolicy; the provider's own begin otherwise. */
+/** Prefix of the NetworkPolicy's name, which distinguishes it from the provider's own. */
 export const carriedName = (shadow: ShadowPolicy): string => shorten(`carried-${shadow.metadata.name}`, 63);
 
-/** The NetworkPolicy, and how many peers of the record it has not. */
+/** The NetworkPolicy, and the number of peers of the record that it omits. */
 export function carriedPolicy(
   shadow: ShadowPolicy,
   peering: IncomingPeering,
@@ -65,7 +65,7 @@ export function carriedPolicy(
       name: carriedName(shadow),
       namespace,
       labels: peeringLabels(peering),
-      // Kubernetes takes it away with the record.
+      // Owned by the record, so Kubernetes deletes it with the record.
       ownerReferences: [{ apiVersion: shadow.apiVersion, kind: shadow.kind, name, uid, controller: true }],
     },
     spec,
@@ -73,7 +73,7 @@ export function carriedPolicy(
   return { policy, cut };
 }
 
-/** A rule without peers would be open to everybody: one of which nothing is left is none. */
+/** A rule without peers allows everything, so a rule without remaining peers is dropped. */
 function rulesOf(
   rule: PolicyRule,
   direction: Direction,
@@ -98,7 +98,7 @@ function rulesOf(
   };
 }
 
-/** Whoever the isolation lets in or out at all. */
+/** All peers that the isolation admits. */
 function everybody(direction: Direction, network: PolicyNetwork): PolicyPeer[] {
   const own: PolicyPeer[] = [
     { pods: { selector: {} } },
@@ -116,7 +116,7 @@ function peerHere(
 ): object | undefined {
   if (pods !== undefined) {
     const { namespaces, selector } = pods;
-    // Of this consumer alone, by a label that only the provider sets: no namespace of anybody else has it.
+    // Only this consumer's namespaces, by a label that only the provider sets.
     const values = namespaces && {
       matchExpressions: [{ key: known.originNamespace, operator: 'In', values: namespaces }],
     };
@@ -138,7 +138,7 @@ function blockHere(
   if (range === undefined) return undefined;
   const home = readRanges(blocksAtHome(network).map((each) => each.cidr));
   const asked = readRanges(except);
-  // An exception that cannot be read must not be forgotten.
+  // An unreadable exception must not be ignored.
   if (asked.length < except.length) return undefined;
   const closed = closedRanges(network);
   if (home.some((each) => contains(each, range))) return ipBlock(range, [...asked, ...closed]);
@@ -146,7 +146,7 @@ function blockHere(
   return ipBlock(range, [...asked, ...home, ...closed, ...servicesAtHome(network)]);
 }
 
-/** Undefined where nothing of the range is left. Kubernetes takes exceptions only that lie within the range. */
+/** Undefined if nothing of the range remains. Kubernetes accepts only exceptions within the range. */
 function ipBlock(range: Range, except: readonly Range[]): object | undefined {
   if (except.some((each) => contains(each, range))) return undefined;
   const within = except.filter((each) => contains(range, each));
@@ -163,7 +163,7 @@ function portHere({ protocol, port, endPort }: PolicyPort): object {
   return { protocol, port: Number(port), ...(endPort !== undefined && { endPort }) };
 }
 
-/** The provider's DNS takes the place of the consumer's, on its two ports and no other. */
+/** The provider's DNS replaces the consumer's, only on its two ports. */
 function dnsRule(ports: readonly PolicyPort[] | undefined): object | undefined {
   const open = dnsPorts.filter(
     (each) =>

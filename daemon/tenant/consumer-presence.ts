@@ -1,4 +1,4 @@
-/** Whether each consumer is there, by the Lease that it renews in its tenant namespace. */
+/** Whether each consumer is connected, from the Lease that it renews in its tenant namespace. */
 import { findCondition } from '../../shared/conditions.ts';
 import type { ControllerContext } from '../kube/context.ts';
 import type { Result } from '../kube/controller.ts';
@@ -8,7 +8,7 @@ import { tenantNamespaceOf } from './names.ts';
 import type { Caches } from './caches.ts';
 import { consumerLease } from '../../shared/names.ts';
 
-/** Owns the one condition. */
+/** Field manager of the condition ConsumerPresent. */
 const fieldManager = 'hawser-tenant-presence';
 
 /** The reconciler. Keys are names of IncomingPeerings. */
@@ -34,7 +34,7 @@ export function reconcilePresence(context: ControllerContext, caches: Caches) {
       before,
       now,
     );
-    // A consumer that never showed itself needs no condition that says so.
+    // A consumer without a Lease needs no condition.
     if (before !== undefined || finding.status !== 'Unknown')
       await applyStatus({ kube, fieldManager, object: peering, findings: [finding], now, events }, signal);
     if (againAfterMilliseconds !== undefined)

@@ -93,9 +93,9 @@ export function withDefaults(spec: PodSpec, grant: Grant): PodSpec {
     const requests = { ...container.resources?.requests };
     const limits = { ...container.resources?.limits };
     for (const [name] of basicResources) {
-      // A limit of 0 is none (Kubernetes, cgroups and eviction alike).
+      // A limit of 0 means no limit (in Kubernetes, cgroups and eviction).
       if (limits[name] !== undefined && quantityOf(limits[name], 'resources') === 0n) delete limits[name];
-      // As Kubernetes does: a limit alone is the request too.
+      // As in Kubernetes, a limit without request is also the request.
       requests[name] ??= limits[name] ?? '0';
       const byDefault = defaults.limits[name];
       if (limits[name] === undefined && byDefault !== undefined)

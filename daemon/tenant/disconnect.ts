@@ -1,9 +1,9 @@
 /**
- * A consumer that is away: how that is known, and what becomes of its pods. Pure.
+ * Disconnected consumers: detection, and the consequences for their pods. Pure.
  *
- * The consumer renews a Lease in its tenant namespace while any of its namespaces asks for StopAfter. Only changes of that
- * Lease count, and only by this cluster's clock. A pod that was stopped is made again only when its consumer, back and
- * heard of, says so for this very stop: it alone knows whether the pod still exists, or was replaced meanwhile.
+ * The consumer renews a Lease in its tenant namespace while any of its namespaces uses StopAfter. Only changes of that Lease
+ * count, timed by this cluster's clock. A stopped pod is recreated only when its reconnected consumer confirms it for this
+ * stop: only the consumer knows whether the pod still exists or was replaced in the meantime.
  */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { ShadowPod } from '../../shared/api/offloading.ts';
@@ -14,25 +14,25 @@ import { reasons } from './names.ts';
 
 export const presenceType = 'ConsumerPresent';
 
-/** What this process saw of a consumer's Lease. */
+/** This process's observation of a consumer's Lease. */
 export interface Observed {
   renewTime: string;
-  /** Milliseconds since 1970, by this cluster's clock: when that renewal was first seen. */
+  /** When that renewal was first seen, by this cluster's clock; milliseconds since 1970. */
   at: number;
-  /** Whether a renewal was seen, and not just what was there when this process began. */
+  /** Whether a renewal was seen since this process started. */
   renewed: boolean;
 }
 
-/** The consumer's own idea of its lease is taken within these bounds. */
+/** Bounds of the lease duration that the consumer may set. */
 const leastSeconds = 15;
 const mostSeconds = 300;
-/** `StopAfter` that doesn't say after how long. */
+/** Default duration of `StopAfter`. */
 export const defaultStopSeconds = 300;
 
 const holds = (lease: Lease | undefined): lease is Lease =>
   (lease?.spec?.holderIdentity ?? '') !== '' && (lease?.spec?.renewTime ?? '') !== '';
 
-/** What is known after another look at the Lease. */
+/** The observation updated by the current Lease. */
 export function observe(
   lease: Lease | undefined,
   before: Observed | undefined,
@@ -44,7 +44,7 @@ export function observe(
   return { renewTime, at: now, renewed: before !== undefined };
 }
 
-/** The condition ConsumerPresent, and when it may turn without anything being heard. */
+/** The condition ConsumerPresent, and when it may change without a renewal. */
 export function evaluatePresence(
   consumer: string,
   lease: Lease | undefined,
@@ -92,13 +92,13 @@ export function evaluatePresence(
 }
 
 export type DisconnectPlan =
-  /** Nothing stands in the pod's way. `againAfterMilliseconds`: it is to be stopped then. */
+  /** The pod may run. `againAfterMilliseconds`: it must be stopped then. */
   | { action: 'Run'; againAfterMilliseconds?: number }
-  /** It was not stopped yet: note that first, then end the pod. */
+  /** The pod must be stopped: first record the stop, then end the pod. */
   | { action: 'Stop' }
   | { action: 'StayStopped' };
 
-/** What becomes of one pod. `presence`: the condition ConsumerPresent of its peering. */
+/** Decides about one pod. `presence`: the condition ConsumerPresent of its peering. */
 export function planDisconnect(
   shadow: Pick<ShadowPod, 'metadata' | 'spec' | 'status'>,
   presence: Condition | undefined,

@@ -1,4 +1,4 @@
-/** Records of endpoints that a consumer reflects into its twin namespaces: what of them is its own is served, and nothing else. */
+/** Endpoints that a consumer reflects into its twin namespaces: only those at the consumer's own addresses are served. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import {
@@ -24,17 +24,17 @@ import type { Caches } from './caches.ts';
 
 type Endpoints = NonNullable<EndpointSlice['endpoints']>;
 
-/** Whose an address is, as far as this cluster knows. */
+/** Ownership of addresses as known to this cluster. */
 export interface AddressView {
-  /** The consumer's ranges as this cluster knows them; undefined: not known yet. */
+  /** The consumer's ranges as this cluster knows them; undefined until known. */
   atHome: readonly Range[] | undefined;
   /** Pods, Services and nodes of this cluster. */
   here: readonly Range[];
-  /** Has a pod of this consumer the address? */
+  /** Whether a pod of this consumer has the address. */
   isOwnPod: (address: string) => boolean;
 }
 
-/** Parts endpoints into those at the consumer's own addresses and the addresses that are not. Pure. */
+/** Splits endpoints into those at the consumer's own addresses and foreign addresses. Pure. */
 export function partEndpoints(
   slice: Pick<EndpointSlice, 'addressType' | 'endpoints'>,
   view: AddressView,
@@ -43,7 +43,7 @@ export function partEndpoints(
   const isOwn = (address: string): boolean => {
     if (addressFamily(address) === undefined) return false;
     if (view.isOwnPod(normalizeAddress(address))) return true;
-    // Before the network of the consumer is known nothing is reached there; what is surely ours is refused all the same.
+    // Before the consumer's network is known nothing there can be reached; addresses of this cluster are refused anyway.
     return atHome === undefined ? !anyContains(here, address) : anyContains(atHome, address);
   };
   const foreign = new Set<string>();
@@ -55,7 +55,7 @@ export function partEndpoints(
   return { kept, foreign: [...foreign] };
 }
 
-/** What a slice is judged by, from what this cluster knows. */
+/** The inputs by which a slice is evaluated. */
 export function viewOf(
   local: LocalCluster | undefined,
   tunnel: Tunnel | undefined,
@@ -64,7 +64,7 @@ export function viewOf(
   const { podCIDRs = [], serviceCIDRs = [], nodeCIDRs = [] } = local?.status ?? {};
   const closed = closedRanges({ local });
   return {
-    // A name that drains is still understood; what is this cluster's own is so whatever the consumer declared before.
+    // A draining remap is still accepted, but this cluster's own ranges take precedence.
     atHome:
       tunnel &&
       readRanges(tunnel.spec.remaps.map(({ mapped }) => mapped)).flatMap((range) => without(range, closed)),
@@ -73,10 +73,10 @@ export function viewOf(
   };
 }
 
-/** A pod that started just now may be known to the consumer before its address is known here. */
+/** The consumer may know a starting pod before its address is known here. */
 const doubtMilliseconds = 2_000;
 
-/** Records by the addresses that they name. */
+/** Index of records by their addresses. */
 function createMentions(caches: Pick<Caches, 'slices'>): (address: string) => Iterable<string> {
   const mentions = new Map<string, Set<string>>();
   const addressesOf = (slice: EndpointSlice | undefined) =>
@@ -99,7 +99,7 @@ const plain = (address: string) =>
 
 export interface ServedEndpoints {
   reconcile: (key: string, signal: AbortSignal) => Promise<Result | void>;
-  /** Records whose addresses have got, or lost, a pod. */
+  /** Records with an address that a pod has got or lost. */
   source: Source;
 }
 
@@ -114,14 +114,14 @@ export function createServedEndpoints(
   const book = new AddressBook(clock);
   const mentions = createMentions(caches);
   const again = triggers();
-  /** By record: foreign addresses that may be a pod's, and when they were seen first. */
+  /** By record: foreign addresses that may belong to a starting pod, and when they were first seen. */
   const doubted = new Map<string, Map<string, number>>();
   caches.pods.onChange((key, pod, previous) => {
     for (const address of book.change(key, pod, previous))
       for (const record of mentions(address)) again.trigger(record);
   });
 
-  /** What is surely foreign, of addresses that may be those of pods that started just now. */
+  /** Addresses that are certainly foreign, after the time that a starting pod may take. */
   function surelyForeign(key: string, foreign: readonly string[]): { sure: string[]; isDoubted: boolean } {
     const pods = readRanges(caches.local.byKey('self')?.status?.podCIDRs ?? []);
     const before = doubted.get(key);
@@ -151,7 +151,7 @@ export function createServedEndpoints(
     const present = caches.served.byKey(keyOf(wanted));
     if (present === undefined) {
       await kube.create(wanted, signal, { fieldManager }).catch((error: unknown) => {
-        // The cache is behind by an event, which brings the key again.
+        // The cache is stale by an event, which triggers another reconcile.
         if (!isAlreadyExists(error)) throw error;
       });
     } else if (servesOther(present, wanted)) {
@@ -181,7 +181,7 @@ export function createServedEndpoints(
     );
     const { kept, foreign } = partEndpoints(record, view);
     await serve(record, servedSlice(record, peering, kept), signal);
-    // What was a pod of its own a moment ago is named in good faith, and is served no more.
+    // The address of a recently ended own pod is not counted as a refusal, but not served either.
     const strange = foreign.filter((address) => !book.hadLately(consumer, plain(address)));
     const { sure, isDoubted } = surelyForeign(key, strange);
     const version = record.metadata.resourceVersion ?? '';

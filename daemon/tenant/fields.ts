@@ -1,11 +1,11 @@
 /**
- * An allow-list as a tree of rules. A rule takes a value from a consumer and gives back what is kept of it; it throws a
- * Refusal that names the field and says why. What no rule names is refused: an unknown field may mean anything.
+ * An allow-list as a tree of rules. A rule takes a consumer's value and returns the accepted part, or throws a Refusal with
+ * the field and the reason. Fields without a rule are refused, since an unknown field may have any effect.
  */
 
 import { plainLine } from '../../shared/plain-text.ts';
 
-/** Why a pod is not admitted. The message is shown to the consumer, and to the provider's administrators. */
+/** Why a pod is not admitted. The message is shown to the consumer and to the provider's administrators. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   /** Path in the PodSpec, as in `containers[0].ports[1].hostPort`. */
@@ -19,7 +19,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Returns what is kept; undefined: nothing. */
+/** Returns the accepted value; undefined drops the field. */
 export type Rule = (value: unknown, path: string) => unknown;
 
 const mostItems = 256;
@@ -28,7 +28,7 @@ const longestText = 131_072;
 const fieldName = /^[A-Za-z0-9._-]{1,63}$/;
 const qualifiedName = /^[A-Za-z0-9./_-]{1,317}$/;
 
-/** Refuses a name that cannot be one of Kubernetes': it would be repeated in messages that administrators read. */
+/** Refuses invalid names, which would otherwise be repeated in messages for administrators. */
 function checkName(name: string, pattern: RegExp, path: string): void {
   if (pattern.test(name)) return;
   const letters = pattern === fieldName ? '".", "_" and "-"' : '".", "/", "_" and "-"';
@@ -58,7 +58,7 @@ export const whole: Rule = (value, path) => {
   return value;
 };
 
-/** A whole number, cut to the bounds. */
+/** An integer, clamped to the bounds. */
 export const clamped =
   (least: number, most: number): Rule =>
   (value, path) =>
@@ -75,13 +75,13 @@ export const oneOf =
     throw new Refusal(path, `is ${JSON.stringify(value)?.slice(0, 60)}; allowed: ${allowed.join(', ')}`);
   };
 
-/** Kept as it is, for a rule that looks into it. */
+/** Accepted unchanged, for another rule that checks it. */
 export const anything: Rule = (value) => value;
 
-/** Not an error, but of no meaning here. */
+/** Dropped without an error, since it has no meaning here. */
 export const dropped: Rule = () => undefined;
 
-/** Refused, unless the value is what its absence means. */
+/** Refused, unless the value equals the default. */
 export const refused =
   (why: string): Rule =>
   (value, path) => {
@@ -104,7 +104,7 @@ export const list =
     return value.map((each, index) => item(each, `${path}[${index}]`)).filter((each) => each !== undefined);
   };
 
-/** Text to text, such as labels. */
+/** A map from text to text, such as labels. */
 export const textMap: Rule = (value, path) => {
   const entries = Object.entries(record(value, path));
   if (entries.length > mostItems) throw new Refusal(path, `has more than ${mostItems} entries`);
@@ -116,7 +116,7 @@ export const textMap: Rule = (value, path) => {
   );
 };
 
-/** Resource name to quantity; quantities may be numbers in JSON. */
+/** A map from resource name to quantity; quantities may be JSON numbers. */
 export const quantityMap: Rule = (value, path) =>
   Object.fromEntries(
     Object.entries(record(value, path)).map(([name, each]) => {
@@ -125,7 +125,7 @@ export const quantityMap: Rule = (value, path) =>
     }),
   );
 
-/** An object of these fields and no others. */
+/** An object with only these fields. */
 export const object =
   (fields: Readonly<Record<string, Rule>>): Rule =>
   (value, path) => {

@@ -1,10 +1,10 @@
-/** What is said of an incoming peering: whether it is ready, has room, may bring pods. Pure. */
+/** Conditions of an incoming peering: whether it is ready, has quota left, and may have new pods. Pure. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { identitySecret, reasons, tenantNamespaceOf } from './names.ts';
 import { excess, nothing, shortage, type Usage } from './usage.ts';
 
-/** Whether more pods fit, and what happens to those that are there when the grant was lowered. */
+/** Whether more pods fit, and what happens to running ones when the grant was lowered. */
 function quotaFinding(grant: IncomingPeering['spec']['grant'], used: Usage): Finding {
   const type = 'QuotaAvailable';
   const beyond = excess(grant, used);
@@ -27,7 +27,7 @@ function quotaFinding(grant: IncomingPeering['spec']['grant'], used: Usage): Fin
       };
 }
 
-/** Whether the consumer's pods may come. It is the consumer that moves them, by its own disruption budgets. Pure. */
+/** Whether new pods of the consumer are admitted. The consumer itself drains them, by its disruption budgets. Pure. */
 export function schedulableFinding(peering: IncomingPeering, pods: number): Finding {
   const { desired, remoteCluster } = peering.spec;
   const finding = (reason: string, message: string): Finding => ({
@@ -54,7 +54,7 @@ export function schedulableFinding(peering: IncomingPeering, pods: number): Find
       );
 }
 
-/** Conditions of a peering whose tenant namespace is as it should be. Pure. */
+/** Conditions of a peering whose tenant namespace is set up. Pure. */
 export function incomingFindings(
   peering: IncomingPeering,
   state: { revoked: boolean; problem: string | undefined; used: Usage },

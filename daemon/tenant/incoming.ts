@@ -1,4 +1,4 @@
-/** IncomingPeering → everything that its consumer needs here, and its end. */
+/** Reconciles IncomingPeerings: creates everything that a consumer needs here, and removes it at the end. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { isTrue } from '../../shared/conditions.ts';
 import { isRevoked } from '../../shared/incoming-peerings.ts';
@@ -31,10 +31,10 @@ import { identitySecretObject, tenantNamespaceObject, tenantObjects } from './te
 import { shownUsage } from './usage.ts';
 import type { UsageTracker, Caches } from './caches.ts';
 
-/** A deletion waits so long for twins to go, then ends and says what is left. */
+/** A deletion waits this long for twin namespaces to be deleted, then completes and reports the residue. */
 export const deletionMilliseconds = 30_000;
 
-/** Has this peering's identity been taken away by deleting its Secret? Then it stays away until a new token. */
+/** Whether this peering was revoked by deleting its identity Secret; it then stays revoked until a new token. */
 export function isPutOut(peering: IncomingPeering, secretExists: boolean): boolean {
   const conditions = peering.status?.conditions;
   if (isTrue(conditions, 'Revoked')) return isRevoked(peering);
@@ -52,16 +52,16 @@ export function reconcileIncoming(
   const { kube, clock, events, namespace: hawserNamespace } = context;
 
   const applied = createApplied(kube, fieldManager, clock);
-  /** UIDs of peerings that are being removed and whose consumers have no rights any more. */
+  /** UIDs of peerings that are being removed and whose consumers' rights were already removed. */
   const outAlready = new Set<string>();
 
   const quotasOf = (peering: IncomingPeering) =>
     caches.quotas
       .list()
       .filter(({ metadata }) => metadata.labels?.[labels.peering] === peeringLabels(peering)[labels.peering]);
-  /** By peering's UID: what was full when it was looked at last. */
+  /** By UID of the peering: which quotas were exhausted at the last reconcile. */
   const fullBefore = new Map<string, ReadonlySet<string>>();
-  /** Counts what has become full; the API server alone knows how often more is asked for. */
+  /** Counts newly exhausted quotas; only the API server knows how many requests it refused. */
   const countFull = (peering: IncomingPeering) => {
     const { uid = '' } = peering.metadata;
     const full = new Set(
@@ -94,14 +94,14 @@ export function reconcileIncoming(
     const secretKnown = caches.identities.byKey(`${tenant}/${identitySecret}`) !== undefined;
     let revoked = isPutOut(peering, secretKnown);
     if (problem === undefined) {
-      // Created or found to be its own, never taken over: what another made in between is seen at the next look.
+      // Created or already its own, never taken over: a concurrent creation is found by the next reconcile.
       const { uid = '' } = (
         present ?? (await kube.create(tenantNamespaceObject(peering), signal, { fieldManager }))
       ).metadata;
       const scope = `${peering.metadata.uid}/${uid}`;
       if (present !== undefined) await applied.apply(scope, [tenantNamespaceObject(peering, uid)], signal);
       const ensureSecret = async () => {
-        // The cache may be behind; only the API server knows.
+        // The cache may be stale, so the API server is queried.
         const secret = await kube.get(refOf(identitySecretObject(peering)), signal);
         revoked = isPutOut(peering, secret !== undefined);
         if (secret !== undefined || revoked) return;
@@ -109,7 +109,7 @@ export function reconcileIncoming(
           if (!isAlreadyExists(error)) throw error;
         });
       };
-      // Whether it was revoked must be known before rights are given; the first time it was not.
+      // Revocation must be known before rights are granted; a new peering is not revoked.
       const beginning = !isTrue(peering.status?.conditions, 'TenantReady') && !revoked;
       if (!secretKnown && !beginning) await ensureSecret();
       if (revoked && !isRevoked(peering)) {
@@ -167,8 +167,8 @@ export function reconcileIncoming(
     const ours = present?.metadata.annotations?.[ownerAnnotation] === peering.metadata.uid;
     const over = clock.now() >= deadlineAt;
     const left = [...namespaces, ...(ours ? [tenant] : [])].sort();
-    // First of all nobody can act for the consumer any more. Its spent token goes as well: whoever redeemed it could ask
-    // for the same answer again.
+    // First the consumer loses all access. Its spent token is deleted too, since its redeemer could request the same answer
+    // again.
     const { tokenName } = peering.spec;
     if (!outAlready.has(peering.metadata.uid ?? '')) {
       await Promise.all([

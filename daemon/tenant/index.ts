@@ -1,4 +1,4 @@
-/** The provider's side of a peering: who is authorized, with what rights, and the pods that run for them. */
+/** The provider's side of a peering: consumers' authorization and rights, and the pods that run for them. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { findCondition } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
@@ -52,7 +52,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
     const name = object.metadata.labels?.[labels.peering];
     return name === undefined ? [] : [name];
   };
-  /** Started only when everything that is read has been listed once: nothing is decided on half a world. */
+  /** Started only when all caches have synced, so that no decision is based on incomplete data. */
   const listed = (...informers: { synced(signal: AbortSignal): Promise<void> }[]): Source[] =>
     informers.map((informer) => ({ subscribe: () => () => {}, synced: (until) => informer.synced(until) }));
 
@@ -67,7 +67,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
     synced: (until) => source.synced(until),
   });
 
-  /** Shadows that were refused for want of room, when room may have come, and those that depend on the consumer's presence. */
+  /** Shadow pods refused by quota, when quota may have become free, and those that depend on the consumer's presence. */
   const refusedOf = (peering: string): string[] =>
     caches.shadows
       .list()
@@ -82,7 +82,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
       })
       .map((shadow) => keyOf(shadow));
 
-  /** Records of policies of that consumer, or of all. */
+  /** ShadowPolicies of that consumer, or of all consumers. */
   const policiesOf = (consumer?: string): string[] =>
     caches.policies
       .list()
@@ -92,7 +92,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
       })
       .map((policy) => keyOf(policy));
 
-  /** All of them when the peering goes, otherwise those that wait for more. */
+  /** All of them when the peering is removed, otherwise those that wait for quota. */
   const shadowsToSee = (peering: IncomingPeering): string[] =>
     peering.metadata.deletionTimestamp === undefined
       ? refusedOf(peering.metadata.name)
@@ -120,7 +120,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
           return peering === undefined ? [] : [peering.metadata.name];
         }),
         from(caches.dns, () => caches.incoming.list().map((peering) => peering.metadata.name)),
-        // Every object that is made changes a quota's status; only what is full by it matters.
+        // Every created object changes a quota's status; only exhaustion matters.
         fromAspect(caches.quotas, fullCounts, peeringLabel),
         peeringsToCount,
         refusals.source,
@@ -152,7 +152,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
             .filter((peering) => peering.spec.remoteCluster === tunnel.spec.remoteCluster)
             .flatMap((peering) => twinsOfTenant(caches, tenantNamespaceOf(peering))),
         ),
-        // While a twin is being emptied, its last pod and its last shadow are what is waited for.
+        // The deletion of a twin namespace waits for its last pod and its last shadow pod.
         from(caches.shadows, (shadow) =>
           shadow.metadata.deletionTimestamp === undefined
             ? []
@@ -165,7 +165,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         ),
         twinsToCount,
         twinsOfPeering(restraints.source),
-        // What one twin namespace has filled, the others have less room for.
+        // The usage of one twin namespace reduces the quota of the others.
         twinsOfPeering(fromAspect(caches.quotas, fullCounts, peeringLabel)),
         fromAspect(
           caches.twins,
@@ -200,7 +200,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
         from(caches.namespaces, (namespace) =>
           caches.shadows.listIn(namespace.metadata.name).map((shadow) => keyOf(shadow)),
         ),
-        // Which pods they select, once they are in force.
+        // The selected pods change once a policy is in force.
         fromAspect(
           caches.policies,
           ({ spec, status, metadata }) => [
@@ -218,7 +218,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
       name: 'tenant-endpoints',
       sources: [
         from(caches.slices),
-        // Its ranges decide which of its endpoints are its own.
+        // The consumer's ranges determine which endpoints are its own.
         fromAspect(
           caches.tunnels,
           (tunnel) => tunnel.spec.remaps,
@@ -233,7 +233,7 @@ export async function runTenant(context: ControllerContext, signal: AbortSignal)
               )
               .map((slice) => keyOf(slice)),
         ),
-        // What is served is as this controller wrote it.
+        // Changes of served slices by others are reverted.
         from(caches.served, (slice) => {
           const record = recordOf(slice);
           return record === undefined ? [] : [`${slice.metadata.namespace}/${record}`];

@@ -1,4 +1,4 @@
-/** What keeps a consumer's pods here apart from all that is not the consumer's. Pure. */
+/** NetworkPolicies that isolate a consumer's pods from everything that is not the consumer's. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
@@ -11,13 +11,13 @@ import type { NetworkPolicy } from '../../shared/kube/types.ts';
 import { networkPolicyNames, twinLabels } from './names.ts';
 import { restrictedLabels } from './pod-labels.ts';
 
-/** What the ranges of a policy are judged by. */
+/** The ranges by which a policy's rules are restricted. */
 export interface PolicyNetwork {
   local: Pick<LocalCluster, 'status'> | undefined;
   tunnel: Tunnel | undefined;
 }
 
-/** Where the pods of no consumer may go. */
+/** Ranges that no consumer's pods may reach. */
 export function closedRanges({ local }: Pick<PolicyNetwork, 'local'>): Range[] {
   const { podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses } = local?.status ?? {};
   const forbidden = forbiddenRanges({
@@ -47,7 +47,7 @@ export const blocksAtHome = (network: PolicyNetwork): Block[] =>
 export const servicesAtHome = (network: PolicyNetwork): Range[] =>
   readRanges(network.tunnel?.spec.remoteServiceCIDRs ?? []);
 
-/** Twins of one consumer: nobody but the provider gives a namespace the label. */
+/** Twin namespaces of one consumer, by a label that only the provider sets. */
 export const sameConsumer = (peering: IncomingPeering) => ({
   matchLabels: { [known.origin]: peering.spec.remoteCluster },
 });
@@ -60,13 +60,13 @@ export const kubeDNS = {
 export const dnsPorts = ['UDP', 'TCP'].map((protocol) => ({ protocol, port: clusterDNS.port }));
 
 /**
- * Consumer's pods ↔ this consumer's pods here and at home; out: DNS and the world, but nothing of this cluster. Behind
- * the engine's admission, for traffic that never enters a tunnel; what a node holds by itself (`fabric/plan/isolation-plan.ts`)
- * follows from the same ranges.
+ * A consumer's pods ↔ the same consumer's pods here and at home; egress also to DNS and the internet, but to nothing of this
+ * cluster. These policies cover traffic that never enters a tunnel, besides the engine's admission; the rules of each node
+ * (`fabric/plan/isolation-plan.ts`) follow from the same ranges.
  *
- * Policies add up. The first closes everything for every pod; the other two open what is open by default, and only for
- * pods that no policy of the consumer selects in that direction: for those the consumer's own policies open what they
- * open, of the same and no more (`carried-policies.ts`).
+ * Policies are additive. The first denies everything for every pod. The other two allow the default access, only for pods
+ * that no policy of the consumer selects in that direction; for selected pods the consumer's own policies allow a part of
+ * the same (`carried-policies.ts`).
  */
 export function isolationPolicies(
   twin: TwinNamespace,

@@ -1,16 +1,16 @@
-/** Whether pods in twins can look names up: they ask the cluster's DNS, as every pod here does. Pure. */
+/** Whether pods in twin namespaces can resolve names, by the cluster DNS as all pods here. Pure. */
 import type { Finding } from '../../shared/conditions.ts';
 import type { EndpointSlice } from '../../shared/kube/types.ts';
 
-/** The Service of the cluster's DNS has this name whatever answers (Kubernetes, DNS-Based Service Discovery). */
+/** The Service of the cluster DNS always has this name (Kubernetes, DNS-Based Service Discovery). */
 export const dnsNamespace = 'kube-system';
 export const dnsService = 'kube-dns';
 
 export const dnsReasons = {
   DNSReady: 'DNSReady',
-  /** The Service is there, and no endpoint of it is ready. */
+  /** The Service exists, but has no ready endpoint. */
   NoReadyEndpoint: 'NoReadyEndpoint',
-  /** There is no such Service. */
+  /** The Service does not exist. */
   NoClusterDNS: 'NoClusterDNS',
 } as const;
 

@@ -1,43 +1,43 @@
-/** Names that tenant/ gives, and reasons that it says. */
+/** Names and condition reasons of tenant/. */
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels, tenantNamespace } from '../../shared/names.ts';
 
 export const fieldManager = 'hawser-tenant';
-/** On IncomingPeerings, TwinNamespaces and ShadowPods: what stands here for them goes first. */
+/** Finalizer on IncomingPeerings, TwinNamespaces and ShadowPods: their objects here are deleted first. */
 export const tenantFinalizer = 'hawser.dev/tenant';
 
-/** The Secret in the tenant namespace that all tokens of a peering are bound to. */
+/** The Secret in the tenant namespace to which all tokens of a peering are bound. */
 export const identitySecret = 'hawser-identity';
 export const consumerRole = 'hawser-consumer';
 /** ClusterRole of the chart, and its binding in each tenant namespace. */
 export const gatewayRole = 'hawser-gateway-tenant';
 export const quotaName = 'hawser-grant';
-/** Counts objects; in twins, tenant namespaces and, as the pilot, in Hawser’s own. */
+/** ResourceQuota that counts objects, in twin and tenant namespaces and, for the probe, in Hawser’s own. */
 export const objectQuotaName = 'hawser-objects';
-/** In Hawser's own namespace, for seconds, whenever a controller begins: `quota-probe.ts`. */
+/** In Hawser's own namespace for some seconds at each start of a controller: `quota-probe.ts`. */
 export const quotaProbeName = 'hawser-quota-probe';
 export const limitRangeName = 'hawser-defaults';
 export const networkPolicyNames = {
-  /** Everything is closed. */
+  /** Denies everything. */
   isolation: 'hawser-isolation',
-  /** What is open by default. */
+  /** Allows the default access. */
   ingress: 'hawser-default-ingress',
   egress: 'hawser-default-egress',
 } as const;
 /** Service account of the gateway, in Hawser's namespace. */
 export const gatewayServiceAccount = 'hawser-gateway';
 
-/** On a twin: UID of its TwinNamespace. On a tenant namespace: UID of its IncomingPeering. */
+/** On a twin namespace: UID of its TwinNamespace. On a tenant namespace: UID of its IncomingPeering. */
 export const ownerAnnotation = 'hawser.dev/owner-uid';
-/** On a tenant namespace: names that the grant lists for twin namespaces, with commas. An admission policy reads it. */
+/** On a tenant namespace: the grant's names for twin namespaces, comma-separated. An admission policy reads it. */
 export const twinNamesAnnotation = 'hawser.dev/twin-namespaces';
-/** On a ShadowPod, by the consumer: seconds of grace that a person asked for at deletion. */
+/** On a ShadowPod, set by the consumer: the deletion grace period in seconds that a person requested. */
 export const deletionGraceAnnotation = 'hawser.dev/deletion-grace-seconds';
-/** On a real pod: how often it was made again, and the shadow's generation that it was made from. */
+/** On a real pod: how often it was recreated, and the shadow pod's generation that it was created from. */
 export const restartsAnnotation = 'hawser.dev/restarts';
 
-/** What everything that belongs to one incoming peering is labelled with. */
+/** Labels of everything that belongs to one incoming peering. */
 export function peeringLabels(peering: IncomingPeering): Record<string, string> {
   return {
     [labels.managedBy]: 'hawser',
@@ -47,7 +47,7 @@ export function peeringLabels(peering: IncomingPeering): Record<string, string> 
   };
 }
 
-/** Labels of a twin. */
+/** Labels of a twin namespace. */
 export function twinLabels(twin: TwinNamespace, peering: IncomingPeering): Record<string, string> {
   return { ...peeringLabels(peering), [labels.originNamespace]: twin.spec.sourceNamespace };
 }
@@ -58,38 +58,38 @@ export const tenantNamespaceOf = (peering: IncomingPeering): string =>
 
 /** Reasons of conditions; their messages are sentences. */
 export const reasons = {
-  /** Everything that the consumer needs is there. */
+  /** Everything that the consumer needs exists. */
   Ready: 'Ready',
-  /** Work is going on. */
+  /** Work is in progress. */
   Preparing: 'Preparing',
   /** A namespace of that name exists and is not Hawser's. */
   NameConflict: 'NameConflict',
-  /** The name is kept for the system. */
+  /** The name is reserved for the system. */
   NameReserved: 'NameReserved',
   /** The name does not end in the consumer's ID, and the grant does not list it. */
   NameNotGranted: 'NameNotGranted',
-  /** More twins than a consumer can have. */
+  /** The consumer has its maximum number of twin namespaces. */
   TooMany: 'TooMany',
-  /** The peering of the object is not there (any more). */
+  /** The object's peering does not exist (any more). */
   NoPeering: 'NoPeering',
   Deleting: 'Deleting',
   /** The identity Secret was deleted: the consumer is revoked. */
   IdentityDeleted: 'IdentityDeleted',
   NotRevoked: 'NotRevoked',
-  /** Nothing beyond the grant was asked for lately. */
+  /** No recent request exceeded the grant. */
   NothingRefused: 'NothingRefused',
-  /** Something was, and was refused; the message says what. */
+  /** A recent request exceeded the grant and was refused; the message has details. */
   SomethingRefused: 'SomethingRefused',
   QuotaAvailable: 'QuotaAvailable',
   QuotaExhausted: 'QuotaExhausted',
-  /** The grant was lowered below what is used. */
+  /** The grant was lowered below the usage. */
   QuotaExceeded: 'QuotaExceeded',
   ObjectsAvailable: 'ObjectsAvailable',
-  /** A namespace of the consumer has as many objects of a kind as it may. */
+  /** A namespace of the consumer has reached its limit of objects of a kind. */
   ObjectsExhausted: 'ObjectsExhausted',
-  /** Its objects have more bytes than it may keep here; it may write no more. */
+  /** Its objects exceed their limit in bytes, so it must not write any more. */
   BytesExhausted: 'BytesExhausted',
-  /** It kept naming foreign endpoints; it may write no EndpointSlices for a while. */
+  /** It repeatedly named foreign endpoints, so it must not write EndpointSlices for a while. */
   EndpointsRestrained: 'EndpointsRestrained',
   Active: 'Active',
   Cordoned: 'Cordoned',
@@ -97,21 +97,21 @@ export const reasons = {
   Drained: 'Drained',
   ConsumerPresent: 'ConsumerPresent',
   ConsumerAway: 'ConsumerAway',
-  /** The consumer has not asked for anything that depends on it. */
+  /** No namespace of the consumer depends on its presence. */
   PresenceNotShown: 'PresenceNotShown',
   Admitted: 'Admitted',
   PodRunning: 'PodRunning',
   PodPending: 'PodPending',
   PodFinished: 'PodFinished',
-  /** The pod runs; what its consumer changed since is not admitted. */
+  /** The pod runs, but later changes by its consumer are not admitted. */
   ChangeRefused: 'ChangeRefused',
   PodMissing: 'PodMissing',
-  /** Its consumer was away for as long as it had said. */
+  /** Its consumer was disconnected for the duration of its StopAfter policy. */
   StoppedOnDisconnect: 'StoppedOnDisconnect',
   NotAdmitted: 'NotAdmitted',
-  /** A NetworkPolicy stands for the record. */
+  /** A NetworkPolicy exists for the record. */
   Carried: 'Carried',
-  /** Some of its peers are kept closed here, whatever a policy says. */
+  /** Isolation blocks some of its peers. */
   CarriedInPart: 'CarriedInPart',
   Redeemable: 'Redeemable',
   Redeemed: 'Redeemed',

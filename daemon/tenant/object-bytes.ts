@@ -1,4 +1,4 @@
-/** How many bytes the objects of each twin namespace have, as JSON. Nothing of their content is kept. */
+/** Total size of the objects of each twin namespace, as JSON bytes. Their contents are not kept. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels } from '../../shared/names.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -10,11 +10,11 @@ import type { Restraints } from './restraints.ts';
 import { namespacesOf } from './revocation.ts';
 
 export interface ByteCount {
-  /** Of one namespace. */
+  /** Bytes of one namespace. */
   in(namespace: string): number;
   /** Calls back with the namespace whenever its sum has changed. */
   onChange(handler: (namespace: string) => void): void;
-  /** What is counted, for whoever needs the metadata. */
+  /** The counted objects' metadata, for other uses. */
   informers: readonly Informer[];
   synced(signal: AbortSignal): Promise<void>;
 }
@@ -22,9 +22,9 @@ export interface ByteCount {
 const bytesOf = (object: AnyObject): number => Buffer.byteLength(JSON.stringify(object));
 
 /**
- * Counts from now on.
+ * Starts counting.
  *
- * @param whole informers of kinds whose content is read elsewhere; of the others metadata alone is kept
+ * @param whole informers of kinds whose content is read elsewhere; of the others only metadata is kept
  */
 export function createByteCount(context: ControllerContext, whole: readonly Informer[]): ByteCount {
   const sums = new Map<string, number>();
@@ -71,7 +71,7 @@ export function createByteCount(context: ControllerContext, whole: readonly Info
   };
 }
 
-/** Holds the objects of every consumer against its budget, from now on. */
+/** Starts comparing the objects of every consumer with its budget. */
 export function weighTenants(
   caches: Pick<Caches, 'incoming' | 'namespaces' | 'peeringOfTenant' | 'peeringOfTwin'>,
   bytes: ByteCount,

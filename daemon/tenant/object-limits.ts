@@ -1,6 +1,6 @@
 /**
- * How many objects a consumer may keep here. Each is a line in this cluster's etcd, of up to a mebibyte and a half (its
- * limit of a request), so that without a bound one consumer fills the store that everybody depends on. Pure.
+ * Limits on a consumer's objects. Each is an entry of up to 1.5 MiB (etcd's request limit) in this cluster's etcd, so without
+ * limits one consumer could fill the store for everyone. Pure.
  */
 import type { Grant } from '../../shared/api/grant.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
@@ -10,27 +10,27 @@ import { reasons } from './names.ts';
 import { mostBytes, type Restraint } from './restraints.ts';
 
 interface Scale {
-  /** For each pod that is granted. */
+  /** Number per granted pod. */
   perPod: number;
-  /** A small grant may have so many in all: namespaces have Services and settings that no pod here uses. */
+  /** Minimum total for a small grant: namespaces have Services and settings that no pod here uses. */
   least: number;
   most: number;
 }
 
-/** In all twin namespaces of a peering together, by the name under which ResourceQuota counts them. */
+/** Totals over all twin namespaces of a peering, by the resource names of ResourceQuota. */
 const inTwins = {
-  // Records of pods that have ended stay for as long as their pods at home.
+  // Records of finished pods stay as long as their pods at home.
   'count/shadowpods.hawser.dev': { perPod: 4, least: 64, most: 20_000 },
   'count/shadowpolicies.hawser.dev': { perPod: 2, least: 64, most: 1000 },
   'count/configmaps': { perPod: 4, least: 64, most: 4000 },
   'count/secrets': { perPod: 4, least: 64, most: 4000 },
-  // Each takes an address of this cluster's Service range, of which a /20 has 4094.
+  // Each uses an address of this cluster's Service range; a /20 has 4094.
   'count/services': { perPod: 2, least: 48, most: 1000 },
-  // A record and what is served of it.
+  // A record and its served slice.
   'count/endpointslices.discovery.k8s.io': { perPod: 8, least: 192, most: 8000 },
 } satisfies Record<string, Scale>;
 
-/** In the tenant namespace. */
+/** Limits in the tenant namespace. */
 const inTenant = {
   'count/twinnamespaces.hawser.dev': { perPod: 1, least: 16, most: 256 },
   // One is written; the name of the other is whoever's that shows its presence in times to come.
@@ -38,8 +38,8 @@ const inTenant = {
 } satisfies Record<string, Scale>;
 
 /**
- * Names of Hawser's own kinds that Kubernetes can count by now. It learns of new kinds every half minute only, and until
- * then a quota on them forbids all.
+ * Names of Hawser's own kinds that Kubernetes can already count. It discovers new kinds only every half minute; until then a
+ * quota on them refuses all.
  */
 export type Countable = ReadonlySet<string>;
 
@@ -65,11 +65,11 @@ const usedOf = (quota: ResourceQuota | undefined, name: string): number =>
   Number(quota?.status?.used?.[name] ?? 0);
 
 /**
- * What the quota of one twin namespace counts: what it has, and an equal share of what is left to the peering. A quota
- * counts one namespace only; so the sum of all is the peering’s, whoever fills which of them.
+ * The quota of one twin namespace: its current usage plus an equal share of the peering's remainder. A ResourceQuota counts
+ * only one namespace; this keeps the sum over all of them within the peering's limit.
  *
- * @param own the quota that is there; undefined: none yet
- * @param others those of the peering's other twin namespaces
+ * @param own the existing quota; undefined if there is none yet
+ * @param others quotas of the peering's other twin namespaces
  */
 export function twinCounts(
   grant: Grant,
@@ -87,19 +87,19 @@ export function twinCounts(
   );
 }
 
-/** What the quota of the tenant namespace counts. */
+/** The quota of the tenant namespace. */
 export const tenantCounts = (grant: Grant, countable: Countable): Record<string, string> =>
   hard(inTenant, grant, countable);
 
-/** How many twins a consumer may have: each costs this cluster a namespace. */
+/** Maximum number of twin namespaces of a consumer. */
 export const mostTwins = (grant: Grant): number =>
   between(inTenant['count/twinnamespaces.hawser.dev'], grant);
 
-/** Those of Hawser's own kinds that a quota's status has a number of. */
+/** Hawser's own kinds that a quota's status counts. */
 export const countedOwn = (quota: ResourceQuota | undefined): string[] =>
   ownCounts.filter((name) => quota?.status?.used?.[name] !== undefined);
 
-/** What a quota has no room for any more, with the number that there may be. */
+/** Exhausted resources of a quota, with their limits. */
 export function fullCounts(quota: ResourceQuota): [name: string, most: string][] {
   const used = quota.status?.used ?? {};
   return Object.entries(quota.status?.hard ?? {})
@@ -111,7 +111,7 @@ export function fullCounts(quota: ResourceQuota): [name: string, most: string][]
 
 const mostNamed = 5;
 
-/** Whether the consumer may make more objects, from the quotas of its tenant namespace and its twins. */
+/** Whether the consumer may create more objects, from the quotas of its tenant and twin namespaces. */
 export function objectsFinding(
   peering: IncomingPeering,
   quotas: readonly ResourceQuota[],

@@ -1,20 +1,20 @@
-/** What may still change of a real pod when its record does. Pure. */
+/** Updates of a real pod when its record changes. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import type { Container, Pod, PodSpec } from '../../shared/kube/types.ts';
 import { labelChanges } from './pod-labels.ts';
 import { keptAnnotations } from './real-pod.ts';
 
-/** A strategic merge patch of the pod; null takes a key away. */
+/** A strategic merge patch of the pod; null removes a key. */
 export interface PodChanges {
   metadata?: { labels?: Record<string, string | null>; annotations?: Record<string, string | null> };
   spec?: { containers?: object[]; initContainers?: object[]; activeDeadlineSeconds?: number };
 }
 
 /**
- * Images, deadline, labels and annotations: what Kubernetes lets change of a living pod, but for resources and ephemeral
- * containers, which have subresources of their own.
+ * Images, deadline, labels and annotations: what Kubernetes allows to change on a running pod, except resources and ephemeral
+ * containers, which have their own subresources.
  *
- * @param wanted the admitted spec; undefined while the record's spec is not admitted: then its spec stays as it is
+ * @param wanted the admitted spec; undefined while the record's spec is not admitted, so that the pod's spec stays unchanged
  */
 export function podChanges(
   shadow: ShadowPod,
@@ -33,13 +33,13 @@ export function podChanges(
   return Object.keys(changes).length === 0 ? undefined : changes;
 }
 
-/** Ephemeral containers that the record names and the pod does not have yet; there they are never changed or removed. */
+/** Ephemeral containers of the record that the pod lacks; existing ones are never changed or removed. */
 export function newEphemeralContainers(wanted: PodSpec, pod: Pod): Container[] {
   const present = new Set(pod.spec?.ephemeralContainers?.map(({ name }) => name));
   return (wanted.ephemeralContainers ?? []).filter(({ name }) => !present.has(name));
 }
 
-/** Whether a record that is not admitted differs from the pod in what could be changed. Its spec may be anything at all. */
+/** Whether a record that is not admitted differs from the pod in changeable fields. Its spec is unvalidated. */
 export function asksForChange(shadow: ShadowPod, pod: Pod): boolean {
   const named = (list: string): { name?: unknown; image?: unknown }[] => {
     const value = shadow.spec.pod[list];
@@ -66,7 +66,7 @@ function imageChanges(wanted: PodSpec, pod: Pod): { containers?: object[]; initC
   return Object.fromEntries(changes);
 }
 
-/** It may be set once and shortened, and nothing else (core/v1, ValidatePodUpdate). */
+/** It may only be set once and shortened (core/v1, ValidatePodUpdate). */
 function deadlineChange(wanted: PodSpec, pod: Pod): { activeDeadlineSeconds?: number } {
   const { activeDeadlineSeconds } = wanted;
   const present = pod.spec?.activeDeadlineSeconds;
@@ -75,7 +75,7 @@ function deadlineChange(wanted: PodSpec, pod: Pod): { activeDeadlineSeconds?: nu
     : {};
 }
 
-/** Only those that come from consumers are set or taken away: the CNI and others write on the pod too. */
+/** Only those from consumers are set or removed, since the CNI and others write to the pod too. */
 function annotationChanges(
   asked: Record<string, string> | undefined,
   present: Record<string, string> = {},

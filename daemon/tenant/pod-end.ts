@@ -1,28 +1,28 @@
-/** How a real pod ends, and what its record says of it then. Pure. */
+/** The end of a real pod, and the final status in its record. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { isFinalPhase, isFinished } from '../../shared/kube/pod-phase.ts';
 import type { ContainerStatus, Pod, PodStatus } from '../../shared/kube/types.ts';
 import { toSeconds } from '../../shared/conditions.ts';
 
 /**
- * On real pods: their final status stands in the record before they are gone. The kubelet writes the final phase and deletes
- * the pod within milliseconds; without this the record's last report would be whatever a watch happened to see before.
+ * Finalizer on real pods: their final status is written to the record before they are deleted. The kubelet writes the final
+ * phase and deletes the pod within milliseconds; without this the record would keep whatever state the watch last saw.
  */
 export const podFinalizer = 'hawser.dev/final-status';
 
 /**
- * Whether a pod that is being deleted has come to its end: its phase is final, or the kubelet (or a person, by force) has
- * deleted it with no grace left. Only finalizers hold it then.
+ * Whether a pod that is being deleted has ended: its phase is final, or the kubelet (or a person, by force) has deleted it
+ * without grace period, so that only finalizers hold it.
  */
 export const isOver = (pod: Pod): boolean =>
   pod.metadata.deletionTimestamp !== undefined &&
   (isFinished(pod) || pod.metadata.deletionGracePeriodSeconds === 0);
 
-/** Whether the record's pod is to be kept alive: another one is made when it is deleted here. */
+/** Whether the record's pod is recreated when it is deleted here. */
 export const isKeptAlive = (shadow: ShadowPod): boolean =>
   (shadow.spec.pod['restartPolicy'] ?? 'Always') === 'Always';
 
-/** Did the pod of this record end for good? Then no other one is made: its controller at home makes another pod. */
+/** Whether the record's pod has ended finally, so that it is not recreated: its controller at home creates another pod. */
 export function hasEnded(shadow: ShadowPod): boolean {
   return isFinalPhase((shadow.status?.pod as { phase?: string } | undefined)?.phase);
 }
@@ -34,7 +34,7 @@ export interface Cause {
 }
 
 export const causes = {
-  /** The consumer deleted it with no grace, or its node never reported the end. */
+  /** The consumer deleted it without grace period, or its node never reported the end. */
   deleted: {
     reason: 'PodDeleted',
     message: 'The pod was deleted at the provider before its kubelet reported how it ended.',
@@ -45,7 +45,7 @@ export const causes = {
   },
 } satisfies Record<string, Cause>;
 
-/** As the kubelet reports a container whose end it did not see. */
+/** The state that the kubelet reports for a container whose end it did not see. */
 function endedContainer(status: ContainerStatus, now: number): ContainerStatus {
   if (status.state?.['terminated'] !== undefined) return status;
   return {
@@ -64,12 +64,12 @@ function endedContainer(status: ContainerStatus, now: number): ContainerStatus {
 }
 
 /**
- * The status of a pod that is over. A final phase stays as its kubelet reported it; a pod that was cut off in the middle is
- * Failed, with the condition DisruptionTarget unless its consumer ended it (Kubernetes, "Pod disruption conditions"), so that
- * a Job's podFailurePolicy can tell a disruption from a failure.
+ * The status of an ended pod. A final phase stays as reported by the kubelet; an interrupted pod is Failed, with the condition
+ * DisruptionTarget unless its consumer ended it (Kubernetes, "Pod disruption conditions"), so that a Job's podFailurePolicy
+ * can distinguish a disruption from a failure.
  *
  * @param status as last seen
- * @param disrupted whether somebody other than the consumer ended it
+ * @param disrupted whether someone other than the consumer ended it
  */
 export function finalStatus(
   status: PodStatus | undefined,

@@ -1,4 +1,4 @@
-/** The fields of a PodSpec that a consumer may use, and what becomes of the others (Kubernetes API, v1.PodSpec). */
+/** The fields of a PodSpec that a consumer may use, and the handling of the others (Kubernetes API, v1.PodSpec). */
 import { lostNodeTolerations } from '../../shared/lost-node-tolerations.ts';
 import {
   anything,
@@ -16,9 +16,9 @@ import {
   type Rule,
 } from './fields.ts';
 
-/** Longest grace that a provider waits for: an hour. */
+/** Maximum grace period: an hour. */
 const longestGraceSeconds = 3600;
-/** With 0 the API server forgets a pod while its containers still run (Kubernetes, Pod Lifecycle, forced termination). */
+/** With 0 the API server deletes a pod while its containers still run (Kubernetes, Pod Lifecycle, forced termination). */
 const shortestGraceSeconds = 1;
 
 const keyReference = object({ name: text, key: text, optional: flag });
@@ -78,7 +78,7 @@ const profile = object({ type: text, localhostProfile: text });
 const seLinux = object({ user: text, role: text, type: text, level: text });
 const noWindows = refused('requires Windows, which this provider does not run');
 
-/** What of it is allowed is decided by the pod security level (`pod-security.ts`). */
+/** The pod security level decides which values are allowed (`pod-security.ts`). */
 const containerSecurity = object({
   privileged: flag,
   allowPrivilegeEscalation: flag,
@@ -109,7 +109,7 @@ const podSecurity = object({
   windowsOptions: noWindows,
 });
 
-/** Of every container, ephemeral ones too (core/v1, EphemeralContainerCommon). */
+/** Fields of every container, including ephemeral ones (core/v1, EphemeralContainerCommon). */
 const commonFields = {
   name: text,
   image: text,
@@ -163,7 +163,7 @@ const container = object({
   startupProbe: probe,
   lifecycle: object({ postStart: hook, preStop: hook, stopSignal: text }),
 });
-/** Without ports, probes, resources and hooks, which the API server refuses of them. */
+/** Without ports, probes, resources and hooks, which the API server refuses for ephemeral containers. */
 const ephemeralContainer = object({ ...commonFields, targetContainerName: text });
 
 /** Huge pages are mounted by their size where a pod has several. */
@@ -202,8 +202,8 @@ const volume = object({
 });
 
 /**
- * For how long a pod stays bound to a node that is gone is its user's choice; whatever else it tolerates concerns the
- * consumer's nodes, and taints here are the provider's own.
+ * How long a pod stays bound to a lost node is the user's choice; other tolerations concern the consumer's nodes, since
+ * taints here belong to the provider.
  */
 const ofLostNodes: Rule = (value, path) => {
   const kept = lostNodeTolerations(list(anything)(value, path));
@@ -211,8 +211,8 @@ const ofLostNodes: Rule = (value, path) => {
 };
 
 /**
- * The whole PodSpec. Emptied `emptyDir: {}` stays an object; scheduling is the provider's own, so what concerns it is
- * dropped, but what would get round its scheduler is refused.
+ * The whole PodSpec. `emptyDir: {}` stays an object. Scheduling fields are dropped, since the provider schedules, but fields
+ * that would bypass its scheduler are refused.
  */
 export const podFields: Rule = object({
   containers: list(container, 64),

@@ -1,6 +1,6 @@
 /**
- * Labels of a consumer's pods here: its own, so that its network policies select by them, and what the provider says by
- * labels of its own. Pure.
+ * Labels of a consumer's pods here: the consumer's own, so that its network policies can select by them, and the provider's.
+ * Pure.
  */
 import type { LabelSelector, ShadowPolicy } from '../../shared/api/policies.ts';
 import { findCondition } from '../../shared/conditions.ts';
@@ -8,8 +8,8 @@ import { selectorMatches } from '../../shared/label-selectors.ts';
 import { shorten } from '../../shared/names.ts';
 
 /**
- * Keys with these prefixes may come from a consumer, and keys without any. Others can mean something to this cluster:
- * its network plugin, its policies, its meshes.
+ * Keys with these prefixes, and keys without prefix, are taken from the consumer unchanged. Others may have a meaning in this
+ * cluster: for its CNI, its policies, its service meshes.
  */
 const keptPrefixes = new Set([
   'app.kubernetes.io',
@@ -18,30 +18,30 @@ const keptPrefixes = new Set([
   'batch.kubernetes.io',
   'helm.sh',
 ]);
-/** Under which the others are carried, where they mean nothing but to policies of the same consumer. */
+/** Prefix for all other keys, under which they have a meaning only for policies of the same consumer. */
 const carriedPrefix = 'label.hawser.dev';
 /** A label's name after its prefix (Kubernetes, "Labels and Selectors"). */
 const longestName = 63;
 
-/** The pod is selected by a policy of its consumer, and the default of its twin does not hold for it. */
+/** The pod is selected by a policy of its consumer, so the default access of its twin namespace does not apply. */
 export const restrictedLabels = {
   Ingress: 'policy.hawser.dev/restricted-ingress',
   Egress: 'policy.hawser.dev/restricted-egress',
 } as const;
 
-/** What a consumer's label is called here. */
+/** The key here of a consumer's label. */
 export function keyHere(key: string): string {
   const slash = key.indexOf('/');
   if (slash < 0 || keptPrefixes.has(key.slice(0, slash))) return key;
-  // No prefix holds an underscore (RFC 1123), so that no two keys become one.
+  // Prefixes contain no underscore (RFC 1123), so no two keys collide.
   return `${carriedPrefix}/${shorten(key.replace('/', '_'), longestName)}`;
 }
 
-/** A consumer's labels as its pods have them here. */
+/** A consumer's labels in their form here. */
 export const labelsHere = (labels: Readonly<Record<string, string>> = {}): Record<string, string> =>
   Object.fromEntries(Object.entries(labels).map(([key, value]) => [keyHere(key), value]));
 
-/** A consumer's selector, for labels as they are here. */
+/** A consumer's selector, translated to labels here. */
 export function selectorHere({ matchLabels, matchExpressions }: LabelSelector): LabelSelector {
   return {
     ...(matchLabels !== undefined && { matchLabels: labelsHere(matchLabels) }),
@@ -52,8 +52,8 @@ export function selectorHere({ matchLabels, matchExpressions }: LabelSelector): 
 }
 
 /**
- * For which directions the consumer's policies select the pod. Those of which nothing is said yet don't count: nothing is
- * cut off before what they open is open. One that cannot be carried closes.
+ * The directions in which the consumer's policies select the pod. Policies without a condition yet don't count, so that
+ * nothing is blocked before their rules are in force. One that cannot be created here counts, and so denies.
  */
 export function restrictions(
   labels: Readonly<Record<string, string>> | undefined,
@@ -72,7 +72,7 @@ export function restrictions(
   );
 }
 
-/** Could the label have come from the consumer, or say what its policies do? */
+/** Whether the label may come from the consumer or result from its policies. */
 function isOurs(key: string): boolean {
   const prefix = key.slice(0, Math.max(0, key.indexOf('/')));
   return (
@@ -80,7 +80,7 @@ function isOurs(key: string): boolean {
   );
 }
 
-/** What has to change of a pod's labels, null for what has to go; undefined: nothing. */
+/** Changes of a pod's labels, with null for removed ones; undefined if there are none. */
 export function labelChanges(
   wanted: Readonly<Record<string, string>>,
   present: Readonly<Record<string, string>> = {},

@@ -1,6 +1,6 @@
 /**
- * The Pod Security Standards as far as the allow-list leaves room for breaking them. The namespace's label makes the API
- * server check them again; this one says it earlier and names the field.
+ * The Pod Security Standards, as far as the allow-list does not already enforce them. The namespace's label makes the API
+ * server check them too; this check comes earlier and names the field.
  */
 import type { Grant } from '../../shared/api/grant.ts';
 import type { Container, PodSpec } from '../../shared/kube/types.ts';
@@ -31,7 +31,7 @@ interface SecurableContainer {
   startupProbe?: Handler;
   lifecycle?: { postStart?: Handler; preStop?: Handler };
 }
-/** What of a PodSpec the standards look at. */
+/** The fields of a PodSpec that the standards restrict. */
 export interface Securable {
   securityContext?: Security;
   containers?: SecurableContainer[];
@@ -133,7 +133,7 @@ function checkBaseline(path: string, context: Security, refuse: (field: string, 
   }
   for (const name of ['seccompProfile', 'appArmorProfile'] as const) {
     const type = context[name]?.type;
-    // A Localhost profile would name files of the provider's nodes.
+    // A Localhost profile refers to files of the provider's nodes.
     if (type !== undefined && type !== 'RuntimeDefault')
       refuse(`${path}.${name}.type`, 'only RuntimeDefault is allowed');
   }
@@ -171,9 +171,9 @@ function checkRestricted(
 }
 
 /**
- * Takes the capability NET_RAW from every container, unless the grant gives it. Runtimes give it by default, and with it a
- * pod answers ARP for other pods or sends from their addresses, which is what the isolation goes by (Pod Security
- * Standards leave it to Restricted). Privileged containers have every capability anyway.
+ * Drops the capability NET_RAW from every container, unless the grant allows it. Runtimes grant it by default, and a pod with
+ * it can answer ARP for other pods or send from their addresses, on which the isolation relies (the Pod Security Standards
+ * drop it only in Restricted). Privileged containers have every capability anyway.
  */
 export function withoutRawNetwork(spec: PodSpec, grant: Grant): PodSpec {
   if (grant.rawNetwork === true || grant.podSecurity === 'privileged') return spec;

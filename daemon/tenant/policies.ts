@@ -1,4 +1,4 @@
-/** ShadowPolicy → the NetworkPolicy that the provider makes of it. */
+/** Reconciles ShadowPolicies: creates the provider's NetworkPolicy for each. */
 import { carriedFinding, carriedPolicy } from './carried-policies.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -7,7 +7,7 @@ import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
 import type { Caches } from './caches.ts';
 
-/** The reconciler. Keys are `twin/name` of ShadowPolicies; what is made goes with the record, by its owner reference. */
+/** The reconciler. Keys are `twin/name` of ShadowPolicies; the owner reference deletes the NetworkPolicy with its record. */
 export function reconcilePolicy(context: ControllerContext, caches: Caches) {
   const { kube, clock, events } = context;
   const applied = createApplied(kube, fieldManager, clock);

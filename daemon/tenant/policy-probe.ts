@@ -1,6 +1,6 @@
 /**
- * Whether this cluster's CNI enforces network policies: tried, since Kubernetes takes them from everybody and nothing says
- * whether anything comes of them. The chart's policy of the gateway keeps the controller from one of its two ports.
+ * Probes whether this cluster's CNI enforces network policies, since Kubernetes accepts them without reporting whether they
+ * have an effect. The chart's policy of the API gateway denies the controller access to one of its two ports.
  */
 import { Socket } from 'node:net';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
@@ -12,27 +12,27 @@ import { kind } from '../../shared/kube/refs.ts';
 import { applyStatus } from '../kube/status.ts';
 
 const fieldManager = 'hawser-policies';
-/** The chart's. */
+/** Name of the chart's NetworkPolicy. */
 const policyName = 'hawser-gateway';
 const gatewayPods = 'app.kubernetes.io/name=hawser,app.kubernetes.io/component=gateway';
-/** A dropped packet is sent again after one and after three seconds (RFC 6298). */
+/** A dropped packet is retransmitted after one and three seconds (RFC 6298). */
 const connectMilliseconds = 4_000;
-/** A CNI takes a moment to put a new policy or pod into force. */
+/** A CNI needs a moment to apply a policy to a new pod. */
 const again = { base: 3_000, most: 60_000 };
 const restMilliseconds = 600_000;
 
 export interface ProbeResult {
-  /** The policy that forbids it is there. */
+  /** Whether the policy exists. */
   policy: boolean;
-  /** A gateway's pod was there to be tried. */
+  /** Whether a pod of the API gateway was available. */
   pod: boolean;
-  /** Could the port be reached that is open to all? */
+  /** Whether the allowed port was reachable. */
   allowed: boolean;
-  /** Could the other one? */
+  /** Whether the denied port was reachable. */
   forbidden: boolean;
 }
 
-/** Pure. An unreachable port proves nothing, unless its neighbour is reachable. */
+/** Pure. An unreachable port proves nothing unless the other port is reachable. */
 export function policyFinding({ policy, pod, allowed, forbidden }: ProbeResult): Finding {
   const type = 'NetworkPoliciesEnforced';
   if (!policy || !pod || (!allowed && !forbidden)) {
@@ -62,7 +62,7 @@ export function policyFinding({ policy, pod, allowed, forbidden }: ProbeResult):
       };
 }
 
-/** Tries until the signal is aborted, and keeps the condition of LocalCluster self. */
+/** Probes until the signal is aborted, and writes the condition of LocalCluster self. */
 export async function runPolicyProbe(context: ControllerContext, signal: AbortSignal): Promise<void> {
   const { kube, namespace, clock, log } = context;
   const pods = context.informer(kind.pod, { namespace, labelSelector: gatewayPods });
@@ -104,7 +104,7 @@ export async function runPolicyProbe(context: ControllerContext, signal: AbortSi
     try {
       const finding = await attempt();
       const local = localClusters.byKey('self');
-      // What is found may be of a policy that is not in force yet: it counts when it is found again.
+      // A new policy may not be in force yet, so a result counts only when it is confirmed.
       settled = finding.status !== 'Unknown' && finding.reason === before && local !== undefined;
       before = finding.reason;
       const unknown =
@@ -131,7 +131,7 @@ export async function runPolicyProbe(context: ControllerContext, signal: AbortSi
   }
 }
 
-/** Whether a TCP connection can be made. */
+/** Whether a TCP connection succeeds. */
 export function canConnect(host: string, port: number, milliseconds: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = new Socket();

@@ -1,7 +1,7 @@
 /**
- * Which of Hawser's own kinds Kubernetes can count: tried with a quota that forbids what is never made in Hawser's own
- * namespace. Kubernetes looks for new kinds every half minute, but at a quota on them only when it is made or changed, or
- * every five minutes (`--resource-quota-sync-period`): so the quota is made anew until it is counted, and then taken away.
+ * Probes which of Hawser's own kinds Kubernetes can count, with a quota in Hawser's namespace on kinds that are never created
+ * there. Kubernetes discovers new kinds every half minute, but evaluates a quota only when it is created or changed, or every
+ * five minutes (`--resource-quota-sync-period`). The quota is therefore recreated until it is counted, and then deleted.
  */
 import { backoff, deadline, sleep } from '../../shared/time.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -11,13 +11,13 @@ import type { ResourceQuota } from '../../shared/kube/types.ts';
 import { quotaProbeName, fieldManager } from './names.ts';
 import { countedOwn, ownCounts } from './object-limits.ts';
 
-/** What can be counted is counted in some milliseconds. */
+/** A countable kind is counted within some milliseconds. */
 const lookMilliseconds = 250;
 const looksEach = 8;
 const cleanupMilliseconds = 2000;
 const again = { base: 1000, most: 15_000 };
 
-/** Tries until all can be counted, and adds to `counted` what can be; calls `found` whenever that is more. */
+/** Probes until all kinds can be counted; adds them to `counted`, and calls `found` for each addition. */
 export async function tryCounting(
   context: ControllerContext,
   counted: Set<string>,
@@ -40,7 +40,7 @@ export async function tryCounting(
   for (let tries = 0; counted.size < ownCounts.length && !signal.aborted; tries++) {
     try {
       await kube.create(quota, signal, { fieldManager }).catch((error: unknown) => {
-        // Of a process that was ended in the middle of it.
+        // Left by a process that was interrupted.
         if (!isAlreadyExists(error)) throw error;
       });
       try {
@@ -49,7 +49,7 @@ export async function tryCounting(
           note(countedOwn(await kube.get(ref, signal)));
         }
       } finally {
-        // Also when the process is told to end: the next one may be of another release, or none.
+        // Also at shutdown, since the next process may be another release, or none.
         const limit = deadline(
           new AbortController().signal,
           cleanupMilliseconds,

@@ -1,4 +1,4 @@
-/** The real pod of a ShadowPod, and what its record shows of it. Pure. */
+/** The real pod of a ShadowPod, and the status that its record shows. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import type { ShadowPolicy } from '../../shared/api/policies.ts';
@@ -17,8 +17,8 @@ const annotationKeys = new Set([
 const annotationPrefixes = new Set(['prometheus.io', 'checksum']);
 
 /**
- * Those that may come from a consumer, and those that are plain words. Others can mean something to this cluster:
- * runtimes obey keys with dots and no slash, such as `io.katacontainers.config.hypervisor.kernel`.
+ * Annotations that are accepted from a consumer: known prefixes, and plain words. Others may have an effect in this cluster:
+ * runtimes read keys with dots and no slash, such as `io.katacontainers.config.hypervisor.kernel`.
  */
 export function keptAnnotations(map: Record<string, string> = {}): Record<string, string> {
   return Object.fromEntries(
@@ -33,7 +33,7 @@ export function keptAnnotations(map: Record<string, string> = {}): Record<string
   );
 }
 
-/** Labels of the pod: the consumer's, what its policies do to it, and whose it is. */
+/** Labels of the pod: the consumer's, the effect of its policies, and its owner. */
 export function podLabels(
   shadow: ShadowPod,
   peering: IncomingPeering,
@@ -44,12 +44,12 @@ export function podLabels(
     ...peeringLabels(peering),
     ...(originNamespace && { [labels.originNamespace]: originNamespace }),
   };
-  // A person's own choice (Helm sets it), and nothing here selects by it.
+  // Helm sets it, and nothing here selects by it.
   delete system[labels.managedBy];
   return { ...labelsHere(shadow.spec.labels), ...restrictions(shadow.spec.labels, policies), ...system };
 }
 
-/** The pod to make. `restarts`: how often it was made before. */
+/** The pod to create. `restarts`: how often it was created before. */
 export function realPod(
   shadow: ShadowPod,
   ownLabels: Record<string, string>,
@@ -80,18 +80,18 @@ export function realPod(
         },
       ],
     },
-    // The API server takes those by their subresource alone, once the pod is there.
+    // The API server accepts those only by their subresource, once the pod exists.
     spec: Object.fromEntries(
       Object.entries(spec).filter(([field]) => field !== 'ephemeralContainers'),
     ) as PodSpec,
   };
 }
 
-/** Is the pod the one that stands for this very shadow? */
+/** Whether the pod belongs to exactly this shadow pod. */
 export const isPodOf = (pod: Pod, shadow: ShadowPod): boolean =>
   pod.metadata.ownerReferences?.some((owner) => owner.uid === shadow.metadata.uid) ?? false;
 
-/** How often the pod was made again, by what was written on it. */
+/** How often the pod was recreated, from its annotation. */
 export function restartsOf(pod: Pod | undefined): number {
   const count = Number(pod?.metadata.annotations?.[restartsAnnotation] ?? 0);
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
@@ -126,7 +126,7 @@ export function runningFinding(pod: Pod | undefined): Finding {
   };
 }
 
-/** What the record shows of the pod's status: all of it but which node of the provider it runs on. */
+/** The pod's status in the record: everything except the provider's node. */
 export function shownStatus(status: PodStatus | undefined): Record<string, unknown> | undefined {
   if (status === undefined) return undefined;
   const { hostIP: _address, hostIPs: _addresses, ...shown } = status;

@@ -1,6 +1,6 @@
 /**
- * What was refused to a consumer beyond what it was granted: counted for metrics, and said on its IncomingPeering while
- * it is recent, so that a person sees who tries what.
+ * Refused requests of consumers beyond their grants: counted for metrics, and reported on the IncomingPeering while they are
+ * recent.
  */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { toSeconds, type Finding } from '../../shared/conditions.ts';
@@ -9,37 +9,37 @@ import type { ControllerMetrics, Source } from '../kube/controller.ts';
 import { reasons } from './names.ts';
 
 export type RefusedThing =
-  /** A pod with fields, or on a security level, that the grant does not give. */
+  /** A pod with fields or a security level that the grant does not allow. */
   | 'Pod'
-  /** A pod for which no room is left: no trespass, and counted only. */
+  /** A pod beyond the quota: not a violation, so only counted. */
   | 'Room'
-  /** A namespace that is somebody else's, or one too many. */
+  /** A namespace that is not the consumer's, or one too many. */
   | 'Twin'
-  /** An endpoint at an address that is none of the consumer's own. */
+  /** An endpoint at an address that is not the consumer's. */
   | 'Endpoint'
-  /** More objects of a kind than a namespace of it may hold: a condition of its own says so. */
+  /** Objects beyond a namespace's limit; reported by a separate condition. */
   | 'Object'
-  /** So many bytes of objects that the right to write more is taken: the same condition says so. */
+  /** Objects beyond the limit in bytes, which removes the right to write; reported by the same condition. */
   | 'Bytes';
 
-/** What is counted here alone: conditions of their own show it. */
+/** Only counted here, since separate conditions report them. */
 const saidElsewhere: ReadonlySet<RefusedThing> = new Set(['Room', 'Object', 'Bytes']);
 
 export interface Refusals {
   /**
-   * @param once names the attempt: looked at again, it is not counted again
+   * @param once identifies the attempt, so that reconciling it again does not count it again
    * @returns whether it was counted
    */
   note(peering: IncomingPeering, thing: RefusedThing, once: string, message: string): boolean;
-  /** The condition WithinGrant, and when to look at it again. */
+  /** The condition WithinGrant, and when to evaluate it again. */
   finding(peering: IncomingPeering): { finding: Finding; againAfterMilliseconds: number | undefined };
-  /** Keys of peerings of which something new is to be said. */
+  /** Keys of peerings whose condition may have changed. */
   source: Source;
 }
 
 /** How long a refusal is shown after the last one. */
 export const recentMilliseconds = 600_000;
-/** Whoever is refused all the time makes no status be written all the time. */
+/** Minimum interval between status writes, for a consumer with constant refusals. */
 const shownMilliseconds = 5_000;
 const mostRemembered = 8192;
 
@@ -51,7 +51,7 @@ interface Tally {
   waking: boolean;
 }
 
-/** No refusals yet. */
+/** Creates an empty collection. */
 export function createRefusals(clock: Clock, metrics: ControllerMetrics | undefined): Refusals {
   const tallies = new Map<string, Tally>();
   const seen = new Set<string>();

@@ -1,6 +1,6 @@
 /**
- * The right to write into its twin namespaces, which a consumer loses while it exceeds a limit. What is there stays and can be
- * read and deleted, pods run on, and no other consumer notices.
+ * A consumer that exceeds a limit loses the right to write in its twin namespaces. Existing objects stay and can be read and
+ * deleted, pods keep running, and other consumers are unaffected.
  */
 import type { Grant } from '../../shared/api/grant.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
@@ -11,18 +11,18 @@ import type { PolicyRule } from '../../shared/kube/types.ts';
 /** `Bytes`: its objects are larger than its budget. `Endpoints`: it keeps naming addresses that are not its own. */
 export type Restraint = 'Bytes' | 'Endpoints';
 
-/** Most foreign addresses in a minute, and most often the same one, before the right to write endpoints is taken. */
+/** Limits of foreign addresses per minute, and of repetitions of one, before the right to write endpoints is removed. */
 const mostForeign = 256;
 const mostOfOneAddress = 16;
 const windowMilliseconds = 60_000;
-/** How long it is taken, from the last attempt on. */
+/** How long the right is removed, from the last attempt on. */
 const penaltyMilliseconds = 600_000;
 
 const mebibyte = 1 << 20;
-/** The right comes back when so much of the budget is free. */
+/** The right is restored when this part of the budget is free. */
 const enoughFree = 0.1;
 
-/** How many bytes all objects of a consumer may have here: a base for every peering, and a share for each pod granted. */
+/** Maximum total bytes of a consumer's objects: a base per peering, plus a share per granted pod. */
 export const mostBytes = ({ pods }: Grant): number =>
   Math.min(256 * mebibyte, 16 * mebibyte + pods * 262_144);
 
@@ -34,7 +34,7 @@ const withoutWriting = (rule: PolicyRule): PolicyRule => ({
 const isPods = ({ resources }: PolicyRule) => resources.some((each) => each.startsWith('pods'));
 const isSlices = ({ resources }: PolicyRule) => resources.includes('endpointslices');
 
-/** What is left of the rules in a twin namespace. Pure. */
+/** The remaining rules in a twin namespace. Pure. */
 export function restrainedRules(
   rules: readonly PolicyRule[],
   restraints: readonly Restraint[],
@@ -47,9 +47,9 @@ export function restrainedRules(
 
 export interface Restraints {
   of(peering: IncomingPeering): readonly Restraint[];
-  /** Takes note of how many bytes a consumer's objects have. */
+  /** Records the total bytes of a consumer's objects. */
   weigh(peering: IncomingPeering, bytes: number): void;
-  /** Takes note of an address in a record that is not the consumer’s. */
+  /** Records a foreign address in a consumer’s record. */
   foreign(peering: IncomingPeering, address: string): void;
   /** Keys of peerings whose restraints have changed. */
   source: Source;
@@ -61,7 +61,7 @@ interface Attempts {
   addresses: Map<string, number>;
 }
 
-/** None yet. Ends its timers with the signal. */
+/** Creates an empty collection, whose timers end with the signal. */
 export function createRestraints(clock: Clock, signal: AbortSignal): Restraints {
   const heavy = new Set<string>();
   const attempts = new Map<string, Attempts>();

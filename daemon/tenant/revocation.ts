@@ -1,6 +1,6 @@
 /**
- * Puts a consumer out. Deleting the identity Secret ends its tokens, but an API server believes a token that it has seen
- * for some seconds more (its token cache); without role bindings, which it reads from a watch, nothing is allowed at once.
+ * Revokes a consumer. Deleting the identity Secret invalidates its tokens, but an API server accepts a cached token for some
+ * more seconds; deleting the role bindings, which it watches, removes all rights at once.
  */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels } from '../../shared/names.ts';
@@ -9,7 +9,7 @@ import { kind } from '../../shared/kube/refs.ts';
 import { consumerRole, identitySecret, ownerAnnotation, tenantNamespaceOf } from './names.ts';
 import type { Caches } from './caches.ts';
 
-/** Namespaces in which the consumer of a peering has rights, by what only this controller writes on them. */
+/** Namespaces in which the consumer of a peering has rights, from labels that only this controller writes. */
 export function namespacesOf(caches: Pick<Caches, 'namespaces'>, peering: IncomingPeering): string[] {
   return caches.namespaces
     .list()
@@ -21,7 +21,7 @@ export function namespacesOf(caches: Pick<Caches, 'namespaces'>, peering: Incomi
     .map(({ metadata }) => metadata.name);
 }
 
-/** Takes away tokens and rights, in all of its namespaces side by side. What is gone already is success. */
+/** Removes tokens and rights in all of its namespaces concurrently. Succeeds for objects that do not exist. */
 export async function putOut(
   kube: Pick<KubeClient, 'delete'>,
   peering: IncomingPeering,
@@ -35,7 +35,7 @@ export async function putOut(
   ]);
 }
 
-/** Takes away the consumer's rights in these namespaces. */
+/** Removes the consumer's rights in these namespaces. */
 export async function takeRights(
   kube: Pick<KubeClient, 'delete'>,
   namespaces: readonly string[],

@@ -1,8 +1,8 @@
 /**
- * The EndpointSlice that serves. A consumer writes a record, an EndpointSlice of no Service, which kube-proxy and DNS pass
- * over (Kubernetes, EndpointSlices: ownership is the label `kubernetes.io/service-name`); this cluster's controller alone
- * writes the slices of the Services, with the addresses that it admits. So a foreign address never serves, not for a moment:
- * Kubernetes lets whoever may write EndpointSlices point a Service at any address (CVE-2021-25740). Pure.
+ * The served EndpointSlice. A consumer writes a record, an EndpointSlice without Service, which kube-proxy and DNS ignore
+ * (Kubernetes, EndpointSlices: ownership is the label `kubernetes.io/service-name`). Only this cluster's controller writes the
+ * slices of Services, with admitted addresses. A foreign address is thus never served: Kubernetes lets anyone who may write
+ * EndpointSlices point a Service at any address (CVE-2021-25740). Pure.
  */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { labels } from '../../shared/names.ts';
@@ -11,10 +11,10 @@ import type { EndpointSlice } from '../../shared/kube/types.ts';
 import { peeringLabels } from './names.ts';
 
 export const serviceLabel = 'kubernetes.io/service-name';
-/** Discovery API: slices with another manager than the cluster's own controllers are left alone by them. */
+/** The cluster's endpoint controllers ignore slices with another manager (discovery.k8s.io/v1). */
 const managerLabel = 'endpointslice.kubernetes.io/managed-by';
 
-/** The slice to serve for a record; undefined: the record names no Service. */
+/** The slice to serve for a record; undefined if the record names no Service. */
 export function servedSlice(
   record: EndpointSlice,
   peering: IncomingPeering,
@@ -52,7 +52,7 @@ export function servedSlice(
   };
 }
 
-/** Does the slice that is there serve something else than the wanted one? */
+/** Whether the existing slice differs from the desired one in what it serves. */
 export function servesOther(present: EndpointSlice, wanted: EndpointSlice): boolean {
   const text = ({ metadata, endpoints, ports }: EndpointSlice) =>
     stableText([
@@ -63,6 +63,6 @@ export function servesOther(present: EndpointSlice, wanted: EndpointSlice): bool
   return text(present) !== text(wanted);
 }
 
-/** Name of the record that a served slice stands for. */
+/** Name of the record of a served slice. */
 export const recordOf = (served: EndpointSlice): string | undefined =>
   served.metadata.ownerReferences?.find(({ controller }) => controller === true)?.name;

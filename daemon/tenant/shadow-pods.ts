@@ -1,4 +1,4 @@
-/** ShadowPod ↔ the real pod: made, kept alive, mirrored, ended. */
+/** Reconciles ShadowPods: creates, keeps and ends the real pod, and mirrors its status. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
@@ -24,7 +24,7 @@ import { isPodOf, podLabels, realPod, restartsOf, runningFinding, shownStatus } 
 import type { Refusals } from './refusals.ts';
 import type { UsageTracker, Caches } from './caches.ts';
 
-/** What is refused for want of room or by another admission is tried again, though nothing here changes. */
+/** A pod refused by quota or by another admission is retried after this time, even without an event. */
 const againMilliseconds = 30_000;
 
 /** The condition Admitted. Pure. */
@@ -35,8 +35,8 @@ export function admittedFinding(admission: Admission): Finding {
 }
 
 /**
- * Seconds of grace that the consumer asks for; undefined: the pod's own. Never none: Kubernetes forgets such a pod at once,
- * and while it still ran its address would be nobody's.
+ * Grace period in seconds that the consumer requests; undefined means the pod's own. Never zero: Kubernetes would delete the
+ * object at once, and the still running pod's address would belong to no known pod.
  */
 export function askedGrace(shadow: ShadowPod): number | undefined {
   const text = shadow.metadata.annotations?.[deletionGraceAnnotation];
@@ -44,7 +44,7 @@ export function askedGrace(shadow: ShadowPod): number | undefined {
   return Math.max(1, Math.min(Number(text), 3600));
 }
 
-/** The condition Running of a pod that was stopped since its consumer was away. */
+/** The condition Running of a pod that was stopped because its consumer was disconnected. */
 export const stoppedFinding = (stoppedAt: string): Finding => ({
   type: 'Running',
   status: 'False',
@@ -86,7 +86,7 @@ export function reconcileShadowPod(
           podName: shadow.metadata.name,
           podUID: pod?.metadata.uid ?? shadow.status?.podUID,
           restarts,
-          // What was last known stays, also while a pod is being made again.
+          // The last known status stays, also while a pod is being recreated.
           pod: shownStatus(status) ?? shadow.status?.pod,
           stoppedAt,
         },
@@ -95,10 +95,10 @@ export function reconcileShadowPod(
       signal,
     );
 
-  /** Lets go of a pod that is over, once its record says so or another pod is to follow it. */
+  /** Removes the finalizer of an ended pod, once its record has the final status or another pod will follow. */
   const release = (pod: Pod, signal: AbortSignal) => removeFinalizer(kube, pod, podFinalizer, signal);
 
-  /** What the record says of a pod that ended for good. */
+  /** The record's status for a finally ended pod. */
   const finished: Finding = {
     type: 'Admitted',
     status: 'True',
@@ -106,7 +106,7 @@ export function reconcileShadowPod(
     message: 'the pod has ended and is not recreated',
   };
 
-  /** The grace that the pod gets: asked for, or its own. */
+  /** The pod's grace period: the requested one, or its own. */
   async function end(shadow: ShadowPod, signal: AbortSignal): Promise<Result | void> {
     if (!hasFinalizer(shadow, tenantFinalizer)) return;
     const ref = { kind: kind.pod, namespace: shadow.metadata.namespace ?? '', name: shadow.metadata.name };
@@ -140,13 +140,13 @@ export function reconcileShadowPod(
       const seen = caches.pods.byKey(`${ref.namespace}/${ref.name}`) ?? pod;
       return void (await report(shadow, admitted, seen, restarts, signal));
     }
-    // The pod stays until its final status stands in the record, and by that the record until it was said.
+    // The pod stays until its final status is in the record, and the record until then too.
     const status = finalStatus(pod.status, causes.deleted, false, clock.now());
     await report(shadow, admitted, pod, restarts, signal, shadow.status?.stoppedAt, status);
     await release(pod, signal);
   }
 
-  /** A pod that was deleted here, by somebody other than its consumer, has come to its end. */
+  /** Handles the end of a pod that was deleted here, not by its consumer. */
   async function ended(shadow: ShadowPod, pod: Pod, restarts: number, signal: AbortSignal): Promise<void> {
     if (!isKeptAlive(shadow) || hasEnded(shadow)) {
       const status = finalStatus(pod.status, causes.gone, true, clock.now());
@@ -160,7 +160,7 @@ export function reconcileShadowPod(
     const peering = caches.peeringOfTwin(twin);
     let pod = caches.pods.byKey(key);
     let resumed = false;
-    // The pod itself says how often it was made: the cache may not show yet what was written of it.
+    // The count comes from the pod itself, since the cached record may be stale.
     const restarts = Math.max(shadow.status?.restarts ?? 0, restartsOf(pod));
     const refuse = async (reason: Finding['reason'], message: string, retry?: Result) => {
       tracker.release(key);
@@ -173,7 +173,7 @@ export function reconcileShadowPod(
       return refuse(reasons.NoPeering, 'no incoming peering exists for this shadow pod');
     }
     if (pod !== undefined && !isPodOf(pod, shadow)) {
-      // A pod of an earlier shadow of this name, on its way out.
+      // A terminating pod of an earlier shadow pod of this name.
       if (pod.metadata.deletionTimestamp === undefined) {
         await kube.delete(refOf(pod), { uid: pod.metadata.uid ?? '' }, signal);
       }
@@ -186,7 +186,7 @@ export function reconcileShadowPod(
     const disconnect = planDisconnect(shadow, presence, clock.now());
     if (disconnect.action !== 'Run') {
       tracker.release(key);
-      // Noted before anything is ended: whoever goes on after a crash here knows that it was.
+      // Recorded before anything is ended, so that a restarted controller knows of the stop.
       const stoppedAt = shadow.status?.stoppedAt ?? new Date(clock.now()).toISOString();
       const admitted: Finding = {
         type: 'Admitted',
@@ -195,7 +195,7 @@ export function reconcileShadowPod(
         message: 'the pod is admitted, and stopped while its consumer is disconnected',
       };
       const over = pod !== undefined && isOver(pod);
-      // How a stopped pod ended is not how its record ends: it may run again.
+      // The status of a stopped pod is not final, since it may run again.
       await report(shadow, admitted, over ? undefined : pod, restarts, signal, stoppedAt);
       if (pod !== undefined && over) await release(pod, signal);
       if (disconnect.action === 'Stop') {
@@ -207,7 +207,7 @@ export function reconcileShadowPod(
       return;
     }
     if (shadow.status?.stoppedAt !== undefined) {
-      // The pod of before the stop may still be in its grace: one at a time.
+      // The stopped pod may still be terminating; only one runs at a time.
       if (pod !== undefined) return isOver(pod) ? release(pod, signal) : undefined;
       resumed = true;
     }
@@ -217,7 +217,7 @@ export function reconcileShadowPod(
         ? undefined
         : { requeueAfterMilliseconds: disconnect.againAfterMilliseconds + 50 };
     const { labels: askedLabels, annotations } = shadow.spec;
-    // A debug container that is refused must not keep a pod from being made again: no consumer can take one out.
+    // A refused debug container must not prevent recreating the pod, since it cannot be removed from a spec.
     const { ephemeralContainers: _debug, ...lasting } = shadow.spec.pod;
     const asked = pod === undefined ? lasting : shadow.spec.pod;
     const admission = admit(asked, peering.spec.grant, tracker.used(peering.metadata.name, key), {
@@ -242,7 +242,7 @@ export function reconcileShadowPod(
           await kube.patch(refOf(pod), { spec: { ephemeralContainers } }, how, signal);
         }
       }
-      // It was admitted when it was made; a grant that shrinks takes nothing away.
+      // It was admitted when created; a lowered grant does not end running pods.
       const refused =
         !admission.admitted && (admission.reason !== 'QuotaExceeded' || asksForChange(shadow, pod));
       const finding: Finding = {
@@ -258,7 +258,7 @@ export function reconcileShadowPod(
     }
     if (hasEnded(shadow)) return void (await report(shadow, finished, undefined, restarts, signal));
     if (shadow.status?.podUID !== undefined && !resumed && !isKeptAlive(shadow)) {
-      // Past the cache, which may not show yet a pod that was just made: a pod that may run once never runs twice.
+      // Reads the API server, since the cache may not show a new pod yet: a pod that may run once must never run twice.
       const live = await kube.get(
         { kind: kind.pod, namespace: twin.metadata.name, name: shadow.metadata.name },
         signal,
@@ -288,7 +288,7 @@ export function reconcileShadowPod(
       pod = await kube.create(wanted, signal, { fieldManager });
     } catch (error) {
       if (isAlreadyExists(error)) {
-        // The cache is behind, or a pod without our labels has the name.
+        // The cache is stale, or a pod without our labels has the name.
         pod = await kube.get(refOf(wanted), signal);
         if (pod !== undefined && !isPodOf(pod, shadow)) {
           tracker.release(key);
@@ -323,7 +323,7 @@ export function reconcileShadowPod(
     const shadow = caches.shadows.byKey(key);
     if (shadow === undefined) {
       tracker.release(key);
-      // Its record is gone, by force: nothing is to be said of it any more.
+      // Its record was deleted by force, so there is no status to write.
       const orphan = caches.pods.byKey(key);
       if (orphan !== undefined && isOver(orphan)) await release(orphan, signal);
       return;

@@ -1,4 +1,4 @@
-/** What a tenant namespace holds: who the consumer is here, and the little that it may. Pure. */
+/** The objects of a tenant namespace: the consumer's service account and its rights. Pure. */
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
 import { tenantServiceAccount } from '../../shared/names.ts';
 import { kind, type AnyObject } from '../../shared/kube/refs.ts';
@@ -27,7 +27,7 @@ import { tenantCounts, type Countable } from './object-limits.ts';
 const rbacGroup = 'rbac.authorization.k8s.io';
 const everything = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'];
 
-/** In the tenant namespace: requests for twins, and the lease by which the consumer shows that it is alive. */
+/** In the tenant namespace: TwinNamespaces, and the Lease by which the consumer reports its presence. */
 export const tenantRules: readonly PolicyRule[] = [
   // They do not change, so that there is nothing to write but a new one.
   { apiGroups: ['hawser.dev'], resources: ['twinnamespaces'], verbs: ['list', 'watch', 'create', 'delete'] },
@@ -43,14 +43,14 @@ export const twinRules: readonly PolicyRule[] = [
   { apiGroups: ['hawser.dev'], resources: ['shadowpods', 'shadowpolicies'], verbs: everything },
   { apiGroups: [''], resources: ['configmaps', 'secrets', 'services'], verbs: everything },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: everything },
-  // Why a pod does not start: its consumer shows them at home.
+  // Events explain why a pod does not start; the consumer mirrors them.
   { apiGroups: [''], resources: ['events'], verbs: ['list', 'watch'] },
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
   // `get` as well: WebSockets begin with a GET (KEP-4006).
   { apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs: ['get', 'create'] },
 ];
 
-/** The gateway may mint tokens for the consumer's account here, and nowhere else: the chart has the role. */
+/** The API gateway may issue tokens for the consumer's account only here; the role is in the chart. */
 const gatewayBinding = (
   namespace: string,
   labels: Record<string, string>,
@@ -89,7 +89,7 @@ export function roleWithBinding(
   ];
 }
 
-/** What the consumer may in a namespace, bound to it only while it is let in. */
+/** The consumer's rights in a namespace, bound only while it is authorized. */
 export function consumerRights(
   namespace: string,
   labels: Record<string, string>,
@@ -105,7 +105,7 @@ export function consumerRights(
 /**
  * The tenant namespace itself. Nothing runs in it.
  *
- * @param uid of the namespace that is there: applied to that one alone, and never to another that has its name by then
+ * @param uid UID of the existing namespace, so that it is never applied to another one of the same name
  */
 export function tenantNamespaceObject(peering: IncomingPeering, uid?: string): Namespace {
   return {
@@ -127,9 +127,9 @@ export function tenantNamespaceObject(peering: IncomingPeering, uid?: string): N
 }
 
 /**
- * Everything in the tenant namespace but the identity Secret, which is made once and never again by itself.
+ * Everything in the tenant namespace except the identity Secret, which is created only once.
  *
- * @param authorized whether the consumer may act here: its rights are bound then, and only then
+ * @param authorized whether the consumer is authorized; only then its rights are bound
  */
 export function tenantObjects(
   peering: IncomingPeering,
@@ -159,7 +159,7 @@ export function tenantObjects(
   ];
 }
 
-/** The Secret whose deletion ends every token that is bound to it. It holds nothing. */
+/** The Secret whose deletion invalidates every token bound to it. It is empty. */
 export function identitySecretObject(peering: IncomingPeering): Secret {
   return {
     apiVersion: 'v1',

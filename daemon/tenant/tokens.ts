@@ -1,4 +1,4 @@
-/** PeeringTokens: can they be redeemed, and when are they swept away. */
+/** PeeringTokens: whether they can be redeemed, and when they are deleted. */
 import type { PeeringToken } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import type { ControllerContext } from '../kube/context.ts';
@@ -8,10 +8,10 @@ import { applyStatus } from '../kube/status.ts';
 import { fieldManager, reasons } from './names.ts';
 import type { Caches } from './caches.ts';
 
-/** A spent or expired token stays so long, for whoever wonders what became of it. */
+/** A spent or expired token is kept for this time, so that a person can see its state. */
 export const keptMilliseconds = 24 * 3_600_000;
 
-/** What is true of a token, and when to look again. Pure. `now`: milliseconds since 1970. */
+/** The state of a token, and when to evaluate it again. Pure. `now`: milliseconds since 1970. */
 export function evaluateToken(
   token: PeeringToken,
   now: number,

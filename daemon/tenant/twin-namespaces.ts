@@ -1,4 +1,4 @@
-/** TwinNamespace → the namespace that stands for the consumer's, and its end. */
+/** Reconciles TwinNamespaces: creates and removes the namespaces that stand for the consumer's. */
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
 import { findCondition, type Finding } from '../../shared/conditions.ts';
 import { isAuthorized } from '../../shared/incoming-peerings.ts';
@@ -20,13 +20,13 @@ import { takeRights } from './revocation.ts';
 import { nameProblem, twinNamespaceObject, twinObjects } from './twin-objects.ts';
 import type { Caches } from './caches.ts';
 
-/** Pods of a twin that goes get their own grace, but not more than this. */
+/** Pods of a removed twin namespace get their own grace period, at most this. */
 const graceSeconds = 5;
 const podMilliseconds = 10_000;
 
 const isOwnFinalizer = (name: string) => name === tenantFinalizer;
 
-/** Is the twin one too many? The oldest ones stay. Pure. */
+/** Whether the twin namespace exceeds the limit; the oldest ones stay. Pure. */
 export function isBeyondLimit(twin: TwinNamespace, all: readonly TwinNamespace[], limit: number): boolean {
   if (all.length <= limit || twin.status?.namespace !== undefined) return false;
   const age = (each: TwinNamespace) => `${each.metadata.creationTimestamp ?? ''}/${each.metadata.name}`;
@@ -44,7 +44,7 @@ export function reconcileTwin(
   const { kube, clock, events } = context;
 
   const applied = createApplied(kube, fieldManager, clock);
-  /** Scopes of twins in which a revoked consumer has no rights any more. */
+  /** Scopes of twin namespaces in which a revoked consumer's rights were already removed. */
   const withoutRights = new Set<string>();
 
   const report = (twin: TwinNamespace, finding: Omit<Finding, 'type'>, signal: AbortSignal) =>
@@ -75,7 +75,7 @@ export function reconcileTwin(
       signal,
     );
 
-  /** What is known of this cluster's CNI, for the consumer. */
+  /** The condition of this cluster's CNI, reported to the consumer. */
   const enforcement = (): Finding[] => {
     const known = findCondition(caches.local.byKey('self')?.status?.conditions, 'NetworkPoliciesEnforced');
     return known === undefined
@@ -115,7 +115,7 @@ export function reconcileTwin(
     if (problem !== undefined) {
       refusals.note(peering, 'Twin', twin.metadata.uid ?? '', problem.message);
       await report(twin, { status: 'False', ...problem }, signal);
-      // The other namespace is not watched; it may be deleted.
+      // The other namespace is not watched, and may be deleted later.
       return { requeueAfterMilliseconds: present?.metadata.deletionTimestamp === undefined ? 30_000 : 500 };
     }
     if (present?.metadata.deletionTimestamp !== undefined) {
@@ -123,7 +123,7 @@ export function reconcileTwin(
       await report(twin, { status: 'False', reason: reasons.Preparing, message }, signal);
       return { requeueAfterMilliseconds: 500 };
     }
-    // Created or found to be its own, never taken over: what another made in between is seen at the next look.
+    // Created or already its own, never taken over: a concurrent creation is found by the next reconcile.
     const { uid = '' } = (
       present ?? (await kube.create(twinNamespaceObject(twin, peering), signal, { fieldManager }))
     ).metadata;
@@ -162,7 +162,7 @@ export function reconcileTwin(
     );
   }
 
-  /** Ends what is in it first: a namespace with pods in their grace takes Kubernetes much longer to delete. */
+  /** Ends its pods first: Kubernetes takes much longer to delete a namespace with terminating pods. */
   async function empty(namespace: string, deadlineAt: number, signal: AbortSignal): Promise<boolean> {
     const shadows = caches.shadows.listIn(namespace);
     await stripFinalizers(namespace, signal);
@@ -190,7 +190,7 @@ export function reconcileTwin(
     return (shadows.length === 0 && pods.length === 0) || clock.now() >= deadlineAt;
   }
 
-  /** What a consumer wrote goes with its twin namespace, whatever finalizers it gave it. */
+  /** Deletes the consumer's objects with the twin namespace, removing any finalizers on them. */
   async function stripFinalizers(namespace: string, signal: AbortSignal): Promise<void> {
     const held = bytes.informers
       .flatMap((informer) => informer.listIn(namespace))
@@ -221,7 +221,7 @@ export function reconcileTwin(
         await kube.delete(ref, { uid: present.metadata.uid ?? '' }, signal);
       }
     }
-    // Kubernetes deletes what is left of the namespace some seconds later; the peering's own end waits for that.
+    // Kubernetes completes the namespace's deletion some seconds later; the peering's removal waits for that.
     await removeFinalizer(kube, twin, tenantFinalizer, signal);
   }
 
@@ -234,7 +234,7 @@ export function reconcileTwin(
   };
 }
 
-/** TwinNamespaces whose namespace is the one of that name. */
+/** TwinNamespaces for the namespace of that name. */
 export function twinsOfNamespace(caches: Caches, namespace: string): string[] {
   return caches.twins
     .list()

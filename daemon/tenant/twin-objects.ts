@@ -1,4 +1,4 @@
-/** What a twin namespace is made of. Pure. */
+/** The objects of a twin namespace. Pure. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { TwinNamespace } from '../../shared/api/offloading.ts';
@@ -22,14 +22,14 @@ import { restrainedRules, type Restraint } from './restraints.ts';
 import { containerDefaults } from './container-resources.ts';
 import { bounds } from './usage.ts';
 
-/** Names that consumers cannot use, even while they are free. */
+/** Names that consumers must not use, even if no such namespace exists. */
 const reservedNames = /^(kube-|openshift-|hawser-|default$)/;
 
 /**
- * Why the consumer cannot have a namespace of that name; undefined: it can.
+ * Why the consumer cannot have a namespace of that name; undefined if it can.
  *
  * @param present the namespace, if there is one
- * @param others what the names of other peerings' twin namespaces end in
+ * @param others suffixes of other peerings' twin namespaces
  */
 export function nameProblem(
   twin: TwinNamespace,
@@ -52,7 +52,7 @@ export function nameProblem(
       message: `the name ${name} is reserved for the provider’s own namespaces; request another name (NamespaceOffloading spec.twinNamespace on the consumer)`,
     };
   }
-  // A grant that shrinks takes nothing away: what is there already keeps its name.
+  // A lowered grant does not affect existing namespaces, which keep their names.
   const problem = present === undefined ? twinNameProblem(name, rules, others) : undefined;
   if (problem !== undefined) {
     return {
@@ -66,7 +66,7 @@ export function nameProblem(
 /**
  * The namespace.
  *
- * @param uid of the namespace that is there: applied to that one alone, and never to another that has its name by then
+ * @param uid UID of the existing namespace, so that it is never applied to another one of the same name
  */
 export function twinNamespaceObject(twin: TwinNamespace, peering: IncomingPeering, uid?: string): Namespace {
   const level = peering.spec.grant.podSecurity;
@@ -86,7 +86,7 @@ export function twinNamespaceObject(twin: TwinNamespace, peering: IncomingPeerin
   };
 }
 
-/** What else there is of the peering. */
+/** Other objects of the peering. */
 export interface TenantView {
   /** Of this twin namespace. */
   quota?: ResourceQuota | undefined;
@@ -94,7 +94,7 @@ export interface TenantView {
   restraints?: readonly Restraint[];
 }
 
-/** Everything in it that the provider makes. */
+/** All of the provider's objects in it. */
 export function twinObjects(
   twin: TwinNamespace,
   peering: IncomingPeering,
@@ -106,14 +106,14 @@ export function twinObjects(
   const labels = twinLabels(twin, peering);
   const metadata = (name: string) => ({ name, namespace, labels });
   const grant = peering.spec.grant;
-  // Applied here and not left to Kubernetes, so that the first pod need not wait for it.
+  // Created here, although Kubernetes would too, so that the first pod does not wait for it.
   const account: ServiceAccount = {
     apiVersion: 'v1',
     kind: 'ServiceAccount',
     metadata: metadata('default'),
     automountServiceAccountToken: false,
   };
-  // The whole grant for each twin: the sum over all of them is kept by `admit`.
+  // Each twin namespace has the whole grant; `admit` enforces the sum over all of them.
   const quota: ResourceQuota = {
     apiVersion: 'v1',
     kind: 'ResourceQuota',
@@ -124,14 +124,14 @@ export function twinObjects(
         ...Object.fromEntries(
           bounds(grant).map(({ resource, part, granted }) => [`${part}.${resource}`, granted]),
         ),
-        // A consumer must not open the provider to the outside.
+        // A consumer must not expose the provider to the outside.
         'services.loadbalancers': '0',
         'services.nodeports': '0',
         persistentvolumeclaims: '0',
       },
     },
   };
-  // Nor fill its store. A quota of its own: while Kubernetes cannot count one of these, pods are admitted all the same.
+  // Nor fill its store. A separate quota, so that pods are admitted while Kubernetes cannot count one of these kinds yet.
   const objects: ResourceQuota = {
     apiVersion: 'v1',
     kind: 'ResourceQuota',

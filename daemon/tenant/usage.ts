@@ -127,7 +127,7 @@ export function bounds(grant: Grant): Bound[] {
   ];
 }
 
-/** The first resource of which the pod asks more than is left; undefined when it fits. */
+/** The first resource that is insufficient for the pod; undefined if it fits. */
 export function shortage(
   grant: Grant,
   used: Usage,
@@ -149,7 +149,7 @@ export function shortage(
   return undefined;
 }
 
-/** What is used beyond the grant, as after it was lowered; undefined: nothing is. */
+/** Usage beyond the grant, as after it was lowered; undefined if there is none. */
 export function excess(grant: Grant, used: Usage): string | undefined {
   const beyond: string[] = used.pods > grant.pods ? [`${used.pods} pods of ${grant.pods}`] : [];
   for (const { resource, part, granted } of bounds(grant)) {
@@ -167,7 +167,7 @@ export interface ShownUsage {
   extendedResources?: { name: string; quantity: string }[];
 }
 
-/** As the status of an IncomingPeering shows it. */
+/** The usage in the form of an IncomingPeering's status. */
 export function shownUsage(usage: Usage, grant?: Pick<Grant, 'extendedResources'>): ShownUsage {
   const granted = grant?.extendedResources ?? [];
   return {
