@@ -1,7 +1,9 @@
 /** What of a provider's answer is taken for an identity. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { GatewayProblem } from '../../../daemon/clients/gateway/index.ts';
 import { askIdentity, PeeringProblem } from '../../../daemon/peering/ask-identity.ts';
+import { isUnknownThere } from '../../../daemon/peering/removal.ts';
 import type { RemoteCluster } from '../../../shared/api/clusters.ts';
 import { apiVersion } from '../../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
@@ -59,6 +61,26 @@ test('an API server on this machine or at a metadata address is refused', async 
     assert.is(await ask(url), 'ProviderRefuses', url);
   // In-band, the address that is dialled follows from the tunnel, and not from the answer.
   assert.is(await ask('https://169.254.1.3:6443', { controlPlane: 'InBand' }), 'https://169.254.1.3:6443');
+});
+
+test('only the answer to an unknown cluster is taken for the end of a peering', () => {
+  const refused = (name: 'signature-refused' | 'token-not-redeemable', detail: string) =>
+    new GatewayProblem(
+      {
+        type: `https://hawser.dev/problems/${name}`,
+        title: '',
+        status: 401,
+        detail: '',
+        errors: [{ field: 'signature', detail }],
+      },
+      undefined,
+    );
+  assert.ok(isUnknownThere(refused('signature-refused', 'BadSignature')));
+  // It knows who asks, or may: what it says can be put right here, and asked again.
+  for (const detail of ['ClockSkew', 'Replayed', 'OtherRecipient', 'DigestMismatch'])
+    assert.not.ok(isUnknownThere(refused('signature-refused', detail)), detail);
+  assert.not.ok(isUnknownThere(refused('token-not-redeemable', 'BadSignature')));
+  assert.not.ok(isUnknownThere(new Error('no answer')));
 });
 
 test.run();
