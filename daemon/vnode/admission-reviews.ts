@@ -1,4 +1,4 @@
-/** What the webhooks answer: pods of offloaded namespaces, and NamespaceOffloadings. */
+/** Answers of the webhooks, for pods of offloaded namespaces and for NamespaceOffloadings. */
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { annotations, labels } from '../../shared/names.ts';
@@ -25,7 +25,7 @@ export interface AdmissionReview {
 export interface AdmissionResponse {
   uid: string;
   allowed: boolean;
-  /** 422: the object is what is wrong with it. */
+  /** 422: the object is invalid. */
   status?: { code: number; message: string };
   warnings?: string[];
   patchType?: 'JSONPatch';
@@ -34,14 +34,14 @@ export interface AdmissionResponse {
 }
 
 export interface Reviews {
-  /** Undefined: the review is malformed. */
+  /** Undefined if the review is malformed. */
   pod(review: AdmissionReview, placement: RemotePlacement): AdmissionResponse | undefined;
   offloading(review: AdmissionReview, signal: AbortSignal): Promise<AdmissionResponse | undefined>;
 }
 
 /**
- * The API server matches webhooks by namespaces as its own cache has them: the label that was just written is there before
- * the next request of the same client, and surely after this time.
+ * The API server selects webhooks by the namespaces in its own cache: a label just written is visible there after this time
+ * at the latest.
  */
 const cacheMilliseconds = 200;
 
@@ -54,7 +54,7 @@ export function createReviews(
     pod({ request }, placement) {
       const { uid, namespace, object } = request ?? {};
       if (uid === undefined || namespace === undefined || object === undefined) return undefined;
-      // What was just created may not be in the cache yet; the placement is known by the webhook that was called.
+      // A new NamespaceOffloading may not be in the cache yet; the called webhook determines the placement.
       const spec = offloadings.get(namespace, offloadingName)?.spec ?? { podPlacement: placement };
       return reviewPod(uid, namespace, object as Pod, spec);
     },

@@ -1,4 +1,4 @@
-/** What the controllers of virtual nodes look at: caches of both clusters, and the questions that all of them ask. */
+/** The caches of vnode/ of both clusters, and queries that its controllers share. */
 import type { LocalCluster } from '../../shared/api/clusters.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
@@ -8,9 +8,9 @@ import { remoteClients, type RemoteClients } from '../peers/remote.ts';
 import type { Namespace, NetworkPolicy, Node } from '../../shared/kube/types.ts';
 import { virtualPods, type VirtualPods } from '../peers/virtual-pods.ts';
 
-/** Owner of what vnode/ applies, here and at providers. */
+/** Field manager of vnode/, here and at providers. */
 export const fieldManager = 'hawser-vnode';
-/** On OutgoingPeerings and NamespaceOffloadings: vnode/ has something to take down. */
+/** Finalizer on OutgoingPeerings and NamespaceOffloadings, while vnode/ has something to remove. */
 export const vnodeFinalizer = 'hawser.dev/vnode';
 
 export interface Caches {
@@ -24,11 +24,11 @@ export interface Caches {
   policies: Informer<NetworkPolicy>;
   pods: VirtualPods;
   remotes: RemoteClients;
-  /** Milliseconds since 1970. Time that passed before this process was there is nobody's delay. */
+  /** Milliseconds since 1970; deadlines count from the start of this process at the earliest. */
   startedAt: number;
 }
 
-/** Starts the caches. */
+/** Starts the informers. */
 export function createCaches(context: ControllerContext, signal: AbortSignal): Caches {
   return {
     context,

@@ -1,8 +1,8 @@
-/** How much a virtual node offers: what was granted, or less if the consumer wants less. Pure. */
+/** Capacity of a virtual node: the grant, or less if the consumer limits it. Pure. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { parseQuantity } from '../../shared/quantities.ts';
 
-/** Nothing granted, nothing offered: the scheduler passes by. */
+/** Without a grant the capacity is zero, so the scheduler skips the node. */
 const nothing = { cpu: '0', memory: '0', pods: '0' };
 
 /** `status.capacity` and `status.allocatable` of the Node. */

@@ -1,4 +1,4 @@
-/** Statuses of containers as a provider tells them: of containers that the pod has, in fields that are known. Pure. */
+/** Container statuses from a provider's report, restricted to the pod's containers and to known fields. Pure. */
 import type { ContainerState, ContainerStatus, Pod, PodStatus } from '../../shared/kube/types.ts';
 import {
   count,
@@ -12,9 +12,9 @@ import {
 } from './untrusted.ts';
 
 /**
- * Of the pod's containers and init containers, as far as the provider reports them.
+ * Statuses of the pod's containers and init containers, as far as the provider reports them.
  *
- * @param restarts how often the provider made the pod again: each is a restart of every container, and a count never falls
+ * @param restarts how often the provider recreated the pod, which counts as a restart of every container
  */
 export function containerStatuses(
   pod: Pod,
@@ -22,7 +22,7 @@ export function containerStatuses(
   restarts: number,
   now: number,
 ): Pick<PodStatus, 'containerStatuses' | 'initContainerStatuses' | 'ephemeralContainerStatuses'> {
-  // The kubelet's own bound: 12 KiB of messages for one pod.
+  // The kubelet's limit: 12 KiB of messages per pod.
   const all = (pod.spec?.containers.length ?? 0) + (pod.spec?.initContainers?.length ?? 0);
   const longest = Math.min(longestTermination, Math.floor(podTermination / Math.max(1, all)));
   const known = (
@@ -71,7 +71,7 @@ function containerStatus(
   };
 }
 
-/** `containerd://…`: the API server refuses another form. */
+/** `containerd://…`; the API server refuses other forms. */
 const isContainerID = (id: string) => /^[a-z0-9.+-]+:\/\//.test(id);
 
 /** One of the three states; an API object with two of them is not valid. */

@@ -1,4 +1,4 @@
-/** Pods that a DaemonSet wants on every node, virtual ones too. Pure. */
+/** Pods of DaemonSets that tolerate every taint, and so run on virtual nodes too. Pure. */
 import { toSeconds } from '../../shared/conditions.ts';
 import type { Pod, PodStatus } from '../../shared/kube/types.ts';
 import { carried, offloadedCondition, offloadedReasons } from './pod-conditions.ts';
@@ -12,10 +12,10 @@ export const neverRuns = (reason: string): boolean =>
   reason === offloadedReasons.notOffloaded || reason === offloadedReasons.refused;
 
 /**
- * A DaemonSet that tolerates every taint (kube-proxy, CNI, CSI, node-exporter) has a pod on each virtual node too, since its
- * controller asks for nothing but tolerations. Pending there, that pod would use up `maxUnavailable` and stop the rollout on
- * the cluster's real nodes. What the daemon is for, the provider does on its own nodes; so the pod is reported as available,
- * has no containers and no address, and a condition says that it does not run (docs/design/daemonsets.md).
+ * A DaemonSet that tolerates every taint (kube-proxy, CNI, CSI, node-exporter) has a pod on each virtual node too. If it were
+ * Pending there, it would use up `maxUnavailable` and block the rollout on the cluster's real nodes. The provider runs such
+ * daemons on its own nodes, so the pod is reported as available without containers and address, and a condition states that
+ * it does not run (docs/design/daemonsets.md).
  */
 export function standIn(
   pod: Pod,

@@ -1,4 +1,4 @@
-/** What both sides want of a peering while it lives, and how far its pods are with leaving. Pure. */
+/** The desired state of a peering from both sides, and the progress of a drain. Pure. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import type { Finding } from '../../shared/conditions.ts';
 import { keyOf } from '../../shared/kube/refs.ts';
@@ -12,14 +12,14 @@ type Desired = OutgoingPeering['spec']['desired'];
 export const schedulableReasons = {
   active: 'Active',
   cordoned: 'Cordoned',
-  /** Pods are leaving. */
+  /** A drain is in progress. */
   draining: 'Draining',
   drained: 'Drained',
 } as const;
 
 const strictness: Readonly<Record<Desired, number>> = { Active: 0, Cordoned: 1, Drained: 2 };
 
-/** The state in force: the stricter of this cluster's and the provider's. `by` names whose it is. */
+/** The effective state: the stricter one of this cluster's and the provider's. `by` names its origin. */
 export function desireOf(peering: OutgoingPeering): { desired: Desired; by: 'Consumer' | 'Provider' } {
   const own = peering.spec.desired;
   const theirs = peering.status?.providerDesired ?? 'Active';
@@ -29,14 +29,14 @@ export function desireOf(peering: OutgoingPeering): { desired: Desired; by: 'Con
 }
 
 /**
- * The pods that a drain moves, as `kubectl drain` understands it: not those that are finished, and not those of a
- * DaemonSet, which would be made again on the same node at once.
+ * The pods that a drain evicts, as in `kubectl drain`: not finished ones, and not those of a DaemonSet, which would be
+ * recreated on the same node at once.
  */
 export function podsToLeave(pods: readonly Pod[]): Pod[] {
   return pods.filter((pod) => !isFinished(pod) && !isDaemonPod(pod));
 }
 
-/** Named in a message; more are counted. */
+/** Number of pods named in a message; the rest are counted. */
 const mostNamed = 3;
 
 const named = (keys: readonly string[]): string =>
@@ -45,8 +45,8 @@ const named = (keys: readonly string[]): string =>
 /**
  * `Schedulable` of the OutgoingPeering.
  *
- * @param leaving pods that are still on the node, of those that have to leave
- * @param heldBack those of them that a disruption budget keeps for now
+ * @param leaving pods to be evicted that are still on the node
+ * @param heldBack those of them that a disruption budget currently protects
  */
 export function schedulableFinding(
   peering: OutgoingPeering,

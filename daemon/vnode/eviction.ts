@@ -1,18 +1,17 @@
-/** Taking pods off a virtual node. */
+/** Evicts pods from a virtual node. */
 import { KubeError, isNotFound, kind, refOf, type KubeClient } from '../kube/index.ts';
 import type { Pod } from '../../shared/kube/types.ts';
 
-/** What became of an eviction. */
+/** The result of an eviction. */
 export type Eviction = { pod: Pod; outcome: 'Evicted' } | { pod: Pod; outcome: 'Blocked'; message: string };
 
-/** So many leave at a time; the next look goes on. */
+/** Maximum number of evicted pods per reconcile. */
 const mostAtOnce = 20;
-/** So many are asked for at a time: those that a budget holds back keep the others from nothing. */
+/** Maximum number of eviction requests per reconcile, so that pods protected by a budget do not block the others. */
 const mostAsked = 200;
 
 /**
- * Evicts pods by the eviction API, which keeps disruption budgets. Pods that are being deleted already are left to
- * themselves.
+ * Evicts pods by the eviction API, which respects disruption budgets. Pods that are already being deleted are skipped.
  */
 export async function evictPods(
   kube: KubeClient,
@@ -42,7 +41,7 @@ export async function evictPods(
       results.push({ pod, outcome: 'Evicted' });
     } catch (error) {
       if (isNotFound(error)) continue;
-      // 429: a disruption budget says not now. 409: another pod has the name by now.
+      // 429: a disruption budget forbids it now. 409: another pod has the name now.
       if (!(error instanceof KubeError) || (error.status !== 429 && error.status !== 409)) throw error;
       results.push({ pod, outcome: 'Blocked', message: error.message.slice(0, 500) });
     }

@@ -1,18 +1,18 @@
 /**
- * What no provider runs, whatever it grants: known when a pod is created, and not only after it was bound, when nothing takes
- * it off its node any more. Pure. The provider's own allow-list (`tenant/pod-fields.ts`) decides all the rest; a test compares.
+ * Fields that no provider admits with any grant. They are checked when a pod is created: once it is bound, nothing moves it off
+ * its node. Pure. The provider's allow-list (`tenant/pod-fields.ts`) decides everything else; a test compares both.
  */
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import type { Container, Pod } from '../../shared/kube/types.ts';
 
-/** The field that keeps a pod at home, and why. */
+/** The field that prevents offloading, and why. */
 export interface Misfit {
   /** Path in the PodSpec, as in `containers[0].ports[1].hostPort`. */
   field: string;
   why: string;
 }
 
-/** Volumes that a provider has (core/v1, Volume): everything else names storage of this cluster, or of a node. */
+/** Volume types available at a provider (core/v1, Volume): all others refer to storage of this cluster or of a node. */
 const volumeTypes = new Set(['name', 'emptyDir', 'configMap', 'secret', 'downwardAPI', 'projected']);
 /** `kube-api-access-*`: admission adds it for the service account (KEP-1205); it is left out at the provider. */
 const tokenVolume = /^kube-api-access-[a-z0-9]{5}$/;
@@ -29,7 +29,7 @@ const fields: Readonly<Record<string, string>> = {
   hostnameOverride: 'it is not offloaded; use hostname',
 };
 
-/** The first thing of a pod that no provider runs; undefined: it may be offloaded. */
+/** The first field that prevents offloading; undefined if the pod may be offloaded. */
 export function misfitOf(pod: Pod): Misfit | undefined {
   const spec = pod.spec ?? { containers: [] };
   for (const [field, why] of Object.entries(flags)) if (spec[field] === true) return { field, why };
@@ -102,7 +102,7 @@ function containerMisfit(container: Container, path: string): Misfit | undefined
   return undefined;
 }
 
-/** What is said to whoever creates such a pod. */
+/** The message for the creator of such a pod. */
 export function misfitMessage(
   { field, why }: Misfit,
   placement: NamespaceOffloading['spec']['podPlacement'],

@@ -1,4 +1,4 @@
-/** Virtual nodes and offloading, the consumer's side: nodes, leases, twins, pods. */
+/** Virtual nodes and offloading, the consumer's side: Nodes, Leases, twin namespaces, pods. */
 import { ports } from '../../shared/ports.ts';
 import type { ControllerContext } from '../kube/index.ts';
 import { runLeases } from './lease.ts';
@@ -10,11 +10,11 @@ import { runPresence } from './presence-lease.ts';
 import { createCaches } from './caches.ts';
 
 export interface VirtualNodesOptions {
-  /** Port of the kubelet API, as the nodes announce it. Default `ports.kubelet`. */
+  /** Port of the kubelet API that the nodes announce. Default `ports.kubelet`. */
   kubeletPort?: number;
 }
 
-/** Runs until the signal is aborted. One at a time: only the leading controller calls it. */
+/** Runs until the signal is aborted. Only the leading controller calls it. */
 export async function runVirtualNodes(
   context: ControllerContext,
   signal: AbortSignal,

@@ -1,9 +1,9 @@
-/** The records of offloaded pods as they were last seen before they were deleted: the final status is in them. */
+/** The last state of deleted records of offloaded pods, which contains the final status. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { kind } from '../kube/index.ts';
 import type { RemoteClients } from '../peers/remote.ts';
 
-/** Records that wait for their pod here to be deleted; each does so within a reconcile. */
+/** Records whose pod here is still to be deleted, which takes a reconcile. */
 const limit = 4_096;
 
 export interface LastRecords {

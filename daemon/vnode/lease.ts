@@ -1,14 +1,14 @@
-/** Leases of virtual nodes in `kube-node-lease`: they show that this controller still serves the nodes. */
+/** Leases of virtual nodes in `kube-node-lease`, which show that this controller still serves the nodes. */
 import { kind, messageOf, type KubeClient } from '../kube/index.ts';
 import { sleep } from '../../shared/time.ts';
 import type { Lease, Node } from '../../shared/kube/types.ts';
 import { labels } from '../../shared/names.ts';
 import { fieldManager, type Caches } from './caches.ts';
 
-/** A kubelet's own: a lease of 40 s, renewed every quarter of it (KubeletConfiguration, nodeLeaseDurationSeconds). */
+/** As in the kubelet: a lease of 40 s, renewed every quarter of it (KubeletConfiguration, nodeLeaseDurationSeconds). */
 const leaseSeconds = 40;
 const renewMilliseconds = 10_000;
-/** So many at a time: all at once would be as many connections, every ten seconds. */
+/** Maximum number of concurrent renewals, to bound the number of connections. */
 const leasesAtOnce = 4;
 const leaseNamespace = 'kube-node-lease';
 
@@ -32,7 +32,7 @@ export function leaseOf(node: Node, now: number): Lease {
   };
 }
 
-/** Renews one node's lease, making it if need be. */
+/** Renews one node's Lease, creating it if needed. */
 export async function renewLease(
   kube: KubeClient,
   node: Node,

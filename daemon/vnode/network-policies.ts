@@ -1,30 +1,30 @@
-/** Whether the network policies of an offloaded namespace hold for the pods that run elsewhere. Pure. */
+/** Whether the network policies of an offloaded namespace apply to the pods that run elsewhere. Pure. */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { Finding } from '../../shared/conditions.ts';
 
 /** Condition of LocalCluster self, and of a TwinNamespace: whether that cluster's CNI enforces network policies. */
 export const enforcedType = 'NetworkPoliciesEnforced';
 
-/** So many are named. */
+/** Maximum number of policies named in a message. */
 const mostNames = 5;
 const longestWhy = 300;
 
-/** A provider, and what it says. */
+/** A provider, and its reports. */
 export interface PoliciesThere {
   peering: string;
-  /** Of its CNI. */
+  /** The condition of its CNI. */
   enforced?: Condition | undefined;
-  /** Of each policy by name: the condition Carried of its record; undefined: it has not been read. */
+  /** By policy name: the condition Carried of its record; undefined until it was read. */
   carried?: ReadonlyMap<string, Condition | undefined> | undefined;
 }
 
 type Verdict = 'Held' | 'NotEnforced' | 'NotKnown' | 'NotCarried';
 
 /**
- * The condition NetworkPoliciesHold: what a person who wrote policies has to know, for each provider.
+ * The condition NetworkPoliciesHold: whether the namespace's policies are effective at each provider.
  *
  * @param policies names of the namespace's policies
- * @param home what is known of this cluster's CNI
+ * @param home the condition of this cluster's CNI
  */
 export function policiesFinding(
   policies: readonly string[],
@@ -108,7 +108,7 @@ function evaluate(
   };
 }
 
-/** A sentence for each thing that is true of some providers. */
+/** A sentence for each problem, with the providers that have it. */
 function said(there: readonly { peering: string; text: string }[]): string[] {
   const texts = [...new Set(there.map(({ text }) => text))];
   return texts.map((text) => {

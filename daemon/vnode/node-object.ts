@@ -12,18 +12,18 @@ export type Taint = NonNullable<NonNullable<Node['spec']>['taints']>[number];
 /** Keeps new pods away while the provider's API server does not answer. */
 export const apiUnreachableTaint = 'hawser.dev/api-unreachable';
 
-/** Where the virtual node's kubelet API is served, and what it says of itself. */
+/** Address of the virtual node's kubelet API, and its node information. */
 export interface NodeFacts {
-  /** IP address of the controller's pod: the API server dials it for logs and exec. */
+  /** IP address of the controller's pod, to which the API server connects for logs and exec. */
   address: string;
   kubeletPort: number;
-  /** As kubelets say theirs: `v1.34.4-hawser-0.1.0`. */
+  /** Kubelet version, such as `v1.34.4-hawser-0.1.0`. */
   version: string;
-  /** `amd64`, `arm64`: of the provider's nodes as far as it is known. */
+  /** `amd64`, `arm64`: architecture of the provider's nodes, as far as known. */
   architecture: string;
 }
 
-/** Labels that make the node findable, and keep load balancers of clouds from sending traffic to it. */
+/** Labels that identify the node, and exclude it from cloud load balancers. */
 export function nodeLabels(peering: OutgoingPeering, facts: NodeFacts): Record<string, string> {
   return {
     [labels.managedBy]: 'hawser',
@@ -40,35 +40,34 @@ export function nodeLabels(peering: OutgoingPeering, facts: NodeFacts): Record<s
   };
 }
 
-/** What is created when there is no Node yet. The taint is there from its first moment, so that nothing slips in. */
+/** The Node to create. It has the taint from the start, so that no pod is scheduled in between. */
 export function newNode(peering: OutgoingPeering, facts: NodeFacts): Node {
   return {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name: peering.spec.nodeName, labels: nodeLabels(peering, facts) },
     spec: {
-      // A cloud's controller deletes nodes that its cloud doesn't know, unless the ID is of another provider.
+      // Cloud controllers delete nodes that are unknown to their cloud, unless the ID is of another provider.
       providerID: `hawser://${peering.metadata.name}`,
       taints: [{ key: virtualNodeTaint, value: 'true', effect: 'NoSchedule' }],
     },
   };
 }
 
-/** What is applied whenever it differs: labels and whether pods may be scheduled. */
+/** The applied fields: labels and schedulability. */
 export function appliedNode(peering: OutgoingPeering, facts: NodeFacts): Node {
   return {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name: peering.spec.nodeName, labels: nodeLabels(peering, facts) },
-    // Left out when Active: a person's own `kubectl cordon` stays.
+    // Omitted when Active, so that a person's `kubectl cordon` stays.
     spec: desireOf(peering).desired === 'Active' ? {} : { unschedulable: true },
   };
 }
 
 /**
- * The taints that the node shall have: Hawser's own set right, everybody else's as they are. Undefined when nothing is
- * to be done. `spec.taints` is one atomic list to server-side apply, so it is read, changed and written under its
- * resource version.
+ * The desired taints: Hawser's own corrected, all others unchanged. Undefined if nothing changes. `spec.taints` is an atomic
+ * list in server-side apply, so it is read, changed and written with its resource version.
  */
 export function plannedTaints(
   present: readonly Taint[] | undefined,
@@ -153,7 +152,7 @@ function nodeInfo(peering: OutgoingPeering, facts: NodeFacts): Record<string, st
   };
 }
 
-/** True when the status that is applied differs from what the node has. Fields of others are not looked at. */
+/** Whether the status to apply differs from the node's. Fields of others are ignored. */
 export function statusDiffers(present: Node | undefined, wanted: NonNullable<Node['status']>): boolean {
   const status = present?.status;
   if (status === undefined) return true;

@@ -1,4 +1,4 @@
-/** Keeps one Node per OutgoingPeering: makes it, says how it is, drains it, and takes it down. */
+/** Reconciles one Node per OutgoingPeering: creates it, writes its status, drains it, and removes it. */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue, type Finding } from '../../shared/conditions.ts';
 import { labels } from '../../shared/names.ts';
@@ -33,9 +33,9 @@ import { evaluateReadiness, nodeReadyFinding, readinessReasons } from './readine
 import { removeNode } from './removal.ts';
 import { fieldManager, peeringOfNode, vnodeFinalizer, type Caches } from './caches.ts';
 
-/** A pod that a disruption budget holds back is asked for again so often. */
+/** Retry interval for pods that a disruption budget protects. */
 const drainRetryMilliseconds = 5_000;
-/** The pods of a node that was made a moment ago are being read. */
+/** Retry interval while the pods of a new node are being listed. */
 const readAgainMilliseconds = 250;
 
 /** Runs until the signal is aborted. */
@@ -50,7 +50,7 @@ export async function runNodes(caches: Caches, kubeletPort: number, signal: Abor
       .map((peering) => peering.metadata.name);
   const forNode = (nodeName: string | undefined) => {
     const peering = peeringOfNode(caches, nodeName);
-    // Pods matter to a node only while they have to leave it.
+    // Pods affect a node only while it is drained.
     if (peering === undefined) return [];
     const leaving =
       peering.metadata.deletionTimestamp !== undefined || desireOf(peering).desired === 'Drained';
@@ -71,7 +71,7 @@ export async function runNodes(caches: Caches, kubeletPort: number, signal: Abor
           return peering === undefined ? [] : [keyOf(peering)];
         }),
         fromRemotes(caches.remotes, (peering) => [peering]),
-        // The last twin that is gone is what a removal waits for.
+        // A removal waits for the deletion of the last twin namespace.
         fromRemoteObjects(caches.remotes, kind.twinNamespace, ({ peering }) =>
           caches.peerings.byKey(peering)?.metadata.deletionTimestamp === undefined ? [] : [peering],
         ),
@@ -208,7 +208,7 @@ async function applyNodeSpec(
       signal,
     );
   } catch (error) {
-    // Somebody wrote between reading and writing: the event of that write brings us back here.
+    // Another writer came first; its watch event triggers another reconcile.
     if (!isConflict(error)) throw error;
   }
 }
@@ -255,7 +255,7 @@ async function report(
   await applyStatus({ kube, fieldManager, object: peering, findings, now: clock.now(), events }, signal);
 }
 
-/** Whether the desired state is reported already: a person waits for it, so it is written without debouncing. */
+/** Whether the desired state is already reported. If not, it is written without debouncing, since a person waits for it. */
 function isReported(peering: OutgoingPeering, finding: Finding): boolean {
   const reported = findCondition(peering.status?.conditions, finding.type);
   return (
@@ -265,7 +265,7 @@ function isReported(peering: OutgoingPeering, finding: Finding): boolean {
   );
 }
 
-/** Asks the pods to leave. Returns the keys of those that have to wait. */
+/** Evicts the pods. Returns the keys of those that must wait. */
 async function drain(
   caches: Caches,
   peering: OutgoingPeering,
@@ -288,7 +288,7 @@ async function drain(
   return heldBack;
 }
 
-/** The kubelet version that nodes show: the API server's own, so that tools that compare the two are content. */
+/** The kubelet version of the nodes: the API server's own, for tools that compare the two. */
 async function nodeFacts(caches: Caches, kubeletPort: number, signal: AbortSignal): Promise<NodeFacts> {
   const { kube, podIP, version, log } = caches.context;
   let server = 'v1.0.0';

@@ -1,4 +1,4 @@
-/** Follows NamespaceOffloadings: labels the namespace for the pod webhook, and keeps its twins at the providers. */
+/** Reconciles NamespaceOffloadings: labels the namespace for the pod webhook, and manages its twin namespaces. */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { NamespaceOffloading, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
@@ -60,7 +60,7 @@ export async function runOffloading(caches: Caches, signal: AbortSignal): Promis
           const source = sourceOf(remote, record.metadata.namespace);
           return source === undefined ? [] : [source];
         }),
-        // Whoever waits for pods to leave.
+        // Removals wait for pods to be gone.
         fromVirtualPods(caches.pods, (pod) => {
           const offloading = caches.offloadings.get(pod.metadata.namespace, offloadingName);
           return offloading?.metadata.deletionTimestamp === undefined ? [] : inNamespace(pod);
@@ -169,7 +169,7 @@ async function reconcileNamespace(caches: Caches, name: string, signal: AbortSig
     twins,
   );
   await report(caches, offloading, twins, summarise(twins), signal, [hold]);
-  // Said first, then tried again.
+  // The status is written first, then the failure is retried.
   if (failures.length > 0) throw failures[0];
   return later;
 }
@@ -178,13 +178,13 @@ interface TwinReport {
   peering: string;
   twin: string;
   finding: Finding;
-  /** What the provider says of its CNI. */
+  /** The provider's condition of its CNI. */
   enforced?: Condition | undefined;
-  /** What it says of the namespace's policies, by name; undefined: not known. */
+  /** Conditions of the namespace's policies, by name; undefined if unknown. */
   carried?: ReadonlyMap<string, Condition | undefined> | undefined;
 }
 
-/** What the provider says of the records of policies in the twin; undefined while they have not been read. */
+/** The provider's conditions of the policy records in the twin namespace; undefined until they were read. */
 function carriedAt(remote: Remote | undefined, { metadata }: Namespace): TwinReport['carried'] {
   if (remote === undefined || !twinsOf(remote).hasSynced) return undefined;
   const twin = boundNamespace(twinOf(remote, metadata.name), metadata.uid);
@@ -197,7 +197,7 @@ function carriedAt(remote: Remote | undefined, { metadata }: Namespace): TwinRep
   );
 }
 
-/** Makes the twin as it should be; says how it is. A provider that fails does not keep others from theirs. */
+/** Reconciles the twin namespace, and returns its condition. A failing provider does not affect the others. */
 async function reconcileTwin(
   caches: Caches,
   remote: Remote | undefined,
@@ -206,7 +206,7 @@ async function reconcileTwin(
   before: Condition | undefined,
   signal: AbortSignal,
 ): Promise<{ finding: Finding; enforced?: Condition | undefined; failure?: unknown }> {
-  // Right after a start the provider has not been read: what was found before still holds.
+  // Right after a start the provider's caches have not synced, so the previous condition stays.
   const unread = (message: string): { finding: Finding } => ({
     finding: before ?? { type: 'Bound', status: 'False', reason: twinReasons.providerUnread, message },
   });
@@ -225,7 +225,7 @@ async function reconcileTwin(
       );
     }
   } catch (error) {
-    // The cache is behind by one event.
+    // The cache is stale by one event.
     if (isAlreadyExists(error)) return { finding: step.finding };
     if (signal.aborted) throw error;
     const message = messageOf(error).slice(0, 1000);
@@ -235,12 +235,12 @@ async function reconcileTwin(
     };
   }
   const bound = boundNamespace(present, wanted.spec.sourceUID);
-  // Watched from the moment it is there, so that the first pod's status finds the watch open.
+  // Watched from its creation on, so that the first pod's status arrives at once.
   if (bound !== undefined) remote.informer(kind.shadowPod, { namespace: bound });
   return { finding: step.finding, enforced: findCondition(present?.status?.conditions, enforcedType) };
 }
 
-/** A provider that the selector no longer names loses the twin, after its pods have left. */
+/** The twin namespace at a provider that is no longer selected is deleted after its pods are gone. */
 async function removeUnselected(
   caches: Caches,
   remote: Remote | undefined,
@@ -256,7 +256,7 @@ async function removeUnselected(
   return removeTwin(caches, remote, namespace, pods, signal);
 }
 
-/** Sets or takes away the label by which the pod webhook selects namespaces. */
+/** Sets or removes the label by which the pod webhook selects namespaces. */
 async function labelNamespace(
   caches: Caches,
   name: string,

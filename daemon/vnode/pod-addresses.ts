@@ -1,4 +1,4 @@
-/** The addresses of an offloaded pod as this cluster knows them, out of what its provider reports. Pure. */
+/** Translates the reported addresses of an offloaded pod to those that this cluster uses. Pure. */
 import type { Tunnel } from '../../shared/api/network.ts';
 import { anyContains, normalizeAddress, tryParseRange } from '../../shared/net/cidr.ts';
 import { toMapped, toReal } from '../../shared/net/address-mapping.ts';
@@ -14,9 +14,9 @@ export interface AddressInput {
 }
 
 /**
- * Addresses that lie in the provider's declared ranges and are no other pod's, in this cluster's terms.
+ * Addresses as this cluster knows them, if they lie in the provider's declared ranges and belong to no other pod.
  *
- * @param remote PodStatus as the provider reports it
+ * @param remote PodStatus from the provider
  */
 export function acceptedAddresses(
   input: AddressInput,
@@ -50,8 +50,8 @@ export function acceptedAddresses(
 }
 
 /**
- * The address that the pod has already, if it still stands for what the provider reports: while a range gets another name,
- * those that live in it keep theirs.
+ * The pod's current address, if it still stands for the reported one: while a range gets another remap, its running pods keep
+ * their addresses.
  */
 function keptName({ pod, tunnel }: AddressInput, address: string): string | undefined {
   if (tunnel === undefined || mappedPod(tunnel, address) === undefined) return undefined;

@@ -1,24 +1,24 @@
-/** The conditions that Hawser writes on offloaded pods, and how a condition is carried from one status to the next. Pure. */
+/** The conditions that Hawser writes on offloaded pods, and their transition times. Pure. */
 import { toSeconds } from '../../shared/conditions.ts';
 import type { Pod, PodCondition } from '../../shared/kube/types.ts';
 import { longestMessage } from './untrusted.ts';
 
-/** Condition on the consumer's pod: whether the provider has taken it. */
+/** Condition on the consumer's pod: whether the provider admitted it. */
 export const offloadedCondition = 'hawser.dev/Offloaded';
 
 export const offloadedReasons = {
   admitted: 'Admitted',
-  /** The provider refuses the pod; the message is the provider's. */
+  /** The provider refuses the pod, with its own message. */
   refused: 'RefusedByProvider',
-  /** The provider took it, but its scheduler finds no node. */
+  /** The provider admitted it, but its scheduler finds no node. */
   unschedulable: 'UnschedulableAtProvider',
-  /** The provider runs the pod and refuses what was changed of it since. */
+  /** The provider runs the pod but refuses later changes. */
   changeRefused: 'ChangeRefusedByProvider',
   /** The provider has not decided yet. */
   waiting: 'WaitingForProvider',
-  /** The namespace has no twin there (yet). */
+  /** The namespace has no twin namespace there (yet). */
   twinPending: 'TwinPending',
-  /** The pod got here by tolerating everything; its namespace is not offloaded. */
+  /** The pod tolerates every taint, but its namespace is not offloaded. */
   notOffloaded: 'NamespaceNotOffloaded',
   /** The provider reports an address that is not its own, or another pod's. */
   badAddress: 'AddressNotAccepted',

@@ -1,25 +1,25 @@
 /**
- * Events of the kubelet and the scheduler that run an offloaded pod, in the consumer's terms. Pure. `kubectl describe pod`
- * shows by them why a pod does not start; without them it waits in ContainerCreating for no reason that anybody can read.
+ * Translates Events of the provider's kubelet and scheduler about an offloaded pod for the consumer. Pure. They explain in
+ * `kubectl describe pod` why a pod does not start.
  */
 import { createHash } from 'node:crypto';
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import type { Event, Pod } from '../../shared/kube/types.ts';
 import { count, longestReason, text, time } from './untrusted.ts';
 
-/** Who may speak of a pod. What the provider's other controllers say concerns the provider. */
+/** Accepted event sources. Events of the provider's other controllers concern only the provider. */
 const reporters = new Set(['kubelet', 'default-scheduler', 'taint-eviction-controller']);
-/** The pod was scheduled at home; which of the provider's nodes it got is the provider's own affair. */
+/** Skipped reasons: the pod was scheduled at home, and the provider's node is internal to the provider. */
 const ownReasons = new Set(['Scheduled']);
 const reasonForm = /^[A-Za-z][A-Za-z0-9.]*$/;
 const fieldForm = /^spec\.(?:containers|initContainers|ephemeralContainers)\{[a-z0-9-]{1,63}\}$/;
-/** core/v1 validates no length; client-go cuts there. */
+/** core/v1 has no limit; client-go truncates at this length. */
 const longestEvent = 1024;
-/** An event that is older than this process by more was written at home by its predecessor. */
+/** An event that is older than this process by more was already mirrored by its predecessor. */
 const oldestMilliseconds = 600_000;
 
 export interface EventInput {
-  /** As the provider's API server gave it. */
+  /** The provider's Event. */
   event: Event;
   pod: Pod;
   shadow: ShadowPod;
@@ -29,7 +29,7 @@ export interface EventInput {
   now: number;
 }
 
-/** The event to write at home; undefined: none. */
+/** The Event to write at home; undefined if it is skipped. */
 export function homeEvent(input: EventInput): Event | undefined {
   const { event, pod, shadow, peering, virtualNode, now } = input;
   const { involvedObject: about, source } = event;
@@ -63,20 +63,20 @@ export function homeEvent(input: EventInput): Event | undefined {
     count: Math.max(1, count(event.count) ?? 1),
     firstTimestamp: first,
     lastTimestamp: last,
-    // The kubelet of the virtual node: what selects events by their source finds them.
+    // The source is the kubelet of the virtual node, for tools that select events by source.
     source: { component, host: virtualNode },
     reportingComponent: component,
     reportingInstance: virtualNode,
   };
 }
 
-/** The same event of the provider has the same name here, so that one written twice is one. */
+/** A deterministic name, so that mirroring an Event twice creates only one. */
 function eventName(pod: string, peering: string, uid: string): string {
   const hash = createHash('sha256').update(`${peering}/${uid}`).digest('hex').slice(0, 16);
   return `${pod.slice(0, 230)}.${hash}`;
 }
 
-/** Names and addresses that mean something at the provider alone become those of home. */
+/** Replaces the provider's names and addresses by those at home. */
 function cleaned({ event, pod, shadow, virtualNode }: EventInput, message: string): string {
   const status = shadow.status?.pod as { podIP?: unknown } | undefined;
   const pairs: [unknown, string | undefined][] = [
@@ -91,7 +91,7 @@ function cleaned({ event, pod, shadow, virtualNode }: EventInput, message: strin
   }, message);
 }
 
-/** Replaces a name where it stands alone: not `n1` in `n10`, nor `10.1.0.1` in `10.1.0.12`. */
+/** Replaces whole names only: not `n1` in `n10`, nor `10.1.0.1` in `10.1.0.12`. */
 function replaceWord(sentence: string, word: string, by: string): string {
   const form = word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   return sentence.replace(
@@ -100,12 +100,12 @@ function replaceWord(sentence: string, word: string, by: string): string {
   );
 }
 
-/** As client-go's spam filter: so many events of one pod at once, and then one each so often. */
+/** As in client-go's spam filter: burst and refill interval of events per pod. */
 const burst = 25;
 const refillMilliseconds = 10_000;
 const podsRemembered = 4_096;
 
-/** Bounds what a provider may write here as events, per pod. */
+/** Limits the Events that a provider can cause here, per pod. */
 export function createEventBudget(now: () => number): (podUID: string) => boolean {
   const spent = new Map<string, { tokens: number; at: number }>();
   return (podUID) => {

@@ -1,4 +1,4 @@
-/** Writes the provider's events of offloaded pods at home. */
+/** Mirrors the provider's Events about offloaded pods. */
 import {
   kind,
   isAlreadyExists,
@@ -12,7 +12,7 @@ import { boundTwins, sourceOf } from '../peers/twin-namespaces.ts';
 import { createEventBudget, homeEvent } from './pod-events-plan.ts';
 import { fieldManager, type Caches } from './caches.ts';
 
-/** The record may name its real pod a moment after that pod's first event. */
+/** The record may name its real pod shortly after that pod's first Event. */
 const againMilliseconds = 1_000;
 const youngMilliseconds = 30_000;
 const concurrency = 4;
@@ -96,7 +96,7 @@ async function reconcileEvent(
     await kube
       .patch(ref, { count, lastTimestamp, message }, { type: 'merge', fieldManager }, signal)
       .catch((failure: unknown) => {
-        // It expired in between; the next occurrence makes another.
+        // It has expired; the next occurrence creates another.
         if (!isNotFound(failure)) throw failure;
       });
   }

@@ -28,9 +28,9 @@ const ordinary: Term = { matchExpressions: [{ key: labels.virtualNode, operator:
 const toleration: Toleration = { key: virtualNodeTaint, operator: 'Exists', effect: 'NoSchedule' };
 
 /**
- * A toleration of the virtual nodes' taint, and the node affinity that the placement asks for: `Remote` allows only
- * virtual nodes that the selector names; `LocalAndRemote` those and every ordinary node. Pods that a DaemonSet made for
- * one node, that have a node already, or that mirror a static pod are left alone.
+ * A toleration of the virtual nodes' taint, and the node affinity of the placement: `Remote` allows only selected virtual
+ * nodes, `LocalAndRemote` those and every ordinary node. Pods of a DaemonSet, pods with a node name and mirror pods are not
+ * changed.
  */
 export function mutatePod(
   pod: Pod,
@@ -51,7 +51,7 @@ export function mutatePod(
   return operations;
 }
 
-/** For a pod that no provider runs: one that tolerates every taint would still be bound to a virtual node. */
+/** For a pod that cannot be offloaded: if it tolerates every taint it could still be bound to a virtual node. */
 export function keepAtHome(pod: Pod): PatchOperation[] {
   const present = (pod.spec?.['tolerations'] ?? []) as Toleration[];
   return present.some(toleratesVirtualNodes) ? [requireTerms(pod, [ordinary])] : [];
@@ -74,7 +74,7 @@ function requireTerms(pod: Pod, required: readonly Term[]): PatchOperation {
   };
 }
 
-/** Whether its node is decided already: by a DaemonSet, by whoever made it, or by being a static pod's mirror. */
+/** Whether its node is already determined: by a DaemonSet, by its creator, or as a mirror pod. */
 export function isBoundToNode(pod: Pod): boolean {
   const owner = pod.metadata.ownerReferences?.find((each) => each.controller === true);
   return (
@@ -92,7 +92,7 @@ function toleratesVirtualNodes(each: Toleration): boolean {
   return effect && each.key === virtualNodeTaint && each.value === 'true';
 }
 
-/** Terms of which one must hold; undefined: nothing is to be required. */
+/** Alternative terms, one of which must match; undefined if none are required. */
 function requiredTerms(
   spec: Pick<NamespaceOffloading['spec'], 'podPlacement' | 'clusterSelector'>,
 ): Term[] | undefined {
@@ -110,7 +110,7 @@ function requiredTerms(
   return [ordinary, virtual];
 }
 
-/** Terms are alternatives: "theirs and ours" is every pair (core/v1, NodeSelector). */
+/** Terms are alternatives, so requiring both lists means every pair of terms (core/v1, NodeSelector). */
 function conjunction(theirs: readonly Term[], ours: readonly Term[]): Term[] {
   if (theirs.length === 0) return [...ours];
   return theirs.flatMap((their) =>

@@ -1,4 +1,4 @@
-/** What to do about one pod of a virtual node and its record at the provider. Pure. */
+/** The next action for one pod of a virtual node and its record at the provider. Pure. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { annotations } from '../../shared/names.ts';
 import type { Pod } from '../../shared/kube/types.ts';
@@ -8,17 +8,17 @@ import { wasRefused } from './refused-pods.ts';
 import { deletionGrace, deletionGraceAnnotation, ownGrace, shadowPodDiffers } from './shadow-pod.ts';
 
 export interface PodState {
-  /** The pod here; undefined when there is none of that name on a virtual node. */
+  /** The pod here; undefined if no pod of that name is on a virtual node. */
   pod: Pod | undefined;
-  /** Why the pod can't be at the provider now; undefined: it can. */
+  /** Why the pod can't be at the provider now; undefined if it can. */
   blocker: Blocker | undefined;
-  /** The record in the twin, as last seen. */
+  /** The cached record in the twin namespace. */
   shadow: ShadowPod | undefined;
-  /** Whether "no record" is known, and not just not seen yet. */
+  /** Whether the cache has synced, so that an absent record does not exist. */
   shadowsRead: boolean;
-  /** The record as it should be; undefined while there is a blocker. */
+  /** The desired record; undefined while there is a blocker. */
   wanted: ShadowPod | undefined;
-  /** There never was, and never will be, a record of it: its namespace has no twin there. */
+  /** Its namespace has no twin namespace there, so it never had a record. */
   neverOffered: boolean;
 }
 
@@ -26,23 +26,23 @@ export type PodAction =
   | 'None'
   | 'CreateShadow'
   | 'UpdateShadow'
-  /** The provider stopped the pod while this cluster was away, and it is still wanted. */
+  /** The provider stopped the pod while this cluster was disconnected, and the pod still exists here. */
   | 'ResumeShadow'
-  /** The record is of another pod, or of none, or of one that is being deleted. */
+  /** The record belongs to another pod, to none, or to one that is being deleted. */
   | 'DeleteShadow'
-  /** Somebody asked for less grace after the record's deletion began. */
+  /** A shorter grace period was requested after the record's deletion began. */
   | 'ShortenGrace'
-  /** The provider's cluster gave the pod up with its node: it is deleted here, as the node's own controller would. */
+  /** The provider's pod was lost with its node: it is deleted here, as a node lifecycle controller would. */
   | 'FollowDeletion'
-  /** The provider has nothing left of it: the pod here may be deleted. */
+  /** Nothing of it is left at the provider, so the pod here may be deleted. */
   | 'FinishDeletion';
 
-/** One step; the next event asks again. */
+/** Returns one action; the next event plans again. */
 export function planPod(state: PodState): PodAction {
   const { pod, shadow, wanted, blocker } = state;
   if (pod === undefined) return shadow === undefined || isLeaving(shadow) ? 'None' : 'DeleteShadow';
   if (pod.metadata.deletionTimestamp !== undefined) {
-    // A record of another pod of this name is none of ours; the pod that follows deals with it.
+    // A record of another pod of this name is handled when that pod is reconciled.
     const ours = shadow !== undefined && shadow.spec.podUID === pod.metadata.uid;
     if (ours && isLeaving(shadow)) return isShortened(pod, shadow) ? 'ShortenGrace' : 'None';
     if (ours) return 'DeleteShadow';
@@ -72,7 +72,7 @@ export function planPod(state: PodState): PodAction {
 
 const isLeaving = (shadow: ShadowPod) => shadow.metadata.deletionTimestamp !== undefined;
 
-/** Whether the pod is to end sooner than the record says. */
+/** Whether the pod must end sooner than its record states. */
 function isShortened(pod: Pod, shadow: ShadowPod): boolean {
   const noted = Number(shadow.metadata.annotations?.[deletionGraceAnnotation] ?? ownGrace(pod));
   return (deletionGrace(pod) ?? ownGrace(pod)) < noted;

@@ -1,4 +1,4 @@
-/** The records of offloaded pods at a provider: made, ended, cleared away. */
+/** Creates, ends and deletes the records of offloaded pods at a provider. */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { annotations, labels } from '../../shared/names.ts';
 import {
@@ -19,9 +19,9 @@ import { deletionGraceAnnotation } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, type Caches } from './caches.ts';
 
 /**
- * Makes the record. One that is there already is left to the event that tells of it.
+ * Creates the record. An existing one is handled by its watch event.
  *
- * @returns why the provider has no room for it
+ * @returns the reason if the provider's quota is exhausted
  */
 export async function createShadow(
   caches: Caches,
@@ -34,7 +34,7 @@ export async function createShadow(
     await remote.client.create(wanted, signal, { fieldManager });
     return undefined;
   } catch (error) {
-    // The cache is behind by one event, which will ask again.
+    // The cache is stale by one event, which triggers another reconcile.
     if (isAlreadyExists(error)) return undefined;
     if (isQuotaExceeded(error)) {
       const why = messageOf(error).slice(0, 900);
@@ -50,10 +50,10 @@ export async function createShadow(
   }
 }
 
-/** Seconds for a real pod whose pod here was deleted by force. 0 would let its node forget it while it runs. */
+/** Grace period for a real pod whose pod here was deleted by force. With 0 its object would be deleted while it runs. */
 const forcedGrace = 1;
 
-/** Ends the record, and by it the real pod. */
+/** Deletes the record, which ends the real pod. */
 export async function deleteShadow(
   remote: Remote,
   shadow: ShadowPod,
@@ -66,7 +66,7 @@ export async function deleteShadow(
   await remote.client.delete(ref, uid === undefined ? {} : { uid }, signal);
 }
 
-/** A custom resource is deleted without a grace of its own; the provider's controller reads it in an annotation. */
+/** Custom resources have no deletion grace period, so the provider's controller reads it from an annotation. */
 export async function noteGrace(
   remote: Remote,
   shadow: ShadowPod,
@@ -88,14 +88,14 @@ export async function noteGrace(
   }
 }
 
-/** Vouches for a pod that the provider stopped while this cluster was away: it exists, and is to run again. */
+/** Confirms that a pod that the provider stopped while this cluster was disconnected still exists and must run again. */
 export async function resumeShadow(remote: Remote, shadow: ShadowPod, signal: AbortSignal): Promise<void> {
   const { uid } = shadow.metadata;
   const patch = { metadata: { uid, annotations: { [annotations.resume]: shadow.status?.stoppedAt } } };
   await remote.client.patch(refOf(shadow), patch, { type: 'merge', fieldManager }, signal);
 }
 
-/** The provider has nothing left of it: ask once more, past the cache, then let the pod go. */
+/** Nothing is left at the provider: confirms that by a read without cache, then removes the pod. */
 export async function finishDeletion(
   caches: Caches,
   pod: Pod,
@@ -136,6 +136,6 @@ export async function removeOrphan(
   const nodeName = caches.peerings.byKey(remote.peering)?.spec.nodeName;
   if (live !== undefined && live.metadata.uid === shadow.spec.podUID && live.spec?.nodeName === nodeName)
     return;
-  // Its pod was deleted with no grace, or another one has its name by now: two of one name must not run for long.
+  // Its pod was deleted without grace period, or another pod has the name: two of one name must not run for long.
   await deleteShadow(remote, shadow, forcedGrace, signal);
 }

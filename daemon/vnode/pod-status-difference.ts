@@ -1,9 +1,9 @@
-/** Whether a pod's status has to be written. Pure. */
+/** Whether a pod's status must be written. Pure. */
 import type { PodStatus } from '../../shared/kube/types.ts';
 import { mirroredConditions } from './pod-status.ts';
 import { record } from './untrusted.ts';
 
-/** True when applying the status would change something. */
+/** Whether applying the status would change something. */
 export function podStatusDiffers(present: PodStatus | undefined, wanted: PodStatus): boolean {
   const seen = present ?? {};
   return (
@@ -17,7 +17,7 @@ export function podStatusDiffers(present: PodStatus | undefined, wanted: PodStat
   );
 }
 
-/** Fields that were applied before and are not any more: what the provider no longer says. */
+/** Fields that were applied before and are now absent, since the provider no longer reports them. */
 function dropped(seen: PodStatus, wanted: PodStatus): boolean {
   const fields = [
     'podIP',
@@ -36,7 +36,7 @@ function dropped(seen: PodStatus, wanted: PodStatus): boolean {
   );
 }
 
-/** Whether `seen` says all that `wanted` does; the API server adds fields (`qosClass`, nulls) of its own. */
+/** Whether `seen` contains everything in `wanted`; the API server adds its own fields (`qosClass`, nulls). */
 function covers(seen: unknown, wanted: unknown): boolean {
   if (Array.isArray(wanted)) {
     return (

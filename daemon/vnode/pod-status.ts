@@ -1,6 +1,6 @@
 /**
- * The status of an offloaded pod in the consumer's terms. Pure. The provider's word is taken field by field: known
- * fields only, of bounded length, addresses only out of its own ranges and never one that another pod has.
+ * The status of an offloaded pod for the consumer. Pure. The provider's report is copied field by field: only known fields of
+ * bounded length, and only addresses in its own ranges that no other pod has.
  */
 import type { ShadowPod } from '../../shared/api/offloading.ts';
 import { findCondition, toSeconds } from '../../shared/conditions.ts';
@@ -19,7 +19,7 @@ export interface Blocker {
 }
 
 export interface StatusInput extends AddressInput {
-  /** The record in the twin; undefined while there is none. */
+  /** The record in the twin namespace; undefined while there is none. */
   shadow: ShadowPod | undefined;
   blocker: Blocker | undefined;
   /** InternalIP of the virtual node. */
@@ -31,7 +31,7 @@ export interface StatusInput extends AddressInput {
 }
 
 const phases = new Set(['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown']);
-/** The kubelet's own conditions, in its order. */
+/** The kubelet's conditions, in its order. */
 export const mirroredConditions = [
   'PodReadyToStartContainers',
   'Initialized',
@@ -41,13 +41,13 @@ export const mirroredConditions = [
 const statuses = new Set(['True', 'False', 'Unknown']);
 const disruptionTarget = 'DisruptionTarget';
 
-/** The status to apply to the consumer's pod. Undefined: leave it as it is. */
+/** The status to apply to the consumer's pod; undefined leaves it unchanged. */
 export function localPodStatus(input: StatusInput): PodStatus | undefined {
   const { pod, shadow, now } = input;
   // A final phase never changes (Kubernetes, "Pod phase").
   if (isFinished(pod)) return undefined;
   const remote = record(shadow?.status?.pod);
-  // The record is lost or just made again: what ran is not said to have stopped until the provider says so.
+  // The record is lost or was just recreated: a running pod stays Running until the provider reports otherwise.
   const silent = remote === undefined && input.blocker === undefined;
   if (silent && pod.status?.phase === 'Running') return undefined;
   const host = { hostIP: input.hostAddress, hostIPs: [{ ip: input.hostAddress }] };
@@ -55,9 +55,9 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
   if (isDaemonPod(pod) && neverRuns(offloaded.reason)) return standIn(pod, host, offloaded.message, now);
   const own = carried(pod, { type: offloadedCondition, ...offloaded }, now);
   if (remote === undefined || offloaded.reason === offloadedReasons.refused || input.blocker !== undefined) {
-    // What runs goes on running while the provider says nothing of it: a phase never goes back.
+    // A running pod stays Running while the provider reports nothing, since a phase never goes back.
     if (pod.status?.phase === 'Running') return stillRunning(pod, host, offloaded, own, now);
-    // `reason` is what kubectl shows in its STATUS column.
+    // kubectl shows `reason` in its STATUS column.
     const waits = offloaded.status === 'True' || offloaded.reason === offloadedReasons.waiting;
     return {
       phase: 'Pending',
@@ -116,7 +116,7 @@ export function finalPodStatus(input: StatusInput): PodStatus | undefined {
   if (isFinished(pod)) return undefined;
   const last = input.shadow === undefined ? undefined : localPodStatus(input);
   if (isFinalPhase(last?.phase)) return last;
-  // A pod that nothing holds is deleted at once, and was never said to have ended: as on a node that is removed.
+  // A pod without finalizers is deleted at once without a final status, as on a removed node.
   if ((pod.metadata.finalizers ?? []).length === 0) return undefined;
   const why = {
     reason: 'PodDeleted',
@@ -133,9 +133,9 @@ export function finalPodStatus(input: StatusInput): PodStatus | undefined {
 }
 
 /**
- * Failed is Failed for every restartPolicy: a pod that its kubelet evicted or stopped is replaced by its controller here, which
- * may place it elsewhere. A pod that was deleted at the provider is made again there: its record never says Failed, and it goes
- * on running here, since a phase never goes back.
+ * Failed stays Failed for every restartPolicy: a pod that its kubelet evicted or stopped is replaced by its controller here,
+ * possibly elsewhere. A pod that was deleted at the provider is recreated there: its record never becomes Failed, and it stays
+ * Running here, since a phase never goes back.
  */
 function phaseOf(pod: Pod, remote: Record<string, unknown>): string {
   const phase = text(remote['phase'], 16);
@@ -143,7 +143,7 @@ function phaseOf(pod: Pod, remote: Record<string, unknown>): string {
   return known === 'Pending' && pod.status?.phase === 'Running' ? 'Running' : known;
 }
 
-/** The status of a pod that was seen to run, while something keeps the provider from reporting on it. */
+/** The status of a pod that was Running, while the provider cannot report on it. */
 function stillRunning(
   { status = {} }: Pod,
   host: Pick<PodStatus, 'hostIP' | 'hostIPs'>,
@@ -192,7 +192,7 @@ function stillRunning(
 
 const notReady = {
   badAddress: { reason: offloadedReasons.badAddress, message: 'The address of the pod is not accepted.' },
-  // What the cluster's own controllers say of pods on a node that is not ready.
+  // As the node lifecycle controller sets it for pods on a node that is not Ready.
   path: { reason: 'NodeNotReady', message: 'No probes return from the provider.' },
   missing: { reason: 'PodMissing', message: 'The pod is being recreated at the provider.' },
   stopped: {
@@ -201,7 +201,7 @@ const notReady = {
   },
 } as const;
 
-/** The provider keeps the last status that it knew while the real pod is not there; it is not ready then. */
+/** While the real pod does not exist the provider keeps its last status; the pod is not Ready then. */
 function missing(
   shadow: ShadowPod | undefined,
 ): (typeof notReady)['missing'] | (typeof notReady)['stopped'] | undefined {
@@ -255,7 +255,7 @@ function evaluateOffloaded(
   };
 }
 
-/** The provider's conditions, in the order of the kubelet. Ready also needs the gates that are opened here. */
+/** The provider's conditions, in the kubelet's order. Ready also requires the readiness gates set here. */
 function mirrored(
   input: StatusInput,
   remote: Record<string, unknown>,
@@ -294,8 +294,8 @@ function mirrored(
 }
 
 /**
- * DisruptionTarget as the provider's cluster reports it (drain, preemption, eviction, a lost node), so that a Job's
- * podFailurePolicy here can tell a disruption from a failure. One that this cluster set already stays.
+ * DisruptionTarget from the provider (drain, preemption, eviction, a lost node), so that a Job's podFailurePolicy here can
+ * distinguish a disruption from a failure. One that this cluster already set stays.
  */
 function disruption(pod: Pod, remote: Record<string, unknown>, now: number): PodCondition[] {
   const found = list(remote['conditions']).find((each) => each['type'] === disruptionTarget);
@@ -311,7 +311,7 @@ function disruption(pod: Pod, remote: Record<string, unknown>, now: number): Pod
   return [carried(pod, condition, now)];
 }
 
-/** Whether the provider's cluster has given the pod up with the node that it ran on (Kubernetes, "Pod disruption conditions"). */
+/** Whether the provider's pod was lost with its node (Kubernetes, "Pod disruption conditions"). */
 export function isLostWithNode(shadow: ShadowPod | undefined): boolean {
   const conditions = list(record(shadow?.status?.pod)?.['conditions']);
   const found = conditions.find((each) => each['type'] === disruptionTarget && each['status'] === 'True');

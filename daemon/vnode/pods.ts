@@ -1,4 +1,4 @@
-/** Pods on virtual nodes: a record at the provider for each, and the status that the provider reports. */
+/** Reconciles pods on virtual nodes: manages their records at the provider, and writes the reported status. */
 import type { ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
@@ -36,11 +36,11 @@ import { createRefusedPods, refusedStatus, type RefusedPods } from './refused-po
 import { deletionGrace, desiredShadowPod, ownGrace } from './shadow-pod.ts';
 import { fieldManager, ownClusterID, peeringOfNode, type Caches } from './caches.ts';
 
-/** An address that another pod still has is looked at again; its holder's end brings no event of this pod. */
+/** Retry interval for an address that another pod still has, since that pod's end is no event of this one. */
 const addressRetryMilliseconds = 1_000;
-/** No event announces that a provider has room for another record. */
+/** Retry interval for a record refused by quota, since no event reports free quota. */
 const fullRetryMilliseconds = 30_000;
-/** Pods at a time: each waits for two API servers. */
+/** Maximum number of concurrent reconciles; each waits for two API servers. */
 const concurrency = 16;
 
 /** Runs until the signal is aborted. Keys are pods here, `namespace/name`. */
@@ -63,11 +63,11 @@ export async function runPods(caches: Caches, signal: AbortSignal): Promise<void
         from(caches.offloadings, (offloading) => inNamespace(offloading.metadata.namespace)),
         from(caches.namespaces, (namespace) => inNamespace(namespace.metadata.name)),
         from(caches.localClusters, () => onNodesOf(() => true)),
-        // A controller that moved is reached, and so its pods are, at another address.
+        // When the controller moves, the host address of its pods changes.
         fromAspect(caches.nodes, addressOf, (node) =>
           onNodesOf((peering) => peering.spec.nodeName === node.metadata.name),
         ),
-        // Addresses are translated by what the tunnel says, and pods are ready only while packets pass.
+        // The tunnel determines the translation of addresses, and pods are Ready only while packets pass.
         fromAspect(
           caches.tunnels,
           (tunnel) => [tunnel.spec, isTrue(tunnel.status?.conditions, 'PathVerified')],
@@ -75,7 +75,7 @@ export async function runPods(caches: Caches, signal: AbortSignal): Promise<void
         ),
         fromRemotes(remotes, (name) => [
           ...onNodesOf((peering) => peering.metadata.name === name),
-          // Records whose pods went while this process was not there.
+          // Records whose pods were deleted while no controller ran.
           ...shadowKeys(remotes.get(name)),
         ]),
         fromRemoteObjects(remotes, kind.twinNamespace, (_remote, twin) =>
@@ -118,7 +118,7 @@ async function reconcilePod(
   const { namespace = '', name } = splitKey(key);
   const pod = caches.pods.get(namespace, name);
   const peering = peeringOfNode(caches, pod?.spec?.nodeName);
-  // A pod that moved to another node or ended without us: no other provider may keep a record of it.
+  // The pod was recreated on another node, or ended while no controller ran: other providers must not keep its record.
   for (const remote of caches.remotes.list()) {
     if (pod === undefined || remote.peering !== peering?.metadata.name) {
       await removeOrphan(caches, remote, namespace, name, signal);
@@ -217,11 +217,11 @@ async function reconcileOffloadedPod(
     }
     case 'None':
   }
-  // Right after a start the provider has not been read: what was said of the pod before is still the best there is.
+  // Right after a start the provider's caches have not synced, so the previous status stays.
   const read =
     remote !== undefined && twinsOf(remote).hasSynced && (shadows === undefined || shadows.hasSynced);
   if (!read && pod.status?.conditions?.some((each) => each.type === offloadedCondition)) return;
-  // A record that somebody else deletes comes back with its pod: how that one ended is not how this pod ends.
+  // A record deleted by others is recreated with its pod, so its final status is not that of this pod.
   const replaced =
     shadow?.metadata.deletionTimestamp !== undefined && pod.metadata.deletionTimestamp === undefined;
   const record = shadow?.spec.podUID === pod.metadata.uid && !replaced ? shadow : undefined;
@@ -277,7 +277,7 @@ interface TargetNamespace {
   neverOffered: boolean;
 }
 
-/** Where pods of the namespace go at the provider, or why they can't. */
+/** The target namespace of pods at the provider, or why there is none. */
 function findTarget(
   caches: Caches,
   peering: OutgoingPeering,
@@ -309,7 +309,7 @@ function findTarget(
       reason: offloadedReasons.twinPending,
       message: `Namespace ${namespace} has no twin namespace at ${provider} yet: ${why}`,
     },
-    // Nothing was ever put where there is no twin; but an unread provider is no provider without twins.
+    // Without a twin namespace there was never a record, provided that the provider's caches have synced.
     neverOffered: remote !== undefined && twinsOf(remote).hasSynced && twin === undefined,
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Shows providers that this cluster is there, while any of its namespaces wants its pods stopped when it is not: by a
- * Lease in the tenant namespace. Where nobody wants that, nothing is written.
+ * Reports this cluster's presence to providers by a Lease in the tenant namespace, while any of its namespaces has the policy
+ * StopAfter. Without such a namespace nothing is written.
  */
 import { consumerLease } from '../../shared/names.ts';
 import { isNotFound, messageOf } from '../kube/index.ts';
@@ -9,13 +9,13 @@ import type { Remote } from '../peers/remote.ts';
 import type { Lease } from '../../shared/kube/types.ts';
 import { fieldManager, ownClusterID, type Caches } from './caches.ts';
 
-/** A provider calls this cluster away after so long without a renewal. */
+/** Without a renewal for this time a provider considers this cluster disconnected. */
 export const leaseSeconds = 40;
 const renewMilliseconds = 10_000;
-/** One provider that is slow to answer holds the others' renewals up no longer than this. */
+/** A slow provider delays the others' renewals at most this long. */
 const askMilliseconds = 5_000;
 
-/** The Lease as it is applied. `holder` empty: no offloading asks for it any more. Pure. */
+/** The Lease to apply. An empty `holder` means that no offloading needs it any more. Pure. */
 export function presenceLease(tenantNamespace: string, holder: string, now: number): Lease {
   return {
     apiVersion: 'coordination.k8s.io/v1',

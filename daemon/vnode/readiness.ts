@@ -1,4 +1,4 @@
-/** What is said of a virtual node: measured, never assumed. Pure. */
+/** Conditions of a virtual node, from measurements. Pure. */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
@@ -6,21 +6,20 @@ import { findCondition, toSeconds, type Finding } from '../../shared/conditions.
 
 /** Reasons of the Node's Ready condition and of `NodeReady` on the OutgoingPeering. */
 export const readinessReasons = {
-  /** Packets pass through both translations, and the provider knows this cluster. */
+  /** Packets pass through both translations, and the provider accepts this cluster. */
   pathVerified: 'PathVerified',
-  /** The provider does not accept the identity (any more), or none was ever given. */
+  /** The provider does not accept the identity (any more), or none was issued. */
   identityInvalid: 'IdentityInvalid',
-  /** There is no Tunnel object: the network documents have not met yet. */
+  /** There is no Tunnel object, since the network documents have not been exchanged yet. */
   tunnelMissing: 'TunnelMissing',
-  /** The tunnel is planned, but no probe has come back through it. */
+  /** The Tunnel exists, but no probe was answered yet. */
   pathNotVerified: 'PathNotVerified',
   /** The peering is being removed. */
   removing: 'Removing',
 } as const;
 
 /**
- * Reasons of `IdentityValid` that say "nobody answers", and not "you are not let in": as long as the data path holds, no
- * pod has to leave for them.
+ * Reasons of `IdentityValid` that mean "unreachable", not "refused": while the data path works, they must not evict pods.
  */
 const lostSight: ReadonlySet<string> = new Set(['IdentityExpired', 'ProviderUnreachable']);
 
@@ -36,15 +35,15 @@ export interface Readiness {
   status: Condition['status'];
   reason: string;
   message: string;
-  /** NetworkUnavailable of the Node: the opposite of the path. */
+  /** NetworkUnavailable of the Node: the inverse of the path's state. */
   networkUnavailable: boolean;
-  /** Set: no new pod shall come, and this says why. Pods that run are left alone. */
+  /** If set, no new pods may be scheduled, for this reason. Running pods are unaffected. */
   apiUnreachable: string | undefined;
-  /** The API server has not been asked yet: what was found before still holds. */
+  /** The API server has not been probed yet, so the previous state stays. */
   apiUnknown: boolean;
 }
 
-/** Ready follows the data path and the identity; losing the provider's API alone only keeps new pods away. */
+/** Ready follows the data path and the identity; an unreachable API server of the provider only blocks new pods. */
 export function evaluateReadiness(
   peering: OutgoingPeering,
   tunnel: Tunnel | undefined,
@@ -91,7 +90,7 @@ export function evaluateReadiness(
   }
   if (networkUnavailable) {
     const detail = path === undefined ? 'no probe has been sent yet' : path.message;
-    // A point in time, not a span: a message that changes by itself would be written again and again.
+    // A point in time, not a duration, which would change the message continuously.
     const how = path === undefined ? '' : ` since ${path.lastTransitionTime}`;
     return readiness(
       'False',

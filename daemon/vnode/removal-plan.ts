@@ -1,42 +1,42 @@
-/** What the removal of a virtual node does next, and when it stops waiting. Pure. */
+/** The next step of a virtual node's removal, and its deadlines. Pure. */
 
 export interface RemovalState {
-  /** Milliseconds since 1970: of the deletion, or of this process if that is younger. */
+  /** Start of the deletion, or of this process if that is later; milliseconds since 1970. */
   waitingSince: number;
   now: number;
-  /** NoIdentity: there is nothing to reach the provider with. */
+  /** NoIdentity: there are no credentials for the provider. */
   provider: 'Reachable' | 'Unreachable' | 'Unknown' | 'NoIdentity';
   /** Milliseconds since 1970: since when it is so. */
   providerSince: number;
   /** Pods on the virtual node. */
   pods: readonly { key: string; deleting: boolean }[];
-  /** TwinNamespaces at the provider; undefined when they cannot be seen. */
+  /** TwinNamespaces at the provider; undefined if unknown. */
   twins: readonly { name: string; deleting: boolean }[] | undefined;
 }
 
 export interface RemovalPlan {
   deletePods: string[];
-  /** With no grace: nobody will ever say that they ended. */
+  /** Without grace period, since their end will never be reported. */
   forcePods: string[];
   deleteTwins: string[];
   /** The Node can go. */
   done: boolean;
-  /** What is being done or waited for. */
+  /** What is in progress or awaited. */
   message: string;
-  /** What is left at the provider, when done. */
+  /** Residue at the provider, when done. */
   residue: string[];
 }
 
-/** How long a provider that does not answer is waited for. */
+/** Deadline for a provider that does not answer. */
 export const unreachableDeadlineMilliseconds = 10_000;
-/** How long one that has not answered for longer than that already gets once more. */
+/** Additional time for a provider that was already unreachable for longer. */
 const knownLostMilliseconds = 1_000;
-/** How long pods and twins may take at a provider that answers. */
+/** Deadline for pods and twin namespaces at a provider that answers. */
 export const reachableDeadlineMilliseconds = 60_000;
 
 /**
- * Pods and twins together (a provider ends what is in a twin faster than pod by pod), then the node; never longer than a
- * deadline.
+ * Pods and twin namespaces together (a provider removes a whole twin namespace faster than single pods), then the node, within
+ * a deadline.
  */
 export function planRemoval(state: RemovalState): RemovalPlan {
   const waited = state.now - state.waitingSince;
@@ -48,7 +48,7 @@ export function planRemoval(state: RemovalState): RemovalPlan {
       (waited >= unreachableDeadlineMilliseconds ||
         (waited >= knownLostMilliseconds &&
           state.now - state.providerSince >= unreachableDeadlineMilliseconds))) ||
-    // Without an identity nothing can be done there, now or later.
+    // Without an identity nothing can ever be done there.
     state.provider === 'NoIdentity';
   const deletePods = state.pods.filter((pod) => !pod.deleting).map((pod) => pod.key);
   const forcePods = givenUp ? state.pods.filter((pod) => pod.deleting).map((pod) => pod.key) : [];

@@ -1,7 +1,6 @@
 /**
- * Takes a virtual node down: its pods, its twins at the provider, the Node, the Lease. A provider that is gone holds
- * nothing up: after a deadline, what it may still have is named and left. What is left for good is for peering/ to say, which
- * tells the provider in the end.
+ * Removes a virtual node: its pods, its twin namespaces at the provider, the Node, the Lease. An unreachable provider does not
+ * block it: after a deadline the residue is reported. peering/ reports the final residue, after it has notified the provider.
  */
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { applyStatus, kind, keyOf, messageOf, refOf, type Result } from '../kube/index.ts';
@@ -14,10 +13,10 @@ import { deleteLease } from './lease.ts';
 import { planRemoval } from './removal-plan.ts';
 
 const lookAgainMilliseconds = 1_000;
-/** A provider that takes a request and never answers holds the pods and the node here up no longer than this. */
+/** A provider that never answers a request delays the removal of pods and node here at most this long. */
 const askMilliseconds = 2_000;
 
-/** One step of the removal; called again until the finalizer is off. */
+/** Performs one step of the removal; called again until the finalizer is removed. */
 export async function removeNode(
   caches: Caches,
   peering: OutgoingPeering,

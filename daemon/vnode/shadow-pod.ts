@@ -1,23 +1,23 @@
 /**
- * What of a consumer's pod goes to the provider. Pure. Things that only mean something at home (which node, which
- * priority, what the scheduler and admission added) stay here; what the user asked for goes along even if the provider
- * will refuse it, so that it is said instead of silently dropped.
+ * The part of a consumer's pod that is sent to the provider. Pure. Fields with a meaning only at home (node, priority,
+ * additions of scheduler and admission) are removed. Everything that the user requested is sent, even if the provider will
+ * refuse it, so that the refusal is reported and nothing is dropped silently.
  */
 import type { NamespaceOffloading, ShadowPod } from '../../shared/api/offloading.ts';
 import { lostNodeTolerations } from '../../shared/lost-node-tolerations.ts';
 import { labels } from '../../shared/names.ts';
 import type { Container, Pod } from '../../shared/kube/types.ts';
 
-/** Set on a ShadowPod just before its deletion when a person asked for another grace than the pod's own. */
+/** Set on a ShadowPod just before its deletion if another grace period than the pod's own was requested. */
 export const deletionGraceAnnotation = 'hawser.dev/deletion-grace-seconds';
 
 /** Fields of a PodSpec that belong to the consumer's cluster alone. */
 const localFields = new Set([
-  // Scheduling: the pod is scheduled already here, and the provider's nodes have labels and taints of their own.
+  // Scheduling: the pod is already scheduled here, and the provider's nodes have their own labels and taints.
   'nodeName',
   'nodeSelector',
   'affinity',
-  // But those of lost nodes, which are carried: below.
+  // Except those for lost nodes, see below.
   'tolerations',
   'topologySpreadConstraints',
   'schedulerName',
@@ -27,11 +27,11 @@ const localFields = new Set([
   'preemptionPolicy',
   // Filled in by admission from a RuntimeClass.
   'overhead',
-  // The service account is the consumer's; its token would mean nothing to the provider's API server.
+  // The service account is the consumer's; its token is not valid at the provider's API server.
   'serviceAccount',
   'serviceAccountName',
   'automountServiceAccountToken',
-  // Gates are opened by controllers here; the consumer's Ready is computed here too.
+  // Readiness gates are set by controllers here, where the consumer's Ready is computed.
   'readinessGates',
 ]);
 
@@ -41,7 +41,7 @@ const tokenMountPath = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** Annotations about the object here, not about the pod. */
 const localAnnotation =
   /^(kubectl\.kubernetes\.io\/last-applied-configuration|kubernetes\.io\/config\.|cni\.projectcalico\.org\/|k8s\.v1\.cni\.cncf\.io\/)/;
-/** As the kind's schema has it. */
+/** The limit in the kind's schema. */
 const longestValue = 65_536;
 
 interface Mount {
@@ -97,7 +97,7 @@ function offeredContainer(container: Container, pod: Pod, tokenVolumes: Readonly
   };
 }
 
-/** The downward API answers with the consumer's names where the provider's differ. */
+/** Downward API values use the consumer's names where the provider's differ. */
 function atHome(variable: Variable, pod: Pod): Variable {
   const known: Record<string, string | undefined> = {
     'metadata.namespace': pod.metadata.namespace,
@@ -146,7 +146,7 @@ function boundedMap(
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
-/** True when the provider holds a different spec. */
+/** Whether the provider has a different spec. */
 export function shadowPodDiffers(present: ShadowPod, wanted: ShadowPod): boolean {
   return canonical(present.spec) !== canonical(wanted.spec);
 }
@@ -160,10 +160,10 @@ function canonical(value: unknown): string {
   );
 }
 
-/** Seconds of grace in the pod's own spec. */
+/** Grace period in the pod's spec, seconds. */
 export const ownGrace = (pod: Pod): number => pod.spec?.terminationGracePeriodSeconds ?? 30;
 
-/** Seconds to give a pod that is being deleted, when they are other than the pod's own. */
+/** Grace period of a pod that is being deleted, if it differs from the pod's own. */
 export function deletionGrace(pod: Pod): number | undefined {
   const asked = pod.metadata.deletionGracePeriodSeconds;
   const own = ownGrace(pod);

@@ -8,17 +8,17 @@ import type { Namespace } from '../../shared/kube/types.ts';
 
 /** Reasons of `Bound` as the consumer shows it. */
 export const twinReasons = {
-  /** The provider has not been asked, since there is no identity or its twins have not been read. */
+  /** The provider was not queried, since there is no identity or its caches have not synced. */
   providerUnread: 'ProviderNotReadYet',
   created: 'WaitingForProvider',
-  /** The name that a person chose is none that the provider gives this cluster. */
+  /** The provider does not grant this cluster the name that a person chose. */
   nameNotGranted: 'TwinNameNotGranted',
-  /** An older one is on its way out. */
+  /** An older one is being deleted. */
   replacing: 'Replacing',
 } as const;
 
 export type TwinStep =
-  /** There is one as it should be, or one has to be waited for. */
+  /** It exists as desired, or must be waited for. */
   | { action: 'None'; finding: Finding }
   | { action: 'Create'; twin: TwinNamespace; finding: Finding }
   /** A TwinNamespace is immutable: another spec needs another object. */
@@ -47,7 +47,7 @@ export function desiredTwin(
   };
 }
 
-/** Two peerings with one provider need two namespaces there, also when a person has chosen the name. */
+/** Two peerings with one provider need two namespaces there, even if a person chose the name. */
 function nameAt(
   { peering, grant }: { peering: string; grant?: Grant | undefined },
   namespace: string,
@@ -61,9 +61,9 @@ function nameAt(
 }
 
 /**
- * What to do about the twin, and what is said of it meanwhile.
+ * The next action for the twin namespace, and its condition.
  *
- * @param rules of names in the peering; absent: not known yet, and the provider decides
+ * @param rules the peering's rules of names; absent if not known yet, so that the provider decides
  */
 export function planTwin(
   present: TwinNamespace | undefined,
@@ -144,7 +144,7 @@ export function planTwin(
   };
 }
 
-/** `Ready` of the NamespaceOffloading from what is said of its twins. */
+/** `Ready` of the NamespaceOffloading, from the conditions of its twin namespaces. */
 export function summarise(twins: readonly { peering: string; finding: Finding }[]): Finding {
   const finding = (status: Finding['status'], reason: string, message: string): Finding => ({
     type: 'Ready',

@@ -1,4 +1,4 @@
-/** Brings a namespace's pods home and removes its twins. */
+/** Moves a namespace's pods home and removes its twin namespaces. */
 import type { NamespaceOffloading } from '../../shared/api/offloading.ts';
 import { applyStatus, keyOf, kind, messageOf, type Result } from '../kube/index.ts';
 import type { Remote } from '../peers/remote.ts';
@@ -12,7 +12,7 @@ import { fieldManager, vnodeFinalizer, waitingSince, type Caches } from './cache
 
 const lookAgainMilliseconds = 2_000;
 
-/** One step; called again until the finalizer is off. */
+/** Performs one step; called again until the finalizer is removed. */
 export async function unoffload(
   caches: Caches,
   offloading: NamespaceOffloading,
@@ -80,7 +80,7 @@ export async function unoffload(
   await removeFinalizer(kube, offloading, vnodeFinalizer, signal);
 }
 
-/** Evicts the pods; when they are gone, deletes the TwinNamespace and ends the watches of the twin. */
+/** Evicts the pods; when they are gone, deletes the TwinNamespace and stops its informers. */
 export async function removeTwin(
   caches: Caches,
   remote: Remote,

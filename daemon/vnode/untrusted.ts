@@ -1,12 +1,12 @@
-/** Reading what a provider says: of the right type, of bounded size, or not at all. Pure. */
+/** Readers of a provider's values: of the expected type and bounded size, otherwise undefined. Pure. */
 import { toSeconds } from '../../shared/conditions.ts';
 import { plainText } from '../../shared/plain-text.ts';
 
-/** core/v1 allows longer messages; they are cut. */
+/** Longer messages, which core/v1 allows, are truncated. */
 export const longestMessage = 1024;
-/** What the kubelet takes of a termination message; tools pass results in it. */
+/** The kubelet's limit of a termination message, in which tools pass results. */
 export const longestTermination = 4096;
-/** Of all containers of a pod together. */
+/** Limit over all containers of a pod. */
 export const podTermination = 12_288;
 export const longestReason = 128;
 
@@ -16,7 +16,7 @@ export const record = (value: unknown): Record<string, unknown> | undefined =>
     ? (value as Record<string, unknown>)
     : undefined;
 
-/** At most 64 entries: more containers or conditions than that are nobody's. */
+/** At most 64 entries, more than any real list of containers or conditions. */
 export const list = (value: unknown): Record<string, unknown>[] =>
   Array.isArray(value)
     ? (value as unknown[])
@@ -25,7 +25,7 @@ export const list = (value: unknown): Record<string, unknown>[] =>
         .filter((each) => each !== undefined)
     : [];
 
-/** Text that is harmless on a terminal, not longer than that in UTF-16 units; undefined for what is none. */
+/** Text without control characters, of at most this length in UTF-16 units; undefined if it is not text. */
 export const text = (value: unknown, longest: number): string | undefined =>
   typeof value === 'string' && value !== ''
     ? // Cut before, so that a long text costs no more, and after, since an escape is longer than what it stands for. Half a
@@ -33,13 +33,13 @@ export const text = (value: unknown, longest: number): string | undefined =>
       plainText(value.slice(0, longest)).slice(0, longest).toWellFormed()
     : undefined;
 
-/** A whole number that fits an int32, not negative. */
+/** A non-negative int32. */
 export const count = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff
     ? value
     : undefined;
 
-/** The provider's clock may be ahead of this one by so much. */
+/** Maximum lead of the provider's clock. */
 const mostAheadMilliseconds = 24 * 3600 * 1000;
 
 /**

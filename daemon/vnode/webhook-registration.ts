@@ -9,14 +9,14 @@ export const webhookConfiguration = 'hawser-pods';
 
 export type RemotePlacement = 'Remote' | 'LocalAndRemote';
 
-/** Of the pods of each placement: the label that chose the webhook may run ahead of the controller's own caches. */
+/** Paths by placement: the label that selected the webhook may be newer than the controller's caches. */
 export const podPaths = {
   '/pods/remote': 'Remote',
   '/pods/local-and-remote': 'LocalAndRemote',
 } as const satisfies Record<string, RemotePlacement>;
 export const offloadingsPath = '/offloadings';
 
-/** One webhook for the pods of each placement, because they fail differently, and one for NamespaceOffloadings. */
+/** One webhook per placement, since their failure policies differ, and one for NamespaceOffloadings. */
 export function registration(
   namespace: string,
   certificate: string,
@@ -61,7 +61,7 @@ export function registration(
     ...common(offloadingsPath),
     name: 'offloadings.hawser.dev',
     sideEffects: 'NoneOnDryRun',
-    // The controller labels the namespace a moment later all the same.
+    // The controller labels the namespace a moment later anyway.
     failurePolicy: 'Ignore',
     rules: [
       {

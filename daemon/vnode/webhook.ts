@@ -21,21 +21,21 @@ import { offloadingsPath, podPaths, registration, webhookService } from './webho
 export const webhookSecret = 'hawser-webhook-tls';
 const fieldManager = 'hawser-webhook';
 const certificateDays = 3650;
-/** Renewed long before anybody has to hurry. */
+/** Renewed long before its expiry. */
 const renewBeforeMilliseconds = 90 * 24 * 3600 * 1000;
 const checkMilliseconds = 3600 * 1000;
 const retryMilliseconds = 2000;
-/** An AdmissionReview holds the pod and nothing else; etcd takes objects of 1.5 MiB. */
+/** An AdmissionReview contains one pod; etcd's limit is 1.5 MiB. */
 const longestBody = 4 << 20;
 
 export interface WebhookOptions {
-  /** Listens on this port. Default `ports.webhook`. */
+  /** Port to listen on. Default `ports.webhook`. */
   port?: number;
-  /** Called by the API server instead of the Service: for one that runs outside of its cluster. */
+  /** URL that the API server calls instead of the Service, for a controller outside the cluster. */
   url?: string;
 }
 
-/** Serves the webhook and keeps its registration right until the signal is aborted. */
+/** Serves the webhook and maintains its registration until the signal is aborted. */
 export async function runPodWebhook(
   context: ControllerContext,
   signal: AbortSignal,
@@ -70,7 +70,7 @@ export async function runPodWebhook(
         }
         const desired = registration(context.namespace, certificate, options.url);
         const self = await context.kube.get({ kind: kind.localCluster, name: 'self' }, signal);
-        // Goes with LocalCluster, which the chart takes away: a webhook that nobody serves must not stay.
+        // Owned by LocalCluster, which the chart deletes: a webhook without a server must not stay.
         const ownerReferences = self === undefined ? [] : [ownerReference(self)];
         await context.kube.apply(
           { ...desired, metadata: { ...desired.metadata, ownerReferences } },
@@ -132,7 +132,7 @@ async function ensureCertificate(
     stringData: { 'tls.crt': issued.certificate, 'tls.key': issued.privateKey },
   };
   try {
-    // The first writer's certificate is everybody's.
+    // All processes use the first writer's certificate.
     if (present === undefined) await kube.create(secret, signal, { fieldManager });
     else await kube.replace(secret, { fieldManager }, signal);
   } catch (error) {
