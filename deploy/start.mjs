@@ -118,7 +118,7 @@ function nodeProgram() {
   return process.exit(1);
 }
 
-/** Runs a source of this project with arguments, in place of this process as far as anybody can see. */
+/** Runs a source of this project with arguments; signals and the exit code are passed through. */
 export function start(entry, args) {
   if (!isInstalled()) install();
   const child = spawn(nodeProgram(), [join(root, entry), ...args], {

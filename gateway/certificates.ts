@@ -1,4 +1,4 @@
-/** The serving certificate, which the controller makes and renews in a Secret: followed there, or in files. */
+/** Follows the serving certificate, which the controller creates and renews in a Secret, by the API or in mounted files. */
 import { secrets } from '../shared/names.ts';
 import type { KubeClient } from '../shared/kube/client.ts';
 import { kind } from '../shared/kube/refs.ts';
@@ -18,7 +18,7 @@ export interface CertificateOptions {
   /** Where it is, for the log. */
   place: string;
   read: () => Promise<CertificatePair>;
-  /** Throws when the two don't belong together, as while they are being written. */
+  /** Throws when key and certificate don't match, as while they are being written. */
   check: (pair: CertificatePair) => void;
   log: Log;
 }
@@ -45,7 +45,7 @@ export async function followCertificate(
         await use(used);
       }
     } catch (error) {
-      // Said once, not at every look.
+      // Logged once, not at every poll.
       const said = describeError(error);
       if (said !== complaint) log.warn('cannot use the certificate', { place, error: said });
       complaint = said;

@@ -1,4 +1,4 @@
-/** What the gateway reads of its environment. Pure. */
+/** Configuration of the API gateway from environment variables. Pure. */
 import { defaultNamespace } from '../shared/names.ts';
 import { ports } from '../shared/ports.ts';
 import { defaultLimits } from './http/limits.ts';
@@ -11,11 +11,11 @@ export interface Configuration {
   port: number;
   /** Plain HTTP for probes and metrics. */
   metricsPort: number;
-  /** How long a redemption waits for its tenant to be ready. */
+  /** How long a redemption waits until its tenant is ready. */
   tenantMilliseconds: number;
-  /** Holds `tls.crt` and `tls.key`; undefined: the Secret is read through the API. */
+  /** Directory with `tls.crt` and `tls.key`; if undefined the Secret is read through the API. */
   certificateDirectory: string | undefined;
-  /** Holds `token` and `ca.crt`, as Kubernetes mounts them. */
+  /** Directory with `token` and `ca.crt`, as mounted by Kubernetes. */
   serviceAccountDirectory: string;
   /** `https://host:port` of the API server. */
   apiServer: string;

@@ -1,6 +1,6 @@
 /**
- * The gateway on Deno, over the same app as on Node. Deno offers TLS 1.3 and, to clients without it, TLS 1.2: its API has no
- * way to refuse that. Hawser's own client speaks TLS 1.3 only.
+ * The API gateway on Deno, with the same app as on Node. Deno also accepts TLS 1.2, which its API cannot disable. Hawser's own
+ * client uses only TLS 1.3.
  *
  *     deno run --no-remote --unstable-net --unstable-no-legacy-abort --allow-net --allow-read --allow-env gateway/deno.ts
  *
@@ -12,9 +12,9 @@ import type { GatewayContext } from './http/context.ts';
 import { createFetchTransport } from './kube/fetch-transport.ts';
 import { runOn, type Handler, type Runtime } from './entry.ts';
 
-/** How long requests that are being answered may still take when the process shall end. */
+/** Grace period of pending requests at shutdown. */
 const GRACE_MILLISECONDS = 5_000;
-/** The same when only the certificate changes: event streams may go on for a while with the former one. */
+/** The same after a certificate change: event streams may continue for a while with the former one. */
 const CHANGE_MILLISECONDS = 10 * 60_000;
 
 const encoder = new TextEncoder();

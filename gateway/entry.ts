@@ -1,4 +1,4 @@
-/** What both entries do alike: configuration and files in, a running gateway out; sockets are handed in. */
+/** The common part of both entries: starts the gateway from configuration and files, with injected sockets. */
 import type { RandomBytes } from '../shared/trust/cluster-key.ts';
 import type { KubeTransport } from '../shared/kube/port.ts';
 import { createLog } from '../shared/log.ts';
@@ -15,23 +15,23 @@ import { createGatewayKubeClient } from './kube/client.ts';
 import { readServiceAccount, type InClusterConnection } from './kube/in-cluster.ts';
 import { createGatewayService } from './service.ts';
 
-/** Answers a request; `bindings` is what the runtime knows beside it. */
+/** Answers a request; `bindings` are the runtime's additional data. */
 export type Handler = (request: Request, bindings?: Record<string, unknown>) => Response | Promise<Response>;
 
 /** A listening server. */
 export interface Listener {
-  /** Serves another certificate to those who connect from now on. */
+  /** Uses another certificate for new connections. */
   renew: (pair: CertificatePair) => void | Promise<void>;
-  /** Takes no more connections, and ends after what is being answered. */
+  /** Accepts no more connections, and ends after pending requests. */
   close: () => Promise<void>;
 }
 
-/** What a runtime offers. */
+/** The functions of a runtime. */
 export interface Runtime {
   readText: (path: string) => Promise<string>;
   writeLine: (line: string) => void;
   random: RandomBytes;
-  /** What carries requests to the API server. */
+  /** The transport to the API server. */
   kubeTransport: (connection: InClusterConnection) => KubeTransport;
   /** Throws unless the two belong together. */
   checkPair: (pair: CertificatePair) => void;

@@ -1,12 +1,12 @@
-/** `/livez`, `/readyz` and `/metrics`: plain HTTP on a port of its own, for the cluster and not for peers. */
+/** `/livez`, `/readyz` and `/metrics`: plain HTTP on a separate port, for the cluster, not for peers. */
 import { Hono } from 'hono';
 import type { Metrics } from './http/metrics.ts';
 import { metricsContentType } from '../shared/metrics.ts';
 
-/** Named conditions of readiness; undefined is well, a text says what is waited for. */
+/** Named conditions of readiness: undefined if ready, otherwise what is waited for. */
 export type ReadinessChecks = Readonly<Record<string, () => string | undefined>>;
 
-/** Liveness depends on nothing: a gateway without an API server must not be restarted for it. */
+/** Liveness has no dependencies: an API server outage must not restart the gateway. */
 export function createManagement(checks: ReadinessChecks, metrics: Metrics): Hono {
   const app = new Hono();
   app.get('/livez', (context) => context.text('ok\n'));

@@ -23,7 +23,7 @@ const HEAD_BYTES = 32 * 1024;
 const CONNECTIONS = 4_096;
 /** Of them, of one source. All in-band consumers have the address of one node, which shares fewer among them (daemon/inband). */
 const CONNECTIONS_OF_SOURCE = 1_024;
-/** How long requests that are being answered may still take when the process shall end. */
+/** Grace period of pending requests at shutdown. */
 const GRACE_MILLISECONDS = 5_000;
 
 const receiving = {
@@ -69,7 +69,7 @@ export function runGateway(
   return runOn(runtime, environment, signal).finally(stopCollecting);
 }
 
-// The globals stay what they are: the same process may hold other parts, and Deno runs the same app.
+// Globals are not overridden: the process may contain other parts, and Deno runs the same app.
 function listenerOf(handler: Handler): RequestListener {
   const answer = getRequestListener((request, bindings) => handler(request, { ...bindings }), {
     overrideGlobalObjects: false,
@@ -86,7 +86,7 @@ function sourceOf(context: GatewayContext): string {
   return incoming?.socket?.remoteAddress ?? 'unknown';
 }
 
-/** Before TLS: a connection beyond its source's share costs a place for a moment and nothing else. */
+/** Checked before TLS, so that a connection beyond its source's share is cheap to refuse. */
 function shareConnections(server: Server, onRefused: () => void): void {
   const shares = new Shares({ most: CONNECTIONS, perHolder: CONNECTIONS_OF_SOURCE });
   server.on('connection', (socket: Socket) => {
@@ -98,7 +98,7 @@ function shareConnections(server: Server, onRefused: () => void): void {
     onRefused();
     socket.destroy();
   });
-  // Those beyond all places: Node closes them itself.
+  // Node itself closes connections beyond the total limit.
   server.on('drop', onRefused);
 }
 

@@ -1,4 +1,4 @@
-/** The gateway as a whole, but for sockets and files: those are the entries' part. */
+/** The complete API gateway except for sockets and files, which the entries provide. */
 import type { Hono } from 'hono';
 import type { KubeClient } from '../shared/kube/client.ts';
 import { kind } from '../shared/kube/refs.ts';
@@ -23,9 +23,9 @@ export interface GatewayServiceOptions {
   log: Log;
   sourceOf: Dependencies['sourceOf'];
   rootAuthority: Dependencies['rootAuthority'];
-  /** Ends everything that is open. */
+  /** Aborted at shutdown, which ends all open streams. */
   stopping: AbortSignal;
-  /** What the entry itself waits for before it is ready, as its certificate. */
+  /** What the entry waits for before it is ready, such as its certificate. */
   waitingFor: () => string | undefined;
   limits?: Partial<GatewayLimits>;
 }

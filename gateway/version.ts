@@ -1,5 +1,5 @@
 /** The version that this gateway reports. A test holds it to package.json. */
 export const version = '0.1.0';
 
-/** What this version can beyond the first one. */
+/** Features of this version beyond the first one. */
 export const features: readonly string[] = [];

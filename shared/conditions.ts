@@ -92,7 +92,7 @@ export function ownConditions(
   return findings.map((finding) => nextCondition(findCondition(conditions, finding.type), finding, now));
 }
 
-/** Those of the second list whose status is another than in the first: what is worth an event. */
+/** Conditions of the second list whose status differs from the first, which deserve an Event. */
 export function turnedConditions(
   before: readonly Condition[] | undefined,
   after: readonly Condition[],

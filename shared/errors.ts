@@ -1,10 +1,10 @@
-/** Problem documents (RFC 9457): how the gateway says no, and how its clients hear it. */
+/** Problem documents (RFC 9457): refusals of the API gateway, for the gateway and its clients. */
 import { z } from 'zod';
 
 export const problemContentType = 'application/problem+json';
 const TYPE_PREFIX = 'https://hawser.dev/problems/';
 
-/** What is wrong with one field. */
+/** The error of one field. */
 export const fieldProblem = z.object({
   field: z
     .string()
@@ -64,7 +64,7 @@ export interface ProblemOptions {
   cause?: unknown;
 }
 
-/** An error that is meant for whoever sent the request: `detail` must hold nothing secret. */
+/** An error that is shown to the sender of a request, so `detail` must not contain secrets. */
 export class Problem extends Error {
   override readonly name = 'Problem';
   readonly problem: ProblemName;

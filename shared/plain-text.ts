@@ -24,7 +24,7 @@ export function plainText(text: string): string {
   );
 }
 
-/** The same on one line: whoever writes a message cannot write the next line too. */
+/** The same on one line, so that a message cannot forge a following line. */
 export function plainLine(text: string): string {
   return plainText(text.replace(/[\n\t]+/g, ' '));
 }

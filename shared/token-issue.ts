@@ -91,7 +91,7 @@ export interface TokenOptions {
 export type IssuedToken =
   { object: PeeringToken; token: string } | { problems: FieldProblem[] } | { waitingFor: string };
 
-/** The object to create and the string to hand over; or what is wrong with the wish; or what this cluster still waits for. */
+/** The object to create and the token string; or the errors of the request; or what this cluster still waits for. */
 export function issuePeeringToken(request: TokenOptions): IssuedToken {
   const { clusterID: id, publicKey, gatewayPin, externalCIDR } = request.issuer;
   const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.gateway;

@@ -21,7 +21,7 @@ export async function readManifest(): Promise<Manifest> {
   return JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest;
 }
 
-/** Builds everything anew. */
+/** Builds everything from scratch. */
 export async function build(log: (line: string) => void): Promise<void> {
   await rm(outputDirectory, { recursive: true, force: true });
   await mkdir(outputDirectory, { recursive: true });

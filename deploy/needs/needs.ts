@@ -52,7 +52,7 @@ export interface Need {
   on?: readonly string[];
 }
 
-/** What else is done by whoever does it. */
+/** Further steps of a manual installation. */
 export const includes: Record<Purpose, readonly Purpose[]> = {
   engine: [],
   image: ['engine'],

@@ -1,4 +1,4 @@
-/** The gateway: a Hono app over what it is given. It opens nothing and starts nothing. */
+/** The API gateway as a Hono app with injected dependencies. It opens no sockets and starts no tasks. */
 import { Hono } from 'hono';
 import { z } from 'zod';
 import { Problem } from '../../shared/errors.ts';
@@ -81,7 +81,7 @@ export function createGateway(dependencies: Dependencies): Hono<GatewayEnvironme
       signerOf: signer,
     }),
     deadline({ milliseconds: limits.requestMilliseconds }),
-    // Before a place among the requests is taken: whoever sends slowly holds none.
+    // Before a concurrency slot is taken, so that slow senders hold none.
     readBody({ bytes: limits.bodyBytes, milliseconds: limits.bodyMilliseconds, places: bodies }),
     concurrency({ places: places('request', 'answering', limits.requests), metrics }),
   );
@@ -93,7 +93,7 @@ export function createGateway(dependencies: Dependencies): Hono<GatewayEnvironme
   return app;
 }
 
-/** What is said of a path without a route, or with one for other methods (RFC 9110, section 15.5.6). */
+/** The answer for a path without a route (404), or without one for the method (405; RFC 9110, section 15.5.6). */
 function unknownRoute(routes: readonly Route[], path: string): Problem {
   const methods = routes
     .filter(({ operation }) =>

@@ -1,14 +1,14 @@
 /** Token buckets by source. */
 export interface BucketsOptions {
-  /** What a source may keep up. */
+  /** Sustained rate of a source. */
   perSecond: number;
-  /** What it may take at once. */
+  /** Burst of a source. */
   burst: number;
-  /** Sources with a bucket of their own. */
+  /** Maximum number of sources with their own bucket. */
   sources: number;
 }
 
-/** Buckets by source, the least recently used ones forgotten first. */
+/** Buckets by source; the least recently used ones are dropped first. */
 export class Buckets {
   readonly #options: BucketsOptions;
   readonly #buckets = new Map<string, { level: number; at: number }>();
@@ -21,7 +21,7 @@ export class Buckets {
     return this.#buckets.size;
   }
 
-  /** Takes one; 0, or whole seconds until there is one. `now` in milliseconds. */
+  /** Takes a token; returns 0, or the seconds until one is available. `now` in milliseconds. */
   take(source: string, now: number): number {
     const { perSecond, burst, sources } = this.#options;
     const bucket = this.#buckets.get(source) ?? { level: burst, at: now };

@@ -1,4 +1,4 @@
-/** What the routes are given: the world they may touch, and what the middleware found out about a request. */
+/** The dependencies of routes, and the results of the middleware for a request. */
 import type { Context } from 'hono';
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering } from '../../shared/api/peerings.ts';
@@ -22,9 +22,9 @@ export interface Dependencies {
   replays: ReplayCache;
   /** Signatures from before are refused, milliseconds since 1970: `replays` knows none of them. */
   signedSince: number;
-  /** A key whose private half nobody has: signatures of unknown clusters are held against it. */
+  /** A key without a known private half, against which signatures of unknown clusters are verified. */
   nobodysKey: string;
-  /** What each known cluster may declare. */
+  /** Rate limits of known clusters' declarations. */
   declarations: Buckets;
   limits: GatewayLimits;
   log: Log;
@@ -32,15 +32,15 @@ export interface Dependencies {
   /** Milliseconds since 1970. */
   clock: () => number;
   random: RandomBytes;
-  /** PEM of this cluster's root authority, as in every ConfigMap kube-root-ca.crt. */
+  /** PEM of this cluster's root CA, as in every ConfigMap kube-root-ca.crt. */
   rootAuthority: () => Promise<string>;
-  /** Aborted when the process ends: what is open closes. */
+  /** Aborted at shutdown, which closes open streams. */
   stopping: AbortSignal;
-  /** The address of whoever sent a request, for its rate limit and the log. */
+  /** The sender's address, for rate limits and the log. */
   sourceOf: (context: GatewayContext) => string;
 }
 
-/** A Kubernetes user, as TokenReview tells. */
+/** A Kubernetes user, from a TokenReview. */
 export interface KubernetesUser {
   username: string;
   uid?: string;
@@ -50,28 +50,28 @@ export interface KubernetesUser {
 
 export interface Variables {
   requestID: string;
-  /** Ends with the request: its deadline, or its sender going away. */
+  /** Aborted at the request's deadline, or when its sender disconnects. */
   signal: AbortSignal;
-  /** When it came, milliseconds since 1970. */
+  /** Time of arrival, milliseconds since 1970. */
   startedAt: number;
-  /** The body, whole; empty when there is none. */
+  /** The complete body; empty if there is none. */
   body: Uint8Array<ArrayBuffer>;
-  /** Of requests that are authenticated by Kubernetes. */
+  /** Set for requests that are authenticated by Kubernetes. */
   user: KubernetesUser;
-  /** Of requests that are authenticated by a cluster key that this cluster knows. */
+  /** Set for requests that are authenticated by a known cluster key. */
   remote: RemoteCluster;
-  /** For the log: who sent a request that was authenticated. */
+  /** The authenticated sender, for the log. */
   caller: string;
 }
 
 export interface GatewayEnvironment {
   Variables: Variables;
-  /** What the runtime gives beside the request: `@hono/node-server`'s bindings, or Deno's ServeHandlerInfo. */
+  /** The runtime's bindings: those of `@hono/node-server`, or Deno's ServeHandlerInfo. */
   Bindings: Record<string, unknown>;
 }
 export type GatewayContext = Context<GatewayEnvironment>;
 
-/** This cluster as others see it. Throws a Problem while the controller hasn't said who it is. */
+/** This cluster's own description. Throws a Problem until the controller has written its ID. */
 export function self(dependencies: Dependencies): {
   clusterID: string;
   publicKey: string;

@@ -6,43 +6,43 @@ export interface PlaceLimits {
   clusters: SharesOptions;
 }
 
-/** Every bound of the gateway in one place. Tests set their own. */
+/** All limits of the API gateway. Tests set their own. */
 export interface GatewayLimits {
-  /** Bytes of a request's body. */
+  /** Maximum bytes of a request's body. */
   bodyBytes: number;
-  /** From the first byte of a request until its answer; event streams are exempt. */
+  /** Deadline from a request's first byte to its answer; event streams are exempt. */
   requestMilliseconds: number;
-  /** Until a body has arrived whole. */
+  /** Deadline for receiving a body. */
   bodyMilliseconds: number;
-  /** How long a redemption waits for the tenant to be ready. */
+  /** How long a redemption waits until the tenant is ready. */
   tenantMilliseconds: number;
-  /** Requests a second that one source may keep up; a known cluster has as many of its own besides. */
+  /** Sustained requests per second of a source; a known cluster has the same rate in addition. */
   requestsPerSecond: number;
-  /** Requests that one source may send at once. */
+  /** Burst of requests of a source. */
   burst: number;
-  /** Sources with a bucket of their own; all others share one. */
+  /** Maximum number of sources with their own bucket; all others share one. */
   sources: number;
-  /** Bodies that are being read at one time; each takes up to `bodyBytes`. */
+  /** Maximum number of bodies being read concurrently; each takes up to `bodyBytes`. */
   bodies: PlaceLimits;
-  /** Requests that are being answered at one time, event streams not counted. */
+  /** Maximum number of concurrent requests, without event streams. */
   requests: PlaceLimits;
-  /** Event streams of all clusters, and of one. */
+  /** Maximum number of event streams: of all clusters, and of one. */
   streams: number;
   streamsPerCluster: number;
-  /** A stream is ended after so long, so that its right to be is looked at again. */
+  /** Maximum duration of a stream, after which the client must authenticate again. */
   streamMilliseconds: number;
   keepAliveMilliseconds: number;
-  /** Refused redemptions are answered at multiples of this, so that the time says nothing of what was wrong. */
+  /** Refused redemptions are answered at multiples of this, so that the timing does not reveal the reason. */
   refusalMilliseconds: number;
   /** Nonces remembered per cluster, and clusters with nonces: known ones, and holders of a token. */
   noncesPerCluster: number;
   nonceClusters: number;
-  /** How far the clock of a cluster may be behind for its signatures to be taken right after a start of this process. */
+  /** Maximum delay of a cluster's clock for its signatures to be accepted right after a start of this process. */
   restartSkewMilliseconds: number;
-  /** Network documents and other facts that a cluster may declare: a second, and at once. */
+  /** Rate (per second) and burst of a cluster's network documents and other declarations. */
   declarationsPerSecond: number;
   declarationsBurst: number;
-  /** Objects that a list of tokens shows. */
+  /** Maximum number of tokens in a list. */
   listedTokens: number;
 }
 

@@ -1,7 +1,7 @@
 /** The API gateway's counters. Bounded: label values come from fixed sets only. */
 import { Histogram, labelText, renderMetrics, type Labels, type MetricFamily } from '../../shared/metrics.ts';
 
-/** Seconds; an answer without API calls takes milliseconds, a redemption up to the tenant's deadline. */
+/** Bucket bounds in seconds; an answer without API calls takes milliseconds, a redemption up to the tenant's deadline. */
 const BUCKETS = [0.005, 0.02, 0.1, 0.5, 2, 10] as const;
 
 interface Family {
@@ -19,7 +19,7 @@ export class Metrics {
     this.#series(name, help, 'counter', labels).value += by;
   }
 
-  /** Reads a value whenever the metrics are asked for. */
+  /** Reads a value at each scrape. */
   gauge(name: string, help: string, read: () => number, labels: Labels = {}): void {
     const series = this.#series(name, help, 'gauge', labels);
     this.#gauges.push(() => (series.value = read()));

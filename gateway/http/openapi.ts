@@ -1,4 +1,4 @@
-/** The OpenAPI 3.1 document, made from the operations that run and the schemas that validate. */
+/** The OpenAPI 3.1 document, generated from the operations and schemas in use. */
 import { z } from 'zod';
 import { problemContentType, problemDocument, problems, type ProblemName } from '../../shared/errors.ts';
 import type { Operation, OperationResponse } from './operation.ts';
@@ -64,7 +64,7 @@ function describe(operation: Operation): JSONValue {
     operationId: id,
     summary,
     security:
-      // A secret in the body is no security scheme of OpenAPI; its schema says what it is.
+      // OpenAPI has no security scheme for a secret in the body; the schema describes it.
       authentication.by === 'Nobody' || authentication.by === 'TokenSecret'
         ? []
         : [{ [authentication.by === 'Kubernetes' ? 'kubernetes' : 'clusterKey']: [] }],

@@ -1,6 +1,6 @@
 /**
- * One operation of the HTTP API: what describes it, guards it and validates its body is written once, so that the
- * OpenAPI document and the running code can't say different things.
+ * One operation of the HTTP API: description, authentication and validation are declared once, so that the OpenAPI document
+ * cannot differ from the running code.
  */
 import type { Hono, MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
@@ -33,7 +33,7 @@ export interface OperationResponse {
 export interface Operation<Body extends z.ZodType = z.ZodType> {
   id: string;
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** With parameters as `{name}`. */
+  /** Path with parameters as `{name}`. */
   path: `/v1/${string}`;
   summary: string;
   authentication: Authentication;
@@ -48,13 +48,13 @@ export interface Operation<Body extends z.ZodType = z.ZodType> {
   problems: readonly ProblemName[];
 }
 
-/** An operation together with what answers it. */
+/** An operation with its handler. */
 export interface Route {
   operation: Operation;
   answer: (context: GatewayContext, body: unknown) => Promise<Response>;
 }
 
-/** Joins an operation and its answer; the answer's body has the type of the operation's schema. */
+/** Joins an operation and its handler, whose answer has the type of the operation's schema. */
 export function route<Body extends z.ZodType>(
   operation: Operation<Body>,
   answer: (context: GatewayContext, body: z.output<Body>) => Promise<Response>,
@@ -62,7 +62,7 @@ export function route<Body extends z.ZodType>(
   return { operation, answer: (context, body) => answer(context, body as z.output<Body>) };
 }
 
-/** Puts a route into the app behind its guards. */
+/** Adds a route to the app, behind its guards. */
 export function mount(
   app: Hono<GatewayEnvironment>,
   dependencies: Dependencies,

@@ -1,4 +1,4 @@
-/** Places of requests: a part for senders without a known key, by source, and a part for known clusters. */
+/** Concurrency slots of requests: a part for senders without a known key, by source, and a part for known clusters. */
 import { Problem } from '../../shared/errors.ts';
 import type { GatewayContext } from './context.ts';
 import { Shares, type SharesOptions } from './shares.ts';
@@ -7,22 +7,22 @@ import { sourceGroup } from './source-group.ts';
 export interface PlacesOptions {
   sources: SharesOptions;
   clusters: SharesOptions;
-  /** The address of whoever sent a request. */
+  /** The sender's address. */
   sourceOf: (context: GatewayContext) => string;
-  /** The known cluster that has signed the head of a request; undefined: none has. */
+  /** The known cluster that signed the head of a request; undefined if there is none. */
   signerOf: (context: GatewayContext) => string | undefined;
-  /** What is done in these places, for whoever gets none: `reading the bodies of`. */
+  /** What the slots are for, for the message of a refusal: `reading the bodies of`. */
   doing: string;
-  /** Set when the rest of a refused request is not read: its connection is of no use any more. */
+  /** Set if the rest of a refused request is not read, so that its connection cannot be reused. */
   closes?: boolean;
-  /** Called for each request that got no place. */
+  /** Called for each refused request. */
   onRefused?: () => void;
 }
 
 /**
- * Whoever sends slowly, or much, holds the share of its own source only. Many clusters may have one source (behind a NAT, and
- * all in-band consumers), and many sources may hold all of the first part: so a request that a known cluster has signed
- * takes a place of that cluster's own then. Signatures are looked at only when the source has none left.
+ * A slow or busy sender uses only its source's share. Many clusters may share a source (behind a NAT, and all in-band
+ * consumers), and many sources may use up the first part: then a request signed by a known cluster takes one of that cluster's
+ * own slots. Signatures are verified only when the source has no slot left.
  */
 export class Places {
   readonly #options: PlacesOptions;
@@ -39,7 +39,7 @@ export class Places {
     return this.#sources.total + this.#clusters.total;
   }
 
-  /** Takes a place until the result is called. Throws Problem `overloaded`. */
+  /** Takes a slot until the returned function is called. Throws Problem `overloaded`. */
   take(context: GatewayContext): () => void {
     const { sourceOf, signerOf, doing, closes, onRefused } = this.#options;
     const ofSource = this.#sources.take(sourceGroup(sourceOf(context)));

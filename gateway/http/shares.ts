@@ -1,12 +1,12 @@
-/** Places that are held for a while, with a share per holder. */
+/** Concurrency slots with a maximum share per holder. */
 export interface SharesOptions {
-  /** Places at one time, of all holders. */
+  /** Maximum number of slots in use, of all holders. */
   most: number;
-  /** Places at one time of one holder. */
+  /** Maximum number of slots in use, of one holder. */
   perHolder: number;
 }
 
-/** Counts who holds how many places, so that one holder cannot have all of them. Memory: one entry per holder with a place. */
+/** Counts slots per holder, so that one holder cannot use all of them. Memory: one entry per holder with a slot. */
 export class Shares {
   readonly #options: SharesOptions;
   readonly #held = new Map<string, number>();
@@ -16,17 +16,17 @@ export class Shares {
     this.#options = options;
   }
 
-  /** Places that are held now. */
+  /** Number of slots in use. */
   get total(): number {
     return this.#total;
   }
 
-  /** Places that `holder` has now. */
+  /** Number of slots in use by `holder`. */
   of(holder: string): number {
     return this.#held.get(holder) ?? 0;
   }
 
-  /** Takes a place until the result is called; undefined: none is left, or none of the holder's share. */
+  /** Takes a slot until the returned function is called; undefined if none is free, or the holder's share is used up. */
   take(holder: string): (() => void) | undefined {
     const held = this.of(holder);
     if (this.#total >= this.#options.most || held >= this.#options.perHolder) return undefined;

@@ -1,4 +1,4 @@
-/** Who owns an address: an IPv4 address itself, of IPv6 the /64, which one host has whole (RFC 6177). */
+/** The key by which sources are limited: an IPv4 address, or an IPv6 /64, which one host may own entirely (RFC 6177). */
 export function sourceGroup(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;

@@ -1,4 +1,4 @@
-/** From bytes to a value that a schema allows, or to a problem that names every field and what is allowed. */
+/** Parses bytes to a value of a schema, or to a problem that names every invalid field with the allowed values. */
 import { z } from 'zod';
 import { Problem, type FieldProblem } from '../../shared/errors.ts';
 import { textOf } from '../../shared/trust/encoding.ts';
@@ -16,7 +16,7 @@ export function parseBody<S extends z.ZodType>(
   throw invalidFields(parsed.error.issues.flatMap((issue) => describeIssue(schema, issue)));
 }
 
-/** A problem of fields, its detail being the first one's. */
+/** A problem of fields; its detail is that of the first one. */
 export function invalidFields(errors: readonly FieldProblem[]): Problem {
   const [first] = errors;
   const subject = first === undefined || first.field === '' ? 'The body' : `The field "${first.field}"`;
@@ -61,7 +61,7 @@ function describeIssue(schema: z.ZodType, issue: Issue): FieldProblem[] {
   return [
     {
       field: cut(path.join('.'), 256),
-      // Zod's messages speak of the schema, never of the value, but for what a person wrote in a refinement.
+      // Zod's messages describe the schema, never the value, except for custom messages of refinements.
       detail:
         issue.code === 'invalid_type' && issue.input === undefined
           ? 'is missing or has the wrong type'
@@ -83,7 +83,7 @@ function schemaAt(root: JSONSchema, path: readonly string[]): JSONSchema | undef
   return at;
 }
 
-/** A JSON Schema in words. */
+/** Describes a JSON Schema in a sentence. */
 function describeSchema(schema: JSONSchema): string {
   const parts: string[] = [];
   const { type, minimum, maximum, minLength, maxLength, pattern, maxItems } = schema;

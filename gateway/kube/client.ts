@@ -1,4 +1,4 @@
-/** The shared Kubernetes client as the gateway uses it: bounds of a process that strangers can reach. */
+/** The shared Kubernetes client with limits for a process that is exposed to strangers. */
 import { createKubeClient, type KubeClient } from '../../shared/kube/client.ts';
 import type { KubeTransport } from '../../shared/kube/port.ts';
 
@@ -8,7 +8,7 @@ const CALL_MILLISECONDS = 10_000;
 const ANSWER_BYTES = 4 * 1024 * 1024;
 const NAME = 'hawser-gateway';
 
-/** The client of the gateway's own API server. Nothing is dialled before the first request. */
+/** The client of the gateway's own API server. It connects at the first request. */
 export function createGatewayKubeClient(transport: KubeTransport): KubeClient {
   return createKubeClient(transport, {
     timeoutMilliseconds: CALL_MILLISECONDS,

@@ -1,16 +1,16 @@
 /**
- * The objects of one kind as the API server has them now, by name. What the gateway looks up often or waits for comes from
- * here, so that no number of callers makes a number of watches.
+ * A cache of the objects of one kind, by name. Frequent lookups and waits use it, so that any number of callers needs only one
+ * watch.
  */
 import type { KubeClient } from '../../shared/kube/client.ts';
 import { createInformer, type Informer } from '../../shared/kube/informer.ts';
 import type { AnyObject, KindRef } from '../../shared/kube/refs.ts';
 import type { Log } from '../../shared/log.ts';
 
-/** Called with the object, or undefined once it is gone. */
+/** Called with the object, or undefined once it is deleted. */
 export type ObjectHandler<T> = (object: T | undefined) => void;
 
-/** Of a cluster-scoped kind. */
+/** For a cluster-scoped kind. */
 export class Collection<T extends AnyObject> {
   readonly #informer: Informer<T>;
   readonly #handlers = new Map<string, Set<ObjectHandler<T>>>();
@@ -22,7 +22,7 @@ export class Collection<T extends AnyObject> {
     });
   }
 
-  /** Whether a list was seen since the start. */
+  /** Whether the first list was read. */
   get synced(): boolean {
     return this.#informer.hasSynced;
   }
@@ -31,7 +31,7 @@ export class Collection<T extends AnyObject> {
     return this.#informer.byKey(name);
   }
 
-  /** Calls `handler` on every change of the object of that name until the result is called. */
+  /** Calls `handler` at every change of the object until the returned function is called. */
   subscribe(name: string, handler: ObjectHandler<T>): () => void {
     const handlers = this.#handlers.get(name) ?? new Set();
     handlers.add(handler);
@@ -43,8 +43,7 @@ export class Collection<T extends AnyObject> {
   }
 
   /**
-   * Waits until `decide` gives something for the object of that name (undefined: there is none). Rejects with the
-   * signal's reason.
+   * Waits until `decide` returns a value for the object (undefined if it does not exist). Rejects with the signal's reason.
    */
   waitFor<R>(
     name: string,

@@ -1,4 +1,4 @@
-/** The Kubernetes client's transport by fetch alone, so that it runs wherever fetch does. */
+/** The Kubernetes client's transport over fetch, which works on every runtime with fetch. */
 import type { KubeResponse, KubeTransport } from '../../shared/kube/port.ts';
 import { deadline, type Deadline } from '../../shared/time.ts';
 
@@ -7,11 +7,11 @@ export interface FetchConnection {
   url: string;
   /** A fetch that trusts the API server's certificate. */
   fetch: (url: string, init: RequestInit) => Promise<Response>;
-  /** The bearer token as it is now; service accounts' tokens change. */
+  /** The current bearer token; service account tokens change. */
   token: () => Promise<string>;
 }
 
-/** A transport of one API server; fetch keeps its connections. */
+/** A transport of one API server; fetch manages its connections. */
 export function createFetchTransport({ url, fetch, token }: FetchConnection): KubeTransport {
   return {
     url,
@@ -22,7 +22,7 @@ export function createFetchTransport({ url, fetch, token }: FetchConnection): Ku
           method,
           headers: { ...headers, authorization: `Bearer ${await token()}` },
           signal: limit.signal,
-          // The token is for this server alone.
+          // The token is only for this server.
           redirect: 'manual',
           ...(body !== undefined && { body: body as BodyInit }),
         });

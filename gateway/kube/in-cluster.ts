@@ -1,17 +1,17 @@
-/** How the gateway's pod reaches its API server, whichever runtime dials it. */
+/** Address and credentials of the gateway pod's API server, for every runtime. */
 import { rereadToken } from '../../shared/kube/token.ts';
 
-/** The API server of the cluster that a pod runs in, and who the pod is. */
+/** The API server of a pod's cluster, and the pod's credentials. */
 export interface InClusterConnection {
   /** `https://host:port` */
   url: string;
-  /** PEM of its authority. */
+  /** PEM of its CA. */
   ca: string;
-  /** The service account's token as it is now. */
+  /** The current service account token. */
   token: () => Promise<string>;
 }
 
-/** Reads the service account that Kubernetes mounts. Rejects when it is not there. */
+/** Reads the mounted service account. Rejects when it does not exist. */
 export async function readServiceAccount(options: {
   url: string;
   directory: string;

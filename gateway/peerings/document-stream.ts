@@ -25,13 +25,13 @@ function openStream(streams: Shares, clusterID: string): () => void {
 export interface StreamOptions {
   remote: RemoteCluster;
   peering: string;
-  /** The event that the reader has already: a generation. */
+  /** Generation of the document that the client already has. */
   lastEventID: string | undefined;
   /** Ends with the connection. */
   signal: AbortSignal;
 }
 
-/** A stream that ends when the peering, the remote's key or the stream's time does. */
+/** A stream that ends with the peering, a succession of the remote's key, or its maximum duration. */
 export function documentStream(
   dependencies: Dependencies,
   streams: Shares,
@@ -69,7 +69,7 @@ export function documentStream(
     dependencies.remoteClusters.subscribe(clusterID, onRemote),
     dependencies.incomingPeerings.subscribe(name, onPeering),
   ];
-  // The reader reconnects unless it received that the peering has ended.
+  // The client reconnects unless it received the end of the peering.
   const finish = () => {
     state.over = true;
     wake();
@@ -84,7 +84,7 @@ export function documentStream(
   };
   options.signal.addEventListener('abort', stop, { once: true });
   dependencies.stopping.addEventListener('abort', finish);
-  // The collection may be behind the object that the caller has just read.
+  // The cache may be older than the object that the caller has just read.
   document = options.remote.status?.localDocument;
   const current = dependencies.remoteClusters.get(clusterID);
   if (current !== undefined) onRemote(current);
@@ -121,7 +121,7 @@ export function documentStream(
     { highWaterMark: 1 },
   );
 
-  /** True when something happened, false when the time was over first. */
+  /** True after an event, false after the timeout. */
   function woken(milliseconds: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {

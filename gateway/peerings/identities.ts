@@ -1,4 +1,4 @@
-/** The identity that a consumer is handed: where the API server is, what verifies it, and a token for an hour. */
+/** The identity issued to a consumer: the API server's address and CA, and a token for an hour. */
 import type { IdentityResponse } from '../../shared/wire/gateway-api.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import { Problem } from '../../shared/errors.ts';
@@ -11,7 +11,7 @@ import type { Tenant } from './incoming-peerings.ts';
 import { features, version } from '../version.ts';
 
 const LIFE_SECONDS = 3600;
-/** A name that every API server's certificate holds, whatever its address outside is. */
+/** A name in every API server's certificate, independent of its external address. */
 const API_SERVER_NAME = 'kubernetes.default.svc';
 
 interface KubernetesTokenRequest {
@@ -21,7 +21,7 @@ interface KubernetesTokenRequest {
   status?: { token?: string; expirationTimestamp?: string };
 }
 
-/** Mints a token that dies with the tenant's identity Secret, and says how to use it. */
+/** Issues a token bound to the tenant's identity Secret, with the API server's address and CA. */
 export async function issueIdentity(
   dependencies: Dependencies,
   tenant: Tenant,
@@ -31,7 +31,7 @@ export async function issueIdentity(
   const { clusterID, publicKey, object } = self(dependencies);
   const inBand = remote.spec.servesInBand === true;
   const { externalCIDR } = object.status ?? {};
-  // Told in this cluster's own terms; the consumer knows them by its own.
+  // Addresses as this cluster knows them; the consumer translates them.
   const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.apiServer;
   const apiServerURL = inBand ? inside : object.status?.apiServerURL;
   if (apiServerURL === undefined)
@@ -76,7 +76,7 @@ async function mintToken(
     kind: 'TokenRequest',
     spec: {
       expirationSeconds: LIFE_SECONDS,
-      // Without a UID the API server binds it to the Secret that it finds, so that the gateway need not read Secrets.
+      // Without a UID the API server binds it to the current Secret, so the gateway needs no right to read Secrets.
       boundObjectRef: { apiVersion: 'v1', kind: 'Secret', name: tenant.identitySecretName },
     },
   };

@@ -1,4 +1,4 @@
-/** IncomingPeerings as the gateway makes them, waits for them, and ends them. What they become is the controller's part. */
+/** Creates IncomingPeerings, waits until the controller has set them up, and deletes them. */
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { Grant } from '../../shared/api/grant.ts';
 import { incomingPeering, type IncomingPeering } from '../../shared/api/peerings.ts';
@@ -16,11 +16,11 @@ export interface PeeringRequest {
   peering: string;
   grant: Grant;
   tokenName: string;
-  /** Throws when the token is no more: asked right before a peering is made of it. */
+  /** Throws when the token no longer exists; called right before a peering is created from it. */
   confirm: (signal: AbortSignal) => Promise<void>;
 }
 
-/** What an identity is made of. */
+/** The inputs of an identity. */
 export interface Tenant {
   namespace: string;
   identitySecretName: string;
@@ -28,8 +28,8 @@ export interface Tenant {
 }
 
 /**
- * Makes the IncomingPeering, or gives the one that is there the grant of the token that was redeemed for it. Waits until a
- * former one of that name is gone.
+ * Creates the IncomingPeering, or updates the existing one with the grant of the redeemed token. Waits until a former one of
+ * that name is deleted.
  */
 export async function ensureIncomingPeering(
   dependencies: Dependencies,
@@ -42,7 +42,7 @@ export async function ensureIncomingPeering(
     try {
       const found = await kube.get({ kind: kind.incomingPeering, name }, signal);
       if (found === undefined) {
-        // A peering that was revoked while its consumer waited here took its token with it, and must not come back by it.
+        // If the peering was revoked while its consumer waited, its token was deleted too, and it must not be recreated.
         await request.confirm(signal);
         return await kube.create(newIncomingPeering(name, request), signal);
       }
@@ -103,8 +103,8 @@ async function waitUntilGone(
 }
 
 /**
- * Waits until the controller has made the tenant of `peering`, this object in this generation or a later one: what the
- * collection holds may be behind it. Throws a Problem that says what is waited for.
+ * Waits until the controller has set up the tenant of `peering` in this generation or a later one, since the cache may be older.
+ * Throws a Problem that names what was waited for.
  */
 export async function waitForTenant(
   { incomingPeerings }: Dependencies,
@@ -134,7 +134,7 @@ export async function waitForTenant(
   }
 }
 
-/** The tenant of a peering, once it is ready and while nobody is removing it. */
+/** The tenant of a peering that is ready and not being removed. */
 export function tenantOf(peering: IncomingPeering): Tenant | undefined {
   const { conditions, identitySecretName, tenantNamespace, observedGeneration } = peering.status ?? {};
   if (
@@ -142,7 +142,7 @@ export function tenantOf(peering: IncomingPeering): Tenant | undefined {
     tenantNamespace === undefined ||
     identitySecretName === undefined ||
     !isTrue(conditions, 'TenantReady') ||
-    // A grant that was just changed is in force once the controller has seen it.
+    // A changed grant takes effect once the controller has observed it.
     (observedGeneration ?? 0) < (peering.metadata.generation ?? 0)
   )
     return undefined;

@@ -1,11 +1,11 @@
-/** How this cluster sees a consumer's peering, from the conditions of its objects. Pure. */
+/** The provider report of a consumer's peering, from the conditions of its objects. Pure. */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering, PeeringState } from '../../shared/api/peerings.ts';
 import { isTrue } from '../../shared/conditions.ts';
 import { version } from '../version.ts';
 
-/** Bounds of the schema: nothing that a condition says makes the answer invalid. */
+/** Limits of the schema, so that no condition's text makes the answer invalid. */
 const mostProblems = 16;
 const problemLength = 512;
 const typeLength = 64;
@@ -13,7 +13,7 @@ type Problems = PeeringState['problems'];
 /** True when something is wrong. */
 const negative: ReadonlySet<string> = new Set(['Revoked']);
 
-/** What its consumer may know of a peering. `tunnel` is the one to that consumer's cluster. */
+/** What the consumer may know about its peering. `tunnel` is the one to that consumer's cluster. */
 export function peeringStateOf(peering: IncomingPeering, tunnel: Tunnel | undefined): PeeringState {
   const { spec, status } = peering;
   const say = (type: string, message: string): Problems => [{ type, message }];
@@ -47,7 +47,7 @@ export function peeringStateOf(peering: IncomingPeering, tunnel: Tunnel | undefi
   };
 }
 
-/** What is wrong; what Ready sums up only when nothing else says more. */
+/** Problems; Ready is included only if no other condition explains it. */
 function problemsOf(conditions: readonly Condition[] | undefined): Problems {
   const wrong = (conditions ?? []).filter(isProblem);
   const parts = wrong.filter(({ type }) => type !== 'Ready');

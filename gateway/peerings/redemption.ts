@@ -1,4 +1,4 @@
-/** Whether a peering token is spent, again answered, or refused. Pure; what it says of the reasons is for the log alone. */
+/** Whether a peering token can be redeemed, was already redeemed by the caller, or is refused. Pure; reasons are only logged. */
 import type { PeeringToken } from '../../shared/api/peerings.ts';
 import { bytesOf, equalBytes } from '../../shared/trust/encoding.ts';
 
@@ -30,7 +30,7 @@ export function evaluateRedemption(
     return refuse('Unknown');
   const { spec, status, metadata } = token;
   if (spec.revoked === true || metadata.deletionTimestamp !== undefined) return refuse('Revoked');
-  // An expiry that can't be read is one that has passed.
+  // An unreadable expiry counts as passed.
   if (!(now < Date.parse(spec.expiresAt))) return refuse('Expired');
   if (spec.consumer !== undefined && spec.consumer !== redeemer.clusterID) return refuse('ForAnotherCluster');
   if (registeredKey !== undefined && registeredKey !== redeemer.publicKey) return refuse('KeyDiffers');
@@ -44,8 +44,8 @@ export function evaluateRedemption(
 }
 
 /**
- * Why a token is not shown to whoever has its secret; undefined: it is. Without a proof of a key, one that is spent is
- * nobody's any more.
+ * Why a token is not shown to the holder of its secret; undefined if it is. A spent token is refused, since there is no proof
+ * of the redeemer's key.
  */
 export function evaluatePreview(
   token: PeeringToken | undefined,
@@ -63,7 +63,7 @@ export function evaluatePreview(
   return judged.verdict === 'Refuse' ? judged.reason : undefined;
 }
 
-/** When a refusal that is ready `elapsed` milliseconds after the request is sent: at the next multiple of `step`. */
+/** When a refusal is sent that was ready after `elapsed` milliseconds: at the next multiple of `step`. */
 export function refusalTime(elapsed: number, step: number): number {
   return Math.max(1, Math.ceil(elapsed / step)) * step;
 }

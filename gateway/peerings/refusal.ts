@@ -1,10 +1,10 @@
-/** How a peering token that can't be redeemed is refused, wherever it is shown. */
+/** The refusal of a peering token that can't be redeemed, on all routes. */
 import { Problem } from '../../shared/errors.ts';
 import type { Dependencies, GatewayContext } from '../http/context.ts';
 import { refusalTime, type RefusalReason } from './redemption.ts';
 import { sleep } from '../../shared/time.ts';
 
-/** One answer for every token that isn't redeemable, at a time that says nothing of the reason. */
+/** The same answer for every such token, at a time that does not reveal the reason. */
 export async function refusal(
   { limits, clock, log, metrics }: Dependencies,
   context: GatewayContext,

@@ -1,4 +1,4 @@
-/** RemoteClusters as the provider keeps them: made at a consumer's first redemption, its network document kept current. */
+/** RemoteClusters at the provider: created at a consumer's first redemption, and updated with its network documents. */
 import { remoteCluster, type RemoteCluster, type SignedDocument } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import { Problem } from '../../shared/errors.ts';
@@ -14,7 +14,7 @@ import { self, type Dependencies } from '../http/context.ts';
 
 const ATTEMPTS = 5;
 
-/** What a consumer says of itself in passing. */
+/** Facts that a consumer declares with its requests. */
 export type RemoteFacts = Pick<IdentityRequest, 'version' | 'features' | 'networkDocument'>;
 
 /** Verifies a document that `clusterID` sent to this cluster. Throws Problem. */
@@ -43,8 +43,8 @@ export function verifyDocument(
 }
 
 /**
- * Makes the RemoteCluster of a consumer, or brings version, features and document of the one that is there up to date.
- * Undefined when there is one with another key, which stays as it is.
+ * Creates the RemoteCluster of a consumer, or updates version, features and document of the existing one. Undefined if there is
+ * one with another key, which stays unchanged.
  */
 export async function ensureRemoteCluster(
   dependencies: Dependencies,
@@ -111,7 +111,7 @@ function newRemoteCluster(
   };
 }
 
-/** The spec with what is new in `facts`; the same reference when nothing is. A document takes the place of an older one only. */
+/** The spec with new values from `facts`, or the same reference if there are none. Only a newer document replaces the old one. */
 export function mergeFacts(spec: RemoteCluster['spec'], facts: Partial<RemoteFacts>): RemoteCluster['spec'] {
   const merged = { ...spec };
   if (facts.version !== undefined) merged.version = facts.version;
@@ -126,7 +126,7 @@ export function mergeFacts(spec: RemoteCluster['spec'], facts: Partial<RemoteFac
 
 export type DocumentVerdict = 'Newer' | 'Same' | 'Stale';
 
-/** How a verified document stands to the one that is held. */
+/** Whether a verified document is newer than the stored one. */
 export function compareDocuments(held: SignedDocument | undefined, offered: SignedDocument): DocumentVerdict {
   if (held === undefined) return 'Newer';
   if (held.payload === offered.payload) return 'Same';
@@ -138,7 +138,7 @@ export function compareDocuments(held: SignedDocument | undefined, offered: Sign
     : 'Stale';
 }
 
-/** Generation of a document that this cluster's API holds; undefined when it can't be read. */
+/** Generation of a stored document; undefined if it is unreadable. */
 export function generationOf(signed: SignedDocument): number | undefined {
   return readStored(signed)?.generation;
 }
@@ -186,7 +186,7 @@ export async function storeDocument(
       if (!isConflict(error) || attempt >= ATTEMPTS) throw error;
     }
     const again = await kube.get({ kind: kind.remoteCluster, name: remote.metadata.name }, signal);
-    // Made anew with another key in the meantime: the signature that let this request in is none any more.
+    // Recreated with another key in the meantime: the signature of this request is no longer valid.
     if (again === undefined || ![remote.spec.publicKey, publicKey].includes(again.spec.publicKey))
       throw new Problem('no-peering', 'The peering has ended.');
     current = again;

@@ -1,4 +1,4 @@
-/** `POST /v1/identities`: a consumer redeems a peering token, or renews the identity of a peering that it has. */
+/** `POST /v1/identities`: a consumer redeems a peering token, or renews the identity of an existing peering. */
 import { isUsablePublicKey } from '../../shared/trust/cluster-key.ts';
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { IncomingPeering, PeeringToken } from '../../shared/api/peerings.ts';
@@ -32,7 +32,7 @@ import { ensureRemoteCluster, verifyDocument } from '../peerings/remote-clusters
 import { deadline } from '../../shared/time.ts';
 import { invalidFields } from '../http/validation.ts';
 
-/** The tenant controller writes a token's conditions, so that a conflict need not be another redemption. */
+/** The tenant controller also writes to tokens, so a conflict does not imply another redemption. */
 const SPEND_ATTEMPTS = 6;
 
 export function identityRoute(dependencies: Dependencies): Route {
@@ -78,8 +78,8 @@ export function identityRoute(dependencies: Dependencies): Route {
 }
 
 /**
- * All that can be known without asking the API server. Throws before anything is looked up or made. The key is the body's
- * own, so that passing proves nothing yet, and nothing is remembered of it.
+ * All checks without the API server. Throws before anything is read or created. The key comes from the body itself, so success
+ * proves nothing yet, and no nonce is stored.
  */
 function checkRequest(
   dependencies: Dependencies,
@@ -132,12 +132,12 @@ async function redeem(
     },
   };
   const peering = await ensureIncomingPeering(dependencies, incoming, tenantDeadline);
-  // A former peering that was still on its way out took the RemoteCluster with it; now that this one stands, nobody does.
+  // The removal of a former peering may have deleted the RemoteCluster; from now on this peering keeps it.
   const remote = await ensureCaller(dependencies, context, request);
   return finish(dependencies, context, peering, remote, tenantDeadline);
 }
 
-/** Spends the token by compare-and-swap, or finds it spent by the same consumer. Everything else is one refusal. */
+/** Spends the token by compare-and-swap, or finds it spent by the same consumer. All other cases give the same refusal. */
 async function spend(
   dependencies: Dependencies,
   context: GatewayContext,
@@ -148,7 +148,7 @@ async function spend(
   const { kube, namespace, clock } = dependencies;
   const { signal } = context.var;
   for (let attempt = 1; ; attempt++) {
-    // Both are always asked for: what is wrong must not show in how much is done.
+    // Both are always read, so that the amount of work does not reveal the error.
     const [token, remote] = await Promise.all([
       kube.get({ kind: kind.peeringToken, namespace, name: tokenName(secretHash) }, signal),
       kube.get({ kind: kind.remoteCluster, name: request.clusterID }, signal),
@@ -162,7 +162,7 @@ async function spend(
     );
     if (judged.verdict === 'Refuse' || token === undefined)
       throw await refusal(dependencies, context, judged.verdict === 'Refuse' ? judged.reason : 'Unknown');
-    // The token is there and the holder's: a request without one has no effect that a replay could repeat.
+    // The token exists and is the caller's; a request without a token has no effect that a replay could repeat.
     if (attempt === 1) acceptOnce(dependencies, claim);
     if (judged.verdict === 'Again') return token;
     const { clusterID, publicKey, peering } = request;
@@ -197,7 +197,7 @@ async function renew(
     dependencies.kube.get({ kind: kind.remoteCluster, name: clusterID }, signal),
     findPeering(dependencies, clusterID, peering, signal),
   ]);
-  // Proof of a key is worth something only if it is the key that was registered, or one that succeeds it.
+  // The proven key must be the registered one, or one that succeeds it.
   const key = known && keyInForce(known, request.networkDocument);
   if (key !== request.publicKey) throw await refusal(dependencies, context, 'KeyDiffers');
   acceptOnce(dependencies, claim);
@@ -206,7 +206,7 @@ async function renew(
   return finish(dependencies, context, found, remote, tenantDeadline);
 }
 
-/** The caller's RemoteCluster, made or brought up to date. Refuses when another cluster has taken the ID meanwhile. */
+/** Creates or updates the caller's RemoteCluster. Refuses when another cluster has taken the ID in the meantime. */
 async function ensureCaller(
   dependencies: Dependencies,
   context: GatewayContext,
@@ -225,7 +225,7 @@ async function finish(
   tenantDeadline: AbortSignal,
 ): Promise<IdentityResponse> {
   const tenant = await waitForTenant(dependencies, peering, tenantDeadline);
-  // The document may have been composed while the tenant was made.
+  // The document may have been composed while the tenant was set up.
   const latest = dependencies.remoteClusters.get(remote.metadata.name) ?? remote;
   return issueIdentity(dependencies, tenant, latest, context.var.signal);
 }

@@ -1,4 +1,4 @@
-/** `GET /v1/info`: what anybody may know of this cluster. */
+/** `GET /v1/info`: public information about this cluster. */
 import { info } from '../../shared/wire/gateway-api.ts';
 import { self, type Dependencies } from '../http/context.ts';
 import { route, type Route } from '../http/operation.ts';

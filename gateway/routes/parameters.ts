@@ -1,4 +1,4 @@
-/** `/v1/parameters`: the two clusters exchange what each declares of its network. */
+/** `/v1/parameters`: the two clusters exchange their network documents. */
 import { z } from 'zod';
 import { Problem } from '../../shared/errors.ts';
 import { parameters } from '../../shared/wire/gateway-api.ts';

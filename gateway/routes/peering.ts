@@ -1,4 +1,4 @@
-/** `/v1/peering`: a consumer asks how its peering is here, and ends it. */
+/** `/v1/peering`: a consumer reads the provider report of its peering, and ends the peering. */
 import { z } from 'zod';
 import { label } from '../../shared/api/meta.ts';
 import { kind } from '../../shared/kube/refs.ts';
@@ -81,8 +81,8 @@ function deletePeering(dependencies: Dependencies): Route {
     async (context) => {
       const peering = peeringOf(context);
       const { remote, signal } = context.var;
-      // Whoever is not known gets the answer to a wrong signature. A consumer whose first answer was lost, and that was
-      // forgotten meanwhile, takes it for the end of the peering (daemon/peering/removal.ts).
+      // Unknown clusters get the answer to a wrong signature. A consumer whose first answer was lost, and whose RemoteCluster is
+      // gone by now, treats it as the end of the peering (daemon/peering/removal.ts).
       const found = await findPeering(dependencies, remote.spec.clusterID, peering, signal);
       if (found !== undefined)
         await dependencies.kube.delete(

@@ -1,4 +1,4 @@
-/** `POST /v1/previews`: what a peering token would give its holder, before anything is made of it. */
+/** `POST /v1/previews`: what a peering token would grant, without redeeming it. */
 import type { PeeringToken } from '../../shared/api/peerings.ts';
 import { tokenName } from '../../shared/token-issue.ts';
 import { hashSecret } from '../../shared/trust/digest.ts';
@@ -11,8 +11,8 @@ import { refusal } from '../peerings/refusal.ts';
 import { features, version } from '../version.ts';
 
 /**
- * The secret is the whole proof: it would also open all the rest. Nothing is written, and a token that can't be redeemed is
- * refused in the same words and after the same time as at its redemption.
+ * The secret is sufficient proof, since it could redeem the token. Nothing is written, and a token that can't be redeemed is
+ * refused with the same message and timing as at its redemption.
  */
 export function previewRoute(dependencies: Dependencies): Route {
   return route(

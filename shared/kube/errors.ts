@@ -1,4 +1,4 @@
-/** What can go wrong between Hawser and an API server, recognised by what it is and never by its text. */
+/** Errors of requests to API servers, recognised by type and never by text. */
 
 /** The `Status` object of the Kubernetes API, as far as it is read. */
 export interface StatusBody {
@@ -88,14 +88,14 @@ const withStatus = (error: unknown, status: number): error is KubeError =>
 
 /** 404: it isn't there, or its namespace or kind isn't. */
 export const isNotFound = (error: unknown): error is KubeError => withStatus(error, 404);
-/** 409 of any kind: somebody else wrote first, or it exists already. */
+/** Any 409: another writer came first, or the object already exists. */
 export const isConflict = (error: unknown): error is KubeError => withStatus(error, 409);
 /** 409, because an object of that name exists. */
 export const isAlreadyExists = (error: unknown): error is KubeError =>
   withStatus(error, 409) && error.reason === 'AlreadyExists';
 /** 401: the credentials are not valid (any more). */
 export const isUnauthorized = (error: unknown): error is KubeError => withStatus(error, 401);
-/** 403: RBAC, a quota or an admission policy says no. */
+/** 403: refused by RBAC, a quota or an admission policy. */
 export const isForbidden = (error: unknown): error is KubeError => withStatus(error, 403);
 /** 403, because a ResourceQuota has no room for the object. Kubernetes has no reason of its own for it but these words. */
 export const isQuotaExceeded = (error: unknown): error is KubeError =>

@@ -6,7 +6,7 @@ import type { ByteBudget } from './byte-budget.ts';
 import { keyOf, type AnyObject, type KindRef } from './refs.ts';
 import { trimObject } from './trim.ts';
 
-/** Gets the object as it is now (undefined: gone) and as it was (undefined: new). Must not throw, nor change them. */
+/** Receives the new object (undefined if deleted) and the former one (undefined if new). Must neither throw nor change them. */
 export type ChangeHandler<T> = (key: string, object: T | undefined, previous: T | undefined) => void;
 
 /** Where an informer says what it cannot return. */
@@ -24,7 +24,7 @@ export interface Informer<T extends AnyObject = AnyObject> {
   list(): readonly T[];
   /** Those of one namespace. */
   listIn(namespace: string): readonly T[];
-  /** Called for every change from now on; what is there already is told at once. Returns how to stop. */
+  /** Called at once for existing objects, then for every change. Returns a function that stops it. */
   onChange(handler: ChangeHandler<T>): () => void;
   /** Resolves when the first list is in. Rejects only when the signal is aborted. */
   synced(signal: AbortSignal): Promise<void>;
@@ -33,7 +33,7 @@ export interface Informer<T extends AnyObject = AnyObject> {
   readonly contactedAt: number;
   /** Why it is not watching now; undefined while it is. */
   readonly failure: string | undefined;
-  /** Dials anew at once, for whoever knows that the API server is back. */
+  /** Reconnects at once, for callers that know that the API server is reachable again. */
   reconnect(): void;
   /** Lists and watches until the signal is aborted. Survives 410, cut connections, and restarts of the API server. */
   run(signal: AbortSignal): Promise<void>;
@@ -48,7 +48,7 @@ export interface InformerOptions<T extends AnyObject> extends Selection {
   maximumObjects?: number;
   /** Bytes that this informer and those it shares the budget with may hold, as JSON. Default: no limit. */
   budget?: ByteBudget;
-  /** A watch silent for longer is dialled anew. Default 150 s: the server sends a bookmark every minute or so. */
+  /** A watch that is silent for longer is restarted. Default 150 s: the server sends a bookmark about every minute. */
   idleTimeoutMilliseconds?: number;
   log?: InformerLog;
   clock?: Clock;

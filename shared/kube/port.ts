@@ -1,4 +1,4 @@
-/** What the client needs of whoever carries its requests: one function that sends, and nothing of sockets or files. */
+/** The client's port to a transport: one function that sends requests, independent of sockets and files. */
 
 export interface KubeRequest {
   method: string;

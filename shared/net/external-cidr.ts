@@ -62,7 +62,7 @@ export function apiServerAddress(externalCIDR: Range): Host {
  * node keeps what it has.
  *
  * @param nodes names of the nodes that need one, in any order
- * @param stored what was given before; an address outside the CIDR or held twice is given anew
+ * @param stored previous assignments; an address outside the CIDR or assigned twice is replaced
  * @returns addresses by node; nodes that no longer fit are left out
  */
 export function allocateNodeAddresses(

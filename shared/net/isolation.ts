@@ -14,7 +14,7 @@ export interface IsolationFacts {
   apiServerAddresses: readonly Range[];
 }
 
-/** What is refused, as it is counted. */
+/** Categories of refused destinations, as counted. */
 export type Forbidden = 'Metadata' | 'APIServer' | 'Node' | 'Cluster';
 
 /** Pods of the cluster's DNS, and its port (Kubernetes, DNS-Based Service Discovery): every pod may ask them. */

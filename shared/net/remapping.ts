@@ -52,7 +52,7 @@ export interface RemapCollision {
   own: string;
 }
 
-/** A declared range that is not known here as somebody meant it to be. */
+/** A declared range without the intended range here. */
 export interface WaitingRange {
   real: string;
   /**
@@ -191,7 +191,7 @@ function keepStored(
   stored: readonly Remap[],
   { declared, own, protectedRanges, approved, isAccepted }: Judges,
 ): { remaps: Remap[]; placed: Map<string, Remap>; collisions: RemapCollision[] } {
-  // A record's place is kept even while it drains: connections may still use it, so nobody else gets it.
+  // A draining record keeps its range, since connections may still use it.
   const remaps = stored.map((record): Remap => {
     const { held: _held, ...rest } = record;
     const mapped = tryParseRange(record.mapped);

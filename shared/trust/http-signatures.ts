@@ -86,7 +86,7 @@ export type SignatureProblem =
   | 'Replayed'
   | 'TooMany';
 
-/** Why a signature isn't taken. The message is meant for whoever sent the request. */
+/** Why a signature is refused. The message is shown to the sender. */
 export class SignatureError extends Error {
   override readonly name = 'SignatureError';
   readonly reason: SignatureProblem;
@@ -108,9 +108,9 @@ export interface ReplayCache {
   remember(clusterID: string, nonce: string, expiresAt: number, now: number): boolean;
 }
 
-/** A parsed signature that nobody has verified yet. */
+/** A parsed signature that is not verified yet. */
 export interface SignatureClaim {
-  /** Who says to have signed: a cluster ID. */
+  /** Cluster ID of the claimed signer. */
   clusterID: string;
   /** Milliseconds since 1970. */
   created: number;
@@ -151,7 +151,7 @@ export function readSignature(headers: Headers): SignatureClaim {
 }
 
 export interface HeadVerificationOptions {
-  /** Cluster key of the one who says to have signed, base64. */
+  /** Cluster key of the claimed signer, base64. */
   publicKey: string;
   /** Fingerprints of the receiver's own cluster key, and of those that it succeeded: whoever was away knows one of them. */
   recipients: readonly string[];

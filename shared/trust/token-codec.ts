@@ -29,7 +29,7 @@ const TEXT_LIMIT = 1024;
 
 export type PeeringTokenProblem = 'NotAToken' | 'OtherVersion' | 'Mistyped' | 'Malformed';
 
-/** Why a text is not a valid peering token. The message says what a person can do and never repeats any of the text. */
+/** Why a text is not a valid peering token. The message states what a person can do, and never repeats the text. */
 export class PeeringTokenError extends Error {
   override readonly name = 'PeeringTokenError';
   readonly reason: PeeringTokenProblem;

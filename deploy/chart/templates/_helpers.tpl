@@ -10,7 +10,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 
-{{- /* What every process is told of where it runs. */ -}}
+{{- /* Environment variables of every process. */ -}}
 {{- define "hawser.environment" -}}
 - name: HAWSER_NAMESPACE
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
@@ -31,7 +31,7 @@ nodeAffinity:
     nodeSelectorTerms:
       - matchExpressions:
           - { key: hawser.dev/virtual-node, operator: DoesNotExist }
-  {{- /* Where there is another node: who moves a lost gateway node's tunnel endpoint should not be lost with it. */}}
+  {{- /* On another node if possible, so that the controller is not lost together with a gateway node. */}}
   preferredDuringSchedulingIgnoredDuringExecution:
     - weight: 100
       preference:
@@ -50,7 +50,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- end -}}
 
 {{- define "hawser.probes" -}}
-{{- /* A process that a crowded node starves is not one that hangs: ending it makes it begin and read everything anew. */}}
+{{- /* Do not restart a process only because its node is overloaded: a restart makes it list everything again. */}}
 startupProbe:
   httpGet: { path: /livez, port: metrics }
   periodSeconds: 1
@@ -61,7 +61,7 @@ livenessProbe:
   periodSeconds: 10
   timeoutSeconds: 10
   failureThreshold: 6
-{{- /* One that is not ready is asked more often by the kubelet itself; being asked is most of what an idle process does. */}}
+{{- /* The kubelet probes a pod that is not ready more often anyway; probes are most of an idle process's work. */}}
 readinessProbe:
   httpGet: { path: /readyz, port: metrics }
   periodSeconds: 5

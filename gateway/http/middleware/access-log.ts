@@ -11,7 +11,7 @@ export interface AccessLogOptions {
   sourceOf: (context: GatewayContext) => string;
 }
 
-/** One line and one count a request: the route it matched, never its query, headers or body. */
+/** One log line and one count per request, with the matched route, but never its query, headers or body. */
 export function accessLog(options: AccessLogOptions): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
     await next();

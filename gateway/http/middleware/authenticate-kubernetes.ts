@@ -5,7 +5,7 @@ import { Problem } from '../../../shared/errors.ts';
 import type { AnyObject } from '../../../shared/kube/refs.ts';
 import type { Dependencies, GatewayEnvironment, KubernetesUser } from '../context.ts';
 
-/** What a user must be allowed to do with PeeringTokens in Hawser's namespace. */
+/** The verb that a user needs on PeeringTokens in Hawser's namespace. */
 export type Permission = 'create' | 'list' | 'delete';
 
 /** Service accounts' tokens have about a thousand characters; those of OpenID providers may have ten thousand. */
@@ -21,7 +21,7 @@ interface SubjectAccessReview extends AnyObject {
   status?: { allowed?: boolean };
 }
 
-/** Lets in whom the API server knows by a bearer token and allows `verb` on PeeringTokens. */
+/** Admits users that the API server authenticates by a bearer token and authorizes for `verb` on PeeringTokens. */
 export function authenticateKubernetes(
   dependencies: Dependencies,
   verb: Permission,

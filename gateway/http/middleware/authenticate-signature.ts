@@ -17,8 +17,7 @@ import type { RemoteCluster, SignedDocument } from '../../../shared/api/clusters
 import { self, type Dependencies, type GatewayContext, type GatewayEnvironment } from '../context.ts';
 
 /**
- * Lets in requests that a cluster of this cluster's knowledge has signed (RFC 9421): the key is the one that its
- * RemoteCluster holds, read at this moment.
+ * Admits requests signed by a known cluster (RFC 9421), with the key that its RemoteCluster contains at this moment.
  */
 export function authenticateSignature(dependencies: Dependencies): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
@@ -37,8 +36,8 @@ export async function authenticateKnown(
 }
 
 /**
- * Verifies that `publicKey` signed this request for this cluster. It remembers nothing: `acceptOnce` does, once the key is
- * known or a token of its holder was found. Throws SignatureError.
+ * Verifies that `publicKey` signed this request for this cluster. It stores no nonce: `acceptOnce` does, once the key is known
+ * or a token of its holder was found. Throws SignatureError.
  */
 export function verifyRequest(
   dependencies: Dependencies,
@@ -54,7 +53,7 @@ export function verifyRequest(
   );
 }
 
-/** Takes a verified request of a cluster that may have a place in memory, and never again. Throws SignatureError. */
+/** Accepts a verified request only once, for a cluster that may use memory for its nonces. Throws SignatureError. */
 export function acceptOnce({ replays, clock }: Dependencies, claim: SignatureClaim): void {
   refuseReplay(claim, replays, clock());
 }
@@ -63,7 +62,7 @@ function expected(dependencies: Dependencies, publicKey: string): HeadVerificati
   const { publicKey: own, object } = self(dependencies);
   return {
     publicKey,
-    // Who was away while this cluster's key was succeeded signs for the one that it knows.
+    // A cluster that missed a succession of this cluster's key signs for the key that it knows.
     recipients: [own, ...succeededKeys(object.status?.keySuccessions)].map(keyFingerprint),
     now: dependencies.clock(),
     notBefore: dependencies.signedSince,
@@ -71,8 +70,8 @@ function expected(dependencies: Dependencies, publicKey: string): HeadVerificati
 }
 
 /**
- * The cluster whose known key has signed the head of a request; undefined: none has. It tells senders apart before their
- * bodies are read, and lets nobody in.
+ * The known cluster that signed the head of a request; undefined if there is none. It distinguishes senders before their
+ * bodies are read, and does not authenticate the request.
  */
 export function signerOf(dependencies: Dependencies, context: GatewayContext): string | undefined {
   const { method, url, headers } = context.req.raw;
@@ -88,7 +87,7 @@ export function signerOf(dependencies: Dependencies, context: GatewayContext): s
   }
 }
 
-/** The RemoteCluster that a signature names, if there is one. */
+/** The RemoteCluster that a signature names, if it exists. */
 export async function findRemote(
   { kube }: Dependencies,
   claim: SignatureClaim,
@@ -104,8 +103,8 @@ export async function findRemote(
 }
 
 /**
- * The RemoteCluster and key of whoever sends a request: the key may succeed the known one by statements that come with the
- * sender's document. Throws SignatureError unless that key signed the request.
+ * The sender's RemoteCluster and key; the key may succeed the known one by statements in the sender's document. Throws
+ * SignatureError unless that key signed the request.
  */
 export async function authenticateSender(
   dependencies: Dependencies,
@@ -114,8 +113,8 @@ export async function authenticateSender(
 ): Promise<{ remote: RemoteCluster; publicKey: string }> {
   const claim = readSignature(context.req.raw.headers);
   const remote = await findRemote(dependencies, claim, context.var.signal);
-  // A cluster that is not known is judged by a key that signs nothing: the same steps, words and time as for a wrong
-  // signature of a known one, so that nobody learns who is peered.
+  // For an unknown cluster a key is used that signs nothing: the same steps, message and time as for a wrong signature of a
+  // known cluster, so that the answer does not reveal which clusters are peered.
   const publicKey =
     remote === undefined
       ? dependencies.nobodysKey

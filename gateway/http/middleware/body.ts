@@ -5,23 +5,23 @@ import type { GatewayEnvironment } from '../context.ts';
 import type { Places } from '../places.ts';
 
 export interface BodyOptions {
-  /** Most bytes that a body may have. */
+  /** Maximum bytes of a body. */
   bytes: number;
-  /** Until the body must be there. */
+  /** Deadline for receiving the body. */
   milliseconds: number;
-  /** Held while a body is being read: each may take `bytes` of memory for as long as `milliseconds`. */
+  /** Slots for bodies being read: each may take `bytes` of memory for `milliseconds`. */
   places: Places;
 }
 
 /**
- * Reads the body whole, counting while it reads: a Content-Length is believed only when it says that it is too much.
- * What follows has bytes that were read once, for the signature and the schema alike.
+ * Reads the complete body and counts its bytes: a Content-Length is trusted only if it exceeds the limit. Signature and schema
+ * then use the same bytes.
  */
 export function readBody(options: BodyOptions): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
     const tooLarge = () =>
       new Problem('body-too-large', `The body is larger than ${options.bytes} bytes.`, {
-        // The rest of it is not read, so that the connection is of no use any more.
+        // The rest is not read, so the connection cannot be reused.
         headers: { connection: 'close' },
       });
     if (Number(context.req.header('content-length') ?? 0) > options.bytes) throw tooLarge();

@@ -8,7 +8,7 @@ export interface ConcurrencyOptions {
   metrics: Metrics;
 }
 
-/** Refuses what comes while enough is being answered already, at once instead of late. */
+/** Refuses requests beyond the concurrency limit at once. */
 export function concurrency({ places, metrics }: ConcurrencyOptions): MiddlewareHandler<GatewayEnvironment> {
   metrics.gauge('hawser_api_requests_running', 'Requests in progress.', () => places.held);
   return async (context, next) => {

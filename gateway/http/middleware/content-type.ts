@@ -4,11 +4,11 @@ import type { GatewayEnvironment } from '../context.ts';
 
 export interface ContentTypeOptions {
   contentType: string;
-  /** No content type is needed when there is no body. */
+  /** A request without body needs no content type. */
   emptyAllowed: boolean;
 }
 
-/** Refuses bodies of another content type. */
+/** Refuses bodies with another content type. */
 export function requireContentType(options: ContentTypeOptions): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
     if (!(options.emptyAllowed && context.var.body.length === 0)) {

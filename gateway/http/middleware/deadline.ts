@@ -6,7 +6,7 @@ export interface DeadlineOptions {
   milliseconds: number;
 }
 
-/** Gives every request a signal that ends with its deadline or with its sender. */
+/** Gives every request a signal that is aborted at its deadline or when its sender disconnects. */
 export function deadline(options: DeadlineOptions): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
     using limited = deadlineOf(context.req.raw.signal, options.milliseconds, 'the request');

@@ -5,7 +5,7 @@ import { SignatureError } from '../../../shared/trust/http-signatures.ts';
 import type { GatewayEnvironment } from '../context.ts';
 import type { Log } from '../../../shared/log.ts';
 
-/** Turns whatever was thrown into a problem document. What isn't meant for others goes to the log only. */
+/** Converts thrown errors to problem documents (RFC 9457). Internal details go only to the log. */
 export function problemHandler(log: Log): ErrorHandler<GatewayEnvironment> {
   return (error, context) => {
     const problem = problemOf(error);
@@ -24,7 +24,7 @@ export function problemHandler(log: Log): ErrorHandler<GatewayEnvironment> {
   };
 }
 
-/** The problem that an error is for whoever sent the request. */
+/** The problem that the sender gets for an error. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof SignatureError)

@@ -5,23 +5,22 @@ import type { GatewayContext, GatewayEnvironment } from '../context.ts';
 import { sourceGroup } from '../source-group.ts';
 
 export interface RateLimitOptions {
-  /** Requests a second that a source, and a cluster, may keep up. */
+  /** Sustained requests per second of a source, and of a cluster. */
   perSecond: number;
-  /** Requests that it may send at once. */
+  /** Burst of requests. */
   burst: number;
-  /** Sources, and clusters, with a bucket of their own. */
+  /** Maximum number of sources, and of clusters, with their own bucket. */
   sources: number;
   clock: () => number;
   sourceOf: (context: GatewayContext) => string;
-  /** The known cluster that has signed a request; undefined: none has. */
+  /** The known cluster that signed a request; undefined if there is none. */
   signerOf: (context: GatewayContext) => string | undefined;
 }
 
 /**
- * A token bucket per source address. Many clusters may share one (behind a NAT, and all in-band consumers, whose
- * connections end at the node that splices them), so a request that is signed by a known cluster draws on that cluster's own
- * bucket when the address has nothing left: whoever empties the one takes nothing from those who share it. Signatures
- * are looked at only then, and nothing else has been when it says no.
+ * A token bucket per source address. Many clusters may share an address (behind a NAT, and all in-band consumers, whose
+ * connections come from the node that splices them). When the address's bucket is empty, a request signed by a known cluster
+ * therefore uses that cluster's own bucket. Signatures are verified only in that case, before anything else is processed.
  */
 export function rateLimit(options: RateLimitOptions): MiddlewareHandler<GatewayEnvironment> {
   const { perSecond, clock, sourceOf, signerOf } = options;

@@ -8,7 +8,7 @@ export interface RequestIDOptions {
   clock: () => number;
 }
 
-/** Gives every request a UUID (RFC 9562, version 4), which its log line, its problem document and its answer carry. */
+/** Gives every request a UUID (RFC 9562, version 4) for its log line, its problem document and its answer's header. */
 export function requestID(options: RequestIDOptions): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
     const bytes = options.random(16);

@@ -1,7 +1,7 @@
 import type { MiddlewareHandler } from 'hono';
 import type { GatewayEnvironment } from '../context.ts';
 
-/** What an API says to browsers and caches: that it is none of their business. */
+/** Headers that keep browsers and caches from storing, framing or interpreting answers of an API. */
 export function securityHeaders(): MiddlewareHandler<GatewayEnvironment> {
   return async (context, next) => {
     await next();
