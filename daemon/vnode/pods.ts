@@ -2,6 +2,7 @@
 import type { ShadowPod, TwinNamespace } from '../../shared/api/offloading.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
 import { findCondition, isTrue } from '../../shared/conditions.ts';
+import { isFinished } from '../../shared/kube/pod-phase.ts';
 import {
   from,
   isNotFound,
@@ -19,6 +20,7 @@ import { boundNamespace, boundTwins, sourceOf, twinOf, twinsOf } from '../peers/
 import { fromVirtualPods } from '../peers/virtual-pods.ts';
 import type { Node, Pod, PodStatus } from '../../shared/kube/types.ts';
 import { offloadingName } from './offloading.ts';
+import { dropFinishedRecords, finishedKept } from './finished-records.ts';
 import { planPod } from './pod-plan.ts';
 import { offloadedCondition, offloadedReasons } from './pod-conditions.ts';
 import { finalPodStatus, localPodStatus, type Blocker, type StatusInput } from './pod-status.ts';
@@ -216,6 +218,13 @@ async function reconcileOffloadedPod(
       return finishDeletion(caches, pod, remote, target.twin, signal);
     }
     case 'None':
+  }
+  if (remote !== undefined && target.twin !== undefined && (full !== undefined || isFinished(pod))) {
+    const room =
+      full === undefined
+        ? { twins: boundTwins(remote), keep: finishedKept(peering.status?.grant) }
+        : { twins: [{ source: namespace, namespace: target.twin }], keep: undefined };
+    await dropFinishedRecords(caches, remote, room, signal);
   }
   // Right after a start the provider's caches have not synced, so the previous status stays.
   const read =

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import {
   isAlreadyExists,
   isConflict,
+  isNotFound,
   isQuotaExceeded,
   kind,
   type AnyObject,
@@ -100,6 +101,80 @@ test.before(async () => {
 test.after(async () => {
   hostile?.close();
   await planes?.stop();
+});
+
+/** Ends every real pod at once, as a kubelet whose containers exit with 0; until the signal is aborted. */
+async function endAll(signal: AbortSignal): Promise<void> {
+  const { kube } = planes.provider;
+  while (!signal.aborted) {
+    const { items } = await kube.list(kind.pod, { namespace: twin }, planes.signal);
+    const living = items.filter(
+      ({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.phase === 'Pending',
+    );
+    for (const { metadata } of living)
+      await kube
+        .patch(
+          { kind: kind.pod, namespace: twin, name: metadata.name },
+          { status: { phase: 'Succeeded' } },
+          { type: 'merge', subresource: 'status' },
+          planes.signal,
+        )
+        .catch((error: unknown) => {
+          if (!isNotFound(error)) throw error;
+        });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+test('a Job of more completions than there may be records ends', async () => {
+  const completions = most.shadowPods + 64;
+  const job = {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { name: 'long', namespace: 'shop' },
+    spec: {
+      completions,
+      parallelism: 20,
+      template: {
+        spec: {
+          restartPolicy: 'Never',
+          nodeSelector: { 'hawser.dev/virtual-node': 'true' },
+          tolerations: [{ key: 'hawser.dev/virtual-node', operator: 'Exists' }],
+          containers: [{ name: 'main', image: 'pause' }],
+        },
+      },
+    },
+  };
+  await planes.consumer.kubectl(['create', '-f', '-'], { input: JSON.stringify(job) });
+  const stop = new AbortController();
+  const ending = endAll(stop.signal);
+  const show = ['get', 'job', 'long', '-n', 'shop', '-o', 'jsonpath={.status.succeeded}'];
+  await eventually(
+    'all of it has ended',
+    async () => Number(await planes.consumer.kubectl(show)) === completions,
+    300_000,
+  );
+  stop.abort();
+  await ending;
+  const records = (await planes.provider.kube.list(kind.shadowPod, { namespace: twin }, planes.signal)).items;
+  assert.ok(records.length < most.shadowPods, `${records.length} records are left`);
+  assert.is((await available())?.status, 'True');
+  await planes.consumer.kubectl([
+    'delete',
+    'job',
+    'long',
+    '-n',
+    'shop',
+    '--cascade=foreground',
+    '--timeout=60s',
+  ]);
+  await eventually(
+    'the records of its pods are gone',
+    async () =>
+      (await planes.provider.kube.list(kind.shadowPod, { namespace: twin }, planes.signal)).items.length ===
+      0,
+    60_000,
+  );
 });
 
 /** Makes objects until one is refused; how many there are then. */

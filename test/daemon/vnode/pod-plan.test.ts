@@ -2,6 +2,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ShadowPod } from '../../../shared/api/offloading.ts';
 import type { Pod } from '../../../daemon/kube/index.ts';
+import { twinCounts } from '../../../daemon/tenant/object-limits.ts';
+import { finishedKept, recordsToDrop } from '../../../daemon/vnode/finished-records.ts';
 import { planPod, type PodState } from '../../../daemon/vnode/pod-plan.ts';
 import { planRemoval, type RemovalState } from '../../../daemon/vnode/removal-plan.ts';
 import { deletionGrace, desiredShadowPod, shadowPodDiffers } from '../../../daemon/vnode/shadow-pod.ts';
@@ -96,6 +98,34 @@ const plans: [string, Partial<PodState>, ReturnType<typeof planPod>][] = [
 for (const [name, more, expected] of plans) {
   test(name, () => assert.is(planPod({ ...base, ...more }), expected));
 }
+
+test('of pods that have ended the newest records stay', () => {
+  const record = (name: string, second: number, more: object = {}): ShadowPod =>
+    shadow({ name, creationTimestamp: `2026-01-01T00:00:${String(second).padStart(2, '0')}Z`, ...more });
+  const all = [
+    record('c', 3),
+    record('a', 1),
+    record('lives', 0),
+    record('b', 2),
+    record('gone', 0, leaving),
+  ];
+  const hasEnded = ({ metadata }: ShadowPod) => metadata.name !== 'lives';
+  const dropped = (keep: number) => recordsToDrop(all, hasEnded, keep).map(({ metadata }) => metadata.name);
+  assert.equal(dropped(3), []);
+  assert.equal(dropped(2), ['a']);
+  assert.equal(dropped(0), ['a', 'b', 'c']);
+  const many = Array.from({ length: 100 }, (_, index) => record(`p${index}`, index % 60));
+  assert.is(recordsToDrop(many, () => true, 10).length, 32, 'a few at a time');
+});
+
+test('with all that are granted alive, records of ended pods leave them room', () => {
+  for (const pods of [1, 20, 110, 128, 129, 1000, 4000]) {
+    const grant = { cpu: '1', memory: '1Gi', pods, podSecurity: 'baseline' } as const;
+    const name = 'count/shadowpods.hawser.dev';
+    const room = Number(twinCounts(grant, new Set([name]))[name]);
+    assert.ok(finishedKept(grant) + pods <= room, `${pods}`);
+  }
+});
 
 test('what belongs to this cluster alone stays here', () => {
   const whole: Pod = {
