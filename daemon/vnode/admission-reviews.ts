@@ -6,10 +6,12 @@ import { sleep } from '../../shared/time.ts';
 import { isNotFound, kind, messageOf, type ControllerContext, type Informer } from '../kube/index.ts';
 import type { Namespace, Pod } from '../../shared/kube/types.ts';
 import { isOffloadable } from '../peers/offloaded.ts';
+import type { VirtualPods } from '../peers/virtual-pods.ts';
 import { fieldManager } from './caches.ts';
 import { misfitMessage, misfitOf } from './fit.ts';
 import { offloadingName } from './offloading.ts';
 import type { RemotePlacement } from './webhook-registration.ts';
+import { nodesRefusing } from './refused-pods.ts';
 import { isBoundToNode, keepAtHome, mutatePod, type PatchOperation } from './pod-mutation.ts';
 
 /** AdmissionReview of admission.k8s.io/v1, as far as it is read here. */
@@ -49,6 +51,7 @@ export function createReviews(
   context: ControllerContext,
   offloadings: Informer<NamespaceOffloading>,
   namespaces: Informer<Namespace>,
+  pods: Pick<VirtualPods, 'listIn'>,
 ): Reviews {
   return {
     pod({ request }, placement) {
@@ -56,7 +59,8 @@ export function createReviews(
       if (uid === undefined || namespace === undefined || object === undefined) return undefined;
       // A new NamespaceOffloading may not be in the cache yet; the called webhook determines the placement.
       const spec = offloadings.get(namespace, offloadingName)?.spec ?? { podPlacement: placement };
-      return reviewPod(uid, namespace, object as Pod, spec);
+      const refusedOn = nodesRefusing(object as Pod, pods.listIn(namespace));
+      return reviewPod(uid, namespace, object as Pod, spec, refusedOn);
     },
     async offloading({ request }, signal) {
       const { uid, namespace, object, dryRun } = request ?? {};
@@ -100,6 +104,7 @@ export function reviewPod(
   namespace: string,
   pod: Pod,
   spec: Pick<NamespaceOffloading['spec'], 'podPlacement' | 'clusterSelector'> | undefined,
+  refusedOn: readonly string[] = [],
 ): AdmissionResponse {
   if (spec === undefined || spec.podPlacement === 'Local') return { uid, allowed: true };
   const misfit = isBoundToNode(pod) ? undefined : misfitOf(pod);
@@ -108,7 +113,7 @@ export function reviewPod(
     if (spec.podPlacement === 'Remote') return { uid, allowed: false, status: { code: 422, message } };
     return { ...admitted(uid, keepAtHome(pod)), warnings: [message] };
   }
-  return admitted(uid, mutatePod(pod, spec));
+  return admitted(uid, mutatePod(pod, spec, refusedOn));
 }
 
 function admitted(uid: string, operations: readonly PatchOperation[]): AdmissionResponse {

@@ -21,7 +21,10 @@ interface Term {
   matchFields?: unknown[];
 }
 interface Affinity {
-  nodeAffinity?: { requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: Term[] } };
+  nodeAffinity?: {
+    requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: Term[] };
+    preferredDuringSchedulingIgnoredDuringExecution?: { weight: number; preference: Term }[];
+  };
 }
 
 const ordinary: Term = { matchExpressions: [{ key: labels.virtualNode, operator: 'DoesNotExist' }] };
@@ -31,10 +34,13 @@ const toleration: Toleration = { key: virtualNodeTaint, operator: 'Exists', effe
  * A toleration of the virtual nodes' taint, and the node affinity of the placement: `Remote` allows only selected virtual
  * nodes, `LocalAndRemote` those and every ordinary node. Pods of a DaemonSet, pods with a node name and mirror pods are not
  * changed.
+ *
+ * @param refusedOn virtual nodes whose provider refused pods of the same owner: others are preferred
  */
 export function mutatePod(
   pod: Pod,
   spec: Pick<NamespaceOffloading['spec'], 'podPlacement' | 'clusterSelector'>,
+  refusedOn: readonly string[] = [],
 ): PatchOperation[] {
   if (spec.podPlacement === 'Local' || isBoundToNode(pod)) return [];
   const operations: PatchOperation[] = [];
@@ -47,20 +53,26 @@ export function mutatePod(
     );
   }
   const required = requiredTerms(spec);
-  if (required !== undefined) operations.push(requireTerms(pod, required));
+  if (required !== undefined || refusedOn.length > 0)
+    operations.push(setAffinity(pod, required ?? [], refusedOn));
   return operations;
 }
 
 /** For a pod that cannot be offloaded: if it tolerates every taint it could still be bound to a virtual node. */
 export function keepAtHome(pod: Pod): PatchOperation[] {
   const present = (pod.spec?.['tolerations'] ?? []) as Toleration[];
-  return present.some(toleratesVirtualNodes) ? [requireTerms(pod, [ordinary])] : [];
+  return present.some(toleratesVirtualNodes) ? [setAffinity(pod, [ordinary], [])] : [];
 }
 
-function requireTerms(pod: Pod, required: readonly Term[]): PatchOperation {
+function setAffinity(pod: Pod, required: readonly Term[], refusedOn: readonly string[]): PatchOperation {
   const affinity = (pod.spec?.['affinity'] ?? {}) as Affinity;
   const theirs =
     affinity.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
+  const preferred = affinity.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+  // No requirement: the provider may have room again, and other nodes may have none.
+  const elsewhere: Term = {
+    matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'NotIn', values: [...refusedOn] }],
+  };
   return {
     op: 'add',
     path: '/spec/affinity',
@@ -68,7 +80,17 @@ function requireTerms(pod: Pod, required: readonly Term[]): PatchOperation {
       ...affinity,
       nodeAffinity: {
         ...affinity.nodeAffinity,
-        requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: conjunction(theirs, required) },
+        ...(required.length > 0 && {
+          requiredDuringSchedulingIgnoredDuringExecution: {
+            nodeSelectorTerms: conjunction(theirs, required),
+          },
+        }),
+        ...(refusedOn.length > 0 && {
+          preferredDuringSchedulingIgnoredDuringExecution: [
+            ...preferred,
+            { weight: 100, preference: elsewhere },
+          ],
+        }),
       },
     },
   };

@@ -48,6 +48,16 @@ export const wasRefused = ({ status }: Pod): boolean =>
 export const controllerOf = (pod: Pod): string | undefined =>
   pod.metadata.ownerReferences?.find((owner) => owner.controller === true)?.uid;
 
+/** Virtual nodes on which pods of this one's owner were failed and still are, for whoever places the next one. */
+export function nodesRefusing(pod: Pod, others: readonly Pod[]): string[] {
+  const owner = controllerOf(pod);
+  if (owner === undefined) return [];
+  const nodes = others.flatMap((each) =>
+    controllerOf(each) === owner && wasRefused(each) ? (each.spec?.nodeName ?? []) : [],
+  );
+  return [...new Set(nodes)].sort();
+}
+
 /** The status of a pod that is failed, from that of the pod that waits. */
 export const refusedStatus = (waiting: PodStatus): PodStatus => ({ ...waiting, phase: 'Failed' });
 

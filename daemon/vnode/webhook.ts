@@ -14,6 +14,7 @@ import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certi
 import { isAlreadyExists, kind, messageOf, type ControllerContext } from '../kube/index.ts';
 import { sleep } from '../../shared/time.ts';
 import type { Secret } from '../../shared/kube/types.ts';
+import { virtualPods } from '../peers/virtual-pods.ts';
 import { createReviews, type AdmissionReview, type Reviews } from './admission-reviews.ts';
 import { offloadingsPath, podPaths, registration, webhookService } from './webhook-registration.ts';
 
@@ -44,7 +45,7 @@ export async function runPodWebhook(
   const offloadings = context.informer(kind.namespaceOffloading);
   const namespaces = context.informer(kind.namespace);
   await Promise.all([offloadings.synced(signal), namespaces.synced(signal)]);
-  const reviews = createReviews(context, offloadings, namespaces);
+  const reviews = createReviews(context, offloadings, namespaces, virtualPods(context));
   let server: Server | undefined;
   try {
     while (!signal.aborted) {

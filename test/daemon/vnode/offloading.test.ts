@@ -355,6 +355,8 @@ test('a ReplicaSet whose pods are refused makes few, and those that wait run whe
   const failed = all.filter((each) => each.status?.phase === 'Failed');
   assert.ok(failed.length >= 1 && failed.length <= 3, `${failed.length} failed`);
   assert.is(all.length, failed.length + 4);
+  const avoids = all.filter((each) => JSON.stringify(each.spec?.['affinity'] ?? {}).includes('"NotIn"'));
+  assert.ok(avoids.length >= 1, 'pods that follow a failed one prefer other nodes');
   const incoming = { kind: kind.incomingPeering, name: consumerID };
   const level = (podSecurity: string) =>
     planes.provider.kube.patch(

@@ -20,6 +20,36 @@ const affinityOf = (operations: ReturnType<typeof mutatePod>) => {
   return value?.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms;
 };
 
+test('nodes whose provider refused pods of the same owner are avoided where others fit', () => {
+  const preference = {
+    weight: 100,
+    preference: {
+      matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'NotIn', values: ['hawser-a'] }],
+    },
+  };
+  const own = {
+    weight: 7,
+    preference: { matchExpressions: [{ key: 'disk', operator: 'In', values: ['ssd'] }] },
+  };
+  const affinity = {
+    nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [own] },
+    podAffinity: {},
+  };
+  const either = mutatePod(pod({ affinity }), { podPlacement: 'LocalAndRemote' }, ['hawser-a']);
+  assert.equal(either.find(({ path }) => path === '/spec/affinity')?.value, {
+    podAffinity: {},
+    nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [own, preference] },
+  });
+  const remote = mutatePod(pod(), { podPlacement: 'Remote' }, ['hawser-a']);
+  assert.equal(remote.find(({ path }) => path === '/spec/affinity')?.value, {
+    nodeAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: {
+        nodeSelectorTerms: [{ matchExpressions: [onVirtual] }],
+      },
+      preferredDuringSchedulingIgnoredDuringExecution: [preference],
+    },
+  });
+});
 test('Local: nothing', () => assert.equal(mutatePod(pod(), { podPlacement: 'Local' }), []));
 test('LocalAndRemote: tolerates, and goes where it fits', () => {
   assert.equal(mutatePod(pod(), { podPlacement: 'LocalAndRemote' }), [

@@ -5,6 +5,7 @@ import type { Pod } from '../../../daemon/kube/index.ts';
 import {
   createRefusedPods,
   mostFailed,
+  nodesRefusing,
   planRefused,
   refusedStatus,
   type RefusedPod,
@@ -99,6 +100,22 @@ test('a pod that was let in meanwhile is refused from then on', () => {
   now = 40_000;
   refused.forget(one);
   assert.equal(refused.plan(one, 'QuotaExceeded', [one]), later(45_000));
+});
+
+test('the next pod of an owner is told which nodes refused the others', () => {
+  const failed = { phase: 'Failed', reason: 'RefusedByProvider' };
+  const on = (each: Pod, nodeName: string): Pod => ({ ...each, spec: { containers: [], nodeName } });
+  const others = [
+    on(pod('a', 'rs', failed), 'hawser-b'),
+    on(pod('b', 'rs', failed), 'hawser-a'),
+    on(pod('c', 'rs', failed), 'hawser-a'),
+    on(pod('d', 'rs'), 'hawser-c'),
+    on(pod('e', 'rs', { phase: 'Failed', reason: 'Evicted' }), 'hawser-d'),
+    on(pod('f', 'other', failed), 'hawser-e'),
+    on(pod('g', undefined, failed), 'hawser-f'),
+  ];
+  assert.equal(nodesRefusing(pod('next', 'rs'), others), ['hawser-a', 'hawser-b']);
+  assert.equal(nodesRefusing(pod('next', undefined), others), []);
 });
 
 test('its status is that of a pod that a kubelet rejects: Failed, with the reason and the sentence', () => {
