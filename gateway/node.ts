@@ -21,7 +21,7 @@ const HANDSHAKE_MILLISECONDS = 10_000;
 const IDLE_MILLISECONDS = 60_000;
 const HEAD_BYTES = 32 * 1024;
 const CONNECTIONS = 4_096;
-/** Of them, of one source. All in-band consumers have the address of one node, which shares fewer among them (daemon/inband). */
+/** Maximum of one source. All in-band consumers have the address of one node, which shares fewer among them (daemon/inband). */
 const CONNECTIONS_OF_SOURCE = 1_024;
 /** Grace period of pending requests at shutdown. */
 const GRACE_MILLISECONDS = 5_000;

@@ -1,4 +1,4 @@
-/** Reconciles ShadowPolicies: creates the provider's NetworkPolicy for each. */
+/** Reconciles each ShadowPolicy: creates the provider's NetworkPolicy for it. */
 import { carriedFinding, carriedPolicy } from './carried-policies.ts';
 import { createApplied } from '../kube/applied.ts';
 import type { ControllerContext } from '../kube/context.ts';
