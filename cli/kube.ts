@@ -109,6 +109,11 @@ export class Kube {
     }
   }
 
+  /** The URL of the API server. */
+  async server(): Promise<string> {
+    return (await (this.#line ??= this.#open())).connection.url;
+  }
+
   /** The object; undefined if it, or its kind, does not exist. */
   get<T extends KubernetesObject>(resource: Resource, name: string): Promise<T | undefined> {
     return this.#ask((client) => client.get<T>({ ...resource, kind: kindOf(resource), name }, this.#signal));
