@@ -255,7 +255,13 @@ server('a node daemon may write only its own node’s status', async () => {
       ' ',
     );
   // kubectl reads an object before it patches it; the daemon does not, and may not.
-  await plane.kubectl(['create', 'clusterrole', 'reader', '--verb=get', '--resource=fabricnodes.hawser.dev']);
+  await plane.kubectl([
+    'create',
+    'clusterrole',
+    'reader',
+    '--verb=get',
+    '--resource=fabricnodes.hawser.dev,fabricnodes.hawser.dev/status',
+  ]);
   await plane.kubectl(
     `create clusterrolebinding reader --clusterrole=reader --serviceaccount=${namespace}:hawser-node`.split(
       ' ',
