@@ -1,4 +1,5 @@
 /** The form of the consumer's objects in a twin namespace. Pure. */
+import { leadsOutside } from '../../shared/external-names.ts';
 import { labels } from '../../shared/names.ts';
 import type { ConfigMap, EndpointSlice, ObjectMeta, Secret, Service } from '../../shared/kube/types.ts';
 import type { Translate } from './addresses.ts';
@@ -52,11 +53,11 @@ export function reflectedSecret(source: Secret, target: Target): Secret | undefi
 
 /**
  * A Service without selector, whose EndpointSlices are reflected separately; reachable only inside the provider's cluster.
- * Undefined for Services that cannot be reflected: ExternalName, and the API server's own.
+ * Undefined for Services that cannot be reflected: ExternalName inside a cluster, and the API server's own.
  */
 export function reflectedService(source: Service, target: Target): Service | undefined {
   const spec = source.spec ?? {};
-  if (spec.type === 'ExternalName') return undefined;
+  if (spec.type === 'ExternalName') return reflectedAlias(source, target);
   if (target.source === 'default' && source.metadata.name === 'kubernetes') return undefined;
   const headless = spec.clusterIP === 'None';
   return {
@@ -78,6 +79,18 @@ export function reflectedService(source: Service, target: Target): Service | und
       ...(spec['sessionAffinity'] === 'ClientIP' && !headless && { sessionAffinity: 'ClientIP' }),
       ...(spec['publishNotReadyAddresses'] === true && { publishNotReadyAddresses: true }),
     },
+  };
+}
+
+/** An alias leads where it leads at home: the provider's DNS looks the name up. */
+function reflectedAlias(source: Service, target: Target): Service | undefined {
+  const externalName = source.spec?.['externalName'];
+  if (typeof externalName !== 'string' || !leadsOutside(externalName)) return undefined;
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: reflectedMetadata(source.metadata.name, target),
+    spec: { type: 'ExternalName', externalName },
   };
 }
 

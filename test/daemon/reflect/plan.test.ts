@@ -95,7 +95,20 @@ test('Services lose fields that would expose the provider', () => {
     sessionAffinity: 'ClientIP',
   });
   assert.is(reflectedService({ ...source, spec: { clusterIP: 'None' } }, target)?.spec?.clusterIP, 'None');
-  assert.is(reflectedService({ ...source, spec: { type: 'ExternalName' } }, target), undefined);
+  const alias = (externalName?: string) =>
+    reflectedService(
+      { ...source, spec: { type: 'ExternalName', ...(externalName && { externalName }) } },
+      target,
+    )?.spec;
+  assert.equal(alias('db.example.com'), { type: 'ExternalName', externalName: 'db.example.com' });
+  for (const name of [
+    undefined,
+    'vault.kube-system.svc.cluster.local',
+    'kubernetes.default.svc',
+    'a.b.pod.k8s',
+    'x.SVC',
+  ])
+    assert.is(alias(name), undefined, name ?? 'no name');
   const own = { ...source, metadata: { name: 'kubernetes' } };
   assert.is(reflectedService(own, { ...target, source: 'default' }), undefined);
 });

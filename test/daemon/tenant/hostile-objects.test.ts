@@ -58,10 +58,19 @@ test('objects that it may write reach no further', async () => {
   await assertRefused('a Service of type NodePort', /ClusterIP/, service('a', { type: 'NodePort' }));
   await assertRefused('a Service made a NodePort later', /ClusterIP/, patch({ type: 'NodePort' }));
   await assertRefused('a Service of type LoadBalancer', /ClusterIP/, service('b', { type: 'LoadBalancer' }));
+  for (const externalName of [
+    'vault.kube-system.svc.cluster.local',
+    'kubernetes.default.svc',
+    'kubernetes.default.svc.cluster.local.',
+    '10-244-1-5.kube-system.pod.cluster.local',
+  ]) {
+    const alias = service('c', { type: 'ExternalName', externalName });
+    await assertRefused(`an alias of ${externalName}`, /leads to no name of a cluster/, alias);
+  }
   await assertRefused(
-    'an alias of a name inside',
-    /ClusterIP/,
-    service('c', { type: 'ExternalName', externalName: 'kubernetes.default' }),
+    'a Service made an alias later',
+    /leads to no name of a cluster/,
+    patch({ type: 'ExternalName', externalName: 'vault.kube-system.svc.cluster.local' }),
   );
   await assertRefused('external IPs', /external addresses/, service('d', { externalIPs: ['192.0.2.1'] }));
   await assertRefused('external IPs later', /external addresses/, patch({ externalIPs: ['192.0.2.1'] }));
