@@ -263,7 +263,7 @@ function incomingPeerings(): Finding[] {
       metadata: { name: 'home' },
       spec: { remoteCluster: 'home', peering: 'default', grant, desired },
     });
-  const used = (pods: number) => as<Input[1]['used']>({ pods, cpu: 0n, memory: 0n, 'ephemeral-storage': 0n });
+  const used = (pods: number): Input[1]['used'] => ({ requests: {}, limits: {}, pods });
   const state = (more: Partial<Input[1]>) =>
     incomingFindings(peering(), { revoked: false, problem: undefined, used: used(0), ...more });
   type Lease = Parameters<typeof evaluatePresence>[1];
