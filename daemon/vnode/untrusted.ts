@@ -29,7 +29,7 @@ export const list = (value: unknown): Record<string, unknown>[] =>
 export const text = (value: unknown, longest: number): string | undefined =>
   typeof value === 'string' && value !== ''
     ? // Cut before, so that a long text costs no more, and after, since an escape is longer than what it stands for. Half a
-      // character at the end would be stored as another one, and differ from what is wanted each time.
+      // character at the end would be stored as another one, and always differ from the desired text.
       plainText(value.slice(0, longest)).slice(0, longest).toWellFormed()
     : undefined;
 

@@ -82,7 +82,7 @@ export interface KubeClient<R extends KubeResponse = KubeResponse> {
     options: WatchOptions,
     signal: AbortSignal,
   ): AsyncIterable<WatchEvent<T>>;
-  /** Any request, any answer, read whole: for what is no object, such as `/version`, and to find out whether it answers. */
+  /** Sends any request and reads the complete answer: for paths without objects, such as `/version`, and for probes. */
   text(
     method: string,
     path: string,

@@ -8,7 +8,7 @@ export interface SharedOptions<T extends AnyObject> {
   namespace?: string;
   labelSelector?: string;
   fieldSelector?: string;
-  /** Drops what nobody needs. Shared by name: all who ask for a kind with the same name get the same informer. */
+  /** Drops unneeded fields. Shared by name: all callers for a kind with the same name get the same informer. */
   transform?: { name: string; apply: (object: T) => T };
 }
 

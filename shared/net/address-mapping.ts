@@ -56,7 +56,7 @@ export const realHost = (mappings: readonly ParsedMapping[], mapped: Host): Host
   mapOne(mappings, mapped, 'mapped');
 
 /**
- * As `mappedHost`, in text; undefined for what is no address too.
+ * Like `mappedHost`, in text; also undefined for an invalid address.
  *
  * @example toMapped([{ real: '10.1.0.0/16', mapped: '10.128.0.0/16' }], '10.1.2.3') // '10.128.2.3'
  */
@@ -65,7 +65,7 @@ export function toMapped(mappings: readonly RangeMapping[], realAddress: string)
   return host && mappedHost(parseMappings(mappings), host)?.address;
 }
 
-/** As `realHost`, in text; undefined for what is no address too. */
+/** Like `realHost`, in text; also undefined for an invalid address. */
 export function toReal(mappings: readonly RangeMapping[], mappedAddress: string): string | undefined {
   const host = tryParseHost(mappedAddress);
   return host && realHost(parseMappings(mappings), host)?.address;

@@ -99,7 +99,7 @@ export function allocateNodeAddresses(
  * keeps it.
  *
  * @param wanted keys of what needs one, older ones first
- * @param stored what was given before, also to what does not need it any more; an address outside is given anew
+ * @param stored previous assignments, including obsolete ones; an address outside the range is replaced
  * @returns addresses by key of `wanted`; keys for which nothing is left are not in it
  */
 export function allocateMappedAddresses(

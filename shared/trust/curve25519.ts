@@ -87,7 +87,7 @@ export function x25519Secret(seed: Uint8Array): Uint8Array {
   return ed25519.utils.toMontgomerySecret(seed);
 }
 
-/** The X25519 form of an Ed25519 public key. Throws for what is no point of the curve's main subgroup. */
+/** The X25519 form of an Ed25519 public key. Throws for a point outside the curve's prime-order subgroup. */
 export function x25519Public(publicKey: Uint8Array): Uint8Array {
   const point = ed25519.Point.fromBytes(publicKey);
   if (point.isSmallOrder() || !point.isTorsionFree())
