@@ -149,13 +149,16 @@ test('a Job of more completions than there may be records ends', async () => {
   const stop = new AbortController();
   const ending = endAll(stop.signal);
   const show = ['get', 'job', 'long', '-n', 'shop', '-o', 'jsonpath={.status.succeeded}'];
-  await eventually(
-    'all of it has ended',
-    async () => Number(await planes.consumer.kubectl(show)) === completions,
-    300_000,
-  );
-  stop.abort();
-  await ending;
+  try {
+    await eventually(
+      'all of it has ended',
+      async () => Number(await planes.consumer.kubectl(show)) === completions,
+      300_000,
+    );
+  } finally {
+    stop.abort();
+    await ending;
+  }
   const records = (await planes.provider.kube.list(kind.shadowPod, { namespace: twin }, planes.signal)).items;
   assert.ok(records.length < most.shadowPods, `${records.length} records are left`);
   assert.is((await available())?.status, 'True');
