@@ -326,16 +326,20 @@ test('objects beyond its bytes take its right to write, and deleting them gives 
   const path = group(apiVersion, mallory.twin, 'shadowpods');
   const pod = { containers: [{ name: 'm', image: 'x', env: [{ name: 'E', value: 'x'.repeat(1_200_000) }] }] };
   let made = 0;
-  await eventually('the right goes', async () => {
-    const { status } = await send('POST', path, {
-      apiVersion,
-      kind: 'ShadowPod',
-      metadata: { name: `fat-${made}`, labels },
-      spec: { podUID: 'u', pod },
-    });
-    if (status === 201) made += 1;
-    return status === 403 && !(await rulesIn(mallory.twin)).includes('create hawser.dev/shadowpods *');
-  });
+  await eventually(
+    'the right goes',
+    async () => {
+      const { status } = await send('POST', path, {
+        apiVersion,
+        kind: 'ShadowPod',
+        metadata: { name: `fat-${made}`, labels },
+        spec: { podUID: 'u', pod },
+      });
+      if (status === 201) made += 1;
+      return status === 403 && !(await rulesIn(mallory.twin)).includes('create hawser.dev/shadowpods *');
+    },
+    60_000,
+  );
   // 16 MiB and a quarter for each pod, and what is written until the controller has seen it.
   assert.ok(made >= 14 && made <= 30, `${made} were made`);
   const condition = await eventually('it is said', async () => {
