@@ -28,7 +28,7 @@ export interface Section {
 }
 
 /** Folders whose tests need no real clusters; what of them needs an API server is told by its imports. */
-const rooms = ['shared', 'gateway', 'daemon', 'cli', 'deploy', 'runner', 'testbed/unit'].map(
+const rooms = ['shared', 'gateway', 'daemon', 'cli', 'deploy', 'runner', 'testbed/unit', 'attack'].map(
   (room) => `test/${room}`,
 );
 
