@@ -1,4 +1,4 @@
-/** `--providers 1,2,4,…`: one consumer, growing numbers of light providers, and what of it grows with them. */
+/** `--providers 1,2,4,…`: one consumer with growing numbers of light providers, and the costs that grow with them. */
 import { install, makeImage } from '../../test/support/installation.ts';
 import { up, type Bed } from '../../test/testbed/index.ts';
 import { LightFleet } from './light-fleet.ts';
@@ -8,7 +8,7 @@ export interface GrowthOptions {
   bedName: string;
   counts: readonly number[];
   restSeconds: number;
-  /** For all of one number to be Ready, and again to be gone. */
+  /** Until all providers of one number are Ready, and until all are gone again. */
   deadlineSeconds: number;
   log: (line: string) => void;
   onResult?: (result: ManyResult) => void;
@@ -16,7 +16,7 @@ export interface GrowthOptions {
 
 const consumerName = 'rome';
 
-/** Brings a consumer of two nodes up, measures each number in turn, and takes everything down. */
+/** Brings up a consumer of two nodes, measures each number in turn, and takes everything down. */
 export async function measureGrowth(options: GrowthOptions): Promise<ManyResult[]> {
   const { bedName, log } = options;
   const [bed, archive] = await Promise.all([
@@ -58,7 +58,7 @@ async function measureEach(bed: Bed, fleet: LightFleet, options: GrowthOptions):
   return results;
 }
 
-/** Lines of a table, and by what each figure grows when the number doubles. */
+/** Lines of a table, with each figure's growth per doubling of the number. */
 export function growthTable(results: readonly ManyResult[]): string[] {
   const names = [...new Set(results.flatMap(({ processes }) => processes.map(({ what }) => what)))];
   const of = (result: ManyResult, what: string) => result.processes.find((each) => each.what === what);
@@ -96,7 +96,7 @@ export function growthTable(results: readonly ManyResult[]): string[] {
   ];
 }
 
-/** Factor by which a figure grew from the last but one number to the last, as if the number had doubled; 2 is linear. */
+/** Growth factor of a figure between the last two numbers, normalized to a doubling; 2 is linear. */
 function growth(results: readonly ManyResult[], values: readonly (number | undefined)[]): string {
   const [before, after] = [values.at(-2), values.at(-1)];
   const [fewer, more] = [results.at(-2)?.providers, results.at(-1)?.providers];

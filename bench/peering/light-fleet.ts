@@ -1,4 +1,6 @@
-/** Light providers on the wide area of a bed: one network namespace, a few processes, one API server for all their tenants. */
+/**
+ * Light providers on the wide area of a testbed: one network namespace, a few processes, one API server for all their tenants.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -10,9 +12,9 @@ import { run } from '../../test/testbed/run.ts';
 import type { LightProcessOptions } from './light-process.ts';
 import type { ProcessRef } from './process-use.ts';
 
-/** Providers of one process. */
+/** Providers per process. */
 const perProcess = 32;
-/** Above the addresses that a bed gives to clusters and their Services. */
+/** Above the addresses that a testbed gives to clusters and their Services. */
 const addressOffset = 240;
 const startMilliseconds = 300_000;
 
@@ -26,12 +28,12 @@ export class LightFleet {
 
   constructor(bed: Bed) {
     this.#bed = bed;
-    // By its name the bed takes it down with itself, whatever becomes of this process.
+    // With this prefix the namespace is deleted together with the testbed, even after a crash of this process.
     this.#netns = `${namespacePrefix(bed.name)}light`;
     this.#address = addressIn(bed.plan.wideAreaCIDR, addressOffset);
   }
 
-  /** The namespace, and the API server. */
+  /** Creates the namespace, and starts the API server. */
   async start(): Promise<void> {
     const { wideAreaNetns, wideAreaCIDR } = this.#bed.plan;
     const netns = this.#netns;
@@ -42,7 +44,7 @@ export class LightFleet {
       `ip -n ${wideAreaNetns} link set light master wan up`,
       `ip -n ${netns} addr add ${this.#address}/${wideAreaCIDR.split('/')[1]} dev wan`,
       `ip -n ${netns} link set wan up`,
-      // What consumers send has sources that are routed elsewhere, or nowhere.
+      // Packets of consumers have sources that are routed elsewhere, or nowhere.
       `nsenter --net=/run/netns/${netns} sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0`,
     ];
     await run(['bash', '-ec', script.join('\n')]);
@@ -65,7 +67,7 @@ export class LightFleet {
     });
   }
 
-  /** Starts so many more providers; their peering tokens. */
+  /** Starts that many more providers; returns their peering tokens. */
   async add(count: number, first = 0): Promise<string[]> {
     const tokens: Promise<string[]>[] = [];
     for (let done = 0; done < count; done += perProcess)
@@ -76,7 +78,7 @@ export class LightFleet {
   /** Ends all providers; the API server stays. */
   async clear(): Promise<void> {
     await Promise.all(this.#processes.splice(0).map(end));
-    // Devices and their routes go with the processes; rules do not. The first of all, `local`, survives every flush.
+    // Devices and their routes disappear with the processes; rules do not. The first rule, `local`, survives every flush.
     const flush =
       'ip rule flush; ip rule add lookup main priority 32766; ip rule add lookup default priority 32767';
     await run(['nsenter', `--net=/run/netns/${this.#netns}`, 'sh', '-ec', flush]);
@@ -86,7 +88,7 @@ export class LightFleet {
     return this.#processes.map(({ pid }, index) => ({ what: `light providers ${index}`, pid: pid ?? 0 }));
   }
 
-  /** The namespace goes with the bed. */
+  /** The namespace is deleted with the testbed. */
   async stop(): Promise<void> {
     await Promise.all(this.#processes.splice(0).map(end));
     this.#splice?.close();
@@ -113,7 +115,7 @@ export class LightFleet {
         adminToken: plane.adminToken,
       },
     };
-    // Its input stays open: when this process ends, whatever the reason, so does that one.
+    // Its input stays open: the child ends when this process does, for any reason.
     child.stdin.write(`${JSON.stringify(options)}\n`);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(

@@ -1,6 +1,6 @@
 /**
- * Many light providers in one process, which stands in a network namespace of its own. It is told what to be in one line of
- * JSON on standard input, answers with its providers' peering tokens in one line on standard output, and ends with its input.
+ * Many light providers in one process in its own network namespace. Its configuration is one line of JSON on standard input; it
+ * prints its providers' peering tokens in one line, and ends at the end of its input.
  */
 import { createInterface } from 'node:readline';
 import { LightProvider, type SharedServer } from './light-provider.ts';

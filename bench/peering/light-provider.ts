@@ -1,7 +1,7 @@
 /**
- * A provider without nodes: the real gateway with its validation and signatures, real network documents and tunnel plans, a
- * real tunnel device that answers path probes, and a tenant at a real API server that many providers share. What is not
- * real is that server's part for Hawser's own objects, which are in memory (`light-store.ts`).
+ * A provider without nodes: the real API gateway with its validation and signatures, real network documents and tunnel plans, a
+ * real tunnel device that answers path probes, and a tenant at a real API server that many providers share. Only Hawser's own
+ * objects are not in that API server but in memory (`light-store.ts`).
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -49,31 +49,31 @@ const command = promisify(execFile);
 
 /** The API server that many light providers share. */
 export interface SharedServer {
-  /** As providers and consumers reach it. */
+  /** The URL for providers and consumers. */
   url: string;
   ca: string;
   adminToken: string;
 }
 
 export interface LightProviderOptions {
-  /** From 0; tells its ports, addresses and names. */
+  /** Starting at 0; determines ports, addresses and names. */
   index: number;
-  /** Of the machine or namespace in which it runs, as consumers reach it. */
+  /** Address of the machine or namespace in which it runs, for consumers. */
   address: string;
   server: SharedServer;
 }
 
-/** A name that every API server's certificate holds. */
+/** A name in every API server's certificate. */
 const serverName = 'kubernetes.default.svc';
 const firstGatewayPort = 20_000;
 const firstTunnelPort = 30_000;
-/** Routing tables, one a tunnel device. */
+/** Routing tables, one per tunnel device. */
 const firstTable = 10_000;
 const podCIDR = '10.244.0.0/16';
 const tunnelEndpoint = '0';
 const nodeName = 'only';
 
-/** Holds 1,024 external ranges. */
+/** Contains 1,024 external CIDRs. */
 const externalRanges = '100.64.0.0/10';
 
 function externalRange(index: number): { cidr: string; node: string } {
@@ -121,7 +121,7 @@ export class LightProvider {
     return `light-${String(this.#index).padStart(3, '0')}`;
   }
 
-  /** Opens the tunnel device and serves the gateway. */
+  /** Opens the tunnel device and serves the API gateway. */
   async start(): Promise<void> {
     const certificate = await issueSelfSignedCertificate({
       hosts: [this.#address],
@@ -134,7 +134,7 @@ export class LightProvider {
       if (plural === kind.remoteCluster.plural && object !== undefined) this.#follow(object as RemoteCluster);
       if (plural !== kind.incomingPeering.plural) return;
       if (object !== undefined) void this.#makeTenant(object as IncomingPeering);
-      // What is offered follows from the peerings.
+      // The declared parameters depend on the peerings.
       for (const remote of this.#store.list(kind.remoteCluster)) this.#follow(remote);
     });
     await this.#openDevice();
@@ -142,7 +142,7 @@ export class LightProvider {
     await this.#serve(certificate);
   }
 
-  /** One string for `hawser peer`. */
+  /** A peering token for `hawser peer`. */
   issueToken(): string {
     const issued = issuePeeringToken({
       issuer: this.#local?.status ?? {},
@@ -172,7 +172,8 @@ export class LightProvider {
       apiVersion,
       kind: 'LocalCluster',
       metadata: { name: 'self' },
-      // The providers of one namespace share its addresses: no range is mapped to one that another of them has.
+      // The providers of one namespace share its addresses: reserve the range, so that no remap collides with another
+      // provider's.
       spec: { reservedCIDRs: [externalRanges] },
       status: {
         clusterID: this.clusterID,
@@ -223,7 +224,9 @@ export class LightProvider {
     });
   }
 
-  /** The device, and rules by which what it answers leaves by it: many stand in one namespace, with the same ranges behind. */
+  /**
+   * Opens the device, with rules that route its answers through it: one namespace has many devices with the same remote ranges.
+   */
   async #openDevice(): Promise<void> {
     this.#shell = new EngineShell(makeEngine, {
       tun: { name: this.#device, mtu: 1420 },
@@ -247,7 +250,7 @@ export class LightProvider {
     for (const line of lines) await command('ip', line.split(' '));
   }
 
-  /** What the controller and the node role do with a remote's document: plan, declare, configure. */
+  /** Handles a remote's document like the controller and the node role: plan, declare, configure. */
   #follow(remote: RemoteCluster): void {
     const local = this.#local;
     const id = remote.spec.clusterID;
@@ -289,7 +292,7 @@ export class LightProvider {
     });
     if ('changed' in composed && composed.changed) {
       const localDocument = signNetworkDocument(composed.document, this.#key);
-      // This comes back here, with nothing left to declare.
+      // The store calls this function again, then with nothing left to declare.
       this.#store.put({ ...remote, status: { ...remote.status, localDocument } });
       return;
     }
@@ -344,7 +347,9 @@ export class LightProvider {
     this.#prober.update({ ...plan.probes, answerAt: probeAddress(parseRange(cidr)).address });
   }
 
-  /** As the tenant controller makes it; the namespace has the provider's name, since providers share a server. */
+  /**
+   * Creates the tenant as the tenant controller does; the namespace has the provider's name, since providers share a server.
+   */
   async #makeTenant(peering: IncomingPeering): Promise<void> {
     const { uid = '', generation } = peering.metadata;
     if (this.#tenants.has(uid)) return;

@@ -1,12 +1,12 @@
 /**
- * What the gateway of a light provider takes for its API server: Hawser's objects in memory, with resource versions, generations
- * and watches, and one real API server, shared by many providers, behind it for all else. It is no model of Kubernetes: it
- * answers the requests that the gateway makes, and no others.
+ * The API server of a light provider's API gateway: keeps Hawser's objects in memory, with resource versions, generations and
+ * watches, and forwards everything else to one real API server that many providers share. It is no model of Kubernetes: it only
+ * answers the requests of the API gateway.
  */
 import type { KubeRequest, KubeResponse, KubeTransport } from '../../shared/kube/port.ts';
 import { collectionPath, kindOf, type AnyObject, type KindRef } from '../../shared/kube/refs.ts';
 
-/** Told of every change; object undefined: gone. */
+/** Called after every change; object undefined: deleted. */
 export type StoreHandler = (kind: KindRef, object: AnyObject | undefined) => void;
 
 interface Place {
@@ -33,12 +33,12 @@ export class LightStore {
   readonly #changed = new Map<string, number>();
   #version = 1;
 
-  /** @param behind the real API server, for what is not of Hawser's kinds */
+  /** @param behind the real API server, for kinds other than Hawser's */
   constructor(behind: KubeTransport) {
     this.#behind = behind;
   }
 
-  /** What a gateway's client is made of. */
+  /** The transport of a gateway's client. */
   transport(): KubeTransport {
     return {
       url: this.#behind.url,
@@ -52,7 +52,7 @@ export class LightStore {
     };
   }
 
-  /** Of a cluster-scoped kind. */
+  /** Lists objects of a cluster-scoped kind. */
   list<T extends AnyObject>(kind: KindRef<T>): T[] {
     return this.#list(collectionPath(kind)) as unknown as T[];
   }
@@ -61,7 +61,7 @@ export class LightStore {
     this.#handlers.add(handler);
   }
 
-  /** Writes as a controller would: whatever was there before. */
+  /** Creates or replaces an object without checks, like a controller. */
   put(object: AnyObject): void {
     const present = this.#objects.get(collectionOf(object))?.get(object.metadata.name);
     this.#write(object, present);
@@ -144,7 +144,7 @@ export class LightStore {
     return answer(201, this.#write(object, undefined));
   }
 
-  /** As a kind with a status subresource: who writes the one leaves the other. */
+  /** Like a kind with a status subresource: a write of one part keeps the other. */
   #replace({ status }: Place, object: Stored, present: Stored): KubeResponse {
     if (object.metadata.resourceVersion !== present.metadata.resourceVersion)
       return refusal(409, 'Conflict', `${object.metadata.name} was changed meanwhile`);
@@ -154,7 +154,7 @@ export class LightStore {
     return answer(200, this.#write(merged, present));
   }
 
-  /** From now on. A reader that is behind is told to list again, so that nothing need be kept. */
+  /** Watches from now on. A client with an older version must list again, so that no history is kept. */
   #watch(collection: string, from: number, signal: AbortSignal): KubeResponse {
     if (from < (this.#changed.get(collection) ?? 0))
       return refusal(410, 'Expired', `version ${from} is too old`);
@@ -204,7 +204,7 @@ function answer(status: number, value: unknown): KubeResponse {
   };
 }
 
-/** A metav1.Status that says no. */
+/** A metav1.Status of a failure. */
 function refusal(code: number, reason: string, message: string): KubeResponse {
   return answer(code, { kind: 'Status', status: 'Failure', code, reason, message });
 }

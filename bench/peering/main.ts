@@ -1,11 +1,11 @@
 /**
- * `npm run bench:peering`: how long a person waits. Two real clusters of two nodes with Hawser from its image and chart;
- * in each round a token, `hawser peer`, a namespace offloaded, a Deployment on the virtual node, the first answer through
- * its Service, `hawser unpeer`. Then what Hawser's processes hold and use while one peering rests.
+ * `npm run bench:peering`: measures how long a user waits. Two real clusters of two nodes have Hawser from its image and chart;
+ * each round has a token, `hawser peer`, an offloaded namespace, a Deployment on the virtual node, the first answer through its
+ * Service, and `hawser unpeer`. Then it measures what Hawser's processes use during an idle peering.
  *
- * With `--providers 1,2,4,…`: one such cluster peers with so many light providers at once, one number after the other, and
- * what grows with them (`growth.ts`). With `--real 8`: with so many real clusters of one node (`real.ts`). `--rest` seconds at
- * rest are measured for each number, 0 for none.
+ * With `--providers 1,2,4,…` one such cluster peers with that many light providers at once, for one number after the other, to
+ * measure growth (`growth.ts`). With `--real 8` the providers are that many real clusters of one node (`real.ts`). `--rest` is
+ * the duration of the idle measurement for each number in seconds, 0 for none.
  */
 import { parseArgs } from 'node:util';
 import { ensureNeeds } from '../../deploy/needs/ensure.ts';
@@ -81,11 +81,11 @@ async function playRound(pair: Pair): Promise<Round> {
   };
 }
 
-/** Of Hawser's processes in both clusters. */
+/** Usage of Hawser's processes in both clusters. */
 async function atRest(pair: Pair, seconds: number) {
   const refs: ProcessRef[] = [];
   for (const cluster of [pair.consumer, pair.provider]) {
-    // By name and cluster: what a process used is found again by it.
+    // Measurements of a process are matched by its name and cluster.
     const processes = await hawserProcesses(cluster);
     refs.push(...processes.map(({ what, pid }) => ({ what: `${cluster.name}: ${what}`, pid })));
   }
@@ -159,7 +159,7 @@ if (values.providers === undefined && values.real === undefined) {
       onResult(await measureReal({ ...common, bedName: 'bench-real', count: Number(values.real) }));
     }
   } finally {
-    // What was measured before something failed is worth its minutes.
+    // Print what was measured before a failure, since measuring takes minutes.
     if (values.json) console.log(JSON.stringify(results, null, 2));
     else for (const line of growthTable(results)) console.log(line);
   }

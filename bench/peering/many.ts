@@ -1,4 +1,4 @@
-/** One consumer peers with many providers at once: how long until all are Ready, and what it costs as their number grows. */
+/** One consumer peers with many providers at once: the time until all are Ready, and how costs grow with their number. */
 import { createInformer, kind, type KubeClient } from '../../daemon/kube/index.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import type { OutgoingPeering } from '../../shared/api/peerings.ts';
@@ -22,11 +22,11 @@ import { loadKubeconfig } from '../../daemon/clients/kubernetes/kubeconfig.ts';
 export interface ManyOptions {
   bed: Bed;
   consumer: BedCluster;
-  /** One a provider. */
+  /** One per provider. */
   tokens: readonly string[];
-  /** Processes beside the consumer's own that are measured too. */
+  /** Further processes to measure, besides the consumer's own. */
   others: readonly ProcessRef[];
-  /** How long it is measured at rest; 0: not. */
+  /** Duration of the idle measurement; 0 skips it. */
   restSeconds: number;
   deadlineSeconds: number;
 }
@@ -39,10 +39,10 @@ export interface ManyResult {
   readySeconds: number;
   /** Until half and all had passed each phase, by name. */
   phases: Record<string, { half: number; all: number }>;
-  /** Of the consumer's API server, watches not counted twice, until all were Ready. */
+  /** Requests to the consumer's API server until all were Ready; each watch counts once. */
   requests: number;
   requestsBy: Record<string, number>;
-  /** Across the consumer's edge, both directions, until all were Ready. */
+  /** Traffic of the consumer's edge in both directions, until all were Ready. */
   bytes: number;
   processes: (ProcessUse & { processor: number })[];
   rest?: {
@@ -52,7 +52,7 @@ export interface ManyResult {
     requestsBy: Record<string, number>;
     processes: (ProcessUse & { processor: number })[];
   };
-  /** Restarts of Hawser's containers in the consumer meanwhile. */
+  /** Restarts of Hawser's containers in the consumer during the measurement. */
   restarts: number;
   /** From the deletion of all peerings until none is left. */
   unpeerSeconds: number;
@@ -61,7 +61,7 @@ export interface ManyResult {
 const round = (value: number) => Math.round(value * 1000) / 1000;
 const settleMilliseconds = 15_000;
 
-/** Peers with all, measures, and unpeers. */
+/** Peers with all providers, measures, and unpeers. */
 export async function peerWithMany(options: ManyOptions): Promise<ManyResult> {
   const { bed, consumer, tokens, restSeconds } = options;
   const kube = connectKube(
@@ -126,7 +126,7 @@ export async function peerWithMany(options: ManyOptions): Promise<ManyResult> {
   }
 }
 
-/** Writes what `hawser peer` writes, for all at once; returns when each was Ready. */
+/** Creates the objects of `hawser peer` for all providers at once; returns when each was Ready. */
 async function peerings(kube: KubeClient, tokens: readonly string[], seconds: number, signal: AbortSignal) {
   const ready = new Map<string, number>();
   const informer = createInformer(kube, kind.outgoingPeering);
@@ -248,7 +248,7 @@ function difference(before: Record<string, number>, after: Record<string, number
 const total = (counts: Record<string, number>): number =>
   Object.values(counts).reduce((sum, value) => sum + value, 0);
 
-/** What crossed the edge of a cluster since it was made. */
+/** Traffic through the edge of a cluster since its creation. */
 async function edgeBytes(bed: Bed, cluster: BedCluster): Promise<number> {
   const links = JSON.parse(
     await run([

@@ -1,4 +1,4 @@
-/** What processes hold and use, from /proc: a cluster's own programs, and Hawser's in its pods. */
+/** Memory and CPU of processes, from /proc: a cluster's own programs, and Hawser's in its pods. */
 import { readFile, readdir } from 'node:fs/promises';
 import type { Bed, BedCluster } from '../../test/testbed/index.ts';
 import { readRecord } from '../../test/testbed/state.ts';
@@ -8,7 +8,7 @@ export interface ProcessUse {
   what: string;
   residentMiB: number;
   proportionalMiB: number;
-  /** Seconds of one core, since the process began. */
+  /** Seconds of one core, since the process started. */
   processorSeconds: number;
 }
 
@@ -20,14 +20,14 @@ export interface ProcessRef {
 /** USER_HZ is 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100;
 
-/** Undefined when it has ended. */
+/** Undefined if it has ended. */
 export async function useOf({ what, pid }: ProcessRef): Promise<ProcessUse | undefined> {
   const [stat, rollup] = await Promise.all([
     readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''),
     readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => ''),
   ]);
   if (stat === '') return undefined;
-  // The name before may hold anything, blanks and parentheses too.
+  // The name before these fields may contain anything, even blanks and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const mebibytes = (name: string) =>
     Math.round(Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(rollup)?.[1] ?? 0) / 1024);
@@ -81,7 +81,7 @@ export async function hawserProcesses(cluster: BedCluster): Promise<ProcessRef[]
   return found.sort((one, other) => one.what.localeCompare(other.what));
 }
 
-/** The programs of a cluster itself: etcd, API server, kubelets and the rest. */
+/** The programs of a cluster: etcd, API server, kubelets and others. */
 export async function clusterProcesses(bed: Bed, cluster: BedCluster): Promise<ProcessRef[]> {
   const prefix = `${cluster.name}.`;
   const found: ProcessRef[] = [];
@@ -92,7 +92,7 @@ export async function clusterProcesses(bed: Bed, cluster: BedCluster): Promise<P
   return found;
 }
 
-/** What was used between two looks, in thousandths of a core, and what is held now. */
+/** CPU usage between two measurements, in thousandths of a core, and memory at the second one. */
 export function useBetween(
   before: readonly ProcessUse[],
   after: readonly ProcessUse[],

@@ -1,4 +1,4 @@
-/** `--real 8`: one consumer of two nodes and so many real providers of one node, Hawser in each from its chart and image. */
+/** `--real 8`: one consumer of two nodes and that many real providers of one node, with Hawser from its chart and image. */
 import { hawser, install, makeImage } from '../../test/support/installation.ts';
 import { up, type Bed } from '../../test/testbed/index.ts';
 import { peerWithMany, type ManyResult } from './many.ts';
@@ -14,7 +14,7 @@ export interface RealOptions {
 
 const consumerName = 'rome';
 
-/** Brings all up, peers with all at once, measures, and takes everything down. */
+/** Brings everything up, peers with all at once, measures, and takes everything down. */
 export async function measureReal(options: RealOptions): Promise<ManyResult> {
   const { bedName, count, restSeconds, deadlineSeconds, log } = options;
   const names = Array.from({ length: count }, (_, index) => `p${index + 1}`);
@@ -27,7 +27,7 @@ export async function measureReal(options: RealOptions): Promise<ManyResult> {
   });
   try {
     await bed.loadImage(archive);
-    // One after another: each waits until its pods are ready, and many at once would wait for each other.
+    // One after another: each installation waits for its pods, and concurrent ones would delay each other.
     for (const cluster of bed.clusters) {
       log(`${cluster.name}: Hawser is being installed`);
       await install(bed, cluster);
@@ -48,7 +48,7 @@ export async function measureReal(options: RealOptions): Promise<ManyResult> {
   }
 }
 
-/** Processes of one provider; the others do the same. */
+/** Processes of one provider, which stands for all of them. */
 async function firstProvider(bed: Bed, name: string): Promise<ProcessRef[]> {
   const cluster = bed.cluster(name);
   const refs = [...(await hawserProcesses(cluster)), ...(await clusterProcesses(bed, cluster))];

@@ -1,7 +1,7 @@
 /**
- * `npm run bench:reconverge`: two real clusters with a TCP stream and a ping of 20 a second between two pods through the
- * tunnel, while everything that can change does, at one side, at the other, at both at once. A table of how long it took
- * until both had converged, and how many pings were lost; `--json` for the same as data.
+ * `npm run bench:reconverge`: two real clusters with a TCP stream and 20 pings per second between two pods through the tunnel,
+ * during all kinds of changes on one side, on the other, or on both at once. Prints a table of the time until both had
+ * converged and of the lost pings; `--json` prints the same as data.
  */
 import { parseArgs } from 'node:util';
 import { ensureNeeds } from '../../deploy/needs/ensure.ts';

@@ -1,7 +1,7 @@
 /**
- * The tunnel's benchmark: `npm run bench:tunnel -- [--rounds 5] [--seconds 3] [--only a,b] [--figures tcp,udp,ping,cold,handshakes]
- * [--json FILE]`. Contestants take turns within a round, so that a busy moment of the machine hits all; medians, ranges and
- * ratios are said. Needs root.
+ * The tunnel's benchmark: `npm run bench:tunnel -- [--rounds 5] [--seconds 3] [--only a,b] [--figures
+ * tcp,udp,ping,cold,handshakes] [--json FILE]`. Contestants take turns within a round, so that other load on the machine
+ * affects all of them; prints medians, ranges and ratios. Needs root.
  */
 import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -67,7 +67,7 @@ try {
   for (let round = 1; round <= rounds; round++) {
     for (const [kind, measure] of kinds) {
       if (!wanted.has(kind)) continue;
-      // Not always the same first: what a neighbour leaves behind in the caches is shared out.
+      // The order rotates, so that effects on caches are distributed evenly.
       const order = running.map((_, index) => running[(index + round) % running.length]);
       for (const contestant of order) {
         if (contestant === undefined) continue;

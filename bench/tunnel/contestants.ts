@@ -1,6 +1,7 @@
 /**
- * What is compared: programs that make a WireGuard device, the engine alone in several set-ups (sessions keyed by hand, so
- * that only the data path counts), and the bare link. All are up at once, each in namespaces of its own, and idle but one.
+ * The contestants: programs that create a WireGuard device, the engine alone in several set-ups (with session keys set
+ * directly, so that only the data path counts), and the bare link. All are up at once, each in its own namespaces, and all but
+ * one are idle.
  */
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -17,21 +18,21 @@ import { Lab, connect, eventually, run } from '../../test/native/lab.ts';
 
 export interface Contestant {
   name: string;
-  /** Of the far end, as the near end calls it. */
+  /** Address of the far end, as the near end knows it. */
   address: string;
-  /** Processes whose time and memory count. */
+  /** Processes whose CPU time and memory count. */
   pids: readonly number[];
   /** Runs a program at the near end. */
   run(command: string, parameters: readonly string[], seconds: number): Promise<string>;
-  /** Both sides forget their session and key again when needed. */
+  /** Makes both sides drop their session, before a measurement that needs a new handshake. */
   forget?(): Promise<void>;
-  /** Whom a stranger's handshakes reach, and what makes peers of them. Absent: it shakes no hands. */
+  /** Target and configuration of the handshake benchmark. Absent: this contestant does no handshakes. */
   handshakes?: Handshakes;
   close(): Promise<void>;
 }
 
 export interface Handshakes {
-  /** Of the far end, in base64, and where it listens. */
+  /** Public key of the far end in base64, and its endpoint. */
   publicKey: string;
   endpoint: { address: string; port: number };
   addPeers(publicKeys: readonly string[]): Promise<void>;
@@ -42,7 +43,7 @@ const PORT = '51820';
 const FAR = '10.2.0.1';
 const program = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 
-/** `hawser tunnel` as the image starts it. */
+/** `hawser tunnel`, as the image starts it. */
 const hawser: Implementation = (name) => ({
   command: [process.execPath, '--max-semi-space-size=1', program, 'tunnel', '-f', name],
 });
@@ -71,7 +72,7 @@ export async function bareLink(): Promise<Contestant> {
   return contestant('bare link', lab, '192.0.2.2', []);
 }
 
-/** A device of a program, configured by `wg`. */
+/** A program's device, configured with `wg`. */
 async function device(name: string, implementation: Implementation): Promise<Contestant> {
   const lab = new Lab();
   await lab.open(['a', 'b']);
@@ -92,7 +93,7 @@ async function device(name: string, implementation: Implementation): Promise<Con
     const { command, env } = implementation(link);
     const [first = '', ...rest] = command;
     const variables = Object.entries({ ...env, LOG_LEVEL: 'error' }).map(([key, value]) => `${key}=${value}`);
-    // exec, so that the process that counts is the one that was started.
+    // exec, so that the measured process is the started one.
     const child = lab.spawnIn(side, 'env', [...variables, first, ...rest]);
     children.push(child);
     if (child.pid !== undefined) pids.push(child.pid);
@@ -146,15 +147,15 @@ async function device(name: string, implementation: Implementation): Promise<Con
 
 interface EngineSetup {
   aead?: 'ipsec-mb' | 'openssl-low-level' | 'openssl-evp';
-  /** Both sides use the same range; translated and admitted. */
+  /** Both sides use the same range, with translation and admission. */
   translated?: boolean;
   /** Further peers with a session. */
   sessions?: number;
-  /** Further routes of one address. */
+  /** Further routes of one address each. */
   pods?: number;
   /** A third engine between the two. */
   relayed?: boolean;
-  /** On the wire that the relay uses, without the relay. */
+  /** On the bridge of the relay set-up, without the relay. */
   bridged?: boolean;
 }
 
@@ -221,7 +222,7 @@ async function engine(name: string, setup: EngineSetup): Promise<Contestant> {
     ],
   });
   const pids = [a.pid, b.pid];
-  // A session keyed by hand lasts as any other: 180 s.
+  // A session with directly set keys expires like any other: after 180 s.
   let rekey = (): Promise<void> => connect({ engine: a, peer: 1 }, { engine: b, peer: 1 });
   if (relayed) {
     const g = lab.engine('g');
@@ -265,7 +266,7 @@ async function engine(name: string, setup: EngineSetup): Promise<Contestant> {
   };
 }
 
-/** In the order in which they take turns. The first is what the others are compared with. */
+/** In the order of their turns. The first is the baseline. */
 export const contestants: Readonly<Record<string, () => Promise<Contestant>>> = {
   'wireguard-go': async () => device('wireguard-go', await wireguardGo()),
   hawser: () => device('hawser', hawser),

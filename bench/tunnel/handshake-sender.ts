@@ -1,4 +1,4 @@
-/** Sends the initiations of `handshakes.ts` from within a namespace, and prints how many responses came a second. */
+/** Sends the initiations of `handshakes.ts` from inside a namespace, and prints the responses per second. */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 
@@ -9,11 +9,11 @@ import { publicKeyOf } from '../../daemon/wireguard/primitives.ts';
 import { TimestampSource } from '../../daemon/wireguard/tai64n.ts';
 import type { SenderTask } from './handshakes.ts';
 
-/** On their way at once. */
+/** Maximum of unanswered initiations. */
 const WINDOW = 32;
-/** What isn't answered in so many milliseconds is not waited for. */
+/** Milliseconds after which a missing response counts as lost. */
 const PATIENCE = 200;
-/** A timestamp of each round is later than any of the one before, and a device rounds ours down to 17 ms. */
+/** Timestamps must grow from round to round, and a device rounds ours down to 17 ms. */
 const ROUND_MILLISECONDS = 100;
 const RESPONSE = 2;
 
@@ -62,7 +62,7 @@ lastAt = startedAt;
 fill();
 const patience = setInterval(() => {
   if (performance.now() - lastAt < PATIENCE) return;
-  // What is on its way was lost, or refused.
+  // Pending initiations were lost or refused.
   lastAt = performance.now();
   waiting = 0;
   fill();

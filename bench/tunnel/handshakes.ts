@@ -1,6 +1,6 @@
 /**
- * How many handshakes a second a device answers: initiations of many peers, made beforehand, are sent so that a few are always
- * on their way (too few to make a device defend itself with cookies), and its responses counted.
+ * Handshakes per second that a device answers: sends precomputed initiations of many peers, keeps a few of them pending (too
+ * few for the device's cookie defence), and counts the responses.
  */
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { clamped, publicKeyOf } from '../../daemon/wireguard/primitives.ts';
 import type { Contestant } from './contestants.ts';
 import type { Figures } from './measure.ts';
 
-/** A device takes an initiation of one peer every 50 ms at most; so many peers that this doesn't count. */
+/** A device accepts at most one initiation per peer every 50 ms; with this many peers that limit has no effect. */
 const PEERS = 256;
 const ROUNDS = 8;
 const program = fileURLToPath(new URL('handshake-sender.ts', import.meta.url));
@@ -36,7 +36,7 @@ export async function handshakes(contestant: Contestant): Promise<Figures> {
       privateKeys: privateKeys.map((key) => encodeKey(key)),
       rounds: ROUNDS,
     };
-    // Keys of a benchmark are no secrets.
+    // Keys of a benchmark need no protection.
     const output = await contestant.run(process.execPath, [program, JSON.stringify(task)], 60);
     return { 'handshakes/s': Number(output) };
   } finally {

@@ -1,4 +1,6 @@
-/** `npm run bench:tunnel`: makes sure of what `compare.ts` needs, the packet engine among it, which that one loads at once. */
+/**
+ * `npm run bench:tunnel`: installs the dependencies of `compare.ts` first, since that file loads the packet engine at import.
+ */
 import { ensureNeeds } from '../../deploy/needs/ensure.ts';
 import { build, releaseVariant } from '../../native/build.ts';
 

@@ -1,26 +1,26 @@
-/** What is measured, by iperf3, ping and a sender of packets from one namespace to another. */
+/** Measurements with iperf3, ping and a sender of packets from one namespace to another. */
 import { readFile } from 'node:fs/promises';
 
 import type { Contestant } from './contestants.ts';
 import { FLOOD_PORT, udpFlood } from './udp-flood.ts';
 import { quantile } from './statistics.ts';
 
-/** Clock ticks a second that the kernel counts processor time in (USER_HZ, the same on every Linux of today). */
+/** Clock ticks per second of the kernel's CPU times (USER_HZ, the same on every current Linux). */
 const TICKS = 100;
 
-/** Processor seconds that processes have used so far. */
+/** CPU seconds that processes have used so far. */
 export async function processorSeconds(pids: readonly number[]): Promise<number> {
   let ticks = 0;
   for (const pid of pids) {
     const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    // Behind the name, which may hold anything in parentheses: fields 14 and 15 are user and system time.
+    // After the name, which may contain anything in parentheses: fields 14 and 15 are user and system time.
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     ticks += Number(fields[11]) + Number(fields[12]);
   }
   return ticks / TICKS;
 }
 
-/** Bytes of memory that are resident. */
+/** Resident memory in bytes. */
 export async function resident(pids: readonly number[]): Promise<number> {
   let kilobytes = 0;
   for (const pid of pids) {
@@ -45,7 +45,7 @@ async function iperf(
 ): Promise<IperfResult> {
   const all = ['-c', contestant.address, '-J', '-t', String(seconds), ...parameters];
   let last = '';
-  // The server of the run before may still be closing.
+  // The server of the previous run may still be closing.
   for (let attempt = 0; attempt < 5; attempt++) {
     const output = await contestant.run('iperf3', all, seconds + 15).catch((error: unknown) => {
       last = String(error);
@@ -96,8 +96,8 @@ async function flood(contestant: Contestant, size: number, rate: number): Promis
 }
 
 /**
- * Most packets a second that arrive with less than 0.5 % lost. What arrives when more is sent than anyone can take says where
- * to look; then by halving.
+ * Maximum of packets per second that arrive with less than 0.5 % loss. The rate that arrives under overload is the starting
+ * point of a bisection.
  */
 export async function packets(contestant: Contestant, size: number): Promise<Figures> {
   const before = await processorSeconds(contestant.pids);
@@ -117,7 +117,7 @@ export async function packets(contestant: Contestant, size: number): Promise<Fig
   const used = (await processorSeconds(contestant.pids)) - before;
   return {
     [`UDP ${size} packets/s`]: best,
-    // Of both ends together, over all that was tried: says more than the rate where the machine has other work.
+    // Of both ends together, over all attempts: more meaningful than the rate on a busy machine.
     [`UDP ${size} CPU µs/packet`]: contestant.pids.length === 0 ? Number.NaN : (used / came) * 1e6,
   };
 }
@@ -145,7 +145,7 @@ export async function latency(contestant: Contestant): Promise<Figures> {
   };
 }
 
-/** The first packet after both sides forgot each other. */
+/** The first packet after both sides dropped their session. */
 export async function coldStart(contestant: Contestant): Promise<Figures> {
   if (contestant.forget === undefined) return {};
   await contestant.forget();

@@ -1,4 +1,4 @@
-/** Numbers of several rounds, summed up: medians, ranges, ratios. */
+/** Summaries of several rounds: medians, ranges, ratios. */
 
 export interface Summary {
   median: number;
@@ -6,7 +6,7 @@ export interface Summary {
   maximum: number;
 }
 
-/** The smallest value that at least `share` (0–1) of the values don't exceed. */
+/** The smallest value that at least `share` (0–1) of the values do not exceed. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((left, right) => left - right);
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;

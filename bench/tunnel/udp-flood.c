@@ -1,6 +1,6 @@
 /*
- * Sends UDP datagrams at a rate, many a system call, and counts at the far end what came: iperf3 sends one a call, and is the
- * slowest part of what it is to measure.
+ * Sends UDP datagrams at a rate, many per system call, and counts those that arrive: iperf3 sends one per call, and would
+ * itself be the bottleneck of the measurement.
  *
  *   udp-flood receive ADDRESS PORT
  *   udp-flood send ADDRESS PORT SIZE RATE MILLISECONDS      prints: sent received seconds
@@ -18,7 +18,7 @@
 
 enum { BATCH = 64, LONGEST = 2048, TICK = 200000, SECOND = 1000000000 };
 
-/* In front of each datagram; a question has no padding behind it and asks how many of its run came. */
+/* Header of each datagram; a query has no padding and asks how many datagrams of its run arrived. */
 struct header {
   uint32_t run, question;
 };
@@ -75,7 +75,7 @@ static int send_at(int file, size_t size, int64_t rate, int64_t milliseconds) {
   int64_t sent = 0, time = begun;
   for (; time < end; time = now()) {
     int64_t due = (time - begun) * rate / SECOND - sent;
-    /* What this machine didn't manage to send in time isn't made up for in one burst. */
+    /* Do not catch up with a burst after a delay of this machine. */
     if (due > 8 * BATCH) {
       sent += due - 8 * BATCH;
       due = 8 * BATCH;

@@ -1,4 +1,4 @@
-/** The sender and counter of datagrams, compiled once into a temporary folder that goes with the benchmark. */
+/** The sender and counter of datagrams, compiled once into a temporary folder that is removed with the benchmark. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ export function udpFlood(): Promise<string> {
   return made;
 }
 
-/** When nothing runs it any more. */
+/** Call it when the program no longer runs. */
 export async function removeUdpFlood(): Promise<void> {
   const program = await made?.catch(() => undefined);
   made = undefined;

@@ -357,7 +357,7 @@ commands(
   async () => {
     const attack = '\u001B]0;x\u0007\u009B2J\u202Eko\nhawser: done';
     const shown = '\\u001b]0;x\\u0007\\u009b2J\\u202eko';
-    // The same in YAML's own escapes.
+    // The same text with YAML escapes.
     const yaml = '\\e]0;x\\a\\x9B2J\\u202eko';
     const { metadata } = (await get('hout', 'oak-1')) as { metadata: { generation?: number } };
     const hostile = ['Ready', 'Schedulable', 'IdentityValid'].map((type) => ({
@@ -384,7 +384,7 @@ commands(
         environment: { NO_COLOR: '1' },
         ...(input !== undefined && { input }),
       });
-      // What is left are the sequences that replace a progress line.
+      // Remove the sequences that replace a progress line.
       const out = (stdout + stderr).replaceAll('\r\u001B[2K', '');
       // oxlint-disable-next-line no-control-regex -- these are what is looked for
       assert.not.match(out, /[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202E]/, words.join(' '));

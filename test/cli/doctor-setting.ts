@@ -17,7 +17,7 @@ export const grant = { cpu: '4', memory: '8Gi', pods: 10, podSecurity: 'baseline
 
 export const condition = (type: string, status: Condition['status'], message: string, reason = 'R') =>
   conditionWith(type, status, { message, reason, since: '2026-01-01T11:00:00Z' });
-/** Fits wherever an object is desired: what is in it is written beside its type. */
+/** An object of any type; the caller writes its content beside its type. */
 export const object = (kind: string, name: string, rest: object): never =>
   ({ apiVersion, kind, metadata: { name }, ...rest }) as never;
 
@@ -151,9 +151,9 @@ export function healthy() {
 
 type Healthy = ReturnType<typeof healthy>;
 
-/** Makes one thing wrong, in what it is given or by facts that take the place of those that were. */
+/** Plants a fault: changes the given objects, or returns facts that replace the original ones. */
 type Spoil = (all: Healthy) => Partial<Facts> | void;
-/** The check that is to name it, and what that is to have seen. */
+/** The check that must report the fault, and the text that it must have seen. */
 export type Fault = readonly [what: string, check: string, seen: RegExp, spoil: Spoil];
 
 export function plant(spoil: Spoil): ReturnType<typeof diagnose> {
@@ -162,7 +162,7 @@ export function plant(spoil: Spoil): ReturnType<typeof diagnose> {
   return diagnose({ ...all.facts, ...changes });
 }
 
-/** The fault is reported by its check, with why it matters, what to do and where to read more; the text shows all of it. */
+/** The fault is reported by its check, with its effect, a remedy and a reference; the text shows all of it. */
 export function assertNamed([, check, seen, spoil]: Fault): void {
   const findings = plant(spoil);
   const wrong = findings.filter(({ verdict }) => verdict === 'Bad' || verdict === 'Warning');

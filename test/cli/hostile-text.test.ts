@@ -26,7 +26,7 @@ const chosen = new Set(
     .filter((word) => word !== ''),
 );
 
-/** The same object with the suffix at every such text; names of conditions and states stay as they are. */
+/** A copy of the object with the suffix at every such text; names of conditions and states stay unchanged. */
 function poisoned<T>(value: T, suffix: string, key = ''): T {
   if (typeof value === 'string') return (chosen.has(key) ? `${value}${suffix}` : value) as T;
   if (Array.isArray(value)) return value.map((each: unknown) => poisoned(each, suffix, key)) as T;
@@ -36,7 +36,7 @@ function poisoned<T>(value: T, suffix: string, key = ''): T {
   ) as T;
 }
 
-/** Not well, so that every report has messages to show. */
+/** A cluster with problems, so that every report has messages to show. */
 function troubled(): ClusterObjects {
   const { facts, outgoing, incoming } = healthy();
   const { objects } = facts;
@@ -50,7 +50,7 @@ function troubled(): ClusterObjects {
   return objects;
 }
 
-/** Written by a terminal with colours. */
+/** The output on a terminal with colours. */
 function written(text: (terminal: Terminal) => string): string {
   let out = '';
   const stream = { isTTY: true, write: (some: string) => (out += some) };

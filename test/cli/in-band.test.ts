@@ -1,4 +1,4 @@
-/** What the in-band commands write, and what they report as out of date, as tables. */
+/** The objects that in-band commands write, and the outdated values that they report, as tables. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { differencesOf, documentDifferences, givenOnce } from '../../cli/in-band/differences.ts';

@@ -1,4 +1,4 @@
-/** What `hawser install` makes of a cluster: provider, values of the chart, and the nodes that become gateway nodes. */
+/** The plan of `hawser install` for a cluster: its kind, values of the chart, and the future gateway nodes. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { planInstall, type InstallFacts, type NodeFacts } from '../../cli/install/plan.ts';

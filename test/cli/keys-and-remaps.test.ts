@@ -1,4 +1,4 @@
-/** What `hawser key rotate` waits for, and what `hawser remap approve` writes. */
+/** The conditions that `hawser key rotate` waits for, and the objects that `hawser remap approve` writes. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { knowsKey } from '../../cli/commands/key-rotate.ts';

@@ -1,4 +1,4 @@
-/** What the command asks of an API server, request by request, and what a person reads when it fails. */
+/** The command's requests to an API server, and the messages of failures. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { CommandError, UsageError } from '../../cli/exit.ts';

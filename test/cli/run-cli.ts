@@ -1,9 +1,9 @@
-/** Runs the command in this process, with streams that keep what was written. */
+/** Runs the command in this process, with streams that keep the output. */
 import { Readable } from 'node:stream';
 import { dispatch } from '../../cli/dispatch.ts';
 import type { Painter } from '../../cli/terminal.ts';
 
-/** Marks as they are, and no styles. */
+/** Marks unchanged, and no styles. */
 export const plain: Painter = {
   style: (_style, text) => text,
   mark: (mark) => ({ done: '✓', failed: '✗', warning: '!', unknown: '?', waiting: '…' })[mark],
@@ -19,11 +19,11 @@ export interface RunOptions {
   input?: string;
   environment?: Record<string, string | undefined>;
   signal?: AbortSignal;
-  /** Standard output and error are terminals. */
+  /** Whether standard output and error are terminals. */
   terminal?: boolean;
 }
 
-/** Words as typed after `hawser` → what came out. */
+/** Runs the words as typed after `hawser`; returns the outcome. */
 export async function hawser(words: string[], options: RunOptions = {}): Promise<Outcome> {
   const written = { stdout: '', stderr: '' };
   const stream = (name: keyof typeof written) =>

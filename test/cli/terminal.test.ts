@@ -1,4 +1,4 @@
-/** What the terminal layer writes: marks, colours, progress lines, and text of other clusters made harmless. */
+/** The terminal layer: marks, colours, progress lines, and sanitized text of other clusters. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { load } from 'js-yaml';
@@ -16,7 +16,7 @@ interface Setting {
   rows?: number;
 }
 
-/** Writes to one stream for both outputs; returns what was written. */
+/** Writes both outputs to one stream; returns its content. */
 function written(use: (terminal: Terminal) => void, setting: Setting = {}): string {
   let out = '';
   const { isTTY = false, environment = utf8, columns = 80, rows = 24 } = setting;

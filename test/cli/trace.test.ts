@@ -1,4 +1,4 @@
-/** The path of a packet, hop by hop: addresses, where it is dropped, and what was measured. */
+/** The path of a packet, hop by hop: addresses, the place of a drop, and measurements. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { traceReport, type Measurement } from '../../cli/trace/measured.ts';

@@ -1,4 +1,4 @@
-/** Control planes with Hawser's kinds and controller, and a gateway, for tests of the daemon's features. */
+/** Control planes with Hawser's kinds and controller, and an API gateway, for tests of the daemon's features. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -23,7 +23,7 @@ import { eventually } from '../support/eventually.ts';
 export const namespace = 'hawser-system';
 const root = new URL('../../', import.meta.url).pathname;
 
-/** A port of loopback that nobody listens on now. */
+/** A loopback port without a listener at this moment. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -35,7 +35,7 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** The controller's rights as the chart gives them, with the chart's placeholders filled in. */
+/** The controller's rights from the chart, with the chart's placeholders filled in. */
 async function controllerRights(): Promise<string> {
   const template = await readFile(join(root, 'deploy/chart/templates/rbac-controller.yaml'), 'utf8');
   return template
@@ -63,7 +63,7 @@ export class Cluster {
     this.kube = connectKube({ url: plane.url, ca: plane.ca, token: () => plane.adminToken });
   }
 
-  /** Starts the API server, installs the kinds, and says where this cluster's parts are. */
+  /** Starts the API server, installs the kinds, and sets this cluster's URLs. */
   static async start(
     options: ControlPlaneOptions & { name: string },
     spec: LocalCluster['spec'] = {},
@@ -123,7 +123,7 @@ export class Cluster {
     await this.plane.kubectl(['apply', '-f', '-'], { input: JSON.stringify(list) });
   }
 
-  /** Runs features of the controller here, as the role does, with the rights that the chart gives it and no others. */
+  /** Runs features of the controller in this process, like the role, with exactly the rights that the chart grants. */
   async startController(features: Record<string, Feature>, podName = 'controller'): Promise<void> {
     const token = await this.plane.kubectl(['create', 'token', 'hawser-controller', '-n', namespace]);
     const kube = connectKube({ url: this.plane.url, ca: this.plane.ca, token: () => token.trim() });
@@ -143,7 +143,7 @@ export class Cluster {
     this.#controller = undefined;
   }
 
-  /** Runs the gateway as a process, once the controller has made its certificate. */
+  /** Runs the gateway as a process, once the controller has issued its certificate. */
   async startGateway(): Promise<void> {
     const ref = { kind: kind.secret, namespace, name: 'hawser-gateway-tls' };
     const secret: Secret = await eventually('the certificate of the gateway', () =>

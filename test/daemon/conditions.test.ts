@@ -1,6 +1,6 @@
 /**
- * The words of conditions: every reason with its message, rendered by the pure functions that find conditions, held against
- * `test/golden/conditions.txt`, so that a change of words is seen as a change of that file. Run with UPDATE_GOLDEN=1 to write it.
+ * The texts of conditions: every reason with its message, rendered by the pure functions that find conditions and compared with
+ * `test/golden/conditions.txt`, so that every change of a text changes that file. Run with UPDATE_GOLDEN=1 to write it.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { suite } from 'uvu';
@@ -37,7 +37,7 @@ const golden = new URL('../golden/conditions.txt', import.meta.url);
 const now = Date.parse('2026-01-01T00:00:00Z');
 const at = '2026-01-01T00:00:00Z';
 
-/** Only what a message is made of is filled in; each function reads no more of its input than that. */
+/** Fills in only the fields that a message uses; each function reads no others of its input. */
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the type that it fills in part
 const as = <T>(value: unknown): T => value as T;
 const condition = (type: string, status: Condition['status'], reason = 'Reason', message = 'detail') =>

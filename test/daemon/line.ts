@@ -1,7 +1,7 @@
-/** A way to another cluster that can stop: bytes pass, or nothing does, or nobody is there. TLS passes through untouched. */
+/** A connection to another cluster with three states: open, frozen and cut. TLS passes through unchanged. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** Frozen: connections are taken and nothing is answered. Cut: connections end, and new ones are refused at once. */
+/** Frozen: connections are accepted but not answered. Cut: connections end, and new ones are refused at once. */
 export type LineState = 'Open' | 'Frozen' | 'Cut';
 
 export class Line {
@@ -68,7 +68,7 @@ export class Line {
       near.pause();
       return;
     }
-    // Not by pipe, which would make what is paused flow again.
+    // Not with pipe, which would resume a paused socket.
     near.on('data', (bytes) => far.write(bytes));
     far.on('data', (bytes) => near.write(bytes));
     near.on('end', () => far.end());

@@ -1,18 +1,18 @@
-/** A peering token by curl, as anybody would get one who has no hawser command: documented in the README. */
+/** Issues a peering token with curl, for users without the hawser command, as documented in the README. */
 import { join } from 'node:path';
 import type { BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 import { namespace } from '../support/installation.ts';
 
 export interface Issued {
-  /** The command as a person types it. */
+  /** The command as a user types it. */
   command: string;
-  /** What it printed, with the middle of the token left out: it is a secret. */
+  /** Its output without the middle of the token, which is a secret. */
   shown: string;
   token: string;
 }
 
-/** Makes the service account of the README that may create, list and revoke peering tokens, and nothing else. */
+/** Creates the README's service account, which may only create, list and revoke peering tokens. */
 export async function allowTokenIssuer(cluster: BedCluster, signal: AbortSignal | undefined): Promise<void> {
   const file = join(import.meta.dirname, '..', '..', 'deploy', 'examples', 'token-issuer.yaml');
   await cluster.kubectl(['apply', '-f', file], signal === undefined ? {} : { signal });
@@ -31,7 +31,7 @@ export async function issueTokenByCurl(
   };
   const { gatewayURL, gatewayPin } = self.status;
   const pin = Buffer.from(gatewayPin, 'hex').toString('base64');
-  // Secrets are no arguments, which anybody on the machine can read: curl takes them from standard input.
+  // Not as arguments, which every local user can read: curl reads the secrets from standard input.
   const config = [
     `url = "${gatewayURL}/v1/tokens"`,
     'insecure',

@@ -1,4 +1,4 @@
-/** What the steps of the demo share: the clusters, and how they are asked. */
+/** Shared parts of the demo's steps: the clusters, and requests to them. */
 import { join } from 'node:path';
 import type { Bed, BedCluster } from '../testbed/index.ts';
 import { runAnyway, waitFor } from '../testbed/run.ts';
@@ -12,15 +12,15 @@ export interface Demo {
   bed: Bed;
   home: BedCluster;
   away: BedCluster;
-  /** Reached in-band alone. */
+  /** Only reachable in-band. */
   far: BedCluster;
   signal: AbortSignal;
   tell: Narrator;
-  /** What was there before Hawser was installed, by cluster. */
+  /** Inventory before the installation of Hawser, by cluster. */
   bare: Map<string, Inventory>;
 }
 
-/** Runs hawser against a cluster, as its administrator, and shows it; throws unless it ends with 0. */
+/** Runs hawser against a cluster as its administrator, and shows it; throws unless it exits with 0. */
 export async function show(
   demo: Demo,
   cluster: BedCluster,
@@ -59,7 +59,7 @@ export async function podsOf(demo: Demo, selector: string): Promise<PodFacts[]> 
 export const isReady = (pod: PodFacts) =>
   pod.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
 
-/** Waits for the rollout of Deployments; says what the cluster says when it does not come. */
+/** Waits for the rollout of Deployments; a timeout's error contains the cluster's own messages. */
 export async function rolledOut(demo: Demo, step: StepContext, deployments: string[]): Promise<void> {
   for (const deployment of deployments) {
     step.progress(`waiting for ${deployment}`);
@@ -75,7 +75,7 @@ export async function rolledOut(demo: Demo, step: StepContext, deployments: stri
   }
 }
 
-/** Asks a Service from the client pod, by Kubernetes' own test program in it. */
+/** Sends a request to a Service from the client pod, with Kubernetes' own test program. */
 export async function askFromClient(demo: Demo, host: string, request: string): Promise<string> {
   const query = new URLSearchParams({ host, port: '80', protocol: 'http', request, tries: '1' });
   const path = `/api/v1/namespaces/${app}/pods/client:8080/proxy/dial?${query.toString()}`;
@@ -88,7 +88,7 @@ export async function askFromClient(demo: Demo, host: string, request: string): 
   return response;
 }
 
-/** Waits until LocalCluster says that it is Ready, which an address of the gateway is part of. */
+/** Waits until the LocalCluster is Ready, which includes an address of the API gateway. */
 export async function ready(cluster: BedCluster, signal: AbortSignal): Promise<void> {
   await waitFor(
     `LocalCluster self of ${cluster.name} to be Ready with an address of its gateway`,

@@ -1,4 +1,4 @@
-/** The end of everything, and the proof that nothing is left. */
+/** Ends everything, and checks that nothing is left. */
 import { namespace, uninstall } from '../support/installation.ts';
 import { deleteKinds } from '../support/delete-kinds.ts';
 import { inventory, inventoryDifference, type Inventory } from '../support/inventory.ts';
@@ -53,7 +53,7 @@ export async function endIt(demo: Demo, before: Map<string, Inventory>): Promise
   );
 }
 
-/** Claims that a cluster and its nodes hold what they held, no more and no less; gives it half a minute to be so. */
+/** Claims that a cluster and its nodes have exactly their former state, within half a minute. */
 async function asItWas(
   step: StepContext,
   cluster: BedCluster,

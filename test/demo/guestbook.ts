@@ -1,4 +1,4 @@
-/** Two clusters: peered, and the guestbook over both. */
+/** Two peered clusters, and the guestbook across both. */
 import { waitFor } from '../testbed/run.ts';
 import { issueTokenByCurl } from './curl.ts';
 import {

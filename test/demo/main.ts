@@ -1,6 +1,6 @@
 /**
  * `npm run demo`: three real clusters of two nodes with the same ranges; the front end of the guestbook at home, its back end
- * at two providers, one of which is reached in-band. Exit code 0 only if every claim was checked. `--keep` leaves the clusters.
+ * at two providers, one of which is reached in-band. Exit code 0 only if all claims hold. `--keep` leaves the clusters running.
  */
 import { parseArgs } from 'node:util';
 import { ensureNeeds } from '../../deploy/needs/ensure.ts';

@@ -1,4 +1,4 @@
-/** The demo's clusters, with Hawser in each. */
+/** Creates the demo's clusters, and installs Hawser in each. */
 import { up, type Bed } from '../testbed/index.ts';
 import { install, makeImage } from '../support/installation.ts';
 import { inventory } from '../support/inventory.ts';
@@ -6,7 +6,7 @@ import { allowTokenIssuer } from './curl.ts';
 import { ready, type Demo } from './demo.ts';
 import type { Narrator } from './steps.ts';
 
-/** Builds, and brings the clusters up. */
+/** Builds the image, and brings the clusters up. */
 export async function makeClusters(
   tell: Narrator,
   name: string,

@@ -1,22 +1,22 @@
-/** Steps of the demo as they are told: one sentence each, what it does, how long it took. */
+/** The demo's steps: each prints one sentence, runs, and prints its duration. */
 
 export interface Narrator {
-  /** Tells a step and runs it. What it returns is a sentence about what came out. */
+  /** Prints and runs a step. Its result is a sentence about the outcome. */
   step(sentence: string, act: (step: StepContext) => Promise<string | void>): Promise<void>;
-  /** Output of a command that is worth seeing. */
+  /** Shows a command with its output. */
   show(command: string, output: string): void;
-  /** Claims that were checked, so that the end can count them. */
+  /** Number of checked claims, for the summary. */
   readonly checked: number;
 }
 
 export interface StepContext {
-  /** What goes on in a long step. */
+  /** Progress of a long step. */
   progress(line: string): void;
-  /** Checks a claim; throws what was there instead. */
+  /** Checks a claim; the error shows `instead`. */
   claim(sentence: string, holds: boolean, instead?: string): void;
 }
 
-/** A claim of the demo that is not so. */
+/** A claim of the demo that does not hold. */
 export class ClaimError extends Error {
   override readonly name = 'ClaimError';
 }

@@ -1,4 +1,4 @@
-/** A third cluster, of which only the tunnel can be reached, and a back end that grows into it. */
+/** A third cluster of which only the tunnel can be reached, and a back end that expands into it. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { waitFor } from '../testbed/run.ts';
 import { limitedKubeconfig, revokeLimited } from '../support/limited-access.ts';
 import { app, isReady, podsOf, rolledOut, show, type Demo, type PodFacts } from './demo.ts';
 
-/** The tunnel's port, the only one that is let into the third cluster. */
+/** The tunnel's port, the only one open at the third cluster. */
 const tunnelPort = 'udp/7470';
 
 export async function peerInBand(demo: Demo): Promise<void> {

@@ -1,4 +1,4 @@
-/** What `npm run attack` plays: each attack is stopped, and the neighbour of the hostile consumer notices nothing of it. */
+/** The attacks of `npm run attack`: each is stopped, and the hostile consumer's neighbour is not affected. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { attacks } from '../attack/attacks/index.ts';
@@ -30,7 +30,7 @@ test('every attack is stopped, and the neighbour loses nothing beyond the bound'
     rows.flatMap(({ attack, problems }) => problems.map((problem) => `${attack}: ${problem}`)),
     [],
   );
-  // The quiet before and the new pod after are rows too.
+  // Plus two rows: the quiet time before, and the new pod after.
   assert.is(rows.length, attacks.length + 2);
 });
 

@@ -1,4 +1,4 @@
-/** `hawser doctor` on real clusters: what is planted is named, and what is mended is no longer. */
+/** `hawser doctor` on real clusters: planted faults are reported, and repaired ones no longer. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cli, Diagnosis, well } from '../support/diagnosis.ts';
@@ -15,7 +15,7 @@ const story = 'clinic';
 const log = (line: string) => console.log(`  ${line}`);
 const diagnosis = new Diagnosis();
 
-/** What is planted, by the check that names it. */
+/** The planted fault of each check. */
 const faults: Readonly<Record<string, string>> = {
   'certificate-pin': 'wrong pin',
   'token-expired': 'expired token',
@@ -51,7 +51,7 @@ const read = async <T>(cluster: BedCluster, args: string): Promise<T> =>
 
 const newToken = async (): Promise<string> => (await hawser(pair.provider, ['token', 'create'])).trim();
 
-/** Peers without waiting for what cannot come. */
+/** Peers without waiting for success, which is impossible here. */
 const peerAnyway = (token: string, ...args: string[]) =>
   runAnyway(
     [process.execPath, cli, 'peer', '-', '--timeout', '3', ...args, '--kubeconfig', pair.consumer.kubeconfig],
@@ -65,7 +65,7 @@ test.before(
 );
 
 test.after(async () => {
-  // By name: it is to go as well when it did not come up whole.
+  // By name, so that a testbed that came up only partly is deleted too.
   if (process.env['HAWSER_KEEP'] === undefined) await down('doctor');
 });
 
@@ -141,9 +141,9 @@ test('then both sides report no problem, and the peering is as planned', async (
   assert.match(stdout, /provider: the API gateway of \S+ answered/);
 });
 
-/** As the locale of this machine has it. */
+/** Depends on the locale of this machine. */
 const arrow = '(?:→|->)';
-/** What `hawser trace` prints once packets arrive. */
+/** The output of `hawser trace` once packets arrive. */
 const traced = (from: string, to: string): Promise<string> =>
   eventually(`a trace from ${from} to ${to} that arrives`, 120, async () => {
     const pods = [from, to].map((name) => `${story}/${name}`);
@@ -283,7 +283,7 @@ test('many simultaneous problems are each reported at the consumer', async () =>
 
 test('a path that drops large packets is reported', async () => {
   await using _ = await pair.bed.faults.mtu(1400, { silent: true });
-  // Requests to the provider are swallowed as well: by what is known here.
+  // Requests to the provider are dropped too, so this uses only local knowledge.
   await diagnosis.named(
     pair.consumer,
     { 'mtu-black-hole': /passes packets of 1[23]\d\d bytes, but 1420 were planned/ },
@@ -300,7 +300,7 @@ test('a wrong pin, an expired identity and a missing gateway node are reported',
     consumer,
     `remotecluster ${remote}`,
   );
-  // Newer than any word of the provider's, or the right one would be found again without a person.
+  // Later than the provider's own announcement: otherwise the correct key would be restored automatically.
   await patch(consumer, `remotecluster ${remote}`, {
     spec: { gatewayPin: '0'.repeat(64), gatewayPinSince: '2999-01-01T00:00:00Z' },
   });

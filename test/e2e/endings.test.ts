@@ -1,4 +1,4 @@
-/** How a peering ends: drained with a disruption budget, left while the provider is frozen, and uninstalled while it is active. */
+/** Ends of peerings: drained with a disruption budget, ended while the provider is frozen, and uninstalled while active. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { deleteKinds } from '../support/delete-kinds.ts';
@@ -14,17 +14,17 @@ const test = suite('endings of peerings');
 const story = 'autumn';
 const log = (line: string) => console.log(`  ${line}`);
 const seconds = (begun: number) => `${((performance.now() - begun) / 1000).toFixed(1)} s`;
-/** Generous: many things are going on on this machine. */
+/** Generous, since this machine is busy. */
 const debouncer = 120;
 
 let pair: Pair;
 let before: { consumer: Inventory; provider: Inventory };
 
-/** What a command printed, whether it ended well or not. */
+/** The output of a command, whether it succeeded or not. */
 const outcomeOf = (command: Promise<string>): Promise<string> =>
   command.catch((error: unknown) => (error as Error).message);
 
-/** Settings of the kernel that a data path might be tempted to change. */
+/** Kernel settings that a data path might change. */
 async function sysctls(): Promise<string[]> {
   const lines: string[] = [];
   for (const node of [...pair.consumer.nodes, ...pair.provider.nodes]) {
@@ -82,7 +82,7 @@ test.after(async () => {
 const away = async (app: string) =>
   (await pods(pair.consumer, story, `app=${app}`)).filter(({ node }) => node.startsWith('hawser-'));
 
-/** A Deployment whose pods go to a provider if they can, and home if they can't. */
+/** A Deployment whose pods prefer a provider, but may run at home. */
 function preferringProviders(deployment: object): object {
   const preference = { matchExpressions: [{ key: 'hawser.dev/virtual-node', operator: 'Exists' }] };
   const affinity = {
@@ -129,7 +129,7 @@ test('a draining provider evicts no pod below its consumer’s disruption budget
   assert.match(drained, `Drained: ${metadata.name}`);
   await readyPods(pair.consumer, story, 'budgeted', 1);
   assert.is((await away('budgeted')).length, 0, 'it runs at home');
-  // Whether the consumer has seen yet that its last pod is gone is a matter of moments.
+  // Timing decides whether the consumer has already seen that its last pod is gone.
   assert.match(
     await outcomeOf(hawser(pair.consumer, ['activate', peering])),
     /activated here, but (being )?drained by the provider/,

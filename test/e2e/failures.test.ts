@@ -1,4 +1,4 @@
-/** What goes wrong: restarts, removed rules, a hostile peer, a frozen API server, a provider that is gone. */
+/** Failures: restarts, removed rules, a hostile peer, a frozen API server, an unreachable provider. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hawser, namespace, rolledOut, uninstall } from '../support/installation.ts';
@@ -25,7 +25,7 @@ let pair: Pair;
 let local: PodFacts;
 let remote: PodFacts;
 
-/** From a pod on the node that is no gateway. */
+/** From a pod on the node that is not a gateway node. */
 const ask = () =>
   dial({
     from: { node: node(pair.consumer, local.node), ip: local.ip },
@@ -156,7 +156,7 @@ test('removed rules and routes are restored', async () => {
 });
 
 test('packets that a hostile provider sends from other pods are dropped and counted', async () => {
-  // The provider opens its own side, so that only the consumer's admission stands in the way.
+  // The provider disables its own checks, so that only the consumer's admission drops the packets.
   await pair.provider.kubectl([
     'patch',
     'localcluster',

@@ -1,6 +1,7 @@
 /**
- * In-band: of the provider only the tunnel's UDP port can be reached, by a name, the consumer is behind a NAT, and the command
- * holds the chart's two ClusterRoles and nothing else. Later the other way round, and beside a peering that is out-of-band.
+ * In-band peering: of the provider only the tunnel's UDP port can be reached, by a DNS name; the consumer is behind a NAT, and
+ * the command has only the rights of the chart's two ClusterRoles. Later in the opposite direction, and beside an out-of-band
+ * peering.
  */
 import * as assert from 'uvu/assert';
 import { only, patchLocal } from '../support/api-objects.ts';
@@ -26,7 +27,7 @@ const log = (line: string) => console.log(`  ${line}`);
 let pair: Pair;
 let story: InBandStory;
 let providerID = '';
-/** By which the consumer knows where the provider's tunnel is. */
+/** The DNS name by which the consumer reaches the provider's tunnel. */
 let tunnelName = '';
 let nat: Fault;
 let planned: { real: string; mapped: string }[];
@@ -49,7 +50,7 @@ test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await pair?.bed.down();
 });
 
-test.step('what it would lead to is shown to whoever may start it, and nothing is touched', async () => {
+test.step('the plan needs no more rights than the start, and changes nothing', async () => {
   const words = story.start('--endpoint', `${tunnelName}:7470`, '--plan', '-o', 'json');
   const { exitCode, stdout, stderr } = await runAnyway(story.command(words));
   assert.is(exitCode, 0, stderr);
@@ -70,7 +71,7 @@ test.step('what it would lead to is shown to whoever may start it, and nothing i
     assert.is(await cluster.kubectl(['get', kinds, '-A', '-o', 'name']), '', cluster.name);
 });
 
-test.step('the command may be cut at every step, and run again', async () => {
+test.step('the command can be interrupted at every step, and run again', async () => {
   const words = story.start('--endpoint', `${tunnelName}:7470`);
   const killed = async (step: Omit<Cut, 'when'>) => {
     for (const when of ['before', 'after'] as const) {
@@ -89,16 +90,16 @@ test.step('the command may be cut at every step, and run again', async () => {
   assert.is(code, 130);
   await killed({ method: 'POST', path: /\/peeringtokens$/ });
   await killed({ method: 'PATCH', path: /\/secrets\// });
-  // With its finalizer from the first moment: removed before the controller has seen it, it would leave its token behind.
+  // The finalizer must be there from creation: if the object were deleted before the controller sees it, its token would leak.
   await killed({ method: 'POST', path: /\/outgoingpeerings$/, body: /"finalizers":\["hawser\.dev/ });
 });
 
-test.step('one command with limited rights, through nothing but UDP, and the provider is a node', async () => {
+test.step('one command with limited rights peers through UDP only, and the provider becomes a node', async () => {
   const begun = performance.now();
   const output = await story.peer('--endpoint', `${tunnelName}:7470`);
   log(`hawser peer --in-band, run again: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
   assert.match(output, /Ready/);
-  // Run once more it has nothing to do.
+  // Another run has nothing to do.
   assert.match(await story.peer('--endpoint', `${tunnelName}:7470`), /Ready/);
   const peering = await only(pair.consumer, 'outgoingpeerings');
   assert.match(
@@ -113,7 +114,7 @@ test.step('one command with limited rights, through nothing but UDP, and the pro
   );
   const left = await pair.consumer.kubectl(['get', 'secret', '-n', namespace, '-o', 'name']);
   assert.not.match(left, /in-band-token/, 'the token is spent and gone');
-  // Tokens that a killed command could not hand over are worth nothing, and expire in a quarter of an hour.
+  // Tokens that a killed command could not redeem have no rights, and expire after a quarter of an hour.
   await pair.provider.kubectl(['delete', 'peeringtokens', '-n', namespace, '--all']);
 });
 
@@ -133,16 +134,16 @@ test.step('the splice reaches gateway and API server, and nothing else', async (
   const open = [`${at(2)}:7443`, `${at(3)}:6443`];
   const inPods = (last: string) => podRange.replace(/\.0\.0\/16$/, last);
   const closed = [
-    // Other ports of the two, what nodes serve, metrics, etcd.
+    // Other ports of the two, ports of nodes, metrics, etcd.
     ...[6443, 7444, 10250, 22, 7470].map((port) => `${at(2)}:${port}`),
     ...[7443, 10250, 2379, 443].map((port) => `${at(3)}:${port}`),
-    // Other fixed addresses, the nodes, and pods that are not this consumer's (CoreDNS and the gateway are among these).
+    // Other fixed addresses, the nodes, and pods that are not this consumer's (including CoreDNS and the API gateway).
     ...[1, 4, 16, 17].flatMap((last) => [`${at(last)}:6443`, `${at(last)}:7443`, `${at(last)}:10250`]),
     ...['.1.2', '.1.3', '.1.4', '.2.2', '.2.3'].map((last) => `${inPods(last)}:7443`),
   ];
   const reached = await reachedByController(pair.consumer, [...open, ...closed]);
   assert.equal(reached.toSorted(), open.toSorted());
-  // No other pod of the consumer, and no node, gets even so far.
+  // Other pods of the consumer, and nodes, cannot even reach the splice.
   const home = { namespace: story.namespace, name: story.local?.name ?? '' };
   for (const target of open) {
     const [host = '', port = ''] = target.split(':');
@@ -158,7 +159,7 @@ test.step('the splice reaches gateway and API server, and nothing else', async (
       ]),
     );
   }
-  // Nor does what runs at the provider for this consumer, by the provider's own names.
+  // Neither can this consumer's pods at the provider, by the provider's own addresses.
   const own = spec.remoteExternalCIDR.replace(/\.0\/[0-9]+$/, '');
   const real = { namespace: story.namespace, name: story.remote[0]?.name ?? '' };
   for (const [last, port] of [
@@ -171,7 +172,7 @@ test.step('the splice reaches gateway and API server, and nothing else', async (
   assert.ok(await answersPod(pair.consumer, real, '127.0.0.1', '8080'), 'the tool tells what is open');
 });
 
-test.step('CONNECT is no way through: neither gateway nor API server is a proxy', async () => {
+test.step('neither the API gateway nor the API server acts as a proxy for CONNECT', async () => {
   const at = await externalAddress();
   for (const target of [`${at(2)}:7443`, `${at(3)}:6443`]) {
     const answer = await answerToConnect(pair.consumer, target);
@@ -179,7 +180,7 @@ test.step('CONNECT is no way through: neither gateway nor API server is a proxy'
   }
 });
 
-test.step('the gateway’s restart, and the API server’s with a new certificate, go unnoticed', async () => {
+test.step('restarts of the gateway, and of the API server with a new certificate, disturb nothing', async () => {
   const steady = await story.steadyState();
   const gatewayPods = () =>
     pair.provider.kubectl(['get', 'pods', '-n', namespace, '-l', gatewayLabel, '-o', 'jsonpath={..podIP}']);
@@ -200,7 +201,7 @@ test.step('the gateway’s restart, and the API server’s with a new certificat
   assert.is(await story.steadyState(), steady);
 });
 
-test.step('a new certificate of the gateway, with another key, goes unnoticed', async () => {
+test.step('a new certificate and key of the gateway disturb nothing', async () => {
   const steady = await story.steadyState();
   const pin = await pinOf();
   await pair.provider.kubectl(['delete', 'secret', '-n', namespace, 'hawser-gateway-tls']);
@@ -220,7 +221,7 @@ test.step('a new certificate of the gateway, with another key, goes unnoticed', 
 test.step('the consumer’s port, and then its address, change behind its NAT', async () => {
   const seen = async () => (await tunnelsOf(pair.provider))[0]?.status?.endpoint;
   const { wideAreaAddress, secondWideAreaAddress } = pair.consumer.plan;
-  // Behind the load balancer a node's own address is all that the provider's daemon sees.
+  // Behind the load balancer the provider's daemon sees only a node's own address.
   const arrivesFrom = async (address: string) => {
     const list = ['conntrack', '-L', '-p', 'udp', '--orig-src', address, '--orig-port-dst', '7470'];
     return (await run(inNamespace(pair.provider.plan.edgeNetns, list))).includes(address);
@@ -247,7 +248,7 @@ test.step('the consumer’s port, and then its address, change behind its NAT', 
   await story.scale(5);
 });
 
-test.step('the provider’s tunnel moves, and its name with it: no person is needed', async () => {
+test.step('when the provider’s tunnel and its DNS name move, the peering recovers automatically', async () => {
   const steady = await story.steadyState();
   const begun = performance.now();
   const address = await moveTunnelService(pair.bed, pair.provider);
@@ -263,7 +264,7 @@ test.step('the provider’s tunnel moves, and its name with it: no person is nee
 
 test.step('unpeering leaves nothing on either side', () => story.unpeer());
 
-test.step('the other way round: the provider behind the NAT, the consumer’s endpoint given', async () => {
+test.step('in the opposite direction: the provider is behind the NAT, with the consumer’s endpoint given', async () => {
   const { faults } = pair.bed;
   await faults.heal();
   await faults.firewall(pair.provider.name, { inbound: [], outbound: ['udp/7470'] });
@@ -273,8 +274,8 @@ test.step('the other way round: the provider behind the NAT, the consumer’s en
   assert.match(await story.peer('--consumer-endpoint', endpoint), /Ready/);
 });
 
-test.step('repair says all that is out of date on both sides, may be cut, and brings the peering back', async () => {
-  // Everything that two clusters tell each other changes while they cannot, on both sides.
+test.step('repair reports everything outdated on both sides, can be interrupted, and restores the peering', async () => {
+  // Everything that the clusters exchange changes on both sides while they are disconnected.
   await using cut = await pair.bed.faults.partition(pair.consumer.name, pair.provider.name);
   const endpoint = `${await moveTunnelService(pair.bed, pair.consumer)}:7470`;
   await pair.provider.kubectl(['delete', 'secret', '-n', namespace, 'hawser-gateway-tls']);
@@ -322,10 +323,10 @@ test.step('repair says all that is out of date on both sides, may be cut, and br
   await patchLocal(pair.provider, { podCIDRs: [pair.provider.podCIDR] });
 });
 
-/** A namespace of the provider, which is a consumer as well from now on. */
+/** A namespace of the provider, which from now on is also a consumer. */
 const studio = 'studio';
 
-test.step('the provider is a consumer too, out-of-band over the same tunnel', async () => {
+test.step('the provider is also a consumer, out-of-band over the same tunnel', async () => {
   await story.offload();
   const { faults } = pair.bed;
   await faults.heal();
@@ -333,7 +334,7 @@ test.step('the provider is a consumer too, out-of-band over the same tunnel', as
   await faults.firewall(pair.provider.name, { inbound: [], outbound: open });
   await faults.nat(pair.provider.name, { randomPorts: true });
   await faults.firewall(pair.consumer.name, { inbound: open, outbound: [] });
-  // Faults that go take flows with them; what is lost of that is nobody's.
+  // Removing faults also drops flows; packets lost by that do not count.
   await eventually('an answer through the flow that is left', debouncer, () => story.ask());
   const reversed = { consumer: pair.provider, provider: pair.consumer };
   await unbroken(
@@ -357,7 +358,7 @@ test.step('the provider is a consumer too, out-of-band over the same tunnel', as
   assert.is((await only(pair.consumer, 'remoteclusters')).spec.controlPlane, 'InBand');
 });
 
-test.step('the in-band one ends alone and begins anew, and the out-of-band one loses nothing', async () => {
+test.step('the in-band peering ends alone and starts again, and the out-of-band one loses nothing', async () => {
   const studioPod = await runsAtConsumer();
   await story.removeNamespace(pair.consumer, story.namespace);
   await unbroken(
@@ -379,7 +380,7 @@ test.step('the in-band one ends alone and begins anew, and the out-of-band one l
   );
 });
 
-test.step('the out-of-band one ends alone, and the in-band one loses nothing', async () => {
+test.step('the out-of-band peering ends alone, and the in-band one loses nothing', async () => {
   await story.offload();
   await story.removeNamespace(pair.provider, studio);
   await unbroken(
@@ -395,7 +396,7 @@ test.step('the out-of-band one ends alone, and the in-band one loses nothing', a
   await story.scale(2);
 });
 
-test.step('and its end leaves both clusters as they were', async () => {
+test.step('the end of both leaves the clusters as they were', async () => {
   await story.unpeer();
   await pair.consumer.kubectl([
     'delete',
@@ -425,7 +426,7 @@ function firstRemote(): PodFacts {
   return pod;
 }
 
-/** A pod of the provider's that runs at the consumer. */
+/** A pod of the provider that runs at the consumer. */
 async function runsAtConsumer(): Promise<PodFacts> {
   await apply(
     pair.provider,
@@ -437,14 +438,14 @@ async function runsAtConsumer(): Promise<PodFacts> {
   return pod;
 }
 
-/** The provider's fixed addresses as the consumer knows them. */
+/** The provider's fixed addresses, as the consumer knows them. */
 async function externalAddress(): Promise<(last: number) => string> {
   const { spec } = await tunnelOf(pair.consumer);
   const external = spec.remaps.find(({ real }) => real === spec.remoteExternalCIDR)?.mapped ?? '';
   return (last) => external.replace(/\.0\/[0-9]+$/, `.${last}`);
 }
 
-/** Cluster key and tunnel key, both made anew. */
+/** Replaces the cluster key and the tunnel key. */
 async function renewKeys(cluster: BedCluster): Promise<void> {
   const keys = async () => {
     const { status } = await only(cluster, 'localclusters');
@@ -455,7 +456,7 @@ async function renewKeys(cluster: BedCluster): Promise<void> {
     };
   };
   const was = await keys();
-  // As `hawser key rotate` does, which would wait for the other one to learn of it.
+  // Like `hawser key rotate`, which would wait until the other cluster has the new key.
   await patchLocal(cluster, { clusterKeyGeneration: was.generation + 1 });
   await cluster.kubectl(['delete', 'secret', '-n', namespace, 'hawser-tunnel-endpoint-0']);
   await eventually(`other keys in ${cluster.name}`, debouncer, async () => {

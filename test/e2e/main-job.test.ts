@@ -1,4 +1,4 @@
-/** The main job: two clusters with the same ranges peer, and a pod on one is served by the other. */
+/** The main scenario: two clusters with the same ranges peer, and a pod at one is served by the other. */
 import * as assert from 'uvu/assert';
 import { rangeContains } from '../support/ranges.ts';
 import { hawser, namespace } from '../support/installation.ts';
@@ -45,7 +45,7 @@ test.after(async () => {
   if (process.env['HAWSER_KEEP'] === undefined) await pair?.bed.down();
 });
 
-test.step('a token by curl, one command, and the provider is a node', async () => {
+test.step('a token from curl and one command make the provider a node', async () => {
   const begun = performance.now();
   const output = await peer(pair, { grant: { cpu: '2', memory: '2Gi', pods: 20 } });
   log(`hawser peer: ${((performance.now() - begun) / 1000).toFixed(1)} s with the token`);
@@ -74,7 +74,7 @@ test.step('a token by curl, one command, and the provider is a node', async () =
   assert.ok(found?.spec.taints?.some(({ effect }) => effect === 'NoSchedule'));
 });
 
-test.step('both sides remap the same range, each by its own choice, and have verified the path', async () => {
+test.step('both sides choose their remap of the same range independently, and have verified the path', async () => {
   for (const cluster of [pair.consumer, pair.provider]) {
     const tunnel = await eventually(`the tunnel of ${cluster.name} to be ready`, 20, async () => {
       const found = await tunnelOf(cluster);
@@ -117,7 +117,7 @@ test.step('an offloaded Deployment runs on the provider and is ready at home', a
   ) as { items: { status?: { namespace?: string } }[] };
   twin = twins.items[0]?.status?.namespace ?? '';
   assert.is((await realPods()).length, 2);
-  // Addresses are told in the consumer's terms.
+  // Addresses are translated to those of the consumer.
   const remap = (await tunnelOf(pair.consumer)).spec.remaps.find(
     ({ real }) => real === pair.provider.podCIDR,
   );
@@ -275,7 +275,7 @@ test.step('logs, exec and port-forward work on the offloaded pod', async () => {
   assert.is(answer.trim(), pod?.name);
 });
 
-test.step('what the pod uses goes with it, and what nothing uses stays at home', async () => {
+test.step('objects that the pod uses are reflected, and unused ones stay at home', async () => {
   await apply(
     pair.consumer,
     story,
@@ -323,7 +323,7 @@ test.step('a real pod that is deleted on the provider comes back, and the consum
   });
 });
 
-test.step('a pod that asks for what is not granted is refused, and the pod says why', async () => {
+test.step('a pod that exceeds the grant is refused, and the pod reports why', async () => {
   await apply(pair.consumer, story, {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -347,7 +347,7 @@ test.step('a pod that asks for what is not granted is refused, and the pod says 
   await pair.consumer.kubectl(['delete', 'pod', '-n', story, 'greedy', '--wait=true', '--timeout=30s']);
 });
 
-test.step('a pod that is deleted at home goes on the provider', async () => {
+test.step('a pod deleted at home is deleted at the provider', async () => {
   await pair.consumer.kubectl(['delete', 'deployment', '-n', story, 'configured', '--wait=true']);
   await eventually('the real pod to go', 30, async () => {
     const left = await pods(pair.provider, twin, 'app=configured');
@@ -355,7 +355,7 @@ test.step('a pod that is deleted at home goes on the provider', async () => {
   });
 });
 
-test.step('a pod that is deleted while it runs has its final phase and exit code at home before it is gone', async () => {
+test.step('a running pod that is deleted reports its final phase and exit code at home before it is gone', async () => {
   await apply(pair.consumer, story, {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -380,7 +380,7 @@ test.step('a pod that is deleted while it runs has its final phase and exit code
   await pair.consumer.kubectl(['patch', 'pod', '-n', story, 'ending', ...patch]);
 });
 
-test.step('a DaemonSet that tolerates every taint is rolled out on the real nodes while a peering stands', async () => {
+test.step('a DaemonSet that tolerates every taint is rolled out on the real nodes during a peering', async () => {
   const daemons = 'default';
   const labels = { app: 'tolerant' };
   const image = 'registry.k8s.io/e2e-test-images/agnhost:2.56';
@@ -423,7 +423,7 @@ test.step('a DaemonSet that tolerates every taint is rolled out on the real node
   );
 });
 
-test.step('status tells it on one screen', async () => {
+test.step('status describes the peering on one screen', async () => {
   const output = await hawser(pair.consumer, ['status']);
   assert.match(output, /milan/);
   assert.match(output, /Ready/);

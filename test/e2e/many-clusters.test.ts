@@ -1,4 +1,4 @@
-/** Three clusters with the same ranges, each consumer of the two others and provider to them; and one more peering. */
+/** Three clusters with the same ranges, each a consumer of and a provider to the two others; and one more peering. */
 import * as assert from 'uvu/assert';
 import { listed } from '../support/api-objects.ts';
 import { hawser, namespace } from '../support/installation.ts';
@@ -31,7 +31,7 @@ import type { Bed, BedCluster } from '../testbed/index.ts';
 const test = scenario('many clusters');
 const story = 'shop';
 const log = (line: string) => console.log(`  ${line}`);
-/** Of what a node counts of refused packets, that which is tried. */
+/** The reasons of refused packets that the attempts of this test cause. */
 const tried = ['Metadata', 'Node', 'APIServer', 'Cluster'];
 const names = ['amber', 'birch', 'cedar'] as const;
 
@@ -39,7 +39,7 @@ let bed: Bed;
 let before: Inventory[];
 let spread: SpreadStory;
 
-/** Traffic of which nothing may be lost while `step` is done: from the node that is no gateway. */
+/** Runs `step` during traffic from the node that is not a gateway node, and asserts that nothing is lost. */
 const unbrokenFrom = (from: BedCluster, to: PodFacts, what: string, step: () => Promise<unknown>) =>
   unbroken([[node(from, from.nodes[1]?.name ?? ''), to]], what, step, log);
 
@@ -49,7 +49,7 @@ test.before(
     before = await Promise.all(bed.clusters.map((cluster) => inventory(cluster)));
     spread = await SpreadStory.of(bed, story);
     for (const cluster of bed.clusters) {
-      // Two consumers ask for tokens at once later.
+      // Two consumers request tokens at the same time later.
       await tokenAdministrator(cluster);
     }
   }),
@@ -128,11 +128,11 @@ test.step('each cluster spreads a namespace over all three, behind one Service',
   }
 });
 
-test.step('every offloaded pod has a mapped address, and nobody else has', async () => {
+test.step('every offloaded pod has a mapped address, and no other pod has one', async () => {
   for (const consumer of names) {
     const cluster = bed.cluster(consumer);
     const mappings = await eventually(`the mapped addresses of ${consumer}`, 120, async () => {
-      // A pod that was replaced meanwhile left one that drains.
+      // A replaced pod may have left a draining one.
       const found = (await listed(cluster, 'addressmappings')).filter(
         ({ spec }) => spec.drainingSince === undefined,
       );
@@ -165,7 +165,7 @@ test.step('every pod of a cluster answers every other one, at home, at one provi
   log(`${asked.reduce((sum, each) => sum + each, 0)} pairs asked, each seen by the name that is known there`);
 });
 
-test.step('a consumer’s pods reach nothing of their provider’s, nor another consumer’s, also while the node daemon is away', async () => {
+test.step('a consumer’s pods reach nothing of their provider or of another consumer, even without the node daemon', async () => {
   const provider = bed.cluster('cedar');
   await provider.kubectl(['create', 'namespace', 'own']);
   await apply(provider, 'own', netexec('own', { replicas: 2 }), service('own'));
@@ -262,7 +262,7 @@ test.step('the Service’s name finds pods at home and at a third cluster', asyn
 test.step('a pod of one cluster does not reach another cluster’s pods through a tunnel', async () => {
   const [amber] = (await spread.membersOf('amber')).filter(({ at }) => at.name === 'birch');
   const birch = bed.cluster('birch');
-  // As birch itself knows its pod at cedar; and the address that birch lends for it.
+  // By the address that birch knows for its pod at cedar, and by the address that birch assigns to it.
   const pod = await spread.remotePod('birch', 'cedar');
   const mappings = (await listed(birch, 'addressmappings')).find(({ spec }) => spec.pod.uid === pod.uid);
   for (const address of [pod.ip, mappings?.spec.address ?? '']) {
@@ -277,7 +277,7 @@ test.step('a pod of one cluster does not reach another cluster’s pods through 
   }
 });
 
-test.step('network policies that do not hold are not passed over in silence', async () => {
+test.step('network policies that are not enforced are reported', async () => {
   const cluster = bed.cluster('amber');
   const said = () =>
     cluster.kubectl([
@@ -306,7 +306,7 @@ test.step('network policies that do not hold are not passed over in silence', as
   await cluster.kubectl(['delete', 'networkpolicy', '-n', story, 'closed']);
 });
 
-test.step('a real pod made anew keeps the address that is lent to it', async () => {
+test.step('a recreated real pod keeps its mapped address', async () => {
   const cluster = bed.cluster('amber');
   const pod = await spread.remotePod('amber', 'cedar');
   const mappingsFor = async () =>
@@ -366,7 +366,7 @@ test.step('two virtual nodes of one provider, each with a grant of its own; one 
   });
   assert.equal(used, [2, 1]);
   assert.is((await tunnelsOf(consumer)).length, 2, 'one tunnel serves both');
-  // At home, in the other twin beside it, and at the third cluster.
+  // At home, in the other twin namespace there, and at the third cluster.
   for (const place of names) {
     const reader = members.find(({ at }) => at.name === place);
     assert.ok(reader);
@@ -400,7 +400,7 @@ for (const [ending, staying] of [
     const tunnel = (await tunnelsOf(cluster)).find(({ spec }) => spec.remoteCluster === spread.idOf(staying));
     assert.equal([tunnel?.spec.consumer, tunnel?.spec.provider], [false, true]);
     if (ending === 'amber') {
-      // And again: what was there before is there again, and the pods of the namespace find each other anew.
+      // Peer again: the former state returns, and the pods of the namespace find each other again.
       await peer({ consumer: cluster, provider: other }, {}, ['--timeout', '120']);
       await apply(cluster, story, spread.remoteDeployment(staying, 2));
       await spread.remotePod(ending, staying);
@@ -409,7 +409,7 @@ for (const [ending, staying] of [
   });
 }
 
-test.step('everything ends, and nothing is left', async () => {
+test.step('at the end of everything nothing is left', async () => {
   await Promise.all(
     bed.clusters.map(async (cluster) => {
       await hawser(cluster, ['unoffload', 'namespace', story]);

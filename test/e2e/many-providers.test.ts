@@ -1,6 +1,6 @@
 /**
- * One consumer and several light providers at once: what `npm run bench:peering -- --providers …` does with many, with a few,
- * so that it works whenever somebody wants to measure.
+ * One consumer and several light providers at once: the code of `npm run bench:peering -- --providers …` with few providers, so
+ * that the bench keeps working.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,7 +9,7 @@ import { growthTable, measureGrowth } from '../../bench/peering/growth.ts';
 const test = suite('one consumer, many providers');
 const providers = 3;
 
-test('all become Ready by the real gateway and tunnel, what it costs is measured, and all end', async () => {
+test('all become Ready with the real gateway and tunnel, costs are measured, and all end', async () => {
   const results = await measureGrowth({
     bedName: 'many-light',
     counts: [providers],
@@ -20,7 +20,7 @@ test('all become Ready by the real gateway and tunnel, what it costs is measured
   const [result] = results;
   assert.ok(result !== undefined);
   assert.is(result.providers, providers);
-  // Each took its way through every phase; that all did is what was waited for.
+  // Every provider passed every phase, since the measurement waits for all of them.
   for (const phase of ['IdentityValid', 'Negotiated', 'NodeReady', 'Ready'])
     assert.ok(result.phases[phase] !== undefined, phase);
   const parts = ['controller', 'gateway', 'node rome-n1', 'node rome-n2', 'etcd', 'kube-apiserver'];
@@ -28,7 +28,7 @@ test('all become Ready by the real gateway and tunnel, what it costs is measured
     const use = result.processes.find(({ what }) => what === part);
     assert.ok((use?.residentMiB ?? 0) > 0, part);
   }
-  // No clock is judged here, but what is asked of the API server is the same on every machine, give or take.
+  // No durations are judged here, but the number of API requests is similar on every machine.
   assert.ok(result.requests > 10 * providers && result.requests < 400 * providers, `${result.requests}`);
   assert.ok(result.bytes > 10_000 * providers, `${result.bytes}`);
   assert.ok((result.rest?.requestsPerSecond ?? Infinity) < 50);

@@ -1,5 +1,5 @@
 /**
- * Network policies by pod label, written at the consumer, between pods at home and pods at a provider, where both clusters
+ * Network policies by pod label, created at the consumer, between pods at home and pods at a provider, where both clusters
  * enforce policies: kube-router's firewall runs on each node.
  */
 import { suite } from 'uvu';
@@ -13,7 +13,7 @@ import type { Bed, BedCluster } from '../testbed/index.ts';
 const test = suite('network policies over a peering');
 const story = 'shop';
 const log = (line: string) => console.log(`  ${line}`);
-/** A policy goes through two API servers and two firewalls, on a machine that may be busy. */
+/** A policy passes two API servers and two firewalls, on a machine that may be busy. */
 const debouncer = 240;
 const friend = { role: 'friend' };
 
@@ -21,11 +21,11 @@ let bed: Bed;
 let consumer: BedCluster;
 let provider: BedCluster;
 
-/** A pod where it runs, and how the pods of either cluster call it. */
+/** A pod, where it runs, and its addresses in either cluster. */
 interface Member {
   at: BedCluster;
   facts: PodFacts;
-  /** At home, and at the provider: undefined where nobody asks for it. */
+  /** Addresses at home and at the provider; undefined where no pod asks for it. */
   called: { home: string; there?: string };
 }
 const members = new Map<string, Member>();
@@ -35,7 +35,7 @@ const member = (name: string): Member => {
   return found;
 };
 
-/** Whether one pod gets an answer of another. */
+/** Whether one pod gets an answer from another. */
 async function reaches(from: string, to: string): Promise<boolean> {
   const asking = member(from);
   const { called } = member(to);
@@ -53,7 +53,7 @@ async function reaches(from: string, to: string): Promise<boolean> {
   );
 }
 
-/** Waits until just those of the pairs get an answer that shall. */
+/** Waits until exactly the expected pairs get answers. */
 async function holds(what: string, expected: Record<string, boolean>): Promise<void> {
   let found: Record<string, boolean> = {};
   await eventually(what, debouncer, async () => {
@@ -70,7 +70,7 @@ async function holds(what: string, expected: Record<string, boolean>): Promise<v
 
 const relabel = (app: string, label: string) =>
   consumer.kubectl(['label', 'pod', '-n', story, '-l', `app=${app}`, '--overwrite', label]);
-/** Whoever is labelled as a friend may in. */
+/** Admits peers with the label of a friend. */
 const friendsOf = (app: string) => ({
   apiVersion: 'networking.k8s.io/v1',
   kind: 'NetworkPolicy',
@@ -124,12 +124,12 @@ test.before(
       if (facts === undefined || known === undefined) throw new Error(`no pod of ${app}`);
       members.set(app, { at: provider, facts, called: { home: known.ip, there: facts.ip } });
     }
-    // A pod of the provider's own, which nobody's policies let in.
+    // A pod of the provider itself, which no policy admits.
     await apply(provider, 'default', netexec('stranger'));
     const [stranger] = await readyPods(provider, 'default', 'stranger', 1, debouncer);
     if (stranger === undefined) throw new Error('no stranger');
     members.set('stranger', { at: provider, facts: stranger, called: { home: '', there: stranger.ip } });
-    // How the store is called at the provider: the provider's name for the consumer's range.
+    // The store's address at the provider, under the provider's remap of the consumer's range.
     const remaps = await provider.kubectl([
       'get',
       'tunnels.hawser.dev',
@@ -171,7 +171,7 @@ test('a policy of a pod at the provider admits peers by label, from home and fro
     'boris → web': false,
     'dario → web': false,
     'stranger → web': false,
-    // Not of the others, whom no policy selects.
+    // The other pods are not restricted, since no policy selects them.
     'boris → carla': true,
     'dario → store': true,
   });

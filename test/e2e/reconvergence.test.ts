@@ -1,4 +1,4 @@
-/** What changes while a peering lives converges without a person, and a stream through the tunnel goes on. */
+/** Changes during a peering converge automatically, and a stream through the tunnel continues. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { only } from '../support/api-objects.ts';
@@ -31,7 +31,7 @@ test.before(
 
 test.after(async () => {
   await traffic?.end();
-  // By name: it is to go as well when it did not come up whole.
+  // By name, so that a testbed that came up only partly is deleted too.
   if (process.env['HAWSER_KEEP'] === undefined) await down(name);
 });
 
@@ -47,8 +47,8 @@ for (const change of changes)
   for (const sides of turnsOf(change))
     test(`${change.name}: ${sides.join(' and ')}`, () => playAndTell(change, sides));
 
-/** Its pod does not end when it is told to, so that its silence is a refusal. */
-test('a consumer that is revoked is refused at once, by the API server and on the wire', async () => {
+/** Its pod ignores SIGTERM, so that its silence means a refusal. */
+test('a revoked consumer is refused at once, by the API server and on the wire', async () => {
   if (pair === undefined || traffic === undefined) throw new Error('there are no clusters');
   const { consumer, provider } = pair;
   const { ends } = traffic;

@@ -1,4 +1,4 @@
-/** The test bed itself: what other tests stand on holds, and it leaves nothing behind. */
+/** The testbed itself: the properties that other tests rely on, and that it leaves nothing behind. */
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -18,7 +18,7 @@ let one: BedCluster;
 let two: BedCluster;
 let before: Map<string, Set<string>>;
 
-/** What of the machine a bed could change, by kind. */
+/** The parts of the machine's state that a testbed could change, by kind. */
 async function snapshot(): Promise<Map<string, Set<string>>> {
   const lines = async (command: string[]) =>
     new Set((await run(command)).split('\n').map((line) => line.trim()));
@@ -42,7 +42,7 @@ async function snapshot(): Promise<Map<string, Set<string>>> {
   ]);
 }
 
-/** Runs JavaScript on a node, as a program of the machine that has the node's network; its answer as JSON. */
+/** Runs JavaScript in a node's network namespace, with the machine's own programs; returns its answer as JSON. */
 async function onNode<T>(node: BedNode, script: string): Promise<T> {
   const text = await node.exec([process.execPath, '--input-type=module', '-e', script], {
     timeoutMilliseconds: 60_000,
@@ -82,7 +82,7 @@ function echo(node: BedNode, address: string, port: number, count: number, size 
   );
 }
 
-/** Asks an HTTP server from within a pod, with the test image's own client. */
+/** Sends an HTTP request from a pod, with the test image's own client. */
 async function ask(cluster: BedCluster, pod: string, url: string): Promise<string> {
   const { host, pathname, search } = new URL(url);
   const [target = '', port = '80'] = host.split(':');
@@ -156,7 +156,7 @@ test('a control plane alone serves in seconds, and ends with its owner', async (
       ),
     { timeoutMilliseconds: 5_000 },
   );
-  // The next one clears away what the dead one could not.
+  // The next one removes what the dead one left.
   await using plane = await upControlPlane({ name: 'next' });
   assert.match(await plane.kubectl(['get', '--raw', '/readyz']), 'ok');
   assert.is(await stat(directory).catch(() => 'absent'), 'absent');
@@ -179,7 +179,7 @@ test('up makes all nodes Ready in less than a minute', async () => {
 });
 
 test('a second up changes nothing', async () => {
-  // Runtimes and plugins come and go by themselves: what stays for three seconds stays.
+  // Runtimes and plugins run briefly: processes that stay for three seconds are permanent.
   const seen = await bedProcesses(name, bedDirectory(name));
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   const processesBefore = seen.filter(isAlive);
@@ -295,7 +295,7 @@ test('a partition stops everything between two clusters, and ends', async () => 
   assert.is(await connect(node, address, 80), -1);
   assert.is(await connect(node, one.wideAreaAddress, 6443), -1);
   assert.ok((await fault.dropped()) > 0);
-  // This machine is not part of it.
+  // This machine is not affected.
   await one.kubectl(['get', 'nodes', '--request-timeout=3s']);
   await fault.remove();
   assert.ok((await connect(node, address, 80)) >= 0);
@@ -336,7 +336,7 @@ test('a smaller MTU drops large packets, with or without an ICMP error', async (
     assert.ok((await big()).length >= 4000);
   }
   {
-    // Less than before: what a sender was told it remembers for minutes.
+    // Less than before, since senders remember a path MTU for minutes.
     await using fault = await bed.faults.mtu(1200, { silent: true });
     let failed = false;
     await big().catch(() => (failed = true));
@@ -363,7 +363,7 @@ test('a NAT uses its own ports, and others after its state expired', async () =>
   const address = await loadBalancerAddress(one);
   const [node] = two.nodes;
   assert.ok(node);
-  // netexec answers "clientip" with what it sees; the source is preserved, so that is the NAT's side.
+  // netexec answers "clientip" with the address that it sees; the source is preserved, so that is the NAT's address.
   const seen = () =>
     onNode<string[]>(
       node,
@@ -433,14 +433,14 @@ test('down after killing every process leaves nothing', async () => {
   const processes: ProcessId[] = await bedProcesses(name, directory);
   assert.ok(processes.length > 30);
   await bed.faults.impair('c1', { delayMilliseconds: 1 });
-  // Every second one, so that some are left without those that they belong to.
+  // Every second one, so that some lose the processes that they belong to.
   for (const [index, each] of processes.entries()) if (index % 2 === 0) process.kill(each.pid, 'SIGKILL');
   await bed.down();
   assert.equal(processes.filter(isAlive), []);
   assert.equal(await bedProcesses(name, directory), []);
   const after = await snapshot();
-  // In continuous integration nobody else is here; on a shared machine others make and remove things meanwhile,
-  // and only what is surely this bed's can be told.
+  // In continuous integration this testbed is alone; on a shared machine others change state meanwhile, so that only names of
+  // this testbed can be checked.
   const alone = process.env['CI'] !== undefined;
   const marks = [
     namespacePrefix(name),

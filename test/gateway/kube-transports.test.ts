@@ -1,4 +1,4 @@
-/** What the Kubernetes client relies on, by each transport alike: fetch, as on Deno, and `node:https`, as on Node. */
+/** The behaviour that the Kubernetes client relies on, for both transports: fetch, as on Deno, and `node:https`, as on Node. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';

@@ -27,7 +27,7 @@ function app(): Hono<GatewayEnvironment> {
   return made;
 }
 
-/** Senders are told apart by the header `from`, known clusters by `signed-by`. */
+/** The header `from` identifies senders, and `signed-by` known clusters. */
 function places(perHolder = 4): Places {
   return new Places({
     sources: { most: 8, perHolder },
@@ -38,7 +38,7 @@ function places(perHolder = 4): Places {
   });
 }
 
-/** A body that comes in parts, without a length. */
+/** A body in several chunks, without a length. */
 function parts(count: number, size: number, pause = 0): ReadableStream<Uint8Array> {
   let sent = 0;
   return new ReadableStream({
@@ -155,7 +155,7 @@ test('a client - over its rate - gets 429 with Retry-After', async () => {
   };
   assert.equal(await ask(3), [200, 200, 429]);
   assert.is((await limited.request('/')).headers.get('retry-after'), '1');
-  // A cluster's own requests are not put off by others of its address; more than its own share are.
+  // Other senders of its address do not delay a known cluster's requests, but its own share is limited.
   assert.equal(await ask(3, { 'signed-by': 'west' }), [200, 200, 429]);
   assert.equal(await ask(3, { 'signed-by': 'north' }), [200, 200, 429]);
   assert.match(
@@ -179,7 +179,7 @@ test('requests beyond the concurrency limit are refused until others end', async
   const refused = await ask();
   assert.is(refused.status, 503);
   assert.is(refused.headers.get('retry-after'), '2');
-  // Neither another source nor a known cluster of the same one is put off; the cluster has a share itself.
+  // Other sources, and a known cluster of the same source, are not delayed; the cluster has its own share.
   const others = [ask({ from: '192.0.2.2' }), ask({ 'signed-by': 'west' })];
   assert.is((await ask({ 'signed-by': 'west' })).status, 503);
   release();
@@ -206,7 +206,7 @@ test('slow bodies use only the concurrency share of their own source', async () 
     try {
       controller.close();
     } catch {
-      // The refused one was never read.
+      // The refused body was never read.
     }
   }
   for (const each of trickling) assert.is((await each).status, 200);
@@ -237,7 +237,7 @@ test('a deadline aborts its waiters', async () => {
           context.var.signal.addEventListener('abort', () => reject(context.var.signal.reason as Error));
         }),
     );
-  // A deadline by itself keeps no process alive.
+  // A pending deadline keeps no process alive.
   const alive = setTimeout(() => {}, 10_000);
   assert.is((await limited.request('/')).status, 504);
   clearTimeout(alive);

@@ -23,7 +23,7 @@ test.after(async () => {
 identityStories(test, theFixture);
 tokenStories(test, theFixture);
 parameterStories(test, theFixture);
-// It ends with the gateway being stopped.
+// Last, since these tests stop the gateway at their end.
 transportStories(test, theFixture);
 
 test.run();

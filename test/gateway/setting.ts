@@ -1,8 +1,9 @@
 /**
- * A provider for tests of the gateway: a real API server with Hawser's kinds and the gateway's own rights from the chart, and
- * the gateway as a process of its own, on Node or on Deno, behind real TLS.
+ * A provider for tests of the API gateway: a real API server with Hawser's kinds and the gateway's own rights from the chart,
+ * and the gateway as a separate process, on Node or on Deno, with real TLS.
  *
- * What the controller would do is done here by hand, since it is another process: LocalCluster's status, the certificate's Secret, and tenants (namespace, service account, Secret, conditions).
+ * The tests do the controller's part, since it is another process: LocalCluster's status, the certificate's Secret, and tenants
+ * (namespace, service account, Secret, conditions).
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -56,11 +57,11 @@ export class Fixture {
   readonly port: number;
   readonly metricsPort: number;
   readonly runtime: RuntimeName;
-  /** To the gateway's HTTPS port, by its pin. */
+  /** To the gateway's HTTPS port, verified by its pin. */
   readonly transport: Transport;
-  /** Lines that the gateway has logged. */
+  /** The gateway's log lines. */
   readonly log: string[] = [];
-  /** The tenant stand-in works while true. */
+  /** The stand-in for the tenant controller works while true. */
   tenants = true;
   #tenantSeconds = 15;
   #gateway: ChildProcess | undefined;
@@ -83,7 +84,7 @@ export class Fixture {
     this.transport = pinnedTransport(options.certificate.pin);
   }
 
-  /** `plane` is stopped with the world. */
+  /** `plane` is stopped together with the fixture. */
   static async start(runtime: RuntimeName, plane: ControlPlane): Promise<Fixture> {
     const directory = await mkdtemp(join(tmpdir(), 'hawser-gateway-test-'));
     const [port, metricsPort] = [await freePort(), await freePort()];
@@ -132,7 +133,7 @@ export class Fixture {
     );
   }
 
-  /** Puts a certificate where the gateway finds it: on Node in files, on Deno in the Secret, so that both ways are gone. */
+  /** Writes a certificate where the gateway reads it: on Node in files, on Deno in the Secret, so that both ways are tested. */
   async writeCertificate(certificate: IssuedCertificate): Promise<void> {
     const pair = { 'tls.key': certificate.privateKey, 'tls.crt': certificate.certificate };
     if (this.runtime === 'node')
@@ -148,7 +149,7 @@ export class Fixture {
       });
   }
 
-  /** LocalCluster's status as the controller would write it. */
+  /** Writes LocalCluster's status like the controller. */
   async writeSelf(changes: Partial<NonNullable<LocalCluster['status']>>): Promise<void> {
     const found = await this.kube.get({ kind: kind.localCluster, name: 'self' }, AbortSignal.timeout(5000));
     if (found === undefined) throw new Error('no LocalCluster');
@@ -215,7 +216,7 @@ export class Fixture {
     );
   }
 
-  /** Runs something with a gateway that waits less long for tenants. */
+  /** Runs a function with a gateway that waits only `seconds` for tenants. */
   async withTenantSeconds(seconds: number, run: () => Promise<void>): Promise<void> {
     const former = this.#tenantSeconds;
     try {
@@ -257,7 +258,7 @@ export class Fixture {
     });
   }
 
-  /** A consumer with a key of its own. */
+  /** A consumer with its own key. */
   consumer(clusterID: string, key: ClusterKey = newKey(), clock: () => number = Date.now): Consumer {
     const sign = createRequestSigner({ key, clusterID, recipient: this.providerKey.fingerprint, clock });
     const client = createGatewayClient({
@@ -276,7 +277,7 @@ export class Fixture {
     return { clusterID, key, client, sign, request };
   }
 
-  /** A request as it is, without the client: what the gateway answers. */
+  /** Sends an unmodified request, without the client; returns the gateway's answer. */
   async raw(method: string, path: string, options: RawOptions = {}): Promise<RawAnswer> {
     const url = this.url + path;
     const body = typeof options.body === 'string' ? new TextEncoder().encode(options.body) : options.body;
@@ -299,12 +300,12 @@ export class Fixture {
     };
   }
 
-  /** A new token's secret. */
+  /** The secret of a new token. */
   async newSecret(request: Parameters<GatewayClient['createToken']>[0] = {}): Promise<string> {
     return decodePeeringToken((await this.administrator().createToken(request)).token).secret;
   }
 
-  /** What the tenant controller would do, in short. */
+  /** A simple stand-in for the tenant controller. */
   async #standInForTenants(): Promise<void> {
     const signal = this.#stop.signal;
     while (!signal.aborted) {
@@ -314,7 +315,7 @@ export class Fixture {
           for (const peering of items) await this.#makeTenant(peering, signal);
         }
       } catch {
-        // A conflict with the gateway, say: the next round sees it again.
+        // For example a conflict with the gateway: the next round repeats the work.
       }
       await delay(50, undefined, { signal }).catch(() => {});
     }
@@ -338,7 +339,7 @@ export class Fixture {
       metadata: { name: 'identity', namespace: name },
       type: 'Opaque',
     });
-    // As the controller does: the gateway makes tokens in tenant namespaces alone.
+    // Like the controller: the gateway may create tokens only in tenant namespaces.
     const rbac = 'rbac.authorization.k8s.io';
     await make({
       apiVersion: `${rbac}/v1`,
@@ -395,7 +396,7 @@ export interface Consumer {
   request: IdentityRequest;
 }
 
-/** The gateway's rights as the chart gives them, with the chart's placeholders filled in. */
+/** The gateway's rights from the chart, with the chart's placeholders filled in. */
 async function gatewayRights(): Promise<string> {
   const template = await readFile(join(root, 'deploy/chart/templates/rbac-gateway.yaml'), 'utf8');
   return template

@@ -1,4 +1,4 @@
-/** Two network namespaces with a wire between them and a WireGuard device in each, ours or somebody else's. */
+/** Two network namespaces connected by a wire, with a WireGuard device in each, ours or another implementation's. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -24,7 +24,7 @@ export const inner = {
 
 export const other = (side: Side): Side => (side === 'left' ? 'right' : 'left');
 
-/** How to start a program that makes the device `name` and stays in the foreground. */
+/** The command that creates the device `name` and stays in the foreground. */
 export type Implementation = (name: string) => { command: readonly string[]; env?: Record<string, string> };
 
 const ourProgram = join(import.meta.dirname, 'device.ts');
@@ -64,7 +64,7 @@ export class Tunnel {
     return this.bed.in(this.side, 'wg', subcommand, this.name, ...rest);
   }
 
-  /** What `wg show NAME FIELD` says of the only peer. */
+  /** The output of `wg show NAME FIELD` for the only peer. */
   async ofPeer(field: string): Promise<string> {
     return (await this.wg('show', field)).trim().split('\t').slice(1).join('\t');
   }
@@ -78,7 +78,7 @@ export class Tunnel {
     return Number(await this.ofPeer('latest-handshakes'));
   }
 
-  /** Received and sent bytes, as it counts them. */
+  /** Received and sent bytes, as reported by the device. */
   async transfer(): Promise<[number, number]> {
     const [received, sent] = (await this.ofPeer('transfer')).split('\t').map(Number);
     return [received ?? 0, sent ?? 0];
@@ -97,7 +97,7 @@ export class Tunnel {
 
 export interface PeerOptions {
   presharedKey?: string;
-  /** Whether this side knows where the other is. */
+  /** The other side's endpoint, if this side is to know it. */
   endpoint?: string;
   keepalive?: number;
   allowedIps?: string;
@@ -118,7 +118,7 @@ export class Bed {
     return this.#keys.get(side) ?? ['', ''];
   }
 
-  /** Command line that runs something in the namespace of a side. */
+  /** Command line prefix that runs a program in the namespace of a side. */
   inside(side: Side): string[] {
     return ['nsenter', `--net=/run/netns/${this.namespace(side)}`, '--'];
   }
@@ -159,7 +159,7 @@ export class Bed {
     }
   }
 
-  /** A file that only root reads, for what must not be on a command line. */
+  /** A file that only root can read, for secrets that must not be on a command line. */
   async secret(content: string): Promise<string> {
     const path = join(this.directory, randomBytes(8).toString('hex'));
     await writeFile(path, content, { mode: 0o600 });
@@ -176,7 +176,7 @@ export class Bed {
     return child;
   }
 
-  /** Starts a device without configuration; the interface's name is free to be used again by a restart. */
+  /** Starts a device without configuration; a restart may use the interface's name again. */
   async start(side: Side, implementation: Implementation): Promise<Tunnel> {
     const name = `hw${this.id}${side[0]}`;
     const { command, env } = implementation(name);
@@ -221,7 +221,7 @@ export class Bed {
     await this.in(tunnel.side, 'ip', 'link', 'set', tunnel.name, 'up');
   }
 
-  /** How many of `count` echo requests, one a second, were answered. */
+  /** How many of `count` echo requests, one per second, were answered. */
   async ping(from: Side, address: string, options: { count?: number; size?: number } = {}): Promise<number> {
     const { count = 1, size = 56 } = options;
     const result = await runAnyway(
@@ -231,7 +231,7 @@ export class Bed {
     return Number(/(\d+) packets received/.exec(result.stdout)?.[1] ?? 0);
   }
 
-  /** An iperf3 run from one side to the other, inside the tunnel; its report. */
+  /** An iperf3 run from one side to the other inside the tunnel; returns its report. */
   async iperf(from: Side, ...parameters: string[]): Promise<IperfReport> {
     const to = other(from);
     const server = this.spawn(to, ['iperf3', '-s', '-1', '-B', inner[to].four]);
@@ -273,7 +273,7 @@ export interface IperfReport {
   };
 }
 
-/** Runs `body` with a bed of its own, which is gone afterwards whatever happens. */
+/** Runs `body` with its own bed, which is removed afterwards in any case. */
 export function withBed(body: (bed: Bed) => Promise<void>): () => Promise<void> {
   return async () => {
     const bed = new Bed();

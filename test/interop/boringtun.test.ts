@@ -13,11 +13,11 @@ test.before(async () => {
   theirs = await boringTun();
 });
 
-// It reports how long ago a handshake was instead of when, and counts the bytes inside the tunnel.
+// It reports the age of a handshake instead of its time, and counts the bytes inside the tunnel.
 matrix(test, () => theirs, { handshakes: false, counters: false });
 
 test(
-  'four and more renewals that ours begins (every 4 s instead of 120): no packet is lost',
+  'at least four rekeys by ours (every 4 s instead of 120) lose no packet',
   withBed(async (bed) => {
     const left = ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 });
     const tunnels = await pair(bed, { initiator: 'left', left, right: theirs });
@@ -28,7 +28,7 @@ test(
 );
 
 test(
-  'four and more renewals that theirs begins (its clock runs ahead): no packet is lost',
+  'at least four rekeys by theirs (its clock runs ahead) lose no packet',
   withBed(async (bed) => {
     const tunnels = await pair(bed, { initiator: 'right', right: await hurriedBoringTun() });
     const { renewals, lost, packets } = await throughRenewals(bed, 'right', tunnels.left, tunnels.right, 30);
@@ -70,7 +70,7 @@ test(
 
 for (const side of ['left', 'right'] as const)
   test(
-    `${side === 'left' ? 'ours' : 'theirs'} restarts and begins anew`,
+    `${side === 'left' ? 'ours' : 'theirs'} restarts and makes a new session`,
     withBed(async (bed) => {
       const tunnels = await pair(bed, { initiator: 'left', right: theirs });
       assert.is(await bed.ping('left', inner.right.four), 1);

@@ -1,4 +1,4 @@
-/** Tells a process of `device-process.ts` what to do. */
+/** Controls a process of `device-process.ts`. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';

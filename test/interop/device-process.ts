@@ -1,4 +1,4 @@
-/** A process with a tunnel device as the daemon has it, in a worker; its parent tells it what to do over the IPC channel. */
+/** A process with a tunnel device in a worker, like the daemon's; its parent sends orders over the IPC channel. */
 import { createTunnelDevice, EngineFailure } from '../../daemon/wireguard/index.ts';
 import type { PathMTUTimes } from '../../daemon/wireguard/path-mtu.ts';
 import { SOCKET_DIRECTORY } from '../../daemon/wireguard/uapi-socket.ts';
@@ -9,7 +9,7 @@ export type Order =
   | { id: number; order: 'configure'; configuration: DeviceConfiguration }
   | { id: number; order: 'status' }
   | { id: number; order: 'kept-status' }
-  /** Keeps this process's main loop busy, milliseconds. */
+  /** Blocks this process's main loop, milliseconds. */
   | { id: number; order: 'block'; milliseconds: number }
   | { id: number; order: 'close' };
 

@@ -1,6 +1,6 @@
 /**
- * The bare tunnel device with other times than the protocol's, so that it renews its session every few seconds: what
- * `hawser tunnel --foreground NAME` is, for tests. Arguments: name of the interface, times as JSON.
+ * The bare tunnel device with shorter times than the protocol's, so that it rekeys every few seconds: a `hawser tunnel
+ * --foreground NAME` for tests. Arguments: name of the interface, times as JSON.
  */
 import { makeEngine } from '../../daemon/wireguard/engine-loader.ts';
 import { EngineShell } from '../../daemon/wireguard/engine-driver.ts';

@@ -1,5 +1,5 @@
 /**
- * Sends initiations that are junk behind a right mac1, as fast as it can: the load under which a device asks for cookies.
+ * Sends initiations with a valid mac1 and random content as fast as it can: the load under which a device requires cookies.
  * Arguments: target's address (IPv4) and port, its public key, seconds.
  */
 import { randomBytes } from 'node:crypto';

@@ -1,6 +1,6 @@
 /*
- * Preloaded into a program, it makes the monotonic clock run HURRY times as fast, so that a test sees many of the renewals that
- * the program begins. The time of day stays: peers compare it.
+ * Preloaded into a program, it makes the monotonic clock run HURRY times as fast, so that a test sees many of the rekeys that
+ * the program initiates. The wall clock is unchanged, since peers compare it.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /**
- * The MTU of a path, found out by probes inside the session: two devices as the daemon has them, with a router between them
- * that drops what is too big and says nothing; and wireguard-go, which answers no probe.
+ * Discovery of the path MTU by probes inside the session: two devices like the daemon's, with a router between them that
+ * silently drops large packets; and wireguard-go, which answers no probe.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -15,7 +15,7 @@ import { wireguardGo } from './peers.ts';
 const test = suite('path MTU');
 
 const MTU = 1_420;
-/** Seconds of the daemon's made shorter, so that a test sees both ways of change. */
+/** Shorter than the daemon's times, so that a test sees both directions of a change. */
 const TIMES = {
   probeTimeout: 1_000,
   confirmInterval: 1_000,
@@ -23,7 +23,7 @@ const TIMES = {
   askInterval: 1_000,
   longestAskInterval: 2_000,
 };
-/** What is around an inner packet: transport header, tag, UDP, IP (paper, section 5.4.6). */
+/** Overhead of an inner packet: transport header, tag, UDP, IP (WireGuard paper, section 5.4.6). */
 const AROUND = { four: 16 + 16 + 8 + 20, six: 16 + 16 + 8 + 40 };
 
 async function configurationOf(
@@ -67,10 +67,10 @@ async function start(bed: Bed, side: Side): Promise<DeviceProcess> {
   return device;
 }
 
-/** Drops, without a word, what comes in and is longer than `bytes` (of the outer IP packet). */
+/** Silently drops incoming packets longer than `bytes` (of the outer IP packet). */
 async function narrow(bed: Bed, bytes: number | null): Promise<void> {
   for (const side of ['left', 'right'] as const) {
-    // A veth hands segments on as one: with a limit of one each is a packet of its own, as on any other wire.
+    // A veth passes segments as one packet: with a limit of one each is a separate packet, as on other links.
     await bed.in(side, 'ip', 'link', 'set', 'wan', 'gso_max_segs', '1');
     const rule = bytes === null ? '' : `iifname "wan" meta length > ${bytes} drop`;
     const input = `table inet narrow\ndelete table inet narrow\ntable inet narrow { chain in { type filter hook prerouting priority -450; ${rule}\n}\n}\n`;
@@ -97,12 +97,12 @@ async function pathBecomes(
   );
 }
 
-/** Whether a packet of so many bytes (IP header and all) comes back; the kernel sends it so that it must not be fragmented. */
+/** Whether a packet of that many bytes (including the IP header) is answered; it is sent with DF set. */
 async function passes(bed: Bed, from: Side, bytes: number): Promise<boolean> {
   return (await bed.ping(from, inner[other(from)].four, { size: bytes - 28 })) === 1;
 }
 
-/** What the kernel was told of the path inside the tunnel. */
+/** The path MTU inside the tunnel in the kernel's cache. */
 async function toldMTU(bed: Bed, from: Side): Promise<number> {
   const route = await bed.in(from, 'ip', 'route', 'get', inner[other(from)].four);
   return Number(/ mtu (\d+)/.exec(route)?.[1] ?? 0);
@@ -150,7 +150,7 @@ for (const family of ['four', 'six'] as const)
         assert.ok(await passes(bed, 'left', found), 'what is shown passes');
         assert.not.ok(await passes(bed, 'left', found + 1), 'one byte more does not');
         assert.is(await toldMTU(bed, 'left'), found, 'and is answered with the right MTU');
-        // From the other side, whose kernel was told nothing: what the handshake of TCP says is clamped.
+        // From the other side, whose kernel has no path MTU: the MSS of the TCP handshake is clamped.
         const report = await bed.iperf('right', '-t', '2');
         assert.ok((report.end.sum_received?.bytes ?? 0) > 1_000_000, JSON.stringify(report.end.sum_received));
         const drops = (await peerOf(left))?.drops ?? {};
@@ -178,7 +178,7 @@ test(
 );
 
 test(
-  'a peer of another make answers no probe, and is none the worse for it',
+  'a peer of another implementation answers no probes, and still works',
   withBed(async (bed) => {
     const right = await bed.start('right', await wireguardGo());
     await bed.configure(right);

@@ -1,4 +1,4 @@
-/** Other people's WireGuard programs, as peers. */
+/** Other WireGuard implementations as peers. */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { cacheDirectory, ensurePrograms } from '../testbed/programs.ts';
 import { run } from '../testbed/run.ts';
 import type { Implementation } from './bed.ts';
 
-/** wireguard-go as its authors publish it. */
+/** wireguard-go, as published by its authors. */
 export async function wireguardGo(): Promise<Implementation> {
   const programs = await ensurePrograms({ only: ['wireguard-go'], log: console.error });
   return (name) => ({ command: [programs['wireguard-go'], '-f', name], env: { LOG_LEVEL: 'verbose' } });
@@ -16,7 +16,7 @@ export async function wireguardGo(): Promise<Implementation> {
 
 const BORINGTUN_VERSION = '0.7.1';
 
-/** BoringTun's command, built once from its crate; `HAWSER_PROGRAMS` names a directory with a ready one. */
+/** BoringTun's command, built once from its crate; `HAWSER_PROGRAMS` names a directory with a prebuilt one. */
 export async function boringTun(): Promise<Implementation> {
   const given = process.env['HAWSER_PROGRAMS'];
   let program = given === undefined ? '' : join(given, 'boringtun-cli');
@@ -36,10 +36,10 @@ export async function boringTun(): Promise<Implementation> {
   });
 }
 
-/** How much faster time passes for the hurried BoringTun: its 120 s are 6. */
+/** Speed of the hurried BoringTun's clock: its 120 s take 6. */
 const HURRY = 20;
 
-/** The same program with a monotonic clock that runs ahead, so that many renewals which it begins fit into a test. */
+/** BoringTun with an accelerated monotonic clock, so that a test contains many of its rekeys. */
 export async function hurriedBoringTun(): Promise<Implementation> {
   const plain = await boringTun();
   const source = join(import.meta.dirname, 'hurry.c');
@@ -57,12 +57,12 @@ export async function hurriedBoringTun(): Promise<Implementation> {
   return (name) => ({ ...plain(name), env: { LD_PRELOAD: library, HURRY: String(HURRY) } });
 }
 
-/** What REKEY_AFTER_TIME is in the hurried wireguard-go, seconds. */
+/** REKEY_AFTER_TIME of the hurried wireguard-go, seconds. */
 export const HURRIED_REKEY_SECONDS = 3;
 
 /**
- * wireguard-go with one number changed: it renews a session after 3 s instead of 120, so that many renewals which it begins
- * fit into a test. Built from the same module as `wireguardGo`, once.
+ * wireguard-go with one changed constant: it rekeys after 3 s instead of 120, so that a test contains many of its rekeys. Built
+ * once from the same module as `wireguardGo`.
  */
 export async function hurriedWireguardGo(): Promise<Implementation> {
   const manifests = join(import.meta.dirname, '..', 'testbed', 'programs', 'wireguard-go');

@@ -1,6 +1,6 @@
 /**
- * A path that loses, repeats and reorders datagrams between one caller and one target. Arguments: port to listen on, target's
- * address and port, seed, and the shares of messages that are lost, come twice, or come 30 ms late. IPv4.
+ * A path that drops, duplicates and reorders datagrams between one client and one target. Arguments: port to listen on,
+ * target's address and port, seed, and the shares of messages that are dropped, duplicated, or 30 ms late. IPv4.
  */
 import { createSocket } from 'node:dgram';
 

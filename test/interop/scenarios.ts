@@ -1,4 +1,4 @@
-/** What is tried with every other implementation. */
+/** Scenarios for every other implementation. */
 import * as assert from 'uvu/assert';
 
 import { run, sleep } from '../testbed/run.ts';
@@ -7,7 +7,7 @@ import type { Bed, Implementation, Side, Tunnel } from './bed.ts';
 
 type Test = (name: string, body: () => Promise<void>) => void;
 
-/** Ours on the left, theirs on the right; `initiator` knows where the other is. */
+/** Ours on the left, theirs on the right; `initiator` knows the other's endpoint. */
 export async function pair(
   bed: Bed,
   options: {
@@ -22,7 +22,7 @@ export async function pair(
   const { initiator, family = 'four', presharedKey } = options;
   const left = await bed.start('left', options.left ?? ours());
   const right = await bed.start('right', options.right);
-  // Whoever begins is configured last: what it sends at once must find the other listening.
+  // The initiator is configured last: the other side must listen before its first message.
   for (const tunnel of initiator === 'left' ? [right, left] : [left, right]) {
     const far = tunnel === left ? right : left;
     const address = outer[far.side][family];
@@ -38,11 +38,11 @@ export async function pair(
   return { left, right };
 }
 
-/** Who begins, outer family, pre-shared key: each combination, with both families inside. */
+/** Initiator, outer family, pre-shared key: each combination, with both families inside. */
 export function matrix(
   test: Test,
   theirs: () => Implementation,
-  /** What of its reports can be held against ours. */
+  /** Which of its reports can be compared with ours. */
   reports: { handshakes: boolean; counters: boolean } = { handshakes: true, counters: true },
 ): void {
   for (const initiator of ['left', 'right'] as const)
@@ -77,14 +77,14 @@ export function matrix(
 }
 
 /**
- * What sockets of a busy machine may drop: 1 %. A renewal that leaves the two with different keys loses all until the
- * next one, an eighth or more of what is sent.
+ * Sockets of a busy machine may drop 1 %. A rekey after which the two sides have different keys would lose everything until the
+ * next one, at least an eighth of the packets.
  */
 export function assertNoneLost(lost: number, packets: number): void {
   assert.ok(packets > 0 && lost >= 0 && lost <= packets / 100, `${lost} of ${packets} lost`);
 }
 
-/** Sends 1 Mb/s for a while, and says what came of it and how often the handshake was renewed on the left. */
+/** Sends 1 Mb/s for a while; returns the losses and the number of handshakes on the left. */
 export async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right: Tunnel, seconds = 24) {
   assert.is(await bed.ping(from, inner[other(from)].four), 1);
   const times = new Set<number>();
@@ -107,7 +107,7 @@ export async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right:
   };
 }
 
-/** Datagrams that are lost, come twice, come late. */
+/** Datagrams that are dropped, duplicated, or delayed. */
 export function hardships(test: Test, theirs: () => Implementation): void {
   test(
     '2 % of the datagrams lost at random: the session comes about and TCP gets through',

@@ -1,4 +1,7 @@
-/** What other people's scripts do to a user-space WireGuard, done to ours: `wg`, `wg-quick`, `ip`, and the socket itself. */
+/**
+ * Operations of other people's scripts on a user-space WireGuard, applied to ours: `wg`, `wg-quick`, `ip`, and the socket
+ * itself.
+ */
 import { existsSync } from 'node:fs';
 import { chmod, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -28,7 +31,7 @@ async function keys(count: number): Promise<string[]> {
   return made;
 }
 
-/** Both sides ours, the left knowing where the right is. */
+/** Both sides ours; the left knows the right's endpoint. */
 async function pair(bed: Bed): Promise<[Tunnel, Tunnel]> {
   const left = await bed.start('left', inForeground);
   const right = await bed.start('right', ours());
@@ -40,7 +43,7 @@ async function pair(bed: Bed): Promise<[Tunnel, Tunnel]> {
 const gone = (tunnel: Tunnel) =>
   waitFor(`the end of ${tunnel.name}`, async () => !tunnel.alive, { timeoutMilliseconds: 5_000 });
 
-/** Says text to the control socket as it is. */
+/** Sends text unchanged to the control socket. */
 async function say(name: string, text: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const socket = connect(`${SOCKET_DIRECTORY}/${name}.sock`);
@@ -85,7 +88,7 @@ test(
     const left = await bed.start('left', inForeground);
     const right = await bed.start('right', ours());
     await bed.configure(right);
-    // A second link between both; its far end is down.
+    // A second link between both, with its far end down.
     const far = 'zoned-right';
     await run([
       'ip',

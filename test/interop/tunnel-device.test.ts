@@ -1,4 +1,4 @@
-/** The device as the daemon uses it, in a worker thread, with wireguard-go at the other end. */
+/** The device in a worker thread, as in the daemon, with wireguard-go at the other end. */
 import { stat } from 'node:fs/promises';
 
 import { suite } from 'uvu';
@@ -70,7 +70,7 @@ test(
       ),
     );
 
-    // Applied again, and with other routes, nothing of the session is lost.
+    // Applied again, and with other routes, the session loses nothing.
     await device.tell({ order: 'configure', configuration });
     await device.tell({
       order: 'configure',
@@ -82,7 +82,7 @@ test(
     assert.is(await bed.ping('left', inner.right.four), 1);
     assert.is((await device.status()).peers[0]?.latestHandshake, peer?.latestHandshake);
 
-    // Without a route nothing passes, and it is counted.
+    // Without a route packets are dropped and counted.
     await device.tell({
       order: 'configure',
       configuration: { ...configuration, routes: [{ prefix: `${inner.left.four}/32`, targets: ['local'] }] },
@@ -160,7 +160,7 @@ test(
 );
 
 test(
-  'the device says when its interface was deleted',
+  'the device reports that its interface was deleted',
   withDevice(async (bed, device, _right, configuration) => {
     await device.tell({ order: 'configure', configuration });
     await bed.in('left', 'ip', 'link', 'del', `hw${bed.id}l`);
@@ -170,7 +170,7 @@ test(
 );
 
 test(
-  'status is never older than half a second or so',
+  'status is at most about half a second old',
   withDevice(async (bed, device, right, configuration) => {
     await device.tell({ order: 'configure', configuration });
     assert.is(await bed.ping('left', inner.right.four), 1);

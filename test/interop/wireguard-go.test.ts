@@ -54,7 +54,7 @@ test(
       await bed.in(side, 'ip', 'link', 'set', `hw${bed.id}${side[0]}`, 'mtu', '1280');
     assert.is(await bed.ping('left', inner.right.four, { size: 4_000 }), 1);
     assert.is(await bed.ping('right', inner.left.six, { size: 4_000 }), 1);
-    // Less than IPv6 needs, which leaves the interface then: IPv4 goes on.
+    // Less than the minimum of IPv6, which leaves the interface then: IPv4 continues.
     for (const side of ['left', 'right'] as const)
       await bed.in(side, 'ip', 'link', 'set', `hw${bed.id}${side[0]}`, 'mtu', '576');
     assert.is(await bed.ping('left', inner.right.four, { size: 4_000 }), 1);
@@ -84,9 +84,9 @@ test(
 );
 
 test(
-  'four and more renewals that ours begins (every 4 s instead of 120): no packet is lost',
+  'at least four rekeys by ours (every 4 s instead of 120) lose no packet',
   withBed(async (bed) => {
-    // The least time between two handshakes of a peer stays at 5 s, so it is shortened too.
+    // The minimum time between two handshakes of a peer is 5 s, so it is shortened too.
     const left = ours({ rekeyAfterTime: 4_000, rekeyTimeout: 2_000 });
     const tunnels = await pair(bed, { initiator: 'left', left, right: theirs });
     const { renewals, lost, packets, difference } = await throughRenewals(
@@ -102,7 +102,7 @@ test(
 );
 
 test(
-  'four and more renewals that theirs begins (its 120 s shortened to 3): no packet is lost',
+  'at least four rekeys by theirs (its 120 s shortened to 3) lose no packet',
   withBed(async (bed) => {
     const tunnels = await pair(bed, { initiator: 'right', right: hurried });
     const { renewals, lost, packets, difference } = await throughRenewals(
@@ -142,7 +142,7 @@ test(
 
 for (const side of ['left', 'right'] as const)
   test(
-    `${side === 'left' ? 'ours' : 'theirs'} restarts and begins anew`,
+    `${side === 'left' ? 'ours' : 'theirs'} restarts and makes a new session`,
     withBed(async (bed) => {
       const tunnels = await pair(bed, { initiator: 'left', right: theirs });
       assert.is(await bed.ping('left', inner.right.four), 1);
@@ -156,7 +156,7 @@ for (const side of ['left', 'right'] as const)
   );
 
 test(
-  'theirs restarts in silence: ours notices after 15 s unheard',
+  'theirs restarts silently: ours notices after 15 s without an answer',
   withBed(async (bed) => {
     const { left, right } = await pair(bed, { initiator: 'left', right: theirs });
     assert.is(await bed.ping('left', inner.right.four), 1);
@@ -171,7 +171,7 @@ test(
 
 hardships(test, () => theirs);
 
-// Both ours: wireguard-go loses packets of its own when it is told another address of the other family.
+// Both ours: wireguard-go loses its own packets after a change to an address of the other family.
 test(
   'answers leave from the address that was asked',
   withBed(async (bed) => {
@@ -205,13 +205,13 @@ test(
 );
 
 test(
-  'persistent keepalive opens the session by itself and keeps it fed',
+  'persistent keepalive opens the session and sends keepalives',
   withBed(async (bed) => {
     const { left, right } = await pair(bed, { initiator: 'left', keepalive: 1, right: theirs });
     await sleep(4_500);
     assert.ok((await left.latestHandshake()) > 0);
     const [received] = await right.transfer();
-    // An initiation of 148 bytes, then 32 a second.
+    // An initiation of 148 bytes, then 32 bytes per second.
     assert.ok(received >= 148 + 3 * 32 && received <= 148 + 7 * 32, `${received} bytes`);
   }),
 );

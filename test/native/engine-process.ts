@@ -1,4 +1,4 @@
-/** One engine in a process of its own, driven over IPC: so that each test decides in which network namespace it is. */
+/** One engine in a separate process, controlled over IPC, so that each test chooses its network namespace. */
 import { Engine } from '../../native/index.js';
 import type { EngineEvent, EngineOptions } from '../../native/index.js';
 
@@ -41,10 +41,10 @@ function perform({ method, parameters }: Request): unknown {
       collect();
       return events.splice(0);
     case 'taken':
-      // Without a look of our own: what `onEvents` brought.
+      // Without polling: the events that `onEvents` delivered.
       return events.splice(0);
     case 'stallThen': {
-      // JavaScript is busy for so many milliseconds, and then does something before it looks at any event.
+      // Blocks JavaScript for that many milliseconds, and then acts before it reads any event.
       const [milliseconds, then, ...rest] = parameters as [number, string, ...unknown[]];
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
       return perform({ id: 0, method: then, parameters: rest });

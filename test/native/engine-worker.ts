@@ -1,10 +1,10 @@
-/** Starts an engine in a worker thread, ends the thread without closing it, three times; says what was left. */
+/** Starts an engine in a worker thread and ends the thread without closing the engine, three times; prints what was left. */
 import { existsSync } from 'node:fs';
 import { Worker, isMainThread, parentPort } from 'node:worker_threads';
 import { Engine } from '../../native/index.js';
 
 const name = 'cnihw0';
-// Of the namespace that this process is in: /sys shows the one in which it was mounted.
+// In this process's namespace: /sys shows the namespace in which it was mounted.
 const isThere = (): boolean => existsSync(`/proc/sys/net/ipv4/conf/${name}`);
 
 if (isMainThread) {

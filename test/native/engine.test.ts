@@ -1,4 +1,4 @@
-/** The engine between real network namespaces: what passes, what doesn't, and what is counted and told. */
+/** The engine between real network namespaces: which packets pass, which do not, and what is counted and reported. */
 import { readFile, readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -27,7 +27,7 @@ test.after.each(async ({ lab }) => {
   await lab.close();
 });
 
-/** Both engines up, each side's own range on its device, the other's routed to it; no session yet. */
+/** Starts both engines, with each side's own range on its device and the other's range routed to it; no session yet. */
 async function start(
   { lab, a, b }: Context,
   more: {
@@ -74,7 +74,7 @@ async function ping(lab: Lab, from: string, to: string, parameters: string[] = [
   );
 }
 
-/** Bytes per second that a TCP stream moved; the server is the namespace `to`. */
+/** Throughput of a TCP stream in bytes per second; the server is in the namespace `to`. */
 async function stream(
   lab: Lab,
   from: string,
@@ -133,7 +133,7 @@ test('packets without a session are staged, a handshake is requested, and they a
   assert.ok(await eventually(async () => wanted(await a.events()).length === 1));
   await both(context);
   assert.ok(await answer, 'the very first packet arrived');
-  // Padding, too, stays within what the peer's path takes.
+  // Padding also stays within the peer's path MTU.
   await a.call('clearKeypairs', 1);
   await new Promise((resolve) => setTimeout(resolve, 1000));
   await a.call('apply', { upsertPeers: [{ id: 1, endpoint: '192.0.2.2:51820', mtu: 1403 }] });
@@ -145,7 +145,7 @@ test('packets without a session are staged, a handshake is requested, and they a
   const sealed = async (): Promise<number> => ((await b.counters(1))['receivedBytes'] ?? 0) - before;
   await eventually(async () => (await sealed()) >= 32 + 1403 + 32);
   assert.is(await sealed(), 32 + 1403 + 32, 'the packet, not padded beyond, and a keepalive');
-  // The session is gone again: asked for, but not more than once a second.
+  // The session is gone again: a handshake is requested, but at most once per second.
   await a.call('clearKeypairs', 1);
   await new Promise((resolve) => setTimeout(resolve, 1000));
   await Promise.all([1, 2, 3].map(() => ping(lab, 'a', '10.2.0.1')));
@@ -159,14 +159,15 @@ test('a session replaced by simultaneous handshakes still decrypts', async (cont
   await start(context);
   await both(context);
   assert.ok(await ping(lab, 'a', '10.2.0.1'));
-  // Both have called and answered each other, and A has the answer to its call: it sends by the new session, B by the old.
+  // Both have initiated and answered, and A has the answer to its initiation: it sends with the new session, B with the old
+  // one.
   const [ours, theirs] = [sessionKeys(), sessionKeys()];
   await b.call('addKeypair', 1, await ours.responder(b));
   await a.call('addKeypair', 1, await theirs.responder(a));
   await a.call('addKeypair', 1, await ours.initiator(a));
   await b.call('sendKeepalive', 1);
   assert.ok(await eventually(async () => (await a.counters(1))['keepalivesReceived'] === 1));
-  // And B has its own answer now, and yields: its session passes, until A's keepalive confirms the other.
+  // B has its answer now, and yields: its session decrypts, until A's keepalive confirms the other one.
   await b.call('addKeypair', 1, await theirs.initiator(b, true));
   await b.call('sendKeepalive', 1);
   assert.ok(await eventually(async () => (await a.counters(1))['keepalivesReceived'] === 2));
@@ -177,7 +178,7 @@ test('a session replaced by simultaneous handshakes still decrypts', async (cont
     'the one that both mean is current at both',
   );
   assert.ok(await ping(lab, 'b', '10.1.0.1'));
-  // The next renewal, called by A: what A sends before it has the answer comes by the session in force.
+  // The next rekey, initiated by A: until it has the answer, A sends with the present session.
   const next = sessionKeys();
   await b.call('addKeypair', 1, await next.responder(b));
   assert.ok(await ping(lab, 'a', '10.2.0.1'));
@@ -185,7 +186,7 @@ test('a session replaced by simultaneous handshakes still decrypts', async (cont
   await b.call('sendKeepalive', 1);
   assert.ok(await eventually(async () => (await a.counters(1))['keepalivesReceived'] === 3));
   for (const engine of [a, b]) assert.is((await engine.engineCounters())['unknownSession'], 0);
-  // Keys that are cleared are gone, those without a place too.
+  // Cleared keys are gone, including those of replaced sessions.
   await a.call('clearKeypairs', 1);
   await b.call('sendKeepalive', 1);
   assert.ok(await eventually(async () => (await a.engineCounters())['unknownSession'] === 1));
@@ -193,7 +194,7 @@ test('a session replaced by simultaneous handshakes still decrypts', async (cont
 
 test('overlapping ranges are translated in both directions, and only admitted packets pass', async (context) => {
   const { lab, a, b } = context;
-  // Both use 10.1.0.0/16. A calls B's range 10.2.0.0/16, B calls A's 10.3.0.0/16.
+  // Both use 10.1.0.0/16. A knows B's range as 10.2.0.0/16, B knows A's as 10.3.0.0/16.
   await a.start({ tun, port: 51820 });
   await b.start({ tun, port: 51820 });
   await lab.in('a', 'ip', ['addr', 'add', '10.1.0.1/16', 'dev', tun.name]);
@@ -241,7 +242,7 @@ test('overlapping ranges are translated in both directions, and only admitted pa
   );
   assert.not.ok(await ping(lab, 'a', '10.2.7.7'), 'of a group that it shares with nobody');
   assert.is((await b.counters(1))['notAdmitted'], 1);
-  // An ICMP error quotes the packet in the terms of whoever gets it.
+  // An ICMP error quotes the packet with its receiver's addresses.
   const refused = await lab
     .in('a', 'busybox', ['nc', '-u', '-w', '2', '10.2.0.1', '9'], 5)
     .then(() => 'ended')
@@ -263,7 +264,7 @@ test('too big packets are answered with ICMP, and the MSS is clamped', async (co
   );
   assert.is((await a.counters(1))['tooBig'], 1);
   assert.match(await lab.in('a', 'ip', ['route', 'get', '10.2.0.1']), /mtu 1280/);
-  // The other side learns it in the same way when it answers the second; from then on both make fragments.
+  // The other side learns the MTU in the same way when it answers the second ping; from then on both send fragments.
   const learnt = (to: string): Promise<boolean> => eventually(() => ping(lab, 'a', to, ['-s', '1350']));
   assert.ok(await learnt('10.2.0.1'));
   assert.ok(await learnt('fd00:2::1'));
@@ -292,7 +293,7 @@ test('ECN marks of the outer network reach the inner sender', async (context) =>
   await start(context);
   await both(context);
   for (const name of ['a', 'b']) await lab.in(name, 'sysctl', ['-q', 'net.ipv4.tcp_ecn=1']);
-  // As a queue that is long marks what says that it can be marked (RFC 3168, section 5).
+  // As a long queue marks packets of ECN-capable senders (RFC 3168, section 5).
   const rule = 'add table ip t; add chain ip t c { type filter hook postrouting priority 0; }';
   await lab.in('a', 'nft', [`${rule}; add rule ip t c udp dport 51820 ip ecn ect0 counter ip ecn set ce`]);
   const marksHeard = async (): Promise<number> => {
@@ -320,7 +321,7 @@ test('a peer cannot send from foreign addresses', async (context) => {
   await b.call('apply', { upsertRoutes: [{ prefix: '10.9.0.1/32', targets: [1] }] });
   await a.call('apply', { upsertRoutes: [{ prefix: '10.9.0.1/32', targets: ['local'] }] });
   assert.ok(await ping(lab, 'a', '10.2.0.1', ['-I', '10.9.0.1']));
-  // And its own side holds it to its sources before that.
+  // Before that, its own side admits only its sources.
   await a.call('apply', { tunSources: ['10.1.0.0/16', 'fd00:1::/64'] });
   assert.not.ok(await ping(lab, 'a', '10.2.0.1', ['-I', '10.9.0.1']));
   assert.is((await a.engineCounters())['sourceNotAllowed'], 1);
@@ -373,7 +374,7 @@ test('errors explain a used name, a used port and an invalid difference', async 
     /UDP port 51820.*another program has it/,
   );
   await second.start({ tun: { ...tun, name: 'cnihw1' }, port: 0 });
-  // Several pairs of threads share a port among themselves, and with nobody else: half of the peers would be lost.
+  // Several pairs of threads share a port, but only within one engine: otherwise half of the peers would be lost.
   const shared = { threadPairs: 2, port: 51900 };
   const third = lab.engine('a');
   await third.start({ tun: { ...tun, name: 'cnihw2' }, ...shared });
@@ -437,7 +438,7 @@ async function sendTo({ lab }: Context, messages: readonly Uint8Array[]): Promis
   await lab.in('b', process.execPath, ['-e', flood]);
 }
 
-/** Messages of no peer that have the right mac1: whoever knows a public key can make them. */
+/** Messages of unknown peers with a valid mac1, which can be computed from the public key. */
 function strangers(count: number): Uint8Array[] {
   const macs = new CookieGenerator(PUBLIC_KEY);
   return Array.from({ length: count }, (_, number) => {
@@ -457,7 +458,7 @@ test('notifications continue after removing a peer whose events were queued behi
   assert.ok(await ping(lab, 'a', '10.2.0.1'));
   await b.call('setPort', 0);
   await a.events();
-  // More than one drain takes, and among the first of them a move of a peer that is gone by then.
+  // More events than one drain reads, including a move of a peer that is already removed.
   const removed = a.call('stallThen', 2_500, 'apply', { removePeers: [1] });
   await b.call('sendKeepalive', 1);
   await sendTo(context, strangers(300));
@@ -483,7 +484,7 @@ test('the engine runs in a worker thread and ends with it', async ({ lab }) => {
   assert.is(output, 'true true false 0\n'.repeat(3));
 });
 
-/** Of each thread that reads the TUN device: how often it went to sleep, as it does after each batch of packets. */
+/** How often each thread that reads the TUN device slept, as it does after each batch of packets. */
 async function sleepsOfTunThreads(pid: number): Promise<number[]> {
   const sleeps: number[] = [];
   for (const thread of await readdir(`/proc/${pid}/task`)) {
@@ -513,8 +514,8 @@ test('flows are distributed over pairs of threads, in order within each flow', a
   assert.ok(busy.length >= 2, `threads that worked: ${work.join(', ')}`);
   const packets = end.streams.reduce((sum, { udp }) => sum + udp.packets, 0);
   const late = end.streams.reduce((sum, { udp }) => sum + udp.out_of_order, 0);
-  // The kernel may move a thread to another processor between two sends; a flow that several threads took turns in
-  // would be out of order all the time.
+  // The kernel may move a thread to another CPU between two sends; if several threads shared a flow, it would be out of order
+  // all the time.
   assert.ok(packets > 1_000 && late <= packets / 100, `${late} of ${packets} out of order`);
 });
 

@@ -1,4 +1,4 @@
-/** Network namespaces with a wire between them, and engines inside; everything is gone after `close`. */
+/** Network namespaces connected by a wire, with engines inside; `close` removes everything. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -9,7 +9,7 @@ import type { EngineEvent, EngineFeatures, EngineOptions } from '../../native/in
 const execute = promisify(execFile);
 const program = fileURLToPath(new URL('engine-process.ts', import.meta.url));
 
-/** Runs a program to its end; its output. Rejects when it fails or takes longer than `seconds`. */
+/** Runs a program to its end; returns its output. Rejects if it fails or takes longer than `seconds`. */
 export async function run(command: string, parameters: readonly string[], seconds = 20): Promise<string> {
   const { stdout } = await execute(command, parameters, { timeout: seconds * 1000, maxBuffer: 1 << 24 });
   return stdout;
@@ -74,7 +74,7 @@ export class EngineHandle {
     return (await this.call('events')) as EngineEvent[];
   }
 
-  /** Events that the engine notified of by itself. */
+  /** Events that the engine delivered by notification. */
   async taken(): Promise<EngineEvent[]> {
     return (await this.call('taken')) as EngineEvent[];
   }
@@ -83,7 +83,7 @@ export class EngineHandle {
     return (await this.call('usage')) as Usage;
   }
 
-  /** Ends the process at once, as a crash would. */
+  /** Kills the process, as in a crash. */
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = new Promise((resolve) => this.#child.once('exit', resolve));
@@ -97,7 +97,7 @@ export class Lab {
   readonly #names: string[] = [];
   readonly #engines: EngineHandle[] = [];
 
-  /** `names` each become a namespace; two have one wire, more have a bridge. Addresses: 192.0.2.N, 2001:db8::N. */
+  /** Each of `names` becomes a namespace; two are connected by a wire, more by a bridge. Addresses: 192.0.2.N, 2001:db8::N. */
   async open(names: readonly string[]): Promise<void> {
     await removeAbandoned();
     const add = async (name: string): Promise<void> => {
@@ -153,12 +153,12 @@ export class Lab {
     return `${this.#prefix}${name}`;
   }
 
-  /** Runs a program inside. */
+  /** Runs a program inside a namespace. */
   in(name: string, command: string, parameters: readonly string[], seconds = 20): Promise<string> {
     return run('ip', ['netns', 'exec', this.namespace(name), command, ...parameters], seconds);
   }
 
-  /** Starts a program inside that the caller ends. */
+  /** Starts a program inside a namespace; the caller ends it. */
   spawnIn(name: string, command: string, parameters: readonly string[]): ChildProcess {
     return spawn('ip', ['netns', 'exec', this.namespace(name), command, ...parameters], { stdio: 'ignore' });
   }
@@ -180,14 +180,14 @@ export class Lab {
   }
 }
 
-/** With what runs in it. */
+/** Ends its processes too. */
 async function removeNamespace(name: string): Promise<void> {
   const processes = await run('ip', ['netns', 'pids', name]).catch(() => '');
   for (const pid of processes.split('\n').filter((line) => line !== '')) process.kill(Number(pid), 'SIGKILL');
   await run('ip', ['netns', 'del', name]).catch(() => '');
 }
 
-/** Takes away what a process left that was killed before it could. */
+/** Removes leftovers of killed processes. */
 async function removeAbandoned(): Promise<void> {
   for (const line of (await run('ip', ['netns', 'list'])).split('\n')) {
     const [, name = '', owner = ''] = /^(hwn-(\d+)-\S+)/.exec(line) ?? [];
@@ -197,7 +197,7 @@ async function removeAbandoned(): Promise<void> {
 
 let nextIndex = 1;
 
-/** The two halves of a session, as a handshake would make them. */
+/** Key material of both ends of a session, as from a handshake. */
 export function sessionKeys() {
   const [forth, back] = [new Uint8Array(randomBytes(32)), new Uint8Array(randomBytes(32))];
   const [left, right] = [nextIndex++, nextIndex++];
@@ -222,7 +222,7 @@ export function sessionKeys() {
   };
 }
 
-/** Gives both engines the two halves of a session, as a handshake would. `left` is the initiator. */
+/** Gives both engines the keys of a session, as after a handshake. `left` is the initiator. */
 export async function connect(
   left: { engine: EngineHandle; peer: number },
   right: { engine: EngineHandle; peer: number },
@@ -233,7 +233,7 @@ export async function connect(
   await left.engine.call('sendKeepalive', left.peer);
 }
 
-/** Looks again until `look` is true; false after `seconds`. */
+/** Repeats `look` until it is true; returns false after `seconds`. */
 export async function eventually(look: () => Promise<boolean>, seconds = 5): Promise<boolean> {
   const end = Date.now() + seconds * 1000;
   while (Date.now() < end) {

@@ -1,6 +1,6 @@
 /**
- * A node without a slot (a) reaches a remote cluster (r) through a gateway node (g): opened, translated and sealed on,
- * without a trip through the gateway's own network stack.
+ * A node without a slot (a) reaches a remote cluster (r) through a gateway node (g), which decrypts, translates and encrypts
+ * again, without its kernel's network stack.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -25,7 +25,7 @@ test.before(async (context) => {
     await context[name].start({ tun, port: 51820 });
   }
   const { a, g, r } = context;
-  // Both clusters use 10.1.0.0/16: here the pods of node a are 10.1.1.0/24, and r's range is called 10.2.0.0/16.
+  // Both clusters use 10.1.0.0/16: here the pods of node a are 10.1.1.0/24, and r's range is known as 10.2.0.0/16.
   const real = '10.1.0.0/16';
   await lab.in('a', 'ip', ['addr', 'add', '10.1.1.1/24', 'dev', tun.name]);
   await lab.in('a', 'ip', ['route', 'add', '10.2.0.0/16', 'dev', tun.name]);

@@ -1,4 +1,4 @@
-/** The core's own tests, compiled with ASan and UBSan: structures against slow ones, packets against a slow implementation. */
+/** Unit tests of the core, compiled with ASan and UBSan: structures and packets against slow reference implementations. */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';

@@ -1,4 +1,4 @@
-/** The platform's X25519 through the addon: the known answers, and that a wrong one is never used. */
+/** The platform's X25519 through the addon: known answers, and a faulty implementation is never used. */
 import { randomBytes } from 'node:crypto';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -15,7 +15,7 @@ test('this Node binary has X25519', () => {
   assert.ok(platform, 'of the OpenSSL that Node brings');
 });
 
-test('an implementation that is wrong for one key or for a point of low order is not used', () => {
+test('an implementation with a wrong result for one key or for a point of low order is not used', () => {
   assert.ok(platform);
   const good: X25519 = platform;
   const own = new Uint8Array(32).fill(3);

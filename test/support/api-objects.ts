@@ -1,4 +1,4 @@
-/** Hawser's objects of a cluster of the bed, as its administrator reads and edits them. */
+/** Hawser's objects in a cluster of the testbed, read and edited with an administrator's rights. */
 import type { LocalCluster, RemoteCluster } from '../../shared/api/clusters.ts';
 import type { FabricNode, AddressMapping, Tunnel } from '../../shared/api/network.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../shared/api/peerings.ts';
@@ -19,7 +19,7 @@ export async function listed<K extends keyof Kinds>(cluster: BedCluster, plural:
   return (JSON.parse(text) as { items: Kinds[K][] }).items;
 }
 
-/** The only one of its kind. */
+/** The only object of a kind; throws if there is none or more than one. */
 export async function only<K extends keyof Kinds>(cluster: BedCluster, plural: K): Promise<Kinds[K]> {
   const [first, second] = await listed(cluster, plural);
   if (first === undefined || second !== undefined) throw new Error(`not one of ${plural} in ${cluster.name}`);
@@ -39,7 +39,7 @@ export async function patch(
 export const patchLocal = (cluster: BedCluster, spec: object): Promise<void> =>
   patch(cluster, 'localcluster.hawser.dev', 'self', { spec });
 
-/** A value of a Secret in Hawser's namespace. */
+/** Reads a value of a Secret in Hawser's namespace. */
 export async function secretValue(
   cluster: BedCluster,
   namespace: string,

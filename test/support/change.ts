@@ -1,4 +1,4 @@
-/** What a change while a peering lives is, and what all of them look at. */
+/** The type of a change during a peering, and checks that all changes share. */
 import type { BedCluster } from '../testbed/index.ts';
 import { only } from './api-objects.ts';
 import type { PassingTraffic } from './passing-traffic.ts';
@@ -9,11 +9,11 @@ export type Side = 'consumer' | 'provider';
 export interface Change {
   name: string;
   sides: readonly Side[];
-  /** Sides that change together only; default: one by one as well. */
+  /** Set for sides that only change together; by default each side also changes alone. */
   together?: boolean;
-  /** Brings about what the change begins from, before anything is measured. */
+  /** Brings about the state before the change; not measured. */
   prepare?: (pair: Pair, side: Side) => Promise<void>;
-  /** Brings it about on one side; what it returns is asked until it is true. */
+  /** Applies the change on one side; the returned check is repeated until it returns true. */
   apply: (pair: Pair, side: Side, traffic: PassingTraffic) => Promise<() => Promise<boolean>>;
 }
 
@@ -21,13 +21,13 @@ export const own = (pair: Pair, side: Side): BedCluster => pair[side];
 export const other = (pair: Pair, side: Side): BedCluster =>
   pair[side === 'consumer' ? 'provider' : 'consumer'];
 
-/** Whether the tunnel of a cluster says that packets pass. */
+/** Whether a cluster's Tunnel reports a verified path. */
 export async function pathVerified(cluster: BedCluster): Promise<boolean> {
   const { status } = await only(cluster, 'tunnels');
   return status?.conditions?.some((each) => each.type === 'PathVerified' && each.status === 'True') ?? false;
 }
 
-/** Whether the two control planes have each other's documents. */
+/** Whether both control planes have each other's network documents. */
 export async function negotiated(consumer: BedCluster): Promise<boolean> {
   const { status } = await only(consumer, 'outgoingpeerings');
   return status?.conditions?.some((each) => each.type === 'Negotiated' && each.status === 'True') ?? false;

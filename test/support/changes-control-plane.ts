@@ -1,4 +1,4 @@
-/** Changes of what a provider grants, and of how the two control planes reach and know each other. */
+/** Changes of a provider's grants, and of how the two control planes reach and identify each other. */
 import { issueSelfSignedCertificate } from '../../shared/trust/self-signed-certificate.ts';
 import type { BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
@@ -57,7 +57,7 @@ export const gatewayCertificate: Change = {
   },
 };
 
-/** Another address of the API server, which its certificate does not name, and another authority beside its own. */
+/** Another address of the API server, which its certificate does not name, and an additional CA. */
 export const apiServer: Change = {
   name: 'API server address and CA',
   sides: ['provider'],
@@ -101,7 +101,7 @@ export const apiServer: Change = {
   },
 };
 
-/** The new tunnel key that comes after it in order proves the pre-shared key: without handshakes nothing of it would be seen. */
+/** The later change of the tunnel key proves the pre-shared key: without a handshake its effect would not be visible. */
 export const clusterKey: Change = {
   name: 'cluster key',
   sides: ['consumer', 'provider'],

@@ -8,7 +8,7 @@ import { namespace } from './installation.ts';
 import type { Pair } from './peered.ts';
 import { eventually } from './workload.ts';
 
-/** The tunnel endpoint goes to the cluster's other node. */
+/** Moves the tunnel endpoint to the cluster's other node. */
 export const gatewayNode: Change = {
   name: 'gateway node',
   sides: ['consumer', 'provider'],
@@ -33,7 +33,7 @@ const endpointHolder = async (cluster: BedCluster): Promise<string | undefined> 
       spec.tunnelEndpoint !== undefined && status?.heldTunnelEndpoint === spec.tunnelEndpoint,
   )?.metadata.name;
 
-/** When this node renewed the tunnel endpoint's Lease; empty: it has not, or another holds it. */
+/** When this node last renewed the tunnel endpoint's Lease; empty if it has not, or if another node holds the Lease. */
 async function endpointRenewal(cluster: BedCluster, name: string): Promise<string> {
   const fields = '{.spec.holderIdentity} {.spec.renewTime}';
   const text = await cluster.kubectl([
@@ -49,7 +49,7 @@ async function endpointRenewal(cluster: BedCluster, name: string): Promise<strin
   return holder === name ? renewTime : '';
 }
 
-/** The node that is lost, and the one that is there to take over. */
+/** The node that fails, and the node that takes over. */
 function pairOfNodes(cluster: BedCluster): { lost: BedNode; left: BedNode } {
   const [lost, left] = cluster.nodes;
   if (lost === undefined || left === undefined) throw new Error(`${cluster.name} has no two nodes`);
@@ -63,7 +63,7 @@ const silence = `table inet cut-off {
   chain forward { type filter hook forward priority -500; drop; }
 }`;
 
-/** Whether it was away or not. */
+/** Restores the node, whether it was cut off or not. */
 async function comeBack(pair: Pair, cluster: BedCluster): Promise<void> {
   const { lost } = pairOfNodes(cluster);
   await lost.exec(['nft', '-f', '-'], {
@@ -73,8 +73,8 @@ async function comeBack(pair: Pair, cluster: BedCluster): Promise<void> {
 }
 
 /**
- * A node that holds the tunnel endpoint falls out of the network while all its processes go on, as when a switch dies; its kubelet
- * stands still. Another node carries the label as well.
+ * Disconnects the node that holds the tunnel endpoint from the network while its processes continue, as when a switch fails;
+ * its kubelet is paused. Another node has the label too.
  */
 export const gatewayNodeCutOff: Change = {
   name: 'gateway node cut off',
@@ -85,7 +85,8 @@ export const gatewayNodeCutOff: Change = {
     await comeBack(pair, cluster);
     await cluster.kubectl(['label', 'node', lost.name, 'hawser.dev/gateway=true', '--overwrite']);
     await cluster.kubectl(['label', 'node', left.name, 'hawser.dev/gateway-']);
-    // A node that is not Ready yet, or fell silent and has not renewed since, would lose the tunnel endpoint as soon as the other is labelled.
+    // A node that is not Ready yet, or has not renewed since an outage, would lose the tunnel endpoint as soon as the other is
+    // labelled.
     await cluster.kubectl(['wait', `node/${lost.name}`, '--for=condition=Ready', '--timeout=90s'], {
       timeoutMilliseconds: 100_000,
     });
@@ -108,7 +109,7 @@ export const gatewayNodeCutOff: Change = {
   },
 };
 
-/** It comes back with all that it knew, and finds the tunnel endpoint with another. */
+/** Restores the node with its former state; another node holds the tunnel endpoint meanwhile. */
 export const gatewayNodeBack: Change = {
   name: 'gateway node back with old state',
   sides: ['consumer', 'provider'],

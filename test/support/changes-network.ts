@@ -1,4 +1,4 @@
-/** Changes of what the network documents say: where tunnels end, with which keys, and which ranges a cluster has. */
+/** Changes of network documents: tunnel endpoints, keys and ranges. */
 import type { BedCluster } from '../testbed/index.ts';
 import { listed, only, patch, patchLocal } from './api-objects.ts';
 import { other, own, pathVerified, type Change } from './change.ts';
@@ -10,7 +10,7 @@ const endpointSecret = 'hawser-tunnel-endpoint-0';
 const patchService = (cluster: BedCluster, change: object, ...more: string[]) =>
   patch(cluster, 'service', endpointService, change, '-n', namespace, ...more);
 
-/** The endpoint's port; `tunnelPort` differs from play to play, so that it is always another. */
+/** The endpoint's port. `tunnelPort` grows with each play, so that every play uses another port. */
 let tunnelPort = 7480;
 export const endpointPort: Change = {
   name: 'tunnel endpoint port',
@@ -62,7 +62,7 @@ export const tunnelKey: Change = {
 };
 
 let mtu = 1440;
-/** What a person says of the path; `mtu` differs from play to play, as `podRange` does. */
+/** An MTU declared by an administrator; `mtu` differs from play to play, as `podRange` does. */
 export const declaredMTU: Change = {
   name: 'declared MTU',
   sides: ['consumer', 'provider'],
@@ -79,7 +79,7 @@ export const secondPodRange: Change = {
   sides: ['consumer', 'provider'],
   apply: async (pair, side) => {
     const cluster = own(pair, side);
-    // Small: the ranges of all plays together are no more than a remote's share.
+    // Small, so that the ranges of all plays together stay below a remote's share.
     const range = `10.${podRange++}.0.0/20`;
     await patchLocal(cluster, { podCIDRs: [cluster.podCIDR, range] });
     return async () => {
@@ -90,7 +90,7 @@ export const secondPodRange: Change = {
   },
 };
 
-/** A range that is reserved now is the one by which the other cluster is known: only with approval it moves, and drains. */
+/** Reserves the range by which the other cluster is known: with approval the remap moves and the old one drains. */
 export const collidingRange: Change = {
   name: 'a local range that meets a remap in use',
   sides: ['consumer'],
@@ -112,7 +112,7 @@ export const collidingRange: Change = {
       const { remaps } = (await only(cluster, 'tunnels')).spec;
       const known = (await only(other(pair, side), 'tunnels')).spec.remoteRemaps;
       const next = remaps.find((remap) => remap.real === real && remap.state === 'InUse');
-      // The echo server keeps its address, so the old range drains for as long as it lives.
+      // The echo server keeps its address, so the old range drains as long as the server lives.
       const drains = remaps.some((remap) => remap.mapped === mapped && remap.state === 'Draining');
       return (
         drains &&
@@ -124,12 +124,12 @@ export const collidingRange: Change = {
   },
 };
 
-/** With the last pod that is known by an address of the old range, the range goes, on both sides. */
+/** The old range is removed on both sides with the last pod that is known by an address of it. */
 export const drainedRange: Change = {
   name: 'the remap that drains, after its last pod',
   sides: ['consumer'],
   apply: async (pair, side, traffic) => {
-    // What the remote no longer declares stays, for it may come back; what another took the place of goes.
+    // A remap that the remote no longer declares stays, since it may return; a replaced one is removed.
     const draining = async () => {
       const { remaps } = (await only(own(pair, side), 'tunnels')).spec;
       const inUse = remaps.filter(({ state }) => state === 'InUse').map(({ real }) => real);

@@ -1,18 +1,18 @@
-/** Changes of the way between the two clusters itself, of which no document tells. */
+/** Changes of the network path between the two clusters, which no network document declares. */
 import type { Fault } from '../testbed/faults.ts';
 import { listed, only } from './api-objects.ts';
 import { negotiated, own, pathVerified, type Change, type Side } from './change.ts';
 import type { Pair } from './peered.ts';
 
-/** Of the tunnel around a packet: IP, UDP, WireGuard, and room for IPv6 outside. */
+/** Overhead of a tunnelled packet: IP, UDP, WireGuard, and room for IPv6 outside. */
 const tunnelOverhead = 80;
-/** More than any buffer on the way holds, so that packets as large as the path takes must arrive. */
+/** More than all buffers on the path hold, so that packets of the path's full size must arrive. */
 const muchData = 300_000;
 
-/** What lies on the path of a bed now. */
+/** The restriction of a testbed's path at present. */
 const inForce = new WeakMap<Pair, { bytes: number; silent: boolean; fault: Promise<Fault> }>();
 
-/** The path of both directions takes no more than so many bytes; both sides ask for it, and it is made once. */
+/** Limits the MTU of the path in both directions; both sides ask for it, and it is applied once. */
 async function narrow(pair: Pair, bytes: number, silent: boolean): Promise<void> {
   const present = inForce.get(pair);
   if (present?.bytes !== bytes || present.silent !== silent) {
@@ -27,7 +27,7 @@ async function narrow(pair: Pair, bytes: number, silent: boolean): Promise<void>
 
 const widen = async (present: { fault: Promise<Fault> } | undefined) => (await present?.fault)?.remove();
 
-/** What the node that holds the tunnel endpoint has measured; undefined: nothing yet. */
+/** The path MTU measured by the node that holds the tunnel endpoint; undefined: not measured yet. */
 async function measured(pair: Pair, side: Side): Promise<number | undefined> {
   const nodes = await listed(own(pair, side), 'fabricnodes');
   return nodes.find(({ status }) => status?.heldTunnelEndpoint !== undefined)?.status?.sessions?.[0]?.pathMTU;
@@ -46,7 +46,7 @@ const narrowed = (name: string, bytes: number, silent: boolean): Change => ({
   },
 });
 
-/** What was found to be too big is tried again now and then, so it takes a while until more room is seen. */
+/** A size that was too big is only probed again from time to time, so a larger path MTU is found with a delay. */
 const wideAgain: Change = {
   name: 'path as wide as before',
   sides: ['consumer', 'provider'],

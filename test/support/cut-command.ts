@@ -1,4 +1,4 @@
-/** Commands that are ended in the middle: as a person does it, and as a machine that fails does. */
+/** Commands that are interrupted: by SIGINT as a user does, or by SIGKILL as in a crash. */
 import { spawn } from 'node:child_process';
 import type { Cut, CuttingRelay } from './cutting-relay.ts';
 
@@ -8,7 +8,7 @@ export interface Ended {
   stderr: string;
 }
 
-/** Runs the command until it has said this, interrupts it (SIGINT), and tells how it ended. Rejects when it never said it. */
+/** Runs a command until it prints a text, interrupts it (SIGINT), and returns how it ended. Rejects if the text never came. */
 export async function interruptAfter(
   words: RegExp,
   command: readonly string[],
@@ -25,7 +25,7 @@ export async function interruptAfter(
   return ended;
 }
 
-/** Runs the command, and kills it (SIGKILL) at this request of its. Rejects when it never came to it. */
+/** Runs a command and kills it (SIGKILL) at the given request. Rejects if the command never sent that request. */
 export async function killAt(
   relay: CuttingRelay,
   cut: Cut,
@@ -42,7 +42,7 @@ export async function killAt(
 
 type Child = ReturnType<typeof spawn>;
 
-/** `onSaid` is called at the beginning, with nothing, and with all that was said whenever there is more. */
+/** `onSaid` is called at the start with an empty text, and with the whole output whenever there is more. */
 function follow(
   [program = '', ...args]: readonly string[],
   seconds: number,

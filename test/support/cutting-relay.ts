@@ -1,6 +1,6 @@
 /**
- * A relay before the API servers of a kubeconfig, so that a command can be cut off at an exact request: before it has reached
- * the API server, or after it was done but before the command could hear of it.
+ * A relay in front of the API servers of a kubeconfig, which cuts a command off at an exact request: before the request reaches
+ * the API server, or after it took effect but before its response arrives.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { Agent, createServer, request, type Server } from 'node:https';
@@ -10,16 +10,16 @@ import { newAuthority, newLeaf } from '../testbed/certificate.ts';
 
 export interface Cut {
   method: string;
-  /** Of the request's path, and of its body. */
+  /** Matched against the request's path, and against its body. */
   path: RegExp;
   body?: RegExp;
   when: 'before' | 'after';
 }
 
 export interface CuttingRelay extends AsyncDisposable {
-  /** At the next request that fits, once, `act` is called and the connection dies; nothing passes from then on. */
+  /** At the next matching request, once, calls `act` and drops the connection; all later requests fail. */
   arm(cut: Cut, act: () => void): void;
-  /** Lets everything pass again. Says whether the cut came. */
+  /** Lets all requests pass again. Returns whether the cut happened. */
   disarm(): boolean;
 }
 
@@ -27,7 +27,7 @@ interface Config {
   clusters: { cluster: { server: string; 'certificate-authority-data': string } }[];
 }
 
-/** Writes `target`: the kubeconfig `source` with a relay of this process before each of its API servers. */
+/** Writes `target`: the kubeconfig `source` with a relay of this process in front of each API server. */
 export async function relayKubeconfig(source: string, target: string): Promise<CuttingRelay> {
   const config = JSON.parse(await readFile(source, 'utf8')) as Config;
   const name = 'cutting-relay';
@@ -81,7 +81,7 @@ export async function relayKubeconfig(source: string, target: string): Promise<C
     const upstream = cluster.server;
     const agent = new Agent({ ca: Buffer.from(cluster['certificate-authority-data'], 'base64') });
     const server = createServer({ cert: shown.certificate, key: shown.key }, (incoming, outgoing) => {
-      // Whoever asked sees a connection that ends.
+      // The client sees a closed connection.
       pass(upstream, agent, incoming, outgoing).catch(() => incoming.socket.destroy());
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -1,16 +1,16 @@
-/** Deleting Hawser's kinds, as the README says, and waiting until the API server has forgotten them. */
+/** Deletes Hawser's kinds as the README describes, and waits until the API server has removed them. */
 import { waitFor } from '../testbed/run.ts';
 
 type Kubectl = (args: readonly string[]) => Promise<string>;
 
 const ofHawser = ['crd', '-l', 'app.kubernetes.io/part-of=hawser'];
 const seconds = 240;
-/** So long the API server is left alone with it. */
+/** How long the API server gets before its CRDs are touched. */
 const graceMilliseconds = 10_000;
 
 /**
- * Deletes the CRDs and waits until they are gone. An API server that finds a kind's storage "(re)initializing" looks again
- * later and later, minutes apart in the end; any change of the CRD has it look at once (crd_finalizer.go).
+ * Deletes the CRDs and waits until they are gone. An API server that finds a kind's storage "(re)initializing" retries with
+ * growing delays, minutes apart in the end; any change of the CRD makes it retry at once (crd_finalizer.go).
  */
 export async function deleteKinds(kubectl: Kubectl, signal?: AbortSignal): Promise<void> {
   await kubectl(['delete', ...ofHawser, '--wait=false']);
@@ -23,7 +23,7 @@ export async function deleteKinds(kubectl: Kubectl, signal?: AbortSignal): Promi
       if (performance.now() - touchedAt > graceMilliseconds) {
         touchedAt = performance.now();
         const touch = `hawser.dev/touched=${Date.now()}`;
-        // One that goes meanwhile is none that waits.
+        // A CRD that disappears meanwhile needs no annotation.
         await kubectl(['annotate', '--overwrite', ...left, touch]).catch(() => undefined);
       }
       throw new Error(left.join(', '));

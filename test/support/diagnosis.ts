@@ -1,4 +1,4 @@
-/** What `hawser doctor` says, run as a person does, and a table of what was planted and how it was named. */
+/** The results of `hawser doctor`, run as a user does, and a table of planted faults and their findings. */
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import type { Finding } from '../../cli/doctor/finding.ts';
@@ -8,7 +8,7 @@ import { runAnyway, sleep } from '../testbed/run.ts';
 
 export const cli = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
 
-/** What is not good, as the command says it. */
+/** Findings with verdict Bad or Warning. */
 async function complaints(cluster: BedCluster, args: readonly string[] = []): Promise<Finding[]> {
   const { exitCode, stdout, stderr } = await runAnyway(
     [process.execPath, cli, 'doctor', ...args, '-o', 'json', '--kubeconfig', cluster.kubeconfig],
@@ -21,7 +21,7 @@ async function complaints(cluster: BedCluster, args: readonly string[] = []): Pr
   return (
     findings
       .filter(({ verdict }) => verdict === 'Bad' || verdict === 'Warning')
-      // The bed's CNI enforces none, and that is so from the beginning to the end.
+      // The testbed's CNI never enforces network policies.
       .filter(({ check }) => check !== 'network-policies')
   );
 }
@@ -29,7 +29,7 @@ async function complaints(cluster: BedCluster, args: readonly string[] = []): Pr
 const text = (findings: readonly Finding[]) =>
   findings.map(({ check, seen }) => `${check}: ${seen}`).join('\n    ');
 
-/** Until nothing is wrong any more. */
+/** Waits until there are no findings. */
 export async function well(cluster: BedCluster, seconds = 240): Promise<void> {
   const begun = performance.now();
   for (;;) {
@@ -41,11 +41,11 @@ export async function well(cluster: BedCluster, seconds = 240): Promise<void> {
   }
 }
 
-/** Sees what was planted be named, and remembers how. */
+/** Checks that planted faults are found, and records the findings. */
 export class Diagnosis {
   readonly #rows: string[][] = [];
 
-  /** Until all of these are named; each with why and what to do. */
+  /** Waits until all of these checks have a finding, each with a reason and a remedy. */
   async named(
     cluster: BedCluster,
     wanted: Readonly<Record<string, RegExp>>,
@@ -71,12 +71,12 @@ export class Diagnosis {
     }
   }
 
-  /** Which checks have named something. */
+  /** The checks that had a finding. */
   get checks(): ReadonlySet<string> {
     return new Set(this.#rows.map(([check = '']) => check));
   }
 
-  /** One line a fault, in the words of `faults` (check → what was planted). */
+  /** One line per fault, in the words of `faults` (check → planted fault). */
   table(faults: Readonly<Record<string, string>>): string {
     const rows = this.#rows.map(([check = '', ...rest]) => [faults[check] ?? '', check, ...rest]);
     return table([['PLANTED', 'CHECK', 'AT', 'AFTER', 'SEEN'], ...rows]);

@@ -1,9 +1,9 @@
-/** Waits for a state that others bring about. */
+/** Waits for a state that other processes bring about. */
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
  * Repeats a check until it returns something other than undefined and false, and returns that. A check that throws has not
- * succeeded yet. At the deadline it throws with what was waited for, the last error, and `context()`.
+ * succeeded yet. At the deadline it throws with the awaited state, the last error, and `context()`.
  */
 export async function eventually<T>(
   what: string,

@@ -1,4 +1,4 @@
-/** When a consumer that is put out is refused first: by the provider's API server, and by its gateway nodes. */
+/** When a revoked consumer is refused first, by the provider's API server and by its gateway nodes. */
 import { Agent, request } from 'node:https';
 import type { StoredIdentity } from '../../daemon/peers/stored-identity.ts';
 import { only, secretValue } from './api-objects.ts';
@@ -8,14 +8,14 @@ import type { Peers } from './peered.ts';
 import { eventually } from './workload.ts';
 
 export interface Refusals<T> {
-  /** Milliseconds from the beginning, and the status that said it. */
+  /** Milliseconds from the start, and the status code of the refusal. */
   call: { milliseconds: number; status: number };
   packet: { milliseconds: number };
-  /** What the putting out came to, which takes longer. */
+  /** The result of the revocation, which takes longer. */
   ended: Promise<T>;
 }
 
-/** The consumer's own identity at its provider, by which it asks for what only it may see. */
+/** A client with the consumer's own identity at its provider, for requests that need this identity. */
 async function identityCaller({ consumer }: Peers): Promise<{
   ask: () => Promise<number>;
   close: () => void;
@@ -46,7 +46,7 @@ async function identityCaller({ consumer }: Peers): Promise<{
   return { ask, close: () => agent.destroy() };
 }
 
-/** Puts the consumer out, and asks without pause meanwhile. */
+/** Revokes the consumer, and sends requests continuously meanwhile. */
 export async function firstRefusals<T>(
   peers: Peers,
   traffic: PassingTraffic,

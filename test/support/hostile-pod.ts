@@ -1,4 +1,4 @@
-/** What a pod of a consumer tries at its provider, told by a netexec pod: each attempt alone, and whether it came through. */
+/** Connection attempts of a consumer's pod at its provider, by a netexec pod: each alone, with its result. */
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { BedCluster, BedNode } from '../testbed/index.ts';
@@ -15,7 +15,7 @@ export interface Attempt {
 /** Seconds that a connection may take. */
 const debouncer = { refused: 2, made: 10 };
 
-/** Whether a pod makes a TCP connection. It is asked from its own node, which may always. */
+/** Whether a pod opens a TCP connection. Its own node, which always has access, asks it to. */
 export async function connects(
   from: { node: BedNode; ip: string },
   { host, port }: Pick<Attempt, 'host' | 'port'>,
@@ -27,12 +27,12 @@ export async function connects(
   const answer = JSON.parse(output) as { output?: string; error?: string };
   const said = `${answer.output ?? ''} ${answer.error ?? ''}`.trim();
   if (said === '') return true;
-  // As agnhost names why a connection was not made.
+  // Connection errors that agnhost reports.
   if (/TIMEOUT|REFUSED|OTHER/.test(said)) return false;
   throw new Error(`${from.ip}: ${command}: ${said}`);
 }
 
-/** Those that came through, of all at once. */
+/** Tries all targets at once, and returns those that were reached. */
 export async function through(
   from: { node: BedNode; ip: string },
   attempts: readonly Attempt[],
@@ -46,7 +46,7 @@ export async function through(
   return made.flat();
 }
 
-/** What of the provider's a consumer's pod must not reach, and a pod of the provider's own does. */
+/** Places of the provider that a consumer's pod must not reach, but the provider's own pods do. */
 export async function forbiddenPlaces(
   provider: BedCluster,
   own: { pods: readonly PodFacts[]; serviceAddress: string },
@@ -86,7 +86,7 @@ export async function forbiddenPlaces(
 const metadataAddress = '169.254.169.254';
 const metadataPort = 80;
 
-/** A cloud's metadata service, as a node has it: something that answers at its address. */
+/** Serves a cloud's metadata service on a node, at its usual address. */
 export async function serveMetadata(node: BedNode): Promise<{ stop(): Promise<void> }> {
   const at = ['addr', 'replace', `${metadataAddress}/32`, 'dev', 'lo'];
   await node.exec(['ip', ...at]);
@@ -117,7 +117,7 @@ export async function killNodeDaemon(node: BedNode): Promise<void> {
   const listed = (await run(['ip', 'netns', 'pids', node.netns])).trim().split('\n').map(Number);
   const daemons: number[] = [];
   for (const pid of listed) {
-    // Who has ended meanwhile has no command line any more.
+    // A process that has ended meanwhile has no command line.
     const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
     if (words.includes('--role=node')) daemons.push(pid);
   }
@@ -131,7 +131,7 @@ export interface Refused {
   packets: number;
 }
 
-/** What the node says that it refused. */
+/** The refusals that a node reports. */
 export async function refusalsOf(provider: BedCluster, node: string): Promise<Refused[]> {
   const text = await provider.kubectl(['get', 'fabricnodes.hawser.dev', node, '-o', 'json']);
   return (JSON.parse(text) as { status?: { refusals?: Refused[] } }).status?.refusals ?? [];

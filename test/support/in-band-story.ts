@@ -1,4 +1,4 @@
-/** Two clusters that peer in-band by the chart's two ClusterRoles, and what the story of it asks of them. */
+/** Two clusters that peer in-band with the rights of the chart's two ClusterRoles, and the steps of their story. */
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,14 +13,14 @@ import type { BedCluster } from '../testbed/index.ts';
 import { run, runAnyway, type RunResult } from '../testbed/run.ts';
 
 const cli = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
-/** Longer than anything takes on a busy machine; what is waited for ends it. */
+/** A limit above all durations on a busy machine; waits end as soon as their condition holds. */
 export const debouncer = 240;
 
 export class InBandStory {
   readonly namespace = 'atelier';
   readonly pair: Pair;
   readonly relay: CuttingRelay;
-  /** Pods that run at the provider, as the consumer knows them: the one that was there first comes first. */
+  /** Pods that run at the provider, as the consumer sees them, the oldest first. */
   remote: PodFacts[] = [];
   local: PodFacts | undefined;
   readonly #limited: string;
@@ -41,11 +41,11 @@ export class InBandStory {
     this.#before = options.before;
   }
 
-  /** `keep` is told of the pair as soon as there is one, so that it can be taken down after a failure. */
+  /** `keep` gets the pair as soon as it exists, so that it can be taken down after a failure. */
   static async begin(log: (line: string) => void, keep: (pair: Pair) => void): Promise<InBandStory> {
     const pair = await installedPair('in-band', log);
     keep(pair);
-    // What a node holds without any peering is there once its address is.
+    // Nodes have state without any peering once they have an address: take the inventory after that.
     for (const cluster of [pair.consumer, pair.provider]) {
       await eventually(`every node of ${cluster.name} to be part of the fabric`, debouncer, async () => {
         const nodes = await listed(cluster, 'fabricnodes');
@@ -73,7 +73,7 @@ export class InBandStory {
     await rm(this.#relayed, { force: true });
   }
 
-  /** `hawser peer …` as somebody who holds the two roles; through the relay where it is to be cut. */
+  /** A `hawser peer …` command with the rights of the two roles; through the relay where it is to be cut off. */
   command(words: readonly string[], by: 'itself' | 'relay' = 'itself'): string[] {
     const kubeconfig = by === 'relay' ? this.#relayed : this.#limited;
     const { name } = this.pair.provider;
@@ -81,7 +81,7 @@ export class InBandStory {
     return [process.execPath, cli, 'peer', ...words, ...where];
   }
 
-  /** What starts the peering; the words come after. */
+  /** The command that starts the peering, with further arguments. */
   start = (...more: string[]): string[] => [
     '--in-band',
     '--cpu',
@@ -105,7 +105,7 @@ export class InBandStory {
     });
   }
 
-  /** The namespace of the story, offloaded, with a pod at home and one that runs at the provider. */
+  /** Offloads the story's namespace, with one pod at home and one at the provider. */
   async offload(): Promise<void> {
     const { consumer } = this.pair;
     await consumer.kubectl(['create', 'namespace', this.namespace]);
@@ -121,7 +121,7 @@ export class InBandStory {
     await eventually('an answer from the offloaded pod', debouncer, () => this.ask());
   }
 
-  /** The name of an offloaded pod, by asking it from the pod at home. */
+  /** Asks the offloaded pod for its name, from the pod at home. */
   ask(): Promise<string> {
     const { node: name = '', ip = '' } = this.local ?? {};
     return dial({
@@ -133,7 +133,7 @@ export class InBandStory {
     });
   }
 
-  /** The offloaded Deployment, once it has so many ready pods: nothing of the control plane may be broken for it. */
+  /** Scales the offloaded Deployment, and waits until that many pods are ready, which needs a working control plane. */
   async scale(replicas: number): Promise<void> {
     const { consumer } = this.pair;
     await consumer.kubectl(['scale', '-n', this.namespace, 'deployment/remote', `--replicas=${replicas}`]);
@@ -146,7 +146,7 @@ export class InBandStory {
     await eventually('an answer from an offloaded pod', debouncer, () => this.ask());
   }
 
-  /** What would be another if somebody had noticed: the pod that was there; and the node still takes pods. */
+  /** State that a disruption would change: the first pod's identity. Also checks that the node still accepts pods. */
   async steadyState(): Promise<string> {
     const { consumer } = this.pair;
     await eventually('the virtual node to be Ready', debouncer, async () => {
@@ -182,14 +182,14 @@ export class InBandStory {
     await cluster.kubectl(['delete', 'namespace', name, '--timeout=90s'], { timeoutMilliseconds: 100_000 });
   }
 
-  /** Takes the limited access away too, and waits until both clusters are as they were before. */
+  /** Also removes the limited access, and waits until both clusters have their former state. */
   async leavesNothing(): Promise<void> {
     const clusters = [this.pair.consumer, this.pair.provider];
     await revokeLimited(clusters);
     for (const [index, cluster] of clusters.entries()) {
       await eventually(`nothing of the peering to be left in ${cluster.name}`, debouncer, async () => {
         const difference = inventoryDifference(this.#before[index] ?? [], await inventory(cluster)).filter(
-          // The story itself has deleted one, for another to come.
+          // The story itself deleted a gateway pod, which was replaced.
           (line) => !/^[+-] pod\/(hawser-system\/)?hawser-gateway-/i.test(line),
         );
         if (difference.length > 0) throw new Error(difference.join(', '));

@@ -1,4 +1,4 @@
-/** Hawser on a cluster of the bed, from its image and its chart, as users install it. */
+/** Installs Hawser on a cluster of the testbed from its image and its chart, as users do. */
 import { join } from 'node:path';
 import { buildHawserImage } from '../../deploy/image/build.ts';
 import { build } from '../../deploy/build/build.ts';
@@ -14,20 +14,20 @@ export const namespace = 'hawser-system';
 export interface InstallationOptions {
   signal?: AbortSignal | undefined;
   log?: ((line: string) => void) | undefined;
-  /** Name of the node that holds the tunnel's tunnel endpoint; default: the cluster's first. */
+  /** Name of the node that holds the tunnel endpoint; default: the cluster's first. */
   gatewayNode?: string;
   /** Further values of the chart, `a.b.c` → value. */
   values?: Record<string, string>;
 }
 
-/** Builds sources, addon and image; quick where nothing changed. Returns the archive's path. */
+/** Builds sources, addon and image, quickly if nothing changed. Returns the archive's path. */
 export async function makeImage(log: (line: string) => void = () => undefined): Promise<string> {
   await ensureNeeds(['image'], { log });
   await build(log);
   return (await buildHawserImage()).path;
 }
 
-/** Installs the chart, and waits until every pod of it is ready. The image must be on the nodes. */
+/** Installs the chart, and waits until all its pods are ready. The nodes must have the image. */
 export async function install(
   bed: Bed,
   cluster: BedCluster,
@@ -59,7 +59,7 @@ export async function rolledOut(cluster: BedCluster, signal?: AbortSignal): Prom
     'deployment/hawser-gateway',
     'daemonset/hawser-node',
   ]) {
-    // A machine that is very busy takes minutes to start what otherwise takes seconds.
+    // On a very busy machine starts take minutes instead of seconds.
     await cluster.kubectl(['rollout', 'status', '-n', namespace, '--timeout=300s', workload], {
       timeoutMilliseconds: 310_000,
       ...(signal && { signal }),
@@ -78,7 +78,7 @@ async function helm(bed: Bed, cluster: BedCluster, args: string[], signal?: Abor
   });
 }
 
-/** Runs `hawser` as an administrator of the cluster, as a person would; returns what it printed. */
+/** Runs `hawser` as an administrator of the cluster; returns its output. */
 export async function hawser(
   cluster: BedCluster,
   args: readonly string[],
@@ -86,7 +86,7 @@ export async function hawser(
 ): Promise<string> {
   return run(
     [process.execPath, join(root, 'cli', 'main.ts'), ...args, '--kubeconfig', cluster.kubeconfig],
-    // Longer than the command itself waits: it says for what.
+    // Longer than the command's own timeout, whose error names what it waited for.
     { timeoutMilliseconds: 150_000, ...options },
   );
 }

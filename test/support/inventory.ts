@@ -1,11 +1,11 @@
-/** Everything that is in a cluster's API and on its nodes, so that "as before" can be checked and not believed. */
+/** An inventory of a cluster's API and its nodes, to compare states before and after a test. */
 import { quotaProbeName } from '../../daemon/tenant/names.ts';
 import type { BedCluster } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
 
 export type Inventory = readonly string[];
 
-/** Kinds that come and go by themselves, or hold what only grows. */
+/** Kinds whose objects come and go independently, or only accumulate. */
 const restless = new Set([
   'events',
   'events.events.k8s.io',
@@ -13,7 +13,7 @@ const restless = new Set([
   'endpointslices.discovery.k8s.io',
 ]);
 
-/** API objects by name, and what each node's kernel holds of routes, rules, links and nft rules. */
+/** API objects by name, and the routes, rules, links and nft rules of each node's kernel. */
 export async function inventory(cluster: BedCluster): Promise<Inventory> {
   const resources = (await cluster.kubectl(['api-resources', '--verbs=list', '-o', 'name']))
     .trim()
@@ -59,7 +59,7 @@ const kernelState: readonly [string, readonly string[]][] = [
   ['nft', ['nft', 'list', 'tables']],
 ];
 
-/** Without the number and the link-local address that a device gets anew whenever it is made: by a daemon after a crash. */
+/** Without the index and the link-local address, which change whenever a device is created again, as after a crash. */
 const lasting = (line: string): string =>
   line
     .trim()
@@ -67,7 +67,7 @@ const lasting = (line: string): string =>
     .replace(/^\d+: (?=\S+: <)/, '')
     .replace(/\bfe80:[0-9a-f:]+/, 'fe80::');
 
-/** The CNI's routes and links come and go with pods, and are not Hawser's. */
+/** The CNI's routes and links change with pods, and are not Hawser's. */
 function mattersOf(what: string, text: string): boolean {
   return (
     what !== 'route' ||
@@ -76,7 +76,7 @@ function mattersOf(what: string, text: string): boolean {
   );
 }
 
-/** Lines of one that the other has not: `+` is new, `-` is missing. */
+/** Lines in only one of the inventories: `+` is new, `-` is missing. */
 export function inventoryDifference(before: Inventory, after: Inventory): string[] {
   const [was, is] = [new Set(before), new Set(after)];
   return [

@@ -1,10 +1,10 @@
-/** Access of somebody who holds one ClusterRole of the chart in a cluster, and nothing else. */
+/** Access with one ClusterRole of the chart in each cluster, and no other rights. */
 import { writeFile } from 'node:fs/promises';
 import type { BedCluster } from '../testbed/index.ts';
 
 const account = 'peerer';
 
-/** A kubeconfig with one context a cluster, named as the cluster, by tokens of service accounts bound to these roles. */
+/** Writes a kubeconfig with one context per cluster, named like it, with tokens of service accounts bound to these roles. */
 export async function limitedKubeconfig(
   path: string,
   roles: readonly (readonly [cluster: BedCluster, clusterRole: string])[],
@@ -31,7 +31,7 @@ export async function limitedKubeconfig(
   await writeFile(path, JSON.stringify(config), { mode: 0o600 });
 }
 
-/** Takes the account away again. */
+/** Removes these service accounts. */
 export async function revokeLimited(clusters: readonly BedCluster[]): Promise<void> {
   for (const cluster of clusters) {
     await cluster.kubectl(['delete', 'clusterrolebinding', account, '--ignore-not-found']);

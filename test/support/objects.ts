@@ -1,4 +1,4 @@
-/** Builders of Kubernetes objects with plain defaults: a test names only what it is about. */
+/** Builders of Kubernetes objects with plain defaults: a test names only the fields that it is about. */
 import type { Condition } from '../../shared/api/meta.ts';
 import type { Pod } from '../../shared/kube/types.ts';
 

@@ -1,15 +1,15 @@
-/** A ping and a TCP stream between two pods that go on while things change: how much was lost, and whether the stream lives. */
+/** A ping and a TCP stream between two pods during changes: measures losses, and whether the stream survives. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Bed, BedCluster } from '../testbed/index.ts';
 import { runAnyway, sleep } from '../testbed/run.ts';
 import { readyPods } from './workload.ts';
 
-/** A server that says everything back to whoever connects, for as long as they like. */
+/** A TCP echo server without a limit of time. */
 export function echoServer(
   name: string,
   nodeSelector: Record<string, string>,
   image: string,
-  /** For so long it goes on after it was told to end: it does not listen to that. */
+  /** Seconds that it continues after SIGTERM, which it ignores. */
   graceSeconds = 1,
 ): object {
   return {
@@ -50,13 +50,13 @@ export interface TrafficEnds {
   bed: Bed;
   cluster: BedCluster;
   namespace: string;
-  /** The pod that asks. */
+  /** The client pod. */
   from: string;
-  /** App of the pod that answers. */
+  /** App of the server pod. */
   server: string;
 }
 
-/** Sequence numbers of answers in the order in which they came, with the time. */
+/** Sequence numbers of answers in the order of arrival, with the time. */
 interface Answer {
   sequence: number;
   at: number;
@@ -67,7 +67,7 @@ export class PassingTraffic {
   readonly #pings: Answer[] = [];
   readonly #echoes: Answer[] = [];
   readonly ends: TrafficEnds;
-  /** Address that answers, as the asking cluster knows it. */
+  /** Address of the server, as the client's cluster knows it. */
   #to = '';
   #said = 0;
   #ended: string | undefined;
@@ -77,7 +77,7 @@ export class PassingTraffic {
     this.ends = ends;
   }
 
-  /** Begins; resolves when both have had an answer. */
+  /** Starts both; resolves when both have had an answer. */
   async begin(): Promise<void> {
     const { cluster, namespace, server } = this.ends;
     const [pod] = await readyPods(cluster, namespace, server, 1, 120);
@@ -96,7 +96,7 @@ export class PassingTraffic {
     );
   }
 
-  /** Another stream, after one that had to break. */
+  /** Opens another stream after the former one had to break. */
   async again(): Promise<void> {
     this.#ended = 'being replaced';
     clearInterval(this.#talking);
@@ -107,7 +107,7 @@ export class PassingTraffic {
     await this.#until('the stream to begin again', 30, () => this.streamLives());
   }
 
-  /** Whether so many bytes come back on a connection of their own, in segments as large as the path is taken to be. */
+  /** Whether that many bytes are echoed on a separate connection, in segments as large as the assumed path MTU. */
   async carries(bytes: number): Promise<boolean> {
     const { bed, cluster, namespace, from } = this.ends;
     const busybox = '/bin/busybox';
@@ -132,7 +132,7 @@ export class PassingTraffic {
     return Number(stdout) === bytes;
   }
 
-  /** The pod that answers is made anew, so that it has another address; ping and stream begin again. */
+  /** Replaces the server pod, so that it has another address; ping and stream start again. */
   async replaceServer(): Promise<void> {
     const { cluster, namespace, server } = this.ends;
     await this.end();
@@ -152,17 +152,17 @@ export class PassingTraffic {
     stream.stdin?.on('error', () => undefined);
     onLines(stream, (line) => this.#echoes.push({ sequence: Number(line), at: performance.now() }));
     this.#talking = setInterval(() => {
-      // What is not answered is kept by TCP; more than a second's worth need not be.
+      // TCP retransmits unanswered data; limit it to the amount of a second.
       if (this.#said - (this.#echoes.at(-1)?.sequence ?? 0) < 40) stream.stdin?.write(`${++this.#said}\n`);
     }, intervalMilliseconds);
   }
 
-  /** Why the stream is over; undefined while it is not. */
+  /** Why the stream ended; undefined while it lives. */
   get streamEnded(): string | undefined {
     return this.#ended;
   }
 
-  /** Whether the stream has had an answer since `since` and is not over. */
+  /** Whether the stream has had an answer since `since` and has not ended. */
   streamLives(since = 0): boolean {
     const last = this.#echoes.at(-1);
     return this.#ended === undefined && last !== undefined && last.at >= since;
@@ -173,7 +173,7 @@ export class PassingTraffic {
     return this.#pings.at(-1)?.at ?? 0;
   }
 
-  /** Waits until both are answered again that were sent after now. */
+  /** Waits until both get answers to messages sent from now on. */
   async passes(seconds: number, withStream: boolean): Promise<void> {
     const now = performance.now();
     await this.#until(
@@ -193,7 +193,7 @@ export class PassingTraffic {
     );
   }
 
-  /** Pings without an answer between two moments, and the time from the first until the answers were back. */
+  /** Unanswered pings between two moments, and the time from the first of them to the next answer. */
   lost(from: number, until: number): { packets: number; milliseconds: number } {
     const before = this.#pings.findLast(({ at }) => at <= from);
     const after = this.#pings.find(({ at }) => at >= until) ?? this.#pings.at(-1);

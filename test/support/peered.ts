@@ -1,4 +1,4 @@
-/** Clusters with Hawser in all of them, and what the stories ask of them. */
+/** Clusters that have Hawser installed, and the operations of the stories on them. */
 import type { Tunnel } from '../../shared/api/network.ts';
 import { up, type Bed, type BedCluster, type BedNode } from '../testbed/index.ts';
 import { run } from '../testbed/run.ts';
@@ -6,7 +6,7 @@ import { listed } from './api-objects.ts';
 import { hawser, install, makeImage, namespace } from './installation.ts';
 import { eventually } from './workload.ts';
 
-/** Who peers with whom. */
+/** The consumer and the provider of a peering. */
 export interface Peers {
   consumer: BedCluster;
   provider: BedCluster;
@@ -16,7 +16,7 @@ export interface Pair extends Peers {
   bed: Bed;
 }
 
-/** Clusters of two nodes, unless it is said otherwise, with the same ranges, Hawser installed in each. */
+/** Clusters with the same ranges and Hawser installed in each, with two nodes each by default. */
 export async function installedClusters(
   name: string,
   clusters: readonly string[],
@@ -32,13 +32,13 @@ export async function installedClusters(
   return bed;
 }
 
-/** Two of them: rome is to be the consumer, milan the provider. */
+/** Two clusters: rome as the consumer, milan as the provider. */
 export async function installedPair(name: string, log: (line: string) => void): Promise<Pair> {
   const bed = await installedClusters(name, ['rome', 'milan'], log);
   return { bed, consumer: bed.cluster('rome'), provider: bed.cluster('milan') };
 }
 
-/** The ID that a cluster has given itself. */
+/** The generated ID of a cluster. */
 export async function clusterIDOf(cluster: BedCluster): Promise<string> {
   const id = await cluster.kubectl([
     'get',
@@ -51,7 +51,7 @@ export async function clusterIDOf(cluster: BedCluster): Promise<string> {
   return id;
 }
 
-/** A bearer token of somebody who may administer peering tokens and nothing else. */
+/** A bearer token that may only administer peering tokens. */
 export async function tokenAdministrator(provider: BedCluster): Promise<string> {
   const manifest = [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'token-administrator' } },
@@ -82,7 +82,7 @@ export async function tokenAdministrator(provider: BedCluster): Promise<string> 
   return token.trim();
 }
 
-/** The address of the gateway's Service on the wide area, once the load balancer has given it one. */
+/** The URL of the API gateway's Service on the wide area, once the load balancer has assigned its address. */
 export async function gatewayURL(provider: BedCluster): Promise<string> {
   return eventually(`an address for the gateway of ${provider.name}`, 60, async () => {
     const text = await provider.kubectl(['get', 'service', '-n', namespace, 'hawser-gateway', '-o', 'json']);
@@ -95,7 +95,7 @@ export async function gatewayURL(provider: BedCluster): Promise<string> {
   });
 }
 
-/** Asks the gateway by curl, the bearer token on standard input so that no process list shows it. */
+/** Sends a request to the API gateway with curl; the bearer token goes to standard input, so that no process list shows it. */
 export async function curl(
   url: string,
   bearer: string,
@@ -115,7 +115,7 @@ export async function curl(
   return { status: Number(output.slice(cut + 1)), body: output.slice(0, cut) };
 }
 
-/** A peering token, issued by curl at the provider. */
+/** A peering token, issued with curl at the provider. */
 export async function tokenOf(provider: BedCluster, request: object = {}): Promise<string> {
   const bearer = await tokenAdministrator(provider);
   const answer = await curl(`${await gatewayURL(provider)}/v1/tokens`, bearer, {
@@ -126,7 +126,7 @@ export async function tokenOf(provider: BedCluster, request: object = {}): Promi
   return (JSON.parse(answer.body) as { token: string }).token;
 }
 
-/** Issues a token at the provider, and peers with it. Returns what `hawser peer` printed. */
+/** Issues a token at the provider, and peers with it. Returns the output of `hawser peer`. */
 export async function peer(
   { consumer, provider }: Peers,
   request: object = {},

@@ -1,15 +1,15 @@
-/** Processes of Hawser that run as others would: by another clock, of another version. */
+/** Runs processes of Hawser with another clock or another version. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BedCluster } from '../testbed/index.ts';
 import { namespace } from './installation.ts';
 
-/** Takes it back, and waits until it is so. */
+/** Undoes the change, and waits until this has taken effect. */
 type Undo = () => Promise<void>;
 
 /**
- * The process's own clock is so many seconds ahead; negative: behind. One kernel has one time of day (time namespaces hold
- * the monotonic clocks alone), so it is moved where the process asks for it.
+ * Moves a process's clock that many seconds ahead, or behind if negative. The kernel has one wall clock (time namespaces cover
+ * only the monotonic clocks), so it is changed where the process reads it.
  */
 export function plantClock(cluster: BedCluster, deployment: string, seconds: number): Promise<Undo> {
   const module = `const Real = Date;
@@ -25,7 +25,7 @@ globalThis.Date = class extends Real {
   return plant(cluster, deployment, { path, content: module, options: `--import=${path}` });
 }
 
-/** The process finds another version in its package. */
+/** Makes the process find another version in its package. */
 export async function plantVersion(cluster: BedCluster, deployment: string, version: string): Promise<Undo> {
   const file = join(import.meta.dirname, '..', '..', 'package.json');
   const manifest = JSON.parse(await readFile(file, 'utf8')) as object;
@@ -36,7 +36,7 @@ export async function plantVersion(cluster: BedCluster, deployment: string, vers
 interface Planted {
   path: string;
   content: string;
-  /** Further options of Node's. */
+  /** Further options of Node.js. */
   options?: string;
 }
 

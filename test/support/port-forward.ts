@@ -1,17 +1,17 @@
-/** `kubectl port-forward`, as a person runs it: until it is closed. */
+/** `kubectl port-forward`, as a user runs it, until it is closed. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { BedCluster } from '../testbed/index.ts';
 
 export interface PortForward extends AsyncDisposable {
-  /** Where it listens on this machine: `http://127.0.0.1:PORT`. */
+  /** The local URL: `http://127.0.0.1:PORT`. */
   url: string;
 }
 
 /**
  * Forwards a free port of this machine to a port of a pod.
  *
- * @throws Error with what kubectl said, when it ends or is silent for `seconds`
+ * @throws Error with the output of kubectl, when it ends or is silent for `seconds`
  */
 export async function portForward(
   kubectl: string,

@@ -1,11 +1,11 @@
-/** Whether something can be reached, by bytes that come back or don't, from where it matters. */
+/** Checks from inside clusters whether something can be reached, by the bytes that come back. */
 import type { BedCluster } from '../testbed/index.ts';
 import { namespace } from './installation.ts';
 
-/** What is run in a pod bounds itself; a busy machine takes its time to begin. */
+/** Commands in pods limit their own duration; a busy machine needs time to start them. */
 const execMilliseconds = 180_000;
 
-/** Whether a pod gets a single byte of answer over TCP: servers of TLS say something to whoever speaks HTTP. */
+/** Whether a pod receives at least one byte over TCP: TLS servers answer plain HTTP too. */
 export async function answersPod(
   cluster: BedCluster,
   pod: { namespace: string; name: string },
@@ -21,7 +21,7 @@ export async function answersPod(
   return output.trim() !== '0';
 }
 
-/** Runs JavaScript in a cluster's controller, whose traffic alone is admitted to an in-band provider's control plane. */
+/** Runs JavaScript in a cluster's controller, the only source that an in-band provider admits to its control plane. */
 async function inController(cluster: BedCluster, script: string): Promise<string> {
   const output = await cluster.kubectl(
     ['exec', '-n', namespace, 'deploy/hawser-controller', '--', '/usr/local/bin/node', '-e', script],
@@ -30,7 +30,7 @@ async function inController(cluster: BedCluster, script: string): Promise<string
   return output.trim();
 }
 
-/** Which of these, `host:port`, accept a TCP connection of the controller. */
+/** Which of these targets, `host:port`, accept a TCP connection of the controller. */
 export async function reachedByController(
   cluster: BedCluster,
   targets: readonly string[],
@@ -51,7 +51,7 @@ export async function reachedByController(
   return JSON.parse(output) as string[];
 }
 
-/** The first line that a server of TLS answers the controller when it is asked to be a proxy (RFC 9110, section 9.3.6). */
+/** The first line of a TLS server's answer to the controller's CONNECT request (RFC 9110, section 9.3.6). */
 export async function answerToConnect(cluster: BedCluster, target: string): Promise<string> {
   return inController(
     cluster,

@@ -1,6 +1,6 @@
 /**
- * Plays what can change while a peering lives, with traffic through the tunnel all the while, and measures until both clusters
- * have converged. The story and the bench play the same.
+ * Applies changes during a peering with continuous traffic through the tunnel, and measures until both clusters have converged.
+ * The story and the bench use the same changes.
  */
 import type { Change, Side } from './change.ts';
 import { apiServer, clusterKey, gatewayCertificate, grants } from './changes-control-plane.ts';
@@ -24,16 +24,16 @@ export type { Change, Side } from './change.ts';
 export interface Outcome {
   change: string;
   sides: string;
-  /** Until both clusters had converged and the tunnel passed packets. */
+  /** Time until both clusters had converged and the tunnel passed packets. */
   seconds: number;
   packetsLost: number;
   streamLives: boolean;
 }
 
-/** TCP sends again after longer and longer pauses; one that waited through an outage waits once more before it goes on. */
+/** TCP backs off its retransmissions exponentially: after an outage the next one may be late. */
 const streamSeconds = 90;
 
-/** Plays a change at once on the given sides, with traffic passing, and measures. */
+/** Applies a change to the given sides at the same time, with traffic passing, and measures. */
 export async function play(
   pair: Pair,
   traffic: PassingTraffic,
@@ -62,7 +62,7 @@ export async function play(
   };
 }
 
-/** All that are played one after another, in an order in which none undoes another. */
+/** All changes in the order of their run, in which none undoes another. */
 export const changes: readonly Change[] = [
   ...grants,
   gatewayCertificate,
@@ -81,7 +81,7 @@ export const changes: readonly Change[] = [
   drainedRange,
 ];
 
-/** Every side alone, and both at once where there are two. */
+/** Each side alone, and both at once if there are two. */
 export function turnsOf({ sides, together }: Change): (readonly Side[])[] {
   const alone = sides.map((side) => [side] as const);
   return together === true || sides.length === 1 ? [sides] : [...alone, sides];

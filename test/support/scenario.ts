@@ -1,4 +1,4 @@
-/** A scenario whose order matters: one test with steps. The first step that fails ends it, since the rest builds on it. */
+/** A scenario of steps in a fixed order, as one test. It stops at the first failed step, since later steps depend on it. */
 import { suite } from 'uvu';
 
 type Run = () => Promise<void> | void;
@@ -17,7 +17,7 @@ export interface Scenario {
   run(): void;
 }
 
-/** Runs the steps in their order. The error of the first that fails names it, and is the one that it threw. */
+/** Runs the steps in order. A failing step's own error is thrown, with the step's name added. */
 export async function runSteps(steps: readonly Step[], log: (line: string) => void): Promise<void> {
   for (const [index, { name, run }] of steps.entries()) {
     const place = `${index + 1} of ${steps.length}`;

@@ -1,10 +1,10 @@
-/** A namespace of each of several clusters, spread over all of them behind one Service, and who reaches whom by what address. */
+/** Namespaces of several clusters, each spread over all of them behind one Service, and who reaches whom by what address. */
 import * as assert from 'uvu/assert';
 import type { Bed, BedCluster } from '../testbed/index.ts';
 import { clusterIDOf, node } from './peered.ts';
 import { addressOf, dial, eventually, netexec, pods, readyPods, type PodFacts } from './workload.ts';
 
-/** A pod of a cluster, where it really runs. */
+/** A pod of a cluster, at the place where it really runs. */
 export interface Member {
   name: string;
   at: BedCluster;
@@ -16,7 +16,7 @@ interface Slices {
   items: { endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[] }[];
 }
 
-/** What a pod is answered that asks another as `request` says. */
+/** The answer that a pod gets when it asks another one with `request`. */
 export const ask = (
   from: Member,
   host: string,
@@ -29,9 +29,9 @@ export const ask = (
 export class SpreadStory {
   readonly #bed: Bed;
   readonly #ids = new Map<string, string>();
-  /** Of the namespaces, and of the Service in each. */
+  /** Name of the namespaces, and of the Service in each. */
   readonly namespace: string;
-  /** What all pods behind the Service carry. */
+  /** Labels of all pods behind the Service. */
   readonly labels: Readonly<Record<string, string>>;
 
   private constructor(bed: Bed, namespace: string) {
@@ -40,7 +40,7 @@ export class SpreadStory {
     this.labels = { tier: namespace };
   }
 
-  /** Once Hawser has given each cluster its ID. */
+  /** Call it once Hawser has given each cluster its ID. */
   static async of(bed: Bed, namespace: string): Promise<SpreadStory> {
     const story = new SpreadStory(bed, namespace);
     for (const cluster of bed.clusters) story.#ids.set(cluster.name, await clusterIDOf(cluster));
@@ -51,7 +51,7 @@ export class SpreadStory {
   twinOf = (consumer: string, peering = ''): string => `${this.namespace}-${this.idOf(consumer)}${peering}`;
   others = (name: string): string[] =>
     this.#bed.clusters.map((each) => each.name).filter((each) => each !== name);
-  /** The first cluster has two pods at each of the others, these have one. */
+  /** The first cluster has two pods at each of the others, the other clusters have one. */
   replicasOf = (consumer: string): number => (consumer === this.#bed.clusters[0]?.name ? 2 : 1);
 
   /** All pods of a cluster behind its one Service. */
@@ -80,7 +80,7 @@ export class SpreadStory {
     return members;
   }
 
-  /** How the pods behind the Service are called where a member runs: what the slices there say, asked one by one. */
+  /** The addresses of the Service's pods where a member runs: those in the slices there, each asked for its name. */
   async addressesFor(reader: Member, count: number): Promise<Map<string, string>> {
     const heard = await eventually(
       `${count} endpoints in ${reader.namespace} of ${reader.at.name}`,
@@ -114,7 +114,7 @@ export class SpreadStory {
     return new Map(entries);
   }
 
-  /** Every pod of a cluster asks every other one, by the names that it was told, and is seen by the name told there. */
+  /** Lets every pod of a cluster ask every other one by the addresses in its slices, and checks the source address there. */
   async everyPair(consumer: string): Promise<number> {
     const members = await this.membersOf(consumer);
     const known = new Map<string, Map<string, string>>();
@@ -140,7 +140,7 @@ export class SpreadStory {
     return asked;
   }
 
-  /** Behind the Service, on the virtual node of that provider. */
+  /** A Deployment behind the Service, on the virtual node of that provider. */
   remoteDeployment(provider: string, replicas: number): object {
     return netexec(`at-${provider}`, {
       replicas,
@@ -149,7 +149,7 @@ export class SpreadStory {
     });
   }
 
-  /** With its pods: what is still leaving would be in the way of what comes next. */
+  /** Deletes a Deployment with its pods: terminating pods would disturb the next step. */
   async removeDeployment(cluster: BedCluster, name: string): Promise<void> {
     await cluster.kubectl(['delete', 'deployment', '-n', this.namespace, name]);
     await cluster.kubectl(

@@ -1,6 +1,6 @@
 /**
- * Asks a netexec pod without pause until standard input ends, then prints what came of it as JSON: a datagram every 50
- * milliseconds, each of which must be answered, and requests one after another on one TCP connection.
+ * Sends requests to a netexec pod continuously until standard input ends, then prints the result as JSON: a datagram every 50
+ * milliseconds, each of which must be answered, and consecutive requests on one TCP connection.
  */
 import { createSocket } from 'node:dgram';
 import { Agent, get } from 'node:http';
@@ -8,7 +8,7 @@ import type { TrafficCounts } from './traffic.ts';
 
 const [host = '', port = '8080'] = process.argv.slice(2);
 const datagramMilliseconds = 50;
-/** The last answers may be on their way for so long. */
+/** How long the last answers may take. */
 const graceMilliseconds = 5_000;
 
 const counts: TrafficCounts = { sent: 0, lost: [], requests: 0, connections: 0, failures: [] };

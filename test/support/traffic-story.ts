@@ -5,7 +5,7 @@ import { echoServer, PassingTraffic } from './passing-traffic.ts';
 import { installedPair, peer, type Pair } from './peered.ts';
 import { apply, netexec, readyPods } from './workload.ts';
 
-/** Where pods run that the provider keeps. */
+/** Node selector of pods that run at the provider. */
 export const atProvider = { 'hawser.dev/virtual-node': 'true' };
 
 export interface TrafficStory {
@@ -13,7 +13,7 @@ export interface TrafficStory {
   traffic: PassingTraffic;
 }
 
-/** Brings all of it up; `keep` is told of the pair as soon as there is one, so that it can be taken down after a failure. */
+/** Creates all of it; `keep` gets the pair as soon as it exists, so that it can be taken down after a failure. */
 export async function trafficStory(
   name: string,
   log: (line: string) => void,
@@ -25,7 +25,7 @@ export async function trafficStory(
   await peer(pair, { grant: { cpu: '4', memory: '4Gi', pods: 20 } });
   await pair.consumer.kubectl(['create', 'namespace', namespace]);
   await hawser(pair.consumer, ['offload', 'namespace', namespace]);
-  // No end of the traffic is on a node that holds a tunnel endpoint at first: those may be lost.
+  // At first no end of the traffic is on a node that holds a tunnel endpoint: such nodes may fail.
   const [gatewayNode] = pair.provider.nodes;
   await pair.provider.kubectl(['cordon', gatewayNode?.name ?? '']);
   await apply(

@@ -1,4 +1,4 @@
-/** Traffic that runs while something is done, so that not one packet of it may be missed. */
+/** Traffic during an operation, of which no packet may be lost. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -6,22 +6,22 @@ import * as assert from 'uvu/assert';
 import type { BedNode } from '../testbed/index.ts';
 
 export interface TrafficCounts {
-  /** Datagrams, and those that were never answered. */
+  /** Sent datagrams, and those that were never answered. */
   sent: number;
   lost: string[];
-  /** Requests on so many TCP connections; one, if it never broke. */
+  /** Requests, and the number of TCP connections that carried them: one, if it never broke. */
   requests: number;
   connections: number;
   failures: string[];
 }
 
 export interface Traffic {
-  /** Ends it, and says what came of it. */
+  /** Stops the traffic and returns its counts. */
   stop(): Promise<TrafficCounts>;
 }
 
 const program = join(import.meta.dirname, 'traffic-process.ts');
-/** A process that does not end by itself is ended. */
+/** Timeout after which the process is killed. */
 const stopMilliseconds = 60_000;
 
 /** From a node's own network to a netexec pod. */
@@ -49,7 +49,7 @@ export function startTraffic(from: BedNode, to: { ip: string; port?: number }): 
   };
 }
 
-/** Does `step` while traffic passes between such ends, all at once, and asserts that nothing of any of it was lost. */
+/** Runs `step` while traffic passes between all these ends at once, and asserts that nothing was lost. */
 export async function unbroken(
   ends: readonly (readonly [from: BedNode, to: { ip: string }])[],
   what: string,
@@ -60,7 +60,7 @@ export async function unbroken(
   let all: TrafficCounts[];
   try {
     await step();
-    // What comes of it a moment later counts as well.
+    // Delayed effects count too.
     await delay(2_000);
   } finally {
     all = await Promise.all(flows.map((flow) => flow.stop()));

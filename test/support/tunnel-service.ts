@@ -1,4 +1,4 @@
-/** The Service of a cluster's tunnel, and names that stand for its address. */
+/** The Service of a cluster's tunnel, and DNS names for its address. */
 import type { Bed, BedCluster } from '../testbed/index.ts';
 import { patch } from './api-objects.ts';
 import { namespace } from './installation.ts';
@@ -6,7 +6,7 @@ import { apply } from './workload.ts';
 
 export const endpointService = 'hawser-tunnel-0';
 
-/** Gives the Service another address of the load balancer, and returns that. */
+/** Gives the Service another address of the load balancer, and returns it. */
 export async function moveTunnelService(bed: Bed, cluster: BedCluster): Promise<string> {
   const text = await cluster.kubectl(['get', 'services', '-A', '-o', 'json']);
   const { items } = JSON.parse(text) as {
@@ -23,13 +23,13 @@ export async function moveTunnelService(bed: Bed, cluster: BedCluster): Promise<
   return ip;
 }
 
-/** Where a cluster says that its tunnel is reached. */
+/** The tunnel endpoint that a cluster declares. */
 export async function tunnelEndpointOf(cluster: BedCluster): Promise<string> {
   const path = 'jsonpath={.status.tunnelEndpoints[0].addresses[0]}';
   return cluster.kubectl(['get', 'localcluster.hawser.dev', 'self', '-o', path]);
 }
 
-/** A name of a cluster's DNS: a Service without a selector, whose address is what is said here and nothing else. */
+/** A DNS name in a cluster: a Service without a selector, which has only the given address. */
 export async function nameAddress(cluster: BedCluster, name: string, address: string): Promise<string> {
   const ports = [{ name: 'tunnel', port: 7470, protocol: 'UDP' }];
   await apply(

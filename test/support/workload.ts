@@ -1,4 +1,4 @@
-/** Workloads of the stories: Kubernetes' own test image, asked from pods and from nodes. */
+/** Workloads of the stories: Kubernetes' own test image, with requests from pods and nodes. */
 import { agnhostImage, type BedCluster, type BedNode } from '../testbed/index.ts';
 import { waitFor } from '../testbed/run.ts';
 
@@ -11,11 +11,11 @@ export interface PodFacts {
   ready: boolean;
   phase: string;
   restarts: number;
-  /** What its conditions say is not so. */
+  /** Conditions that are not true, with their messages. */
   why: string[];
 }
 
-/** A Deployment of netexec, which answers who asked (`/clientip`), asks others (`/dial`), and more. */
+/** A Deployment of netexec, which returns the client's address (`/clientip`), sends requests to others (`/dial`), and more. */
 export function netexec(
   name: string,
   options: {
@@ -23,7 +23,7 @@ export function netexec(
     nodeSelector?: Record<string, string>;
     hostNetwork?: boolean;
     port?: number;
-    /** Of its pods, besides `app`. */
+    /** Labels of its pods, besides `app`. */
     labels?: Record<string, string>;
   } = {},
 ): object {
@@ -98,7 +98,7 @@ interface PodList {
   }[];
 }
 
-/** Pods that are not on their way out. */
+/** Pods without a deletion timestamp. */
 export async function pods(cluster: BedCluster, namespace: string, selector = ''): Promise<PodFacts[]> {
   const text = await cluster.kubectl(['get', 'pods', '-n', namespace, '-l', selector, '-o', 'json']);
   return (JSON.parse(text) as PodList).items
@@ -119,12 +119,12 @@ export async function pods(cluster: BedCluster, namespace: string, selector = ''
     }));
 }
 
-/** How a pod is, for whoever waits for it in vain. */
+/** A pod's state, for the message of a failed wait. */
 function podText({ name, node, phase, ready, ip, why }: PodFacts): string {
   return [`${name} on ${node || 'no node'}`, phase, ready ? 'ready' : 'not ready', ip, ...why].join(', ');
 }
 
-/** The pods of an app, once that many are ready. Says what is missing when they are not in time. */
+/** The pods of an app, once that many are ready. The error of a timeout names what is missing. */
 export async function readyPods(
   cluster: BedCluster,
   namespace: string,
@@ -140,7 +140,7 @@ export async function readyPods(
   });
 }
 
-/** Waits until `check` answers; the deadline's message names what was waited for, and the last error. */
+/** Waits until `check` returns a value; the deadline's message names what was awaited, and the last error. */
 export function eventually<T>(
   what: string,
   seconds: number,
@@ -154,11 +154,11 @@ export interface Dial {
   host: string;
   port: number;
   protocol: 'http' | 'udp';
-  /** Default clientip: the address that the other side saw. */
+  /** Default `clientip`: the address that the server saw. */
   request?: string;
 }
 
-/** Lets a netexec pod ask another address; returns what it was answered. Throws if there was no answer. */
+/** Lets a netexec pod send a request to another address; returns the answer. Throws if there was none. */
 export async function dial({ from, host, port, protocol, request = 'clientip' }: Dial): Promise<string> {
   const query = new URLSearchParams({ host, port: String(port), protocol, request, tries: '1' });
   const output = await from.node.exec(

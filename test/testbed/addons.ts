@@ -1,4 +1,4 @@
-/** What an installer puts into a new cluster: CoreDNS under its usual names, and the installer's own record. */
+/** The add-ons that an installer puts into a new cluster: CoreDNS under its usual names, and the installer's own record. */
 import { coreDnsImage } from './image.ts';
 import type { ClusterPlan } from './plan.ts';
 
@@ -20,7 +20,7 @@ const corefile = `.:53 {
 }
 `;
 
-/** The objects, to be created in this order. */
+/** The objects, in the order of their creation. */
 export function addonObjects(cluster: ClusterPlan): object[] {
   return [...coreDns(cluster), kubeadmRecord(cluster)];
 }
@@ -121,7 +121,7 @@ function coreDnsPod(): object {
   };
 }
 
-/** kubeadm leaves this in most clusters; tools read a cluster's ranges from it. */
+/** kubeadm leaves this ConfigMap in most clusters; tools read a cluster's ranges from it. */
 function kubeadmRecord(cluster: ClusterPlan): object {
   const configuration = {
     apiVersion: 'kubeadm.k8s.io/v1beta4',
@@ -151,7 +151,7 @@ const collections: Record<string, string> = {
   Deployment: '/apis/apps/v1/namespaces/kube-system/deployments',
 };
 
-/** Where an object that the bed makes is to be created. */
+/** The path of the collection in which an object is created. */
 export function collectionOf(object: object): string {
   const kind = 'kind' in object ? String(object.kind) : '';
   const path = collections[kind];

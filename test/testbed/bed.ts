@@ -1,4 +1,4 @@
-/** Bringing a bed up, finding one that is up, taking one down; and what one can do with it in between. */
+/** Creates, attaches to and deletes testbeds, and the operations on a running one. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ensureNeeds } from '../../deploy/needs/ensure.ts';
@@ -32,11 +32,11 @@ import { baseDirectory, readRecord, readState, reserve, withBed, writeState } fr
 import { tearDown } from './teardown.ts';
 
 export interface UpOptions extends BedRequest {
-  /** Takes a bed of this name down first. What a run that was cut short left would be an answer to a question of another run. */
+  /** First deletes a testbed of this name, since leftovers of an interrupted run would affect this one's results. */
   fresh?: boolean;
   signal?: AbortSignal;
   log?: Log;
-  /** As `log`, for lines of which each takes the place of the one before it. */
+  /** Like `log`, for lines each of which replaces the one before it. */
   progress?: Log | undefined;
 }
 
@@ -46,7 +46,7 @@ export interface BedNode {
   /** On the cluster's LAN; the same in other clusters. */
   address: string;
   podCIDR: string;
-  /** Runs a command on the node, with its network, its name, and its own /run and /var/log. */
+  /** Runs a command on the node, with its network, its host name, and its own /run and /var/log. */
   exec(command: readonly string[], options?: RunOptions): Promise<string>;
 }
 
@@ -62,13 +62,13 @@ export interface BedCluster {
   nodeCIDR: string;
   nodes: BedNode[];
   plan: ClusterPlan;
-  /** Runs kubectl as administrator and returns what it printed, or throws with what it said. */
+  /** Runs kubectl as administrator and returns its standard output, or throws with its error output. */
   kubectl(args: readonly string[], options?: RunOptions): Promise<string>;
-  /** The administrator's access, for clients of one's own. */
+  /** The administrator's credentials, for other clients. */
   access(): Promise<ApiAccess>;
   /** Imports an image archive into every node of this cluster. */
   loadImage(path: string): Promise<void>;
-  /** Another certificate of the API server, with another key. It shows it from its next start on. */
+  /** Issues another certificate and key for the API server, which uses them from its next start on. */
   renewServerCertificate(): Promise<void>;
 }
 
@@ -84,22 +84,22 @@ export interface Bed {
   faults: Faults;
   /** Names of all programs of the bed: `c1.kube-apiserver`, `c1.c1-n1.kubelet`, `load-balancer`, … */
   services(): string[];
-  /** Ends a program with SIGKILL, or what is given. It stays away until `start` or `up`. */
+  /** Ends a program with the signal, SIGKILL by default. It is not started again until `start` or `up`. */
   kill(service: string, signal?: NodeJS.Signals): Promise<void>;
   /** Starts a program that has ended. */
   start(service: string): Promise<void>;
-  /** Names of programs of the bed that have ended, which nobody asked them to. */
+  /** Names of programs of the testbed that have ended unexpectedly. */
   diedServices(): Promise<string[]>;
   down(): Promise<void>;
 }
 
 /**
- * Brings a bed up and waits until all nodes are Ready and names resolve. Where it is up already, nothing changes
- * but what had died: that is started again. A bed of the same name but another shape is an error.
+ * Brings a testbed up and waits until all nodes are Ready and names resolve. If it is up already, only programs that have died
+ * are started again. A testbed of the same name but another shape is an error.
  */
 export async function up(options: UpOptions): Promise<Bed> {
   const { signal, log } = options;
-  // A request that cannot be is refused before anything long begins.
+  // Refuse an impossible request before any slow step.
   const wanted = planBed(options, 0, baseDirectory());
   if (process.platform !== 'linux' || process.getuid?.() !== 0) {
     throw new Error(
@@ -142,7 +142,7 @@ export async function up(options: UpOptions): Promise<Bed> {
   });
 }
 
-/** A bed that is up. Throws if there is none of that name. */
+/** A running testbed. Throws if there is none of that name. */
 export async function attach(name: string): Promise<Bed> {
   const state = await readState(name);
   if (state?.phase !== 'ready' || state.boot !== bootId) {
@@ -151,12 +151,15 @@ export async function attach(name: string): Promise<Bed> {
   return bedOf(state.plan, await ensurePrograms({ only: programsOf(state.plan) }));
 }
 
-/** Takes a bed down. It is no error if there is none, or only a part of one. */
+/** Deletes a testbed. It is no error if there is none, or only a part of one. */
 export async function down(name: string, options: { signal?: AbortSignal; log?: Log } = {}): Promise<void> {
   await withBed(name, options, () => tearDown(name));
 }
 
-/** What a bed runs. kube-router takes long to build and is for those with policies; wireguard-go is started by other tests. */
+/**
+ * The programs of a testbed. kube-router takes long to build and is only for testbeds with policies; other tests start
+ * wireguard-go.
+ */
 function programsOf(plan: BedPlan): ProgramName[] {
   const policies = plan.clusters.some((cluster) => cluster.policies);
   return programNames.filter((name) => name !== 'wireguard-go' && (name !== 'kube-router' || policies));
@@ -231,7 +234,7 @@ async function makeCluster(
       return ofNode;
     }),
   );
-  // Awaited below; until then a failure must not count as unhandled.
+  // Awaited below; a failure before that must not count as unhandled.
   nodesPrepared.catch(() => undefined);
   await waitForApi(cluster, access, signal);
   log?.(`${cluster.name}: API server is ready`);
@@ -253,7 +256,7 @@ async function makeCluster(
     agent.destroy();
   }
   await waitUntilReady(cluster, access, signal, log);
-  // It ends where its node has no address yet, which the kubelet tells.
+  // kube-router exits while its node has no address, which the kubelet sets.
   for (const { kubeRouter } of services.nodes) {
     if (kubeRouter !== undefined) await ensureService(bed, kubeRouter);
   }
@@ -296,7 +299,7 @@ interface Listed {
   }[];
 }
 
-/** All nodes Ready, CoreDNS ready, and the service account there that pods of `default` need. */
+/** Waits for Ready nodes, a ready CoreDNS, and the service account that pods of `default` need. */
 async function waitUntilReady(
   cluster: ClusterPlan,
   access: ApiAccess,

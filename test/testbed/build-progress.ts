@@ -1,23 +1,23 @@
-/** How far a build of several programs is, from how long each is expected to take and how long those before it took. */
+/** Progress of a build of several programs, from each one's expected duration and the actual duration of those before it. */
 
 export interface BuildState {
-  /** What each program takes on two cores, in the order of the build, seconds. */
+  /** Expected build time of each program on two cores, in the order of the build, seconds. */
   expectedSeconds: readonly number[];
-  /** How many are done, and how long they took together. */
+  /** Number of finished programs, and their total duration. */
   done: number;
   doneSeconds: number;
-  /** Since the one that is being built was begun. */
+  /** Time since the start of the current program's build. */
   currentSeconds: number;
 }
 
-/** Nobody is told that something is done before it is. */
+/** The estimate for the current program stays below 100 % until it is done. */
 const mostOfCurrent = 0.95;
 
 export function buildProgress(state: BuildState): { percent: number; secondsLeft: number } {
   const sum = (seconds: readonly number[]) => seconds.reduce((total, each) => total + each, 0);
   const whole = sum(state.expectedSeconds);
   const finished = sum(state.expectedSeconds.slice(0, state.done));
-  // This machine may be slower or faster than the one that the expectations are from.
+  // This machine may be slower or faster than the one of the expected durations.
   const slowness = finished > 0 && state.doneSeconds > 0 ? state.doneSeconds / finished : 1;
   const current = state.expectedSeconds[state.done] ?? 0;
   const ofCurrent = Math.min(state.currentSeconds / slowness, current * mostOfCurrent);

@@ -1,6 +1,6 @@
 /**
- * A certificate authority in a few lines: X.509 v3 certificates (RFC 5280) over ECDSA P-256 keys, as each
- * cluster of the bed has its own. Kubernetes accepts ECDSA everywhere, and such keys are made in a millisecond.
+ * A small certificate authority: X.509 v3 certificates (RFC 5280) with ECDSA P-256 keys, one CA for each cluster of the
+ * testbed. Kubernetes accepts ECDSA everywhere, and generating such a key takes a millisecond.
  */
 import {
   createHash,
@@ -31,9 +31,9 @@ export interface LeafRequest extends Subject {
   addresses?: readonly string[];
 }
 
-/** Bed clusters are short-lived; a year is longer than any of them. */
+/** Testbeds are short-lived; a year is longer than any of them. */
 const lifeMilliseconds = 365 * 24 * 3600 * 1000;
-/** Clocks of nodes are the same clock; a few minutes allow for a test that moves it. */
+/** All nodes share one clock; a few minutes allow for a test that moves it. */
 const backdateMilliseconds = 5 * 60 * 1000;
 
 function der(tag: number, ...contents: readonly Uint8Array[]): Buffer {
@@ -64,7 +64,7 @@ function objectIdentifier(dotted: string): Buffer {
 
 const ecdsaWithSha256 = sequence(objectIdentifier('1.2.840.10045.4.3.2'));
 
-/** UTCTime until 2049, as RFC 5280 4.1.2.5 wants. */
+/** UTCTime until 2049, as RFC 5280 section 4.1.2.5 requires. */
 function time(date: Date): Buffer {
   const digits = date.toISOString().replace(/[-:T]/g, '').slice(2, 14);
   return der(0x17, Buffer.from(`${digits}Z`));
@@ -115,7 +115,7 @@ function issue(
   extensions: readonly Buffer[],
 ): string {
   const serial = randomBytes(16);
-  // Positive and without leading zeros: the sign bit off, the next one on.
+  // Positive and without leading zeros: the sign bit is cleared, the next one set.
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40;
   const toBeSigned = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))),
@@ -131,7 +131,7 @@ function issue(
   return pem('CERTIFICATE', sequence(toBeSigned, ecdsaWithSha256, bits(signature)));
 }
 
-/** A fresh P-256 key pair, private part as PEM. Also used to sign service-account tokens (ES256). */
+/** A fresh P-256 key pair, the private part as PEM. Also used to sign service-account tokens (ES256). */
 export function newKeyPair(): { publicKey: string; privateKey: string } {
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
@@ -140,7 +140,7 @@ export function newKeyPair(): { publicKey: string; privateKey: string } {
   };
 }
 
-/** Makes a self-signed certificate authority. `now` is in milliseconds since the epoch. */
+/** Creates a self-signed certificate authority. `now` is in milliseconds since the epoch. */
 export function newAuthority(commonName: string, now: number): Certificate {
   const { privateKey } = newKeyPair();
   const key = createPrivateKey(privateKey);
@@ -155,7 +155,7 @@ export function newAuthority(commonName: string, now: number): Certificate {
   return { certificate, key: privateKey };
 }
 
-/** Issues a leaf certificate from an authority made by `newAuthority(authorityName, …)`. */
+/** Issues a leaf certificate from an authority of `newAuthority(authorityName, …)`. */
 export function newLeaf(
   authority: Certificate,
   authorityName: string,

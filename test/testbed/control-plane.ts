@@ -1,6 +1,6 @@
 /**
- * A control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. What is written and started
- * is computed here; where it runs (loopback or a namespace) is the caller's concern.
+ * A control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. This file computes files and commands; the
+ * caller decides where they run (loopback or a namespace).
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -14,22 +14,22 @@ export interface ControlPlanePlan {
   clusterName: string;
   /** Holds keys, certificates, etcd's data and logs. */
   directory: string;
-  /** The address that the API server listens on and that `default/kubernetes` names. */
+  /** The address that the API server listens on and that the Endpoints of `default/kubernetes` contain. */
   address: string;
   port: number;
   etcdPort: number;
   etcdPeerPort: number;
-  /** More addresses by which clients reach the API server. */
+  /** Further addresses by which clients reach the API server. */
   moreAddresses: readonly string[];
   podCIDR: string;
   serviceCIDR: string;
   /** The first address of the Service range, the one of `default/kubernetes`. */
   kubernetesServiceAddress: string;
-  /** Ports of the other components; 0 serves none. */
+  /** Ports of the other components; 0 disables the server. */
   controllerManagerPort: number;
   schedulerPort: number;
   programs: Record<ProgramName, string>;
-  /** True in a cluster whose pods the API server reaches, but whose Service addresses it doesn't. */
+  /** True in a cluster where the API server reaches pods, but not Service addresses. */
   routeToEndpoints: boolean;
 }
 
@@ -42,7 +42,7 @@ export interface ControlPlaneFiles {
 
 const authorityName = 'kubernetes';
 
-/** Writes keys, certificates and kubeconfigs of a control plane. Made anew each time: nothing of it is reused. */
+/** Writes new keys, certificates and kubeconfigs of a control plane; nothing is reused. */
 export async function writeControlPlaneFiles(
   plan: ControlPlanePlan,
   now: number,
@@ -102,7 +102,7 @@ function serverSubject(plan: ControlPlanePlan): LeafRequest {
   };
 }
 
-/** Another certificate of the API server, with another key, by the same authority. It shows it from its next start on. */
+/** Issues another certificate and key for the API server from the same CA. It uses them from its next start on. */
 export async function renewServerCertificate(plan: ControlPlanePlan, now: number): Promise<void> {
   const { directory } = plan;
   const [certificate, key] = await Promise.all(
@@ -114,7 +114,7 @@ export async function renewServerCertificate(plan: ControlPlanePlan, now: number
   await writeFile(join(directory, 'apiserver.key'), renewed.key, { mode: 0o600 });
 }
 
-/** The command of etcd. It loses its data in a crash of the machine, and of nothing less. */
+/** The command of etcd. It only loses data in a crash of the whole machine. */
 export function etcdCommand(plan: ControlPlanePlan): string[] {
   const url = `http://127.0.0.1:${plan.etcdPort}`;
   const peer = `http://127.0.0.1:${plan.etcdPeerPort}`;
@@ -154,7 +154,7 @@ export function apiServerCommand(plan: ControlPlanePlan): string[] {
     `--kubelet-certificate-authority=${file('ca.crt')}`,
     `--kubelet-client-certificate=${file('kubelet-client.crt')}`,
     `--kubelet-client-key=${file('kubelet-client.key')}`,
-    // Otherwise logs and exec look the node's name up in DNS, where it isn't.
+    // Otherwise logs and exec look the node's name up in DNS, which does not have it.
     '--kubelet-preferred-address-types=InternalIP',
     ...(plan.routeToEndpoints ? ['--enable-aggregator-routing=true'] : []),
     '--endpoint-reconciler-type=lease',
@@ -181,7 +181,7 @@ export function controllerManagerCommand(plan: ControlPlanePlan): string[] {
     `--cluster-cidr=${plan.podCIDR}`,
     `--service-cluster-ip-range=${plan.serviceCIDR}`,
     `--cluster-name=${plan.clusterName}`,
-    // Its own limit of 20 requests a second makes controllers start one after the other, for five seconds.
+    // With its default limit of 20 requests per second, starting its controllers takes five seconds.
     '--kube-api-qps=1000',
     '--kube-api-burst=1000',
     '--node-monitor-grace-period=20s',
@@ -203,7 +203,7 @@ export function schedulerCommand(plan: ControlPlanePlan): string[] {
   ];
 }
 
-/** Roles that a fresh control plane lacks, and that installers make: here, that of the API server at kubelets. */
+/** Roles that installers create in a new control plane: here, the API server's access to kubelets. */
 export const bootstrapObjects: readonly object[] = [
   {
     apiVersion: 'rbac.authorization.k8s.io/v1',

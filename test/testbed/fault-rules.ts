@@ -2,28 +2,28 @@
 import type { ClusterPlan } from './plan.ts';
 
 export interface TrafficRequest {
-  /** Names of two clusters: both directions between them. Without any of these three, all clusters. */
+  /** Names of two clusters: both directions between them. Without any of these three fields, all clusters. */
   between?: readonly [string, string];
   /** Names of clusters: one direction. */
   from?: string;
   to?: string;
   protocol?: 'tcp' | 'udp' | 'icmp';
-  /** Source or destination, as the wide area sees it; only with TCP or UDP. */
+  /** Source or destination port, as seen on the wide area; only with TCP or UDP. */
   port?: number;
-  /** Only IP packets longer than this. */
+  /** Matches only IP packets longer than this. */
   longerThan?: number;
-  /** Default 100; one decimal counts. */
+  /** Default 100; with at most one decimal. */
   percent?: number;
 }
 
 export interface FirewallRequest {
-  /** Such as `['udp/51820', 'tcp/443']`: what may be opened from the wide area. Undefined: everything. */
+  /** Ports open from the wide area, such as `['udp/51820', 'tcp/443']`. Undefined: all. */
   inbound?: readonly string[];
-  /** What may be opened from the cluster to the wide area. Undefined: everything. */
+  /** Ports open from the cluster to the wide area. Undefined: all. */
   outbound?: readonly string[];
 }
 
-/** `ports` tells the bridge's port of each cluster. Counters count what is dropped. */
+/** `ports` maps each cluster to its port of the bridge. Counters count dropped packets. */
 export function bridgeRules(
   table: string,
   request: TrafficRequest,
@@ -47,7 +47,7 @@ export function bridgeRules(
       request.to === undefined ? everyone : portOf(request.to),
     ]);
   }
-  // Not ARP: what is lost in a network is lost silently, while an address that nobody answers for is an error.
+  // Not ARP: networks drop packets silently, while an unresolved address causes an error.
   const matches = ['ether type ip'];
   if (request.protocol !== undefined) matches.push(`ip protocol ${request.protocol}`);
   if (request.longerThan !== undefined) matches.push(`ip length > ${request.longerThan}`);
@@ -64,7 +64,7 @@ export function bridgeRules(
   return tableText('bridge', table, 'filter', 'forward', '-200', rules);
 }
 
-/** Flows of this machine (`hostAddress`) and flows that are open pass. */
+/** Flows of this machine (`hostAddress`) and established flows pass. */
 export function firewallRules(table: string, request: FirewallRequest, hostAddress: string): string {
   const rules = ['ct state established,related accept'];
   if (request.inbound !== undefined) {
@@ -80,7 +80,7 @@ export function firewallRules(table: string, request: FirewallRequest, hostAddre
   return tableText('ip', table, 'filter', 'forward', '-10', rules);
 }
 
-/** The port that was dialled, before the load balancer's translation. */
+/** Matches the dialled port, before the load balancer's translation. */
 function openTo(port: string): string {
   const match = /^(tcp|udp)\/(\d{1,5})$/.exec(port);
   const number = Number(match?.[2]);
@@ -89,13 +89,13 @@ function openTo(port: string): string {
 }
 
 export interface NatTranslation {
-  /** A new port for each flow, not the one that the sender used: the other side sees an endpoint it can't guess. */
+  /** A new source port for each flow, so that the other side sees an unpredictable endpoint. */
   randomPorts?: boolean;
-  /** UDP leaves with another address of the cluster than everything else, and than before. */
+  /** UDP leaves with another address of the cluster than all other traffic, and than before. */
   otherAddress?: boolean;
 }
 
-/** Comes before the edge's own translation; the first that translates a flow has decided. */
+/** Precedes the edge's own translation; the first rule that translates a flow is decisive. */
 export function natRules(
   table: string,
   cluster: ClusterPlan,

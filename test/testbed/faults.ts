@@ -1,8 +1,8 @@
 /**
- * Faults of the wide area, for tests. Each is undone by its `remove()`, or by leaving the block that holds it with
- * `await using`; `heal()` undoes all, those of other processes too: what is in force is known to the kernel alone.
+ * Faults of the wide area, for tests. Each is undone by its `remove()`, or at the end of a block that declares it with `await
+ * using`; `heal()` undoes all, including those of other processes: the kernel alone holds the active faults.
  *
- * The link between this machine and the clusters is never disturbed: what a person types goes through.
+ * The link between this machine and the clusters is never disturbed: commands keep working.
  */
 import { randomBytes } from 'node:crypto';
 import { bridgeRules, firewallRules, natRules } from './fault-rules.ts';
@@ -14,33 +14,31 @@ import type { Impairment } from './relay/link.ts';
 import { run, runAnyway } from './run.ts';
 
 export interface Fault extends AsyncDisposable {
-  /** Packets that it has dropped so far; 0 where it drops none by a rule. */
+  /** Packets dropped so far; 0 for faults that do not drop by a rule. */
   dropped(): Promise<number>;
   remove(): Promise<void>;
 }
 
 export interface NatRequest extends NatTranslation {
-  /** How long an idle UDP flow is remembered. Linux: 30 s, 120 s once both sides have spoken. */
+  /** How long connection tracking keeps an idle UDP flow. Linux: 30 s, 120 s after traffic in both directions. */
   forgetAfterSeconds?: number;
 }
 
 export interface Faults {
-  /** Drops traffic between clusters: all of it, or what matches, or only some percent of that. */
+  /** Drops traffic between clusters: all, matching packets, or a percentage. */
   drop(request: TrafficRequest): Promise<Fault>;
-  /** Nothing passes between two clusters, silently. */
+  /** Silently drops everything between two clusters. */
   partition(one: string, other: string): Promise<Fault>;
-  /** Delay, jitter, reordering, duplication and loss of all that one cluster sends and receives. */
+  /** Delay, jitter, reordering, duplication and loss of all packets that one cluster sends and receives. */
   impair(cluster: string, impairment: Impairment): Promise<Fault>;
-  /**
-   * The largest IP packet that the wide area carries. Edges say so by ICMP as routers do, or nobody does.
-   */
+  /** The MTU of the wide area. Edges send ICMP errors as routers do, or none if `silent`. */
   mtu(bytes: number, options?: { silent?: boolean }): Promise<Fault>;
-  /** Admits only chosen ports. Flows that are open stay open. */
+  /** Admits only the given ports. Established flows continue. */
   firewall(cluster: string, request: FirewallRequest): Promise<Fault>;
   nat(cluster: string, request: NatRequest): Promise<Fault>;
-  /** A NAT that restarts: all UDP flows through this cluster's edge are forgotten at once. */
+  /** Restarts the NAT: all UDP flows through this cluster's edge are forgotten at once. */
   forgetFlows(cluster: string): Promise<void>;
-  /** Undoes all faults of this bed. */
+  /** Undoes all faults of this testbed. */
   heal(): Promise<void>;
 }
 
@@ -72,7 +70,7 @@ export function faultsOf(bed: BedPlan): Faults {
       );
     },
     mtu: async (bytes, options = {}) => {
-      // 576: RFC 791's least that every host takes; below it nothing here would work.
+      // 576: the least that every host must accept (RFC 791); nothing here works below it.
       if (!Number.isInteger(bytes) || bytes < 576 || bytes > ordinaryMtu) {
         throw new RangeError(`an MTU of ${bytes} is not between 576 and ${ordinaryMtu}`);
       }
@@ -107,7 +105,7 @@ export function faultsOf(bed: BedPlan): Faults {
       );
     },
     forgetFlows: async (cluster) => {
-      // Exit code 1 says that there was none.
+      // Exit code 1 means that there was no flow.
       await runAnyway(inNamespace(find(cluster).edgeNetns, ['conntrack', '-D', '-p', 'udp']));
     },
     heal: async () => {
@@ -137,7 +135,7 @@ function faultOf(dropped: () => Promise<number>, undo: () => Promise<void>): Fau
   return { dropped, remove, [Symbol.asyncDispose]: remove };
 }
 
-/** A fault that is a table of nft's, in some namespace. */
+/** A fault that consists of an nft table, in some namespace. */
 async function inForce(netns: string, family: string, table: string, rules: string): Promise<Fault> {
   await run(inNamespace(netns, ['nft', '-f', '-']), { input: rules });
   return faultOf(
@@ -147,7 +145,7 @@ async function inForce(netns: string, family: string, table: string, rules: stri
     },
     async () => {
       await run(inNamespace(netns, ['nft', '-f', '-']), {
-        // Declared before it is deleted, so that it is no error if `heal` was quicker.
+        // Declared before it is deleted, so that it is no error if `heal` was faster.
         input: `table ${family} ${table} {}\ndelete table ${family} ${table}\n`,
       });
     },
@@ -173,7 +171,7 @@ async function removeTables(netns: string): Promise<void> {
   });
 }
 
-/** Rules are to see packets as a wire carries them, not the bundles that virtual links pass along. */
+/** Rules must see packets as a wire carries them, not the aggregated ones of virtual links. */
 async function setOffloads(bed: BedPlan, state: 'on' | 'off'): Promise<void> {
   const features = offloads.flatMap((feature) => [feature, state]);
   for (const cluster of bed.clusters) {
@@ -187,7 +185,7 @@ async function setMtu(bed: BedPlan, bytes: number): Promise<void> {
   }
 }
 
-/** Nobody answers for an address that no link has. Taking away what is not there is no failure. */
+/** ARP does not answer for an address that no link has. Deleting an absent address is no failure. */
 async function setSecondAddress(cluster: ClusterPlan, what: 'replace' | 'del'): Promise<void> {
   const address = `${cluster.secondWideAreaAddress}/32`;
   const command = ['ip', '-n', cluster.edgeNetns, 'addr', what, address, 'dev', 'wan'];

@@ -1,4 +1,4 @@
-/** A few requests to an API server, with a client certificate and the cluster's own CA; no library needed. */
+/** Requests to an API server with a client certificate and the cluster's own CA, without a library. */
 import { Agent, request } from 'node:https';
 
 export interface ApiAccess {
@@ -15,7 +15,7 @@ export interface ApiAnswer {
   body: string;
 }
 
-/** An agent to be used for all requests to one API server, and destroyed afterwards. */
+/** An agent for all requests to one API server; destroy it afterwards. */
 export function agentFor(access: ApiAccess): Agent {
   return new Agent({
     keepAlive: true,
@@ -25,7 +25,7 @@ export function agentFor(access: ApiAccess): Agent {
   });
 }
 
-/** One request. Throws only if there is no answer; any status is an answer. */
+/** Sends one request. Throws only without a response; any status is a response. */
 export function askApi(
   access: ApiAccess,
   method: string,
@@ -70,7 +70,7 @@ export function askApi(
   }).finally(() => own?.destroy());
 }
 
-/** Creates an object unless it is there already. */
+/** Creates an object unless it exists. */
 export async function createIfMissing(
   access: ApiAccess,
   path: string,

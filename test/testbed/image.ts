@@ -1,4 +1,4 @@
-/** The images that every node of a bed holds: pause, agnhost and CoreDNS, each under its usual name. */
+/** The images that every node of a testbed has: pause, agnhost and CoreDNS, each under its usual name. */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { withLock } from './lock.ts';
 import { cacheDirectory } from './programs.ts';
 import type { Log, ProgramName } from './programs.ts';
 
-/** As `test/images/agnhost/VERSION` of this Kubernetes release says. */
+/** The version in `test/images/agnhost/VERSION` of this Kubernetes release. */
 export const agnhostImage = 'registry.k8s.io/e2e-test-images/agnhost:2.56';
 export const pauseImage = 'registry.k8s.io/pause:3.10.1';
 export const coreDnsImage = 'registry.k8s.io/coredns/coredns:v1.13.2';
@@ -17,15 +17,15 @@ export const coreDnsImage = 'registry.k8s.io/coredns/coredns:v1.13.2';
 /** Statically linked, in Debian's package busybox-static. */
 const busybox = '/usr/bin/busybox';
 
-/** What people and tests type in `kubectl exec`. Without wget and nslookup: static ones crash resolving names. */
+/** Programs that people and tests run with `kubectl exec`. Without wget and nslookup: static ones crash resolving names. */
 const applets =
   'sh ash cat chmod cp cut date dd df echo env false find grep head hostname id ip kill ls mkdir mount nc netstat ping printf ps pwd rm rmdir sed seq sha256sum sleep sort stat tail tar tee test timeout touch tr true uname wc which whoami xargs yes'.split(
     ' ',
   );
 
 /**
- * What holds a pod's namespaces: a shell that sleeps, and reaps what it inherits where pods share processes.
- * It takes a megabyte; a program written in Go would take twenty for each pod.
+ * Holds a pod's namespaces: a shell that sleeps, and reaps orphans where containers share processes. It takes a megabyte; a
+ * program written in Go would take twenty for each pod.
  */
 const pauseScript = 'trap "exit 0" TERM INT; while :; do sleep 2147483647 & wait $!; done';
 
@@ -73,7 +73,7 @@ function requests(programs: Record<ProgramName, string>): Omit<ImageRequest, 'ou
   ];
 }
 
-/** Makes the archives of these images, unless the cache has them, and returns their paths. */
+/** Creates the archives of these images unless they are cached, and returns their paths. */
 export async function ensureImages(
   programs: Record<ProgramName, string>,
   options: { signal?: AbortSignal | undefined; log?: Log | undefined } = {},

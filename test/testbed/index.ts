@@ -1,4 +1,4 @@
-/** The test bed: real clusters on this machine, for tests and for the demo. See README.md here. */
+/** The testbed: real clusters on this machine, for tests and for the demo. See README.md here. */
 export { attach, down, up } from './bed.ts';
 export type { Bed, BedCluster, BedNode, UpOptions } from './bed.ts';
 export type { Fault, Faults, NatRequest } from './faults.ts';

@@ -1,4 +1,4 @@
-/** Kubeconfig files, as every client of Kubernetes reads them. */
+/** Kubeconfig files, as read by every client of Kubernetes. */
 import type { Certificate } from './certificate.ts';
 
 export interface KubeconfigRequest {
@@ -7,11 +7,11 @@ export interface KubeconfigRequest {
   url: string;
   /** The cluster's CA, PEM. */
   authority: string;
-  /** What the user proves itself with: a client certificate or a bearer token. */
+  /** The user's credentials: a client certificate or a bearer token. */
   user: { name: string; certificate?: Certificate; token?: string };
 }
 
-/** A kubeconfig with one context, everything inline. JSON, which is YAML as well. */
+/** A kubeconfig with one context and inline data, as JSON, which is valid YAML. */
 export function kubeconfig(request: KubeconfigRequest): string {
   const base64 = (text: string) => Buffer.from(text).toString('base64');
   const { name, certificate, token } = request.user;

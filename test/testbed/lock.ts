@@ -1,4 +1,4 @@
-/** A lock between processes: a file that names its holder, and that a dead holder doesn't keep. */
+/** A lock between processes: a file that names its holder, and that expires with the holder's process. */
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -6,7 +6,7 @@ import { identify, isAlive } from './processes.ts';
 import type { ProcessId } from './processes.ts';
 import { sleep } from './run.ts';
 
-/** Runs `work` while holding the lock; `onWait` is told once who holds it, if somebody does. */
+/** Runs `work` while holding the lock; calls `onWait` once with the present holder, if there is one. */
 export async function withLock<T>(
   path: string,
   options: { signal?: AbortSignal | undefined; timeoutMilliseconds: number; onWait?: (pid: number) => void },
@@ -20,7 +20,7 @@ export async function withLock<T>(
   for (;;) {
     options.signal?.throwIfAborted();
     try {
-      // A link appears whole or not at all: nobody sees a lock that doesn't say whose it is.
+      // A link appears atomically, so that no process sees a lock without its holder.
       await writeFile(mine, JSON.stringify(me), { mode: 0o600 });
       await link(mine, path);
       break;
@@ -61,7 +61,7 @@ async function readHolder(path: string): Promise<ProcessId | undefined> {
   }
 }
 
-/** Two that find the same dead holder must not remove each other's new lock: only an unchanged file goes. */
+/** Two processes that find the same dead holder must not remove each other's new lock: only an unchanged file is removed. */
 async function removeStale(path: string, holder: ProcessId): Promise<void> {
   const again = await readHolder(path);
   if (again?.pid === holder.pid && again.startTime === holder.startTime) await rm(path, { force: true });

@@ -1,4 +1,4 @@
-/** `npm run testbed -- up|status|shell|down`: the test bed for people. */
+/** `npm run testbed -- up|status|shell|down`: the command of the testbed. */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { attach, down, up } from './bed.ts';

@@ -1,11 +1,11 @@
-/** The links, addresses, routes and rules of a bed, as one script for the shell. Pure: nothing is done here. */
+/** The links, addresses, routes and rules of a testbed, as one shell script. Pure. */
 import { apiServerPort } from './plan.ts';
 import type { BedPlan, ClusterPlan } from './plan.ts';
 
-/** Pods and nodes of the bed have Ethernet's usual size. */
+/** Pods and nodes of the testbed have Ethernet's usual MTU. */
 const ordinaryMtu = 1500;
 
-/** The script that makes the whole network. It begins from nothing, and fails at the first thing that fails. */
+/** The script that creates the whole network. It requires a clean state, and stops at the first error. */
 export function networkScript(bed: BedPlan): string {
   const wan = bed.wideAreaNetns;
   const length = bed.wideAreaCIDR.split('/')[1];
@@ -18,7 +18,7 @@ export function networkScript(bed: BedPlan): string {
     `ip addr add ${bed.hostAddress}/${length} dev ${bed.hostLink}`,
     `ip link set ${bed.hostLink} up`,
     `ip -n ${wan} link set host master wan up`,
-    // Rules of the bed match frames in the bridge itself; IP's own hooks are not to see them a second time.
+    // The testbed's rules match frames in the bridge itself; IP hooks must not see them a second time.
     sysctl(wan, 'net.bridge.bridge-nf-call-iptables', '0'),
     ...bed.clusters.flatMap((cluster) => clusterScript(bed, cluster)),
     '',
@@ -86,8 +86,8 @@ function podRoute(netns: string, podCIDR: string, via: string): string {
 }
 
 /**
- * The edge is what a cloud puts between a cluster and the world: the API server has a public address, and what
- * leaves the cluster leaves with the cluster's address.
+ * The edge stands for a cloud's border of a cluster: the API server has a public address, and traffic from the cluster leaves
+ * with the cluster's address.
  */
 export function edgeRules(cluster: ClusterPlan): string {
   return `table ip edge {
@@ -105,7 +105,7 @@ export function edgeRules(cluster: ClusterPlan): string {
 `;
 }
 
-/** What leaves the cluster's pods for elsewhere has its node's address, as with most network plugins. */
+/** Traffic of pods that leaves the cluster has its node's address, as with most network plugins. */
 export function nodeRules(cluster: ClusterPlan): string {
   return `table ip pod-masquerade {
   chain postrouting {

@@ -1,4 +1,4 @@
-/** One node: containerd, kubelet, kube-proxy, as each would be on a machine of its own. */
+/** One node: containerd, kubelet and kube-proxy, as on a machine of their own. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newLeaf } from './certificate.ts';
@@ -11,10 +11,10 @@ import { apiServerPort } from './plan.ts';
 import type { BedPlan, ClusterPlan, NodePlan } from './plan.ts';
 import type { ProgramName } from './programs.ts';
 
-/** Where Debian's containernetworking-plugins puts its programs. */
+/** Directory of the programs of Debian's containernetworking-plugins. */
 const cniPlugins = '/usr/lib/cni';
 
-/** As usual; each node has its own /run. */
+/** The usual path; each node has its own /run. */
 const containerdSocket = '/run/containerd/containerd.sock';
 
 export async function writeNodeFiles(
@@ -62,7 +62,7 @@ export async function writeNodeFiles(
     ),
     write('kube-proxy.yaml', `${JSON.stringify(kubeProxyConfig(cluster, node), null, 2)}\n`),
     write('kube-proxy.kubeconfig', client({ commonName: 'system:kube-proxy' })),
-    // It watches pods, namespaces, nodes, Services and policies: no role that Kubernetes brings has just these.
+    // kube-router watches pods, namespaces, nodes, Services and policies: no default role has exactly these rights.
     ...(cluster.policies
       ? [
           write(
@@ -145,7 +145,7 @@ function kubeletConfig(bed: BedPlan, cluster: ClusterPlan, node: NodePlan): obje
     resolvConf: '',
     volumePluginDir: '/var/lib/kubelet/volume-plugins',
     cgroupDriver: 'cgroupfs',
-    // Each kubelet removes what it doesn't know below its root, so that no two may share one.
+    // Each kubelet removes unknown cgroups below its root, so no two may share one.
     cgroupRoot: cgroupOf(bed, node),
     cgroupsPerQOS: true,
     enforceNodeAllocatable: [],
@@ -153,7 +153,7 @@ function kubeletConfig(bed: BedPlan, cluster: ClusterPlan, node: NodePlan): obje
     localStorageCapacityIsolation: true,
     makeIPTablesUtilChains: false,
     failSwapOn: false,
-    // The disk is everybody's: a bed doesn't evict its pods because others fill it.
+    // All testbeds share the disk: do not evict pods because other programs fill it.
     evictionHard: { 'memory.available': '50Mi' },
     imageGCHighThresholdPercent: 100,
     imageGCLowThresholdPercent: 99,
@@ -181,7 +181,7 @@ function kubeProxyConfig(cluster: ClusterPlan, node: NodePlan): object {
     bindAddress: node.address,
     healthzBindAddress: '0.0.0.0:10256',
     metricsBindAddress: '127.0.0.1:10249',
-    // The limits of connection tracking are the whole machine's.
+    // The limits of connection tracking belong to the whole machine.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
     nftables: { minSyncPeriod: '100ms', syncPeriod: '30s' },
   };
@@ -205,7 +205,7 @@ export function nodeCommands(
       '--v=1',
     ],
     'kube-proxy': [programs['kube-proxy'], `--config=${path('kube-proxy.yaml')}`, '--v=1'],
-    // Its firewall alone: routes and Services are the others'.
+    // Only its firewall: other programs handle routes and Services.
     'kube-router': [
       programs['kube-router'],
       `--kubeconfig=${path('kube-router.kubeconfig')}`,
@@ -220,8 +220,8 @@ export function nodeCommands(
 }
 
 /**
- * The Node as the bed makes it before the kubelet starts: with its pod range, so that the range of each node is
- * known from the beginning. The kubelet finds the object and fills in the rest.
+ * The Node, created before the kubelet starts, so that the pod range of each node is known in advance. The kubelet finds the
+ * object and fills in the rest.
  */
 export function nodeObject(node: NodePlan): object {
   return {

@@ -1,17 +1,17 @@
 /**
- * Where programs run: in a network namespace, or on a node. A node has its own network, its own name, and its own
- * /run, /var/log, /var/lib/kubelet and /var/lib/cni, as a machine would: two nodes don't meet in a hostPath there.
- * The rest of the file system is this machine's.
+ * Where programs run: in a network namespace, or on a node. A node has its own network, host name, /run, /var/log,
+ * /var/lib/kubelet and /var/lib/cni, like a machine: two nodes share no hostPath there. The rest of the file system is this
+ * machine's.
  */
 import { dirname, join } from 'node:path';
 import type { BedPlan, NodePlan } from './plan.ts';
 
-/** A command run in a network namespace. Not `ip netns exec`: that one remounts /sys, and cgroups vanish. */
+/** Runs a command in a network namespace. Not with `ip netns exec`, which remounts /sys, so that cgroups vanish. */
 export function inNamespace(netns: string, command: readonly string[]): string[] {
   return ['nsenter', `--net=/run/netns/${netns}`, '--', ...command];
 }
 
-/** A command run on a node: network, mounts and host name. */
+/** Runs a command on a node, with its network, mounts and host name. */
 export function onNode(node: NodePlan, command: readonly string[]): string[] {
   const { mounts, hostName } = namespaceFiles(node);
   return [
@@ -29,14 +29,14 @@ function namespaceFiles(node: NodePlan): { directory: string; mounts: string; ho
   return { directory, mounts: join(directory, 'mounts'), hostName: join(directory, 'host-name') };
 }
 
-/** What a node has for itself on disk, and where it sees it. */
+/** A node's own directories on disk, and their paths inside the node. */
 const ownDirectories: Record<string, string> = {
   kubelet: '/var/lib/kubelet',
   'cni-state': '/var/lib/cni',
   log: '/var/log',
 };
 
-/** All cgroups of all beds are below this, in every hierarchy. */
+/** Parent of all cgroups of all testbeds, in every hierarchy. */
 export const cgroupParent = '/hawser-testbed';
 
 /** The cgroup, in every hierarchy, that holds the pods of a node. */
@@ -44,9 +44,7 @@ export function cgroupOf(bed: BedPlan, node: NodePlan): string {
   return `${cgroupParent}/${bed.name}/${node.name}`;
 }
 
-/**
- * The cgroup that a kubelet expects to find. In hierarchies of version 1, cpuset has nothing unless it is told.
- */
+/** Creates the cgroup that a kubelet expects. In version 1, a new cpuset is empty and must be set. */
 function cgroupScript(bed: BedPlan, node: NodePlan): string[] {
   return [
     'if [ -e /sys/fs/cgroup/cgroup.controllers ]; then hierarchies=/sys/fs/cgroup; else hierarchies=$(ls -d /sys/fs/cgroup/*/); fi',
@@ -65,7 +63,7 @@ done`,
   ];
 }
 
-/** The script that makes the namespaces of all nodes. They live as long as the files that they are mounted on. */
+/** The script that creates the namespaces of all nodes. They live as long as the files that they are mounted on. */
 export function placesScript(bed: BedPlan): string {
   const nodes = bed.clusters.flatMap((cluster) => cluster.nodes);
   const beds = dirname(bed.directory);
@@ -81,8 +79,8 @@ function nodeScript(node: NodePlan, beds: string): string[] {
   const own = Object.entries(ownDirectories);
   const others = `^(/run/netns|${beds})/`;
   const inside = [
-    // A new mount namespace has copies of all mounts, and copies of namespaces keep those alive: not those of others.
-    // Unmounting one takes along what is below it, so that some are gone when it is their turn.
+    // A new mount namespace copies all mounts, and copies of namespace mounts keep those namespaces alive: unmount those of
+    // others. Unmounting one also unmounts what is below it, so some are already gone.
     `cut -d" " -f5 /proc/self/mountinfo | grep -E "${others}" | while read -r each; do umount -l "$each" 2>/dev/null || :; done`,
     `! cut -d" " -f5 /proc/self/mountinfo | grep -E "${others}"`,
     'mount -t tmpfs -o mode=755 tmpfs /run',
@@ -91,7 +89,7 @@ function nodeScript(node: NodePlan, beds: string): string[] {
   ].join(' && ');
   return [
     `mkdir -p ${directory} ${own.map(([name]) => join(node.directory, name)).join(' ')}`,
-    // Kept by the machine, in case that nobody used them before.
+    // Directories of this machine, which may not exist yet.
     `mkdir -p ${own.map(([, seen]) => seen).join(' ')}`,
     // A mount namespace can be kept only on a mount that isn't shared: mount_namespaces(7).
     `mount --bind ${directory} ${directory}`,

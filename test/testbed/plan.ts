@@ -1,5 +1,5 @@
 /**
- * What a bed consists of, computed from what was asked for: names, addresses, directories. No I/O.
+ * The parts of a testbed, computed from the request: names, addresses, directories. No I/O.
  *
  *   root namespace ── wide area (bridge) ──┬── edge of c1 ── LAN ──┬── control plane
  *                                          │                       ├── node c1-n1
@@ -20,14 +20,14 @@ export interface ClusterRequest {
 
 export interface BedRequest {
   name: string;
-  /** A number, or names, or whole requests. Default: 2. */
+  /** A number, or names, or complete requests. Default: 2. */
   clusters?: number | readonly (string | ClusterRequest)[];
-  /** Nodes of each cluster that doesn't say. Default: 2. */
+  /** Nodes of each cluster that does not set it. Default: 2. */
   nodes?: number;
   podCIDR?: string;
   serviceCIDR?: string;
   nodeCIDR?: string;
-  /** Network policies are enforced, by kube-router’s firewall on each node. Default: no. */
+  /** Enforces network policies with kube-router's firewall on each node. Default: no. */
   policies?: boolean;
 }
 
@@ -38,7 +38,7 @@ export interface NodePlan {
   address: string;
   podCIDR: string;
   directory: string;
-  /** Port of the edge's LAN bridge that leads to it. */
+  /** The edge's LAN bridge port of this node. */
   edgePort: string;
 }
 
@@ -55,13 +55,13 @@ export interface ClusterPlan {
   dnsServiceAddress: string;
   edgeAddress: string;
   controlPlaneAddress: string;
-  /** What the rest of the world knows of it. */
+  /** The cluster's public address. */
   wideAreaAddress: string;
-  /** Another address that a NAT may give it. */
+  /** Another address that a NAT may use. */
   secondWideAreaAddress: string;
   /** Addresses for its Services of type LoadBalancer. */
   loadBalancerPool: string[];
-  /** Name of its port at the wide area's bridge. */
+  /** Name of its port on the wide area's bridge. */
   wideAreaPort: string;
   nodes: NodePlan[];
   policies: boolean;
@@ -71,15 +71,15 @@ export interface BedPlan {
   name: string;
   directory: string;
   wideAreaNetns: string;
-  /** The one link that the bed has in the root namespace. */
+  /** The testbed's only link in the root namespace. */
   hostLink: string;
   hostAddress: string;
-  /** A /24 of 198.18.0.0/15, which RFC 2544 sets aside for tests of networks. */
+  /** A /24 of 198.18.0.0/15, which RFC 2544 reserves for network benchmarks. */
   wideAreaCIDR: string;
   clusters: ClusterPlan[];
 }
 
-/** So many /24 are in 198.18.0.0/15. */
+/** The number of /24s in 198.18.0.0/15. */
 export const wideAreaCount = 512;
 export const apiServerPort = 6443;
 const maximumClusters = 12;
@@ -93,18 +93,18 @@ export class PlanError extends Error {
   override name = 'PlanError';
 }
 
-/** A bed's name, checked: it becomes part of names of namespaces and directories. */
+/** Validates a testbed's name, which becomes part of names of namespaces and directories. */
 export function checkName(name: string): string {
   if (namePattern.test(name)) return name;
   throw new PlanError(`"${name}" cannot name a bed: use 1 to 16 of a–z, 0–9 and -, beginning with a letter`);
 }
 
-/** Where the search for a free wide-area range begins: the same name finds the same range, if it is free. */
+/** Where the search for a free wide-area range starts: the same name gets the same range, if it is free. */
 export function preferredWideArea(name: string): number {
   return createHash('sha256').update(name).digest().readUInt16BE(0) % wideAreaCount;
 }
 
-/** The namespaces of a bed all begin with this. */
+/** Common prefix of the names of a testbed's namespaces. */
 export function namespacePrefix(bedName: string): string {
   return `hawser.${bedName}.`;
 }
@@ -125,7 +125,7 @@ function bytesOf(address: string): [number, number, number, number] {
   return [a, b, c, d];
 }
 
-/** The address that many steps after the first of an IPv4 range. */
+/** The address at an offset from the first one of an IPv4 range. */
 export function addressIn(cidr: string, offset: number): string {
   const { base, length } = parseCIDR(cidr);
   if (offset >= 2 ** (32 - length)) throw new PlanError(`${cidr} has no address number ${offset}`);
@@ -153,7 +153,7 @@ function checkLength(cidr: string, least: number, most: number, what: string): s
   return cidr;
 }
 
-/** The plan of a bed. `wideArea` counts the /24s of 198.18.0.0/15. Throws `PlanError` on what cannot be. */
+/** The plan of a testbed. `wideArea` counts the /24s of 198.18.0.0/15. Throws `PlanError` for an impossible request. */
 export function planBed(request: BedRequest, wideArea: number, baseDirectory: string): BedPlan {
   const name = checkName(request.name);
   const directory = join(baseDirectory, name);
@@ -227,7 +227,7 @@ function planCluster(
     edgeAddress: addressIn(nodeCIDR, 1),
     controlPlaneAddress: addressIn(nodeCIDR, 2),
     wideAreaAddress: addressIn(wideAreaCIDR, 10 + index),
-    // Beyond the pools, whose addresses come and go with Services.
+    // Beyond the pools, whose addresses change with Services.
     secondWideAreaAddress: addressIn(wideAreaCIDR, 240 + index),
     loadBalancerPool: Array.from({ length: poolSize }, (_, each) =>
       addressIn(wideAreaCIDR, 32 + poolSize * index + each),
@@ -246,7 +246,7 @@ function planCluster(
   };
 }
 
-/** Why an existing bed isn't the one asked for; undefined if it is. */
+/** Why an existing testbed differs from the requested one; undefined if it doesn't. */
 export function differenceOf(existing: BedPlan, wanted: BedPlan): string | undefined {
   const have = existing.clusters.map(({ name }) => name).join(', ');
   const want = wanted.clusters.map(({ name }) => name).join(', ');

@@ -1,6 +1,6 @@
 /**
- * Which processes are ours. A process is known by its ID and its start time, so that an ID which the kernel
- * gave to somebody else in the meantime is never mistaken for ours, and nothing is ever ended by name.
+ * Identifies our processes. A process is identified by its ID and its start time, so that a reused ID is never mistaken for
+ * ours, and no process is ended by name.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
@@ -11,7 +11,7 @@ export interface ProcessId {
   pid: number;
   /** Start time in clock ticks since boot: field 22 of /proc/PID/stat, proc(5). */
   startTime: string;
-  /** The boot in which it ran: start times begin anew with each. */
+  /** The boot in which it ran, since start times count from each boot. */
   boot: string;
 }
 
@@ -25,7 +25,7 @@ function readBoot(): string {
   }
 }
 
-/** Fields of /proc/PID/stat after the command's name, which may itself hold spaces and parentheses. */
+/** Fields of /proc/PID/stat after the command's name, which may contain spaces and parentheses. */
 export function parseStat(stat: string): { state: string; parent: number; startTime: string } | undefined {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state, parent] = fields;
@@ -35,8 +35,8 @@ export function parseStat(stat: string): { state: string; parent: number; startT
 }
 
 /**
- * The identity of a process that runs now; undefined if there is none. A zombie counts as none, unless threads of it are left: the
- * first is shown as a zombie as soon as it has ended, and until the last has too, ports and files are still the process's.
+ * The identity of a running process; undefined if there is none. A zombie counts as none, unless some of its threads run: the
+ * first thread is shown as a zombie as soon as it has ended, but the process keeps its ports and files until the last one ends.
  */
 export function identify(pid: number): ProcessId | undefined {
   try {
@@ -58,13 +58,13 @@ export interface Service {
   command: readonly string[];
   logFile: string;
   env?: Record<string, string>;
-  /** True: the kernel ends it when this process ends, however that happens. False: it outlives this process. */
+  /** True: the kernel ends it when this process ends, for any reason. False: it outlives this process. */
   dieWithParent?: boolean;
 }
 
 /**
- * Starts a program in a session of its own, its output appended to a log file, and returns at once.
- * The identity is taken before anything else can happen to the process, so that it is never lost.
+ * Starts a program in its own session, with its output appended to a log file, and returns at once. The identity is read first,
+ * so that it is never lost.
  */
 export function startService(service: Service): Promise<ProcessId> {
   const command = service.dieWithParent
@@ -101,11 +101,11 @@ function signalProcess(process_: ProcessId, signal: NodeJS.Signals): void {
   try {
     process.kill(process_.pid, signal);
   } catch {
-    // It ended by itself.
+    // It has ended already.
   }
 }
 
-/** Ends processes: asks, waits up to `graceMilliseconds`, then kills. Returns when none of them is left. */
+/** Ends processes: sends SIGTERM, waits up to `graceMilliseconds`, then SIGKILL. Returns when none of them is left. */
 export async function stopProcesses(
   processes: readonly ProcessId[],
   graceMilliseconds: number,
@@ -124,7 +124,7 @@ export async function stopProcesses(
   }
 }
 
-/** Every process that runs now and satisfies the condition. */
+/** All running processes that satisfy the condition. */
 export async function findProcesses(condition: (pid: number) => boolean): Promise<ProcessId[]> {
   const found: ProcessId[] = [];
   for (const entry of await readdir('/proc')) {
@@ -146,7 +146,7 @@ export function networkNamespaceOf(pid: number | 'self'): string | undefined {
   }
 }
 
-/** The command line of a process, arguments apart; empty if it is gone or a kernel thread. */
+/** The command line of a process as separate arguments; empty if it is gone or a kernel thread. */
 export async function commandLine(pid: number): Promise<string[]> {
   try {
     return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);

@@ -1,6 +1,6 @@
 /**
- * The programs that a bed runs, built once from their Go modules into a cache keyed by what they are built
- * from. `HAWSER_PROGRAMS` or `KUBEBUILDER_ASSETS` names a directory of ready ones, which are used as they are.
+ * The programs of a testbed, built once from their Go modules into a cache keyed by their sources. `HAWSER_PROGRAMS` or
+ * `KUBEBUILDER_ASSETS` names a directory with prebuilt ones, which are used unchanged.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -36,7 +36,7 @@ const manifests = {
 interface Recipe {
   manifest: Manifest;
   package: string;
-  /** How long a cold build took on two cores, told to who waits. */
+  /** Duration of a cold build on two cores, shown to the user. */
   expectedSeconds: number;
 }
 
@@ -85,7 +85,7 @@ const recipes = {
 
 export type ProgramName = keyof typeof recipes;
 export const programNames = Object.keys(recipes) as ProgramName[];
-/** What a control plane alone needs. */
+/** The programs of a control plane. */
 export const controlPlanePrograms: readonly ProgramName[] = [
   'etcd',
   'kube-apiserver',
@@ -99,19 +99,19 @@ export interface EnsureOptions {
   /** Default: all of them. */
   only?: readonly ProgramName[];
   signal?: AbortSignal | undefined;
-  /** Told what is reached: a line for each program that is built. */
+  /** Called with a line for each built program. */
   log?: Log | undefined;
-  /** Told every second how far it is, where a line takes the place of the one before it. */
+  /** Called every second with a progress line, which replaces the one before it. */
   progress?: Log | undefined;
 }
 
-/** Where the cache of this user is: `HAWSER_CACHE`, or `hawser` under `XDG_CACHE_HOME` or `~/.cache`. */
+/** This user's cache directory: `HAWSER_CACHE`, or `hawser` under `XDG_CACHE_HOME` or `~/.cache`. */
 export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   if (environment['HAWSER_CACHE']) return join(environment['HAWSER_CACHE'], 'hawser');
   return join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'hawser');
 }
 
-/** Makes sure that programs are there, building what is missing, and returns the path of each. */
+/** Builds missing programs, and returns the path of each. */
 export async function ensurePrograms(options: EnsureOptions = {}): Promise<Record<ProgramName, string>> {
   const wanted = options.only ?? programNames;
   const paths: Partial<Record<ProgramName, string>> = {};
@@ -148,7 +148,7 @@ function givenProgram(name: ProgramName): string | undefined {
 async function manifestKey(manifest: Manifest): Promise<string> {
   const directory = manifestDirectory(manifest);
   const hash = createHash('sha256').update(manifest.linkerFlags);
-  // Among them a main.go where the program's own brings too much.
+  // Including a main.go where the program's original has too many dependencies.
   for (const file of (await readdir(directory)).toSorted())
     hash.update(await readFile(join(directory, file)));
   return hash.digest('hex').slice(0, 16);

@@ -1,7 +1,7 @@
-/** Runs one command to its end, with a deadline, and keeps what it printed. */
+/** Runs one command to its end, with a deadline, and returns its output. */
 import { spawn } from 'node:child_process';
 
-/** A command ended with something other than success. */
+/** The failure of a command. */
 export class CommandError extends Error {
   readonly exitCode: number | null;
   readonly stdout: string;
@@ -33,10 +33,10 @@ export interface RunResult {
   stderr: string;
 }
 
-/** More output than this is cut off: nothing the bed asks for is that long. */
+/** Longer output is cut off: no command of the testbed prints that much. */
 const outputLimitBytes = 64 * 1024 * 1024;
 
-/** Runs a command and returns what it printed, whatever its exit code. Throws only if it can't run or is late. */
+/** Runs a command and returns its output, whatever its exit code. Throws only if it can't run or times out. */
 export function runAnyway(command: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const [program, ...args] = command;
   if (program === undefined) throw new TypeError('an empty command cannot be run');
@@ -115,7 +115,7 @@ export function runAnyway(command: readonly string[], options: RunOptions = {}):
       }
       resolve({ exitCode, stdout: Buffer.concat(out.map(toBuffer)).toString(), stderr: text(err) });
     });
-    // The command may close its input early; that is its right.
+    // The command may close its input early.
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
   });
@@ -125,7 +125,7 @@ function toBuffer(chunk: Buffer | string): Buffer {
   return typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
 }
 
-/** Runs a command and returns its standard output. Throws `CommandError`, with what it said, if it fails. */
+/** Runs a command and returns its standard output. Throws `CommandError` with its error output if it fails. */
 export async function run(command: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await runAnyway(command, options);
   if (result.exitCode !== 0) {
@@ -160,8 +160,8 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
 }
 
 /**
- * Asks `check` again and again until it returns something other than `undefined` or `false`.
- * An error of `check` counts as "not yet"; the last one is told when the deadline passes.
+ * Repeats `check` until it returns something other than `undefined` or `false`. An error of `check` counts as "not yet"; the
+ * last one is reported when the deadline passes.
  */
 export async function waitFor<T>(
   what: string,

@@ -1,4 +1,4 @@
-/** The programs of a bed: which there are, where each runs, and starting those that don't. */
+/** The programs of a testbed, where each runs, and how missing ones are started. */
 import { join } from 'node:path';
 import {
   apiServerCommand,
@@ -19,12 +19,12 @@ import { readRecord, writeRecord } from './state.ts';
 export interface BedService {
   /** Unique in the bed: `c1.kube-apiserver`, `c1.c1-n1.kubelet`. */
   name: string;
-  /** What is started, with what takes it to its place. */
+  /** The full command, including the prefix that enters its namespaces. */
   command: readonly string[];
   logFile: string;
 }
 
-/** In the environment of every process of a bed, so that none is overlooked when it is taken down. */
+/** In the environment of every process of a testbed, so that none is overlooked at teardown. */
 export const bedVariable = 'HAWSER_TESTBED_BED';
 
 export function controlPlanePlan(
@@ -58,7 +58,7 @@ export interface ClusterServices {
     containerd: BedService;
     kubelet: BedService;
     kubeProxy: BedService;
-    /** Where the cluster enforces network policies. */
+    /** Set where the cluster enforces network policies. */
     kubeRouter?: BedService;
   }[];
 }
@@ -95,7 +95,7 @@ export function clusterServices(
   };
 }
 
-/** The load balancers of all clusters of a bed: outside of every cluster, as a cloud's are. */
+/** The load balancers of all clusters of a testbed: outside of every cluster, like a cloud's. */
 export function loadBalancerService(bed: BedPlan): BedService {
   return {
     name: 'load-balancer',
@@ -123,7 +123,7 @@ export function allServices(bed: BedPlan, programs: Record<ProgramName, string>)
   return [...ofClusters, loadBalancerService(bed)];
 }
 
-/** Starts a service unless it runs. Returns true if it had to be started. */
+/** Starts a service unless it runs. Returns true if it was started. */
 export async function ensureService(bed: BedPlan, service: BedService): Promise<boolean> {
   const record = await readRecord(bed, service.name);
   if (record !== undefined && isAlive(record.process)) return false;

@@ -1,4 +1,4 @@
-/** What is known of beds between commands: one directory a bed, with its plan and its processes. */
+/** The state of testbeds between commands: one directory each, with its plan and its processes. */
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withLock } from './lock.ts';
@@ -9,20 +9,20 @@ import type { ProcessId } from './processes.ts';
 import { run } from './run.ts';
 
 export interface BedState {
-  /** `making` until everything was ready once: what was left half-made is removed, not repaired. */
+  /** `making` until everything was ready once: an unfinished testbed is removed, not repaired. */
   phase: 'making' | 'ready';
   boot: string;
   created: string;
   plan: BedPlan;
 }
 
-/** A program of the bed, and how it was started, so that it can be started again. */
+/** A program of the testbed, with its command, so that it can be started again. */
 export interface ServiceRecord {
   name: string;
   process: ProcessId;
 }
 
-/** Where beds keep what is theirs. */
+/** The directory of the testbeds' state. */
 export function baseDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   return environment['HAWSER_TESTBED_DIRECTORY'] || '/var/lib/hawser-testbed';
 }
@@ -55,7 +55,7 @@ export async function writeState(state: BedState): Promise<void> {
   await writeWhole(join(state.plan.directory, 'state.json'), state);
 }
 
-/** Names of all beds that have left anything here, whatever their state. */
+/** Names of all testbeds that left anything here, in any state. */
 export async function bedNames(): Promise<string[]> {
   try {
     const entries = await readdir(baseDirectory(), { withFileTypes: true });
@@ -66,7 +66,7 @@ export async function bedNames(): Promise<string[]> {
   }
 }
 
-/** Runs `work` while nobody else brings this bed up or down. */
+/** Runs `work` while no other process brings this testbed up or down. */
 export function withBed<T>(
   name: string,
   options: { signal?: AbortSignal | undefined; log?: ((line: string) => void) | undefined },
@@ -83,7 +83,7 @@ export function withBed<T>(
   );
 }
 
-/** Plans a new bed in a wide-area range that nobody uses, and writes the plan down so that it is taken. */
+/** Plans a new testbed in an unused wide-area range, and writes the plan down to reserve the range. */
 export function reserve(request: BedRequest, signal?: AbortSignal): Promise<BedState> {
   const lock = join(baseDirectory(), 'ranges.lock');
   return withLock(lock, { signal, timeoutMilliseconds: 30_000 }, async () => {

@@ -1,6 +1,6 @@
 /**
- * Takes everything of a bed away, whatever state it is in. It relies on no record alone: processes are found by
- * record, by namespace, by cgroup and by environment; the rest by names and paths that only this bed uses.
+ * Removes everything of a testbed, whatever its state. It does not rely on records alone: processes are found by record, by
+ * namespace, by cgroup and by environment; the rest by names and paths that only this testbed uses.
  */
 import { existsSync } from 'node:fs';
 import { readFile, readdir, rm, rmdir, stat } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import { bedDirectory, readRecords } from './state.ts';
 
 const namespacesDirectory = '/run/netns';
 const cgroupsDirectory = '/sys/fs/cgroup';
-/** Removes processes, mounts, namespaces, links, cgroups and files of the bed of that name. */
+/** Removes processes, mounts, namespaces, links, cgroups and files of the testbed of that name. */
 export async function tearDown(name: string): Promise<void> {
   checkName(name);
   const directory = bedDirectory(name);
@@ -28,7 +28,7 @@ export async function tearDown(name: string): Promise<void> {
 }
 
 async function endProcesses(name: string, directory: string): Promise<void> {
-  // Each round ends what starts others before it looks again; three are enough for shim → container.
+  // Each round ends processes that start others; three are enough for shim → container.
   for (let round = 0; round < 10; round++) {
     const found = await bedProcesses(name, directory);
     if (found.length === 0) return;
@@ -42,7 +42,7 @@ async function endProcesses(name: string, directory: string): Promise<void> {
   }
 }
 
-/** All processes of a bed, those of its containers too. */
+/** All processes of a testbed, including those of its containers. */
 export async function bedProcesses(name: string, directory: string): Promise<ProcessId[]> {
   const found = new Map<number, ProcessId>();
   const add = (process_: ProcessId | undefined) => {
@@ -58,7 +58,7 @@ export async function bedProcesses(name: string, directory: string): Promise<Pro
     return namespace !== undefined && namespaces.has(namespace);
   });
   for (const each of inside) add(each);
-  // Containers: the upper layer of their root is in the bed's directory.
+  // Containers: the upper layer of their root is in the testbed's directory.
   const layer = new RegExp(` - overlay .*[ ,]upperdir=${directory.replaceAll(/[.+]/g, '\\$&')}/`);
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
@@ -70,7 +70,7 @@ export async function bedProcesses(name: string, directory: string): Promise<Pro
   return [...found.values()];
 }
 
-/** As /proc/PID/ns/net shows them. A process of the machine's own namespace never matches. */
+/** As in /proc/PID/ns/net. A process of the machine's own namespace never matches. */
 async function namespaceInodes(name: string): Promise<Set<string>> {
   const inodes = new Set<string>();
   for (const namespace of await namespacesOf(name)) {
@@ -90,12 +90,12 @@ async function namespacesOf(name: string): Promise<string[]> {
 async function removeNamespaces(name: string): Promise<void> {
   for (const namespace of await namespacesOf(name)) {
     const result = await runAnyway(['ip', 'netns', 'del', namespace]);
-    // What was never mounted, or is mounted no more, is a plain file.
+    // A namespace that is not mounted is a plain file.
     if (result.exitCode !== 0) await rm(join(namespacesDirectory, namespace), { force: true });
   }
 }
 
-/** The bed's cgroups, deepest first: below one directory in each hierarchy, or in the only one. */
+/** The testbed's cgroups, deepest first: below one directory in each hierarchy, or in the only one. */
 async function cgroupsOf(name: string): Promise<string[]> {
   const hierarchies = [cgroupsDirectory, ...(await subdirectories(cgroupsDirectory))];
   const found: string[] = [];
@@ -126,13 +126,13 @@ async function removeCgroups(name: string): Promise<void> {
       () =>
         rmdir(directory).then(
           () => true,
-          // A process that was killed leaves its cgroup a moment later.
+          // A killed process leaves its cgroup with a short delay.
           (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
         ),
       { timeoutMilliseconds: 5_000, intervalMilliseconds: 20 },
     );
   }
-  // The common parent goes with the last bed.
+  // The common parent is removed with the last testbed.
   for (const hierarchy of [cgroupsDirectory, ...(await subdirectories(cgroupsDirectory))]) {
     await rmdir(join(hierarchy, cgroupParent)).catch(() => undefined);
   }
@@ -144,7 +144,7 @@ export function mountsBelow(mountInfo: string, directory: string): string[] {
     .split('\n')
     .map((line) => line.split(' ')[4])
     .filter((point) => point !== undefined)
-    // proc(5): spaces and the like are written as octal escapes.
+    // proc(5): spaces and similar characters are written as octal escapes.
     .map((point) =>
       point.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8))),
     )

@@ -1,6 +1,6 @@
 /**
- * An API server on this machine's loopback, for tests that need Kubernetes but no nodes. It needs no rights,
- * and its processes end with the process that asked for it, however that one ends.
+ * An API server on this machine's loopback, for tests that need Kubernetes but no nodes. It needs no privileges, and its
+ * processes end with the process that started it, for any reason.
  */
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -28,7 +28,7 @@ import type { RunOptions } from './run.ts';
 export interface ControlPlaneOptions {
   /** Shown in logs and in the kubeconfig. Default: `test`. */
   name?: string;
-  /** Runs kube-controller-manager too: service accounts, deletion of namespaces, signing of certificates. */
+  /** Also runs kube-controller-manager: service accounts, deletion of namespaces, signing of certificates. */
   controllerManager?: boolean;
   scheduler?: boolean;
   podCIDR?: string;
@@ -43,7 +43,7 @@ export interface ControlPlane extends AsyncDisposable {
   url: string;
   /** PEM. */
   ca: string;
-  /** Of a user in `system:masters`. */
+  /** Token of a user in `system:masters`. */
   adminToken: string;
   /** A client certificate of the same rights. */
   adminCertificate: { certificate: string; key: string };
@@ -159,7 +159,7 @@ async function waitUntilServing(
     for (const object of bootstrapObjects) {
       await createIfMissing(access, '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', object, more);
     }
-    // What tests use at once: with a controller manager, its first work in that namespace too.
+    // Tests use this at once: with a controller manager, also wait for its first objects in the namespace.
     const namespace = '/api/v1/namespaces/default';
     const awaited = controllerManager
       ? [`${namespace}/serviceaccounts/default`, `${namespace}/configmaps/kube-root-ca.crt`]
@@ -184,7 +184,7 @@ async function logTails(directory: string): Promise<string> {
   return tails.join('\n');
 }
 
-/** Directories whose owner was killed before it could remove them. */
+/** Removes directories whose owner was killed before it could. */
 async function removeAbandoned(): Promise<void> {
   for (const entry of await readdir(tmpdir())) {
     if (!entry.startsWith(directoryPrefix)) continue;
@@ -193,12 +193,12 @@ async function removeAbandoned(): Promise<void> {
       const owner = JSON.parse(await readFile(join(directory, ownerFile), 'utf8')) as ProcessId;
       if (!isAlive(owner)) await rm(directory, { recursive: true, force: true });
     } catch {
-      // Somebody is making it right now, or it isn't ours to read.
+      // Another process is creating it at present, or we may not read it.
     }
   }
 }
 
-/** Ports that nobody listens on at this moment, held all at once so that they differ. */
+/** Free ports at this moment, all held open at once so that they differ. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, () => {

@@ -1,4 +1,4 @@
-/** Names that remotes choose, by what they lead to. */
+/** Names chosen by remotes, and the addresses that they resolve to. */
 import { lookup } from 'node:dns';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -26,7 +26,7 @@ test('a guarded lookup returns only addresses that a remote may name', () => {
       /far\.example leads to/,
     );
   assert.throws(() => dialableAddresses('far.example', []), /no address/);
-  // Whoever says localhost means it; that a remote may not is for the URL to say.
+  // A local user may dial localhost; for remotes the check of the URL refuses it.
   assert.equal(dialableAddresses('localhost', [v4('127.0.0.1')]), [v4('127.0.0.1')]);
 });
 
@@ -43,7 +43,7 @@ test('a connection to a name uses the remaining addresses', async () => {
 });
 
 test('a name that resolves to this machine is not dialled', async () => {
-  // The machine's own name leads to loopback on most; where it does not, the table above has said it.
+  // On most machines the own name resolves to loopback; where it does not, the table above covers the case.
   const own = hostname();
   const leads = await new Promise<string[]>((resolve) =>
     lookup(own, { all: true }, (error, found) => resolve(error ? [] : found.map(({ address }) => address))),

@@ -1,4 +1,4 @@
-/** The client against gateways that lie, flood and never end, over real TLS: each is given up within bounds. */
+/** The client against gateways that lie, flood and never end, over real TLS: it stops reading from each within bounds. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -44,7 +44,7 @@ test('an endless body is aborted after half a mebibyte', async () => {
   const error = await failure(client.info());
   assert.instance(error, MeaninglessAnswer);
   assert.match(error.message, /more than 524288 bytes/);
-  // What is on its way in the kernel's buffers comes on top.
+  // Plus the bytes in the kernel's buffers.
   assert.ok(poured.bytes() < 16 << 20, `${poured.bytes()} bytes`);
 });
 
@@ -81,7 +81,7 @@ test('redirects are not followed', async () => {
   assert.is(gateway.requests, 1);
 });
 
-/** Watches until the first interruption; how many documents came, and why it was interrupted. */
+/** Watches until the first interruption; returns the number of documents, and the error. */
 async function watched(): Promise<{ documents: number; error: unknown }> {
   const stop = new AbortController();
   let error: unknown;

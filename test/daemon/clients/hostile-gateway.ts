@@ -1,4 +1,4 @@
-/** A gateway that answers whatever a test wants, over real TLS with the pin that a token would name. */
+/** A gateway with configurable answers, over real TLS, with the pin that a token would contain. */
 import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +12,7 @@ export class HostileGateway {
   /** PEM. */
   readonly certificate: string;
   readonly #server: Server;
-  /** What it does with a request. */
+  /** Handles a request. */
   answer: Answer = (_request, response) => void response.writeHead(500).end();
   requests = 0;
 
@@ -23,7 +23,7 @@ export class HostileGateway {
     this.certificate = certificate;
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       this.requests += 1;
-      // Whoever hangs up on a hostile answer does so in the middle of it.
+      // Clients abort in the middle of a hostile answer.
       response.on('error', () => undefined);
       this.answer(request, response);
     });
@@ -43,7 +43,7 @@ export class HostileGateway {
   }
 }
 
-/** Writes chunks for as long as somebody reads; says how many bytes were taken. */
+/** Writes chunks as long as the client reads; returns the number of accepted bytes. */
 export function pour(response: ServerResponse, chunk: (index: number) => string): { bytes: () => number } {
   let bytes = 0;
   let index = 0;

@@ -1,4 +1,4 @@
-/** A peering ends with the other side frozen or gone, and with one that is back with old state. */
+/** A peering ends with the other side frozen or gone, or back with old state. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
@@ -40,7 +40,7 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
     );
     fixture.setLines(state);
     const early = await peer(tokens[2], 'early');
-    // It is being asked for its identity, and no answer comes.
+    // The identity request is pending, without an answer.
     await new Promise((resolve) => setTimeout(resolve, 1500));
     const begun = performance.now();
     const took = await Promise.all(
@@ -58,7 +58,7 @@ for (const state of ['Frozen', 'Cut'] as const satisfies LineState[]) {
     const commands = left.flatMap((line) => /hawser unpeer (\S+) --incoming/.exec(line)?.[1] ?? []);
     assert.equal(commands.toSorted(), [consumerID, `${consumerID}.bare`]);
     assert.match((await residue(early)).join(), /may have created/);
-    // The provider is back, with all that it had, and its person does what was said.
+    // The provider is back with all its state, and its administrator follows the instructions of the message.
     fixture.setLines('Open');
     assert.equal(
       (await incomingPeerings()).map(({ metadata }) => metadata.name).toSorted(),

@@ -1,4 +1,4 @@
-/** A peering is cut at every step of its life, from either side, with the other one alive. */
+/** A peering ends at every step of its life, from either side, with a reachable remote. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';

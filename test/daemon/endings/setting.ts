@@ -1,6 +1,6 @@
 /**
- * Two clusters with controllers and gateways, whose peerings are cut at every step. There are no nodes: this says what a
- * gateway node would report of the tunnel, and what a kubelet would of the provider's pods.
+ * Two clusters with controllers and API gateways, whose peerings end at every step. There are no nodes: this code writes what a
+ * gateway node would report of the tunnel, and what a kubelet would report of the provider's pods.
  */
 import { runTunnels } from '../../../daemon/fabric/controller/tunnels-controller.ts';
 import { kind, type AnyObject, type Feature, type KindRef, type Pod } from '../../../daemon/kube/index.ts';
@@ -21,7 +21,7 @@ export const features: Record<string, Feature> = {
   tunnels: runTunnels,
   'virtual-nodes': (context, signal) => runVirtualNodes(context, signal),
 };
-/** Converging takes moments; a busy machine takes longer. */
+/** Converging takes seconds; a busy machine takes longer. */
 export const debouncer = 60_000;
 export const offloaded = 'shop';
 const apiVersion = 'hawser.dev/v1alpha1';
@@ -29,9 +29,9 @@ const apiVersion = 'hawser.dev/v1alpha1';
 export class EndingsFixture {
   readonly consumer: Cluster;
   readonly provider: Cluster;
-  /** The consumer's way to the provider's gateway and API server. */
+  /** The consumer's connections to the provider's API gateway and API server. */
   readonly lines: readonly Line[];
-  /** Whether packets pass through the tunnel. */
+  /** Whether gateway nodes report a verified path. */
   pathVerified = true;
   readonly #stop = new AbortController();
   readonly #played: Promise<void>[] = [];
@@ -111,7 +111,7 @@ export class EndingsFixture {
     return this.consumer.kube.get(ref, this.consumer.signal);
   }
 
-  /** A pod that was scheduled to the node. */
+  /** Creates a pod that is scheduled to the node. */
   async runPodOn(nodeName: string, name: string): Promise<void> {
     const { kube, signal } = this.consumer;
     const pod: Pod = {
@@ -131,7 +131,7 @@ export class EndingsFixture {
     (await this.consumer.kube.get<Pod>({ kind: kind.pod, namespace: offloaded, name }, this.consumer.signal))
       ?.status?.phase;
 
-  /** What is said of pods and peerings, for the message of a test that fails. */
+  /** The state of pods and peerings, for the message of a failing test. */
   async describe(): Promise<string> {
     const [pods, peerings, shadows, real] = await Promise.all([
       this.consumer.kube.list(kind.pod, { namespace: offloaded }, this.consumer.signal),
@@ -146,7 +146,7 @@ export class EndingsFixture {
     );
   }
 
-  /** What gateway nodes report, on both sides, again and again. */
+  /** Writes the reports of gateway nodes on both sides, repeatedly. */
   async #playGateways(): Promise<void> {
     await this.#again(500, async () => {
       for (const cluster of [this.consumer, this.provider]) {
@@ -172,7 +172,7 @@ export class EndingsFixture {
     });
   }
 
-  /** Pods of the consumer run as soon as they are there. */
+  /** Reports the consumer's pods as running as soon as they exist. */
   async #playKubelet(): Promise<void> {
     const { kube, signal } = this.provider;
     let address = 0;
@@ -192,7 +192,7 @@ export class EndingsFixture {
     });
   }
 
-  /** What is gone meanwhile, or was just changed, is looked at again the next time. */
+  /** Repeats work; objects that were deleted or changed meanwhile are handled in the next round. */
   async #again(milliseconds: number, work: () => Promise<void>): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await work().catch(() => undefined);
@@ -201,12 +201,12 @@ export class EndingsFixture {
   }
 }
 
-/** All that is in a cluster's API of the kinds that Hawser reads or writes, by kind, namespace and name. */
+/** All objects in a cluster's API of the kinds that Hawser reads or writes, by kind, namespace and name. */
 export async function apiInventory(cluster: Cluster): Promise<Set<string>> {
   const restless = new Set<string>([kind.event.kind, kind.endpointSlice.kind]);
   const lists = await Promise.all(
     Object.values<KindRef>(kind)
-      // Reviews are asked, and never kept.
+      // Reviews are only requests, and never stored.
       .filter((each) => !restless.has(each.kind) && !/^auth[a-z]+\.k8s\.io\/.*$/.test(each.apiVersion))
       .map(async (each) => {
         const { items } = await cluster.kube.list(each, {}, cluster.signal);
@@ -218,7 +218,7 @@ export async function apiInventory(cluster: Cluster): Promise<Set<string>> {
   return new Set(lists.flat());
 }
 
-/** Lines of one that the other has not. What is left of endings is kept on purpose. */
+/** Objects in only one of the inventories. Records of residue are kept on purpose, and ignored. */
 export function differenceOf(before: ReadonlySet<string>, after: ReadonlySet<string>): string[] {
   return [
     ...[...after].filter((line) => !before.has(line)).map((line) => `+ ${line}`),

@@ -1,4 +1,4 @@
-/** What the tests of endings do: peer as `hawser peer` writes it, reach a step, end, and look at what is left. */
+/** Operations of the tests of endings: peer like `hawser peer`, reach a step, end, and check for leftovers. */
 import { createGatewayClient } from '../../../daemon/clients/gateway/index.ts';
 import { kind } from '../../../daemon/kube/index.ts';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
@@ -10,7 +10,7 @@ import { eventually } from '../../support/eventually.ts';
 import { isTrueOf } from '../peering/helpers.ts';
 import { apiInventory, differenceOf, EndingsFixture, debouncer } from './setting.ts';
 
-/** The other side is dead or frozen: so long it may take at most, on a busy machine. */
+/** Maximum duration of an ending while the other side is dead or frozen, on a busy machine. */
 export const deadline = 40_000;
 export let fixture: EndingsFixture;
 export let consumerID = '';
@@ -19,7 +19,7 @@ let before: { consumer: Set<string>; provider: Set<string> };
 export const log = (line: string) => console.log(`  ${line}`);
 export const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
 
-/** A token of the provider; the provider's own way to its gateway is always open. */
+/** Issues a token of the provider, whose own connection to its API gateway is always open. */
 export async function issueToken(): Promise<string> {
   const { provider } = fixture;
   const local = await provider.kube.get({ kind: kind.localCluster, name: 'self' }, provider.signal);
@@ -33,7 +33,7 @@ export async function issueToken(): Promise<string> {
   return token;
 }
 
-/** What `hawser peer` writes. */
+/** Writes the objects of `hawser peer`. */
 export async function peer(token: string, peering = 'default'): Promise<OutgoingPeering> {
   const { consumer } = fixture;
   const { clusterID } = decodePeeringToken(token);
@@ -96,7 +96,7 @@ export async function assertRestored(...sides: ('consumer' | 'provider')[]): Pro
 
 export interface Step {
   name: string;
-  /** Brings it there, beside waiting. */
+  /** Brings the peering to the step, where waiting is not enough. */
   go?: (peering: OutgoingPeering) => Promise<void>;
   reached: (peering: OutgoingPeering) => Promise<unknown>;
 }
@@ -172,13 +172,13 @@ export async function reachStep(step: Step, peering: OutgoingPeering): Promise<v
   });
 }
 
-/** Two clusters, once through it all, so that what is made once for all peerings is there. */
+/** Starts two clusters and runs one complete peering, so that objects shared by all peerings exist. */
 export async function startClusters(): Promise<void> {
   fixture = await EndingsFixture.start();
   const { consumer, provider } = fixture;
   const self = await consumer.kube.get({ kind: kind.localCluster, name: 'self' }, consumer.signal);
   consumerID = self?.status?.clusterID ?? '';
-  // Once through it all, so that what is made once for all peerings is there.
+  // One complete peering, so that objects shared by all peerings exist.
   const peering = await peer(await issueToken());
   await reachStep(steps.at(-1)!, peering);
   await deletePeering(peering.metadata.name);
@@ -200,7 +200,7 @@ export async function startClusters(): Promise<void> {
   before = { consumer: await apiInventory(consumer), provider: await apiInventory(provider) };
 }
 
-/** Tokens that nobody could redeem any more. */
+/** Revokes tokens that were never redeemed. */
 async function revokeUnspent(): Promise<void> {
   const { kube, signal } = fixture.provider;
   for (const { metadata } of (await kube.list(kind.peeringToken, { namespace }, signal)).items) {

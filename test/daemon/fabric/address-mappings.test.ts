@@ -110,7 +110,7 @@ test('a mapping is created, follows its pod, drains, and is deleted', () => {
   const there = first.create.map((each) => stored(each));
   const same = plan([request('p', '10.128.1.5', 'elm')], there);
   assert.equal([same.create, same.change, same.remove], [[], [], []]);
-  // The real pod was made anew: the address that others know stays.
+  // The real pod was recreated: the mapped address stays.
   const moved = plan([request('p', '10.128.9.9', 'elm')], there);
   assert.equal(
     moved.change.map(({ spec }) => [spec.address, spec.target]),
@@ -212,7 +212,7 @@ test('Programmed becomes True once the gateway node translates a mapping, and st
   }
 });
 
-/** Three clusters with the same ranges, each consumer of the two others and provider to them. */
+/** Three clusters with the same ranges, each a consumer of and a provider to the two others. */
 const ids = ['amber', 'birch', 'cedar'] as const;
 const clusters = ids.map((id, index): UniverseCluster => ({
   id,
@@ -254,11 +254,11 @@ const placesOf = (all: readonly UniverseCluster[]) =>
   );
 const places = placesOf(clusters);
 
-/** What a pod's owner tells a pod elsewhere of another pod of its own, as reflected endpoints do. */
+/** The address of one pod that another pod of the same owner gets in reflected endpoints. */
 function nameFor(planned: Map<string, PlannedCluster>, reader: Place, named: Place): string | undefined {
   const owner = named.consumer;
   const home = planned.get(owner);
-  // In the owner's terms first.
+  // First in the owner's addresses.
   const known =
     named.cluster === owner ? named.address : toMapped(home?.remaps.get(named.cluster) ?? [], named.address);
   if (reader.cluster === owner || known === undefined) return known;
@@ -274,7 +274,7 @@ function nameFor(planned: Map<string, PlannedCluster>, reader: Place, named: Pla
     : toMapped(planned.get(reader.cluster)?.remaps.get(owner) ?? [], mappings);
 }
 
-/** Asks from every pod of a cluster every other one of it that runs elsewhere, and back. */
+/** Sends packets between all pods of a cluster that run at different places, with their answers. */
 function walk(universe: Universe): { ways: number; throughHome: number } {
   const { clusters: planned, model } = planUniverse(universe);
   const all = placesOf(universe.clusters);
@@ -353,14 +353,14 @@ test('with six peerings pods of different clusters cannot reach each other by an
       if (from.consumer === to.consumer || from.cluster === to.cluster) continue;
       const names = new Set([
         toMapped(planned.get(from.cluster)?.remaps.get(to.cluster) ?? [], to.address),
-        // Every name that some pod elsewhere has been told.
+        // Every address that pods elsewhere know for it.
         ...places.map((reader) => nameFor(planned, reader, to)),
       ]);
       for (const destination of names) {
         if (destination === undefined) continue;
         tried++;
         const fate = model.fromTun(`${from.cluster}/${from.node}`, { source: from.address, destination });
-        // A name of somebody else's may be another pod's here; what arrives there is that pod's own traffic.
+        // Another cluster's address may be another pod's here; a packet to it is that pod's own traffic.
         const arrived =
           fate.delivered && fate.at === `${to.cluster}/${to.node}` && fate.packet.destination === to.address;
         assert.not(arrived, JSON.stringify({ from, to, destination }));
@@ -406,7 +406,7 @@ test('a mapped address is usable only by its allowed remotes, and fails closed',
     ['from a pod of birch at cedar', fate({}, '10.244.1.21'), 'notAdmitted at amber/n2'],
   ];
   for (const [what, found, expected] of cases) assert.is(found, expected, what);
-  // A node's address, or the probe's, cannot be lent away.
+  // A node's address, or the probe address, cannot be assigned.
   const { model } = planUniverse({
     ...sixPeerings,
     mappings: new Map([

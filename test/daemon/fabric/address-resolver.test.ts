@@ -1,4 +1,4 @@
-/** Names of tunnel endpoints: which addresses they stand for, and how long one is tried. */
+/** DNS names of tunnel endpoints: their addresses, and how long each is tried. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { EndpointChoice } from '../../../daemon/fabric/node/address-choice.ts';
@@ -6,7 +6,7 @@ import { createEndpointResolver } from '../../../daemon/fabric/node/address-reso
 import { silentLog } from '../../../daemon/kube/index.ts';
 import type { Clock } from '../../../shared/time.ts';
 
-/** Waits end as soon as nothing else is to be done; each takes as long as it was to take. */
+/** A manual clock: a wait ends as soon as nothing else is pending, and advances the time. */
 function handClock(): Clock {
   let now = 0;
   return {

@@ -24,7 +24,7 @@ import { loadKubeconfig } from '../../../daemon/clients/kubernetes/kubeconfig.ts
 
 export const namespace = 'hawser-system';
 
-/** A cluster of which only the fabric is real: an API server, the fabric's controller, nodes and pods in namespaces. */
+/** A cluster with a real fabric only: an API server, the fabric's controller, nodes and pods in namespaces. */
 export class ClusterBed {
   readonly id: string;
   readonly podRange: string;
@@ -174,7 +174,7 @@ export class ClusterBed {
     });
   }
 
-  /** With the service account that every pod needs; no controller makes it here. */
+  /** Includes the service account that every pod needs, since no controller creates it here. */
   async addNamespace(name: string): Promise<void> {
     await this.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
     await this.apply({
@@ -184,7 +184,7 @@ export class ClusterBed {
     });
   }
 
-  /** A pod in the API and, when it runs here, as a namespace. */
+  /** Creates a pod in the API and, if it runs here, its network namespace. */
   async addPod(
     name: string,
     node: string,
@@ -212,7 +212,7 @@ export class ClusterBed {
     return here && this.#bed.addPod(here.space, `${this.id}-${name}`, address);
   }
 
-  /** What the gateways would have brought: the other's document, and one's own for it. */
+  /** Stores what the API gateways would exchange: the other cluster's document, and this cluster's own. */
   async know(other: ClusterBed): Promise<void> {
     const tunnel = await this.tunnel(other.id);
     const own = await this.document(other, tunnel);
@@ -316,7 +316,7 @@ export class ClusterBed {
   }
 }
 
-/** Waits until something is so; says what was not when the time is over. */
+/** Waits for a condition; the error of a timeout names what was missing. */
 export async function eventually<T>(
   what: string,
   seconds: number,

@@ -4,8 +4,8 @@ import { addressNumber, formatAddress } from '../../../shared/net/cidr.ts';
 import type { NodePlan } from '../../../daemon/fabric/plan/node-plan.ts';
 
 /**
- * The packet engine's rules (native/index.d.ts) in their slowest and most obvious form, over the plans of any number of
- * nodes. Devices find each other by public key, as the wire does.
+ * A model of the packet engine's rules (native/index.d.ts) in the simplest form, over the plans of any number of nodes. Devices
+ * find each other by public key, as on the wire.
  */
 export interface ModelDevice {
   name: string;
@@ -54,14 +54,14 @@ const apply = (
 export class EngineModel {
   readonly #devices: readonly ModelDevice[];
 
-  /** Which of several living targets a flow's hash falls on. */
+  /** Selects one of several live targets, in place of a flow's hash. */
   pick: (targets: readonly string[]) => string | undefined = (targets) => targets[0];
 
   constructor(devices: readonly ModelDevice[]) {
     this.#devices = devices;
   }
 
-  /** A packet that the kernel of a node writes into its TUN device. */
+  /** Routes a packet that a node's kernel writes into its TUN device. */
   fromTun(deviceName: string, packet: Packet): Fate {
     const device = this.#devices.find(({ name }) => name === deviceName);
     if (device === undefined) throw new Error(`no device ${deviceName}`);
@@ -77,7 +77,7 @@ export class EngineModel {
     return this.#switch(device, packet, hops);
   }
 
-  /** A packet, as on the wire, that a device whose owner does as he likes seals to another. */
+  /** Routes an arbitrary packet that the owner of a compromised device encrypts for another. */
   forge(from: string, to: string, packet: Packet): Fate {
     const [sender, receiver] = [from, to].map((name) => this.#devices.find((device) => device.name === name));
     if (sender === undefined || receiver === undefined) throw new Error('no such device');

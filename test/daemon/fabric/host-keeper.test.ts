@@ -1,4 +1,4 @@
-/** When the kernel is looked at again while the tunnel's device is away, and that it is left alone otherwise. */
+/** When the kernel is checked again while the tunnel device is missing, and that it is not touched otherwise. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HostKeeper } from '../../../daemon/fabric/node/host-keeper.ts';
@@ -6,7 +6,7 @@ import type { Host, HostPlan } from '../../../daemon/host/index.ts';
 import { silentLog } from '../../../daemon/kube/index.ts';
 import { type Clock } from '../../../shared/time.ts';
 
-/** Time that passes when it is told to. */
+/** A clock that is advanced manually. */
 function handClock(): Clock & { pass(milliseconds: number): Promise<void>; waiting(): number } {
   let now = 0;
   const timers = new Map<() => void, number>();
@@ -25,7 +25,7 @@ function handClock(): Clock & { pass(milliseconds: number): Promise<void>; waiti
           if (due > now) continue;
           timers.delete(timer);
           timer();
-          // What it begins comes to its end first.
+          // Work started by the timer completes first.
           await new Promise((resolve) => setImmediate(resolve));
         }
       }

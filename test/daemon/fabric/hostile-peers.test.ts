@@ -1,6 +1,6 @@
 /**
- * Peers that do as they like inside the tunnel, and peers that are put out: real API servers, kernels and tunnels. The
- * hostile one has the provider's own keys in a WireGuard device without admission or translation, and writes any packet.
+ * Hostile and revoked peers inside the tunnel: real API servers, kernels and tunnels. The hostile one has the provider's own
+ * keys in a WireGuard device without admission or translation, and can send any packet.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -35,7 +35,7 @@ const log = (line: string) => console.log(`  ${line}`);
 const echoPort = 8090;
 
 const echo = `require('dgram').createSocket('udp4').on('message', function (data, from) { this.send(data, from.port, from.address); }).bind(${echoPort});`;
-/** Sends a number every 20 ms, and tells when each was sent and whether it came back. */
+/** Sends a number every 20 ms, and reports when each was sent and whether it came back. */
 const prober = `
 const [address, seconds] = process.argv.slice(1);
 const socket = require('dgram').createSocket('udp4');
@@ -123,7 +123,7 @@ test.after(async () => {
   if (directory !== undefined) await rm(directory, { recursive: true, force: true });
 });
 
-/** Probes from the consumer's pod while something is done; milliseconds from it to the first packet that nobody answered. */
+/** Probes from the consumer's pod during `act`; milliseconds from its start to the first unanswered packet. */
 async function firstRefusedPacket(act: () => Promise<unknown>): Promise<number> {
   const [file = '', ...prefix] = asker.prefix;
   const args = [...prefix, process.execPath, '-e', prober, await inWest('10.244.2.5'), '8'];
@@ -142,7 +142,7 @@ async function firstRefusedPacket(act: () => Promise<unknown>): Promise<number> 
   return first - begun;
 }
 
-/** What the tenant controller writes when the identity Secret is gone. */
+/** The status that the tenant controller writes after the identity Secret is gone. */
 const revokedStatus = (is: boolean) => ({
   revokedTokenName: '',
   conditions: [
@@ -168,7 +168,7 @@ test('a revoked consumer’s packets are refused at once, while its tunnel still
   await eventually('packets pass again', 60, async () => passes(await inWest('10.244.2.5')));
 });
 
-/** Packets dropped at the consumer because its admission has no place for them. */
+/** Packets dropped at the consumer by its admission. */
 async function dropsAtConsumer(): Promise<number> {
   const sessions = (await west.fabricNodes()).flatMap(({ status }) => status?.sessions ?? []);
   return sessions.reduce((sum, { drops }) => sum + (drops?.['notAdmitted'] ?? 0), 0);
@@ -188,7 +188,7 @@ test('of all packets that a hostile provider sends, only replies of pods that it
   await writeFile(join(directory, 'private'), privateKey, { mode: 0o600 });
   await writeFile(join(directory, 'preshared'), presharedKey, { mode: 0o600 });
 
-  // The provider's own device goes, and this one speaks in its name.
+  // This device replaces the provider's own one.
   await east.endNode('n2', 'SIGKILL');
   east.node('n2').space.run('ip link del cni-hawser0 2>/dev/null || true');
   const evil = bed.addNode('evil', 31, '10.99.0.0/16');
@@ -265,7 +265,7 @@ test('of all packets that a hostile provider sends, only replies of pods that it
   const sentEach = 3;
   await eventually('all have been seen and counted', 90, async () => {
     const drops = (await dropsAtConsumer()) - before;
-    // Loopback never leaves the hostile node's own kernel, and some sources may not be sent from.
+    // Loopback packets never leave the hostile node's own kernel, and some sources cannot be sent.
     return drops >= sentEach * 8 && drops;
   });
   const arrived = counted();
@@ -276,7 +276,7 @@ test('of all packets that a hostile provider sends, only replies of pods that it
     );
     assert.is((arrived[index] ?? 0) > 0, arrives, what);
   }
-  // It would go on to speak for the provider's own device.
+  // Otherwise it would continue to use the keys of the provider's own device.
   evil.run(`ip link del ${device}`);
   log(`FabricNode n2 of the consumer counts ${(await dropsAtConsumer()) - before} packets as notAdmitted`);
 });
@@ -320,7 +320,7 @@ test('a provider’s declared ranges attract no other traffic, even where they w
   await waits('100.96.0.0/11', 'NeedsApproval');
   assert.equal(ways(), before);
 
-  // Somebody believes the provider, and approves: what the consumer itself has there stays its own.
+  // An administrator approves the provider's ranges: the consumer's own addresses in them stay local.
   await west.apply({
     apiVersion,
     kind: 'LocalCluster',

@@ -1,4 +1,4 @@
-/** Who reaches whose gateway and API server inside the tunnel, walked through over the plans of whole clusters. */
+/** Which sources reach which API gateway and API server inside the tunnel, checked over the plans of complete clusters. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { toMapped } from '../../../shared/net/address-mapping.ts';
@@ -36,7 +36,7 @@ const inBand: Universe = {
 };
 const fixed = (of: UniverseCluster, last: number) => of.externalCIDR.replace(/\.0\/20$/, `.${last}`);
 
-/** One packet from a node's pod towards an address of another cluster, and its answer. */
+/** The fate of one packet from a node's pod to an address of another cluster, and of its answer. */
 function fate(
   universe: Universe,
   from: [id: string, node: string, address: string],
@@ -95,7 +95,7 @@ test('an out-of-band remote reaches no control plane, even with forged packets',
       const forged = model.forge('north/n2', 'east/n2', { source, destination: fixed(east, last) });
       assert.ok(!forged.delivered && forged.reason === 'notAdmitted', `${source} → .${last}`);
     }
-    // Of the one that may, whatever is not one of its pods.
+    // From the admitted remote, all sources that are not its pods.
     for (const source of ['8.8.8.8', '100.64.16.16', fixed(west, last)]) {
       const forged = model.forge('west/n2', 'east/n2', { source, destination: fixed(east, last) });
       assert.ok(!forged.delivered && forged.reason === 'notAdmitted', `${source} → .${last}`);
@@ -141,7 +141,7 @@ test('admission to a control plane admits to nothing else', () => {
       { consumer: 'east', provider: 'west', inBand: true },
     ],
   });
-  // Towards the other's controller, and from a control plane's own address to whatever is not who asked it.
+  // To the other cluster's controller, and from a control plane's own address to a destination that did not ask.
   for (const [source, destination] of [
     ['10.244.2.5', '10.244.1.9'],
     ['10.244.1.9', '10.244.1.9'],

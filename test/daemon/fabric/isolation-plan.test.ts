@@ -13,7 +13,7 @@ const pod = (namespace: string, node: string, ...addresses: string[]): InputPod 
   addresses: readHosts(addresses),
 });
 
-/** A node with a range of its own in a cluster where `twin-a` and `twin-a2` are of consumer a, and `twin-b` is of b. */
+/** A node with its own range, in a cluster where `twin-a` and `twin-a2` belong to consumer a, and `twin-b` to b. */
 function input(pods: InputPod[], changes: Partial<PlanInput> = {}): PlanInput {
   return {
     node: { name: 'n1', underlayMTU: 1500, podCIDRs: readRanges(['10.244.1.0/24', 'fd00:1:1::/64']) },
@@ -55,7 +55,7 @@ test('without a twin namespace there is no isolation plan; with one there is, ev
   const planned = planIsolation(input(pods, { tenantPods: pods.slice(1) }));
   assert.equal(planned?.tenants, []);
   assert.equal(planned?.unknown, { ranges: ['10.244.1.0/24', 'fd00:1:1::/64'], known: ['10.244.1.5'] });
-  // Where nothing can be said to be unknown, there is nothing to do before the first pod.
+  // Without a pod range no address counts as unknown, so nothing is planned before the first pod.
   const node = { name: 'n1', underlayMTU: 1500 };
   assert.is(planIsolation(input(pods, { node })), undefined);
 });
@@ -67,7 +67,7 @@ test('each consumer’s pods on this node and in the cluster are listed', () => 
     pod('twin-a', 'n1', '10.244.1.5', 'fd00:1:1::5'),
     pod('twin-b', 'n1', '10.244.1.7'),
   ];
-  // A gateway knows the pods of all nodes; every node knows those of consumers.
+  // A gateway node knows the pods of all nodes; every node knows those of consumers.
   for (const pods of [here, [...here, elsewhere, pod('own', 'n2', '10.244.2.2')]]) {
     const tenantPods = [...here.slice(1), elsewhere, pod('twin-b', 'n3', '10.244.3.7')];
     const planned = planIsolation(input(pods, { tenantPods }));
@@ -144,7 +144,7 @@ test('a consumer’s pod may reach its home ranges that are routed, and no range
     ['10.128.0.0/16', 'InUse'],
     ['10.130.0.0/16', 'Draining'],
     ['10.131.0.0/16', 'InUse'],
-    // Nodes came to lie in it.
+    // Later nodes were created in it.
     ['172.18.0.0/23', 'InUse'],
   );
   const ofB = tunnel('b', ['10.129.0.0/16', 'InUse']);

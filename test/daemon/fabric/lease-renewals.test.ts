@@ -1,4 +1,4 @@
-/** When a node that holds a tunnel endpoint counts as silent: by readings in a row, never by clocks. */
+/** When the holder of a tunnel endpoint counts as silent: by consecutive reads, never by clocks. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {

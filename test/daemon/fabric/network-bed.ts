@@ -4,7 +4,7 @@ import { createServer, connect, type Server } from 'node:net';
 import { createNamespace, type TestNamespace } from '../host/namespace.ts';
 
 /**
- * Nodes and pods as network namespaces on one bridge, with routes and masquerading as a simple CNI makes them, and no
+ * Nodes and pods as network namespaces on one bridge, with routes and masquerading like those of a simple CNI, and no
  * Kubernetes. This machine has an address on the bridge too, by which nodes reach API servers on its loopback.
  */
 export class NetworkBed {
@@ -13,7 +13,7 @@ export class NetworkBed {
   readonly #processes = new Set<ChildProcess>();
   readonly #servers: Server[] = [];
   readonly #link: string;
-  /** Three octets of the bridge's network; at random, so that several beds stand side by side. */
+  /** The first three octets of the bridge's network; random, so that several beds can run side by side. */
   readonly network = `172.31.${randomBytes(1)[0]}`;
   readonly hostAddress = `${this.network}.254`;
   #links = 0;
@@ -24,13 +24,13 @@ export class NetworkBed {
     this.#hub.run(`ip link add up0 type veth peer name ${this.#link} netns 1; ip link set up0 master br0 up`);
     const command = `ip addr add ${this.hostAddress}/24 dev ${this.#link}; ip link set ${this.#link} up`;
     execFileSync('sh', ['-ec', command], { timeout: 10_000 });
-    // Whoever ends the test before its time gets the same order.
+    // Clean up after an interruption in the same way.
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => void this.close().finally(() => process.exit(1)));
     }
   }
 
-  /** A node at `<network>.<host>`, with the rules that a CNI and kube-proxy would make for `podRange`. */
+  /** A node at `<network>.<host>`, with the rules of a CNI and kube-proxy for `podRange`. */
   addNode(label: string, host: number, podRange: string): TestNamespace {
     const space = createNamespace(label);
     this.#spaces.push(space);
@@ -45,7 +45,7 @@ export class NetworkBed {
         'iptables-nft -P FORWARD DROP',
         `iptables-nft -A FORWARD -s ${podRange} -o eth0 -j ACCEPT; iptables-nft -A FORWARD -d ${podRange} -i eth0 -j ACCEPT`,
         'iptables-nft -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT',
-        // kube-proxy, then what the bridge plugin does to pods, then what flannel does to everybody else.
+        // The rules of kube-proxy, of the bridge plugin for pods, and of flannel for everything else.
         'iptables-nft -t nat -A POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE',
         `iptables-nft -t nat -A POSTROUTING -s ${podRange} ! -d ${podRange} -j MASQUERADE`,
         `iptables-nft -t nat -A POSTROUTING ! -s ${podRange} -d ${podRange} -j MASQUERADE`,
@@ -54,7 +54,7 @@ export class NetworkBed {
     return space;
   }
 
-  /** A pod on a node, where TCP 8080 and UDP 8081 tell the asker's address, and TCP 8082 gives 3 MB. */
+  /** A pod on a node: TCP 8080 and UDP 8081 return the client's address, and TCP 8082 sends 3 MB. */
   addPod(node: TestNamespace, label: string, address: string): TestNamespace {
     const space = createNamespace(label);
     this.#spaces.push(space);
@@ -72,7 +72,7 @@ export class NetworkBed {
     return space;
   }
 
-  /** Runs a program in a namespace until `stop`; its own process group, so that its children go too. */
+  /** Runs a program in a namespace until `stop`, in its own process group, so that its children end too. */
   start(
     space: TestNamespace,
     command: readonly string[],

@@ -1,4 +1,4 @@
-/** What a node reports that it uses, and how it learns by which addresses it speaks to the API server. */
+/** The networks that a node reports as used, and how it finds the API server's addresses. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ApiServerAddresses } from '../../../daemon/fabric/node/api-server.ts';
@@ -47,7 +47,7 @@ test('addresses of the API server’s name accumulate, and stay when DNS fails',
   const ending = new AbortController();
   const answers = [['192.0.2.1'], undefined, ['192.0.2.2', '192.0.2.1']];
   let changes = 0;
-  // Each wait passes as soon as nothing else is to be done.
+  // Each wait ends as soon as nothing else is pending.
   const clock: Clock = {
     now: () => 0,
     monotonic: () => 0,

@@ -10,7 +10,7 @@ const target = {
   expected: '10.9.0.17',
 };
 
-/** Runs a probe against a world that answers after so long, or not, for so many milliseconds. */
+/** Runs a probe for a number of milliseconds against a simulated path with a delay, or without answers. */
 function drive(
   probe: PathProbe,
   from: number,
@@ -57,7 +57,7 @@ test('probes are frequent until the first answer, then rare', () => {
 test('losses among the last probes are counted', () => {
   const probe = new PathProbe(target, -10_000);
   assert.equal(probe.verdict.questions, { sent: 0, lost: 0 });
-  // Until there is a way, all are lost; from then on it is the way that loses them.
+  // Until the path exists all probes are lost; later losses are the path's own.
   drive(probe, -10_000, 0, () => undefined);
   assert.ok(probe.verdict.questions.lost > 3);
   drive(probe, 0, 20_000, () => ({ after: 40, source: '10.9.0.17' }));

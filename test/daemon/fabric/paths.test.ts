@@ -39,13 +39,13 @@ interface Place {
   address: string;
 }
 
-/** How the cluster of `from` names `to`. */
+/** The address by which the cluster of `from` knows `to`. */
 function named(clusters: Map<string, PlannedCluster>, from: Place, to: Place): string | undefined {
   if (from.cluster === to.cluster) return to.address;
   return toMapped(clusters.get(from.cluster)?.remaps.get(to.cluster) ?? [], to.address);
 }
 
-/** One packet there and its answer back; the reason for the first that is lost. */
+/** Sends one packet and its answer; returns the reason of the first loss. */
 function thereAndBack(
   { clusters, model }: { clusters: Map<string, PlannedCluster>; model: EngineModel },
   from: Place,
@@ -120,7 +120,7 @@ test('a pod cannot send as another pod, nor a node as a pod of another node', ()
     model.fromTun('west/n2', { source: '10.244.1.5', destination }),
     model.fromTun('west/n1', { source: '192.0.0.1', destination }),
     model.fromTun('west/n1', { source: '8.8.8.8', destination }),
-    // A node of the cluster that was taken over speaks to its gateway directly.
+    // A node of the compromised cluster sends to its gateway node directly.
     model.forge('west/n1', 'west/n2', { source: '10.244.2.5', destination }),
     model.forge('west/n1', 'west/n2', { source: '10.244.1.99', destination }),
     model.forge('west/n1', 'west/n2', { source: destination, destination: '10.244.2.5' }),
@@ -133,17 +133,17 @@ const reason = (fate: Fate) => (fate.delivered ? 'delivered' : fate.reason);
 test('packets of a remote with forged addresses are dropped', () => {
   const { model } = planUniverse(oneWay);
   const forged: [string, string, string, string][] = [
-    // As the provider's gateway, towards the consumer: only the offloaded pods' addresses are admitted.
+    // As the provider's gateway node, to the consumer: only the offloaded pods' addresses are admitted.
     ['east/n2', 'west/n2', '10.244.1.77', '10.244.1.5'],
     ['east/n2', 'west/n2', '10.96.0.1', '10.244.1.5'],
     ['east/n2', 'west/n2', '8.8.8.8', '10.244.1.5'],
     ['east/n2', 'west/n2', '10.128.1.5', '10.244.1.5'],
     ['east/n2', 'west/n2', '100.64.32.16', '10.244.1.5'],
-    // From an admitted source to what is not the consumer's to be reached.
+    // From an admitted source to destinations that the consumer may not reach.
     ['east/n2', 'west/n2', '10.244.1.5', '10.96.0.1'],
     ['east/n2', 'west/n2', '10.244.1.5', '192.0.0.1'],
     ['east/n2', 'west/n2', '10.244.1.5', '100.64.16.1'],
-    // As the consumer's gateway, towards the provider.
+    // As the consumer's gateway node, to the provider.
     ['west/n2', 'east/n2', '10.244.1.5', '10.244.1.77'],
     ['west/n2', 'east/n2', '10.244.1.5', '192.0.1.1'],
     ['west/n2', 'east/n2', '10.244.1.5', '100.64.32.16'],
@@ -157,12 +157,12 @@ test('packets of a remote with forged addresses are dropped', () => {
       `${source} → ${destination}`,
     );
   }
-  // Admitted, but no pod of that address is there.
+  // Admitted, but no pod has that address.
   assert.is(
     reason(model.forge('east/n2', 'west/n2', { source: '10.244.1.5', destination: '10.244.1.99' })),
     'noRoute',
   );
-  // A stranger, or a node that is no gateway, is no peer.
+  // A stranger, or a node that is not a gateway node, is not a peer.
   assert.is(
     reason(model.forge('east/n1', 'west/n2', { source: '10.244.1.5', destination: '10.244.1.5' })),
     'unknownSession',
@@ -311,7 +311,7 @@ test('with several tunnel endpoints on both sides a flow arrives and is answered
       const from = { cluster: 'west', node: a.node, address: a.addresses[0] ?? '' };
       const to = { cluster: 'east', node: b.node, address: b.addresses[0] ?? '' };
       assert.is(thereAndBack(planned, from, to), 'passes', `${a.name} → ${b.name}`);
-      // The far side may choose the other gateway for what comes here.
+      // The far side may choose the other gateway node for the answers.
       for (const gateway of ['n2', 'n3']) {
         for (const entry of ['n2', 'n3']) {
           const fate = planned.model.forge(`east/${gateway}`, `west/${entry}`, {
@@ -371,7 +371,7 @@ test('with random ranges admitted packets arrive and are answered, and others ar
         if (one === other) continue;
         for (const p of one.pods) {
           for (const q of other.pods) {
-            // A pod belongs to whom it runs for; own pods and own offloaded pods may speak.
+            // A pod belongs to the cluster that it runs for; own pods and own offloaded pods may communicate.
             const admitted =
               (p.consumer === undefined && q.consumer === one.id) ||
               (q.consumer === undefined && p.consumer === other.id);

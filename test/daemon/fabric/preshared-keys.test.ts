@@ -1,4 +1,4 @@
-/** Two clusters whose cluster keys are succeeded: when each changes the pre-shared key of their tunnel. */
+/** Two clusters that rotate their cluster keys: when each changes the pre-shared key of their tunnel. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KeyStore } from '../../../daemon/fabric/controller/key-store.ts';
@@ -11,7 +11,7 @@ import { followSuccessions, signSuccession } from '../../../shared/trust/key-suc
 import { signNetworkDocument } from '../../../shared/trust/network-documents.ts';
 import { keyOf } from '../../shared/trust/keys.ts';
 
-/** One of the two, with what its API holds of the other. */
+/** One of the two clusters, with what its API stores about the other. */
 class Side {
   readonly id: string;
   key: ClusterKey;
@@ -42,7 +42,7 @@ class Side {
     this.key = next;
   }
 
-  /** What the controller does with what it holds. */
+  /** Does one reconciliation of the controller. */
   reconcile(now: number): void {
     const { spec, status } = this.remote;
     const publicKey = followSuccessions(spec.publicKey, spec.clusterID, spec.networkDocument?.successions);

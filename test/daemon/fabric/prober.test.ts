@@ -1,4 +1,6 @@
-/** The sockets of path probes, on this machine's loopback: whom they ask, and what they do while their addresses are away. */
+/**
+ * The sockets of path probes, on this machine's loopback: their targets, and their behaviour while their addresses are missing.
+ */
 import { createSocket } from 'node:dgram';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -6,11 +8,11 @@ import { createProber } from '../../../daemon/fabric/node/prober.ts';
 import { silentLog } from '../../../daemon/kube/index.ts';
 import { type Clock } from '../../../shared/time.ts';
 
-/** TEST-NET-1 (RFC 5737): no machine has it. */
+/** TEST-NET-1 (RFC 5737): no machine has this address. */
 const away = '192.0.2.1';
 const here = '127.0.0.1';
 
-/** Time that passes fifty times as fast, and counts what waits for it. */
+/** A clock that runs fifty times as fast, and counts its pending timers. */
 function quickClock(): Clock & { waiting: number; most: number } {
   const speed = 50;
   const clock = {
@@ -58,7 +60,7 @@ test('missing addresses are retried by one timer, and probes are sent from them 
   const prober = createProber({ onChange: (remote) => (turned = remote), log: silentLog, clock, port });
   const running = prober.run(ending.signal);
   prober.update({ answerAt: away, targets: [{ remoteCluster: 'oak', address: here, source: away }] });
-  // A minute by that clock: some hundred attempts.
+  // A minute of that clock: about a hundred attempts.
   await rest(1_200);
   assert.ok(clock.most <= 2, `${clock.most} timers at once`);
   assert.ok(sockets() - before <= 2, `${sockets() - before} sockets at once`);

@@ -281,7 +281,7 @@ test('a remote’s declarations take nothing from another remote or this cluster
     );
     assert.match(made.warnings.join(), /is not routed/);
   }
-  // What was in use before this cluster came to declare a range there goes on, but never over an address of its own.
+  // A remap that was in use before this cluster declared an overlapping range continues, but never over an own address.
   for (const [mapped, routed] of [
     ['10.244.77.0/24', true],
     ['10.96.0.0/16', true],

@@ -1,4 +1,4 @@
-/** What is read of a pair of documents: once for their texts, and anew for anything else. */
+/** When a pair of documents is verified: once for the same texts, and again after any other change. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readDocuments } from '../../../daemon/fabric/controller/remote-documents.ts';

@@ -1,4 +1,4 @@
-/** The node role as a process of its own, for tests that put it into a network namespace. */
+/** The node role as a separate process, for tests that run it in a network namespace. */
 import { createLog, levelOf } from '../../../daemon/kube/index.ts';
 import { runNodeWith } from '../../../daemon/roles/node.ts';
 import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';

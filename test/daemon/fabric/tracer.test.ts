@@ -1,4 +1,4 @@
-/** A node's part of `hawser trace`: what it takes for a wish, whom it asks, and what it counts. */
+/** A node's part of `hawser trace`: accepted requests, probed targets, and counters. */
 import { createSocket } from 'node:dgram';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -57,7 +57,7 @@ test('a trace reports changed counters of peers by name, and drops', () => {
     countersBetween(status(10, 5, { notAdmitted: 1 }), status(14, 5, { notAdmitted: 3, noRoute: 0 }), nameOf),
     [{ peer: 'oak', sentPackets: 4, receivedPackets: 0, drops: { notAdmitted: 2 } }],
   );
-  // A device that began anew counts from nothing.
+  // A restarted device counts from zero.
   assert.equal(countersBetween(status(10, 5, {}), status(2, 1, {}), nameOf), []);
   assert.equal(countersBetween(null, status(2, 1, {}), nameOf)[0]?.sentPackets, 2);
 });
@@ -68,7 +68,7 @@ test('a live host answers with ICMP port unreachable, a missing one not at all',
   assert.is(here.sent, 4);
   assert.ok(here.answered >= 1, 'ICMP of this host');
   assert.ok((here.roundTripMilliseconds ?? -1) >= 0);
-  // One that takes the datagram and says nothing.
+  // A host that accepts the datagram and sends no answer.
   const ports = await Promise.all(
     [33_434, 33_435, 33_436, 33_437].map(
       (port) =>

@@ -93,7 +93,7 @@ test('a tunnel key that another remote uses is refused', () => {
   const { spec, problems } = planTunnel({ ...late, others: [tunnel(held)] });
   assert.equal(spec?.remoteTunnelEndpoints, []);
   assert.match(problems.join('\n'), /tunnel endpoint 0 of south has the tunnel key of east and is not used/);
-  // Whoever has it keeps it, whatever another tunnel says, and however old that one is.
+  // The holder keeps its key, whatever another Tunnel contains, even an older one.
   const claiming = tunnel({ ...held, remoteCluster: 'south' });
   assert.equal(
     planTunnel({ ...input, present: tunnel(held), others: [claiming] }).spec?.remoteTunnelEndpoints,
@@ -255,7 +255,7 @@ test('the RemoteCluster determines whose control plane is reached through the tu
   const answering = specOf({ controlPlane: 'OutOfBand', servesInBand: true }, { provider: true });
   assert.is(answering?.dialsInBand, undefined);
   assert.is(answering?.servesInBand, true);
-  // Each way is open while a peering needs it, or one is to come.
+  // Each direction is open while an existing or coming peering needs it.
   const both = { controlPlane: 'InBand', servesInBand: true } as const;
   for (const [more, asks, answers] of [
     [{ consumer: true, provider: false }, true, undefined],

@@ -1,4 +1,4 @@
-/** Which tunnels are judged anew after a node's report. */
+/** Which tunnels are evaluated again after a node's report. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { remotesConcerned } from '../../../daemon/fabric/controller/tunnel-status.ts';

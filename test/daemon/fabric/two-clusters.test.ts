@@ -26,13 +26,13 @@ test.after(async () => {
   await bed?.close();
 });
 
-/** As the other cluster names it. */
+/** The address by which the other cluster knows it. */
 const inWest = async (address: string) =>
   toMapped((await west.tunnel('east'))?.spec.remaps ?? [], address) ?? '';
 const inEast = async (address: string) =>
   toMapped((await east.tunnel('west'))?.spec.remaps ?? [], address) ?? '';
 
-/** Which address of the asker the other one sees; whatever is said when it is not reached. */
+/** The client address that the server sees, or the error output. */
 const ask = async (from: TestNamespace, address: string, protocol: 'tcp' | 'udp' = 'tcp', seconds = 3) => {
   const command =
     protocol === 'tcp'
@@ -144,7 +144,7 @@ test('pods on any node, with the same addresses on both sides, reach each other 
       assert.match((await pods[from]!.attempt(`busybox ping -c2 -W2 ${there}`)).output, / 0% packet loss/);
     }
   }
-  // And the other way, opened by the provider's pods.
+  // And in the opposite direction, opened by the provider's pods.
   assert.is(await ask(pods['b1']!, await inEast('10.244.2.5')), await inWest('10.244.1.5'));
   assert.is(await ask(pods['b2']!, await inEast('10.244.1.5')), await inWest('10.244.2.5'));
 });
@@ -168,7 +168,7 @@ test('packets masqueraded by kube-proxy (NodePorts, also through another node) l
     [
       `iptables-nft -t mangle -A PREROUTING -d ${address} -p tcp --dport 30080 -j MARK --set-xmark 0x4000/0x4000`,
       `iptables-nft -t nat -A PREROUTING -d ${address} -p tcp --dport 30080 -j DNAT --to-destination ${target}`,
-      // kube-proxy lets through what it marked.
+      // kube-proxy accepts packets with its mark.
       'iptables-nft -A FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT',
     ].join('\n'),
   );

@@ -15,9 +15,9 @@ export interface UniverseCluster {
   serviceCIDRs?: string[];
   externalCIDR: string;
   nodes: { name: string; tunnelEndpoint?: string }[];
-  /** Own pods, and pods that run here for others (`consumer`). */
+  /** Own pods, and pods that run here for other clusters (`consumer`). */
   pods: { name: string; node: string; addresses: string[]; consumer?: string }[];
-  /** Those of its own pods that are Hawser's controller: addresses. */
+  /** Addresses of its own pods that are Hawser's controller. */
   controllers?: string[];
 }
 
@@ -31,7 +31,7 @@ export interface Universe {
   clusters: UniverseCluster[];
   peerings: UniversePeering[];
   open?: boolean;
-  /** What a cluster lends instead of what it should. */
+  /** Address mappings of a cluster in place of the planned ones. */
   mappings?: ReadonlyMap<string, UsableMapping[]>;
 }
 
@@ -40,11 +40,11 @@ export interface PlannedCluster {
   plans: Map<string, NodePlan>;
   inputs: Map<string, PlanInput>;
   remaps: Map<string, Remap[]>;
-  /** What it lends, as planned from its pods. */
+  /** Its address mappings, planned from its pods. */
   mappings: UsableMapping[];
 }
 
-/** A well-formed public key that says whose it is. */
+/** A well-formed public key that is derived from its owner's name. */
 export const keyOf = (name: string): string => createHash('sha256').update(name).digest('base64');
 
 const endpointKey = (cluster: string, tunnelEndpoint: string) =>
@@ -101,7 +101,7 @@ export function planUniverse(universe: Universe): {
       node,
       addresses: readHosts(addresses),
     }));
-    // What runs elsewhere for this cluster has its address in this cluster's terms.
+    // Pods that run elsewhere for this cluster have addresses as this cluster knows them.
     const offloaded = universe.clusters.flatMap((remote) =>
       remote.pods
         .filter(({ consumer }) => consumer === cluster.id)
@@ -199,7 +199,7 @@ export function planUniverse(universe: Universe): {
   return { clusters, model: new EngineModel(devices) };
 }
 
-/** Every own pod that runs at one provider has an address for all others. */
+/** Every own pod that runs at one provider has a mapped address for all others. */
 function planMappings(
   cluster: UniverseCluster,
   universe: Universe,

@@ -1,4 +1,4 @@
-/** Endpoints of remotes, as text. */
+/** Endpoints of remotes in text form. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isEndpoint } from '../../../daemon/fabric/wire-text.ts';

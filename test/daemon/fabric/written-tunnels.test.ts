@@ -1,4 +1,4 @@
-/** Tunnels of the cache, with what was written and is not in it yet. */
+/** Cached Tunnels, together with writes that the cache does not have yet. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WrittenTunnels } from '../../../daemon/fabric/controller/written-tunnels.ts';
@@ -38,7 +38,7 @@ function input() {
   const tunnels = new WrittenTunnels(informer, { ...systemClock, monotonic: () => now });
   return {
     tunnels,
-    /** What the watch brings. */
+    /** Applies an event of the watch. */
     see: (name: string, object: Tunnel | undefined) => {
       const previous = cached.get(name);
       if (object === undefined) cached.delete(name);

@@ -1,4 +1,6 @@
-/** What of others' rules and parameters is named as being in the way, and what is not; in a kernel of the test's own. */
+/**
+ * Which rules and parameters of other programs are reported as obstacles, and which are not; in a separate network namespace.
+ */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createCommandRunner } from '../../../daemon/host/command.ts';

@@ -38,7 +38,7 @@ test.before.each((context) => {
 });
 test.after.each((context) => context.space.remove());
 
-/** Everything of the kernel that a plan may touch, in text. */
+/** The kernel state that a plan may change, as text. */
 function snapshot(space: TestNamespace): string {
   return space.run(
     `ip -o addr; ip -o -6 addr; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; nft list ruleset`,
@@ -106,7 +106,7 @@ test('every removed or changed part of the plan is restored', async ({ space, ho
   }
 });
 
-/** The kernel lists addresses in the order in which they came; that order means nothing here. */
+/** The kernel lists addresses in the order of their creation, which has no meaning here. */
 const sorted = (text: string) =>
   text
     .split('\n')
@@ -130,7 +130,7 @@ test('accept rules come after others’ policies and before a final reject', asy
   space.run('iptables-nft -F FORWARD; iptables-nft -A FORWARD -j REJECT');
   await host.apply(plan, signal);
   assert.equal(shape(), ['accept', 'accept', 'REJECT --reject-with icmp-port-unreachable']);
-  // A policy that was appended would be passed by: the accepts go after it.
+  // Packets would leave the chain before an appended policy: the accepts go after the policy.
   space.run('iptables-nft -D FORWARD -j REJECT; iptables-nft -A FORWARD -j policies');
   await host.apply(plan, signal);
   assert.equal(shape(), ['policies', 'accept', 'accept']);
@@ -160,7 +160,7 @@ test('without the policy rule no packet for a remote leaves by the uplink, and f
   space,
   host,
 }) => {
-  // An uplink with a neighbour that counts, and the masquerading of a CNI.
+  // An uplink with a neighbour that counts packets, and the masquerading of a CNI.
   space.run(
     'ip link add eth0 type veth peer name eth1; ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up; ip link set eth1 up; ' +
       'ip route add default via 192.0.2.1; ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent; ' +
@@ -170,7 +170,7 @@ test('without the policy rule no packet for a remote leaves by the uplink, and f
   );
   const leaked = () => Number(/packets (\d+)/.exec(space.run('nft list chain netdev seen out'))?.[1]);
   const flows = () => space.run('conntrack -L -d 10.128.1.4 2>/dev/null || true').trim();
-  // Always from the same port, as a client of UDP that goes on.
+  // Always from the same port, like a long-lived UDP client.
   const client =
     "const s = require('dgram').createSocket('udp4'); s.bind(5555, () => s.send('hello', 8081, '10.128.1.4', () => s.close()))";
   const say = async () => void (await space.attempt(`${process.execPath} -e "${client}"`));

@@ -1,4 +1,4 @@
-/** The rules that keep consumers' pods apart, in a kernel: a node with a bridge, pods at it, and what lies around. */
+/** The isolation rules in a kernel: a node with a bridge, pods on it, and the networks around it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -11,11 +11,11 @@ import { forbiddenRanges } from '../../../shared/net/isolation.ts';
 import { createNamespace, type TestNamespace } from './namespace.ts';
 
 const device = 'cni-hawser0';
-/** The runner's deadline of a file is the one that counts. */
+/** The runner's deadline for the file applies. */
 const { signal } = new AbortController();
 const test = suite('isolation');
 
-/** Last octet of each pod's address at the bridge, of both families. */
+/** Last octet of each pod's address on the bridge, for both families. */
 const pods = { first: 5, second: 6, rival: 7, own: 8, dns: 9, stranger: 20 } as const;
 type Pod = keyof typeof pods;
 const four = (pod: Pod) => `10.244.1.${pods[pod]}`;
@@ -39,9 +39,9 @@ const plan: HostPlan = {
         remoteCluster: 'alpha',
         here: both('first', 'second'),
         pods: [...both('first', 'second'), '10.244.2.6'],
-        // The second: nodes have come to lie in what the consumer declared. What is forbidden wins.
+        // The second: later nodes were created in a range that the consumer declared. The forbidden range takes precedence.
         home: ['10.128.0.0/16', '172.18.0.0/24'],
-        // Partly this cluster's own, partly home itself, and partly out of this cluster.
+        // Partly this cluster's own, partly in home's ranges, and partly outside of this cluster.
         services: ['10.96.0.0/12', '10.128.0.0/24', '203.0.113.128/25', 'fd00:96::/112'],
       },
       { remoteCluster: 'beta', here: both('rival'), pods: both('rival'), home: [] },
@@ -128,7 +128,7 @@ test.before(() => {
     'ip addr add 172.18.0.11/32 dev cni-hawser0; ip route add 10.128.3.4 dev cni-hawser0',
     ['10.128.3.4'],
   );
-  // As kube-proxy does it.
+  // As kube-proxy writes them.
   const services = [
     ['10.96.0.1', 443, '172.18.0.2:443'],
     ['10.96.0.5', 80, `${four('second')}:8080`],
@@ -173,7 +173,7 @@ async function reaches(
   return output.trim() !== '';
 }
 
-/** Connections that must be made: a busy machine is given time. */
+/** Asserts that connections are made, with time for a busy machine. */
 async function assertReaches(
   from: Pod | 'lan' | 'home' | 'node',
   address: string,
@@ -189,14 +189,14 @@ const assertReachesAll = (
   targets: readonly (readonly [address: string, port: number])[],
 ): Promise<unknown> => Promise.all(targets.map(([address, port]) => assertReaches(from, address, port)));
 
-/** What is counted of a remote cluster's pods, by what they tried. */
+/** Counted attempts of a remote cluster's pods, by destination. */
 async function counts(remoteCluster: string): Promise<(what: string) => number> {
   const all = await host.refusals(signal);
   return (what) =>
     all.find((each) => each.remoteCluster === remoteCluster && each.reason === what)?.packets ?? 0;
 }
 
-/** Connections that must not be made, and which counter says so of each. */
+/** Asserts that connections are refused, and that the expected counter counts each. */
 async function assertRefused(
   from: Pod | 'lan' | 'home',
   remoteCluster: string,
@@ -216,11 +216,11 @@ async function assertRefused(
   }
 }
 
-/** The address that a device has of its link, as pods write it. */
+/** The link-local address of a device, as pods write it. */
 const linkLocal = (where: TestNamespace, name: string): string =>
   `${/inet6 (fe80:[0-9a-f:]+)/.exec(where.run(`ip -6 addr show dev ${name} scope link`))?.[1]}%eth0`;
 
-/** Whether the kernel shows frames of bridges to the node's IP. */
+/** Whether frames of bridges pass the node's IP hooks. */
 const setBridgeNetfilter = (value: 0 | 1) =>
   node.run(
     `sysctl -qw net.bridge.bridge-nf-call-iptables=${value} net.bridge.bridge-nf-call-ip6tables=${value}`,
@@ -278,7 +278,7 @@ for (const bridgeNetfilter of [0, 1] as const) {
       ['203.0.113.5', 8080],
     ]);
 
-    // The other way: its node and its home reach it, nobody else does.
+    // In the opposite direction only its node and its home reach it.
     await assertReaches('node', four('first'));
     await assertReaches('node', six('first'));
     await assertReaches('home', four('first'));
@@ -288,7 +288,7 @@ for (const bridgeNetfilter of [0, 1] as const) {
     ]);
     await assertRefused('lan', 'alpha', [['Entry', four('first'), 8080]]);
     await assertRefused('rival', 'beta', [['Cluster', four('first'), 8080]]);
-    // By the address of its link a pod is nobody's.
+    // A link-local source address belongs to no pod.
     await assertRefused('first', '', [
       ['Metadata', linkLocal(node, 'cni0'), 10250],
       ['Metadata', linkLocal(space('rival'), 'eth0'), 8080],
@@ -308,7 +308,7 @@ test('Services are reachable if their back ends are', async () => {
   ]);
 });
 
-/** What a program is told that begins a connection; with a deadline that it would not be told of. */
+/** The error of a program that opens a connection; the deadline fails if there is none in time. */
 async function failure(from: Pod, address: string, port: number): Promise<{ said: string }> {
   const target = address.includes(':') ? `[${address}]` : address;
   const { output } = await space(from).attempt(
@@ -322,16 +322,16 @@ test('a consumer’s pod is refused Services of its home at once, and reaches ot
   await host.apply(plan, signal);
   node.run('ip -6 route replace fd00:96::/112 dev eth0');
   await assertRefused('first', 'alpha', [['HomeServices', '203.0.113.200', 8080]]);
-  // Where both clusters have the same range for Services, this cluster's hold.
+  // Where both clusters have the same Service range, this cluster's rules apply.
   await assertRefused('first', 'alpha', [['Cluster', '10.96.0.77', 80]]);
   await assertReachesAll('first', [
     ['10.96.0.10', 53],
     ['10.96.0.5', 80],
-    // Home's pods, whatever home says of its Services.
+    // Home's pods, whatever Service ranges home declares.
     ['10.128.3.4', 8080],
     ['203.0.113.5', 8080],
   ]);
-  // Those of another consumer are no range of its own.
+  // Another consumer's ranges are not ranges of this one's home.
   await assertReaches('rival', '203.0.113.200');
   await assertReaches('own', '203.0.113.200');
   for (const [address, port] of [
@@ -342,8 +342,8 @@ test('a consumer’s pod is refused Services of its home at once, and reaches ot
     ['10.96.0.1', 443],
     ['172.18.0.12', 8080],
   ] as const) {
-    // What came over a bridge that shows its frames to the node is reset at the bridge, past the translation back to the
-    // Service's address (nf_send_reset).
+    // With bridge-nf-call-iptables the bridge itself sends the reset, without the translation back to the Service's address
+    // (nf_send_reset).
     setBridgeNetfilter(address === '10.96.0.1' ? 0 : 1);
     const { said } = await failure('first', address, port);
     assert.match(said, /Connection refused/, `${address} port ${port}: ${said}`);
@@ -429,7 +429,7 @@ test('connections opened before a pod’s address was known are closed', async (
     `(for i in $(seq 100); do sleep 0.1; echo more; done) | socat -u - TCP:${four('own')}:9000`,
   );
   await assertReaches('first', four('own'));
-  // The first packet that is refused is the last one: its sender is told.
+  // The first refused packet is the last one, since its sender gets a reset.
   const before = (await counts('alpha'))('Cluster');
   await host.apply(plan, signal);
   for (let tries = 0; tries < 100; tries++) {

@@ -1,13 +1,13 @@
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 
-/** A network namespace of a test's own; gone when `remove` is called. */
+/** A network namespace for one test; deleted by `remove`. */
 export interface TestNamespace {
   name: string;
   prefix: readonly string[];
-  /** Runs a command in it; throws when it fails. */
+  /** Runs a command in it; throws if it fails. */
   run(command: string, input?: string): string;
-  /** The same, but a failure is an answer, and this process goes on meanwhile. */
+  /** Like `run`, but asynchronous, and a failure is a result. */
   attempt(command: string): Promise<{ code: number; output: string }>;
   remove(): void;
 }

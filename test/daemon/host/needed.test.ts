@@ -1,4 +1,4 @@
-/** What a node needs is never covered by a route of Hawser's, whatever the plan says: as a table, and in a kernel. */
+/** A route of Hawser never covers what a node needs, for any plan: as a table, and in a kernel. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createCommandRunner } from '../../../daemon/host/command.ts';
@@ -80,7 +80,7 @@ test('a route that would cover a needed range is refused, with all rules for its
     ['10.21.0.0/16', 'a network to which this node has a route'],
     ['10.0.0.0/12', 'a network to which this node has a route'],
     ['10.9.0.0/16', undefined],
-    // Whether a range may lie over the CNI's was decided with the pods in view.
+    // Whether a range may overlap the CNI's was decided with the pods in view.
     ['10.244.0.0/16', undefined],
   ];
   for (const [prefix, what] of cases) {
@@ -99,7 +99,7 @@ test('a route that would cover a needed range is refused, with all rules for its
   assert.equal(made.isolation?.tenants[0]?.home, ['100.65.0.0/16']);
 });
 
-/** A node with its network, a second device, and a VPN with a table of its own. */
+/** A node with its network, a second device, and a VPN with its own routing table. */
 function nodeWithNetworks(): TestNamespace {
   const space = createNamespace('needed');
   const attach = (name: string) =>
@@ -135,7 +135,7 @@ test('in a real kernel packets for the API server, a database and a VPN keep the
   assert.match(table, /iifname "cni-hawser0" ip saddr @refused4 drop/, 'and nothing comes from there');
   assert.equal((await host.apply(plan([...hostile, '100.65.0.0/16']), signal)).changes, []);
 
-  // What was routed before something that is needed came to lie there is taken away.
+  // A route that existed before a needed network appeared in its range is removed.
   await host.apply(plan(['10.80.0.0/16']), signal);
   assert.is(way('10.80.0.9'), device);
   space.run('ip addr add 10.80.0.5/24 dev eth1');

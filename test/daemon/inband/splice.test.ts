@@ -14,7 +14,7 @@ test.after.each(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
 });
 
-/** A server of this machine, and the sockets that it took. */
+/** A server of this machine, and the sockets that it accepted. */
 async function target(handle: (socket: Socket) => void): Promise<Target & { server: Server }> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => socket.destroy());
@@ -66,7 +66,7 @@ function dial(made: Splice, localAddress?: string): Socket {
   return socket;
 }
 
-/** Whether it ended well or not: `once` would reject for an error. */
+/** Resolves on any close: `once` would reject for an error. */
 const closeOf = (socket: Socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()));
 
 async function all(socket: Socket): Promise<string> {
@@ -82,7 +82,7 @@ test('bytes pass unchanged in both directions, and each direction ends separatel
   const to = await target((socket) => {
     let length = 0;
     socket.on('data', (chunk: Buffer) => (length += chunk.length));
-    // Answers only when the other side has ended: a half-closed connection must stay open for it.
+    // Answers only after the other side's end: a half-closed connection must stay open for that.
     socket.on('end', () => socket.end(`${length} bytes`));
   });
   const { made } = await splice(() => [to]);
@@ -185,7 +185,7 @@ test('remotes that hold all connections cede some to remotes with fewer', async 
   }
   await until(() => lost === 3 && made.counters.active === 8);
   assert.is(made.counters.ceded, 3);
-  // Who has no fewer than the others gets none of theirs.
+  // A remote with no fewer connections than the others gets none of theirs.
   await closeOf(dial(made, '127.0.0.2'));
   assert.is(made.counters.refusedFull, 1);
   assert.is(lost, 3);

@@ -1,4 +1,4 @@
-/** The kube room against a real API server. */
+/** daemon/kube against a real API server. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -68,7 +68,7 @@ test('the client reads, writes and deletes with typed errors', async () => {
   await kube.apply(configMap('first', { c: '3' }), { fieldManager: 'hawser-test' }, signal);
   await kube.apply(configMap('first', { d: '4' }), { fieldManager: 'hawser-test' }, signal);
   assert.equal((await kube.get(ref('first'), signal))?.data, { a: '1', b: '2', d: '4' });
-  // Another object of that name is left alone, and what was meant is gone: success.
+  // An object of that name with another UID is not deleted, and the intended object is gone: success.
   await kube.delete(ref('first'), { uid: 'another' }, signal);
   assert.ok(await kube.get(ref('first'), signal));
   await kube.delete(ref('first'), { uid: made.metadata.uid ?? '' }, signal);
@@ -136,7 +136,7 @@ test('an informer follows changes, and continues after a broken connection and a
   informer.reconnect();
   await kube.patch(ref('watched'), { data: { x: 'y' } }, { type: 'merge' }, signal);
   await eventually('the change is known', () => informer.byKey('default/watched')?.data?.['x'] === 'y');
-  // Out of the selection is gone.
+  // An object that leaves the selection counts as deleted.
   await kube.patch(ref('watched'), { metadata: { labels: { seen: 'no' } } }, { type: 'merge' }, signal);
   await eventually('it is gone', () => informer.list().length === 0);
   assert.equal(changes, ['new default/watched', 'changed default/watched', 'gone default/watched']);
@@ -221,7 +221,7 @@ test('one candidate leads at a time, and the next takes over as soon as the leas
   await a;
   await eventually('b leads', () => order.length === 3, 2000);
   assert.equal(order, ['a leads', 'a ends', 'b leads']);
-  // Somebody takes it by force: b notices and ends.
+  // Another holder takes the lease by force: b notices and ends.
   await kube.patch(
     { kind: kind.lease, namespace: 'default', name: 'one' },
     { spec: { holderIdentity: 'c' } },

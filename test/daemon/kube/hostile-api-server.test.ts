@@ -1,4 +1,4 @@
-/** The client and the informer against another cluster's API server that floods and never ends: each is given up within bounds. */
+/** The client and the informer against a hostile cluster's API server that floods and never ends: both stop within bounds. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createInformer, kind, type KubeClient } from '../../../daemon/kube/index.ts';
@@ -122,7 +122,7 @@ test('malformed events and objects end only the watch', async () => {
   await ended.catch(() => undefined);
 });
 
-/** Waits a hundredth of what is asked. */
+/** Waits for a hundredth of the requested time. */
 const hurried = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

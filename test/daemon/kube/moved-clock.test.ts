@@ -1,11 +1,11 @@
-/** A controller's waits when the clock is moved under it, as by a machine that slept or a correction of its time. */
+/** A controller's waits when the wall clock jumps, as after sleep or a correction of the time. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runController, triggers } from '../../../daemon/kube/index.ts';
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Timers run by one clock, the time of day by that clock and how far it was moved. */
+/** A monotonic clock for timers, and a wall clock with an adjustable offset to it. */
 function movable() {
   let passed = 0;
   let moved = 0;

@@ -1,4 +1,4 @@
-/** What the kube room decides without an API server. */
+/** The decisions of daemon/kube that need no API server. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backoff } from '../../../shared/time.ts';

@@ -1,4 +1,4 @@
-/** When other words for the same status are written. */
+/** When a changed message of an unchanged status is written. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { StatusDebouncer } from '../../../daemon/kube/index.ts';

@@ -1,4 +1,4 @@
-/** What of a provider's answer is taken for an identity. */
+/** Which answers of a provider are accepted as an identity. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { GatewayProblem } from '../../../daemon/clients/gateway/index.ts';
@@ -59,7 +59,7 @@ test('an API server on this machine or at a metadata address is refused', async 
   assert.is(await ask('https://203.0.113.5:6443'), 'https://203.0.113.5:6443');
   for (const url of ['https://169.254.169.254', 'https://127.0.0.1:6443', 'https://[fe80::1]:6443'])
     assert.is(await ask(url), 'ProviderRefuses', url);
-  // In-band, the address that is dialled follows from the tunnel, and not from the answer.
+  // In-band, the dialled address comes from the tunnel, not from the answer.
   assert.is(await ask('https://169.254.1.3:6443', { controlPlane: 'InBand' }), 'https://169.254.1.3:6443');
 });
 
@@ -76,7 +76,7 @@ test('only the answer to an unknown cluster is taken for the end of a peering', 
       undefined,
     );
   assert.ok(isUnknownThere(refused('signature-refused', 'BadSignature')));
-  // It knows who asks, or may: what it says can be put right here, and asked again.
+  // The provider knows the sender, or might: these faults can be corrected here, and the request repeated.
   for (const detail of ['ClockSkew', 'Replayed', 'OtherRecipient', 'DigestMismatch'])
     assert.not.ok(isUnknownThere(refused('signature-refused', detail)), detail);
   assert.not.ok(isUnknownThere(refused('token-not-redeemable', 'BadSignature')));

@@ -1,4 +1,4 @@
-/** What changes while a peering lives reaches the other side by itself: real API servers, real gateways, no nodes. */
+/** Changes during a peering reach the other side automatically: real API servers, real gateways, no nodes. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeFile } from 'node:fs/promises';
@@ -21,7 +21,7 @@ import { isTrueOf, issueToken, kind, peer } from './helpers.ts';
 
 const test = suite('changes during a peering');
 const features = { peering: runPeering, tenant: runTenant };
-/** Converging takes moments; a busy machine takes longer. */
+/** Converging takes seconds; a busy machine takes longer. */
 const debouncer = 60_000;
 let consumer: Cluster;
 let provider: Cluster;
@@ -165,7 +165,7 @@ const rotate = async (cluster: Cluster): Promise<string | undefined> => {
   await patchLocal(cluster, { clusterKeyGeneration: (local?.status?.clusterKeyGeneration ?? 1) + 1 });
   return local?.status?.publicKey;
 };
-/** Both know each other by the keys in force, and each holds a document that the other signed with its own. */
+/** Whether both know each other's current keys, and each holds a document that the other signed with its own key. */
 const keysAgree = async (): Promise<boolean> => {
   const [here, there] = await Promise.all([localAt(consumer), localAt(provider)]);
   const [provided, consumed] = await Promise.all([remoteAt(consumer), remoteAt(provider)]);

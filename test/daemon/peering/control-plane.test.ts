@@ -1,4 +1,4 @@
-/** Where a provider's control plane is dialled, beside the tunnel and inside. */
+/** The addresses of a provider's control plane, out-of-band and in-band. */
 import { randomBytes } from 'node:crypto';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -49,7 +49,7 @@ test('in-band addresses are the fixed ones under the remap in use', () => {
   assert.is(gatewayOf(remote({}), tunnel('100.64.32.0/20'))?.url, 'https://100.64.32.2:7443');
   assert.is(gatewayOf(remote({}), tunnel('100.64.112.0/20'))?.url, 'https://100.64.112.2:7443');
   assert.is(gatewayOf(remote({}), tunnel('100.64.32.0/20'))?.pin, pin);
-  // Whatever URL is written down: inside is inside.
+  // Whatever URL is stored: in-band uses the address inside the tunnel.
   const gatewayURL = 'https://198.51.100.7:7443';
   assert.is(gatewayOf(remote({ gatewayURL }), tunnel('100.64.32.0/20'))?.url, 'https://100.64.32.2:7443');
   assert.is(gatewayOf(remote({}), undefined), undefined);

@@ -1,4 +1,4 @@
-/** Who is taken for a provider's gateway when its certificate or address is another than the known one. */
+/** When a server with another certificate or address is accepted as a provider's API gateway. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { pinSince } from '../../../daemon/peering/gateway-certificate.ts';

@@ -6,11 +6,11 @@ import { isTrue } from '../../../shared/conditions.ts';
 import { decodePeeringToken } from '../../../shared/trust/token-codec.ts';
 import { namespace, type Cluster } from '../clusters.ts';
 
-/** Is there an object, and is that condition of it true? */
+/** Whether an object exists and this condition of it is true. */
 export const isTrueOf = (object: KubernetesObject | undefined, type: string): boolean =>
   object !== undefined && isTrue(conditionsOf(object), type);
 
-/** A peering token of that cluster's gateway. */
+/** A peering token of that cluster's API gateway. */
 export async function issueToken(by: Cluster): Promise<string> {
   const local = await by.kube.get({ kind: kind.localCluster, name: 'self' }, by.signal);
   const client = createGatewayClient({
@@ -23,7 +23,7 @@ export async function issueToken(by: Cluster): Promise<string> {
   return token;
 }
 
-/** What `hawser peer` writes. */
+/** Writes the objects of `hawser peer`. */
 export async function peer(token: string, at: Cluster): Promise<OutgoingPeering> {
   const { clusterID } = decodePeeringToken(token);
   await at.kube.create(

@@ -1,6 +1,6 @@
 /**
- * A hostile provider with a valid cluster key, against the consumer's real controller and API server: what it sends of
- * documents and identities is refused, counted and said, and what was held stays in force.
+ * A hostile provider with a valid cluster key, against the consumer's real controller and API server: its bad documents and
+ * identities are refused, counted and reported, and the former ones stay in force.
  */
 import type { ServerResponse } from 'node:http';
 import { suite } from 'uvu';
@@ -34,7 +34,7 @@ const ending = new AbortController();
 let controller: Promise<void> = Promise.resolve();
 const table: [attempt: string, stoppedBy: string][] = [];
 
-/** Writes to the consumer's event stream; undefined while there is none. */
+/** Writes to the consumer's event stream; undefined without a stream. */
 let send: ((text: string) => void) | undefined;
 let streams = 0;
 
@@ -315,7 +315,7 @@ test('endless answers and foreign identities are refused and reported', async ()
       if (request.url === '/v1/identities') answer(request, response);
       else response.writeHead(503).end();
     };
-    // Whoever holds no identity asks for one.
+    // A consumer without an identity requests one.
     await consumer.kube.delete(
       { kind: kind.secret, namespace, name: `hawser-identity-${id}` },
       {},

@@ -1,4 +1,4 @@
-/** What a provider's document offers beside the network, and how a changed grant reaches its consumer. */
+/** The parts of a provider's document besides the network, and how a changed grant reaches its consumer. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { composeDocument } from '../../../daemon/peering/compose-document.ts';

@@ -1,4 +1,4 @@
-/** An in-band peering that is being opened, on the side of one cluster: real API server, no nodes. */
+/** The opening of an in-band peering, in one of the clusters: real API server, no nodes. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -33,7 +33,7 @@ test.before(async () => {
 });
 test.after(() => cluster?.stop());
 
-/** What the command writes of the other cluster. */
+/** Writes the objects that the command creates for the other cluster. */
 async function open(seconds: number): Promise<RemoteCluster> {
   const self = await cluster.kube.get({ kind: kind.localCluster, name: 'self' }, cluster.signal);
   const networkDocument = signNetworkDocument(

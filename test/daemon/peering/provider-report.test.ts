@@ -1,4 +1,4 @@
-/** When a provider is asked how it sees a peering, and what is made of its answer. */
+/** When a consumer requests the provider report, and how it is evaluated. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { askAt, problemOf, saysTheSame, isHealthy } from '../../../daemon/peering/provider-report.ts';

@@ -1,4 +1,4 @@
-/** Whether the pool for remapped ranges has been enough, as LocalCluster says it. */
+/** Whether the pool for remapped ranges is large enough, as reported by LocalCluster. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { remapPoolFinding } from '../../../daemon/peering/remap-pools.ts';

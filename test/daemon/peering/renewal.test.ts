@@ -1,4 +1,4 @@
-/** Identities are renewed by time alone: at two thirds of their life, and after a week apart. The clock is a parameter. */
+/** Identities are renewed at two thirds of their lifetime, and after a week without contact. The clock is a parameter. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createLog, silentLog } from '../../../daemon/kube/index.ts';
@@ -25,7 +25,7 @@ let controller: Promise<void> = Promise.resolve();
 
 const minutes = 60_000;
 const week = 7 * 24 * 60 * minutes;
-/** How far the consumer's controller believes to be ahead of the machine. */
+/** How far the clock of the consumer's controller is ahead of the machine's. */
 let ahead = 0;
 const clock: Clock = {
   now: () => Date.now() + ahead,
@@ -48,7 +48,7 @@ async function identity(): Promise<Identity | undefined> {
 const peering = () =>
   consumer.kube.get<OutgoingPeering>({ kind: kind.outgoingPeering, name }, consumer.signal);
 
-/** Time alone wakes nobody when it jumps; any event does. */
+/** A jump of the clock triggers no reconciliation; any event does. */
 async function moveClock(milliseconds: number): Promise<void> {
   ahead = milliseconds;
   await consumer.kube.patch(
@@ -59,7 +59,7 @@ async function moveClock(milliseconds: number): Promise<void> {
   );
 }
 
-/** Whether the provider's API server takes the token. */
+/** Whether the provider's API server accepts the token. */
 async function isTaken(token: string): Promise<boolean> {
   const client = connectKube({ url: provider.plane.url, ca: provider.plane.ca, token: () => token });
   try {
@@ -148,7 +148,7 @@ test('an identity is renewed at two thirds of its lifetime, not before', async (
   const due = Date.parse(first.renewAfter) - Date.now();
   assert.ok(Math.abs(due / life - 2 / 3) < 0.05, `${due} of ${life} ms`);
   await moveClock(due - 2 * minutes);
-  // What would renew it has been through once the status says that it saw this very change.
+  // The renewal's code has run once the status reports this change as observed.
   await new Promise((resolve) => setTimeout(resolve, 1500));
   assert.is((await identity())?.token, first.token);
   await moveClock(due + minutes);
@@ -173,7 +173,7 @@ test('after a week without contact an identity is renewed by signature', async (
   });
   assert.is(expired.reason, 'IdentityExpired');
   assert.match(expired.message, /^the identity expired at .* and is not renewed: /);
-  // No token is left that could be spent again: what follows is the cluster key's doing alone.
+  // The only token is spent: the following renewal depends on the cluster key alone.
   assert.is((await peering())?.spec.tokenSecretName, 'token');
   const token = await consumer.kube.get({ kind: kind.secret, namespace, name: 'token' }, consumer.signal);
   assert.is(token, undefined);
@@ -189,7 +189,7 @@ test('after a week without contact an identity is renewed by signature', async (
   );
   console.log(`\n  renewed ${Math.round(performance.now() - begun)} ms after the provider was back`);
   assert.ok(await isTaken(renewed.token));
-  // Back in the machine's time all is well again.
+  // After the return to the machine's time everything is healthy again.
   await moveClock(0);
   await eventually('it is valid', async () => isTrueOf(await peering(), 'IdentityValid'));
 });
@@ -214,7 +214,7 @@ test('a consumer that was revoked in the meantime is not admitted again', async 
   await new Promise((resolve) => setTimeout(resolve, 3000));
   assert.is((await identity())?.token, held.token);
   await eventually('the old one is refused', async () => !(await isTaken(held.token)), 20_000);
-  // The gateway waits for the tenant before it says no.
+  // The gateway waits for the tenant before it refuses.
   const condition = await eventually(
     'it is said',
     async () => {

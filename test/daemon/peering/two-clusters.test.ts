@@ -65,7 +65,7 @@ test('a redeemed token gives an identity, and both sides store each other’s do
   assert.ok(took < 3000, `${took} ms`);
   assert.is(peering.status?.grant?.cpu, '4');
   assert.match(peering.status?.tenantNamespace ?? '', /^hawser-tenant-consumer-/);
-  // The token is spent and gone.
+  // The token has been redeemed and deleted.
   await eventually('the token Secret is gone', async () => {
     const secret = { kind: kind.secret, namespace, name: `hawser-token-${metadata.name}` };
     return (await consumer.kube.get(secret, consumer.signal)) === undefined;
@@ -77,7 +77,7 @@ test('a redeemed token gives an identity, and both sides store each other’s do
   const identity = JSON.parse(Buffer.from(secret?.data?.['identity.json'] ?? '', 'base64').toString()) as {
     token: string;
   };
-  // The identity may what it may, and nothing more.
+  // The identity has exactly its intended rights.
   const may = (verb: string, resource: string, where: string) =>
     provider.plane
       .kubectl([
@@ -249,7 +249,7 @@ test('a cluster that lost its key keeps its ID', async () => {
     return status?.publicKey !== before?.publicKey && status;
   });
   assert.is(after.clusterID, before?.clusterID);
-  // The old one is put back from a backup.
+  // Restores the old key from a backup.
   await plane.stopController();
   await plane.kube.delete(secret, {}, plane.signal);
   const { name, labels } = key?.metadata ?? { name: '' };

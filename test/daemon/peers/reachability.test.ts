@@ -1,4 +1,4 @@
-/** Whether a server answers, measured against one that answers, is silent, loses one request, and refuses. */
+/** Reachability checks against a server that answers, is silent, drops one request, or refuses. */
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,7 @@
-/** Network policies of a consumer at its provider, between two real control planes. There is no CNI: what is made is read. */
+/**
+ * A consumer's network policies at its provider, between two real control planes. There is no CNI: the tests read the created
+ * policies.
+ */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -33,7 +36,7 @@ const test = suite('reflection of network policies');
 const apiVersion = 'hawser.dev/v1alpha1';
 const twin = twinName('shop', consumerID);
 const restricted = 'policy.hawser.dev/restricted-ingress';
-/** On a loaded machine a change takes its time through two API servers. */
+/** On a busy machine a change takes long through two API servers. */
 const debouncer = 60_000;
 
 let planes: Planes;
@@ -82,7 +85,7 @@ const said = async () => {
 test.before(async () => {
   planes = await upPlanes(testbed);
   const { provider, consumer, signal } = planes;
-  // What fabric/ and peering/ know at the provider.
+  // Facts that fabric/ and peering/ know at the provider.
   const self = { apiVersion, kind: 'LocalCluster', metadata: { name: 'self' }, spec: {} };
   await provider.kube.create(self, signal);
   const status = {

@@ -8,7 +8,9 @@ import type { AddressMapping, Tunnel } from '../../../shared/api/network.ts';
 import { mostPeers } from '../../../shared/api/policies.ts';
 import { toReal } from '../../../shared/net/address-mapping.ts';
 
-/** At home 10.244.0.0/16 is this cluster's, which the provider knows as 10.200; the provider's same range is 10.128 here. */
+/**
+ * At home 10.244.0.0/16 is this cluster's range, which the provider knows as 10.200; the provider's same range is 10.128 here.
+ */
 const tunnel = {
   spec: {
     remoteCluster: 'oak',

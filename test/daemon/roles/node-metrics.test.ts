@@ -1,4 +1,4 @@
-/** The node's metrics as text: every line is one that Prometheus reads. */
+/** The node's metrics in text form: Prometheus can parse every line. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { nodeMetricsText, type NodeMetricsInput } from '../../../daemon/roles/node-metrics.ts';

@@ -1,6 +1,6 @@
 /**
- * What a role's process loads: a node daemon runs on every node, so what it does not use is not to be in its memory. Schemas
- * take 18 MB there and cryptography 20; the tunnel's own is in its worker.
+ * The modules that a role's process loads: a node daemon runs on every node, so it must not load unused code. There, schemas
+ * would take 18 MB and cryptography 20; the tunnel's cryptography is in its worker.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import * as assert from 'uvu/assert';
 const test = suite('modules that roles load');
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** Names of the packages that importing a module brings into a new process. */
+/** Names of the packages that a new process loads with a module. */
 async function packagesOf(module: string): Promise<string[]> {
   const script = `
     const { registerHooks } = await import('node:module');

@@ -1,4 +1,4 @@
-/** The gate for pods, as tables: what passes, what is dropped, what is refused and how it is said. */
+/** Admission of pods, as tables: what is admitted, dropped or refused, and with which message. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { admit } from '../../../daemon/tenant/admit.ts';
@@ -250,7 +250,7 @@ refusals('restricted wants what the standard wants', () => {
 refusals.run();
 
 const admissions = suite('admitted pods');
-/** For how long a pod stays bound to a node that is lost is its user's choice. */
+/** The pod's user decides how long it stays bound to a lost node. */
 const lostNode = {
   key: 'node.kubernetes.io/unreachable',
   operator: 'Exists',
@@ -400,7 +400,7 @@ function given(resources: Resources | undefined, of: Grant = grant): Resources {
   if (!admission.admitted) throw new Error(admission.message);
   return admission.spec.containers[0]?.resources ?? {};
 }
-/** As Kubernetes computes it (`ComputePodQOS`): what is 0 does not count. */
+/** As computed by Kubernetes (`ComputePodQOS`): zero quantities do not count. */
 const isBestEffort = ({ requests = {}, limits = {} }: Resources) =>
   ['cpu', 'memory'].every((name) => (requests[name] ?? '0') === '0' && limits[name] === undefined);
 

@@ -44,7 +44,7 @@ const dns = {
   podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
 };
 
-test('pods are the consumer’s own, whatever namespaces and labels it names', () => {
+test('only the consumer’s own pods are selected, for any namespaces and labels', () => {
   const { ingress, policy } = made({
     ingress: [
       {
@@ -93,7 +93,7 @@ test('pods are the consumer’s own, whatever namespaces and labels it names', (
   assert.is(policy.metadata.ownerReferences?.[0]?.uid, 'u');
 });
 
-test('a range opens what the isolation leaves open, and no more', () => {
+test('a range opens only addresses that the isolation leaves open', () => {
   const table: [what: string, peer: PolicyPeer, ingress: object | undefined, egress: object | undefined][] = [
     ['a pod at home', block('10.128.1.2/32'), { cidr: '10.128.1.2/32' }, { cidr: '10.128.1.2/32' }],
     [
@@ -145,21 +145,21 @@ test('a range opens what the isolation leaves open, and no more', () => {
   }
 });
 
-test('a rule of which nothing is left is none, since one without peers is open to everybody', () => {
+test('a rule without remaining peers is dropped, since a rule without peers admits everything', () => {
   assert.equal(made({ ingress: [{ peers: [] }] }).ingress, []);
   assert.equal(made({ ingress: [{ peers: [{}] }] }).ingress, []);
   assert.equal(made({ ingress: [{ peers: [{ pods: { namespaces: [], selector: {} } }] }] }).ingress, []);
   assert.equal(made({ policyTypes: ['Ingress'] }).ingress, []);
 });
 
-test('of more peers than a node shall hold the first are taken', () => {
+test('beyond the limit of peers per node the first ones are used', () => {
   const peers = Array.from({ length: 1024 }, (_, index) => block(`10.128.${index >> 8}.${index & 255}/32`));
   const { ingress, cut } = made({ ingress: Array.from({ length: 5 }, () => ({ peers })) });
   assert.is(ingress.length, 4);
   assert.is(cut, 1024);
 });
 
-test('everybody is whoever the isolation lets in and out', () => {
+test('a rule for all peers admits exactly what the isolation admits', () => {
   const { ingress, egress } = made({
     ingress: [{ ports: [{ protocol: 'TCP', port: '80', endPort: 90 }] }],
     egress: [{}],
@@ -178,7 +178,7 @@ test('everybody is whoever the isolation lets in and out', () => {
   assert.equal((egress[1] as { to: object[] }).to, [dns]);
 });
 
-test('the provider’s DNS stands for the consumer’s, on its own ports', () => {
+test('the provider’s DNS replaces the consumer’s, on its own ports', () => {
   const rule = (ports?: NonNullable<ShadowPolicy['spec']['egress']>[number]['ports']) =>
     made({ egress: [{ peers: [{ dns: true }], ...(ports && { ports }) }] }).egress;
   const both = [
@@ -192,7 +192,7 @@ test('the provider’s DNS stands for the consumer’s, on its own ports', () =>
   assert.equal(made({ ingress: [{ peers: [{ dns: true }] }] }).ingress, []);
 });
 
-test('the isolation closes everything, and opens only for pods that no policy selects', () => {
+test('the isolation closes everything, except for pods that no policy selects', () => {
   const twin = {
     metadata: { name: 'shop', namespace: 'hawser-tenant-elm' },
     spec: { sourceNamespace: 'shop', sourceUID: 'u', namespace: 'shop-elm' },

@@ -1,4 +1,4 @@
-/** When a consumer is away, and what becomes of its pods then. */
+/** When a consumer counts as disconnected, and what happens to its pods then. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Lease } from '../../../daemon/kube/index.ts';
@@ -29,7 +29,7 @@ const statusOf = (
 ) => evaluatePresence('home', of, observed, before, now).finding.status;
 
 presence('is known by renewals alone, and by this clock alone', () => {
-  // The consumer's clock is in another year; only that the text changes counts.
+  // The consumer's clock is in another year; only changes of the text count.
   const first = observe(lease('1999-01-01T00:00:00Z'), undefined, start);
   assert.is(first?.renewed, false);
   assert.is(observe(lease('1999-01-01T00:00:00Z'), first, start + 30_000), first, 'no renewal, no news');

@@ -11,13 +11,13 @@ const here = readRanges(['10.244.0.0/16', '10.96.0.0/16', '192.0.2.0/24']);
 const atHome = readRanges(['10.128.0.0/16', '100.64.32.0/20']);
 const isOwnPod = (address: string) => address === '10.244.1.7';
 
-/** Addresses that stay, out of slices of one endpoint each. */
+/** The addresses that remain from slices of one endpoint each. */
 const kept = (addresses: string[], view: Parameters<typeof partEndpoints>[1]) =>
   partEndpoints({ addressType: 'IPv4', endpoints: addresses.map((each) => ({ addresses: [each] })) }, view)
     .kept.flatMap((endpoint) => endpoint.addresses)
     .join(' ');
 
-test('an endpoint is one of the consumer’s own, here or at home, or it goes', () => {
+test('an endpoint must be one of the consumer’s own, here or at home, or it is removed', () => {
   const cases: [what: string, address: string, stays: boolean][] = [
     ['a pod of its own here', '10.244.1.7', true],
     ['a pod of its own at home', '10.128.3.4', true],
@@ -36,19 +36,19 @@ test('an endpoint is one of the consumer’s own, here or at home, or it goes', 
   }
 });
 
-test('while the consumer’s network is not known, what is surely this cluster’s own goes all the same', () => {
+test('while the consumer’s network is unknown, addresses that are certainly this cluster’s are still removed', () => {
   const view = { atHome: undefined, here, isOwnPod };
   assert.is(kept(['10.200.0.1', '10.244.1.7', '10.244.1.8', '192.0.2.10'], view), '10.200.0.1 10.244.1.7');
 });
 
-test('an endpoint with one foreign address goes whole, and its neighbours stay', () => {
+test('an endpoint with one foreign address is removed completely, and its neighbours stay', () => {
   const endpoints = [{ addresses: ['10.128.0.1', '10.96.0.1'] }, { addresses: ['10.128.0.2'] }];
   const parted = partEndpoints({ addressType: 'IPv4', endpoints }, { atHome, here, isOwnPod });
   assert.equal(parted.foreign, ['10.96.0.1']);
   assert.equal(parted.kept, [{ addresses: ['10.128.0.2'] }]);
 });
 
-test('an address is its pod’s until the pod ends, and named in good faith for five minutes more', () => {
+test('an address belongs to its pod until the pod ends, and stale references are tolerated for five minutes', () => {
   let now = 0;
   const book = new AddressBook({ now: () => now, monotonic: () => now, after: () => () => undefined });
   const pod = (name: string, consumer: string, ip: string): Pod => ({
@@ -66,7 +66,7 @@ test('an address is its pod’s until the pod ends, and named in good faith for 
   assert.equal(book.change('twin/a', first, first), []);
   assert.equal(holds('elm'), [true, true]);
   assert.equal(holds('oak'), [false, false]);
-  // At once: another pod may get it the next moment, and nothing says so when it is one of this cluster's own.
+  // At once: another pod may get the address immediately, without a notification if it is one of this cluster's own.
   assert.equal(book.change('twin/a', undefined, first), ['10.244.1.7']);
   now = 299_000;
   assert.equal(holds('elm'), [false, true]);
@@ -79,12 +79,12 @@ test('an address is its pod’s until the pod ends, and named in good faith for 
   assert.equal(holds('oak'), [false, false]);
 });
 
-test('what this cluster knows decides', () => {
+test('this cluster’s own knowledge is decisive', () => {
   const view = viewOf(undefined, undefined, isOwnPod);
   assert.equal([view.atHome, view.here], [undefined, []]);
 });
 
-test('what is served is the Service’s slice, with what was admitted and no more of the record', () => {
+test('the served slice is the Service’s, with only the admitted parts of the record', () => {
   const record = {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',

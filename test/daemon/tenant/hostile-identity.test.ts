@@ -1,6 +1,6 @@
 /**
- * What the identity of a hostile consumer may: all that the API server says of it, what it has no right to, and how soon it
- * is worth nothing when the consumer is put out.
+ * The rights of a hostile consumer's identity: all rights that the API server reports, refused requests, and how soon the
+ * identity is invalid after a revocation.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -61,7 +61,7 @@ const mayInTwin = [
   ...each('get', '/pods/log'),
   ...each('get create', '/pods/exec', '/pods/attach', '/pods/portforward'),
 ].sort();
-/** What Kubernetes lets everybody who is authenticated ask of itself (ClusterRole system:basic-user). */
+/** Self-service requests that Kubernetes allows to all authenticated users (ClusterRole system:basic-user). */
 const mayAnybody = [
   ...each(
     'create',
@@ -71,14 +71,14 @@ const mayAnybody = [
   ...each('create', 'authentication.k8s.io/selfsubjectreviews'),
 ].sort();
 
-test('the identity may what the design says, and nothing more, in no other namespace', async () => {
+test('the identity has exactly the intended rights, and none in other namespaces', async () => {
   const foreign = [hawserNamespace, 'default', 'kube-system', alice.tenant, alice.twin];
   assert.equal(await rulesIn(mallory.tenant), [...mayInTenant, ...mayAnybody].sort());
   assert.equal(await rulesIn(mallory.twin), [...mayInTwin, ...mayAnybody].sort());
   for (const namespace of foreign) assert.equal(await rulesIn(namespace), mayAnybody, namespace);
 });
 
-test('asked for every resource and verb that the API server knows, it may no more than that', async () => {
+test('for every resource and verb of the API server the identity has no further rights', async () => {
   const listing = await plane.kubectl(['api-resources', '--no-headers', '-o', 'name']);
   const names = listing.trim().split('\n');
   const resources = [
@@ -138,7 +138,7 @@ test('asked for every resource and verb that the API server knows, it may no mor
   );
 });
 
-test('what it has no right to is refused', async () => {
+test('requests without rights are refused', async () => {
   const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'own' }, spec: { containers: [container] } };
   const binding = {
     apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -271,7 +271,7 @@ test('what it has no right to is refused', async () => {
 });
 
 test('refused requests are counted by the API server', async () => {
-  // What no rule of RBAC allows: there "no opinion" is a no.
+  // RBAC allows nothing here: "no opinion" means a refusal.
   const forbidden = await countedByServer(
     /^authorization_attempts_total\{result="(?:no-opinion|denied)"\} (\d+)$/gm,
   );
@@ -279,7 +279,7 @@ test('refused requests are counted by the API server', async () => {
   console.log(`\n  the API server counts ${forbidden} requests without a right to them`);
 });
 
-/** Asks again and again until the API server refuses; milliseconds since `begun`, and how it was said. */
+/** Repeats a request until the API server refuses it; milliseconds since `begun`, and the refusal. */
 async function firstRefusal(begun: number): Promise<{ milliseconds: number; status: number }> {
   for (const until = performance.now() + 20_000; performance.now() < until;) {
     const [{ status }, tenant] = await Promise.all([
@@ -292,19 +292,19 @@ async function firstRefusal(begun: number): Promise<{ milliseconds: number; stat
   throw new Error('the identity is still let in');
 }
 
-test('a revoked identity is refused at once, whatever the API server still remembers of its token', async () => {
+test('a revoked identity is refused at once, even if the API server has its token cached', async () => {
   assert.is((await send('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1'))).status, 200);
   const begun = performance.now();
   await admin.delete({ kind: kind.secret, namespace: mallory.tenant, name: 'hawser-identity' }, {}, signal);
   const { milliseconds, status } = await firstRefusal(begun);
   console.log(`\n  identity Secret deleted → first refused API call after ${milliseconds} ms (${status})`);
-  // Its token alone would be believed for ten seconds more.
+  // The cached token alone would be accepted for ten more seconds.
   assert.ok(milliseconds < 5000, `${milliseconds} ms`);
   const revoked = await eventually('it is said', async () => {
     const found = await admin.get({ kind: kind.incomingPeering, name: mallory.id }, signal);
     return findCondition(found?.status?.conditions, 'Revoked')?.status === 'True' && found;
   });
-  // Another grant is no forgiveness.
+  // Another grant does not restore the rights.
   const ref = { kind: kind.incomingPeering, name: mallory.id };
   await admin.patch(ref, { spec: { grant: { pods: 3 } } }, { type: 'merge' }, signal);
   await eventually('the grant is seen', async () => {
@@ -312,7 +312,7 @@ test('a revoked identity is refused at once, whatever the API server still remem
     return (found?.status?.observedGeneration ?? 0) > (revoked.metadata.generation ?? 0);
   });
   assert.is((await send('GET', group(apiVersion, mallory.twin, 'shadowpods?limit=1'))).status < 400, false);
-  // Another token is: and it has all its rights again.
+  // Another token does, with all rights.
   await admin.patch(ref, { spec: { tokenName: 'another' } }, { type: 'merge' }, signal);
   await eventually('it is let in again', async () => {
     const found = await admin.get(ref, signal);
@@ -325,7 +325,7 @@ test('a revoked identity is refused at once, whatever the API server still remem
   );
 });
 
-test('a deleted IncomingPeering ends the identity at once, and then all that it had', async () => {
+test('a deleted IncomingPeering ends the identity at once, and then everything that it had', async () => {
   await hostile.create(shadowOf(mallory, 'last'), signal);
   await eventually('a pod of it', () =>
     admin.get({ kind: kind.pod, namespace: mallory.twin, name: 'last' }, signal),
@@ -348,6 +348,6 @@ test('a deleted IncomingPeering ends the identity at once, and then all that it 
   assert.ok(untouched);
 });
 
-test('the table', () => printAttempts(27));
+test('the table of attempts is printed', () => printAttempts(27));
 
 test.run();

@@ -1,4 +1,7 @@
-/** Whoever may issue tokens, or is the gateway, against the provider's real API server: no more than the owner lets them. */
+/**
+ * A hostile issuer of tokens, or a compromised API gateway, against the provider's real API server: both stay within the
+ * owner's limits.
+ */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { defaultGrant, type Grant } from '../../../shared/api/grant.ts';
@@ -50,11 +53,11 @@ const peering = (name: string, grant: Partial<Grant>) => ({
     grant: { ...defaultGrant, ...grant },
   },
 });
-// An administrator of the cluster meets the same bound: it is the owner who writes LocalCluster.
+// The same bound applies to an administrator: only the owner writes LocalCluster.
 const issue = (grant: Partial<Grant>) => send('POST', tokens, token('t', grant), {}, admin);
 const write = (grant: Partial<Grant>) => send('POST', peerings, peering('p', grant), {}, admin);
 
-test('no nodes, no forged packets and no names that the owner has not named', async () => {
+test('no nodes, no forged packets and no names that the owner did not list', async () => {
   for (const [what, grant, pattern] of [
     ['privileged pods', { podSecurity: 'privileged' }, /podSecurity/],
     ['raw networks', { rawNetwork: true }, /rawNetwork/],
@@ -72,7 +75,7 @@ test('no nodes, no forged packets and no names that the owner has not named', as
   }
 });
 
-test('no more than the maximum, which binds what changes from then on and nothing that is there', async () => {
+test('the maximum limits all later changes, and no existing grant', async () => {
   const gpus = (quantity: string) => [{ name: 'a.example/gpu', quantity }];
   const maximumGrant = {
     cpu: '3',
@@ -110,7 +113,7 @@ test('no more than the maximum, which binds what changes from then on and nothin
     );
   }
   assert.is((await issue(within)).status, 201);
-  // Its grant of five pods was given before.
+  // Its grant of five pods is older.
   const { status } = await send(
     'PATCH',
     `${peerings}/${mallory.id}`,
@@ -121,7 +124,7 @@ test('no more than the maximum, which binds what changes from then on and nothin
   assert.is(status, 200);
 });
 
-test('the gateway raises no grant, and makes tokens of consumers alone', async () => {
+test('the gateway raises no grant, and issues tokens only of consumers', async () => {
   const raw = await plane.kubectl(['create', 'token', 'hawser-gateway', '-n', hawserNamespace]);
   const gateway = connectKube({ url: plane.url, ca: plane.ca, token: () => raw.trim() });
   const grant = { pods: 2 };
@@ -151,6 +154,6 @@ test('the gateway raises no grant, and makes tokens of consumers alone', async (
   gateway.close();
 });
 
-test('who stopped what', () => printAttempts(18));
+test('the table of attempts is printed', () => printAttempts(18));
 
 test.run();

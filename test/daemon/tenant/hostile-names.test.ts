@@ -1,4 +1,4 @@
-/** Names of namespaces that a hostile consumer asks for: other parts of the cluster would obey or believe them. */
+/** Namespace names requested by a hostile consumer, which other parts of the cluster would trust or act on. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
@@ -35,7 +35,7 @@ const bound = (name: string) =>
     return findCondition(found?.status?.conditions, 'Bound');
   });
 
-test('only names that end in its ID', async () => {
+test('only names that end in its ID are allowed', async () => {
   for (const [what, wanted] of [
     ['a search domain, to answer for github.com', 'com'],
     ['an internal domain', 'corp'],
@@ -49,7 +49,7 @@ test('only names that end in its ID', async () => {
       /ends in -mallory-aaaaaa/,
       claim('n', wanted),
     );
-    // And were there no policy: the controller says it once more, and makes nothing.
+    // Even without the policy, the controller refuses too, and creates nothing.
     assert.is((await claim('n', wanted, admin)).status, 201);
     const condition = await bound('n');
     assert.is(condition.status, 'False');
@@ -63,7 +63,7 @@ test('only names that end in its ID', async () => {
   }
 });
 
-test('a name that the grant lists, and only as long as it does', async () => {
+test('a name in the grant is allowed, only as long as the grant lists it', async () => {
   const list = (twinNamespaces: string[]) =>
     admin.patch(
       { kind: kind.incomingPeering, name: mallory.id },
@@ -86,11 +86,11 @@ test('a name that the grant lists, and only as long as it does', async () => {
   await eventually('bound', async () => (await bound('listed')).status === 'True');
   await list([]);
   await eventually('the policy knows of that', async () => (await claim('later', 'corp')).status === 403);
-  // What is there already stays.
+  // Existing namespaces stay.
   assert.is((await bound('listed')).status, 'True');
 });
 
-test('a namespace that somebody else makes at the same moment is not taken over', async () => {
+test('a namespace that another client creates at the same moment is not taken over', async () => {
   // The grant has room for 16 twin namespaces.
   const names = Array.from({ length: 10 }, (_, index) => `race${index}-${mallory.id}`);
   let theirs = 0;
@@ -118,6 +118,6 @@ test('a namespace that somebody else makes at the same moment is not taken over'
   );
 });
 
-test('who stopped what', () => printAttempts(7));
+test('the table of attempts is printed', () => printAttempts(7));
 
 test.run();

@@ -1,4 +1,7 @@
-/** What a hostile consumer writes into its twins by right: Services, Secrets, twins and endpoints that reach no further. */
+/**
+ * Objects that a hostile consumer may write into its twin namespaces: Services, Secrets, twins and endpoints have no further
+ * effect.
+ */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
@@ -33,7 +36,7 @@ const test = suite('a hostile consumer: objects');
 test.before(logHookFailure(startHostileConsumer));
 test.after(stopHostileConsumer);
 
-test('objects that it may write reach no further', async () => {
+test('objects that it may write have no further effect', async () => {
   const reflected = { 'hawser.dev/reflected': 'true' };
   const service = (name: string, spec: object, labels: object = reflected) =>
     send('POST', core(mallory.twin, 'services'), {
@@ -97,7 +100,7 @@ test('objects that it may write reach no further', async () => {
   );
 });
 
-test('a twin is a new namespace, never somebody’s', async () => {
+test('a twin namespace is always a new namespace', async () => {
   for (const [what, name, wanted] of [
     ['another tenant’s twin', 'theirs', alice.twin],
     ['another tenant’s tenant namespace', 'tenant', alice.tenant],
@@ -111,7 +114,7 @@ test('a twin is a new namespace, never somebody’s', async () => {
     };
     const path = group(apiVersion, mallory.tenant, 'twinnamespaces');
     await assertRefused(`claim ${what}`, /ends in -mallory-aaaaaa/, send('POST', path, claim));
-    // And were there no policy.
+    // Even without the policy.
     assert.is((await send('POST', path, claim, {}, admin)).status, 201);
     const condition = await eventually('it is refused', async () => {
       const ref = { kind: kind.twinNamespace, namespace: mallory.tenant, name };
@@ -133,7 +136,7 @@ test('a twin is a new namespace, never somebody’s', async () => {
     merge,
   );
   assert.is(changed.status, 403);
-  // And were there the right.
+  // Even with the right.
   const forced = await send(
     'PATCH',
     group(apiVersion, mallory.tenant, 'twinnamespaces/shop'),
@@ -148,7 +151,7 @@ test('a twin is a new namespace, never somebody’s', async () => {
   );
 });
 
-test('endpoints at addresses that are not its own never serve, and its own do', async () => {
+test('endpoints at foreign addresses are never served, and its own are', async () => {
   const slice = (
     name: string,
     addresses: string[],
@@ -172,7 +175,7 @@ test('endpoints at addresses that are not its own never serve, and its own do', 
     /no labels but/,
     slice('own', ['10.128.3.4'], { 'hawser.dev/reflected': 'true', 'hawser.dev/served': 'true' }),
   );
-  // Everything that the cluster's proxies and DNS were given, from before the first attempt on.
+  // All endpoints that the cluster's proxies and DNS received, starting before the first attempt.
   const ever = new Set<string>();
   const watching = new AbortController();
   const selection = { namespace: mallory.twin, labelSelector: 'kubernetes.io/service-name' };
@@ -220,7 +223,7 @@ test('endpoints at addresses that are not its own never serve, and its own do', 
     /only objects (that it reflected|labelled)/,
     send('PATCH', `${path}/${items[0]?.metadata.name}`, { endpoints: [{ addresses: ['10.96.0.1'] }] }, merge),
   );
-  // Ten times a second, as long as it may.
+  // Ten times per second, as long as it has the right.
   let writes = 0;
   await eventually('its right to write endpoints goes', async () => {
     writes += 1;
@@ -241,7 +244,7 @@ test('endpoints at addresses that are not its own never serve, and its own do', 
   assert.ok(ever.size > 0);
 });
 
-test('nothing rides on what it writes', async () => {
+test('labels and annotations that other programs act on are not accepted', async () => {
   const labels = { 'hawser.dev/reflected': 'true' };
   const meta: [what: string, metadata: object, pattern: RegExp][] = [
     [
@@ -285,7 +288,7 @@ test('nothing rides on what it writes', async () => {
     }
     const { message, status } = await send('POST', path, { ...object, metadata: { name: 'meta', labels } });
     assert.is(status, 201, message);
-    // The right to change a TwinNamespace it has not.
+    // It has no right to change a TwinNamespace.
     const later = (pattern: RegExp) => (path.endsWith('/twinnamespaces') ? /cannot patch/ : pattern);
     for (const [what, metadata, pattern] of meta)
       await assertRefused(
@@ -296,7 +299,7 @@ test('nothing rides on what it writes', async () => {
   }
 });
 
-test('managers of fields, which are stored with the object, are bounded', async () => {
+test('field managers, which are stored with the object, are bounded', async () => {
   const path = core(mallory.twin, 'configmaps/managed');
   const labels = { 'hawser.dev/reflected': 'true' };
   const applied = {
@@ -321,7 +324,7 @@ test('managers of fields, which are stored with the object, are bounded', async 
   );
 });
 
-test('objects beyond its bytes take its right to write, and deleting them gives it back', async () => {
+test('exceeding its bytes suspends its right to write, and deleting objects restores it', async () => {
   const labels = { 'hawser.dev/reflected': 'true' };
   const path = group(apiVersion, mallory.twin, 'shadowpods');
   const pod = { containers: [{ name: 'm', image: 'x', env: [{ name: 'E', value: 'x'.repeat(1_200_000) }] }] };
@@ -340,7 +343,7 @@ test('objects beyond its bytes take its right to write, and deleting them gives 
     },
     60_000,
   );
-  // 16 MiB and a quarter for each pod, and what is written until the controller has seen it.
+  // 16 MiB plus a quarter for each pod, plus writes until the controller has seen them.
   assert.ok(made >= 14 && made <= 30, `${made} were made`);
   const condition = await eventually('it is said', async () => {
     const peering = await admin.get({ kind: kind.incomingPeering, name: mallory.id }, signal);
@@ -361,10 +364,10 @@ test('objects beyond its bytes take its right to write, and deleting them gives 
   );
 });
 
-test('all of it is counted, and said on the peering', async () => {
+test('all refusals are counted, and reported in the peering', async () => {
   const condition = await eventually('WithinGrant is false', async () => {
     const one = await withinGrant(mallory);
-    // The last of them is shown; those above are nine at least.
+    // The latest one is shown; the attempts above are at least nine.
     return one?.status === 'False' && Number(/refused: (\d+)/.exec(one.message)?.[1]) >= 9 && one;
   });
   console.log(`\n  WithinGrant: ${condition.message}`);
@@ -377,6 +380,6 @@ test('all of it is counted, and said on the peering', async () => {
   console.log(`  the API server counts ${denied} requests denied by Hawser’s policies`);
 });
 
-test('the table', () => printAttempts(22));
+test('the table of attempts is printed', () => printAttempts(22));
 
 test.run();

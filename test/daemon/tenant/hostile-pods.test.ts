@@ -1,4 +1,4 @@
-/** Pods that a hostile consumer asks for: beyond its grant, by what a pod says of itself, and a hundred at once. */
+/** Pods requested by a hostile consumer: beyond its grant, with forbidden fields, and a hundred at once. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind } from '../../../daemon/kube/index.ts';
@@ -32,7 +32,7 @@ const tokenVolume = {
   volumes: [{ name: 'v', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } }],
 };
 
-test('a pod that asks for more than the grant gives is not made', async () => {
+test('a pod beyond the grant is not created', async () => {
   const cases: [what: string, pod: object, field: RegExp][] = [
     ['mount a host path', hostPathVolume, /hostPath/],
     ['a token of the provider’s API server', tokenVolume, /serviceAccountToken/],
@@ -75,7 +75,7 @@ test('a pod that asks for more than the grant gives is not made', async () => {
   }
 });
 
-test('what a pod says of scheduling, accounts and labels is not heard', async () => {
+test('scheduling, accounts and labels of a pod are ignored', async () => {
   const request = {
     tolerations: [{ operator: 'Exists' }],
     affinity: {
@@ -97,7 +97,7 @@ test('what a pod says of scheduling, accounts and labels is not heard', async ()
   const pod = await eventually('the pod', () =>
     admin.get({ kind: kind.pod, namespace: mallory.twin, name: 'meek' }, signal),
   );
-  // Kubernetes itself adds two tolerations, of nodes that are lost (DefaultTolerationSeconds).
+  // Kubernetes itself adds two tolerations for lost nodes (DefaultTolerationSeconds).
   const tolerations = (pod.spec?.['tolerations'] ?? []) as { key?: string }[];
   assert.ok(
     tolerations.every(
@@ -119,7 +119,7 @@ test('what a pod says of scheduling, accounts and labels is not heard', async ()
   recordAttempt('pod: labels of another tenant', 'the provider’s own labels replace them');
 });
 
-test('a hundred at once get what is granted and no more', async () => {
+test('a hundred pods at once get exactly what is granted', async () => {
   await Promise.all(
     Array.from({ length: 100 }, (_, index) => hostile.create(shadowOf(mallory, `crowd-${index}`), signal)),
   );
@@ -142,7 +142,7 @@ test('a hundred at once get what is granted and no more', async () => {
   );
 });
 
-test('all of it is counted, and said on the peering', async () => {
+test('all refusals are counted, and reported in the peering', async () => {
   await eventually('WithinGrant is false', async () => (await withinGrant(mallory))?.status === 'False');
   assert.is((await withinGrant(alice))?.status, 'True');
   const [pods, room] = [await refusalsCounted('Pod'), await refusalsCounted('Room')];
@@ -151,6 +151,6 @@ test('all of it is counted, and said on the peering', async () => {
   console.log(`\n  hawser_refusals_total: Pod ${pods}, Room ${room}`);
 });
 
-test('the table', () => printAttempts(17));
+test('the table of attempts is printed', () => printAttempts(17));
 
 test.run();

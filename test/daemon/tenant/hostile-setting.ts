@@ -1,6 +1,6 @@
 /**
- * A hostile consumer with a valid identity, against the provider's real API server with the chart's rights and policies,
- * and the tenant feature with the rights that the chart gives it. Each attempt must be stopped, and say by whom.
+ * A hostile consumer with a valid identity, against the provider's real API server with the chart's rights and policies, and
+ * the tenant feature with the rights of the chart. Each attempt must be stopped, and the table records by what.
  */
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -33,9 +33,9 @@ export const alice = {
 export const grantedPods = 5;
 
 export let plane: ControlPlane;
-/** As an administrator of the provider. */
+/** A client of the provider's administrator. */
 export let admin: KubeClient;
-/** As the hostile consumer. */
+/** A client of the hostile consumer. */
 export let hostile: KubeClient;
 let metricsPort: number;
 const ending = new AbortController();
@@ -112,7 +112,7 @@ async function clientOf(who: typeof mallory): Promise<KubeClient> {
   return connectKube({ url: plane.url, ca: plane.ca, token: () => answer.status.token });
 }
 
-/** One request as the hostile consumer; what the API server said. */
+/** Sends one request as the hostile consumer; returns the API server's answer. */
 export async function send(
   method: string,
   path: string,
@@ -130,7 +130,7 @@ export async function send(
   try {
     message = (JSON.parse(text) as { message?: string }).message ?? '';
   } catch {
-    // Not everything is JSON.
+    // Not every answer is JSON.
   }
   return { status, message, text };
 }
@@ -139,7 +139,7 @@ export function recordAttempt(attempt: string, stoppedBy: string): void {
   table.push([attempt, stoppedBy]);
 }
 
-/** The API server refuses, by RBAC or by a policy. */
+/** Asserts that the API server refuses a request, by RBAC or by a policy. */
 export async function assertRefused(
   attempt: string,
   pattern: RegExp,
@@ -161,7 +161,7 @@ export const group = (name: string, namespace: string, resource: string) =>
   `/apis/${name}/namespaces/${namespace}/${resource}`;
 export const merge = { contentType: 'application/merge-patch+json' };
 
-/** A provider with two tenants, both of which have a twin; the honest one has a pod, at 10.244.1.99. */
+/** A provider with two tenants with a twin namespace each; the honest one has a pod, at 10.244.1.99. */
 export async function startHostileConsumer(): Promise<void> {
   plane = await upControlPlane({ name: 'hostile', controllerManager: true });
   const { helm } = await ensurePrograms({ only: ['helm'] });
@@ -236,7 +236,7 @@ export async function stopHostileConsumer(): Promise<void> {
   await plane?.stop();
 }
 
-/** Another identity for the hostile consumer, after it was let in again. */
+/** Gets another identity for the hostile consumer, after its access was restored. */
 export async function renewIdentity(): Promise<void> {
   hostile.close();
   hostile = await clientOf(mallory);
@@ -249,7 +249,7 @@ interface Rule {
   resourceNames?: string[];
 }
 
-/** All that the API server says of the hostile consumer's rights in a namespace. */
+/** All rights of the hostile consumer in a namespace, as reported by the API server. */
 export async function rulesIn(namespace: string): Promise<string[]> {
   const { text } = await send('POST', '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews', {
     apiVersion: 'authorization.k8s.io/v1',
@@ -270,13 +270,13 @@ export async function rulesIn(namespace: string): Promise<string[]> {
   return [...new Set(all)].sort();
 }
 
-/** What the peering says of how its consumer keeps to the grant. */
+/** The peering's condition about its consumer's compliance with the grant. */
 export async function withinGrant(who: typeof mallory): Promise<Condition | undefined> {
   const found = await admin.get({ kind: kind.incomingPeering, name: who.id }, signal);
   return findCondition(found?.status?.conditions, 'WithinGrant');
 }
 
-/** How often the controller says that it refused the hostile consumer such a thing. */
+/** How many such refusals the controller has counted for the hostile consumer. */
 export async function refusalsCounted(what: string): Promise<number> {
   const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
   const line = new RegExp(
@@ -286,13 +286,13 @@ export async function refusalsCounted(what: string): Promise<number> {
   return Number(line.exec(metrics)?.[1] ?? 0);
 }
 
-/** The sum of what the API server's own metrics say, by a pattern whose group is the value. */
+/** The sum of matching values in the API server's own metrics; the pattern's group is the value. */
 export async function countedByServer(pattern: RegExp): Promise<number> {
   const { text } = await send('GET', '/metrics', undefined, {}, admin);
   return [...text.matchAll(pattern)].reduce((total, [, value]) => total + Number(value), 0);
 }
 
-/** Prints who stopped what; there must be so many attempts at least. */
+/** Prints what stopped each attempt; there must be at least so many. */
 export function printAttempts(atLeast: number): void {
   const width = Math.max(...table.map(([attempt]) => attempt.length));
   console.log(`\n${table.map(([attempt, by]) => `  ${attempt.padEnd(width)}  ${by}`).join('\n')}`);

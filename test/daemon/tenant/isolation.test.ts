@@ -1,4 +1,4 @@
-/** What is forbidden to a consumer's pods, and that the NetworkPolicy of its twins says the same as the nodes' rules. */
+/** The ranges forbidden to a consumer's pods, and that the NetworkPolicies of twin namespaces agree with the nodes' rules. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isolationPolicies } from '../../../daemon/tenant/isolation.ts';
@@ -17,7 +17,7 @@ const facts = {
   apiServerAddresses: ['198.51.100.9', '2001:db8::9'],
 };
 
-/** What is forbidden of a cluster, by its own facts. */
+/** The forbidden ranges of a cluster, from its own facts. */
 const forbidden = forbiddenRanges({
   podCIDRs: readRanges(facts.podCIDRs),
   serviceCIDRs: readRanges(facts.serviceCIDRs),
@@ -26,10 +26,10 @@ const forbidden = forbiddenRanges({
   apiServerAddresses: readHosts(facts.apiServerAddresses),
 });
 
-/** What an address is counted as; undefined: it is nobody's that must be spared. */
+/** The category of an address; undefined: it is not protected. */
 const forbiddenAs = (address: string) => forbidden.find(({ ranges }) => anyContains(ranges, address))?.what;
 
-test('each address is what it is there', () => {
+test('each address has its category', () => {
   const cases: [address: string, what: string | undefined][] = [
     ['169.254.169.254', 'Metadata'],
     ['169.254.170.2', 'Metadata'],
@@ -56,7 +56,7 @@ test('each address is what it is there', () => {
   for (const [address, what] of cases) assert.is(forbiddenAs(address), what, address);
 });
 
-test('of a cluster that knows nothing of itself yet, metadata services are forbidden', () => {
+test('in a cluster without known ranges, metadata services are forbidden', () => {
   assert.equal(
     forbiddenRanges({ podCIDRs: [], serviceCIDRs: [], nodeCIDRs: [], apiServerAddresses: [] }).flatMap(
       ({ what, ranges }) => (ranges.length > 0 ? [what] : []),
@@ -69,7 +69,7 @@ interface Block {
   ipBlock?: { cidr: string; except?: string[] };
 }
 
-test('the NetworkPolicies of a twin leave out what the nodes’ rules refuse, and let in who they do', () => {
+test('the NetworkPolicies of a twin namespace exclude what the nodes’ rules refuse, and admit the same sources', () => {
   const policies = isolationPolicies(
     {
       metadata: { name: 'shop', uid: 'u' },
@@ -84,7 +84,7 @@ test('the NetworkPolicies of a twin leave out what the nodes’ rules refuse, an
           remaps: [
             { mapped: '10.128.0.0/16', state: 'InUse' },
             { mapped: '10.129.0.0/16', state: 'Draining' },
-            // Since it was chosen, nodes have come to lie in one, and the other in the pods' range.
+            // Since the remaps were chosen, later nodes got addresses in one, and the other overlaps the pods' range.
             { mapped: '172.18.0.0/16', state: 'InUse' },
             { mapped: '10.244.7.0/24', state: 'InUse' },
           ],

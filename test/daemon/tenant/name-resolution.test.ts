@@ -1,4 +1,4 @@
-/** Whether pods in twins can look up names, by what the cluster says of its DNS. */
+/** Whether pods in twin namespaces can resolve names, from the state of the cluster's DNS. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { EndpointSlice } from '../../../shared/kube/types.ts';
@@ -15,14 +15,14 @@ const slice = (...ready: (boolean | undefined)[]): EndpointSlice => ({
   })),
 });
 
-test('one ready endpoint is enough, and where nothing is known nothing is claimed', () => {
+test('one ready endpoint is enough, and unknown state is not reported as a failure', () => {
   const cases: [EndpointSlice[], string][] = [
     [[], 'NoClusterDNS'],
     [[slice()], 'NoReadyEndpoint'],
     [[slice(false, false)], 'NoReadyEndpoint'],
     [[slice(false), slice(false, true)], 'DNSReady'],
     [[slice(undefined)], 'DNSReady'],
-    // Services without endpoints have slices in which the list is null.
+    // Slices of Services without endpoints have a null list.
     [[{ ...slice(), endpoints: null as never }], 'NoReadyEndpoint'],
   ];
   for (const [slices, reason] of cases) assert.is(dnsFinding(slices).reason, reason);

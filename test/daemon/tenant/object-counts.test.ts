@@ -1,4 +1,4 @@
-/** A consumer that would fill the provider's store is stopped by counts, and both sides say so; real control planes. */
+/** A consumer that would fill the provider's etcd is stopped by counts, and both sides report it; real control planes. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -35,13 +35,13 @@ import { connectKube } from '../../../daemon/clients/kubernetes/index.ts';
 const test = suite('objects of a consumer are counted');
 const tenant = tenantNamespace(consumerID, 'default');
 const twin = twinName('shop', consumerID);
-/** Of a grant of 20 pods: `object-limits.ts`. */
+/** The limits of a grant of 20 pods: `object-limits.ts`. */
 const most = { configMaps: 80, secrets: 80, services: 48, slices: 192, shadowPods: 80, twins: 20 };
-/** Kubernetes looks for new kinds every half minute. */
+/** Kubernetes discovers new kinds every half minute. */
 const untilCounted = 120_000;
 
 let planes: Planes;
-/** As the consumer, by its identity. */
+/** A client with the consumer's identity. */
 let hostile: KubeClient;
 
 const offload = async (namespace: string) => {
@@ -103,7 +103,7 @@ test.after(async () => {
   await planes?.stop();
 });
 
-/** Ends every real pod at once, as a kubelet whose containers exit with 0; until the signal is aborted. */
+/** Ends every real pod at once, like a kubelet whose containers exit with 0, until the signal is aborted. */
 async function endAll(signal: AbortSignal): Promise<void> {
   const { kube } = planes.provider;
   while (!signal.aborted) {
@@ -126,7 +126,7 @@ async function endAll(signal: AbortSignal): Promise<void> {
   }
 }
 
-test('a Job of more completions than there may be records ends', async () => {
+test('a Job with more completions than the limit of records completes', async () => {
   const completions = most.shadowPods + 64;
   const job = {
     apiVersion: 'batch/v1',
@@ -180,7 +180,7 @@ test('a Job of more completions than there may be records ends', async () => {
   );
 });
 
-/** Makes objects until one is refused; how many there are then. */
+/** Creates objects until one is refused; returns their number. */
 async function fill(
   of: KindRef,
   namespace: string,
@@ -193,7 +193,7 @@ async function fill(
     const made = {
       apiVersion: of.apiVersion,
       kind: of.kind,
-      // Without the label by which the consumer's own controller would clear them away.
+      // Without the label by which the consumer's own controller would delete them.
       metadata: { name, namespace },
       ...object(name),
     } as AnyObject;
@@ -202,7 +202,7 @@ async function fill(
         await hostile.create(made, planes.signal);
         return;
       } catch (error) {
-        // Kubernetes counts at the same time: its quota was changed by somebody else (three tries, then 409).
+        // Kubernetes updates the quota's count concurrently and gives up after three conflicts (409).
         if (!isConflict(error) || isAlreadyExists(error)) throw error;
       }
     }
@@ -230,7 +230,7 @@ const shadow = (name: string) => ({
 });
 const ghost = (name: string) => ({ spec: { sourceNamespace: name, sourceUID: name, namespace: name } });
 
-test('each kind that it may write has its number, in the twin and in the tenant namespace', async () => {
+test('each kind that it may write is limited, in the twin and in the tenant namespace', async () => {
   const cases: [KindRef, string, (name: string) => object, number][] = [
     [kind.configMap, twin, () => ({ data: { a: 'b' } }), most.configMaps],
     [kind.secret, twin, () => ({ stringData: { a: 'b' } }), most.secrets],
@@ -244,7 +244,7 @@ test('each kind that it may write has its number, in the twin and in the tenant 
     assert.is(await fill(of, namespace, object, bound), bound, of.kind);
 });
 
-test('the provider says what is full, and counts it', async () => {
+test('the provider reports which limits are reached, and counts refusals', async () => {
   const condition = await eventually('ObjectsAvailable is false', async () => {
     const found = await available();
     return found?.status === 'False' && /6 more|more:/.test(found.message) ? found : undefined;
@@ -264,7 +264,7 @@ test('the provider says what is full, and counts it', async () => {
   assert.ok(full >= 7, `${full} counted`);
 });
 
-test('the consumer says it where it asked: on the pod, on the namespace, and on the twin that is one too many', async () => {
+test('the consumer reports it on the pod, on the namespace, and on the surplus twin namespace', async () => {
   const { kube } = planes.consumer;
   await kube.create(
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'used', namespace: 'shop' } },
@@ -307,7 +307,7 @@ test('the consumer says it where it asked: on the pod, on the namespace, and on 
   assert.match(bound.message, /exceeded quota: hawser-objects/);
 });
 
-test('room that is made is used, and said', async () => {
+test('room is used as soon as there is some, and the report ends', async () => {
   const makeRoom = async (of: KindRef) => {
     const { items } = await hostile.list(of, { namespace: twin }, planes.signal);
     const fillers = items.filter(({ metadata }) => metadata.name.startsWith('filler-')).slice(0, 5);

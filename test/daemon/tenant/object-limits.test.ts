@@ -20,7 +20,7 @@ const peering = { metadata: { name: 'elm' }, spec: { remoteCluster: 'elm' } } as
 const quota = (namespace: string, hard: Record<string, string>, used: Record<string, string>) =>
   ({ metadata: { name: 'hawser-objects', namespace }, status: { hard, used } }) as unknown as ResourceQuota;
 
-test('what may be kept grows with the grant, between a floor and a cap', () => {
+test('limits of objects grow with the grant, between a floor and a cap', () => {
   const table: [pods: number, shadowPods: string, secrets: string, services: string, twins: number][] = [
     [1, '64', '64', '48', 16],
     [64, '256', '256', '128', 64],
@@ -40,7 +40,7 @@ test('what may be kept grows with the grant, between a floor and a cap', () => {
   }
 });
 
-test('what is left is shared among twin namespaces, so that no number of them makes it more', () => {
+test('the remainder is shared among twin namespaces, so that more namespaces do not raise the total', () => {
   const grant = { ...defaultGrant, pods: 1 };
   const services = (own: number | undefined, others: number[]) =>
     twinCounts(
@@ -59,7 +59,7 @@ test('what is left is shared among twin namespaces, so that no number of them ma
   ];
   for (const [own, others, hard] of table)
     assert.is(services(own, others), hard, `${own} beside ${others.join()}`);
-  // A consumer that fills each of sixteen as far as it goes, one after the other, again and again.
+  // A consumer that repeatedly fills each of sixteen namespaces, one after the other.
   const used = Array.from({ length: 16 }, () => 0);
   for (let round = 0; round < 20; round++) {
     for (const index of used.keys())
@@ -76,7 +76,7 @@ test('what is left is shared among twin namespaces, so that no number of them ma
   );
 });
 
-test('kinds that Kubernetes cannot count yet are left out, or it would refuse all of them', () => {
+test('kinds that Kubernetes cannot count yet are left out, since it would refuse all their objects', () => {
   const left = { ...twinCounts(defaultGrant, new Set()), ...tenantCounts(defaultGrant, new Set()) };
   assert.not.ok(Object.keys(left).some((name) => ownCounts.includes(name)));
   assert.ok(left['count/secrets']);
@@ -86,7 +86,7 @@ test('kinds that Kubernetes cannot count yet are left out, or it would refuse al
   assert.equal(countedOwn(quota('a', { [one]: '0' }, { [one]: '0', 'count/secrets': '1' })), [one]);
 });
 
-test('what is full is named', () => {
+test('reached limits are named', () => {
   const half = quota('a', { 'count/secrets': '10', pods: '2' }, { 'count/secrets': '5', pods: '2' });
   const full = quota(
     'b',
@@ -112,7 +112,7 @@ test('what is full is named', () => {
   );
 });
 
-test('lost rights are said before anything else', () => {
+test('suspended rights are reported before everything else', () => {
   const granted = { ...peering, spec: { ...peering.spec, grant: { ...defaultGrant, pods: 64 } } };
   assert.match(
     objectsFinding(granted, [], ['Bytes']).message,
@@ -121,7 +121,7 @@ test('lost rights are said before anything else', () => {
   assert.is(objectsFinding(granted, [], ['Endpoints']).reason, 'EndpointsRestrained');
 });
 
-test('of too many twins the oldest stay, and those that are bound', () => {
+test('of too many twins the oldest and the bound ones stay', () => {
   const twin = (name: string, second: number, bound = false) =>
     ({
       metadata: { name, creationTimestamp: `2026-01-01T00:00:0${second}Z` },

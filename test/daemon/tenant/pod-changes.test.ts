@@ -22,7 +22,7 @@ const changes = (record: ShadowPod, wanted: PodSpec | undefined, present: Pod) =
 test('nothing changes: no patch', () => {
   assert.is(changes(shadow({ note: 'a' }), { containers: [main] }, pod({}, { note: 'a' })), undefined);
 });
-test('annotations of the consumer are set and taken away, those of others stay', () => {
+test('annotations of the consumer are set and removed, and those of others stay', () => {
   const present = pod({}, { note: 'old', gone: 'x', 'cni.example.org/address': '10.0.0.1' });
   assert.equal(changes(shadow({ note: 'new', 'cni.example.org/address': 'forged' }), undefined, present), {
     metadata: { annotations: { note: 'new', gone: null } },
@@ -47,7 +47,7 @@ for (const [name, asked, present, expected] of [
     assert.is(changes(shadow(), wanted, now)?.spec?.activeDeadlineSeconds, expected);
   });
 }
-test('a spec that is not admitted changes nothing but labels and annotations', () => {
+test('a spec that is not admitted changes only labels and annotations', () => {
   const record = shadow({ note: 'a' }, { containers: [{ ...main, image: 'app:2' }] });
   assert.equal(changes(record, undefined, pod()), { metadata: { annotations: { note: 'a' } } });
   assert.ok(asksForChange(record, pod()), 'and that is said');
@@ -60,7 +60,7 @@ test('ephemeral containers are added once', () => {
   assert.equal(newEphemeralContainers(wanted, pod({ ephemeralContainers: [debug] })), []);
 });
 for (const value of [null, 7, 'text', [null], [7], {}]) {
-  test(`a record whose containers are ${JSON.stringify(value)} is no change and no crash`, () => {
+  test(`a record whose containers are ${JSON.stringify(value)} causes no change and no crash`, () => {
     const record = shadow({}, { containers: value, ephemeralContainers: value === null ? null : undefined });
     assert.is(asksForChange(record, pod()), false);
   });

@@ -23,7 +23,7 @@ const policy = (
     status: { conditions: carried === 'not yet' ? [] : [{ type: 'Carried', status: carried }] },
   }) as unknown as ShadowPolicy;
 
-test('annotations that could mean something here are dropped, with a prefix or without', () => {
+test('annotations that could have an effect here are dropped, with or without a prefix', () => {
   const table: [key: string, kept: boolean][] = [
     ['note', true],
     ['checksum/config', true],
@@ -41,7 +41,7 @@ test('annotations that could mean something here are dropped, with a prefix or w
   for (const [key, kept] of table) assert.is(metadata.annotations?.[key] !== undefined, kept, key);
 });
 
-test('labels that could mean something here are carried under a prefix that means nothing', () => {
+test('labels that could have an effect here get a prefix without meaning', () => {
   const table: [string, string][] = [
     ['app', 'app'],
     ['app.kubernetes.io/name', 'app.kubernetes.io/name'],
@@ -55,7 +55,7 @@ test('labels that could mean something here are carried under a prefix that mean
   assert.is.not(long, keyHere(`${'a'.repeat(60)}.example.com/${'b'.repeat(59)}c`));
 });
 
-test('selectors are written for the labels as they are here', () => {
+test('selectors use the labels as they are here', () => {
   assert.equal(
     selectorHere({
       matchLabels: { app: 'web', 'example.com/tier': 'front' },
@@ -68,7 +68,7 @@ test('selectors are written for the labels as they are here', () => {
   );
 });
 
-test('a pod is restricted where a policy in force selects it', () => {
+test('a pod is restricted if an effective policy selects it', () => {
   const { Ingress, Egress } = restrictedLabels;
   const web = { app: 'web' };
   const table: [string, ShadowPolicy[], string[]][] = [
@@ -83,7 +83,7 @@ test('a pod is restricted where a policy in force selects it', () => {
     assert.equal(Object.keys(restrictions(web, policies)), keys, what);
 });
 
-test('a pod’s labels follow, and those of others stay', () => {
+test('a pod’s labels are updated, and those of others stay', () => {
   const present = {
     app: 'web',
     old: 'x',

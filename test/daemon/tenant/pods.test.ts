@@ -1,4 +1,4 @@
-/** Twins and shadow pods against a real API server: no kubelet is needed to see what is made, kept and ended. */
+/** Twin namespaces and shadow pods against a real API server: creation, updates and deletion are visible without a kubelet. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kind, type Pod, type Ref } from '../../../daemon/kube/index.ts';
@@ -76,7 +76,7 @@ test('an incoming peering becomes a tenant', async () => {
   assert.is(ready.status?.observedGeneration, ready.metadata.generation);
 });
 
-test('a twin is made with what limits it', async () => {
+test('a twin namespace is created with its limits', async () => {
   const started = Date.now();
   await cluster.kube.create(twinObject('shop', twin), cluster.signal);
   await eventually('Bound', async () => {
@@ -102,7 +102,7 @@ test('a twin is made with what limits it', async () => {
   }
 });
 
-test('a namespace that is somebody else’s stays theirs', async () => {
+test('an existing namespace is not taken over', async () => {
   for (const [name, wanted] of [
     ['theirs', 'default'],
     ['system', 'kube-system'],
@@ -123,7 +123,7 @@ test('a namespace that is somebody else’s stays theirs', async () => {
   assert.is(kept?.metadata.labels?.['hawser.dev/origin'], undefined);
 });
 
-test('a shadow becomes a pod, with the provider’s labels', async () => {
+test('a shadow pod becomes a real pod, with the provider’s labels', async () => {
   const started = Date.now();
   await cluster.kube.create(shadow('one'), cluster.signal);
   const pod = await eventually('the pod is there', () => getPod('one'));
@@ -135,7 +135,7 @@ test('a shadow becomes a pod, with the provider’s labels', async () => {
     'hawser.dev/origin-namespace': 'shop',
     'hawser.dev/peering': 'consumer-abc123',
     'hawser.dev/remote-cluster': 'consumer-abc123',
-    // What could mean something here is carried where it means nothing.
+    // Labels that could have an effect here get a prefix without meaning.
     'label.hawser.dev/hawser.dev_origin': 'forged',
     'label.hawser.dev/policy.example.com_skip': 'true',
   });
@@ -163,7 +163,7 @@ test('the pod’s status is mirrored at once', async () => {
   console.log(`  status mirrored after ${Date.now() - started} ms`);
 });
 
-test('a pod that is deleted comes back', async () => {
+test('a deleted real pod is created again', async () => {
   const before = await getPod('one');
   await cluster.kube.delete({ kind: kind.pod, namespace: twin, name: 'one' }, {}, cluster.signal);
   const after = await eventually('another one', async () => {
@@ -174,7 +174,7 @@ test('a pod that is deleted comes back', async () => {
   await eventually('it is counted', async () => (await getShadow('one'))?.status?.restarts === 1);
 });
 
-/** As a kubelet does it: the final phase, and the deletion with no grace right behind it. */
+/** Acts like a kubelet: writes the final phase, and deletes without grace immediately afterwards. */
 async function endAsKubelet(name: string, status: Pod['status']): Promise<void> {
   const ref = { kind: kind.pod, namespace: twin, name };
   await cluster.kube.patch<Pod>(ref, { status }, { type: 'merge', subresource: 'status' }, cluster.signal);
@@ -195,7 +195,7 @@ const exited = (exitCode: number): Pod['status'] => ({
 });
 const podInRecord = async (name: string) => (await getShadow(name))?.status?.pod as Pod['status'];
 
-test('a pod that may run once and is deleted while it runs is Failed by a disruption, and never runs twice', async () => {
+test('a pod that may run only once and is deleted while it runs fails by a disruption, and never runs twice', async () => {
   await cluster.kube.create(shadow('once', { ...spec, restartPolicy: 'Never' }), cluster.signal);
   await eventually('the pod is there', () => getPod('once'));
   await eventually('Admitted', async () => (await getShadow('once'))?.status?.podUID !== undefined);
@@ -211,7 +211,7 @@ test('a pod that may run once and is deleted while it runs is Failed by a disrup
   await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'once' }, {}, cluster.signal);
 });
 
-test('the exit code of a pod stands in its record, however quickly its kubelet deletes it: ten of ten', async () => {
+test('the exit code of a pod is recorded, however quickly its kubelet deletes it: ten of ten', async () => {
   for (let index = 0; index < 10; index++) {
     const name = `exit-${index}`;
     await cluster.kube.create(shadow(name, { ...spec, restartPolicy: 'Never' }), cluster.signal);
@@ -227,7 +227,7 @@ test('the exit code of a pod stands in its record, however quickly its kubelet d
   }
 });
 
-test('a pod that ended by itself is not made again for any restartPolicy', async () => {
+test('an evicted pod is not created again for any restartPolicy', async () => {
   await cluster.kube.create(shadow('evicted'), cluster.signal);
   await eventually(
     'the pod is there',
@@ -244,7 +244,7 @@ test('a pod that ended by itself is not made again for any restartPolicy', async
   await eventually('its record goes', async () => (await getShadow('evicted')) === undefined);
 });
 
-test('what is not allowed is said on the shadow', async () => {
+test('a refusal is reported on the shadow pod', async () => {
   await cluster.kube.create(shadow('bad', { ...spec, hostNetwork: true }), cluster.signal);
   const condition = await eventually('it is refused', () => admitted('bad'));
   assert.is(condition.status, 'False');
@@ -253,7 +253,7 @@ test('what is not allowed is said on the shadow', async () => {
   await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'bad' }, {}, cluster.signal);
 });
 
-test('the grant holds over many at once, and who waited comes in when there is room', async () => {
+test('the grant holds for many pods at once, and waiting pods are admitted when there is room', async () => {
   const names = Array.from({ length: 8 }, (_, index) => `many-${index}`);
   await Promise.all(names.map((name) => cluster.kube.create(shadow(name), cluster.signal)));
   await eventually('all are decided', async () =>
@@ -288,13 +288,13 @@ test('the grant holds over many at once, and who waited comes in when there is r
   assert.ok(used);
 });
 
-test('a shadow that is deleted stays until its pod is gone', async () => {
+test('a deleted shadow pod stays until its real pod is gone', async () => {
   await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'one' }, {}, cluster.signal);
   await eventually('it is gone', async () => (await getShadow('one')) === undefined);
   assert.is(await getPod('one'), undefined);
 });
 
-test('a drained peering lets no pods in, leaves it to the consumer to move them, and says how far that is', async () => {
+test('a drained peering admits no pods, leaves the evictions to the consumer, and reports the progress', async () => {
   const ref = { kind: kind.incomingPeering, name: 'consumer-abc123' };
   const desire = (desired: string) =>
     cluster.kube.patch(ref, { spec: { desired } }, { type: 'merge' }, cluster.signal);
@@ -312,7 +312,7 @@ test('a drained peering lets no pods in, leaves it to the consumer to move them,
   await desire('Drained');
   const draining = await eventually('it is said', () => schedulable('Draining'));
   assert.match(draining.message, new RegExp(`${before.size} pods of consumer-abc123 are still here`));
-  // Its disruption budgets are with the consumer: nothing is ended over its head.
+  // The disruption budgets are at the consumer: the provider itself ends no pod.
   assert.equal(await uids(), before);
   const shadows = (await cluster.kube.list(kind.shadowPod, { namespace: twin }, cluster.signal)).items;
   for (const each of shadows)
@@ -332,7 +332,7 @@ test('a drained peering lets no pods in, leaves it to the consumer to move them,
   await eventually('it comes in', async () => (await getPod('late')) !== undefined);
 });
 
-/** The quota of the twin, once Kubernetes has counted by it. */
+/** The hard limits of the twin namespace's quota, once Kubernetes has counted by them. */
 const hardQuota = async (wanted: string) => {
   const ref = { kind: kind.resourceQuota, namespace: twin, name: 'hawser-grant' };
   const quota = await cluster.kube.get(ref, cluster.signal);
@@ -347,7 +347,7 @@ const patchGrant = (grant: object) =>
     cluster.signal,
   );
 
-test('requests are counted, nothing is invented, and devices are granted', async () => {
+test('requests are counted, no defaults are added, and devices are granted', async () => {
   const { items } = await cluster.kube.list(kind.shadowPod, { namespace: twin }, cluster.signal);
   for (const { metadata } of items)
     await cluster.kube.delete(
@@ -370,7 +370,7 @@ test('requests are counted, nothing is invented, and devices are granted', async
   const with_ = (resources: object) => ({ ...spec, containers: [{ ...spec.containers[0], resources }] });
   const asked = (name: string, resources: object) =>
     cluster.kube.create(shadow(name, with_(resources)), cluster.signal);
-  // More of them than sixteen, of a grant of one CPU.
+  // More than sixteen pods without requests, with a grant of one CPU.
   await Promise.all(Array.from({ length: 17 }, (_, n) => asked(`plain-${n}`, {})));
   const plain = await eventually('the last one is there', () => getPod('plain-16'));
   assert.is(plain.status?.qosClass, 'BestEffort');
@@ -398,8 +398,8 @@ test('requests are counted, nothing is invented, and devices are granted', async
   });
 });
 
-test('a grant that counts limits wants limits, or gives its own', async () => {
-  // The default limits of the disk count too.
+test('a grant that counts limits requires limits, or sets its own', async () => {
+  // The default disk limits count too.
   await patchGrant({ enforcement: 'Hard', ephemeralStorage: '100Gi' });
   await eventually('the quota counts limits', () => hardQuota('limits.memory'));
   await cluster.kube.delete({ kind: kind.shadowPod, namespace: twin, name: 'gpus' }, {}, cluster.signal);
@@ -423,7 +423,7 @@ test('a grant that counts limits wants limits, or gives its own', async () => {
   });
 });
 
-test('a deleted identity Secret revokes, and stays away', async () => {
+test('a deleted identity Secret revokes, and is not created again', async () => {
   const ref = { kind: kind.secret, namespace: tenant, name: 'hawser-identity' };
   assert.ok(await cluster.kube.get(ref, cluster.signal));
   await cluster.kube.delete(ref, {}, cluster.signal);
@@ -435,7 +435,7 @@ test('a deleted identity Secret revokes, and stays away', async () => {
     return findCondition(object?.status?.conditions, 'Revoked')?.status === 'True';
   });
   assert.is(await cluster.kube.get(ref, cluster.signal), undefined);
-  // Another token is another beginning.
+  // Another token starts a new identity.
   await cluster.kube.patch(
     { kind: kind.incomingPeering, name: 'consumer-abc123' },
     { spec: { tokenName: 'another' } },
@@ -445,7 +445,7 @@ test('a deleted identity Secret revokes, and stays away', async () => {
   await eventually('it is there again', () => cluster.kube.get(ref, cluster.signal));
 });
 
-test('the end of a peering is the end of all of it', async () => {
+test('the end of a peering deletes everything of it', async () => {
   const started = Date.now();
   await cluster.kube.delete({ kind: kind.incomingPeering, name: 'consumer-abc123' }, {}, cluster.signal);
   await eventually(

@@ -30,14 +30,14 @@ test('LocalCluster - by which probes passed - reports NetworkPoliciesEnforced', 
   }
 });
 
-test('a connection is made, refused, or given up', async () => {
+test('a connection succeeds, is refused, or times out', async () => {
   const server = createServer((socket) => socket.end());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
   assert.is(await canConnect('127.0.0.1', port, 2000), true);
   await new Promise((resolve) => server.close(resolve));
   assert.is(await canConnect('127.0.0.1', port, 2000), false);
-  // TEST-NET-1 (RFC 5737): nobody answers.
+  // TEST-NET-1 (RFC 5737): no host answers.
   assert.is(await canConnect('192.0.2.1', 7444, 100), false);
 });
 

@@ -8,7 +8,7 @@ const peering = {
   spec: { remoteCluster: 'elm' },
 } as unknown as IncomingPeering;
 
-/** A clock that a test turns. */
+/** A clock that the test advances. */
 function turned() {
   let now = Date.UTC(2026, 0, 1);
   const waiting: { at: number; call: () => void }[] = [];
@@ -65,7 +65,7 @@ test('a refused request - repeated or recent - is counted once and reported at m
   assert.is(refusals.finding(peering).finding.status, 'True');
 });
 
-test('a pod without room is counted, and no trespass', () => {
+test('a pod without room is counted, but is not a violation', () => {
   const { clock, pass } = turned();
   const refusals = createRefusals(clock, undefined);
   refusals.note(peering, 'Room', 'one', 'no room');

@@ -12,7 +12,7 @@ const peering = (name: string, pods = 64): IncomingPeering =>
     spec: { remoteCluster: name, grant: { ...defaultGrant, pods } },
   }) as unknown as IncomingPeering;
 
-/** A clock that is moved by hand. */
+/** A clock that is advanced manually. */
 function handClock() {
   let now = 0;
   const timers: { at: number; run: () => void }[] = [];
@@ -43,7 +43,7 @@ const begin = () => {
   return { restraints, told, move };
 };
 
-test('bytes grow with the grant, between a floor and a cap', () => {
+test('the byte limit grows with the grant, between a floor and a cap', () => {
   for (const [pods, most] of [
     [1, 16.25],
     [64, 32],
@@ -53,14 +53,14 @@ test('bytes grow with the grant, between a floor and a cap', () => {
     assert.is(mostBytes({ ...defaultGrant, pods }), most * mebibyte, `${pods} pods`);
 });
 
-test('beyond its budget a consumer writes no more, until there is room, and others are not touched', () => {
+test('beyond its budget a consumer cannot write until there is room, and other consumers are not affected', () => {
   const { restraints, told } = begin();
   const [elm, oak] = [peering('elm'), peering('oak')];
   for (const [bytes, restrained, changes] of [
     [32 * mebibyte, [], 0],
     [32 * mebibyte + 1, ['Bytes'], 1],
     [40 * mebibyte, ['Bytes'], 1],
-    // Deleted one, wrote one: not again and again.
+    // One deletion and one write do not switch the right repeatedly.
     [31 * mebibyte, ['Bytes'], 1],
     [28 * mebibyte, [], 2],
   ] as const) {
@@ -72,7 +72,7 @@ test('beyond its budget a consumer writes no more, until there is room, and othe
   }
 });
 
-test('a consumer that keeps naming foreign endpoints may write none for ten minutes after the last', async () => {
+test('a consumer that keeps declaring foreign endpoints cannot write any for ten minutes after the last one', async () => {
   const { restraints, told, move } = begin();
   const elm = peering('elm');
   for (let tries = 0; tries < 16; tries++) restraints.foreign(elm, '192.0.2.1');
@@ -89,7 +89,7 @@ test('a consumer that keeps naming foreign endpoints may write none for ten minu
   assert.equal(told, ['elm', 'elm']);
 });
 
-test('many addresses count as well as one, and few in a minute do not', async () => {
+test('many addresses count like one, and few in a minute do not count', async () => {
   const { restraints, move } = begin();
   const [elm, oak] = [peering('elm'), peering('oak')];
   for (let index = 0; index <= 256; index++) restraints.foreign(elm, `192.0.2.${index}`);
@@ -101,7 +101,7 @@ test('many addresses count as well as one, and few in a minute do not', async ()
   assert.equal(restraints.of(oak), []);
 });
 
-test('what is taken is the right to write, and what is there can be read and deleted', () => {
+test('only the right to write is suspended, and existing objects can be read and deleted', () => {
   const verbs = (restraints: ('Bytes' | 'Endpoints')[], resource: string) =>
     restrainedRules(twinRules, restraints)
       .filter(({ resources }) => resources.includes(resource))

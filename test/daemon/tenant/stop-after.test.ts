@@ -1,4 +1,4 @@
-/** A consumer that is away for long, against a real API server and with a clock that is moved. */
+/** A consumer that is disconnected for long, against a real API server and with a clock that is advanced. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -28,7 +28,7 @@ let cluster: Cluster;
 let controller: { stop: AbortController; ended: Promise<void> };
 let ahead = 0;
 
-/** The machine's time and a leap; what is due by the leap is called soon. */
+/** The machine's time plus an offset; timers that are due by the offset fire soon. */
 const clock: Clock = {
   now: () => Date.now() + ahead,
   monotonic: () => performance.now() + ahead,
@@ -78,7 +78,7 @@ const present = async () => {
 };
 const presentIs = (status: string) =>
   eventually(`ConsumerPresent ${status}`, async () => (await present()) === status, debouncer);
-/** What the consumer's controller does every ten seconds. Its clock is its own. */
+/** Renews the lease like the consumer's controller, every ten seconds. Its clock is independent. */
 let renewals = 0;
 const renew = () =>
   cluster.kube.apply<Lease>(
@@ -161,7 +161,7 @@ test.after(async () => {
   await cluster?.stop();
 });
 
-test('it is there as long as it renews its lease', async () => {
+test('a consumer is connected as long as it renews its lease', async () => {
   await createShadow('careful', 'uid-1', stopAfter);
   await createShadow('lasting', 'uid-2');
   await Promise.all([runs('careful'), runs('lasting')]);
@@ -170,7 +170,7 @@ test('it is there as long as it renews its lease', async () => {
   await presentIs('True');
 });
 
-test('away for less than was asked: everything goes on', async () => {
+test('a disconnection shorter than the configured time has no effect', async () => {
   ahead += 41_000;
   await presentIs('False');
   ahead += 500_000;
@@ -179,7 +179,7 @@ test('away for less than was asked: everything goes on', async () => {
   assert.is((await getPod('careful'))?.metadata.uid, careful.metadata.uid);
 });
 
-test('away for longer: what was to stop is stopped, what was to be kept goes on, and a restart changes nothing', async () => {
+test('after a longer one only pods with a limit are stopped, and a restart changes nothing', async () => {
   const lasting = await runs('lasting');
   ahead += 120_000;
   const shadow = await isStopped('careful');
@@ -192,7 +192,7 @@ test('away for longer: what was to stop is stopped, what was to be kept goes on,
   assert.is((await getPod('lasting'))?.metadata.uid, lasting.metadata.uid);
 });
 
-test('vouched for before it is heard of, and heard of before it is vouched for: it runs after both, and once', async () => {
+test('a stopped pod runs again only after both the lease and its record are renewed, and only once', async () => {
   const { stoppedAt } = (await isStopped('careful')).status ?? {};
   await vouch('careful', stoppedAt);
   await new Promise((resolve) => setTimeout(resolve, 500));
@@ -205,7 +205,7 @@ test('vouched for before it is heard of, and heard of before it is vouched for: 
     async () => (await getShadow('careful'))?.status?.stoppedAt === undefined,
     debouncer,
   );
-  // The other order, and with the word for the former stop still there.
+  // In the other order, with the confirmation of the former stop still present.
   ahead += 41_000;
   await presentIs('False');
   ahead += 601_000;
@@ -219,7 +219,7 @@ test('vouched for before it is heard of, and heard of before it is vouched for: 
   await runs('careful');
 });
 
-test('a pod that was replaced meanwhile is never made again', async () => {
+test('a pod that was replaced meanwhile is never created again', async () => {
   ahead += 41_000;
   await presentIs('False');
   ahead += 601_000;

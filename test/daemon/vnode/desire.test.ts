@@ -1,4 +1,4 @@
-/** What both sides want of a peering, and what is said of a drain. */
+/** The desired state of a peering from both sides, and the message of a drain. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { desireOf, podsToLeave, schedulableFinding } from '../../../daemon/vnode/desire.ts';
@@ -56,7 +56,7 @@ test('finished pods and those of DaemonSets stay', () => {
   );
 });
 
-test('it is said who wants it, what is left, and what is held back', () => {
+test('a drain’s message names who requested it, the remaining pods, and the blocked ones', () => {
   const none = new Set<string>();
   const active = schedulableFinding(peering('Active'), [], none);
   assert.is(active.status, 'True');

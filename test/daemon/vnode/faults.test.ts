@@ -1,4 +1,4 @@
-/** What a virtual node does when things fail: API servers that go, tokens that change, controllers that restart. */
+/** A virtual node during failures: unreachable API servers, changed tokens, restarted controllers. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { OutgoingPeering } from '../../../shared/api/peerings.ts';
@@ -28,7 +28,7 @@ const taint = 'hawser.dev/api-unreachable';
 let planes: Planes;
 let controller: { stop: AbortController; ended: Promise<void> };
 
-/** A controller process of its own, as far as caches and memory go. */
+/** A separate controller, with its own caches and memory. */
 function startController() {
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, planes.signal]);
@@ -119,11 +119,11 @@ test.after(async () => {
   await planes.stop();
 });
 
-test('a controller that restarts repeats nothing and loses nothing', async () => {
+test('a restarted controller repeats nothing and loses nothing', async () => {
   await runPod('web', '10.244.3.4');
   const before = [await localPod('web'), await remotePod('web'), await node()];
   await stopController();
-  // While nobody looks, one pod goes and another comes.
+  // While no controller watches, one pod is deleted and another one created.
   await runAlone();
   startController();
   await eventually('the new one is made', () => remotePod('late'));
@@ -138,7 +138,7 @@ test('a controller that restarts repeats nothing and loses nothing', async () =>
   assert.is(after[2]?.metadata.uid, before[2]?.metadata.uid);
 });
 
-/** A pod that is forced away, and one that is new, while no controller runs. */
+/** Runs without a controller: force-deletes one pod, and creates another. */
 async function runAlone() {
   startController();
   await runPod('gone', '10.244.3.5');
@@ -163,7 +163,7 @@ test('while no packets pass, no pod is Ready, and none is lost', async () => {
   await eventually('Ready again', async () => (await podReady())?.status === 'True', 3000);
 });
 
-test('a twin that somebody removes at the provider is made again, and its pods with it', async () => {
+test('a twin namespace that is deleted at the provider is created again with its pods', async () => {
   const before = await remotePod('web');
   const ref = { kind: kind.twinNamespace, namespace: tenant, name: 'shop' };
   await planes.provider.kube.delete(ref, {}, planes.signal);
@@ -183,7 +183,7 @@ test('a twin that somebody removes at the provider is made again, and its pods w
   await eventually('the new address', async () => (await localPod('web'))?.status?.podIP === '10.128.3.7');
 });
 
-test('an identity that is refused keeps new pods away, and a renewed one lets them in', async () => {
+test('a refused identity stops new pods, and a renewed one admits them', async () => {
   await setIdentity({ token: 'not.a.token' });
   await eventually('the taint', tainted, 20_000);
   assert.is(await ready(), 'True');
@@ -192,7 +192,7 @@ test('an identity that is refused keeps new pods away, and a renewed one lets th
   await eventually('no taint', async () => !(await tainted()), 5000);
 });
 
-test('an API server that is not there keeps new pods away; what runs stays', async () => {
+test('an unreachable API server stops new pods, and running ones continue', async () => {
   await setIdentity({ apiServerURL: 'https://127.0.0.1:1' });
   await eventually('the taint', tainted, 20_000);
   assert.is(await ready(), 'True');
@@ -206,7 +206,7 @@ test('an API server that is not there keeps new pods away; what runs stays', asy
   await eventually('no taint', async () => !(await tainted()), 5000);
 });
 
-test('drained: pods leave, but not below their disruption budget', async () => {
+test('a drain evicts pods, but not below their disruption budget', async () => {
   await planes.consumer.kubectl([
     'create',
     'pdb',
@@ -230,7 +230,7 @@ test('drained: pods leave, but not below their disruption budget', async () => {
     ).split(' ');
     return allowed === '1' && healthy === '1';
   });
-  // As peering/ reads it in the provider's document.
+  // As peering/ reads it from the provider's document.
   const desire = (providerDesired: string) =>
     planes.consumer.kube.patch(
       { kind: kind.outgoingPeering, name: providerID },
@@ -257,7 +257,7 @@ test('drained: pods leave, but not below their disruption budget', async () => {
   await eventually('it is active', async () => (await schedulable())?.status === 'True');
 });
 
-test('unpeering from a provider that is dead ends within its deadline, and names what it left', async () => {
+test('unpeering from a dead provider ends within its deadline, and names the residue', async () => {
   await eventually('schedulable', async () => (await node())?.spec?.unschedulable !== true);
   await runPod('last', '10.244.3.9');
   await setIdentity({ apiServerURL: 'https://127.0.0.1:1' });

@@ -13,7 +13,7 @@ const test = suite('pods that no provider runs');
 const pod = (spec: object = {}): Pod => podWith({ spec });
 const withContainer = (more: object): Pod => pod(specWith(more));
 const withVolume = (more: Record<string, unknown>) => pod({ volumes: [{ name: 'v', ...more }] });
-/** The largest grant that there is: what it refuses, every provider refuses. */
+/** The maximal grant: every provider refuses what it refuses. */
 const everything = {
   cpu: '1000',
   memory: '1Ti',
@@ -61,7 +61,7 @@ for (const [field, given] of misfits) {
     assert.is(either.patch, undefined, 'it gets no toleration of virtual nodes');
     assert.match(either.warnings?.join() ?? '', 'runs in this cluster');
   });
-  test(`${field}: a provider refuses it, whatever it grants`, () => {
+  test(`${field}: a provider refuses it for any grant`, () => {
     assert.not.ok(admit(offeredPodSpec(given), everything, nothing).admitted);
   });
 }
@@ -93,13 +93,13 @@ for (const [name, given] of fitting)
     assert.ok(reviewPod('u', 'shop', given, { podPlacement: 'Remote' }).patch);
   });
 
-test('a pod that tolerates every taint and fits no provider is kept off virtual nodes', () => {
+test('a pod that tolerates every taint and fits no provider is kept away from virtual nodes', () => {
   const given = pod({ hostNetwork: true, tolerations: [{ operator: 'Exists' }] });
   const { patch = '' } = reviewPod('u', 'shop', given, { podPlacement: 'LocalAndRemote' });
   assert.match(Buffer.from(patch, 'base64').toString(), '"operator":"DoesNotExist"');
 });
 
-test('a DaemonSet’s pod is left to its DaemonSet', () => {
+test('a DaemonSet’s pod is not changed', () => {
   const given = pod({ hostNetwork: true });
   given.metadata.ownerReferences = [
     { apiVersion: 'apps/v1', kind: 'DaemonSet', name: 'd', uid: 'd', controller: true },

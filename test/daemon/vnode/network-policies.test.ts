@@ -21,7 +21,7 @@ const refused: PoliciesThere = {
 const unread: PoliciesThere = { peering: 'yew', enforced: enforced('True') };
 const both = ['web', 'deny'];
 
-test('what is said of a namespace’s policies is what holds', () => {
+test('the report on a namespace’s policies matches their effect', () => {
   const cases: [
     what: string,
     found: ReturnType<typeof policiesFinding>,

@@ -118,7 +118,7 @@ test('Ready follows the data path', async () => {
   await eventually('Ready again', async () => nodeCondition(await node(), 'Ready')?.status === 'True', 3000);
 });
 
-test('an offloaded namespace gets its twin', async () => {
+test('an offloaded namespace gets its twin namespace', async () => {
   await create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } });
   await create({
     apiVersion: 'hawser.dev/v1alpha1',
@@ -139,7 +139,7 @@ test('an offloaded namespace gets its twin', async () => {
   assert.is(made?.metadata.labels?.[labels.origin], consumerID);
 });
 
-test('a pod runs at the provider, and its status comes back in the consumer’s terms', async () => {
+test('a pod runs at the provider, and its status is translated to the consumer’s addresses', async () => {
   await eventually('a service account', async () =>
     planes.consumer.kube.get(
       { kind: kind.serviceAccount, namespace: 'shop', name: 'default' },
@@ -173,7 +173,7 @@ test('a pod runs at the provider, and its status comes back in the consumer’s 
   assert.not.match(JSON.stringify(shadow?.spec.pod), /kube-api-access/);
 });
 
-test('restarts and readiness follow within a second', async () => {
+test('restarts and readiness are reported within a second', async () => {
   const begun = Date.now();
   const status = (await remotePod('web'))?.status;
   const [container] = status?.containerStatuses ?? [];
@@ -193,7 +193,7 @@ for (const [what, name, address, why] of [
   ['outside the provider’s ranges', 'liar', '192.168.1.1', /outside the pod ranges that it declares/],
   ['that another pod has', 'thief', '10.244.3.4', /which belongs to another pod of this cluster/],
 ] as const) {
-  test(`an address ${what} is not believed, and counted`, async () => {
+  test(`an address ${what} is refused and counted`, async () => {
     const before = refusalsCounted(planes.consumer, providerID, 'PodAddress');
     await create(pod(name));
     await eventually('the real pod', () => remotePod(name));
@@ -205,7 +205,7 @@ for (const [what, name, address, why] of [
     assert.match(podCondition(seen, 'hawser.dev/Offloaded')?.message ?? '', why);
     assert.is(seen.status?.podIP, undefined);
     assert.is(podCondition(seen, 'Ready')?.status, 'False');
-    // Once, however often it is looked at again.
+    // Only once, however often it is reconciled.
     await eventually('it is counted', () =>
       Promise.resolve(refusalsCounted(planes.consumer, providerID, 'PodAddress') === before + 1),
     );
@@ -213,7 +213,7 @@ for (const [what, name, address, why] of [
   });
 }
 
-test('a real pod or a record that somebody deletes comes back', async () => {
+test('a deleted real pod or record is created again', async () => {
   const before = await shadowPod('web');
   await planes.provider.kube.delete(
     { kind: kind.pod, namespace: twin, name: 'web' },
@@ -246,7 +246,7 @@ test('a real pod or a record that somebody deletes comes back', async () => {
   await eventually('the new address', async () => (await localPod('web'))?.status?.podIP === '10.128.3.5');
 });
 
-test('an event of the kubelet that runs the pod is an event of the pod at home', async () => {
+test('an event of the provider’s kubelet becomes an event of the pod at home', async () => {
   const real = await remotePod('web');
   const at = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
   await planes.provider.kube.create(
@@ -282,7 +282,7 @@ test('an event of the kubelet that runs the pod is an event of the pod at home',
   assert.is(event.count, 2);
 });
 
-test('a pod that no provider runs is refused when it is created, with what to do', async () => {
+test('a pod that no provider runs is refused at creation, with a remedy', async () => {
   const error = await create(pod('hostly', { hostNetwork: true })).then(
     () => undefined,
     (reason: unknown) => reason as Error,
@@ -290,7 +290,7 @@ test('a pod that no provider runs is refused when it is created, with what to do
   assert.match(error?.message ?? '', /spec\.hostNetwork: .*--placement LocalAndRemote/);
 });
 
-test('namespace, offloading and pod created one right after the other: the pod may run at providers only', async () => {
+test('a pod created right after namespace and offloading may run only at providers', async () => {
   for (let index = 0; index < 5; index++) {
     const namespace = `together-${index}`;
     await create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
@@ -311,7 +311,7 @@ test('namespace, offloading and pod created one right after the other: the pod m
   }
 });
 
-test('what the provider refuses is said on the pod', async () => {
+test('a refusal of the provider is reported on the pod', async () => {
   await create(
     pod('greedy', {
       containers: [{ name: 'main', image: 'pause', securityContext: { privileged: true } }],
@@ -331,7 +331,7 @@ test('what the provider refuses is said on the pod', async () => {
   );
 });
 
-test('a ReplicaSet whose pods are refused makes few, and those that wait run when they may', async () => {
+test('a ReplicaSet whose pods are refused creates few, and waiting ones run when they are allowed', async () => {
   const container = { name: 'main', image: 'pause', securityContext: { privileged: true } };
   const replicaSet = {
     apiVersion: 'apps/v1',
@@ -376,7 +376,7 @@ test('a ReplicaSet whose pods are refused makes few, and those that wait run whe
   await planes.consumer.kubectl(['delete', 'replicaset', 'insistent', '-n', 'shop', '--wait=false']);
 });
 
-test('a pod that tolerates everything but is not offloaded waits and says why', async () => {
+test('a pod that tolerates everything but is not offloaded waits and reports why', async () => {
   await eventually('a service account', async () =>
     planes.consumer.kube.get(
       { kind: kind.serviceAccount, namespace: 'default', name: 'default' },
@@ -406,7 +406,7 @@ test('a pod that tolerates everything but is not offloaded waits and says why', 
   );
 });
 
-test('what pods use is reflected, and nothing else', async () => {
+test('only objects that pods use are reflected', async () => {
   for (const name of ['settings', 'unused']) {
     await create({
       apiVersion: 'v1',
@@ -482,8 +482,8 @@ test('what pods use is reflected, and nothing else', async () => {
   assert.ok(await at(kind.configMap, 'kube-root-ca.crt'));
 });
 
-test('a deleted pod goes when the provider has ended it, and not before', async () => {
-  // Without a node the API server ends a pod at once.
+test('a deleted pod disappears only after the provider has ended it', async () => {
+  // Without a node the API server deletes a pod at once.
   const real = { kind: kind.pod, namespace: twin, name: 'web' };
   const target = { apiVersion: 'v1', kind: 'Node', name: 'away-n1' };
   await planes.provider.kube.createSubresource(
@@ -508,7 +508,7 @@ test('a deleted pod goes when the provider has ended it, and not before', async 
   await eventually('gone here', async () => (await localPod('web')) === undefined);
 });
 
-test('cordoned: no new pods, and a person’s own cordon is not touched', async () => {
+test('cordon stops new pods, and a cordon by an administrator is not changed', async () => {
   const desire = (desired: string) =>
     planes.consumer.kube.patch(
       { kind: kind.outgoingPeering, name: providerID },
@@ -522,7 +522,7 @@ test('cordoned: no new pods, and a person’s own cordon is not touched', async 
   await eventually('schedulable', async () => (await node())?.spec?.unschedulable !== true);
 });
 
-test('unoffloading brings everything home', async () => {
+test('unoffloading moves everything home', async () => {
   await planes.consumer.kube.delete(
     { kind: kind.namespaceOffloading, namespace: 'shop', name: 'offloading' },
     {},

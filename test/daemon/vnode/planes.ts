@@ -1,6 +1,6 @@
 /**
- * A consumer and a provider: two real control planes, the consumer's with a scheduler, and Hawser's tenant feature at
- * the provider. There are no kubelets: whoever tests says what the provider's containers do, as a kubelet would.
+ * A consumer and a provider: two real control planes, the consumer's with a scheduler, and Hawser's tenant feature at the
+ * provider. There are no kubelets: the test writes the status of the provider's containers like a kubelet.
  */
 import { crdManifests } from '../../../deploy/crds.ts';
 import type { IncomingPeering, OutgoingPeering } from '../../../shared/api/peerings.ts';
@@ -28,7 +28,7 @@ export const consumerID = 'home';
 export const providerID = 'farm';
 export const virtualNode = nodeName(providerID, 'default');
 export const hawserNamespace = 'hawser-system';
-/** The provider's pods are 10.244.0.0/16 there, and this here. */
+/** The provider's pods have 10.244.0.0/16 there, and this range here. */
 export const mappedRange = '10.128.0.0/16';
 
 export interface Side {
@@ -49,17 +49,17 @@ export interface Planes {
   signal: AbortSignal;
   /** Path of the program. */
   kubectl: string;
-  /** Awaits what was started, after `stop`. */
+  /** Tasks to await after `stop`. */
   started: Promise<void>[];
   stop(): Promise<void>;
 }
 
-/** What a test brings along: it names the bed itself, so that it is known to need it. */
+/** Functions of the testbed, passed in by the test, whose import of the testbed marks it as needing one. */
 export type Testbed = Pick<typeof testbedModule, 'ensurePrograms' | 'up' | 'upControlPlane'>;
 
 const log = process.env['TEST_LOG'] === undefined ? silentLog : createLog('debug');
 
-/** A process's context, with the counters that it would show. */
+/** A process's context with its metrics. */
 export type CountedContext = ControllerContext & { metrics: Metrics };
 
 export function contextOf(kube: KubeClient, signal: AbortSignal): CountedContext {
@@ -98,7 +98,7 @@ async function upSide(
   return equip(connectKube({ url, ca, token: () => adminToken }), how, signal);
 }
 
-/** A cluster of the bed: real kubelets, real containers. */
+/** A cluster of the testbed: real kubelets, real containers. */
 async function upBedSide(testbed: Testbed, name: string, signal: AbortSignal): Promise<Side> {
   const bed = await testbed.up({ name, clusters: [providerID], nodes: 1, fresh: true });
   const cluster = bed.cluster(providerID);
@@ -135,7 +135,7 @@ async function equip(
 /**
  * A consumer and a provider, with the tenant feature running at the provider.
  *
- * @param bedName absent: the provider is a control plane without nodes, too; otherwise a bed of that name
+ * @param bedName if absent, the provider is also a control plane without nodes; otherwise a testbed of that name
  */
 export async function upPlanes(testbed: Testbed, bedName?: string): Promise<Planes> {
   const stopped = new AbortController();
@@ -166,7 +166,7 @@ const grant = { cpu: '4', memory: '8Gi', pods: 20, podSecurity: 'baseline' as co
 const apiVersion = 'hawser.dev/v1alpha1';
 const now = () => `${new Date().toISOString().slice(0, 19)}Z`;
 
-/** What peering/ and fabric/ would have written once two clusters have met. */
+/** Writes what peering/ and fabric/ write when two clusters meet. */
 export async function meet(planes: Planes): Promise<void> {
   const { consumer, provider, signal } = planes;
   const incoming: IncomingPeering = {
@@ -239,7 +239,7 @@ export async function meet(planes: Planes): Promise<void> {
   );
 }
 
-/** How often something of the remote cluster was refused, as `/metrics` of the side tells it. */
+/** How many such refusals the side's `/metrics` reports for the remote cluster. */
 export function refusalsCounted(side: Side, remoteCluster: string, what: string): number {
   const line = `hawser_refusals_total{remote_cluster="${remoteCluster}",reason="${what}"} `;
   const found = side.context.metrics
@@ -249,7 +249,7 @@ export function refusalsCounted(side: Side, remoteCluster: string, what: string)
   return Number(found?.slice(line.length) ?? 0);
 }
 
-/** Says that probes pass, or don't. */
+/** Writes whether probes pass. */
 export async function setPath({ consumer, signal }: Planes, verified: boolean): Promise<void> {
   await status(
     consumer,
@@ -275,7 +275,7 @@ async function status(side: Side, object: object, signal: AbortSignal): Promise<
   await side.kube.apply(object as never, { fieldManager: 'hawser-test', subresource: 'status' }, signal);
 }
 
-/** Says what a kubelet of the provider would. */
+/** Writes a pod's status like a kubelet of the provider. */
 export async function playKubelet(
   { provider, signal }: Planes,
   namespace: string,

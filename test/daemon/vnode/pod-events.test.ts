@@ -48,7 +48,7 @@ const input = (given: Event, more: Partial<EventInput> = {}): EventInput => ({
   ...more,
 });
 
-test('an event of the kubelet is written for the pod at home, from the kubelet of the virtual node', () => {
+test('a kubelet’s event becomes an event of the pod at home, with the virtual node’s kubelet as its source', () => {
   const made = homeEvent(input(event()));
   assert.equal(made?.involvedObject, {
     apiVersion: 'v1',
@@ -91,10 +91,10 @@ const messages: [name: string, theirs: string, ours: string][] = [
   ['a replacement pattern', 'away-n1 $& costs $1', 'hawser-away-abc123 $& costs $1'],
 ];
 for (const [name, theirs, ours] of messages)
-  test(`a message in the consumer’s terms: ${name}`, () =>
+  test(`a message is translated for the consumer: ${name}`, () =>
     assert.is(homeEvent(input(event({ message: theirs })))?.message, ours));
 
-test('a provider writes 25 events of a pod at once, then one in ten seconds, and others are not held up by it', () => {
+test('of one pod 25 events are written at once, then one every ten seconds, independent of other pods', () => {
   let at = 0;
   const allowed = createEventBudget(() => at);
   const taken = (podUID: string, asked: number) =>

@@ -50,13 +50,13 @@ test('nodes whose provider refused pods of the same owner are avoided where othe
     },
   });
 });
-test('Local: nothing', () => assert.equal(mutatePod(pod(), { podPlacement: 'Local' }), []));
-test('LocalAndRemote: tolerates, and goes where it fits', () => {
+test('Local: no change', () => assert.equal(mutatePod(pod(), { podPlacement: 'Local' }), []));
+test('LocalAndRemote: tolerates the taint, and runs where it fits', () => {
   assert.equal(mutatePod(pod(), { podPlacement: 'LocalAndRemote' }), [
     { op: 'add', path: '/spec/tolerations', value: [toleration] },
   ]);
 });
-test('LocalAndRemote with a selector: ordinary nodes, or those virtual ones', () => {
+test('LocalAndRemote with a selector: ordinary nodes, or matching virtual nodes', () => {
   const operations = mutatePod(pod(), {
     podPlacement: 'LocalAndRemote',
     clusterSelector: { matchLabels: { region: 'eu' } },
@@ -69,7 +69,7 @@ test('LocalAndRemote with a selector: ordinary nodes, or those virtual ones', ()
 test('Remote: virtual nodes only', () => {
   assert.equal(affinityOf(mutatePod(pod(), { podPlacement: 'Remote' })), [{ matchExpressions: [onVirtual] }]);
 });
-test('the pod’s own requests stay, every alternative of them', () => {
+test('all alternatives of the pod’s own affinity stay', () => {
   const request = (key: string) => ({ matchExpressions: [{ key, operator: 'Exists' }] });
   const affinity = {
     podAffinity: { x: 1 },
@@ -88,7 +88,7 @@ test('the pod’s own requests stay, every alternative of them', () => {
   assert.ok(value.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution);
   assert.equal(operations[0], { op: 'add', path: '/spec/tolerations/-', value: toleration });
 });
-test('a pod that tolerates it already gets nothing more', () => {
+test('a pod that already tolerates the taint is not changed', () => {
   for (const present of [
     toleration,
     { operator: 'Exists' },
@@ -97,7 +97,7 @@ test('a pod that tolerates it already gets nothing more', () => {
     assert.equal(mutatePod(pod({ tolerations: [present] }), { podPlacement: 'LocalAndRemote' }), []);
   }
 });
-test('pods that belong to one node are left alone', () => {
+test('pods that belong to one node are not changed', () => {
   const owned = (kind: string) => ({
     ownerReferences: [{ apiVersion: 'apps/v1', kind, name: 'x', uid: 'x', controller: true }],
   });
@@ -133,7 +133,7 @@ const wanted = desiredTwin(namespace, offloading, 'home', {
 });
 const condition = (type: string, status: 'True' | 'False', message = 'because') =>
   conditionWith(type, status, { message });
-test('twins: made, waited for, replaced', () => {
+test('twin namespaces: created, awaited, replaced', () => {
   assert.is(wanted.spec.namespace, 'shop-home');
   assert.is(planTwin(undefined, wanted).action, 'Create');
   const waiting = planTwin(wanted, wanted);
@@ -179,7 +179,7 @@ test('two peerings with one provider have twins of different names', () => {
   const listed = desiredTwin(namespace, named('stall'), 'home', { ...second, grant });
   assert.is(listed.spec.namespace, 'stall');
 });
-test('a name that the provider does not give is not asked for, and the condition says why', () => {
+test('a name that the provider does not allow is not requested, and the condition reports why', () => {
   const named = { ...wanted, spec: { ...wanted.spec, namespace: 'com' } };
   const refused = planTwin(undefined, named, { suffix: '-home', listed: [] });
   assert.is(refused.action, 'None');
@@ -188,7 +188,7 @@ test('a name that the provider does not give is not asked for, and the condition
   assert.is(planTwin(undefined, named, { suffix: '-home', listed: ['com'] }).action, 'Create');
   assert.is(planTwin(undefined, wanted, { suffix: '-home', listed: [] }).action, 'Create');
 });
-test('selectors, and what is said of all twins together', () => {
+test('selectors, and the condition of all twin namespaces together', () => {
   assert.ok(selects(undefined, {}));
   assert.ok(selects({ matchLabels: { a: 'b' } }, { a: 'b', c: 'd' }));
   assert.not(selects({ matchLabels: { a: 'b' } }, { a: 'c' }));

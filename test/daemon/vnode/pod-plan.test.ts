@@ -99,7 +99,7 @@ for (const [name, more, expected] of plans) {
   test(name, () => assert.is(planPod({ ...base, ...more }), expected));
 }
 
-test('of pods that have ended the newest records stay', () => {
+test('the newest records of ended pods stay', () => {
   const record = (name: string, second: number, more: object = {}): ShadowPod =>
     shadow({ name, creationTimestamp: `2026-01-01T00:00:${String(second).padStart(2, '0')}Z`, ...more });
   const all = [
@@ -118,7 +118,7 @@ test('of pods that have ended the newest records stay', () => {
   assert.is(recordsToDrop(many, () => true, 10).length, 32, 'a few at a time');
 });
 
-test('with all that are granted alive, records of ended pods leave them room', () => {
+test('records of ended pods leave room for all granted pods', () => {
   for (const pods of [1, 20, 110, 128, 129, 1000, 4000]) {
     const grant = { cpu: '1', memory: '1Gi', pods, podSecurity: 'baseline' } as const;
     const name = 'count/shadowpods.hawser.dev';
@@ -127,7 +127,7 @@ test('with all that are granted alive, records of ended pods leave them room', (
   }
 });
 
-test('what belongs to this cluster alone stays here', () => {
+test('parts that only concern this cluster stay here', () => {
   const whole: Pod = {
     ...pod({
       labels: { app: 'web' },
@@ -172,7 +172,7 @@ test('what belongs to this cluster alone stays here', () => {
   assert.equal(spec.onDisconnect, { policy: 'Keep' });
   assert.equal(spec.pod, {
     enableServiceLinks: true,
-    // The user asked for it: the provider will say no, aloud.
+    // The user requested it: the provider will refuse it with a message.
     hostNetwork: true,
     dnsPolicy: 'ClusterFirst',
     initContainers: [{ name: 'first' }],
@@ -191,12 +191,12 @@ test('what belongs to this cluster alone stays here', () => {
   });
 });
 
-test('order of keys is no difference', () => {
+test('the order of keys is no difference', () => {
   const turned = shadow({}, { pod: Object.fromEntries(Object.entries(wanted.spec.pod).toReversed()) });
   assert.not(shadowPodDiffers(turned, wanted));
 });
 
-test('another grace than the pod’s own goes along', () => {
+test('a grace period other than the pod’s own is passed on', () => {
   assert.is(deletionGrace(pod()), undefined);
   assert.is(deletionGrace(pod({ deletionGracePeriodSeconds: 30 })), undefined);
   assert.is(deletionGrace(pod({ deletionGracePeriodSeconds: 0 })), 0);
@@ -222,7 +222,7 @@ test('removal: pods and twins at once, then the node', () => {
   assert.ok(removal({}).done);
   assert.equal(removal({}).residue, []);
 });
-test('removal: a provider that is gone is waited for ten seconds, and what is left is named', () => {
+test('removal: an unreachable provider is awaited for ten seconds, and the residue is named', () => {
   const lost = { provider: 'Unreachable' as const, twins: undefined, pods: [{ key: 'a', deleting: true }] };
   assert.equal(removal(lost).forcePods, []);
   assert.equal(removal({ ...lost, now: 10_000 }).forcePods, ['a']);
@@ -231,19 +231,19 @@ test('removal: a provider that is gone is waited for ten seconds, and what is le
   assert.is(ended.residue.length, 1);
   assert.not(removal({ provider: 'Unreachable', twins: undefined }).done);
 });
-test('removal: a provider that has been gone for long is not waited for again', () => {
+test('removal: a provider that has been unreachable for long is not awaited again', () => {
   const lost = { provider: 'Unreachable' as const, twins: undefined, waitingSince: 60_000 };
   assert.ok(removal({ ...lost, now: 61_000 }).done);
   assert.not(removal({ ...lost, now: 60_500 }).done, 'once more it is asked');
   assert.not(removal({ ...lost, now: 61_000, providerSince: 55_000 }).done);
 });
-test('removal: what is not known yet is no reason to give up', () => {
+test('removal: unknown state is no reason to give up', () => {
   assert.not(removal({ provider: 'Unknown', twins: undefined, now: 100_000 }).done);
 });
-test('removal: without an identity there is nothing to wait for', () => {
+test('removal: without an identity nothing is awaited', () => {
   assert.ok(removal({ provider: 'NoIdentity', twins: undefined }).done);
 });
-test('removal: twins that never go are named in the end', () => {
+test('removal: twin namespaces that never disappear are named in the end', () => {
   const stuck = removal({ twins: [{ name: 't', deleting: true }], now: 60_000 });
   assert.ok(stuck.done);
   assert.match(stuck.residue[0] ?? '', /t is still at the provider/);

@@ -72,7 +72,7 @@ const condition = (status: ReturnType<typeof localPodStatus>, type: string) =>
   status?.conditions?.find((each) => each.type === type);
 const offloaded = 'hawser.dev/Offloaded';
 
-test('a running pod, in the consumer’s addresses', () => {
+test('a running pod has the consumer’s addresses', () => {
   const status = localPodStatus(input({ shadow: shadow(running()) }));
   assert.is(status?.phase, 'Running');
   assert.equal(status?.podIPs, [{ ip: '10.128.3.4' }]);
@@ -92,7 +92,7 @@ const addresses: [string, Record<string, unknown>, Partial<StatusInput>][] = [
   ['one good, one not', { podIPs: [{ ip: '10.244.3.4' }, { ip: '1.1.1.1' }] }, {}],
 ];
 for (const [name, reported, more] of addresses) {
-  test(`an address is not taken: ${name}`, () => {
+  test(`an address is refused: ${name}`, () => {
     const status = localPodStatus(input({ shadow: shadow(running(reported)), ...more }));
     assert.is(status?.podIP, undefined);
     assert.is(status?.podIPs, undefined);
@@ -129,7 +129,7 @@ const waiting: [string, Partial<StatusInput>, string | undefined, string][] = [
   ],
 ];
 for (const [name, more, reason, conditionReason] of waiting) {
-  test(`Pending, and why: ${name}`, () => {
+  test(`Pending with a reason: ${name}`, () => {
     const status = localPodStatus(input(more));
     assert.is(status?.phase, 'Pending');
     assert.is(status?.reason, reason);
@@ -149,7 +149,7 @@ test('the provider’s scheduler finds no node', () => {
   assert.is(condition(status, 'PodScheduled'), undefined);
 });
 
-test('only known fields of bounded length come through', () => {
+test('only known fields of bounded length are copied', () => {
   const wild = running({
     phase: 'Exploded',
     qosClass: 'BestEffort',
@@ -196,7 +196,7 @@ test('only known fields of bounded length come through', () => {
   assert.not.ok('nominatedNodeName' in (status ?? {}));
 });
 
-test('a provider whose clock is ahead, or mad, does not make a status that never rests', () => {
+test('a provider’s wrong clock does not cause endless status updates', () => {
   for (const stamp of ['2026-01-01T05:00:00Z', '2099-01-01T00:00:00Z', 'yesterday']) {
     const said = shadow(
       running({
@@ -210,7 +210,7 @@ test('a provider whose clock is ahead, or mad, does not make a status that never
   }
 });
 
-test('a finished pod is never touched again', () => {
+test('a finished pod never changes again', () => {
   const finished = pod({ status: { phase: 'Succeeded' } });
   assert.is(localPodStatus(input({ pod: finished, shadow: shadow(running()) })), undefined);
 });
@@ -283,7 +283,7 @@ test('restartCount counts each time the provider made the pod again, and never f
   assert.is(counted(7, 1, 5), 8);
 });
 
-test('a disruption at the provider is a disruption here', () => {
+test('a disruption at the provider is reported as a disruption here', () => {
   const drained = shadow(
     running({
       phase: 'Failed',
@@ -314,7 +314,7 @@ test('a disruption at the provider is a disruption here', () => {
   );
 });
 
-test('termination messages come whole as far as a kubelet takes them, with signal and container ID', () => {
+test('termination messages have a kubelet’s maximum length, with signal and container ID', () => {
   const ended = (containers: { name: string }[]) =>
     localPodStatus(
       input({
@@ -376,7 +376,7 @@ for (const [name, more, phase] of finals) {
   });
 }
 
-test('while the provider makes the pod again, it is not Ready', () => {
+test('while the provider creates the pod again, it is not Ready', () => {
   const gone = shadow(running());
   gone.status?.conditions?.push({
     type: 'Running',
@@ -388,17 +388,17 @@ test('while the provider makes the pod again, it is not Ready', () => {
   assert.is(condition(localPodStatus(input({ shadow: gone })), 'Ready')?.reason, 'PodMissing');
 });
 
-test('no pod is Ready that no packet reaches', () => {
+test('no pod is Ready without a verified path', () => {
   const status = localPodStatus(input({ shadow: shadow(running()), pathVerified: false }));
   assert.is(condition(status, 'Ready')?.reason, 'NodeNotReady');
   assert.is(status?.phase, 'Running');
 });
 
-test('a lost record does not turn a running pod back', () => {
+test('a lost record does not reset a running pod', () => {
   assert.is(localPodStatus(input({ pod: pod({ status: { phase: 'Running' } }) })), undefined);
 });
 
-test('Ready needs the readiness gates that are opened here', () => {
+test('Ready requires the readiness gates that are set here', () => {
   const gated = pod({
     spec: { containers: [{ name: 'main' }], readinessGates: [{ conditionType: 'example.com/lb' }] },
   });
@@ -413,7 +413,7 @@ test('Ready needs the readiness gates that are opened here', () => {
   );
 });
 
-test('what is there already is not written again', () => {
+test('an unchanged status is not written again', () => {
   const status = localPodStatus(input({ shadow: shadow(running()) }))!;
   const seen = {
     ...status,
@@ -430,7 +430,7 @@ test('what is there already is not written again', () => {
   assert.ok(podStatusDiffers({ ...seen, conditions: [] }, status));
 });
 
-test('while a range gets another name, a pod keeps the address that it has, and a new one gets the new name', () => {
+test('while a range’s remap changes, existing pods keep their addresses and new ones get new addresses', () => {
   const tunnel = {
     remotePodCIDRs: ['10.244.0.0/16'],
     remaps: [

@@ -119,18 +119,18 @@ for (const [name, of, through, api, expected] of judgements) {
     assert.is(finding.status, expected.status);
     assert.is(finding.observedGeneration, 3);
     assert.ok(finding.message.length > 10);
-    // Said again at another time, it is the same text: nothing is written twice.
+    // Evaluated again at another time, the text is the same: nothing is written twice.
     assert.equal(evaluateReadiness(of, through, api), found);
   });
 }
 
-test('a peering that is being removed is not Ready, whatever else is well', () => {
+test('a peering that is being removed is never Ready', () => {
   const leaving = peering(valid);
   leaving.metadata.deletionTimestamp = '2026-01-01T00:00:00Z';
   assert.is(evaluateReadiness(leaving, tunnel('True'), reachable).reason, 'Removing');
 });
 
-test('capacity is the grant, or less if less is wanted', () => {
+test('capacity is the grant, or less if less is requested', () => {
   assert.equal(capacityOf(peering(valid)), { cpu: '4', memory: '8Gi', pods: '20' });
   assert.equal(capacityOf(peering(valid, { capacity: { cpu: '1500m', memory: '16Gi', pods: 5 } })), {
     cpu: '1500m',
@@ -160,7 +160,7 @@ const near = { apiUnreachable: undefined, apiUnknown: false };
 const unknown = { apiUnreachable: undefined, apiUnknown: true };
 const own = { key: 'hawser.dev/virtual-node', value: 'true', effect: 'NoSchedule' };
 const others = { key: 'node.kubernetes.io/not-ready', effect: 'NoExecute' };
-test('taints: own ones are set right, others are left alone', () => {
+test('taints: own ones are corrected, others stay', () => {
   assert.is(plannedTaints([others, own], near, now), undefined);
   assert.equal(plannedTaints([others], near, now), [others, own]);
   const both = plannedTaints([others, own], away, now);
@@ -173,7 +173,7 @@ test('taints: own ones are set right, others are left alone', () => {
   assert.equal(plannedTaints([{ ...own, effect: 'NoExecute' }], near, now), [own]);
 });
 
-test('the node is tainted from its first moment, and cordoned only when that is wished', () => {
+test('the node is tainted from its creation, and cordoned only on request', () => {
   assert.equal(newNode(peering(valid), facts).spec?.taints, [own]);
   assert.equal(appliedNode(peering(valid), facts).spec, {});
   assert.equal(appliedNode(peering(valid, { desired: 'Drained' }), facts).spec, { unschedulable: true });

@@ -1,4 +1,4 @@
-/** Pods that a provider refuses after they were bound: which are failed, and when. */
+/** Pods that a provider refuses after binding: which are failed, and when. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Pod } from '../../../daemon/kube/index.ts';
@@ -51,7 +51,7 @@ const pod = (uid: string, owner: string | undefined, status: Pod['status'] = { p
   status,
 });
 
-/** A ReplicaSet whose pods all come to a node that refuses them, looked at as often as they ask for, for a day. */
+/** A ReplicaSet whose pods are all bound to a node that refuses them, reconciled as often as requested, for a day. */
 function simulate(replicas: number, reason: string): { failed: number; atOnce: number } {
   let now = 0;
   const refused = createRefusedPods(() => now);
@@ -78,21 +78,21 @@ test('of forty replicas one is failed at once and ten in a day', () => {
   assert.equal(simulate(40, 'QuotaExceeded'), { atOnce: 0, failed: mostFailed });
 });
 
-test('two that are decided before the cache shows the first count as two', () => {
+test('two decisions before the cache shows the first count as two', () => {
   const refused = createRefusedPods(() => 0);
   const siblings = [pod('a', 'rs'), pod('b', 'rs')];
   assert.ok(refused.plan(siblings[0]!, 'Malformed', siblings).fail);
   assert.equal(refused.plan(siblings[1]!, 'Malformed', siblings), later(10_000));
 });
 
-test('pods of another owner and pods of none do not wait for each other', () => {
+test('pods of another owner and pods without an owner do not delay each other', () => {
   const refused = createRefusedPods(() => 0);
   const failed = { phase: 'Failed', reason: 'RefusedByProvider' };
   const siblings = [pod('a', 'one', failed), pod('b', 'other'), pod('c', undefined), pod('d', undefined)];
   for (const each of siblings.slice(1)) assert.ok(refused.plan(each, 'Malformed', siblings).fail);
 });
 
-test('a pod that was let in meanwhile is refused from then on', () => {
+test('a pod that was admitted meanwhile is refused from then on', () => {
   let now = 0;
   const refused = createRefusedPods(() => now);
   const one = pod('a', 'rs');
@@ -102,7 +102,7 @@ test('a pod that was let in meanwhile is refused from then on', () => {
   assert.equal(refused.plan(one, 'QuotaExceeded', [one]), later(45_000));
 });
 
-test('the next pod of an owner is told which nodes refused the others', () => {
+test('the next pod of an owner gets the nodes that refused the others', () => {
   const failed = { phase: 'Failed', reason: 'RefusedByProvider' };
   const on = (each: Pod, nodeName: string): Pod => ({ ...each, spec: { containers: [], nodeName } });
   const others = [
@@ -118,7 +118,7 @@ test('the next pod of an owner is told which nodes refused the others', () => {
   assert.equal(nodesRefusing(pod('next', undefined), others), []);
 });
 
-test('its status is that of a pod that a kubelet rejects: Failed, with the reason and the sentence', () => {
+test('the status equals that of a pod rejected by a kubelet: Failed, with reason and message', () => {
   const waiting = { phase: 'Pending', reason: 'RefusedByProvider', message: 'why', conditions: [] };
   assert.equal(refusedStatus(waiting), { ...waiting, phase: 'Failed' });
 });

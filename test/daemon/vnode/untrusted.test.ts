@@ -22,7 +22,7 @@ for (const [name, given, longest, taken] of cases) {
   test(name, () => {
     const first = text(given, longest);
     assert.is(first, taken);
-    // What is stored is read again: it must not differ from itself.
+    // Stored text is read again: the function must be idempotent.
     if (first !== undefined) assert.is(text(first, longest), first);
     if (first !== undefined) assert.is(JSON.parse(JSON.stringify(first)), first);
   });

@@ -35,7 +35,7 @@ function configuration(
   };
 }
 
-/** Two hosts that know each other's key; only Alice knows where the other is. */
+/** Two hosts that know each other's key; only Alice knows Bob's endpoint. */
 function pair(
   seed: number,
   options: { alice?: Partial<PeerConfiguration>; bob?: Partial<PeerConfiguration> } = {},
@@ -110,7 +110,7 @@ test('a sending initiator rekeys after 120 s, and loses no packet in an hour', (
     world.run(1_000);
   }
   assert.is(bob.received.length, 3_600);
-  // Bob has no session in the first 20 ms; what he staged went when it was there.
+  // Bob has no session in the first 20 ms; he sends staged packets once there is one.
   assert.is(alice.received.length, 3_600);
   const initiations = world.captured.filter((message) => message.bytes[0] === MESSAGE_INITIATION);
   assert.ok(
@@ -169,7 +169,7 @@ test('an unanswered handshake is retried every 5 s plus up to 334 ms, for 90 s',
   assert.is(count(world, MESSAGE_INITIATION), times.length);
   const indices = world.captured.map((message) => Buffer.from(message.bytes).readUInt32LE(4));
   assert.is(new Set(indices).size, indices.length, 'each attempt has an index of its own');
-  // The next packet starts anew.
+  // The next packet starts a new handshake.
   alice.send(0, 'again?');
   world.run(1_000);
   assert.is(count(world, MESSAGE_INITIATION), times.length + 1);
@@ -284,7 +284,7 @@ test('peers that move simultaneously find each other again by their configured e
     bob.send(0, 'on its way');
     alice.configure(configuration(aliceKey, bobKey, { endpoint: newBob, returnsToConfigured }));
     bob.configure(configuration(bobKey, aliceKey, { endpoint: newAlice, returnsToConfigured }));
-    // Both are led back to the former addresses, and then nobody is there.
+    // Packets in flight lead both back to the former addresses, where no host answers.
     world.run(100);
     assert.is(bob.endpointOf(0), ALICE);
     assert.is(alice.endpointOf(0), BOB);
@@ -469,7 +469,7 @@ test('after handshakes with many peers and a restart no initiation counts as a r
   world.run(1_000);
   assert.is(last.device.counters.replayed, 0);
   assert.is(text(last.received.at(-1)), 'after');
-  // One that is taken out and comes back has seen the stamps of before.
+  // A peer that is removed and added again has seen the former timestamps.
   for (const peers of [all.peers.slice(0, 127), all.peers]) hub.configure({ ...all, peers, routes: [] });
   hub.send(127, 'again');
   world.run(1_000);

@@ -1,4 +1,4 @@
-/** Whatever a stranger sends, a device stays silent, throws nothing, and keeps working. Seeds make every run the same. */
+/** For any bytes of a stranger a device stays silent, throws nothing, and keeps working. Seeds make every run the same. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 
@@ -66,7 +66,7 @@ test('a device survives mutated, cut, spliced and replayed messages with valid m
       }
     else if (choice < 0.8) bytes.set((two ?? bytes).subarray(0, Math.floor(random() * bytes.length)));
     const cut = random() < 0.1 ? bytes.subarray(0, Math.floor(random() * bytes.length)) : bytes;
-    // Bytes that no mac1 protects from a stranger who knows the public key.
+    // Add a valid mac1, which a stranger who knows the public key can compute.
     if (cut.length >= 92 && random() < 0.7) macs.addMacs(cut, world.now);
     right.receive(cut, '203.0.113.9:9', bob);
     world.run(60);

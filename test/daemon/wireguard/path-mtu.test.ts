@@ -6,14 +6,14 @@ import { generator } from './simulation.ts';
 
 const test = suite('path MTU');
 
-/** A path at one time: what of a size passes (undefined: it is lost), and after how long the answer is back. */
+/** A path at one time: the size that passes (undefined: none), and the round-trip time. */
 interface Path {
   takes: number;
   roundTrip?: number;
   loss?: number;
-  /** This machine's own interface says at once what it doesn't take. */
+  /** The local interface reports larger packets at once. */
   interfaceTakes?: number;
-  /** The peer is of another make, or all is down. */
+  /** The peer does not support probes, or the path is down. */
   silent?: boolean;
   /** There is no session. */
   closed?: boolean;
@@ -25,12 +25,12 @@ interface Run {
   mtu: number;
   measured: number | undefined;
   probes: number;
-  /** The least and the largest MTU that was in force on the way. */
+  /** The smallest and the largest MTU that was in force meanwhile. */
   least: number;
   most: number;
 }
 
-/** Lets time pass on a path, as the device's shell does. */
+/** Advances the time on a path, like the device's shell. */
 class Clock {
   now = 1_000_000;
   readonly #answers: { token: number; at: number }[] = [];
@@ -196,13 +196,13 @@ test('with 5 % loss the search finds the path MTU within 8 bytes, and never exce
     for (let change = 0; change < 3; change++) {
       const takes = 1_280 + Math.floor(random() * 200);
       const roundTrip = Math.floor(random() * 400);
-      // Time to notice, and then a minute that counts.
+      // Time to notice the change, and then a measured minute.
       clock.run({ takes, roundTrip, loss: 0.05 }, 60);
       run = clock.run({ takes, roundTrip, loss: 0.05 }, 60);
       const truth = Math.min(takes, 1_420);
       assert.ok(run.most <= truth, `${run.most} in force where ${truth} pass`);
     }
-    // A size whose probes were lost by chance is taken up again by the next look upwards.
+    // A size whose probes were lost by chance is tested again by the next search upwards.
     const truth = 1_350;
     run = clock.run({ takes: truth, loss: 0.05 }, 600);
     assert.ok(run.mtu <= truth && run.mtu > truth - 30, `${run.mtu} of ${truth}`);

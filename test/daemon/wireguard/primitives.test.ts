@@ -119,7 +119,7 @@ test('BLAKE2s: RFC 7693, appendix B', () => {
   assert.equal(hash(abc.subarray(0, 1), abc.subarray(1)), hash(abc), 'parts are concatenated');
 });
 
-test('BLAKE2s: the self-test of RFC 7693, appendix E, keyed and not', () => {
+test('BLAKE2s: the self-test of RFC 7693, appendix E, with and without a key', () => {
   const sequence = (length: number, seed: number) => {
     const bytes = new Uint8Array(length);
     let a = Math.imul(0xdead4bad, seed) >>> 0;
@@ -154,7 +154,7 @@ test('KDF: equals HKDF (RFC 5869) computed step by step', () => {
   assert.equal(two, twoOfThree);
   assert.not.equal(two, three);
 
-  // HMAC (RFC 2104) over BLAKE2s with its block of 64 bytes, written out.
+  // HMAC (RFC 2104) over BLAKE2s with its block of 64 bytes, computed step by step.
   const hmacByHand = (key: Uint8Array, message: Uint8Array) => {
     const block = new Uint8Array(64);
     block.set(key);

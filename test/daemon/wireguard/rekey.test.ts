@@ -1,6 +1,7 @@
 /**
- * Long runs with traffic both ways from both ends' first second: whatever the wire carries, the tunnel delivers, through each
- * renewal of the session. What isn't opened here is lost to whoever sent it, every two minutes for as long as there is traffic.
+ * Long runs with traffic in both directions, which both ends start within the first second: the tunnel delivers everything that
+ * the wire carries, through each rekey. A packet that cannot be decrypted here would be lost every two minutes in a real
+ * tunnel.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -18,7 +19,7 @@ const ALICE = '192.0.2.1:51820';
 const BOB = '[2001:db8::2]:51820';
 const aliceKey = new Uint8Array(32).fill(0x41);
 const bobKey = new Uint8Array(32).fill(0x42);
-/** Six renewals of 120 s each, and what comes before and after them. */
+/** Six rekeys of 120 s each, with time before and after them. */
 const SIX_REKEYS = 6 * 120_000 + 30_000;
 
 function configuration(
@@ -36,7 +37,7 @@ function configuration(
   };
 }
 
-/** Two hosts that know each other's endpoint, as two clusters do. */
+/** Two hosts that know each other's endpoint, like two clusters. */
 function pair(seed: number, wire: Wire) {
   const world = new World(seed);
   world.wire = wire;
@@ -46,7 +47,7 @@ function pair(seed: number, wire: Wire) {
   return { world, alice, bob };
 }
 
-/** Both send, one packet a millisecond while a handshake is young, and now and then otherwise. How many each sent. */
+/** Both send one packet per millisecond during a handshake, and rarely otherwise. Returns how many each sent. */
 function talk(
   { world, alice, bob }: ReturnType<typeof pair>,
   milliseconds: number,
@@ -79,7 +80,7 @@ for (const bobLater of [0, 3, 11, 19])
     assert.ok(sent > 6_000, `${sent} packets`);
     assert.equal([scene.alice.refused, scene.bob.refused], [0, 0]);
     assert.equal([scene.bob.received.length, scene.alice.received.length], [sent, sent]);
-    // Who called each other at once don't go on to do so: one of them renews for both.
+    // After simultaneous handshakes only one of them keeps rekeying for both.
     const handshakes = initiations(scene.world);
     assert.ok(handshakes >= 7 && handshakes <= 9, `${handshakes} initiations for seven sessions`);
   });
@@ -104,7 +105,7 @@ for (const seed of [61, 62])
       const persistentKeepaliveSeconds = (number % 2) * 25;
       const more = { presharedKey, mtu, persistentKeepaliveSeconds };
       alice.configure(configuration(aliceKey, bobKey, { endpoint: BOB, ...more }));
-      // The other side a little later, as two controllers do.
+      // The other side a little later, as with two controllers.
       world.at(world.now + 40, () =>
         bob.configure(configuration(bobKey, aliceKey, { endpoint: ALICE, ...more })),
       );

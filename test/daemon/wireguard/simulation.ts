@@ -1,6 +1,6 @@
 /**
- * Devices joined by an in-memory wire, at simulated time. The engine here is the slow and obvious one: sessions, staging and
- * counters as the paper's words have them, one packet at a time. Everything is drawn from one seed.
+ * Devices connected by an in-memory wire, in simulated time. The engine here is the simplest one: sessions, staging and
+ * counters as described in the WireGuard paper, one packet at a time. One seed determines everything.
  */
 import { Device } from '../../../daemon/wireguard/device.ts';
 import type { DeviceEffect, Moment } from '../../../daemon/wireguard/effects.ts';
@@ -10,7 +10,7 @@ import type { ProtocolTimes } from '../../../daemon/wireguard/constants-of-proto
 import { open, seal } from '../../../daemon/wireguard/primitives.ts';
 import type { Observation } from '../../../daemon/wireguard/timers.ts';
 
-/** A generator of numbers in [0, 1) that a seed determines (mulberry32). */
+/** A generator of numbers in [0, 1) from a seed (mulberry32). */
 export function generator(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -27,11 +27,11 @@ export function randomBytesOf(random: () => number): (length: number) => Uint8Ar
 }
 
 export interface Wire {
-  /** Probability that a message is lost, that it comes twice, and that it is late enough to be overtaken. */
+  /** Probabilities that a message is lost, duplicated, or delayed enough to be overtaken. */
   loss: number;
   duplicate: number;
   late: number;
-  /** Milliseconds one way; 10 when absent. */
+  /** One-way delay in milliseconds; default 10. */
   delay?: number;
 }
 
@@ -51,7 +51,7 @@ interface EnginePeer {
   previous: Keys | null;
   current: Keys | null;
   next: Keys | null;
-  /** Out of their places, and good for opening for a while. */
+  /** Replaced sessions that can still decrypt for a while. */
   lingering: { keys: Keys; until: number }[];
   staged: Uint8Array[];
   observation: Observation;
@@ -74,10 +74,10 @@ function nonceOf(counter: bigint): Uint8Array {
 
 export class World {
   now = 1_000_000;
-  /** Milliseconds that the wall clock is ahead of the monotonic one. */
+  /** Offset of the wall clock to the monotonic clock in milliseconds. */
   wallOffset = 1_700_000_000_000;
   wire: Wire = { loss: 0, duplicate: 0, late: 0 };
-  /** Everything that was ever on the wire, lost or not. */
+  /** All messages that were ever on the wire, including lost ones. */
   readonly captured: Captured[] = [];
   readonly random: () => number;
   readonly hosts = new Map<string, Host>();
@@ -107,7 +107,7 @@ export class World {
     }
   }
 
-  /** Lets `milliseconds` pass. */
+  /** Advances the time by `milliseconds`. */
   run(milliseconds: number): void {
     const end = this.now + milliseconds;
     for (let step = 0; ; step++) {
@@ -134,7 +134,7 @@ export class Host {
   device: Device;
   address: string;
   readonly received: Uint8Array[] = [];
-  /** Transport messages that came and that no session of ours opened; and those that had come before. */
+  /** Arrived transport messages that no session could decrypt; and those that were duplicates. */
   refused = 0;
   repeated = 0;
   readonly effects: DeviceEffect[] = [];
@@ -168,7 +168,7 @@ export class Host {
     );
   }
 
-  /** Forgets everything, as a restarted process does. */
+  /** Drops all state, like a restarted process. */
   restart(configuration: DeviceConfiguration): void {
     this.#peers = new Map();
     this.#wantedAt = new Map();
@@ -176,7 +176,7 @@ export class Host {
     this.configure(configuration);
   }
 
-  /** The network gives this host another address; what is on its way to the old one arrives when that is kept. */
+  /** Gives this host another address; with `keepOld` packets in flight to the old one still arrive. */
   move(address: string, { keepOld = false } = {}): void {
     if (!keepOld) this.world.hosts.delete(this.address);
     this.address = address;
@@ -268,7 +268,7 @@ export class Host {
     this.#event({ type: 'handshake-wanted', peer: id });
   }
 
-  /** Sends what is staged, or an empty packet if `empty`. */
+  /** Sends staged packets, or an empty packet if `empty`. */
   #flush(id: number, empty: boolean): void {
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
@@ -358,7 +358,7 @@ export class Host {
         case 'send-to':
           this.world.transmit(this.address, effect.destination, effect.bytes);
           break;
-        // This wire takes everything, and says nothing of sizes.
+        // This wire has no size limit, and answers no probes.
         case 'send-probe':
           break;
         case 'send-keepalive':

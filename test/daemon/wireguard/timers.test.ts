@@ -12,7 +12,7 @@ const START = 1_000_000;
 
 const initiate = (retry: boolean, silent: boolean): TimerAction => ({ type: 'initiate', retry, silent });
 
-/** One step: what happens first, what the counters then show (relative to the start), when, and what must come of it. */
+/** One step: the event, the resulting counters (relative to the start), the time, and the expected actions. */
 interface Step {
   at: number;
   before?: (timers: PeerTimers, now: number) => void;

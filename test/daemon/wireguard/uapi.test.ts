@@ -23,7 +23,7 @@ const key = (byte: number) => new Uint8Array(32).fill(byte);
 const hex = (byte: number) => encodeHexadecimalKey(key(byte));
 const base64 = (byte: number) => encodeKey(key(byte));
 
-/** Several `set` requests one after the other, as lines of one text each. */
+/** The result of several `set` requests in sequence, each given as one text. */
 function after(...requests: string[]): DeviceConfiguration {
   let configuration = EMPTY_CONFIGURATION;
   for (const request of requests)

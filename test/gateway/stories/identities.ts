@@ -19,7 +19,7 @@ import type { Stories } from './story.ts';
 const signal = () => AbortSignal.timeout(10_000);
 
 export const identityStories: Stories = (test, fixture) => {
-  test('a hundred at once make one identity', async () => {
+  test('a hundred concurrent requests create one identity', async () => {
     const secret = await fixture().newSecret();
     const consumers = Array.from({ length: 100 }, (_, index) => fixture().consumer(`racer-${index}`));
     const outcomes = await Promise.all(consumers.map((consumer) => redeem(consumer, secret)));
@@ -38,7 +38,7 @@ export const identityStories: Stories = (test, fixture) => {
     assert.is((await remotes(fixture(), 'racer-')).length, 1);
   });
 
-  test('the same key asking again, twenty at once too, gets its answer again', async () => {
+  test('repeated requests with the same key, also twenty at once, get the same answer', async () => {
     const secret = await fixture().newSecret();
     const consumer = fixture().consumer('patient');
     const first = await redeem(consumer, secret);
@@ -51,7 +51,7 @@ export const identityStories: Stories = (test, fixture) => {
     assert.is((await remotes(fixture(), 'patient')).length, 1);
   });
 
-  test('the identity opens the API server, and closes with its Secret', async () => {
+  test('the identity has access to the API server until its Secret is deleted', async () => {
     const identity = await identityOf(fixture().consumer('opener'), await fixture().newSecret());
     const { apiServerURL, caBundle, tlsServerName, token } = identity.identity;
     const agent = new Agent({
@@ -79,12 +79,12 @@ export const identityStories: Stories = (test, fixture) => {
       {},
       signal(),
     );
-    // The API server remembers a good token for ten seconds.
+    // The API server caches a valid token for ten seconds.
     await eventually('the token to be revoked', async () => (await ask()).status === 401, 20_000);
     agent.destroy();
   });
 
-  test('whatever is wrong with a token gets one answer, at times that say nothing', async () => {
+  test('every fault of a token gets the same answer, at times that reveal nothing', async () => {
     const spent = await fixture().newSecret();
     await identityOf(fixture().consumer('spender'), spent);
     const revoked = await fixture().administrator().createToken({});
@@ -107,7 +107,7 @@ export const identityStories: Stories = (test, fixture) => {
       assert.ok(problem instanceof GatewayProblem, what);
       const { instance: _, ...rest } = problem.document;
       answers.add(JSON.stringify(rest));
-      // Not before 250 ms; when exactly is a pure function's part (redemption.test.ts).
+      // Not before 250 ms; a pure function decides the exact time (redemption.test.ts).
       assert.ok(took >= 240, `${what}: ${Math.round(took)} ms`);
     }
     assert.is(answers.size, 1);
@@ -115,7 +115,7 @@ export const identityStories: Stories = (test, fixture) => {
     for (const [, , secret] of cases) assert.not(fixture().log.join('\n').includes(secret));
   });
 
-  test('bad requests are told apart from bad tokens, name the field, and make nothing', async () => {
+  test('bad requests differ from bad tokens, name the field, and create nothing', async () => {
     const secret = await fixture().newSecret();
     const consumer = fixture().consumer('clumsy');
     const body = JSON.stringify({ ...consumer.request, secret });
@@ -189,13 +189,13 @@ export const identityStories: Stories = (test, fixture) => {
     assert.is((await post({ body: '{', signedBy: consumer })).status, 400);
     assert.is((await post({ body: `"${'x'.repeat(70_000)}"`, signedBy: consumer })).status, 413);
     assert.equal(await remotes(fixture(), 'clumsy'), []);
-    // After all of this the token is as good as new, and a request that was taken is not taken again.
+    // After all of this the token is still valid, and an accepted request is not accepted again.
     const taken = { body, headers: sign(consumer) };
     assert.is((await post(taken)).status, 201);
     expect(await post(taken), 401, 'signature-input', /received before/);
   });
 
-  test('who has neither a token that exists nor a known key takes no memory', async () => {
+  test('senders without an existing token or a known key use no memory', async () => {
     const known = fixture().consumer('remembered');
     await identityOf(known, await fixture().newSecret());
     const remembered = async () =>
@@ -222,7 +222,7 @@ export const identityStories: Stories = (test, fixture) => {
     assert.is(await remembered(), before + 1);
   });
 
-  test('while the tenant is not ready it says what is waited for, and the token stays', async () => {
+  test('while the tenant is not ready the answer names the reason, and the token stays', async () => {
     const secret = await fixture().newSecret();
     const consumer = fixture().consumer('early');
     fixture().tenants = false;
@@ -240,7 +240,7 @@ export const identityStories: Stories = (test, fixture) => {
     assert.not((await redeem(consumer, secret)) instanceof GatewayProblem);
   });
 
-  test('a gateway killed halfway leaves nothing that the next one does not finish', async () => {
+  test('after a crash at any point the next gateway completes the work', async () => {
     const secret = await fixture().newSecret();
     const consumer = fixture().consumer('halfway');
     fixture().tenants = false;
@@ -253,7 +253,7 @@ export const identityStories: Stories = (test, fixture) => {
     assert.not((await redeem(consumer, secret)) instanceof GatewayProblem);
   });
 
-  test('an identity is renewed by the key alone, and by no other key', async () => {
+  test('an identity is renewed with its key alone, and with no other key', async () => {
     const secret = await fixture().newSecret();
     const consumer = fixture().consumer('renewer');
     const first = await identityOf(consumer, secret);
@@ -277,7 +277,7 @@ export const identityStories: Stories = (test, fixture) => {
     assert.ok(isProblem(none, 'token-not-redeemable'), String(none));
   });
 
-  test('a second token gives a peering that is there another grant', async () => {
+  test('a second token changes the grant of an existing peering', async () => {
     const consumer = fixture().consumer('grower');
     const first = await identityOf(consumer, await fixture().newSecret({ grant: { cpu: '1' } }));
     const second = await identityOf(consumer, await fixture().newSecret({ grant: { cpu: '2' } }));

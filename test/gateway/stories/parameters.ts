@@ -1,4 +1,4 @@
-/** The negotiation: documents in, documents out, and the end of a peering. */
+/** Negotiation: exchange of network documents, and the end of a peering. */
 import * as assert from 'uvu/assert';
 import { GatewayProblem, isProblem } from '../../../daemon/clients/gateway/index.ts';
 import { isUnknownThere } from '../../../daemon/peering/removal.ts';
@@ -17,7 +17,7 @@ import type { Stories } from './story.ts';
 const signal = () => AbortSignal.timeout(10_000);
 
 export const parameterStories: Stories = (test, fixture) => {
-  test('the consumer’s document is held from the redemption on, and only grows', async () => {
+  test('the consumer’s document is stored from the redemption on, and only newer ones replace it', async () => {
     const consumer = await peer(fixture(), 'declarer', 3);
     assert.is(await heldGeneration(fixture(), 'declarer'), 3);
     const put = (generation: number, changes: Partial<NetworkDocument> = {}, key = consumer.key) =>
@@ -48,7 +48,7 @@ export const parameterStories: Stories = (test, fixture) => {
     assert.ok(race.every((each) => each === 'held' || isProblem(each, 'stale-generation')));
   });
 
-  test('only a key that is known, over a peering that is there, reads or writes', async () => {
+  test('only a known key with an existing peering can read or write', async () => {
     const consumer = await peer(fixture(), 'owner', 1);
     const impostor = fixture().consumer('owner');
     const stranger = fixture().consumer('unheard-of');
@@ -78,7 +78,7 @@ export const parameterStories: Stories = (test, fixture) => {
     assert.is(odd.field, 'peering');
   });
 
-  test('who is not known, and whose signature is wrong, get one answer to everything', async () => {
+  test('unknown senders and wrong signatures always get the same answer', async () => {
     await peer(fixture(), 'secretly-here', 1);
     const impostor = fixture().consumer('secretly-here');
     const stranger = fixture().consumer('not-here-at-all');
@@ -114,7 +114,7 @@ export const parameterStories: Stories = (test, fixture) => {
     }
   });
 
-  test('documents of a cluster are taken at a pace', async () => {
+  test('documents of a cluster are rate-limited', async () => {
     const consumer = await peer(fixture(), 'hasty', 1);
     const other = await peer(fixture(), 'calm', 1);
     const put = (who: Consumer, generation: number) =>
@@ -131,7 +131,7 @@ export const parameterStories: Stories = (test, fixture) => {
     assert.ok((refused.retryAfterMilliseconds ?? 0) >= 1000);
     const held = generation - 1;
     assert.is(await heldGeneration(fixture(), 'hasty'), held);
-    // What is held already costs nothing; another way in has the same pace; another cluster has its own.
+    // Stored documents cost nothing; another endpoint has the same limit; another cluster has its own.
     assert.is(await put(consumer, held), undefined);
     const renewed = consumer.client.requestIdentity({
       ...consumer.request,
@@ -149,7 +149,7 @@ export const parameterStories: Stories = (test, fixture) => {
     assert.is(await put(other, 2), undefined);
   });
 
-  test('the provider’s document is read once it is there, and watched as it changes', async () => {
+  test('the provider’s document can be read once it exists, and its changes can be watched', async () => {
     const consumer = await peer(fixture(), 'reader', 1);
     assert.is(await consumer.client.getParameters(), undefined);
     const stop = new AbortController();
@@ -172,21 +172,21 @@ export const parameterStories: Stories = (test, fixture) => {
       await writeLocalDocument(fixture(), 'reader', generation);
       await eventually('the next document', async () => seen.at(-1) === generation);
     }
-    // A change that isn't one of the document is no event.
+    // A change outside of the document causes no event.
     await touch(fixture(), 'reader');
-    // The gateway goes away and comes back: the stream does too, and sends only what is new.
+    // After a restart of the gateway the stream continues, and sends only new documents.
     await fixture().stopGateway('SIGKILL');
     await writeLocalDocument(fixture(), 'reader', 4);
     await fixture().startGateway();
     await eventually('the document after the restart', async () => seen.at(-1) === 4, 15_000);
     assert.equal(seen, [1, 2, 3, 4]);
-    // Ended on the provider's side, the iteration ends.
+    // When the provider ends the stream, the iteration ends.
     await fixture().kube.delete({ kind: kind.incomingPeering, name: 'reader' }, {}, signal());
     assert.is(await watching, 'ended');
     stop.abort();
   });
 
-  test('a cluster has only so many streams, and they are counted down', async () => {
+  test('streams of a cluster are limited and counted', async () => {
     const consumer = await peer(fixture(), 'greedy', 1);
     await writeLocalDocument(fixture(), 'greedy', 1);
     const path = '/v1/parameters/remote?peering=default';
@@ -210,7 +210,7 @@ export const parameterStories: Stories = (test, fixture) => {
     again.abort();
   });
 
-  test('a consumer is told how its own peering is, and of no other', async () => {
+  test('a consumer gets the report of its own peering only', async () => {
     const consumer = await peer(fixture(), 'asker', 1);
     await peer(fixture(), 'other', 1);
     const told = await consumer.client.getPeering();
@@ -219,7 +219,7 @@ export const parameterStories: Stories = (test, fixture) => {
     assert.is(told.tunnel, undefined);
     assert.ok(Math.abs(Date.parse(told.at) - Date.now()) < 60_000);
     assert.match(told.problems[0]?.message ?? '', 'waits for a valid network document');
-    // What its conditions say, bounded; and the tunnel to it alone.
+    // Its bounded conditions, and only the consumer's tunnel.
     const condition = (type: string, status: string, message: string) => ({
       type,
       status,
@@ -278,7 +278,7 @@ export const parameterStories: Stories = (test, fixture) => {
     assert.is((await fixture().raw('GET', '/v1/peering')).status, 401);
   });
 
-  test('a consumer ends its own peering, as often as it asks', async () => {
+  test('a consumer ends its own peering, and can repeat the request', async () => {
     const consumer = await peer(fixture(), 'leaver', 1);
     await peer(fixture(), 'stayer', 1);
     const unsigned = await fixture().raw('DELETE', '/v1/peering');
@@ -312,7 +312,7 @@ export const parameterStories: Stories = (test, fixture) => {
       (reason: unknown) => reason,
     );
     assert.ok(gone instanceof GatewayProblem);
-    // And peers again, with another token.
+    // It peers again, with another token.
     await peer(fixture(), 'leaver', 1, consumer.key);
   });
 
@@ -420,7 +420,7 @@ async function heldGeneration(fixture: Fixture, name: string): Promise<number | 
   return held === undefined ? undefined : readStoredDocument(held).generation;
 }
 
-/** What the peering controller would compose. */
+/** Writes a document like the peering controller. */
 async function writeLocalDocument(fixture: Fixture, name: string, generation: number): Promise<void> {
   const found = await remote(fixture, name);
   const localDocument = document(fixture.providerKey, providerID, name, generation);

@@ -14,7 +14,7 @@ const run = promisify(execFile);
 const signal = () => AbortSignal.timeout(10_000);
 
 export const tokenStories: Stories = (test, fixture) => {
-  test('a token holds all that the consumer needs, and the API holds the hash of its secret alone', async () => {
+  test('a token contains everything that the consumer needs, and the API only the hash of its secret', async () => {
     const issued = await fixture()
       .administrator()
       .createToken({ grant: { cpu: '2', podSecurity: 'restricted' } });
@@ -64,14 +64,14 @@ export const tokenStories: Stories = (test, fixture) => {
     ]);
     const issued = JSON.parse(stdout) as TokenResponse;
     assert.is(decodePeeringToken(issued.token).clusterID, providerID);
-    // Without a body all is as it is by default.
+    // Without a body the defaults apply.
     const bare = await fixture().raw('POST', '/v1/tokens', {
       headers: { authorization: `Bearer ${fixture().plane.adminToken}` },
     });
     assert.is(bare.status, 201);
   });
 
-  test('only who may create PeeringTokens gets one', async () => {
+  test('only users who may create PeeringTokens get one', async () => {
     const { plane } = fixture();
     const missing = await fixture().raw('POST', '/v1/tokens', { body: '{}' });
     assert.is(missing.status, 401);
@@ -117,7 +117,7 @@ export const tokenStories: Stories = (test, fixture) => {
     assert.ok(isProblem(error, 'forbidden'), 'creating is not listing');
   });
 
-  test('bad requests for a token name the field and what is allowed, and make nothing', async () => {
+  test('bad requests for a token name the field and its allowed values, and create nothing', async () => {
     const before = (await fixture().administrator().listTokens()).length;
     const authorization = `Bearer ${fixture().plane.adminToken}`;
     for (const [body, status, field, allowed] of [
@@ -153,7 +153,7 @@ export const tokenStories: Stories = (test, fixture) => {
     assert.is((await fixture().administrator().listTokens()).length, before);
   });
 
-  test('tokens are listed without secrets, and revoked for good', async () => {
+  test('tokens are listed without secrets, and revoked permanently', async () => {
     const administrator = fixture().administrator();
     const issued = await administrator.createToken({ consumer: 'somebody' });
     const listed = (await administrator.listTokens()).find(({ name }) => name === issued.name);
@@ -179,7 +179,7 @@ export const tokenStories: Stories = (test, fixture) => {
     }
   });
 
-  test('a token is shown to whoever has its secret, is not spent by it, and is refused as at redemption', async () => {
+  test('a token’s preview requires its secret, does not redeem it, and is refused as a redemption would be', async () => {
     const { token, name, grant } = await fixture()
       .administrator()
       .createToken({ consumer: 'looker', grant: { pods: 3 } });
@@ -200,7 +200,7 @@ export const tokenStories: Stories = (test, fixture) => {
       );
     const other = await refusalOf({ secret, clusterID: 'another' });
     const unknown = await refusalOf({ secret: 'x'.repeat(43), clusterID: 'looker' });
-    // Nobody can tell from it whether there is such a token.
+    // The answer does not reveal whether there is such a token.
     for (const error of [other, unknown]) {
       assert.ok(isProblem(error, 'token-not-redeemable'), String(error));
       assert.is(error.status, 401);
@@ -210,12 +210,12 @@ export const tokenStories: Stories = (test, fixture) => {
       );
     }
     assert.is((await fixture().raw('POST', '/v1/previews', { body: '{}' })).status, 422);
-    // It is as good as before; and once it is spent it is shown to nobody.
+    // The token can still be redeemed; after that it has no preview.
     await consumer.client.requestIdentity({ ...consumer.request, secret });
     assert.ok(isProblem(await refusalOf({ secret, clusterID: 'looker' }), 'token-not-redeemable'));
   });
 
-  test('without an address of its own the gateway issues nothing, and says what is missing', async () => {
+  test('without its own address the gateway issues no tokens, and names what is missing', async () => {
     const { gatewayURL: _, ...without } = { gatewayURL: '', gatewayPin: fixture().certificate.pin };
     const found = await fixture().kube.get({ kind: kind.localCluster, name: 'self' }, signal());
     const { gatewayURL: _url, ...status } = found?.status ?? {};

@@ -1,4 +1,4 @@
-/** Connections, limits, certificates, probes, and what is said when things fail. */
+/** Connections, limits, certificates, probes, and answers to failures. */
 import { connect as connectPlain } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
@@ -17,7 +17,7 @@ import { eventually } from '../../support/eventually.ts';
 import type { Stories } from './story.ts';
 
 export const transportStories: Stories = (test, fixture) => {
-  test('says who it is and what it can, and what it cannot', async () => {
+  test('the gateway reports its identity and its capabilities', async () => {
     const info = await fixture().administrator().info();
     assert.is(info.clusterID, providerID);
     assert.is(info.publicKey, fixture().providerKey.publicKey);
@@ -53,11 +53,11 @@ export const transportStories: Stories = (test, fixture) => {
     }
   });
 
-  test('speaks TLS 1.3, and trusts are pins', async () => {
+  test('the gateway requires TLS 1.3, and the client verifies the pin', async () => {
     const socket = await handshake(fixture(), {});
     assert.is(socket.getProtocol(), 'TLSv1.3');
     socket.destroy();
-    // Deno has no way to refuse TLS 1.2.
+    // Deno cannot refuse TLS 1.2.
     if (fixture().runtime === 'node') {
       const refused = await handshake(fixture(), { maxVersion: 'TLSv1.2' }).catch((error: unknown) => error);
       assert.ok(refused instanceof Error, 'TLS 1.2 was spoken');
@@ -83,7 +83,7 @@ export const transportStories: Stories = (test, fixture) => {
     nobody.close();
   });
 
-  test('bodies are counted as they come, whatever they say of themselves', async () => {
+  test('bodies are limited by their received bytes, independent of declared lengths', async () => {
     const big = 'x'.repeat(65 * 1024);
     assert.is((await fixture().raw('POST', '/v1/tokens', { body: big })).status, 413);
     const chunked = [
@@ -98,7 +98,7 @@ export const transportStories: Stories = (test, fixture) => {
     assert.match(await speak(fixture(), chunked + chunk.repeat(5) + '0\r\n\r\n', 5000), /^HTTP\/1.1 413/);
   });
 
-  test('who sends slowly is not waited for', async () => {
+  test('slow requests are aborted', async () => {
     const head = [
       'POST /v1/tokens HTTP/1.1',
       `host: 127.0.0.1:${fixture().port}`,
@@ -110,7 +110,7 @@ export const transportStories: Stories = (test, fixture) => {
     const started = performance.now();
     const [body, headers] = await Promise.all([
       speak(fixture(), head, 20_000),
-      // Deno's own limits on headers can't be set.
+      // Deno's own limits on headers can't be configured.
       fixture().runtime === 'node' ? speak(fixture(), 'GET /v1/info HTTP/1.1\r\nhost: x', 20_000) : '',
     ]);
     assert.match(body, /^HTTP\/1.1 408/);
@@ -118,7 +118,7 @@ export const transportStories: Stories = (test, fixture) => {
     assert.ok(performance.now() - started < 15_000);
   });
 
-  test('a few who send slowly hold nothing of what others need', async () => {
+  test('a few slow senders use no resources of others', async () => {
     const known = fixture().consumer('beside-the-slow');
     await known.client.requestIdentity({ ...known.request, secret: await fixture().newSecret() });
     const head = [
@@ -129,7 +129,7 @@ export const transportStories: Stories = (test, fixture) => {
       '',
       '{',
     ].join('\r\n');
-    // Within what an address may send at once; together more than requests that are answered at one time.
+    // Within the rate limit of an address; together more than the concurrency limit.
     const slow = ['127.0.0.2', '127.0.0.3'].flatMap((localAddress) =>
       Array.from({ length: 150 }, () => handshake(fixture(), { localAddress })),
     );
@@ -149,7 +149,7 @@ export const transportStories: Stories = (test, fixture) => {
       });
       assert.is((await fixture().administrator().info()).clusterID, providerID);
       await known.client.getPeering();
-      // From the address of the slow ones a known cluster still has a place of its own, with a body.
+      // A known cluster at the slow senders' address still has its own share, also for bodies.
       const url = `${fixture().url}/v1/identities`;
       const body = JSON.stringify(known.request);
       const signed = known.sign({ method: 'POST', url, body: new TextEncoder().encode(body) });
@@ -173,8 +173,8 @@ export const transportStories: Stories = (test, fixture) => {
     }
   });
 
-  test('one source has a share of the connections', async () => {
-    // Deno offers no say in who connects.
+  test('connections of one source are limited', async () => {
+    // Deno has no hook for new connections.
     if (fixture().runtime === 'deno') return;
     let closed = 0;
     const sockets = Array.from({ length: 1_100 }, () => {
@@ -184,7 +184,7 @@ export const transportStories: Stories = (test, fixture) => {
       return socket;
     });
     try {
-      // Well before the time within which a handshake must come.
+      // Well before the deadline of a handshake.
       await eventually('those beyond the share to be closed', () => Promise.resolve(closed >= 76), 5_000);
       assert.is(closed, 76);
       assert.is((await fixture().administrator().info()).clusterID, providerID);
@@ -197,7 +197,7 @@ export const transportStories: Stories = (test, fixture) => {
     }
   });
 
-  test('a renewed certificate is taken up without a restart or a lost request', async () => {
+  test('a renewed certificate is used without a restart or a lost request', async () => {
     const renewed = await issueSelfSignedCertificate({
       hosts: ['127.0.0.1'],
       days: 60,
@@ -220,7 +220,7 @@ export const transportStories: Stories = (test, fixture) => {
       20_000,
     );
     assert.ok(asked > 5);
-    // What doesn't fit together is not taken up.
+    // A certificate and a key that do not match are not used.
     const other = await issueSelfSignedCertificate({ hosts: ['127.0.0.1'], days: 1, now: Date.now() });
     const kept = await serialNumber(fixture());
     await fixture().writeCertificate({ ...renewed, certificate: other.certificate });
@@ -231,7 +231,7 @@ export const transportStories: Stories = (test, fixture) => {
     await fixture().writeCertificate(renewed);
   });
 
-  test('probes and metrics are on a port of their own', async () => {
+  test('probes and metrics have their own port', async () => {
     assert.is((await fixture().management('/livez')).status, 200);
     assert.match((await fixture().management('/readyz')).text, '[+] certificate ok');
     const { text } = await fixture().management('/metrics');
@@ -246,12 +246,12 @@ export const transportStories: Stories = (test, fixture) => {
     assert.match(String(line?.['requestID']), /^[0-9a-f-]{36}$/);
   });
 
-  test('too many requests from one address are put off', async () => {
+  test('too many requests from one address are refused with 429', async () => {
     const transport = pinnedTransport(fixture().certificate.pin);
     const client = createGatewayClient({ url: fixture().url, pin: fixture().certificate.pin, transport });
     const refused: GatewayProblem[] = [];
     let answered = 0;
-    // Until enough are put off, however slow the machine is; the bucket holds 200.
+    // Until enough are refused, even on a slow machine; the bucket holds 200.
     const ask = async () => {
       for (let asked = 0; refused.length <= 20 && asked < 500; asked++) {
         const outcome = await client.info().then(
@@ -272,7 +272,7 @@ export const transportStories: Stories = (test, fixture) => {
     assert.is((await fixture().administrator().info()).clusterID, providerID);
   });
 
-  test('a cluster that floods takes nothing from another that comes from the same address', async () => {
+  test('a flooding cluster does not affect another one at the same address', async () => {
     const [hostile, other] = [fixture().consumer('flooding'), fixture().consumer('flooded')];
     for (const { client, request } of [hostile, other])
       await client.requestIdentity({ ...request, secret: await fixture().newSecret() });
@@ -287,12 +287,12 @@ export const transportStories: Stories = (test, fixture) => {
       }
     });
     try {
-      // Unsigned, in its own name, and in that of the other by a key that is not the other's: none has anything left.
+      // Unsigned, with its own signature, and with the other's name and a wrong key: all are over their limits.
       await eventually('all of the flood to be put off', () => Promise.resolve(refused.size === 3), 60_000);
       assert.match(refused.get(hostile) ?? '', 'Your cluster sent');
       assert.match(refused.get(undefined) ?? '', 'Your address sent');
       assert.match(refused.get(senders[2]) ?? '', 'Your address sent');
-      // More than an address is let through meanwhile, so that it can't be by luck.
+      // More than the rate limit of an address meanwhile, so that success is no coincidence.
       for (let asked = 0; asked < 60; asked++) await other.client.getPeering();
     } finally {
       over.abort();
@@ -301,7 +301,7 @@ export const transportStories: Stories = (test, fixture) => {
     await delay(1000);
   });
 
-  test('without an API server it lives, and says what is wrong', async () => {
+  test('without an API server the process lives, and reports the failure', async () => {
     await fixture().plane.stop();
     assert.is((await fixture().management('/livez')).status, 200);
     const answer = await fixture()
@@ -318,7 +318,7 @@ export const transportStories: Stories = (test, fixture) => {
     assert.is((await fixture().administrator().info()).clusterID, providerID);
   });
 
-  test('ends at once when it is told to', async () => {
+  test('the gateway ends at once on SIGTERM', async () => {
     const started = performance.now();
     assert.is(await fixture().stopGateway('SIGTERM'), 0);
     assert.ok(performance.now() - started < 7000);
@@ -327,7 +327,7 @@ export const transportStories: Stories = (test, fixture) => {
 
 interface HandshakeOptions {
   maxVersion?: 'TLSv1.2';
-  /** The source. */
+  /** The source address. */
   localAddress?: string;
 }
 
@@ -352,7 +352,7 @@ async function serialNumber(fixture: Fixture): Promise<string | undefined> {
   return serial;
 }
 
-/** What comes back on a connection for some bytes, until it is closed or answered. */
+/** The bytes received on a connection until it is closed or answered. */
 async function speak(
   fixture: Fixture,
   text: string,

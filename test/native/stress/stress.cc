@@ -1,8 +1,8 @@
-// Two engines in one process under traffic, while one thread changes everything that can be changed. Built with TSan.
+// Two engines in one process under traffic, while one thread changes all configuration. Built with TSan.
 //
-// Run in a network namespace of its own. Packets go A → B → A's TUN by one peer, and A → B → (relayed) → A by two others. A third
-// kind of peer of B comes from many sockets at once, so that all threads of B open by one session, and is renewed and
-// removed all the while.
+// Run it in its own network namespace. Packets go A → B → A's TUN with one peer, and A → B → (relayed) → A with two others. A
+// third kind of peer of B sends from many sockets at once, so that all threads of B decrypt with one session, while it is
+// rekeyed and removed.
 #include <arpa/inet.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -84,7 +84,7 @@ void send(const std::atomic<bool>& stop, const char* to, int segment) {
   close(socket);
 }
 
-/** Of the peer that is renewed and removed: what its senders seal by. */
+/** The keys that the senders of the rekeyed and removed peer encrypt with. */
 struct Passing {
   std::atomic<uint32_t> index{0};
   std::atomic<uint64_t> counter{0};
@@ -92,7 +92,7 @@ struct Passing {
 constexpr uint32_t PASSING_PEER = 8;
 constexpr uint8_t PASSING_KEY = 0x5a;
 
-/** Sends to B by the session that is newest and by the one before it, from a port of its own. */
+/** Sends to B with the newest session and the one before it, from its own port. */
 void sendAsPassing(const std::atomic<bool>& stop, Passing& passing, uint32_t sender) {
   const std::unique_ptr<Aead> aead = chooseAead({"openssl-evp"})->make();
   const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -110,7 +110,7 @@ void sendAsPassing(const std::atomic<bool>& stop, Passing& passing, uint32_t sen
     std::memcpy(message + 4, &index, 4);
     std::memcpy(message + 8, &counter, 8);
     CHECK(aead->seal(key, counter, message + 16, 0));
-    // B moves between two ports; whoever is right is heard.
+    // B moves between two ports; one of the two packets arrives.
     address.sin_port = htons(round / 2 % 2 == 0 ? 7002 : 7004);
     sendto(socket, message, sizeof message, 0, reinterpret_cast<sockaddr*>(&address), sizeof address);
     if (round % 16 == sender) std::this_thread::yield();
@@ -155,7 +155,7 @@ int main(int count, char** parameters) {
   std::vector<Event> events;
   uint64_t rounds = 0;
   const uint64_t end = engineNow() + static_cast<uint64_t>(seconds) * SECOND;
-  // A busy machine gets more time until enough has happened at all.
+  // On a busy machine it continues until enough has happened.
   const uint64_t last = end + 60 * SECOND;
   const auto enough = [&] { return rounds > 50 && moves > 2 && removals > 10 && confirmed > 10; };
   for (; engineNow() < end || (!enough() && engineNow() < last); rounds++) {
@@ -182,7 +182,7 @@ int main(int count, char** parameters) {
     }
     uint8_t key[32] = {static_cast<uint8_t>(random.next())};
     b->engine->setPublicKey(random.chance(50) ? key : nullptr);
-    // Two ports each, so that every call moves; peers follow by what they hear, or are told.
+    // Two ports each, so that every call moves; peers follow by roaming, or are configured.
     if (random.chance(5)) {
       const uint16_t port = moves++ % 2 == 0 ? 7004 : 7002;
       const std::string error = b->engine->setPort(port);
@@ -191,7 +191,7 @@ int main(int count, char** parameters) {
       for (const uint32_t id : {1u, 2u}) a->engine->setEndpoint(id, *peerAt(id, port, 0).endpoint);
     }
     if (random.chance(3)) CHECK(a->engine->setPort(random.chance(50) ? 7001 : 7003).empty());
-    // Renewed some times, each time while its packets confirm the session before, and then removed in the middle of it.
+    // Rekeyed several times, each time while packets confirm the previous session, and then removed during traffic.
     Difference come;
     come.upsertPeers.push_back(peerAt(PASSING_PEER, 7005, 0));
     CHECK(b->engine->apply(come).empty());

@@ -11,7 +11,7 @@ using namespace reference;
 
 namespace {
 
-/** TOS of the next datagram on the wire; -1: none came. */
+/** TOS of the next datagram on the wire; -1 if there is none. */
 int tosOfNext(int socket) {
   uint8_t bytes[2048];
   alignas(8) uint8_t control[64];
@@ -56,7 +56,7 @@ void testEcn() {
     CHECK(packet == same);
   }
 
-  // Outwards: the mark is copied, the rest of the byte isn't.
+  // Outwards: the ECN mark is copied, the rest of the byte is not.
   PacketPath path(*chooseAead({"openssl-evp"}));
   const int on = 1;
   CHECK(setsockopt(path.wire.get(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) == 0);
@@ -67,7 +67,7 @@ void testEcn() {
     path.fromTun(packet);
     CHECK(tosOfNext(path.wire.get()) == (tos & 3));
   }
-  // Of what was staged each packet has its own.
+  // Each staged packet keeps its own mark.
   path.peer->current = nullptr;
   for (const int tos : {0x02, 0x00, 0x03}) {
     Bytes packet = udpPacket(200, 'e');

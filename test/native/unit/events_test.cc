@@ -1,4 +1,4 @@
-// What JavaScript is told: nothing that is left in the queue is ever forgotten.
+// Events for JavaScript: every queued event is announced.
 #include "../../../native/src/events.h"
 
 #include "packet_path.h"
@@ -18,7 +18,7 @@ void testEvents() {
   std::vector<Event> events;
   CHECK(queue.drain(events, 256));
   CHECK(events.size() == 256 && events[0].type == EventType::HANDSHAKE_WANTED);
-  // Just as many as the limit are left: whoever counts them would think that more wait, or that none do.
+  // Exactly as many events as the limit remain: a count alone could not tell whether more are waiting.
   events.clear();
   CHECK(!queue.drain(events, 45));
   CHECK(events.size() == 45);
@@ -36,13 +36,13 @@ void testEventsOfPeers() {
     return events.size();
   };
   const auto moveTo = [&](const char* where) { path.worker->roam(*path.peer, *parseEndpoint(where)); };
-  // A peer that wants a handshake for minutes, while JavaScript is busy, fills no queue with its wishes.
+  // A peer that requests handshakes for minutes, while JavaScript is busy, does not fill the queue.
   for (int second = 0; second < 200; second++) {
     path.peer->wantedAt = 0;
     path.worker->want(*path.peer, Wanted::NO_SESSION);
   }
   CHECK(drain() == 1 && events[0].type == EventType::HANDSHAKE_WANTED);
-  // Where the queue is full all the same, the next move is told; before it never was.
+  // If the queue was full, the next move is announced.
   Event filler;
   filler.type = EventType::PROBE_ANSWERED;
   while (path.core.events.push(filler)) continue;

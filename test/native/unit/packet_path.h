@@ -1,4 +1,4 @@
-// A worker with one peer between files of the test's own, instead of a TUN device and the network.
+// A worker with one peer between the test's own descriptors, instead of a TUN device and the network.
 #pragma once
 
 #include <arpa/inet.h>
@@ -11,7 +11,7 @@
 
 namespace reference {
 
-/** A UDP socket at 127.0.0.1 and any port. */
+/** A UDP socket at 127.0.0.1 with a free port. */
 inline hawser::Descriptor loopbackSocket(uint16_t& port) {
   hawser::Descriptor file(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_in address{};
@@ -24,7 +24,7 @@ inline hawser::Descriptor loopbackSocket(uint16_t& port) {
   return file;
 }
 
-/** What comes from the "TUN" and goes to 10.0.0.0/8 is sealed for peer 1, and arrives at `wire`. */
+/** Packets from the "TUN" to 10.0.0.0/8 are encrypted for peer 1, and arrive at `wire`. */
 struct PacketPath {
   std::vector<uint64_t> counters = std::vector<uint64_t>(4 * hawser::COUNTER_STRIDE);
   hawser::Core core{4096, 64, 16, [] {}};
@@ -75,7 +75,7 @@ struct PacketPath {
   uint64_t drops(hawser::Drop reason) const {
     return counters[hawser::COUNTER_STRIDE + hawser::FIRST_DROP + static_cast<size_t>(reason)];
   }
-  /** The next datagram on the wire; empty: none. */
+  /** The next datagram on the wire; empty if there is none. */
   Bytes next() {
     Bytes bytes(65536);
     const ssize_t length = recv(wire.get(), bytes.data(), bytes.size(), 0);
@@ -84,7 +84,7 @@ struct PacketPath {
   }
 };
 
-/** A UDP packet of `length` bytes from 10.1.0.1 to 10.2.0.1, full of `content`. */
+/** A UDP packet of `length` bytes from 10.1.0.1 to 10.2.0.1, filled with `content`. */
 inline Bytes udpPacket(size_t length, uint8_t content) {
   Bytes packet(length, content);
   const uint8_t head[28] = {0x45, 0, static_cast<uint8_t>(length >> 8), static_cast<uint8_t>(length), 0, 0, 0x40, 0, 64, 17, 0, 0,

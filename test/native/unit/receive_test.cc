@@ -1,4 +1,4 @@
-// What comes to a worker from the network, and what it costs others.
+// Packets that a worker receives from the network, and their cost for others.
 #include "packet_path.h"
 
 #include "tests.h"
@@ -62,7 +62,7 @@ struct Flood {
 void testHandshakeFlood() {
   Flood flood;
   flood.path.core.awaited.add(77);
-  // Cookie replies and responses from anywhere, which need to know nothing: the tokens are all still there.
+  // Cookie replies and responses from anywhere, which anyone can send: all tokens of the rate limit remain.
   for (uint32_t at = 0; at < 5000; at++) {
     flood.receive(flood.message(3, 64, 1000 + at), flood.honest);
     flood.receive(flood.message(2, 92, 1000 + at), flood.honest);
@@ -70,16 +70,16 @@ void testHandshakeFlood() {
   CHECK(flood.events().empty() && flood.drops(Drop::UNKNOWN_SESSION) == 10000);
   flood.receive(flood.message(1, 148, 1), flood.honest);
   CHECK(flood.events().size() == 1);
-  // Initiations of whoever knows our public key: more than may pass. `tick` isn't called, so no token comes back.
+  // Initiations with a valid mac1, more than the rate limit admits. `tick` isn't called, so no token is added.
   for (uint32_t at = 0; at < 3000; at++) flood.receive(flood.message(1, 148, at), *parseEndpoint("203.0.113.1:9"));
   CHECK(flood.drops(Drop::HANDSHAKE_RATE) == 1001);
-  // Whoever holds a cookie, or answers us, passes and comes first.
+  // Senders with a cookie, and responders, pass and have priority.
   Bytes held = flood.message(1, 148, 0xabcdef);
   flood.withCookie(held, "192.0.2.7:4000");
   flood.receive(held, flood.honest);
   flood.receive(flood.message(3, 64, 77), flood.honest);
   flood.receive(flood.message(2, 92, 77), flood.honest);
-  // A cookie of another address is none.
+  // A cookie of another address is invalid.
   flood.receive(held, *parseEndpoint("192.0.2.8:4000"));
   CHECK(flood.drops(Drop::HANDSHAKE_RATE) == 1002);
   const std::vector<Event> events = flood.events();
@@ -99,7 +99,7 @@ void testPeerOutlived() {
   message[0] = 4;
   message[4] = 7;
   CHECK(aead->seal(path.session.receiveKey, 0, &message[16], 0));
-  // The peer is removed, and nothing but the session knows it any more: a thread that has found the session goes on.
+  // The peer is removed, and only the session refers to it: a thread that has found the session continues.
   path.peer.reset();
   path.snapshot = SnapshotBuilder(3).build();
   CHECK(!peer.expired());

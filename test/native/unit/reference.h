@@ -1,4 +1,4 @@
-// Slow and obvious counterparts of what the engine does fast, to compare with; and packets made at random.
+// Slow and simple reference implementations of the engine's functions, and random packets.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +61,7 @@ inline uint32_t slowPseudo(const uint8_t* packet, bool six, uint8_t protocol, ui
   return slowSum(header, size + 8);
 }
 
-/** The checksum that the transport of a whole packet should have; network order. */
+/** The correct transport checksum of a complete packet; network order. */
 inline uint16_t slowTransportChecksum(const uint8_t* packet, const hawser::PacketInfo& info) {
   const uint32_t length = info.length - info.transport;
   Bytes copy(packet + info.transport, packet + info.length);
@@ -81,7 +81,7 @@ inline void putBig16(uint8_t* at, unsigned value) {
 
 inline bool headerChecksumRight(const uint8_t* packet) { return slowSum(packet, (packet[0] & 15u) * 4) == 0xffff; }
 
-/** Whether every checksum of a packet is right: the header's, the transport's, and the header's of a quoted packet. */
+/** Whether every checksum of a packet is correct: of the header, of the transport, and of the header of a quoted packet. */
 inline bool checksumsRight(const uint8_t* packet, size_t length) {
   hawser::PacketInfo info;
   if (!hawser::parsePacket(packet, length, info)) return false;
@@ -99,7 +99,7 @@ struct PacketKind {
   bool six = false;
   uint8_t protocol = hawser::PROTOCOL_UDP;
   bool udpWithoutChecksum = false;
-  /** 0 whole, 1 first fragment, 2 later fragment. */
+  /** 0 complete, 1 first fragment, 2 later fragment. */
   int fragment = 0;
   size_t payload = 100;
 };
@@ -116,7 +116,7 @@ inline void finishChecksums(Bytes& packet) {
   putBig16(&packet[info.transport + offset], slowTransportChecksum(packet.data(), info));
 }
 
-/** Any packet of a kind, contents at random; source and destination 4 or 16 bytes. */
+/** A packet of a kind with random contents; source and destination have 4 or 16 bytes. */
 inline Bytes makePacket(Random& random, const PacketKind& kind, const uint8_t* source, const uint8_t* destination) {
   using namespace hawser;
   Bytes transport;
@@ -176,7 +176,7 @@ inline Bytes makePacket(Random& random, const PacketKind& kind, const uint8_t* s
   return packet;
 }
 
-/** An ICMP error that quotes `quoted` (cut to `keep` bytes). */
+/** An ICMP error that quotes `quoted` (truncated to `keep` bytes). */
 inline Bytes makeError(const Bytes& quoted, bool six, const uint8_t* source, const uint8_t* destination, size_t keep) {
   Bytes packet(six ? 48 : 28);
   packet.insert(packet.end(), quoted.begin(), quoted.begin() + static_cast<long>(std::min(keep, quoted.size())));

@@ -1,4 +1,4 @@
-// Superpackets: cut into packets that an obvious implementation accepts, and merged back to the same.
+// Superpackets: split into packets that a simple implementation accepts, and merged back to the same bytes.
 #include "../../../native/src/segment.h"
 
 #include "../../../native/src/checksum.h"
@@ -12,7 +12,7 @@ using namespace reference;
 
 namespace {
 
-/** A TCP or UDP superpacket as the kernel gives it: lengths whole, the pseudo-header's sum in the checksum field. */
+/** A TCP or UDP superpacket as from the kernel: complete lengths, the pseudo-header's sum in the checksum field. */
 Bytes makeSuper(Random& random, bool six, bool tcp, size_t payload, uint16_t segment, VirtioHeader& virtio) {
   PacketKind kind;
   kind.six = six;
@@ -104,7 +104,7 @@ void testMerge() {
     for (size_t index = 1; index < parts.size(); index++) {
       CHECK(parsePacket(parts[index].data(), parts[index].size(), info));
       CHECK(sameFlow(*merge, parts[index].data(), info));
-      // A wrong checksum, a gap, another acknowledgement: none of them may be hidden by merging.
+      // A wrong checksum, a gap, another acknowledgement: merging must not hide any of them.
       Bytes wrong = parts[index];
       wrong[wrong.size() - 1] ^= 1;
       CHECK(!extendMerge(*merge, wrong.data(), info));
@@ -122,7 +122,7 @@ void testMerge() {
         }
       }
       if (!six) {
-        // Numbers have a meaning only where the packet may be fragmented: there a gap may not be hidden.
+        // IP identification has a meaning only where the packet may be fragmented: there merging must not hide a gap.
         wrong = parts[index];
         wrong[5] ^= 0x40;
         finishChecksums(wrong);
@@ -152,7 +152,7 @@ namespace {
 
 std::vector<Bytes> accepted;
 
-/** A kernel that takes no superpackets from a TUN device, though it granted them. */
+/** A kernel that refuses superpackets from a TUN device, although it offered the feature. */
 ssize_t refuseMerged(int, const iovec* vectors, int count) {
   VirtioHeader virtio;
   std::memcpy(&virtio, vectors[0].iov_base, sizeof virtio);
@@ -204,7 +204,7 @@ void testRefusedMerge() {
           writer.add(part.data(), info, counters);
         }
         writer.flush();
-        // None is lost, also of those that were merged when the refusal came, and each is as it was.
+        // No packet is lost, including those merged before the refusal, and all are unchanged.
         CHECK(accepted == originals);
         CHECK(counters.get(static_cast<Counter>(FIRST_DROP + static_cast<size_t>(Drop::TUN_WRITE_FAILED))) == 0);
         CHECK((tcp ? features.tcpSegmentation : features.udpSegmentation) == false);

@@ -1,4 +1,4 @@
-// What leaves by a worker, looked at on the wire.
+// Packets that a worker sends, inspected on the wire.
 #include "packet_path.h"
 
 #include "tests.h"
@@ -8,7 +8,7 @@ using namespace reference;
 
 namespace {
 
-/** A cipher whose library fails when it is told to, as OpenSSL's may for want of memory or of its provider. */
+/** A cipher whose library fails on request, as OpenSSL's may for lack of memory or of its provider. */
 bool failing = false;
 
 class FailingAead final : public Aead {
@@ -34,7 +34,7 @@ void testSealFails() {
   path.fromTun(udpPacket(500, 'x'));
   CHECK(!path.worker->sendKeepalive(*path.peer));
   path.worker->flush();
-  // Not the packet as it was, under a tag that is rubbish: nothing.
+  // Nothing is sent, in particular no plaintext with an invalid tag.
   CHECK(path.next().empty());
   CHECK(path.drops(Drop::SEAL_FAILED) == 2);
   CHECK(path.peer->counters.get(SENT_PACKETS) == 1);
@@ -48,6 +48,6 @@ void testSealFails() {
   path.fromTun(udpPacket(200, 'z'));
   const Bytes message = path.next();
   CHECK(message.size() == 16 + 208 + 16);
-  // Each number is used for one packet at most, whatever became of it.
+  // Each counter is used for at most one packet, whether it was sent or not.
   CHECK(load<uint64_t>(&message[8]) == 4);
 }

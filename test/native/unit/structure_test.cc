@@ -1,4 +1,4 @@
-// The fast structures against slow obvious ones, at random.
+// The fast structures against slow and simple ones, with random data.
 #include <algorithm>
 #include <set>
 
@@ -27,7 +27,7 @@ void testPrefixes() {
     for (int step = 0; step < 400; step++) {
       Prefix prefix;
       prefix.six = random.chance(50);
-      // Few distinct bits, so that prefixes nest and meet.
+      // Few distinct bits, so that prefixes nest and overlap.
       prefix.length = static_cast<uint8_t>(random.below(prefix.six ? 129 : 33));
       if (prefix.six)
         prefix.sixteen = ((static_cast<Address6>(random.next() & 0x8000000000000003) << 64) | (random.next() & 7)) &
@@ -141,7 +141,7 @@ void testEndpoints() {
 
 void testSourceRoutes() {
   Random random(9);
-  // Options of an IPv4 header, padded to words, and whether their packet is taken.
+  // Options of an IPv4 header, padded to words, and whether the packet is accepted.
   const struct {
     std::vector<uint8_t> options;
     bool taken;
@@ -153,9 +153,9 @@ void testSourceRoutes() {
       {{7, 7, 4, 10, 9, 0, 1, 0}, true},                  // record route
       {{131, 7, 4, 10, 9, 0, 1, 0}, false},               // loose source route
       {{137, 7, 4, 10, 9, 0, 1, 0}, false},               // strict source route
-      {{1, 131, 7, 8, 10, 9, 0, 1}, false},               // behind another, and used up
+      {{1, 131, 7, 8, 10, 9, 0, 1}, false},               // after another option, and used up
       {{148, 4, 0, 0, 137, 7, 4, 10, 9, 0, 1, 0}, false},
-      {{148, 0, 0, 0}, false},                            // lengths that cannot be
+      {{148, 0, 0, 0}, false},                            // invalid lengths
       {{148, 1, 0, 0}, false},
       {{148, 5, 0, 0}, false},
       {{1, 1, 1, 148}, false},
@@ -172,7 +172,7 @@ void testSourceRoutes() {
     PacketInfo info;
     CHECK(parsePacket(packet.data(), packet.size(), info) == each.taken);
     CHECK(!each.taken || info.transport == 20 + each.options.size());
-    // Quoted by an ICMP error it is no packet that goes anywhere.
+    // In an ICMP error's quote such a packet is not forwarded.
     CHECK(parseQuoted(packet.data(), packet.size(), info));
   }
 }

@@ -1,4 +1,4 @@
-// All tests of the core; each ends the program when something is not so.
+// All tests of the core; each ends the program at the first failure.
 #pragma once
 
 void testTranslate();

@@ -1,4 +1,4 @@
-// Translation: addresses as mapped, every checksum right, there and back the same bytes.
+// Translation: mapped addresses, correct checksums, and identical bytes after both directions.
 #include "../../../native/src/translate.h"
 
 #include "reference.h"
@@ -42,7 +42,7 @@ void address6(const char* text, uint8_t* to) { CHECK(inet_pton(AF_INET6, text, t
 }  // namespace
 
 void testTranslate() {
-  // As leaving A: what A calls 10.2/16 is 10.1/16 at B; and 10.1/16 is known to B as 10.1/16.
+  // Outgoing from A: A knows B's 10.1/16 as 10.2/16, and B knows A's as 10.1/16.
   const TranslationMaps out{{}, mapOf({{"10.2.0.0/16", "10.1.0.0/16"}, {"fd00:2::/64", "fd00:1::/64"}})};
   const TranslationMaps back{{}, mapOf({{"10.1.0.0/16", "10.2.0.0/16"}, {"fd00:1::/64", "fd00:2::/64"}})};
   const TranslationMaps both{mapOf({{"10.7.0.0/16", "192.168.0.0/16"}, {"fd00:7::/64", "fd00:99::/64"}}),
@@ -78,7 +78,7 @@ void testTranslate() {
       }
     }
     Bytes packet = makePacket(random, kind, source, destination);
-    // An error about a packet that came the other way: it went from `destination` to `source`.
+    // An error about a packet of the opposite direction, from `destination` to `source`.
     if (kind.fragment == 0 && random.chance(30)) {
       const Bytes quoted = makePacket(random, kind, destination, source);
       packet = makeError(quoted, kind.six, source, destination, random.below(quoted.size()) + (kind.six ? 48 : 28));
@@ -95,7 +95,7 @@ void testTranslate() {
       CHECK(kind.six || headerChecksumRight(quoted));
     }
     if (kind.fragment == 1 && checksumOffset(kind.protocol) != 0 && !kind.udpWithoutChecksum) {
-      // The datagram's sum covers what isn't here: it must move by the addresses alone.
+      // The datagram's checksum covers data that isn't here: it must change only by the addresses.
       Bytes whole = original;
       PacketInfo first;
       CHECK(parsePacket(whole.data(), whole.size(), first));
@@ -127,7 +127,7 @@ void testMss() {
     unsigned place = 0;
     const auto mss = static_cast<unsigned>(random.below(10000));
     if (options >= 4) {
-      // At any place, odd ones too, behind padding of one byte each.
+      // At any offset, including odd ones, after padding of one byte each.
       place = info.transport + 20 + static_cast<unsigned>(random.below(options - 3));
       packet[place] = 2;
       packet[place + 1] = 4;

@@ -1,4 +1,4 @@
-/** The load balancers of a bed: one process, a controller for each cluster. Started by `up`, with the bed's name. */
+/** The load balancers of a testbed: one process, one controller per cluster. Started by `up` with the testbed's name. */
 import { readFile } from 'node:fs/promises';
 import type { Agent } from 'node:https';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import type { EndpointSliceObject, Listener, LoadBalancerPlan, NodeObject, Servi
 import { follow } from './watch.ts';
 import type { Collection } from './watch.ts';
 
-/** Changes that come together are answered together. */
+/** Changes within this time are handled together. */
 const gatherMilliseconds = 20;
 const retryMilliseconds = 1_000;
 
@@ -59,7 +59,7 @@ async function balance(cluster: ClusterPlan, signal: AbortSignal): Promise<void>
       pool: cluster.loadBalancerPool,
     });
     try {
-      // Rules first: an address that is shown works.
+      // Rules first, so that a published address works.
       await edge.apply(plan);
       await showAddresses(access, agent, plan, log);
     } catch (error) {
@@ -139,7 +139,7 @@ async function showAddresses(
       contentType: 'application/merge-patch+json',
       body: { status: { loadBalancer: { ingress } } },
     });
-    // It may be gone by now; everything else is to be tried again.
+    // A Service may be gone by now; retry after any other error.
     if (answer.status !== 200 && answer.status !== 404) {
       throw new Error(
         `status of ${namespace}/${name} was answered with ${answer.status}: ${answer.body.slice(0, 300)}`,

@@ -1,6 +1,6 @@
 /**
- * What a cloud's load balancer does for Services of type LoadBalancer, as a function: who gets which address,
- * and which rules the edge needs. Kubernetes: "Type LoadBalancer", "Traffic policies" in the Service concepts.
+ * A cloud load balancer for Services of type LoadBalancer, as a function: assigned addresses, and the rules that the edge
+ * needs. Kubernetes: "Type LoadBalancer", "Traffic policies" in the Service concepts.
  */
 
 export interface ServicePort {
@@ -40,7 +40,7 @@ export interface LoadBalancerInput {
   services: readonly ServiceObject[];
   endpointSlices: readonly EndpointSliceObject[];
   nodes: readonly NodeObject[];
-  /** Machines that are there, by node's name: virtual nodes have no machine, and no node port. */
+  /** Addresses of machines by node name: virtual nodes have no machine, and no node port. */
   machines: ReadonlyMap<string, string>;
   pool: readonly string[];
 }
@@ -49,7 +49,7 @@ export interface Listener {
   address: string;
   protocol: 'tcp' | 'udp';
   port: number;
-  /** Of nodes; none means that nobody answers at present. */
+  /** Addresses of nodes; without backends connections get no answer. */
   backends: { address: string; port: number }[];
   sourceRanges: string[];
 }
@@ -57,7 +57,7 @@ export interface Listener {
 export interface StatusChange {
   namespace: string;
   name: string;
-  /** Undefined: the address is taken back. */
+  /** Undefined: the address is released. */
   address: string | undefined;
 }
 
@@ -65,11 +65,11 @@ export interface LoadBalancerPlan {
   listeners: Listener[];
   addresses: string[];
   statusChanges: StatusChange[];
-  /** For the log: Services that wait, and why. */
+  /** For the log: waiting Services, and why they wait. */
   waiting: string[];
 }
 
-/** Nodes with this label take no traffic from load balancers. */
+/** Load balancers send no traffic to nodes with this label. */
 const excludeLabel = 'node.kubernetes.io/exclude-from-external-load-balancers';
 
 export function planLoadBalancers(input: LoadBalancerInput): LoadBalancerPlan {
@@ -120,7 +120,7 @@ export function planLoadBalancers(input: LoadBalancerInput): LoadBalancerPlan {
   return plan;
 }
 
-/** Oldest first, so that of two that claim one address the earlier keeps it. */
+/** Oldest first: of two Services that claim one address, the older keeps it. */
 function byAge(one: ServiceObject, other: ServiceObject): number {
   const left = `${one.metadata.creationTimestamp ?? ''} ${one.metadata.uid}`;
   const right = `${other.metadata.creationTimestamp ?? ''} ${other.metadata.uid}`;
@@ -128,7 +128,7 @@ function byAge(one: ServiceObject, other: ServiceObject): number {
   return left < right ? -1 : 1;
 }
 
-/** Who has an address keeps it; who names one gets it if it is free; the others get the lowest free one. */
+/** Keeps assigned addresses; requested ones are assigned if free; the others get the lowest free one. */
 function assign(services: readonly ServiceObject[], pool: readonly string[]): Map<string, string> {
   const given = new Map<string, string>();
   const taken = new Set<string>();
@@ -162,7 +162,7 @@ function backendNodes(service: ServiceObject, input: LoadBalancerInput): string[
     .sort();
 }
 
-/** Nodes with a ready endpoint; where there is none, those whose endpoint still serves while it terminates. */
+/** Nodes with a ready endpoint; if there are none, those whose endpoint still serves while it terminates. */
 function nodesWithEndpoint(service: ServiceObject, input: LoadBalancerInput): Set<string> {
   const endpoints = input.endpointSlices
     .filter(
@@ -181,7 +181,7 @@ function nodesWithEndpoint(service: ServiceObject, input: LoadBalancerInput): Se
 
 const tableName = 'load-balancer';
 
-/** The edge's rules, to be applied as one transaction that replaces what was there. */
+/** The edge's rules, applied as one transaction that replaces the former ones. */
 export function loadBalancerRules(listeners: readonly Listener[]): string {
   const rules = listeners.filter(({ backends }) => backends.length > 0).map(ruleOf);
   return [
@@ -204,13 +204,13 @@ function ruleOf(listener: Listener): string {
   const [only] = backends;
   if (backends.length === 1 && only !== undefined) return `${match} dnat to ${only.address}:${only.port}`;
   const choices = backends.map((backend, index) => `${index} : ${backend.address} . ${backend.port}`);
-  // By hash, so that a flow that connection tracking has forgotten finds its node again.
+  // By hash, so that a flow forgotten by connection tracking gets the same node again.
   return `${match} dnat ip to jhash ip saddr . ${protocol} sport mod ${backends.length} map { ${choices.join(', ')} }`;
 }
 
 /**
- * UDP flows that connection tracking remembers and that go where nobody is now: those to a node that is no
- * backend any more, and those that came before there was one. They would go on as long as the sender does.
+ * Obsolete UDP flows of connection tracking: those to a node that is no longer a backend, and those older than the first
+ * backend. They would persist as long as the sender continues.
  */
 export function staleFlows(
   before: readonly Listener[],

@@ -1,4 +1,4 @@
-/** Lists and watches one collection of an API server, for ever, and keeps what is in it. */
+/** Lists and watches one collection of an API server until aborted, and keeps its objects. */
 import { request } from 'node:https';
 import type { Agent } from 'node:https';
 import type { IncomingMessage } from 'node:http';
@@ -10,15 +10,15 @@ interface KubernetesObject {
   metadata: { namespace?: string; name: string; resourceVersion?: string };
 }
 
-/** A bookmark comes about once a minute; a connection silent for longer than this is dead. */
+/** Bookmarks arrive about once a minute; a connection that is silent for longer than this is dead. */
 const silenceMilliseconds = 150_000;
 const firstPauseMilliseconds = 100;
 const longestPauseMilliseconds = 5_000;
-/** One object is at most 1.5 MiB in etcd; a line longer than this is no event. */
+/** An object has at most 1.5 MiB in etcd; a longer line than this is no event. */
 const lineLimit = 16 * 1024 * 1024;
 
 export interface Collection<T> {
-  /** False until it was listed once. */
+  /** False until the first list. */
   listed: boolean;
   objects: Map<string, T>;
 }

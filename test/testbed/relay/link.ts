@@ -1,19 +1,19 @@
-/** A bad link as a function: when each frame that enters comes out, if it does, and how often. */
+/** An impaired link as a function: when and how often each frame that enters comes out, if at all. */
 
 export interface Impairment {
-  /** Each way. */
+  /** In each direction. */
   delayMilliseconds?: number;
-  /** Up to so much more, evenly spread; order is kept. */
+  /** Maximum additional delay, uniformly distributed; the order is kept. */
   jitterMilliseconds?: number;
-  /** So many percent of frames overtake those before them: they skip the delay, or are held back without one. */
+  /** Percentage of frames that overtake earlier ones: they skip the delay, or are held back if there is none. */
   reorderPercent?: number;
   duplicatePercent?: number;
   lossPercent?: number;
-  /** The same seed, the same fate of the same frames. Default 1. */
+  /** The same seed gives the same results for the same frames. Default 1. */
   seed?: number;
 }
 
-/** What is held back, when there is no delay that one could skip, waits this long. */
+/** How long a reordered frame is held back if there is no delay to skip. */
 const holdMilliseconds = 10;
 
 /** A small generator with a period of 2³²: mulberry32, by T. Ettinger; public domain. Yields 0 ≤ x < 1. */
@@ -27,17 +27,17 @@ export function generator(seed: number): () => number {
   };
 }
 
-/** The times at which copies of a frame leave that arrives at `now`; times in milliseconds. */
+/** The departure times of the copies of a frame that arrives at `now`; in milliseconds. */
 export type Link = (now: number) => number[];
 
-/** One direction of a link. It remembers the latest time promised, so that jitter alone changes no order. */
+/** One direction of a link. It keeps the latest departure time, so that jitter alone changes no order. */
 export function newLink(impairment: Impairment): Link {
   const { delayMilliseconds = 0, jitterMilliseconds = 0 } = impairment;
   const random = generator(impairment.seed ?? 1);
   const happens = (percent: number | undefined) => random() * 100 < (percent ?? 0);
   let latest = 0;
   return (now) => {
-    // All dice are thrown for each frame, so that one setting doesn't change the fate that another decides.
+    // Draw all random numbers for each frame, so that one setting does not change the results of another.
     const lost = happens(impairment.lossPercent);
     const doubled = happens(impairment.duplicatePercent);
     const reordered = happens(impairment.reorderPercent);

@@ -1,6 +1,6 @@
 /**
- * The relay: frames come by UDP from one tap device and go by UDP to the other, as late and as often as the link
- * says. Arguments: near port, far port, own port for each, file of the impairment. SIGHUP reads that file again.
+ * The relay: receives frames by UDP from one tap device and sends them by UDP to the other, as the link decides. Arguments:
+ * near port, far port, own port for each, file of the impairment. SIGHUP reloads that file.
  */
 import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { newLink } from './link.ts';
 import type { Impairment, Link } from './link.ts';
 
-/** Frames that wait at once; more than this are lost, as in any router. */
+/** Maximum of waiting frames; further ones are dropped, as in any router. */
 const queueLimit = 50_000;
 const loopback = '127.0.0.1';
 const bufferBytes = 4 * 1024 * 1024;

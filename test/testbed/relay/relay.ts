@@ -15,7 +15,7 @@ import type { BedService } from '../services.ts';
 import { readRecord, removeRecord } from '../state.ts';
 import type { Impairment } from './link.ts';
 
-/** On the loopback of the wide area's namespace, where nobody else listens; four for each cluster. */
+/** On the loopback of the wide area's namespace, where no other program listens; four for each cluster. */
 const firstPort = 20000;
 
 interface Names {
@@ -53,7 +53,7 @@ function namesOf(bed: BedPlan, cluster: ClusterPlan): Names {
   };
 }
 
-/** Begins, or changes what a running relay does. */
+/** Starts the relay, or reconfigures a running one. */
 export async function startRelay(bed: BedPlan, cluster: ClusterPlan, impairment: Impairment): Promise<void> {
   const names = namesOf(bed, cluster);
   const wan = bed.wideAreaNetns;

@@ -1,4 +1,4 @@
-/** That programs which share packages share their versions is what makes a cold build short. */
+/** Programs that share packages must have the same versions of them, which keeps a cold build short. */
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -9,7 +9,7 @@ import { planBed } from '../plan.ts';
 
 const programs = join(import.meta.dirname, '..', 'programs');
 
-/** Module → version, of what a go.mod requires. */
+/** Module → version of the requirements in a go.mod. */
 async function required(program: string): Promise<Map<string, string>> {
   const text = await readFile(join(programs, program, 'go.mod'), 'utf8');
   const blocks = text.replaceAll(/^(?:exclude|replace|tool) \([^)]*\)|^(?:exclude|replace|tool) .*$/gm, '');
@@ -21,7 +21,7 @@ async function required(program: string): Promise<Map<string, string>> {
   );
 }
 
-/** Of these, nothing goes into CoreDNS: only tests of other modules ask for them. */
+/** CoreDNS contains nothing of these: only tests of other modules need them. */
 const notCompiled = new Set(['golang.org/x/sync', 'golang.org/x/tools']);
 
 test('modules that CoreDNS and Helm share with Kubernetes have the same version', async () => {

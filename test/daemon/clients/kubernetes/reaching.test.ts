@@ -1,4 +1,4 @@
-/** Kubeconfigs and identities lead to an API server wherever kubectl gets there: real TLS servers, a real proxy. */
+/** Kubeconfigs and identities reach an API server wherever kubectl does: real TLS servers, a real proxy. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,7 +57,7 @@ async function write(name: string, { cluster = {}, user = {} }: Fields = {}): Pr
   return path;
 }
 
-/** What the API server sees of one request. */
+/** Sends one request; returns what the API server received. */
 async function ask(files: string, environment: Record<string, string> = {}): Promise<Seen> {
   const from = server.seen.length;
   const client = connectKube(

@@ -1,4 +1,4 @@
-/** Real TLS servers that stand for API servers, with authorities as clusters have them, and a real CONNECT proxy. */
+/** Real TLS servers in place of API servers, with CAs like those of clusters, and a real CONNECT proxy. */
 import 'reflect-metadata';
 import { createServer as createPlainServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer } from 'node:https';
@@ -23,7 +23,7 @@ export interface Issued {
   key: string;
 }
 
-/** Issues a certificate: by itself, or by an authority. */
+/** Issues a certificate, self-signed or from an authority. */
 export async function issue(
   name: string,
   by: Issued | undefined,
@@ -60,7 +60,7 @@ export interface Seen {
   method: string;
   url: string;
   headers: IncomingMessage['headers'];
-  /** Each header as it came, one entry each. */
+  /** Each received header, one entry each. */
   raw: [name: string, value: string][];
   /** Common name of the client's certificate. */
   client: string | undefined;
@@ -72,7 +72,7 @@ export interface Standing {
   stop: () => Promise<void>;
 }
 
-/** Notes every request, and answers it: by default with an empty list. */
+/** Records every request, and answers it, by default with an empty list. */
 export async function standIn(
   leaf: Issued,
   chain: Issued[] = [],
@@ -107,7 +107,7 @@ export async function standIn(
   return { ...(await listening(server)), seen };
 }
 
-/** A proxy that knows CONNECT alone: what was asked of it, and with which credentials. */
+/** A proxy that supports only CONNECT, and records targets and credentials. */
 export async function connectProxy(): Promise<
   Omit<Standing, 'seen'> & { asked: string[]; credentials: (string | undefined)[] }
 > {
@@ -118,7 +118,7 @@ export async function connectProxy(): Promise<
     asked.push(request.url ?? '');
     credentials.push(request.headers['proxy-authorization']);
     const port = Number(/:(\d+)$/.exec(request.url ?? '')?.[1]);
-    // Names lead to this machine, whatever they are: only the proxy knows where the API server is.
+    // Every name leads to this machine: only the proxy knows where the API server is.
     const far = connect(port, '127.0.0.1', () => {
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
       far.pipe(socket);
