@@ -52,7 +52,7 @@ test('a provider’s API server - silent, refusing or back - is reported, one lo
   askNow();
   await eventually('one to be lost', 30, async () => kept.length === 1);
   way = 'silent';
-  await last(/^Unreachable: .*nothing came/);
+  await last(/^Unreachable: .*no answer within/);
   way = 'answers';
   await last(/^Reachable/);
   way = 'refuses';
