@@ -1,18 +1,21 @@
 /**
- * Gives back what a start has left: garbage, and the code of what runs once. An engine collects when much is allocated, and a
- * process that waits allocates little: without this it would hold for days what it needed for seconds.
+ * Frees the memory that a start leaves: garbage, and code that runs only once. An engine collects when much is allocated, and
+ * an idle process allocates little: without this it would hold for days what it needed for seconds.
  */
 
-/** The engine's own, where it was started with `--expose-gc`. */
+/** The engine's own function, if it was started with `--expose-gc`. */
 type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
 
-/** A start is over by then; the first time makes code old, and the second takes it. Then seldom: it stops all for some 20 ms. */
+/**
+ * The start is over by then; the first collection marks code as old, and the second one frees it. Later ones are rare: each
+ * pauses the process for about 20 ms.
+ */
 const firstMilliseconds: readonly number[] = [20_000, 40_000];
 const laterMilliseconds = 1_800_000;
 
 /**
- * Until the result is called.
- * @param after calls once after so many milliseconds; its result cancels
+ * Collects until the returned function is called.
+ * @param after calls once after that many milliseconds; its result cancels
  */
 export function collectAfterStart(
   after: (milliseconds: number, call: () => void) => () => void = afterwards,

@@ -3,18 +3,18 @@ import type { Condition } from './api/meta.ts';
 
 export type ConditionStatus = Condition['status'];
 
-/** A condition as a controller finds it; when it transitioned is computed. */
+/** A condition as evaluated by a controller; its transition time is computed. */
 export interface Finding {
   type: string;
   status: ConditionStatus;
   /** CamelCase, a constant beside the feature. */
   reason: string;
-  /** A sentence: what is, what is waited for since when, what a person can do. */
+  /** A sentence: the state, what is awaited and since when, and what an administrator can do. */
   message: string;
   observedGeneration?: number | undefined;
 }
 
-/** The condition of that type, if it was ever set. */
+/** The condition of that type, if it exists. */
 export function findCondition(
   conditions: readonly Condition[] | undefined,
   type: string,
@@ -22,14 +22,14 @@ export function findCondition(
   return conditions?.find((condition) => condition.type === type);
 }
 
-/** True only if the condition is there and its status is `True`. */
+/** True only if the condition exists and its status is `True`. */
 export function isTrue(conditions: readonly Condition[] | undefined, type: string): boolean {
   return findCondition(conditions, type)?.status === 'True';
 }
 
 /**
- * The condition to write for a finding: the previous one itself (same reference) when nothing changed, otherwise a
- * new one, whose `lastTransitionTime` moves only when the status does.
+ * The condition to write for a finding: the previous one itself (same reference) if nothing changed, otherwise a new one, whose
+ * `lastTransitionTime` changes only with the status.
  *
  * @param now milliseconds since 1970
  */
@@ -55,7 +55,7 @@ export function nextCondition(previous: Condition | undefined, finding: Finding,
   };
 }
 
-/** Sets one condition in a list, in its place or at the end. The same list comes back when nothing changed. */
+/** Sets one condition in a list, in its place or at the end. Returns the same list if nothing changed. */
 export function setCondition(
   conditions: readonly Condition[] | undefined,
   finding: Finding,
@@ -68,7 +68,7 @@ export function setCondition(
   return previous === undefined ? [...list, next] : list.map((each) => (each === previous ? next : each));
 }
 
-/** Sets several, in order. The same list comes back when nothing changed. */
+/** Sets several, in order. Returns the same list if nothing changed. */
 export function setConditions(
   conditions: readonly Condition[] | undefined,
   findings: readonly Finding[],
@@ -81,8 +81,8 @@ export function setConditions(
 }
 
 /**
- * The conditions that a controller writes by server-side apply: those of its findings only, carried on from what the
- * object has, since every condition has one owner.
+ * The conditions that a controller writes by server-side apply: only those of its findings, updated from the object's present
+ * ones, since every condition has one owner.
  */
 export function ownConditions(
   conditions: readonly Condition[] | undefined,
@@ -100,7 +100,7 @@ export function turnedConditions(
   return after.filter((condition) => findCondition(before, condition.type)?.status !== condition.status);
 }
 
-/** How long the condition has had its status, as people say it; empty when it isn't known. */
+/** How long the condition has had its status, in words; empty if that isn't known. */
 export function since(condition: Condition | undefined, now: number): string {
   if (condition === undefined) return '';
   const seconds = Math.max(0, Math.round((now - Date.parse(condition.lastTransitionTime)) / 1000));

@@ -54,11 +54,11 @@ export type ProblemName = keyof typeof problems;
 
 export interface ProblemOptions {
   errors?: readonly FieldProblem[];
-  /** For the header Retry-After. */
+  /** Value of the header Retry-After. */
   retryAfterSeconds?: number;
-  /** More headers, as WWW-Authenticate. */
+  /** Further headers, such as WWW-Authenticate. */
   headers?: Readonly<Record<string, string>>;
-  /** More members of the document. */
+  /** Further members of the document. */
   extensions?: Readonly<Record<string, unknown>>;
   /** For the log; never sent. */
   cause?: unknown;

@@ -1,4 +1,4 @@
-/** Label selectors as Kubernetes understands them ("Labels and Selectors"). Pure. */
+/** Label selectors with the semantics of Kubernetes ("Labels and Selectors"). Pure. */
 import type { LabelSelector } from './api/policies.ts';
 
 /** Whether the labels match. An empty selector matches everything. */
@@ -12,7 +12,7 @@ export function selectorMatches(
     (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
       if (operator === 'Exists') return has(key);
       if (operator === 'DoesNotExist') return !has(key);
-      // A label that is not there has none of the values.
+      // A missing label has none of the values.
       const listed = has(key) && values.includes(labels[key] ?? '');
       return operator === 'In' ? listed : !listed;
     })

@@ -1,4 +1,4 @@
-/** Logs of all processes: one JSON object a line, never a secret. Where lines go is the caller's. */
+/** Logs of all processes: one JSON object per line, never a secret. The caller writes the lines. */
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -13,11 +13,11 @@ export interface Log {
 }
 
 const order: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
-/** A second line of defence: a secret that is logged by mistake is replaced. */
+/** A second line of defence: fields with such names are redacted, in case that a secret is logged by mistake. */
 const secretName = /secret$|token$|private_?key|password|authorization|psk$|^data$|stringdata/i;
 const mostText = 4000;
 
-/** The level that LOG_LEVEL names, in any case; `info` when it names none. */
+/** The level of LOG_LEVEL, in any case; `info` if it names none. */
 export function levelOf(text: string | undefined): LogLevel {
   const level = text?.toLowerCase();
   return level === 'debug' || level === 'warn' || level === 'error' ? level : 'info';
@@ -38,7 +38,7 @@ function plain(value: unknown): unknown {
   return value;
 }
 
-/** One line. Fields named like secrets are replaced, long texts are cut. */
+/** One line. Fields named like secrets are redacted, long texts are truncated. */
 export function logLine(time: number, level: LogLevel, message: string, fields: LogFields): string {
   const line: Record<string, unknown> = {
     time: new Date(time).toISOString(),
@@ -58,11 +58,11 @@ export interface LogOptions {
   write: (line: string) => void;
   /** Milliseconds since 1970. */
   now: () => number;
-  /** On every line. */
+  /** Fields of every line. */
   fields?: LogFields;
 }
 
-/** A log that writes lines of the level and above. */
+/** A log that writes lines of this level and above. */
 export function createLog(level: LogLevel, options: LogOptions): Log {
   const { fields = {}, write, now } = options;
   const at = (lineLevel: LogLevel) => (message: string, more?: LogFields) => {

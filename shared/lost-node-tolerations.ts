@@ -1,4 +1,4 @@
-/** How long a pod stays bound to a node that is lost is its user's choice, at home and at a provider alike. Pure. */
+/** The pod's user decides how long it stays bound to a lost node, both at home and at a provider. Pure. */
 
 export interface LostNodeToleration {
   key: string;
@@ -10,7 +10,7 @@ export interface LostNodeToleration {
 /** Taints of the node lifecycle controller (Kubernetes, "Taint based evictions"). */
 const keys = new Set(['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable']);
 
-/** Those of a pod's tolerations that concern a lost node; all others name taints of the pod's own cluster. */
+/** A pod's tolerations of lost nodes; all others concern taints of the pod's own cluster. */
 export function lostNodeTolerations(tolerations: unknown): LostNodeToleration[] {
   if (!Array.isArray(tolerations)) return [];
   return (tolerations as unknown[]).flatMap((each): LostNodeToleration[] => {

@@ -1,6 +1,6 @@
 /**
- * The most that any peering of this cluster may be granted (LocalCluster `spec.maximumGrant`): whoever may issue tokens is not
- * thereby the owner of the nodes. An admission policy holds it too; this says it earlier, and by field. Pure.
+ * The maximum that any peering of this cluster may be granted (LocalCluster `spec.maximumGrant`): a right to issue tokens does
+ * not include control of the nodes. An admission policy enforces it too; this reports it earlier, by field. Pure.
  */
 import type { Grant } from './api/grant.ts';
 import type { FieldProblem } from './errors.ts';
@@ -13,8 +13,8 @@ const levels = ['restricted', 'baseline', 'privileged'] as const;
 const modes = ['None', 'Soft', 'Hard'] as const;
 
 /**
- * What of a grant is more than the maximum. What the maximum leaves open has no bound, but for what reaches beyond the pods:
- * the level privileged, raw networks, other names and a grant that is not counted have to be named in it.
+ * The fields of a grant that exceed the maximum. Fields that the maximum omits are unbounded, except those that affect more
+ * than pods: the level privileged, raw networks, other names and an uncounted grant must be allowed explicitly.
  */
 export function beyondMaximum(grant: Grant, maximum: MaximumGrant = {}): FieldProblem[] {
   const problems: FieldProblem[] = [];

@@ -1,5 +1,5 @@
 /**
- * Metrics in Prometheus' text format (exposition format 0.0.4), for all processes. Whoever counts bounds the number of its
+ * Metrics in Prometheus' text format (exposition format 0.0.4), for all processes. Each feature bounds the number of its
  * series: label values come from fixed sets, or the map of counts has a limit.
  */
 export const metricsContentType = 'text/plain; version=0.0.4; charset=utf-8';
@@ -9,7 +9,7 @@ export type Labels = Readonly<Record<string, string>>;
 export interface Sample {
   labels?: Labels;
   value: number;
-  /** Of a histogram: which of its series. */
+  /** Which series of a histogram. */
   suffix?: '_bucket' | '_sum' | '_count';
 }
 
@@ -28,7 +28,7 @@ export function labelText(labels: Labels = {}): string {
   return entries.length === 0 ? '' : `{${entries.join(',')}}`;
 }
 
-/** The text that `/metrics` answers with. */
+/** The response text of `/metrics`. */
 export function renderMetrics(families: Iterable<MetricFamily>): string {
   const lines: string[] = [];
   for (const { name, type, help, samples } of families) {

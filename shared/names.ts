@@ -1,11 +1,11 @@
-/** Names that several processes must agree on. Everything Hawser makes in a cluster can be found by these. */
+/** Names that several processes share, by which everything that Hawser creates in a cluster can be found. */
 import { spreadHash } from './net/hash.ts';
 
-/** Where Hawser itself runs and keeps its secrets. The chart's namespace; passed on as HAWSER_NAMESPACE. */
+/** The namespace of Hawser itself and its secrets. The chart's namespace; passed on as HAWSER_NAMESPACE. */
 export const defaultNamespace = 'hawser-system';
 
 export const labels = {
-  /** On everything Hawser makes: the part that made it. */
+  /** On everything that Hawser creates: the component that created it. */
   managedBy: 'app.kubernetes.io/managed-by',
   /** Remote cluster ID that an object belongs to. */
   remoteCluster: 'hawser.dev/remote-cluster',
@@ -15,39 +15,39 @@ export const labels = {
   virtualNode: 'hawser.dev/virtual-node',
   /** On nodes that may hold a tunnel endpoint, value `true`. */
   gatewayNode: 'hawser.dev/gateway',
-  /** On consumer's namespaces with offloading, value the pod placement; the pod webhook selects by it. */
+  /** On a consumer's namespaces with offloading, value the pod placement; the pod webhook selects by it. */
   offloading: 'hawser.dev/offloading',
-  /** On twins, shadow pods' pods and reflected objects: consumer's ID. */
+  /** On twin namespaces, real pods and reflected objects: the consumer's ID. */
   origin: 'hawser.dev/origin',
-  /** On twins and reflected objects: namespace on the consumer. */
+  /** On twin namespaces and reflected objects: the consumer's namespace. */
   originNamespace: 'hawser.dev/origin-namespace',
   /** On reflected objects, value `true`. */
   reflected: 'hawser.dev/reflected',
   /** On reflected EndpointSlices: the Service whose endpoints they record. */
   recordedService: 'hawser.dev/service-name',
-  /** On the EndpointSlices that the provider makes of those records, value `true`. */
+  /** On the EndpointSlices that the provider creates from those records, value `true`. */
   served: 'hawser.dev/served',
 } as const;
 
 export const annotations = {
   /** On a consumer's namespace, by the webhook: when its NamespaceOffloading was admitted, RFC 3339. */
   offloadingAdmitted: 'hawser.dev/offloading-admitted-at',
-  /** On a twin's pods: UID of the consumer's pod. */
+  /** On real pods: UID of the consumer's pod. */
   originPodUID: 'hawser.dev/origin-pod-uid',
-  /** On an OutgoingPeering, any new value: the controller asks the provider how it sees the peering, at once. */
+  /** On an OutgoingPeering, any new value: the controller requests the provider report at once. */
   askProvider: 'hawser.dev/ask-provider',
-  /** On a FabricNode, `{"id", "address"?}`: the node asks that address and counts what passes it meanwhile. */
+  /** On a FabricNode, `{"id", "address"?}`: the node probes that address and counts packets meanwhile. */
   trace: 'hawser.dev/trace',
-  /** On a Tunnel, comma-separated: mapped ranges that may move, since something of this cluster's own lies on them. */
+  /** On a Tunnel, comma-separated: mapped ranges that may move, since a range of this cluster overlaps them. */
   approvedRemaps: 'hawser.dev/approved-remaps',
-  /** On a ShadowPod, by the consumer: `status.stoppedAt` of the stop after which its pod is to run again. */
+  /** On a ShadowPod, by the consumer: `status.stoppedAt` of the stop after which its pod should run again. */
   resume: 'hawser.dev/resume-stopped-at',
 } as const;
 
 /** Virtual nodes carry it with NoSchedule; pods of offloaded namespaces tolerate it. */
 export const virtualNodeTaint = 'hawser.dev/virtual-node';
 
-/** On a tunnel endpoint's Secret and Service: the public half of its key, base64. */
+/** On a tunnel endpoint's Secret and Service: its public key, base64. */
 export const publicKeyAnnotation = 'hawser.dev/public-key';
 
 export const finalizer = 'hawser.dev/cleanup';
@@ -66,17 +66,17 @@ export const secrets = {
   tunnelEndpoint: (name: string) => `hawser-tunnel-endpoint-${name}`,
   /** Consumer: identity for a provider's API (`identity.json`). */
   identity: (peering: string) => `hawser-identity-${peering}`,
-  /** Consumer: the peering token of an in-band peering that is being opened. One name, so that a role can name it. */
+  /** Consumer: the peering token of an in-band peering that is being opened. A fixed name, so that a role can name it. */
   inBandToken: 'hawser-in-band-token',
 } as const;
 
-/** Service of a tunnel endpoint's UDP endpoint. */
+/** Service of a tunnel endpoint's UDP port. */
 export const endpointService = (name: string): string => `hawser-tunnel-${name}`;
-/** Lease of a tunnel endpoint: the controller names the holder, and the holder renews it. */
+/** Lease of a tunnel endpoint: the controller sets the holder, and the holder renews it. */
 export const endpointLease = (name: string): string => `hawser-tunnel-endpoint-${name}`;
 export const gatewayService = 'hawser-gateway';
 
-/** Shortens to at most `limit` characters. A hash of the whole, 32 bits, keeps names apart; it is not for security. */
+/** Shortens to at most `limit` characters. A 32-bit hash of the whole name avoids collisions; it is not for security. */
 export function shorten(name: string, limit: number): string {
   if (name.length <= limit) return name;
   const hash = spreadHash(name).toString(16).padStart(8, '0');
@@ -99,15 +99,15 @@ export function tenantNamespace(consumer: string, peering: string): string {
 /** The consumer's service account in its tenant namespace. */
 export const tenantServiceAccount = 'consumer';
 
-/** Lease in the tenant namespace by which the consumer shows that it is there. */
+/** Lease in the tenant namespace by which the consumer shows its presence. */
 export const consumerLease = 'hawser-consumer';
 
-/** The controller's own service account: its pods alone may speak to a remote's control plane inside the tunnel. */
+/** The controller's own service account: only its pods may reach a remote's control plane inside the tunnel. */
 export const controllerServiceAccount = 'hawser-controller';
 
 /**
- * What the names of a peering's twin namespaces end in: a dash and what tells its tenant namespace apart, `-<consumer ID>`
- * or `-<consumer ID>-<peering>`. At most 50 characters; an admission policy derives the same from the tenant namespace.
+ * The suffix of a peering's twin namespaces: a dash and the distinct part of its tenant namespace's name, `-<consumer ID>` or
+ * `-<consumer ID>-<peering>`. At most 50 characters; an admission policy derives the same from the tenant namespace.
  */
 export function twinSuffix(consumer: string, peering: string): string {
   return tenantNamespace(consumer, peering).slice('hawser-tenant'.length);
@@ -124,9 +124,9 @@ export function nodeName(provider: string, peering: string): string {
   return shorten(peering === defaultPeering ? `hawser-${provider}` : `hawser-${provider}-${peering}`, 63);
 }
 
-/** RFC 1123 label: lower-case letters, digits and dashes, the ends no dash. */
+/** RFC 1123 label: lower-case letters, digits and dashes; the first and last character are no dash. */
 export const labelPattern = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
-/** Shorter than a label (63), so that names can be made of an ID and a prefix. */
+/** Shorter than a label (63), so that names can consist of an ID and a prefix. */
 export const longestClusterID = 40;
 
 export const isClusterID = (text: string): boolean =>

@@ -1,6 +1,6 @@
-/** Ports, the tunnel device and fixed addresses that several processes must agree on. */
+/** Ports, the tunnel device and fixed addresses that several processes share. */
 
-/** Ports, the same everywhere so that firewalls can be written once. */
+/** Ports, equal in all clusters, so that firewall rules are the same everywhere. */
 export const ports = {
   /** UDP, tunnel, on every node and at the tunnel endpoint's Service. */
   tunnel: 7470,
@@ -21,8 +21,8 @@ export const ports = {
   nodeMetrics: 7447,
 } as const;
 
-/** Name of the TUN device. Some eBPF CNIs leave alone what begins with `cni`. */
+/** Name of the TUN device. Some eBPF CNIs ignore devices whose names begin with `cni`. */
 export const tunDevice = 'cni-hawser0';
 
-/** Host parts of the external CIDR. */
+/** Offsets of fixed addresses in the external CIDR. */
 export const externalOffsets = { probe: 1, gateway: 2, apiServer: 3, dns: 4, firstNode: 16 } as const;

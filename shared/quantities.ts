@@ -1,9 +1,9 @@
 /**
- * Kubernetes quantities (k8s.io/apimachinery, pkg/api/resource): `500m`, `1.5Gi`, `1e3`. Computed exactly, in
- * thousand-millionths, of which Kubernetes knows no smaller part.
+ * Kubernetes quantities (k8s.io/apimachinery, pkg/api/resource): `500m`, `1.5Gi`, `1e3`. Computed exactly, in billionths, which
+ * are Kubernetes' smallest unit.
  */
 
-/** How a quantity is written: powers of 1000 or of 1024. */
+/** The suffixes of a quantity: powers of 1000 or of 1024. */
 export type QuantityFormat = 'Decimal' | 'Binary';
 
 const NANO = 1_000_000_000n;
@@ -27,11 +27,11 @@ const decimalExponents: Readonly<Record<string, number>> = {
 };
 const binarySuffixes = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'] as const;
 const decimalSuffixes = ['n', 'u', 'm', '', 'k', 'M', 'G', 'T', 'P', 'E'] as const;
-/** Longer ones are no quantity that Kubernetes holds exactly, and a large exponent would cost memory. */
+/** Longer texts are no quantity that Kubernetes represents exactly, and a large exponent would cost memory. */
 const LENGTH_LIMIT = 64;
 const EXPONENT_LIMIT = 30;
 
-/** Thousand-millionths of a quantity. What is smaller is rounded away from zero, as Kubernetes does. Throws QuantityError. */
+/** Billionths of a quantity. Smaller fractions are rounded away from zero, as in Kubernetes. Throws QuantityError. */
 export function parseQuantity(text: string): bigint {
   const match =
     text.length <= LENGTH_LIMIT
@@ -51,7 +51,7 @@ export function parseQuantity(text: string): bigint {
   return sign === '-' ? -rounded : rounded;
 }
 
-/** How the text is written; plain numbers count as decimal. */
+/** The format of the text; plain numbers count as decimal. */
 export function quantityFormat(text: string): QuantityFormat {
   return text.endsWith('i') ? 'Binary' : 'Decimal';
 }
@@ -60,7 +60,7 @@ export function quantityFormat(text: string): QuantityFormat {
 export function formatQuantity(nano: bigint, format: QuantityFormat): string {
   if (nano === 0n) return '0';
   if (nano < 0n) return `-${formatQuantity(-nano, format)}`;
-  // Kubernetes writes binary quantities below 1024 and broken ones in decimal form.
+  // Kubernetes writes binary quantities below 1024, and fractions, in decimal form.
   if (format === 'Binary' && nano >= 1024n * NANO && nano % NANO === 0n) {
     let value = nano / NANO;
     let power = 0;
@@ -86,13 +86,13 @@ export function compareQuantities(a: string, b: string): number {
   return first < second ? -1 : 1;
 }
 
-/** The sum, written as the first one is; `0` for none. Throws QuantityError. */
+/** The sum, in the format of the first one; `0` for none. Throws QuantityError. */
 export function addQuantities(...quantities: readonly string[]): string {
   const sum = quantities.reduce((total, quantity) => total + parseQuantity(quantity), 0n);
   return formatQuantity(sum, formatOf(quantities));
 }
 
-/** `a - b`, written as `a` is; may be negative. Throws QuantityError. */
+/** `a - b`, in the format of `a`; may be negative. Throws QuantityError. */
 export function subtractQuantities(a: string, b: string): string {
   return formatQuantity(parseQuantity(a) - parseQuantity(b), formatOf([a, b]));
 }
@@ -107,7 +107,7 @@ export function isQuantity(text: string): boolean {
   }
 }
 
-// A zero has no opinion on how it is written.
+// Zeros do not determine the format.
 function formatOf(quantities: readonly string[]): QuantityFormat {
   return quantityFormat(quantities.find((quantity) => parseQuantity(quantity) !== 0n) ?? '0');
 }

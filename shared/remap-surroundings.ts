@@ -1,33 +1,33 @@
-/** What a choice of remappings has to keep away from: where the controller chooses, and where a person looks ahead. Pure. */
+/** The ranges that a choice of remaps must avoid, for the controller and for the preview of the command. Pure. */
 import type { LocalCluster } from './api/clusters.ts';
 import type { FabricNode, Tunnel } from './api/network.ts';
 import { readHosts, readRanges, type Host, type Range } from './net/cidr.ts';
 import { defaultRemapPools, uniqueLocalPool, type RemapInput } from './net/remapping.ts';
 
-/** Something that a node uses: see FabricNode.status.networks. */
+/** A network that a node uses: see FabricNode.status.networks. */
 export type NodeNetwork = NonNullable<NonNullable<FabricNode['status']>['networks']>[number];
 
 export interface Surroundings {
   local: LocalCluster;
   remoteCluster: string;
-  /** Addresses of this cluster's nodes; what is none is left out. */
+  /** Addresses of this cluster's nodes; texts that are no address are ignored. */
   nodeAddresses: readonly string[];
-  /** What the nodes report to use. */
+  /** The networks that the nodes report. */
   networks: readonly NodeNetwork[];
-  /** Where the remote's tunnel ends, `host:port`. */
+  /** The remote's tunnel endpoints, `host:port`. */
   endpoints: readonly string[];
   /** The tunnels to all other remotes. */
   others: readonly Tunnel[];
 }
 
-/** The part of the input of `planRemaps` that does not come of the remote. */
+/** The part of the input of `planRemaps` that is independent of the remote. */
 export function remapSurroundings(
   input: Surroundings,
 ): Pick<RemapInput, 'ownRanges' | 'protectedRanges' | 'accepted' | 'otherRanges' | 'pools'> {
   const { local, remoteCluster, nodeAddresses, networks, endpoints, others } = input;
   const { status, spec } = local;
   return {
-    // What cannot be read is skipped: one bad entry of a person's must not stop the tunnels of everybody.
+    // Unreadable texts are skipped: one wrong entry of an administrator must not stop all tunnels.
     ownRanges: [
       ...readRanges([
         ...(status?.podCIDRs ?? []),
@@ -37,7 +37,7 @@ export function remapSurroundings(
         ...(spec.reservedCIDRs ?? []),
       ]),
       ...readHosts(nodeAddresses),
-      // Packets of the tunnel itself must never be routed into it.
+      // The tunnel's own packets must never be routed into it.
       ...endpointHosts(endpoints),
       ...readRanges(networks.flatMap(({ range, what }) => (what === 'Route' ? [range] : []))),
     ],
@@ -55,14 +55,14 @@ export function remapSurroundings(
   };
 }
 
-/** Where free ranges are taken from, in order of preference: said, or the default ones. */
+/** Pools of free ranges, in order of preference: configured or default ones. */
 export function remapPoolsOf({ spec, status }: LocalCluster): readonly string[] {
   return spec.remapPools?.length
     ? spec.remapPools
     : [...defaultRemapPools, uniqueLocalPool(status?.clusterID ?? '')];
 }
 
-/** What all nodes report to use, each once. */
+/** The networks that all nodes report, each once. */
 export function networksOf(nodes: readonly FabricNode[]): NodeNetwork[] {
   const known = new Map<string, NodeNetwork>();
   for (const { status } of nodes) {
@@ -71,10 +71,10 @@ export function networksOf(nodes: readonly FabricNode[]): NodeNetwork[] {
   return [...known.values()];
 }
 
-/** Of objects that caches hold, which never change: each is read once for all the remotes that keep away from it. */
+/** Keyed by cached objects, which never change: each Tunnel is parsed once for all remotes. */
 const known = new WeakMap<Tunnel, Range[]>();
 
-/** What a tunnel to another remote takes: its remaps, draining ones too, and its endpoints. */
+/** The ranges of a tunnel to another remote: its remaps, including draining ones, and its endpoints. */
 function rangesOf(tunnel: Tunnel): Range[] {
   let ranges = known.get(tunnel);
   if (ranges === undefined) {
@@ -88,7 +88,7 @@ function rangesOf(tunnel: Tunnel): Range[] {
   return ranges;
 }
 
-/** Of `192.0.2.1:7470` and `[2001:db8::1]:7470`; names are none. */
+/** The addresses of `192.0.2.1:7470` and `[2001:db8::1]:7470`; DNS names are skipped. */
 function endpointHosts(endpoints: readonly string[]): Host[] {
   return readHosts(
     endpoints.map((endpoint) => endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '')),

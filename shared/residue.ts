@@ -1,6 +1,6 @@
 /**
- * What the end of an object had to leave, kept in a ConfigMap in Hawser's namespace: the object itself is gone when somebody
- * asks. An entry for each object, by its UID. Pure.
+ * The residue of deleted objects, stored in a ConfigMap in Hawser's namespace, since the object itself is gone when it is
+ * needed. One entry per object, by its UID. Pure.
  */
 
 export const residueConfigMap = 'hawser-residue';
@@ -10,14 +10,14 @@ export interface Residue {
   name: string;
   /** RFC 3339. */
   at: string;
-  /** A sentence each: what is left, and the command that removes it. */
+  /** One sentence each: what is left, and the command that removes it. */
   residue: string[];
 }
 
-/** Older entries go. */
+/** Older entries are dropped. */
 const mostEntries = 64;
 
-/** The entries with one more, and without the oldest ones beyond the limit. */
+/** The entries with a new one, without the oldest ones beyond the limit. */
 export function withResidue(
   data: Readonly<Record<string, string>>,
   uid: string,
@@ -29,7 +29,7 @@ export function withResidue(
   return Object.fromEntries(newestFirst.slice(0, mostEntries));
 }
 
-/** What is kept of the object; nothing when there is no entry that can be read. */
+/** The residue of the object; empty without a readable entry. */
 export function residueOf(data: Readonly<Record<string, string>> | undefined, uid: string): string[] {
   try {
     const { residue } = JSON.parse(data?.[uid] ?? '{}') as Partial<Residue>;

@@ -1,11 +1,13 @@
-/** Time as a parameter, and what every wait is made of: sleep, backoff, deadline, linked abort. One of each for all rooms. */
+/** Time as a parameter, and the parts of every wait: sleep, backoff, deadline, linked abort; shared by all rooms. */
 
 export interface Clock {
-  /** Milliseconds since 1970: for what is shown, signed, or compared with times of others. It may be set back, and may jump. */
+  /**
+   * Milliseconds since 1970: for times that are shown, signed, or compared with those of others. It may jump, even backwards.
+   */
   now(): number;
-  /** Milliseconds since some moment, never set back (CLOCK_MONOTONIC): for what decides how long ago, and when next. */
+  /** Milliseconds since an arbitrary moment, never set back (CLOCK_MONOTONIC): for durations and deadlines. */
   monotonic(): number;
-  /** Calls once after so many milliseconds; the result cancels. */
+  /** Calls once after that many milliseconds; the result cancels. */
   after(milliseconds: number, call: () => void): () => void;
 }
 
@@ -22,7 +24,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves after so many milliseconds, or at once when the signal is aborted. Never rejects. */
+/** Resolves after that many milliseconds, or at once if the signal is aborted. Never rejects. */
 export function sleep(milliseconds: number, signal: AbortSignal, clock: Clock = systemClock): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
@@ -37,8 +39,8 @@ export function sleep(milliseconds: number, signal: AbortSignal, clock: Clock = 
 }
 
 /**
- * Exponential backoff with jitter in its upper half: between half and the whole of `base · 2^failures`, in milliseconds.
- * Jitter keeps many clients that failed together from returning together.
+ * Exponential backoff with jitter in its upper half: between half and the whole of `base · 2^failures`, in milliseconds. Jitter
+ * prevents clients that failed together from retrying together.
  */
 export function backoff(
   failures: number,
@@ -52,17 +54,17 @@ export function backoff(
   return whole / 2 + (whole / 2) * random();
 }
 
-/** An AbortController that is aborted with its parent, and the way to let go of the parent. */
+/** An AbortController that is aborted with its parent, with a function to detach it. */
 export interface Linked extends Disposable {
   signal: AbortSignal;
   abort: (reason?: unknown) => void;
-  /** Lets go of the parent, as `abort` does. Call it when the work is done, or the parent holds this for ever. */
+  /** Detaches from the parent, like `abort`. Call it when the work is done; otherwise the parent holds this forever. */
   release: () => void;
 }
 
 /**
- * A controller that its parent aborts too. Unlike what AbortSignal.any makes it is held by its parent until it is released,
- * so that it cannot be collected while only a wait refers to it.
+ * A controller that is also aborted by its parent. Unlike the result of AbortSignal.any, it is held by its parent until it is
+ * released, so that it cannot be collected while only a wait refers to it.
  */
 export function linked(parent: AbortSignal): Linked {
   const controller = new AbortController();
@@ -83,17 +85,17 @@ export function linked(parent: AbortSignal): Linked {
 
 export interface Deadline extends Disposable {
   signal: AbortSignal;
-  /** Starts the time again. */
+  /** Restarts the timeout. */
   restart: (milliseconds: number) => void;
-  /** Stops the time; the parent still counts. */
+  /** Stops the timeout; the parent still counts. */
   pause: () => void;
-  /** Lets go of timer and parent. */
+  /** Releases timer and parent. */
   release: () => void;
 }
 
 /**
- * A signal that is aborted with the given one or after so many milliseconds, with a TimeoutError that says
- * `<what>: not done after <seconds> s`.
+ * A signal that is aborted with the given one or after that many milliseconds, with a TimeoutError of the text `<what>: not
+ * done after <seconds> s`.
  *
  *     using limit = deadline(signal, 10_000, 'reading the Node');
  *     await kube.get(ref, limit.signal);

@@ -1,4 +1,4 @@
-/** Issuing peering tokens: what the object in the cluster and the string that is handed over hold. Pure. */
+/** Issues peering tokens: creates the object in the cluster, and the token string. Pure. */
 import type { LocalCluster } from './api/clusters.ts';
 import { defaultGrant, grant as grantSchema, type Grant } from './api/grant.ts';
 import { apiVersion, clusterID } from './api/meta.ts';
@@ -17,14 +17,14 @@ import { encodePeeringToken } from './trust/token-codec.ts';
 export const defaultLifeSeconds = 15 * 60;
 export const secretBytes = 32;
 
-/** Below is nothing a pod can run in; above is more than Kubernetes' largest supported cluster (5,000 nodes) has. */
+/** No pod can run in less; more exceeds Kubernetes' largest supported cluster (5,000 nodes). */
 const ranges = {
   cpu: { least: '1m', most: '1M' },
   memory: { least: '1Mi', most: '10Pi' },
   ephemeralStorage: { least: '1Mi', most: '100Pi' },
 } as const;
 
-/** A requested grant with what it leaves open filled in, and what is wrong with it. */
+/** A requested grant with defaults for omitted fields, and its errors. */
 export function completeGrant(requested: Partial<Record<keyof Grant, unknown>> | undefined): {
   grant: Grant;
   errors: FieldProblem[];
@@ -51,12 +51,12 @@ export function completeGrant(requested: Partial<Record<keyof Grant, unknown>> |
   return { grant, errors };
 }
 
-/** The object that holds a token: found from its secret's hash by one GET, whether there is one or not. */
+/** Name of a token's object, from its secret's hash, so that one GET finds it, whether it exists or not. */
 export function tokenName(secretHash: string): string {
   return `token-${secretHash.slice(0, 16)}`;
 }
 
-/** How a token stands, for lists. `now` in milliseconds since 1970. */
+/** The state of a token, for lists. `now` in milliseconds since 1970. */
 export function tokenState(
   token: PeeringToken,
   now: number,
@@ -69,18 +69,18 @@ export function tokenState(
 export interface TokenOptions {
   /** Status of LocalCluster self. */
   issuer: NonNullable<LocalCluster['status']>;
-  /** The most that may be granted: `spec.maximumGrant` of LocalCluster self. */
+  /** The maximum grant: `spec.maximumGrant` of LocalCluster self. */
   maximumGrant?: MaximumGrant | undefined;
   /** Hawser's namespace. */
   namespace: string;
   grant: Partial<Record<keyof Grant, unknown>> | undefined;
-  /** The consumer reaches the gateway inside the tunnel, wherever it is outside. */
+  /** The consumer reaches the API gateway inside the tunnel, whatever its external address. */
   inBand?: boolean;
   /** Only this cluster may redeem it. */
   consumer?: string | undefined;
   lifeSeconds: number;
   issuedBy: string;
-  /** Which part of Hawser issues it. */
+  /** The component of Hawser that issues it. */
   managedBy: string;
   /** 32 unpredictable bytes. */
   secret: Uint8Array;
@@ -91,7 +91,7 @@ export interface TokenOptions {
 export type IssuedToken =
   { object: PeeringToken; token: string } | { problems: FieldProblem[] } | { waitingFor: string };
 
-/** The object to create and the token string; or the errors of the request; or what this cluster still waits for. */
+/** The object to create and the token string; or the request's errors; or what this cluster still waits for. */
 export function issuePeeringToken(request: TokenOptions): IssuedToken {
   const { clusterID: id, publicKey, gatewayPin, externalCIDR } = request.issuer;
   const inside = externalCIDR === undefined ? undefined : inBandURLs(externalCIDR)?.gateway;

@@ -1,14 +1,14 @@
 /**
- * Which names a consumer's twin namespaces may have. A name in a cluster is more than a name: every pod there looks up
- * `github.com` as `github` in the namespace `com` first (Kubernetes, DNS for Services and Pods, search domains), and whoever
- * has `monitoring` before the provider needs it gets what is installed there. Pure.
+ * The allowed names of a consumer's twin namespaces. Namespace names have effects in a cluster: every pod there looks up
+ * `github.com` as `github` in the namespace `com` first (Kubernetes, DNS for Services and Pods, search domains), and a consumer
+ * that has `monitoring` before the provider creates it receives the objects that are installed there. Pure.
  */
 import { twinSuffix } from './names.ts';
 
 export interface TwinNameRules {
-  /** What the names of this peering's twin namespaces end in. */
+  /** The suffix of this peering's twin namespaces. */
   suffix: string;
-  /** Names that the grant lists. */
+  /** Names listed in the grant. */
   listed: readonly string[];
 }
 
@@ -20,16 +20,16 @@ export const twinNameRules = (
 ): TwinNameRules => ({ suffix: twinSuffix(consumer, peering), listed: grant?.twinNamespaces ?? [] });
 
 /**
- * Why a twin namespace may not have that name; undefined: it may, as far as the name itself goes.
+ * Why a twin namespace may not have that name; undefined if the name itself is allowed.
  *
- * @param others what the names of other peerings' twin namespaces end in: `shop-a-b` is of `a-b` and not of `b`
+ * @param others suffixes of other peerings' twin namespaces: `shop-a-b` belongs to `a-b` and not to `b`
  */
 export function twinNameProblem(
   name: string,
   { suffix, listed }: TwinNameRules,
   others: readonly string[] = [],
 ): string | undefined {
-  // RFC 5890, section 2.3.1: such labels are of the IDNA, and `xn--p1ai` is a top-level domain.
+  // RFC 5890, section 2.3.1: IDNA reserves such labels, and `xn--p1ai` is a top-level domain.
   if (name.slice(2, 4) === '--')
     return `a name with dashes in its third and fourth place stands for another one (IDNA)`;
   if (listed.includes(name)) return undefined;

@@ -19,7 +19,7 @@ import {
 
 const prefixes = z.array(prefix).max(64);
 
-/** A tunnel endpoint of a cluster as others see it. */
+/** A tunnel endpoint of a cluster, as other clusters see it. */
 export const tunnelEndpoint = z.object({
   name: label.describe('Name of the tunnel endpoint, unique within its cluster. Example: 0.'),
   publicKey: key32.describe('WireGuard (X25519) public key of the tunnel endpoint, base64 of 32 bytes.'),
@@ -42,7 +42,7 @@ const signedText = z.object({
 });
 export type SignedText = z.infer<typeof signedText>;
 
-/** A peer that missed more successions of a key than this has to be peered with again. */
+/** A peer that missed more key successions than this must peer again. */
 export const maximumSuccessions = 8;
 export const keySuccessions = z
   .array(signedText)
@@ -51,7 +51,7 @@ export const keySuccessions = z
     'Statements by which each cluster key named its successor, oldest first. Each is signed by the key that it replaces. Default: none.',
   );
 
-/** A network document in the form in which it travels and is stored: what was signed, byte for byte. */
+/** A signed network document as it is sent and stored: the signed bytes, unchanged. */
 export const signedDocument = z.object({
   payload: z.string().max(65_536).describe('The signed JSON document, base64url.'),
   signature,

@@ -1,4 +1,4 @@
-/** Columns of `kubectl get` that several kinds have. */
+/** Columns of `kubectl get` that several kinds share. */
 import type { Kind } from './meta.ts';
 
 type Column = Kind['columns'][number];
@@ -8,12 +8,12 @@ export function statusOf(type: string, name = type): Column {
   return { name, type: 'string', jsonPath: `.status.conditions[?(@.type=="${type}")].status` };
 }
 
-/** Why a condition is as it is, in one word. */
+/** The reason of a condition, in one word. */
 export function reasonOf(type: string): Column {
   return { name: 'Reason', type: 'string', jsonPath: `.status.conditions[?(@.type=="${type}")].reason` };
 }
 
-/** Why a condition is as it is, as a sentence; with `-o wide`. */
+/** The message of a condition, a sentence; with `-o wide`. */
 export function messageOf(type: string): Column {
   return {
     name: 'Message',

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { label, quantity } from './meta.ts';
 
 /**
- * Resources beside CPU, memory and disk: devices, `example.com/gpu`, of which there are whole ones only, and huge pages by
- * their size (Kubernetes, "Extended resources for Node", "Manage HugePages"). `kubernetes.io/` is Kubernetes' own.
+ * Resources besides CPU, memory and disk: devices, `example.com/gpu`, in whole numbers only, and huge pages by their size
+ * (Kubernetes, "Extended resources for Node", "Manage HugePages"). Kubernetes reserves `kubernetes.io/`.
  */
 const extendedResources = z
   .array(
@@ -40,7 +40,7 @@ const extendedResources = z
   .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, 'a resource is listed once');
 const listedByName = { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] };
 
-/** How far a grant is counted. */
+/** How strictly a grant is enforced. */
 const enforcement = z.enum(['None', 'Soft', 'Hard']);
 
 /** What one incoming peering may use of its provider. */
@@ -112,7 +112,7 @@ export const grant = z.object({
 });
 export type Grant = z.infer<typeof grant>;
 
-/** The most that any peering may be granted. */
+/** The maximum that any peering may be granted. */
 export const maximumGrant = z.object({
   cpu: quantity.optional().describe('Most CPU of one peering. Default: no limit. Example: 16.'),
   memory: quantity.optional().describe('Most memory of one peering. Default: no limit. Example: 64Gi.'),
@@ -146,7 +146,7 @@ export const maximumGrant = z.object({
     .describe('Names of twin namespaces that grants may list. Default: none. Example: ["monitoring"].'),
 });
 
-/** Granted to a token that asks for nothing. */
+/** The grant of a token whose request has none. */
 export const defaultGrant: Grant = {
   cpu: '4',
   memory: '8Gi',

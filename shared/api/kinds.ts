@@ -5,7 +5,7 @@ import { namespaceOffloading, shadowPod, twinNamespace } from './offloading.ts';
 import { incomingPeering, outgoingPeering, peeringToken } from './peerings.ts';
 import { shadowPolicy } from './policies.ts';
 
-/** Every kind of the API, in the order in which a reader meets them. */
+/** Every kind of the API, in the order of the reference. */
 export const kinds: readonly Kind[] = [
   localCluster,
   remoteCluster,

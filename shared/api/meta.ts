@@ -6,7 +6,7 @@ export const group = 'hawser.dev';
 export const version = 'v1alpha1';
 export const apiVersion = `${group}/${version}`;
 
-/** What a kind's CRD is made from: `deploy/crds` turns it into a manifest, the daemon and CLI read and write it. */
+/** The source of a kind's CRD: `deploy/crds` turns it into a manifest, the daemon and the CLI read and write its objects. */
 export interface Kind<Spec extends z.ZodType = z.ZodType, Status extends z.ZodType = z.ZodType> {
   kind: string;
   plural: string;
@@ -23,11 +23,11 @@ export interface Kind<Spec extends z.ZodType = z.ZodType, Status extends z.ZodTy
     jsonPath: string;
     priority?: 0 | 1;
   }[];
-  /** CEL over the whole object (`self`), beyond what the schema says. */
+  /** CEL rules over the whole object (`self`), in addition to the schema. */
   validations: Validation[];
 }
 
-/** A rule of `x-kubernetes-validations`; the message tells what is allowed. */
+/** A rule of `x-kubernetes-validations`; the message states what is allowed. */
 export interface Validation {
   rule: string;
   message: string;
@@ -68,7 +68,7 @@ export interface KubernetesObject<Spec = unknown, Status = unknown> {
   status?: Status;
 }
 
-/** An object of one of Hawser's kinds: the spec is always there, the status once a controller has seen it. */
+/** An object of one of Hawser's kinds: it always has a spec, and a status after the first reconciliation. */
 export interface HawserObject<K extends Kind> {
   apiVersion: string;
   kind: string;
@@ -102,7 +102,7 @@ export const condition = z.object({
 });
 export type Condition = z.infer<typeof condition>;
 
-/** Conditions are a map by type for server-side apply, so that controllers can own one each. */
+/** Conditions are a map by type for server-side apply, so that several controllers can own one each. */
 export const conditions = z
   .array(condition)
   .max(32)

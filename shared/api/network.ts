@@ -20,7 +20,7 @@ const mapped = prefix.describe(
   'Range as the other cluster knows it, of the same size. Example: 10.128.0.0/16.',
 );
 
-/** A range of another cluster under the prefix that this one knows it by. Same length. */
+/** A range of another cluster, and the range of equal length by which this cluster knows it. */
 export const remap = z.object({
   real,
   mapped,
@@ -193,7 +193,7 @@ export const tunnel = {
 } satisfies Kind;
 export type Tunnel = HawserObject<typeof tunnel>;
 
-/** What a node measured of one remote cluster. */
+/** The measurements of a node for one remote cluster. */
 export const nodeSession = z.object({
   remoteCluster: clusterID.describe('ID of the remote cluster.'),
   tunnelEndpoint: label.optional().describe('Tunnel endpoint of the remote that the session is with.'),
@@ -210,7 +210,7 @@ export const nodeSession = z.object({
 });
 export type NodeSession = z.infer<typeof nodeSession>;
 
-/** Something on a node that is not Hawser’s and may be in its way. */
+/** A foreign setting of a node that may interfere with Hawser. */
 export const hostProblem = z.object({
   reason: z
     .enum(['ReversePathFilter', 'ForeignMasquerade', 'ForeignDrop', 'ForwardingDisabled', 'RouteRefused'])
@@ -219,7 +219,7 @@ export const hostProblem = z.object({
 });
 export type HostProblem = z.infer<typeof hostProblem>;
 
-/** What a node saw of one trace: probes that it sent itself, and how its counters moved during that time. */
+/** A node's results of one trace: its own probes, and the changes of its counters during that time. */
 export const nodeTrace = z.object({
   id: z.string().max(64).describe('ID of the request, from the annotation.'),
   at: dateTime.describe('Time of the measurement.'),
@@ -247,7 +247,7 @@ export const nodeTrace = z.object({
 });
 export type NodeTrace = z.infer<typeof nodeTrace>;
 
-/** Something that a node uses, and that no remote's range may cover. */
+/** A network that a node uses, and that no remote's range may cover. */
 export const nodeNetwork = z.object({
   range: prefix.describe('Range, or single address. Example: 192.168.50.0/24.'),
   what: z
@@ -257,7 +257,7 @@ export const nodeNetwork = z.object({
     ),
 });
 
-/** As many as a node reports; more are reported as fewer, wider ranges. */
+/** A node reports at most this many; further ones are merged into fewer, wider ranges. */
 export const maximumNetworks = 128;
 
 export const fabricNode = {

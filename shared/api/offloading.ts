@@ -11,7 +11,7 @@ import {
   type Kind,
 } from './meta.ts';
 
-/** Free-form Kubernetes content that the provider checks itself (`admit`), kept whole in the record. */
+/** Free-form Kubernetes content that the provider itself checks (`admit`), stored completely in the record. */
 const opaque = z.record(z.string(), z.unknown()).meta({ 'x-kubernetes-preserve-unknown-fields': true });
 const stringMap = z.record(z.string().max(317), z.string().max(65_536));
 

@@ -16,7 +16,7 @@ import {
   type Kind,
 } from './meta.ts';
 
-/** What a person wants of a peering while it lives. */
+/** The desired state of a peering. */
 export const desired = z
   .enum(['Active', 'Cordoned', 'Drained'])
   .describe(
@@ -95,7 +95,7 @@ export const peeringToken = {
     { name: 'Memory', type: 'string', jsonPath: '.spec.grant.memory', priority: 1 },
     { name: 'Pods', type: 'integer', jsonPath: '.spec.grant.pods', priority: 1 },
     { name: 'Issued by', type: 'string', jsonPath: '.spec.issuedBy', priority: 1 },
-    // Not of type date: kubectl shows a date as the time since, which is negative until the token expires.
+    // Not of type date: kubectl shows a date as the time since then, which is negative until the token expires.
     { name: 'Expires', type: 'string', jsonPath: '.spec.expiresAt' },
     messageOf('Redeemable'),
     age,
@@ -120,7 +120,7 @@ const used = z
   })
   .describe('What the pods of the peering use of the grant.');
 
-/** How a provider sees a peering, as it reports it to that consumer alone. No secrets, nothing of others. */
+/** How a provider sees a peering, as reported to that consumer only. It contains no secrets, and nothing about others. */
 export const peeringState = z.object({
   version: z.string().max(64).describe('Version of Hawser at the provider.'),
   desired,
@@ -148,7 +148,7 @@ export const peeringState = z.object({
 });
 export type PeeringState = z.infer<typeof peeringState>;
 
-/** What came of asking the provider for it. */
+/** The result of the latest request for the provider report. */
 export const providerReport = z.object({
   requestedAt: dateTime.describe('Time at which the provider was last asked.'),
   request: z

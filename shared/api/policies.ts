@@ -6,7 +6,7 @@ import { conditions, label, observedGeneration, prefix, type HawserObject, type 
 const labelKey = z.string().min(1).max(317);
 const labelValue = z.string().max(63);
 
-/** As in Kubernetes. Empty: everything. */
+/** As in Kubernetes. An empty selector matches everything. */
 export const labelSelector = z.object({
   matchLabels: z
     .record(labelKey, labelValue)
@@ -33,11 +33,13 @@ export const labelSelector = z.object({
 });
 export type LabelSelector = z.infer<typeof labelSelector>;
 
-/** Peers of one rule, and of all rules of one policy together: each is a line in the kernel of every node there. */
+/**
+ * Maximum of peers in one rule, and in all rules of one policy together: each takes memory in the kernel of every node there.
+ */
 export const mostPeers = 1024;
 export const mostPeersInAll = 4096;
 
-/** Ranges that one block leaves out: those of many remote clusters may be among them. */
+/** Maximum of excluded ranges of one block: they may include the ranges of many remote clusters. */
 export const mostExceptions = 512;
 
 const peer = z.object({

@@ -1,13 +1,13 @@
 /**
- * Bodies read within a bound: an API server of another cluster is not trusted to end one, nor to send it in few pieces.
- * All of it is linear in the bytes that come, however they are cut.
+ * Reads bodies within limits: another cluster's API server is not trusted to end a body, nor to send it in few chunks. All
+ * functions take linear time in the received bytes, for any chunks.
  */
 import { UnreachableError } from './errors.ts';
 
 const lineFeed = 10;
 const smallest = 1024;
 
-/** Bytes that grow by doubling: a chunk of one byte costs one byte, and not an array of its own. */
+/** Bytes that grow by doubling: a chunk of one byte costs one byte, not a separate array. */
 class Bytes {
   #held = new Uint8Array(0);
   length = 0;
@@ -23,7 +23,7 @@ class Bytes {
     this.length = needed;
   }
 
-  /** What was appended, and empty again. */
+  /** Returns the appended bytes, and empties the buffer. */
   take(): Uint8Array {
     const whole = this.#held.subarray(0, this.length);
     this.#held = new Uint8Array(0);
@@ -32,7 +32,7 @@ class Bytes {
   }
 }
 
-/** The whole body as text. Throws UnreachableError `TOO_LARGE` beyond the limit in bytes. */
+/** The complete body as text. Throws UnreachableError `TOO_LARGE` beyond the limit in bytes. */
 export async function readBody(
   body: AsyncIterable<Uint8Array>,
   limit: number,
@@ -43,7 +43,7 @@ export async function readBody(
   for await (const chunk of body) {
     if ((only?.length ?? 0) + bytes.length + chunk.length > limit)
       throw new UnreachableError(what, 'TOO_LARGE', `the answer is larger than ${limit} bytes`);
-    // Most bodies come in one piece, which needs no copy.
+    // Most bodies are one chunk, which needs no copy.
     if (only === undefined && bytes.length === 0) {
       only = chunk;
       continue;
@@ -56,8 +56,8 @@ export async function readBody(
 }
 
 /**
- * The lines of a body as they come, without empty ones; what follows the last line feed is left out. Throws
- * UnreachableError `TOO_LARGE` for a line beyond the limit in bytes. `onActivity` is called for each piece.
+ * The lines of a body as they arrive, without empty ones; text after the last line feed is ignored. Throws UnreachableError
+ * `TOO_LARGE` for a line beyond the limit in bytes. `onActivity` is called for each chunk.
  */
 export async function* readLines(
   body: AsyncIterable<Uint8Array>,

@@ -1,16 +1,16 @@
 /**
- * How much several caches may hold together. Objects alone are no bound: etcd takes 1.5 MiB for each, and whoever runs the
- * API server of another cluster can claim more.
+ * A common memory limit of several caches. A limit of objects is not enough: etcd allows 1.5 MiB for each, and another
+ * cluster's API server can send larger ones.
  */
 export interface ByteBudget {
   readonly limit: number;
   readonly held: number;
-  /** Takes so many bytes more; a negative number gives some back. False, and nothing taken, if they are too many. */
+  /** Reserves bytes; a negative number releases some. Returns false, and reserves nothing, beyond the limit. */
   take(bytes: number): boolean;
   give(bytes: number): void;
 }
 
-/** A budget of which nothing is taken. */
+/** A budget with nothing reserved. */
 export function createByteBudget(limit: number): ByteBudget {
   let held = 0;
   return {
@@ -19,7 +19,7 @@ export function createByteBudget(limit: number): ByteBudget {
       return held;
     },
     take(bytes) {
-      // Less than before is taken even above the limit: it leads back below it.
+      // A shrinking object is accepted even above the limit, since that leads back below it.
       if (bytes > 0 && held + bytes > limit) return false;
       held += bytes;
       return true;

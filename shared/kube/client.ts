@@ -1,4 +1,4 @@
-/** A client of one API server: any kind, by plain HTTP (Kubernetes API concepts), over whichever transport it is given. */
+/** A client of one API server: any kind, by plain HTTP (Kubernetes API concepts), over an injected transport. */
 import { isConflict, isNotFound } from './errors.ts';
 import { listAll, type ListOptions, type ObjectList } from './lists.ts';
 import type { KubeResponse, KubeTransport } from './port.ts';
@@ -11,30 +11,30 @@ export type { RequestOptions } from './requests.ts';
 export type { WatchEvent, WatchOptions } from './watch.ts';
 
 export interface ApplyOptions {
-  /** `hawser-<feature>`: owner of the fields that the object holds. */
+  /** `hawser-<feature>`: owner of the object's fields. */
   fieldManager: string;
-  /** Take over fields that others own. Default true, as controllers do. */
+  /** Take over fields of other owners. Default true, like controllers. */
   force?: boolean;
   subresource?: string;
 }
 
 export interface DeleteOptions {
-  /** Delete only this very object; if another one has its name now, that is success. */
+  /** Delete only the object with this UID; if another one has its name now, the call succeeds. */
   uid?: string;
-  /** Delete it only as it was seen; fails with Conflict when somebody has changed it since. */
+  /** Delete only this version; fails with Conflict if it has changed since. */
   resourceVersion?: string;
   propagation?: 'Foreground' | 'Background' | 'Orphan';
   gracePeriodSeconds?: number;
 }
 
 /**
- * Everything Hawser asks an API server. Errors: KubeError for an answer that is no success, UnreachableError when none
- * came; the signal's reason when it was aborted.
+ * All requests of Hawser to an API server. Errors: KubeError for an unsuccessful response, UnreachableError without a response,
+ * and the signal's reason after an abort.
  */
 export interface KubeClient<R extends KubeResponse = KubeResponse> {
-  /** Undefined: 404. */
+  /** Returns undefined for a 404. */
   get<T extends AnyObject>(ref: Ref<T>, signal: AbortSignal): Promise<T | undefined>;
-  /** All pages, unless fewer objects are asked for. */
+  /** Returns all pages, unless fewer objects are requested. */
   list<T extends AnyObject>(
     kind: KindRef<T>,
     options: ListOptions,
@@ -46,14 +46,14 @@ export interface KubeClient<R extends KubeResponse = KubeResponse> {
     signal: AbortSignal,
     options?: { fieldManager?: string },
   ): Promise<T>;
-  /** As `create`, for a kind that the object need not name in full. */
+  /** Like `create`, for a kind that the object need not name. */
   createIn<T extends AnyObject>(
     kind: KindRef<T>,
     namespace: string | undefined,
     object: T,
     signal: AbortSignal,
   ): Promise<T>;
-  /** Server-side apply: creates or changes what the object says, and nothing else. */
+  /** Server-side apply: creates the object, or changes exactly its fields. */
   apply<T extends AnyObject>(object: T, options: ApplyOptions, signal: AbortSignal): Promise<T>;
   patch<T extends AnyObject>(
     ref: Ref<T>,
@@ -61,13 +61,13 @@ export interface KubeClient<R extends KubeResponse = KubeResponse> {
     options: { type: 'merge' | 'json' | 'strategic' | 'apply'; subresource?: string; fieldManager?: string },
     signal: AbortSignal,
   ): Promise<T>;
-  /** Fails with Conflict when the object has another resourceVersion by now. */
+  /** Fails with Conflict if the object has another resourceVersion now. */
   replace<T extends AnyObject>(
     object: T,
     options: { subresource?: string; fieldManager?: string },
     signal: AbortSignal,
   ): Promise<T>;
-  /** Gone already is success. Returns when the server took the request; finalizers may take longer. */
+  /** Succeeds if the object is gone. Returns when the server accepted the request; finalizers may take longer. */
   delete(ref: Ref, options: DeleteOptions, signal: AbortSignal): Promise<void>;
   /** POST to a subresource, such as `pods/eviction` or `serviceaccounts/token`. */
   createSubresource<R = unknown>(
@@ -76,7 +76,7 @@ export interface KubeClient<R extends KubeResponse = KubeResponse> {
     body: unknown,
     signal: AbortSignal,
   ): Promise<R>;
-  /** For informers. Ends when the server ends it; an ERROR event is thrown as KubeError (410: list again). */
+  /** For informers. Ends when the server ends the watch; an ERROR event is thrown as KubeError (410: list again). */
   watch<T extends AnyObject>(
     kind: KindRef<T>,
     options: WatchOptions,
@@ -89,7 +89,7 @@ export interface KubeClient<R extends KubeResponse = KubeResponse> {
     options: RequestOptions & { maximumBytes?: number },
     signal: AbortSignal,
   ): Promise<{ status: number; text: string }>;
-  /** Any request, any answer, with its body as a stream: logs, `/readyz`, metrics. */
+  /** Sends any request and returns the response with its body as a stream: logs, `/readyz`, metrics. */
   raw(method: string, path: string, options: RequestOptions, signal: AbortSignal): Promise<R>;
   readonly url: string;
   /** Closes idle connections; the client can still be used. */
@@ -97,18 +97,18 @@ export interface KubeClient<R extends KubeResponse = KubeResponse> {
 }
 
 export interface ClientOptions {
-  /** Of each request but watches and raw ones. Default 30 s. */
+  /** Timeout of each request, except watches and raw ones. Default 30 s. */
   timeoutMilliseconds?: number;
-  /** Largest answer, and largest event of a watch. Default 64 MiB. */
+  /** Largest response, and largest event of a watch. Default 64 MiB. */
   maximumBytes?: number;
   /**
-   * Largest page of a list; of a larger one fewer objects are asked for. Default 16 MiB: a page is parsed whole, beside
-   * everything that the process holds.
+   * Largest page of a list; if a page is larger, fewer objects are requested. Default 16 MiB: a page is parsed as a whole, in
+   * addition to everything in memory.
    */
   maximumPageBytes?: number;
-  /** Largest list, all pages together. Default: no limit, for an API server of one's own. */
+  /** Largest list, all pages together. Default: no limit, for the own cluster's API server. */
   maximumListBytes?: number;
-  /** Owner of the fields that `create`, `replace` and `patch` write, where the call names none. */
+  /** Owner of the fields that `create`, `replace` and `patch` write, if the call names none. */
   fieldManager?: string;
   /** Default `hawser`. */
   userAgent?: string;
@@ -122,7 +122,7 @@ const patchTypes = {
   apply: 'application/apply-patch+yaml',
 } as const;
 
-/** Makes a client. Nothing is dialled before the first request. */
+/** Creates a client. It connects with the first request. */
 export function createKubeClient<R extends KubeResponse>(
   transport: KubeTransport<R>,
   options: ClientOptions = {},
@@ -206,7 +206,7 @@ export function createKubeClient<R extends KubeResponse>(
       } catch (error) {
         if (isNotFound(error)) return;
         if (!isConflict(error)) throw error;
-        // Another object has the name by now, or this one is on its way out: both are what was asked for.
+        // Another object has the name now, or this one is being deleted: both count as success.
         const now = await client.get(ref, signal);
         const over =
           now === undefined ||

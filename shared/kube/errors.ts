@@ -1,6 +1,6 @@
 /** Errors of requests to API servers, recognised by type and never by text. */
 
-/** The `Status` object of the Kubernetes API, as far as it is read. */
+/** The parts of the Kubernetes API's `Status` object that are read. */
 export interface StatusBody {
   kind?: string;
   message?: string;
@@ -9,22 +9,22 @@ export interface StatusBody {
   details?: { retryAfterSeconds?: number; causes?: { reason?: string; message?: string; field?: string }[] };
 }
 
-/** An answer of an API server that is no success. */
+/** An unsuccessful response of an API server. */
 export class KubeError extends Error {
   override readonly name = 'KubeError';
   /** HTTP status, or the code in an ERROR event of a watch. */
   readonly status: number;
   /** Machine-readable reason of the Kubernetes API, such as `AlreadyExists`. */
   readonly reason: string;
-  /** The server's message, without the request that it answers. */
+  /** The server's message, without the request. */
   readonly detail: string;
   /** Paths of the fields that the server refused, such as `status.apiServerURL`. */
   readonly fields: readonly string[];
-  /** What the server asked to wait before the next try. */
+  /** The delay before a retry that the server asked for. */
   readonly retryAfterMilliseconds: number | undefined;
 
   constructor(what: string, status: number, body: StatusBody, retryAfterSeconds?: number) {
-    // What another cluster's server sends has whatever types it likes.
+    // Another cluster's server may send fields of any type.
     const reason = typeof body.reason === 'string' ? body.reason : '';
     const said = typeof body.message === 'string' ? body.message : reason || 'no message';
     super(`${what}: the API server answered ${status}: ${said.slice(0, 2000)}`);
@@ -38,12 +38,12 @@ export class KubeError extends Error {
   }
 }
 
-/** No answer at all: refused, timed out, cut off, or a certificate that is not to be trusted. */
+/** No response: refused, timed out, interrupted, or an untrusted certificate. */
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
-  /** Code of the system or of TLS, such as `ECONNREFUSED`; `DEADLINE` when no answer came in time. */
+  /** Code of the system or of TLS, such as `ECONNREFUSED`; `DEADLINE` without a response in time. */
   readonly code: string;
-  /** What happened, without the request that it happened to. */
+  /** What happened, without the request. */
   readonly detail: string;
 
   constructor(what: string, code: string, detail: string, cause?: unknown) {
@@ -53,11 +53,11 @@ export class UnreachableError extends Error {
   }
 }
 
-/** Whatever a transport has thrown, as what it means for the request. */
+/** Converts anything that a transport throws to the request's error. */
 export function asUnreachable(what: string, error: unknown): Error {
   if (error instanceof UnreachableError || error instanceof KubeError) return error;
   const { name, message, code, cause } = error as Error & { code?: unknown };
-  // fetch says only that it failed, and why in its cause.
+  // fetch reports only its failure, with the reason as its cause.
   const deeper = cause as { code?: unknown; message?: string } | undefined;
   const found = [code, deeper?.code].find((each) => typeof each === 'string' && each !== '');
   if (name === 'TimeoutError') return new UnreachableError(what, 'DEADLINE', message, error);
@@ -65,7 +65,7 @@ export function asUnreachable(what: string, error: unknown): Error {
   return new UnreachableError(what, (found as string | undefined) ?? 'FAILED', detail, error);
 }
 
-/** The error that an answer outside 2xx stands for. */
+/** The error of a response outside 2xx. */
 export function statusError(
   what: string,
   response: { status: number; header(name: string): string | undefined },
@@ -76,7 +76,7 @@ export function statusError(
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed === 'object' && parsed !== null) body = parsed;
   } catch {
-    // Not a Status: a proxy's page, say.
+    // Not a Status: for example a proxy's page.
     body = { message: text.slice(0, 500) };
   }
   const after = Number(response.header('retry-after'));
@@ -86,21 +86,21 @@ export function statusError(
 const withStatus = (error: unknown, status: number): error is KubeError =>
   error instanceof KubeError && error.status === status;
 
-/** 404: it isn't there, or its namespace or kind isn't. */
+/** 404: the object, its namespace or its kind does not exist. */
 export const isNotFound = (error: unknown): error is KubeError => withStatus(error, 404);
-/** Any 409: another writer came first, or the object already exists. */
+/** Any 409: another writer was first, or the object already exists. */
 export const isConflict = (error: unknown): error is KubeError => withStatus(error, 409);
 /** 409, because an object of that name exists. */
 export const isAlreadyExists = (error: unknown): error is KubeError =>
   withStatus(error, 409) && error.reason === 'AlreadyExists';
-/** 401: the credentials are not valid (any more). */
+/** 401: the credentials are invalid or have expired. */
 export const isUnauthorized = (error: unknown): error is KubeError => withStatus(error, 401);
 /** 403: refused by RBAC, a quota or an admission policy. */
 export const isForbidden = (error: unknown): error is KubeError => withStatus(error, 403);
-/** 403, because a ResourceQuota has no room for the object. Kubernetes has no reason of its own for it but these words. */
+/** 403, because a ResourceQuota is exceeded. Kubernetes has no separate reason for it, only this message. */
 export const isQuotaExceeded = (error: unknown): error is KubeError =>
   isForbidden(error) && error.message.includes('exceeded quota');
-/** 403, because a ResourceQuota was made a moment ago and Kubernetes has not counted yet: soon over. */
+/** 403, because Kubernetes has not counted for a new ResourceQuota yet; a retry soon succeeds. */
 export const isQuotaUnknown = (error: unknown): error is KubeError =>
   isForbidden(error) && error.message.includes('status unknown for quota');
 /** 422: the object does not satisfy its schema. */
@@ -112,14 +112,14 @@ export const isGone = (error: unknown): error is KubeError =>
 export const isTransient = (error: unknown): boolean =>
   error instanceof UnreachableError ||
   (error instanceof KubeError && (error.status === 429 || error.status >= 500));
-/** No answer came. */
+/** There was no response. */
 export const isUnreachable = (error: unknown): error is UnreachableError => error instanceof UnreachableError;
-/** More bytes than the client takes. */
+/** The response exceeds the client's limit. */
 export const isTooLarge = (error: unknown): error is UnreachableError =>
   error instanceof UnreachableError && error.code === 'TOO_LARGE';
-/** Thrown because a signal was aborted; not worth a log line. */
+/** Caused by an abort of the signal; not worth a log line. */
 export const isAborted = (error: unknown, signal: AbortSignal): boolean =>
   signal.aborted && (error === signal.reason || (error instanceof Error && error.name === 'AbortError'));
 
-/** The text of anything thrown. */
+/** The message of any thrown value. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,4 +1,4 @@
-/** A cache of one kind that follows the API server: list, then watch, for as long as it runs. */
+/** A cache of one kind that follows the API server: list, then watch, as long as it runs. */
 import type { KubeClient, Selection } from './client.ts';
 import { backoff, linked, sleep, systemClock, type Clock, type Linked } from '../time.ts';
 import { UnreachableError, isAborted, isForbidden, isGone, isNotFound, messageOf } from './errors.ts';
@@ -9,7 +9,7 @@ import { trimObject } from './trim.ts';
 /** Receives the new object (undefined if deleted) and the former one (undefined if new). Must neither throw nor change them. */
 export type ChangeHandler<T> = (key: string, object: T | undefined, previous: T | undefined) => void;
 
-/** Where an informer says what it cannot return. */
+/** Log for errors that an informer cannot return. */
 export interface InformerLog {
   warn(message: string, fields?: Record<string, unknown>): void;
   error(message: string, fields?: Record<string, unknown>): void;
@@ -17,45 +17,45 @@ export interface InformerLog {
 
 export interface Informer<T extends AnyObject = AnyObject> {
   readonly kind: KindRef<T>;
-  /** What the cache holds; not to be changed. Namespace undefined for cluster-scoped kinds. */
+  /** The cached object; do not change it. Namespace undefined for cluster-scoped kinds. */
   get(namespace: string | undefined, name: string): T | undefined;
   /** By `namespace/name` or name. */
   byKey(key: string): T | undefined;
   list(): readonly T[];
-  /** Those of one namespace. */
+  /** The objects of one namespace. */
   listIn(namespace: string): readonly T[];
   /** Called at once for existing objects, then for every change. Returns a function that stops it. */
   onChange(handler: ChangeHandler<T>): () => void;
-  /** Resolves when the first list is in. Rejects only when the signal is aborted. */
+  /** Resolves after the first list. Rejects only when the signal is aborted. */
   synced(signal: AbortSignal): Promise<void>;
   readonly hasSynced: boolean;
-  /** When the API server last said anything on this kind, milliseconds since 1970; 0: never. */
+  /** Time of the API server's last response for this kind, milliseconds since 1970; 0: never. */
   readonly contactedAt: number;
-  /** Why it is not watching now; undefined while it is. */
+  /** Why it is not watching at present; undefined while it is. */
   readonly failure: string | undefined;
   /** Reconnects at once, for callers that know that the API server is reachable again. */
   reconnect(): void;
-  /** Lists and watches until the signal is aborted. Survives 410, cut connections, and restarts of the API server. */
+  /** Lists and watches until the signal is aborted. Survives 410, lost connections, and restarts of the API server. */
   run(signal: AbortSignal): Promise<void>;
 }
 
 export interface InformerOptions<T extends AnyObject> extends Selection {
-  /** Drops what is not needed, to save memory. Metadata must stay. What `trimObject` takes always goes. */
+  /** Drops unneeded fields, to save memory. Metadata must stay. Fields that `trimObject` drops are always dropped. */
   transform?: (object: T) => T;
-  /** Bounds of how long one watch lasts, in seconds; a random value between. Default 300 to 600. */
+  /** Bounds of the duration of one watch, in seconds; a random value between. Default 300 to 600. */
   watchSeconds?: readonly [number, number];
-  /** Most objects; beyond them nothing more is taken, and all is read again. Default: no limit. */
+  /** Maximum number of objects; beyond it the informer stops reading and lists again. Default: no limit. */
   maximumObjects?: number;
-  /** Bytes that this informer and those it shares the budget with may hold, as JSON. Default: no limit. */
+  /** Maximum size in JSON of the objects of this informer and those that share the budget. Default: no limit. */
   budget?: ByteBudget;
-  /** A watch that is silent for longer is restarted. Default 150 s: the server sends a bookmark about every minute. */
+  /** A watch that is silent for longer is restarted. Default 150 s: the server sends a bookmark about once a minute. */
   idleTimeoutMilliseconds?: number;
   log?: InformerLog;
   clock?: Clock;
   random?: () => number;
 }
 
-/** An informer; it does nothing until `run`. */
+/** Creates an informer, which does nothing until `run`. */
 export function createInformer<T extends AnyObject>(
   kube: Pick<KubeClient, 'list' | 'watch'>,
   kind: KindRef<T>,
@@ -73,7 +73,7 @@ export function createInformer<T extends AnyObject>(
     ...selectors
   } = options;
   const store = new Map<string, T>();
-  /** Bytes of each object, where there is a budget. */
+  /** Size of each object in bytes, if there is a budget. */
   const sizes = new Map<string, number>();
   const handlers = new Set<ChangeHandler<T>>();
   const waiting = new Set<() => void>();
@@ -133,7 +133,7 @@ export function createInformer<T extends AnyObject>(
     const { items, resourceVersion: listed } = await kube.list(kind, selectors, signal);
     contacted();
     const keys = new Set(items.map((item) => keyOf(item)));
-    // What is gone makes room for what is new.
+    // Remove deleted objects first, to make room for new ones.
     for (const key of store.keys()) if (!keys.has(key)) remove(key);
     for (const item of items) put(trim(item));
     resourceVersion = listed;
@@ -207,7 +207,7 @@ export function createInformer<T extends AnyObject>(
         try {
           if (resourceVersion === '') await relist(attempt.signal);
           await follow(attempt.signal);
-          // A server that ends every watch at once is not to be asked in a loop.
+          // Back off from a server that ends every watch at once.
           failures = clock.now() - startedAt < 1000 ? failures + 1 : 0;
         } catch (error) {
           if (signal.aborted) break;
@@ -215,7 +215,7 @@ export function createInformer<T extends AnyObject>(
             resourceVersion = '';
             failures = Math.min(failures + 1, 2);
           } else if (!isAborted(error, attempt.signal)) {
-            // A cut watch goes on where it was; only a refusal of the request itself asks for another list.
+            // An interrupted watch continues from its version; only a refusal of the request itself requires another list.
             if (isForbidden(error) || isNotFound(error)) resourceVersion = '';
             failures = contactedAt >= startedAt ? 1 : failures + 1;
             failure = messageOf(error);
@@ -225,7 +225,7 @@ export function createInformer<T extends AnyObject>(
           }
         }
         if (failures === 0) continue;
-        // Not longer than 10 s: what is back is to be noticed soon; `reconnect` ends the wait.
+        // At most 10 s, so that a recovered server is soon noticed; `reconnect` ends the wait.
         using pause = linked(signal);
         interrupt = pause;
         await sleep(backoff(failures - 1, { base: 100, most: 10_000, random }), pause.signal, clock);

@@ -1,4 +1,4 @@
-/** One informer a kind and selection, shared by all features of a process. */
+/** One informer per kind and selection, shared by all features of a process. */
 import type { KubeClient } from './client.ts';
 import type { Clock } from '../time.ts';
 import { createInformer, type Informer, type InformerLog } from './informer.ts';
@@ -13,11 +13,11 @@ export interface SharedOptions<T extends AnyObject> {
 }
 
 export interface Informers {
-  /** The shared informer; it is running from the first call on. */
+  /** The shared informer; the first call starts it. */
   informer<T extends AnyObject>(kind: KindRef<T>, options?: SharedOptions<T>): Informer<T>;
-  /** All there are, for `/readyz` and metrics. */
+  /** All informers, for `/readyz` and metrics. */
   all(): readonly Informer[];
-  /** Resolves when every informer has ended, after the signal was aborted. */
+  /** Resolves when every informer has ended after the abort of the signal. */
   ended(): Promise<void>;
 }
 

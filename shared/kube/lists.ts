@@ -1,31 +1,33 @@
-/** Lists: page after page, each within its bound, all together within theirs (Kubernetes API concepts, "Retrieving large results sets in chunks"). */
+/**
+ * Lists in pages, with limits per page and for the total (Kubernetes API concepts, "Retrieving large results sets in chunks").
+ */
 import { UnreachableError, isTooLarge } from './errors.ts';
 import { collectionPath, type AnyObject, type KindRef } from './refs.ts';
 import { query, type Requests } from './requests.ts';
 
-/** Which objects of a kind. */
+/** Selects objects of a kind. */
 export interface Selection {
-  /** Absent: over all namespaces. */
+  /** Absent: all namespaces. */
   namespace?: string;
   labelSelector?: string;
   fieldSelector?: string;
 }
 
 export interface ListOptions extends Selection {
-  /** Ends the list after so many, in the API server's order. Default: all. */
+  /** Maximum number of objects, in the API server's order. Default: all. */
   atMost?: number;
 }
 
 export interface ObjectList<T> {
   items: T[];
-  /** Where a watch goes on from. */
+  /** The version at which a watch continues. */
   resourceVersion: string;
 }
 
 export interface ListBounds {
-  /** Largest single object, as every answer. */
+  /** Largest single object, like any response. */
   maximumBytes: number;
-  /** Largest page; of a larger one fewer objects are asked for. */
+  /** Largest page; if a page is larger, fewer objects are requested. */
   maximumPageBytes: number;
   /** Largest list, all pages together. */
   maximumListBytes: number;
@@ -38,7 +40,7 @@ interface Page<T> {
 
 const pageSize = 500;
 
-/** Reads a list to its end. */
+/** Reads a complete list. */
 export async function listAll<T extends AnyObject>(
   requests: Requests,
   kind: KindRef<T>,
@@ -56,28 +58,28 @@ export async function listAll<T extends AnyObject>(
     const parameters = { ...selectors, limit: String(limit), continue: token };
     let page: Page<T>;
     try {
-      // A single object may be as large as any answer.
+      // A single object may be as large as any response.
       const bound = limit === 1 ? maximumBytes : maximumPageBytes;
       const answer = await requests.ask('GET', collection + query(parameters), {}, signal, bound);
       page = answer.value as Page<T>;
       bytes += answer.bytes;
     } catch (error) {
       if (!isTooLarge(error) || limit === 1) throw error;
-      // A few large objects must not keep all others from being read: fewer at a time, down to one.
+      // A few large objects must not prevent reading the others: request fewer at a time, down to one.
       most = Math.floor(limit / 2);
       continue;
     }
-    // Each page is bounded, and so must be how many there are.
+    // Each page is bounded; bound their total too.
     if (bytes > maximumListBytes)
       throw new UnreachableError(what, 'TOO_LARGE', `a list of more than ${maximumListBytes} bytes`);
     for (const item of page.items ?? []) {
-      // Items of Kubernetes' own kinds do not name theirs; whoever asks by the plural alone does not either.
+      // Items of Kubernetes' own kinds lack kind and apiVersion; a caller with only the plural cannot supply them either.
       if (kind.kind !== '') Object.assign(item, { apiVersion: kind.apiVersion, kind: kind.kind });
       items.push(item);
     }
     token = page.metadata.continue;
     if (token && items.length < atMost) continue;
-    // A server need not know limits.
+    // The server may ignore limits.
     return { items: items.slice(0, atMost), resourceVersion: page.metadata.resourceVersion };
   }
 }

@@ -1,7 +1,7 @@
 /** Which phases of a pod are final. Pure. */
 import type { Pod } from './types.ts';
 
-/** Nothing that comes later changes it (Kubernetes, "Pod phase"). */
+/** Final phases never change (Kubernetes, "Pod phase"). */
 export const isFinalPhase = (phase: string | undefined): boolean =>
   phase === 'Succeeded' || phase === 'Failed';
 

@@ -2,15 +2,15 @@
 
 export interface KubeRequest {
   method: string;
-  /** From the API server's root on, with the query: `/api/v1/pods?limit=1`. */
+  /** Relative to the API server's root, with the query: `/api/v1/pods?limit=1`. */
   path: string;
   headers: Record<string, string>;
   body?: string | Uint8Array;
-  /** Until the response's headers are there. */
+  /** Timeout of the response's headers. */
   timeoutMilliseconds: number;
 }
 
-/** A response whose body has not been read; whoever gets it reads the body to the end or cancels it. */
+/** A response with an unread body; the receiver must read it to its end or cancel it. */
 export interface KubeResponse {
   status: number;
   /** By its lower-case name. */
@@ -20,13 +20,13 @@ export interface KubeResponse {
   cancel(reason: Error): void;
 }
 
-/** The way to one API server: where it is, how it is verified, and as whom it is asked. */
+/** A transport to one API server, with its address, verification and credentials. */
 export interface KubeTransport<R extends KubeResponse = KubeResponse> {
   /** `https://host:port`, with a path if the API server is behind one. */
   readonly url: string;
   /**
-   * Sends the request with the credentials of this transport. Rejects with whatever went wrong, a `TimeoutError` when the
-   * headers came too late, the signal's reason when it was aborted. The signal ends the body too.
+   * Sends the request with the credentials of this transport. Rejects with the transport's error, a `TimeoutError` for late
+   * headers, or the signal's reason after an abort. The signal also aborts the body.
    */
   send(request: KubeRequest, signal: AbortSignal): Promise<R>;
   /** Closes idle connections; the transport can still be used. */

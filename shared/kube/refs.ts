@@ -1,4 +1,4 @@
-/** Which kinds there are, and where the API server keeps their objects. */
+/** All kinds, and the API server's paths of their objects. */
 import type { LocalCluster, RemoteCluster } from '../api/clusters.ts';
 import type { KubernetesObject } from '../api/meta.ts';
 import type { FabricNode, AddressMapping, Tunnel } from '../api/network.ts';
@@ -24,10 +24,10 @@ import type {
   ServiceCIDR,
 } from './types.ts';
 
-/** Any object that a client can write: spec and status are the kind's own. */
+/** Any object that a client can write; spec and status depend on the kind. */
 export type AnyObject = KubernetesObject;
 
-/** A kind by its place in the API. `T` is the type of its objects, known to the compiler only. */
+/** A kind by its place in the API. `T` is the type of its objects, known only to the compiler. */
 export interface KindRef<T extends AnyObject = AnyObject> {
   apiVersion: string;
   kind: string;
@@ -51,7 +51,7 @@ const define = <T extends AnyObject>(
   namespaced: boolean,
 ): KindRef<T> => ({ apiVersion, kind, plural, namespaced });
 
-// Written out, so that a process that needs no schemas does not load them; a test holds the two together.
+// Literal, so that a process that needs no schemas does not load them; a test compares the two.
 const hawser = 'hawser.dev/v1alpha1';
 const rbac = 'rbac.authorization.k8s.io/v1';
 
@@ -123,7 +123,7 @@ const byName = new Map<string, KindRef>(
   Object.values(kind).map((each) => [`${each.apiVersion}/${each.kind}`, each as KindRef]),
 );
 
-/** The kind of an object. Throws a TypeError when it is not in the table above: add it there. */
+/** The kind of an object. Throws a TypeError if it is not in the table above: add it there. */
 export function kindOf(object: { apiVersion: string; kind: string }): KindRef {
   const found = byName.get(`${object.apiVersion}/${object.kind}`);
   if (found === undefined)
@@ -131,7 +131,7 @@ export function kindOf(object: { apiVersion: string; kind: string }): KindRef {
   return found;
 }
 
-/** The reference of an object that was read. */
+/** The reference of an object. */
 export function refOf<T extends AnyObject>(object: T): Ref<T> {
   const { name, namespace } = object.metadata;
   return { kind: kindOf(object) as KindRef<T>, name, ...(namespace !== undefined && { namespace }) };
@@ -151,7 +151,7 @@ export function splitKey(key: string): { namespace: string | undefined; name: st
     : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }
 
-/** Path of a collection, `/apis/…` (Kubernetes API concepts, "Resource URIs"). Without namespace: over all of them. */
+/** Path of a collection, `/apis/…` (Kubernetes API concepts, "Resource URIs"). Without a namespace: all of them. */
 export function collectionPath(kindRef: KindRef, namespace?: string): string {
   const root = kindRef.apiVersion.includes('/')
     ? `/apis/${kindRef.apiVersion}`

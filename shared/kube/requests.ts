@@ -1,4 +1,4 @@
-/** One request and its answer: headers and deadlines, bodies within bounds, errors that say what was asked. */
+/** One request and its response: headers, deadlines, size limits, and errors that name the request. */
 import { deadline } from '../time.ts';
 import { readBody } from './body.ts';
 import { UnreachableError, asUnreachable, statusError } from './errors.ts';
@@ -10,23 +10,23 @@ export interface RequestOptions {
   /** Default `application/json`. */
   contentType?: string;
   headers?: Record<string, string>;
-  /** Until the response's headers are there. Default: the client's. */
+  /** Timeout of the response's headers. Default: the client's. */
   timeoutMilliseconds?: number;
 }
 
 export interface RequestBounds {
-  /** Of each request: until its headers are there, and again until its body is. Raw ones: headers alone. */
+  /** Timeout of each request's headers, and again of its body. Raw ones: only headers. */
   timeoutMilliseconds: number;
-  /** Largest answer. */
+  /** Largest response. */
   maximumBytes: number;
   userAgent: string;
 }
 
-/** What every verb is made of. Errors are those of the client. */
+/** The primitives of all verbs. Errors are those of the client. */
 export interface Requests<R extends KubeResponse = KubeResponse> {
-  /** The response, whichever status it has; its body is the caller's to end. */
+  /** The response with any status; the caller must end its body. */
   send: (method: string, path: string, options: RequestOptions, signal: AbortSignal) => Promise<R>;
-  /** The text of an answer, whichever status it has, of at most `limit` bytes. */
+  /** The text of a response with any status, of at most `limit` bytes. */
   read: (
     response: KubeResponse,
     limit: number,
@@ -34,7 +34,7 @@ export interface Requests<R extends KubeResponse = KubeResponse> {
     signal: AbortSignal,
     milliseconds?: number,
   ) => Promise<string>;
-  /** What was asked for, and how many bytes it came in. Fails unless the status is a success. */
+  /** The response's text and its size in bytes. Fails unless the status is a success. */
   ask: (
     method: string,
     path: string,
@@ -42,11 +42,11 @@ export interface Requests<R extends KubeResponse = KubeResponse> {
     signal: AbortSignal,
     limit?: number,
   ) => Promise<{ value: unknown; bytes: number }>;
-  /** The object that was asked for. */
+  /** The parsed object of a successful response. */
   json: <T>(method: string, path: string, options: RequestOptions, signal: AbortSignal) => Promise<T>;
 }
 
-/** Requests over a transport. Nothing is dialled before the first one. */
+/** Requests over a transport. It connects with the first one. */
 export function createRequests<R extends KubeResponse>(
   transport: KubeTransport<R>,
   { timeoutMilliseconds, maximumBytes, userAgent }: RequestBounds,
@@ -84,7 +84,7 @@ export function createRequests<R extends KubeResponse>(
     signal: AbortSignal,
     milliseconds = timeoutMilliseconds,
   ): Promise<string> {
-    // The headers came in time; a body that stalls must not wait for ever either.
+    // The headers were in time; a stalled body must not block forever either.
     using time = deadline(signal, milliseconds, what);
     const stalled = () =>
       response.cancel(
@@ -132,7 +132,7 @@ export function createRequests<R extends KubeResponse>(
   return { send, read, ask, json };
 }
 
-/** The query of a path; what is undefined or empty is left out. */
+/** The query of a path, without undefined and empty parameters. */
 export function query(parameters: Record<string, string | undefined>): string {
   const text = Object.entries(parameters)
     .filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '')
@@ -141,7 +141,7 @@ export function query(parameters: Record<string, string | undefined>): string {
   return text === '' ? '' : `?${text}`;
 }
 
-/** For messages: without the query, which is long and says little. */
+/** The request's name in messages, without the query, which is long and adds little. */
 export function nameOf(method: string, path: string): string {
   return `${method} ${path.split('?')[0]}`;
 }

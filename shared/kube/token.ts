@@ -1,11 +1,11 @@
-/** A bearer token that somebody else renews, as kubelets do in a file. */
+/** A bearer token that is renewed externally, like kubelets do in a file. */
 
-/** A kubelet renews a token at four fifths of its life, which is ten minutes at least: a minute late is early enough. */
+/** A kubelet renews a token at four fifths of its lifetime, which is at least ten minutes: a delay of a minute is safe. */
 const heldMilliseconds = 60_000;
 
 /**
- * The token as it is now: what `read` gives, trimmed, at most a minute old. `now` is monotonic, in milliseconds. Rejects as
- * `read` does.
+ * The present token: the trimmed result of `read`, at most a minute old. `now` is monotonic, in milliseconds. Rejects like
+ * `read`.
  */
 export function rereadToken(read: () => Promise<string>, now: () => number): () => Promise<string> {
   let held: { token: string; at: number } | undefined;

@@ -1,10 +1,10 @@
-/** What no feature reads and caches need not hold. */
+/** Drops fields that no feature reads, to save memory in caches. */
 import type { AnyObject } from './refs.ts';
 import type { Node, Secret } from './types.ts';
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
 
-/** Takes the ballast off an object, in place: managed fields, kubectl's copy, nodes' lists of images, Helm's releases. */
+/** Removes unneeded fields of an object, in place: managed fields, kubectl's copy, nodes' lists of images, Helm's releases. */
 export function trimObject(object: AnyObject): void {
   const { metadata } = object;
   delete metadata.managedFields;

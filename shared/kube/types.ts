@@ -1,6 +1,6 @@
 /**
- * Objects of Kubernetes itself as they are on the wire (times are strings), with the fields that Hawser reads or
- * writes. Unknown fields pass through untouched.
+ * Kubernetes' own objects in their JSON form (times are strings), with the fields that Hawser reads or writes. Unknown fields
+ * are kept unchanged.
  */
 import type { Condition, KubernetesObject, ObjectMeta } from '../api/meta.ts';
 

@@ -1,4 +1,4 @@
-/** Watches: a stream of events, within bounds of bytes and of silence. */
+/** Watches: a stream of events, with limits of bytes and of silence. */
 import { deadline } from '../time.ts';
 import { readLines } from './body.ts';
 import { KubeError, UnreachableError, asUnreachable, statusError, type StatusBody } from './errors.ts';
@@ -8,9 +8,9 @@ import { query, type Requests } from './requests.ts';
 
 export interface WatchOptions extends Selection {
   resourceVersion: string;
-  /** The server ends the watch after so long. */
+  /** The server ends the watch after this time. */
   timeoutSeconds: number;
-  /** Ends it on this side when not even a bookmark came for so long; the server sends one about every minute. */
+  /** The client ends it after this time without even a bookmark; the server sends one about once a minute. */
   idleTimeoutMilliseconds: number;
 }
 
@@ -20,8 +20,8 @@ export interface WatchEvent<T> {
 }
 
 /**
- * The events of a kind from a resource version on. Ends when the server ends it; an ERROR event is thrown as KubeError (410:
- * list again).
+ * The events of a kind from a resource version on. Ends when the server ends the watch; an ERROR event is thrown as KubeError
+ * (410: list again).
  */
 export async function* watchEvents<T extends AnyObject>(
   { send, read }: Requests,

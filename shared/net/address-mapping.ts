@@ -1,14 +1,14 @@
 import { hostAt, parseRange, rangeSize, tryParseHost, type Host, type Range } from './cidr.ts';
 
-/** A range under two names of equal length: the owner's and another cluster's. Tunnel.spec.remaps has this shape. */
+/** A range and its mapped range of equal length: the owner's, and another cluster's. Tunnel.spec.remaps has this shape. */
 export interface RangeMapping {
   real: string;
   mapped: string;
-  /** Only `InUse` (or none) gives addresses out; `Draining` ones are still understood. */
+  /** New addresses come only from `InUse` (or absent); `Draining` ones are still translated. */
   state?: 'InUse' | 'Draining';
 }
 
-/** The same with ranges as values. */
+/** The same with parsed ranges. */
 export interface ParsedMapping {
   real: Range;
   mapped: Range;
@@ -40,18 +40,18 @@ function mapOne(
   if (best === undefined) return undefined;
   const target = best[from === 'real' ? 'mapped' : 'real'];
   const offset = start - best[from].start;
-  // Names of unequal length stand for nothing beyond the shorter one.
+  // Mappings of unequal length cover only the shorter one.
   return offset < rangeSize(target) ? hostAt(target, offset) : undefined;
 }
 
 /**
- * The owner's address → the address by which the cluster that chose the mappings knows it; the longest match wins.
- * Undefined when no mapping covers it: such an address cannot be reached, and must not be handed out.
+ * Maps the owner's address to the address by which the cluster that chose the mappings knows it; the longest match wins.
+ * Undefined if no mapping covers it: such an address cannot be reached, and must not be published.
  */
 export const mappedHost = (mappings: readonly ParsedMapping[], real: Host): Host | undefined =>
   mapOne(mappings, real, 'real');
 
-/** The way back: an address as the choosing cluster knows it → the owner's. Undefined when no mapping covers it. */
+/** The reverse: maps an address of the choosing cluster to the owner's. Undefined if no mapping covers it. */
 export const realHost = (mappings: readonly ParsedMapping[], mapped: Host): Host | undefined =>
   mapOne(mappings, mapped, 'mapped');
 

@@ -6,7 +6,7 @@ export interface Range {
   family: 4 | 6;
   /** Bits of the prefix, 0–32 or 0–128. */
   length: number;
-  /** First and last address, both inside. */
+  /** First and last address, both inclusive. */
   start: bigint;
   end: bigint;
 }
@@ -32,7 +32,7 @@ const ipv4 = new RegExp(`^${octet}(?:\\.${octet}){3}$`);
 const ipv6Group = /^[0-9a-fA-F]{1,4}$/;
 const decimal = /^(?:0|[1-9][0-9]{0,2})$/;
 
-/** 4, 6, or undefined when the text is no address. Strict: no leading zeros, no missing octets, no zone. */
+/** 4, 6, or undefined if the text is no address. Strict: no leading zeros, no missing octets, no zone. */
 export function addressFamily(text: string): 4 | 6 | undefined {
   if (text.length > 45) return undefined;
   if (ipv4.test(text)) return 4;
@@ -45,7 +45,7 @@ function isIPv6(text: string): boolean {
   if (halves.length > 2) return false;
   const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')));
   const tail = groups.at(-1) ?? '';
-  // An address of IPv4 at the end stands for two groups.
+  // An IPv4 address at the end counts as two groups.
   const embedded = ipv4.test(tail) && !text.endsWith('::');
   const plain = embedded ? groups.slice(0, -1) : groups;
   const count = plain.length + (embedded ? 2 : 0);
@@ -54,10 +54,10 @@ function isIPv6(text: string): boolean {
 
 const zero = '0'.charCodeAt(0);
 
-/** Of a valid address. */
+/** The number of a valid address. */
 function numberOf(address: string, family: 4 | 6): bigint {
   if (family === 6) return parseCidr(address).start;
-  // Digits as they come: this is done for every pod of a cluster.
+  // Digit by digit, for speed: this runs for every pod of a cluster.
   let [number, part] = [0, 0];
   for (let index = 0; index < address.length; index++) {
     const digit = address.charCodeAt(index) - zero;
@@ -95,7 +95,7 @@ export function parseRange(text: string): Range {
 
 const bitsOf = (family: 4 | 6): number => (family === 4 ? 32 : 128);
 
-/** Of a first address without host bits. */
+/** The range at a first address without host bits. */
 function rangeFrom(start: bigint, length: number, family: 4 | 6): Range {
   const size = 1n << BigInt(bitsOf(family) - length);
   return {
@@ -113,13 +113,13 @@ export function parseHost(text: string): Host {
   return hostFrom(number, family);
 }
 
-/** As `parseHost`, but undefined instead of an error. */
+/** Like `parseHost`, but returns undefined instead of an error. */
 export function tryParseHost(text: string): Host | undefined {
   const family = addressFamily(text);
   return family === undefined ? undefined : hostFrom(numberOf(text, family), family);
 }
 
-/** Those of the texts that are addresses; what cannot be read is skipped. */
+/** The valid addresses of the texts; unreadable texts are skipped. */
 export function readHosts(texts: readonly string[]): Host[] {
   return texts.flatMap((text) => tryParseHost(text) ?? []);
 }
@@ -130,7 +130,7 @@ function hostFrom(number: bigint, family: 4 | 6): Host {
   return { text: `${address}/${length}`, family, length, start: number, end: number, address };
 }
 
-/** As `parseRange`, but undefined instead of an error. */
+/** Like `parseRange`, but returns undefined instead of an error. */
 export function tryParseRange(text: string): Range | undefined {
   try {
     return parseRange(text);
@@ -140,7 +140,7 @@ export function tryParseRange(text: string): Range | undefined {
   }
 }
 
-/** Those of the texts that are ranges; what cannot be read is skipped. */
+/** The valid ranges of the texts; unreadable texts are skipped. */
 export function readRanges(texts: readonly string[]): Range[] {
   return texts.flatMap((text) => tryParseRange(text) ?? []);
 }
@@ -164,13 +164,13 @@ export function formatAddress(number: bigint, family: 4 | 6): string {
   return normalizeCidr(groups.join(':'), { hexify: true });
 }
 
-/** Canonical text of an address: what two spellings of the same address have in common. @throws InvalidRange */
+/** Canonical text of an address, equal for all its spellings. @throws InvalidRange */
 export function normalizeAddress(text: string): string {
   const { family, number } = addressNumber(text);
   return formatAddress(number, family);
 }
 
-/** The range that holds this address alone. @throws InvalidRange */
+/** The range of exactly this address. @throws InvalidRange */
 export function hostRange(address: string): string {
   return parseHost(address).text;
 }
@@ -184,24 +184,24 @@ export function overlaps(one: Range, other: Range): boolean {
   return one.family === other.family && one.start <= other.end && other.start <= one.end;
 }
 
-/** Whether all of `inner` lies in `outer`. */
+/** Whether `outer` contains all of `inner`. */
 export function contains(outer: Range, inner: Range): boolean {
   return outer.family === inner.family && outer.start <= inner.start && inner.end <= outer.end;
 }
 
-/** Whether any range holds the address; false when the text is no address. */
+/** Whether any range contains the address; false if the text is no address. */
 export function anyContains(ranges: readonly Range[], address: string): boolean {
   if (addressFamily(address) === undefined) return false;
   const { family, number } = addressNumber(address);
   return ranges.some((range) => range.family === family && range.start <= number && number <= range.end);
 }
 
-/** Whether any range holds all of `inner`. */
+/** Whether any range contains all of `inner`. */
 export function covers(ranges: readonly Range[], inner: Range): boolean {
   return ranges.some((range) => contains(range, inner));
 }
 
-/** The address `offset` places after the first one. @throws InvalidRange when the range is smaller than that. */
+/** The address at `offset` from the first one. @throws InvalidRange if the range is smaller than that. */
 export function hostAt(range: Range, offset: number | bigint): Host {
   const number = range.start + BigInt(offset);
   if (BigInt(offset) < 0n || number > range.end) {
@@ -215,14 +215,14 @@ export function addressAt(range: Range, offset: number | bigint): string {
   return hostAt(range, offset).address;
 }
 
-/** How many places after the first address; undefined when it lies outside. */
+/** The offset from the first address; undefined if the address lies outside. */
 export function offsetOf(range: Range, address: string): bigint | undefined {
   if (addressFamily(address) !== range.family) return undefined;
   const { number } = addressNumber(address);
   return number < range.start || number > range.end ? undefined : number - range.start;
 }
 
-/** What of a range remains without others, as few ranges. */
+/** The remainder of a range without others, in as few ranges as possible. */
 export function without(range: Range, others: readonly Range[]): Range[] {
   const met = others.filter((other) => overlaps(other, range));
   if (met.length === 0) return [range];
@@ -235,8 +235,8 @@ export function without(range: Range, others: readonly Range[]): Range[] {
 }
 
 /**
- * The first free range of `length` bits, aligned, inside the pools in their order, that overlaps nothing in `used`.
- * Undefined when there is none.
+ * The first free range of `length` bits, aligned, inside the pools in their order, that overlaps nothing in `used`. Undefined
+ * if there is none.
  */
 export function firstFreeRange(
   length: number,
@@ -254,7 +254,7 @@ export function firstFreeRange(
             pool.text,
             avoid.map((range) => range.text),
           );
-    // What remains comes sorted and aligned: the first block that is large enough begins with the answer.
+    // The remainder is sorted and aligned: the first block that is large enough starts with the result.
     for (const text of free) {
       const block = parseRange(text);
       if (block.length <= length) return rangeFrom(block.start, length, block.family);

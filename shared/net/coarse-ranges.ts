@@ -1,4 +1,6 @@
-/** Fewer ranges that cover the same addresses, and more: what must be kept away from is never cut off at a limit. */
+/**
+ * Merges ranges into fewer ones that cover at least the same addresses: a limit must not omit ranges that have to be avoided.
+ */
 import { contains, formatAddress, parseRange, readRanges, type Range } from './cidr.ts';
 
 /** Canonical texts of readable ranges, each once, without those inside others; sorted. */
@@ -9,8 +11,8 @@ export function tidy(texts: readonly string[]): string[] {
 }
 
 /**
- * At most `limit` ranges that cover all of those given. While there are too many, the two neighbours whose common range is
- * the smallest give way to it. Unreadable texts are skipped.
+ * At most `limit` ranges that cover all given ones. While there are too many, the two neighbours with the smallest common range
+ * are merged into it. Unreadable texts are skipped.
  */
 export function coarsen(texts: readonly string[], limit: number): string[] {
   const ranges = outermost(readRanges(texts));
@@ -18,7 +20,7 @@ export function coarsen(texts: readonly string[], limit: number): string[] {
     const [one, other] = [ranges[index], ranges[index + 1]];
     return one === undefined || other === undefined ? undefined : common(one, other);
   };
-  /** Of each range with the next one. */
+  /** The common range of each range and the next one. */
   const wider = ranges.map((_, index) => around(index));
   while (ranges.length > limit) {
     let best = -1;
@@ -26,7 +28,7 @@ export function coarsen(texts: readonly string[], limit: number): string[] {
       if (range !== undefined && (best < 0 || size(range) < size(wider[best] as Range))) best = index;
     });
     const chosen = wider[best];
-    // One range of each family is the least that there can be.
+    // One range of each family is the minimum.
     if (chosen === undefined) break;
     let [first, end] = [best, best + 2];
     while (first > 0 && contains(chosen, ranges[first - 1] as Range)) first--;
@@ -42,7 +44,7 @@ const bitsOf = (range: Range): number => (range.family === 4 ? 32 : 128);
 /** Bits of the host part. */
 const size = (range: Range): number => bitsOf(range) - range.length;
 
-/** The smallest range around both; undefined: they are of two families. */
+/** The smallest range that contains both; undefined for different families. */
 function common(one: Range, other: Range): Range | undefined {
   if (one.family !== other.family) return undefined;
   const bits = bitsOf(one);

@@ -1,7 +1,7 @@
 import { contains, overlaps, parseRange, tryParseRange, type Range } from './cidr.ts';
 import { metadataRanges } from './metadata.ts';
 
-/** Never the addresses of pods (RFC 6890 and its registries): this host, loopback, link-local, multicast, reserved. */
+/** Never addresses of pods (RFC 6890 and its registries): this host, loopback, link-local, multicast, reserved. */
 const neverPods = [
   '0.0.0.0/8',
   '127.0.0.0/8',
@@ -15,12 +15,12 @@ const neverPods = [
   'ff00::/8',
 ].map((text) => parseRange(text));
 
-/** Shorter prefixes than these are no cluster's: a peer that claims half the Internet gets nothing. */
+/** No cluster has shorter prefixes than these: a peer that claims half the Internet gets nothing. */
 const shortestLength = { 4: 8, 6: 32 } as const;
-/** The external CIDR has room for its fixed addresses and one node at least. */
+/** The external CIDR needs room for its fixed addresses and at least one node. */
 const longestExternalLength = { 4: 27, 6: 123 } as const;
 
-/** What is wrong with the ranges that a peer declares, one sentence each; empty when all is well. */
+/** The errors of the ranges that a peer declares, one sentence each; empty if all are valid. */
 export function validateDeclaredRanges(declaration: {
   podCIDRs: readonly string[];
   externalCIDR: string;
@@ -42,7 +42,7 @@ export function validateDeclaredRanges(declaration: {
       problems.push(`${field} ${range.text} overlaps ${special.text}, which is reserved`);
       return undefined;
     }
-    // A range around one is a cluster's all the same, and is never used as it is (`remapping.ts`).
+    // A cluster may have a range around such an address, but it is always remapped (`remapping.ts`).
     const service = metadataRanges.find((outer) => contains(outer, range));
     if (service !== undefined) {
       problems.push(`${field} ${range.text} lies in ${service.text}, which is a metadata service's`);
@@ -67,8 +67,8 @@ export function validateDeclaredRanges(declaration: {
 }
 
 /**
- * Keeps of a peer's statement "this is how I know your ranges" what can be true: own ranges, equal length, readable,
- * each once.
+ * The valid entries of a peer's declaration of how it knows this cluster's ranges: own ranges, of equal length, readable, each
+ * once.
  */
 export function acceptRemoteRemaps(
   stated: readonly { real: string; mapped: string }[],

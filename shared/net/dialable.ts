@@ -1,6 +1,6 @@
 /**
- * Where nothing is dialled because a remote said so: it would be a request from inside this cluster, to a service that trusts
- * whoever is near it (OWASP, Server-Side Request Forgery).
+ * Addresses that are not dialled if a remote names them: a request from inside this cluster would reach services that trust
+ * their neighbours (OWASP, Server-Side Request Forgery).
  */
 import { addressFamily, anyContains, readRanges } from './cidr.ts';
 import { metadataRanges } from './metadata.ts';
@@ -12,7 +12,7 @@ const nowhere = [
 ];
 const loopback = readRanges(['127.0.0.0/8', '::1/128']);
 
-/** Whether an address is one that no remote has. Loopback is: it is for `isLoopback` to say. */
+/** Whether no remote can have the address. Loopback is not included: see `isLoopback`. */
 export function isNowhere(address: string): boolean {
   return anyContains(nowhere, address);
 }
@@ -24,8 +24,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * Whether a URL that a remote states may be dialled. One on this machine may if a person named one on this machine for the
- * same remote, `known`. A name passes here; its addresses are looked at when it is dialled.
+ * Whether a URL from a remote may be dialled. One on this machine may be if an administrator named one on this machine for the
+ * same remote, `known`. A DNS name passes here; its addresses are checked when it is dialled.
  */
 export function isDialable(url: string, known: string | undefined): boolean {
   const host = hostOf(url);
@@ -34,7 +34,7 @@ export function isDialable(url: string, known: string | undefined): boolean {
   return addressFamily(host) === undefined || !isNowhere(host);
 }
 
-/** In the one spelling that URLs have (WHATWG URL, host parsing): `0x7f.1` is 127.0.0.1. */
+/** In the canonical form of URLs (WHATWG URL, host parsing): `0x7f.1` is 127.0.0.1. */
 function hostOf(url: string): string | undefined {
   const hostname = URL.parse(url)?.hostname;
   return hostname === undefined || hostname === '' ? undefined : hostname.replace(/^\[|\]$/g, '');

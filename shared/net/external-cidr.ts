@@ -20,11 +20,11 @@ export const externalPool = '100.64.0.0/10';
 const externalLength = 20;
 
 /**
- * Chooses the external CIDR of a cluster: a /20 of 100.64.0.0/10 by hash of the cluster ID, so that two clusters
- * rarely meet, and the next ones when that one meets anything in `avoid`.
+ * Chooses the external CIDR of a cluster: a /20 of 100.64.0.0/10 by hash of the cluster ID, so that two clusters rarely have
+ * the same one, or the next one that overlaps nothing in `avoid`.
  *
  * @param avoid ranges that this cluster uses or reserves; unreadable ones are ignored
- * @throws Error when nothing is free: LocalCluster.spec.externalCIDR must be set by a person then
+ * @throws Error if nothing is free: then an administrator must set LocalCluster.spec.externalCIDR
  */
 export function chooseExternalCIDR(clusterID: string, avoid: readonly string[]): string {
   const pool = parseRange(externalPool);
@@ -47,23 +47,23 @@ export function probeAddress(externalCIDR: Range): Host {
   return hostAt(externalCIDR, externalOffsets.probe);
 }
 
-/** Where a cluster's gateway answers inside the tunnel. */
+/** The address of a cluster's API gateway inside the tunnel. */
 export function gatewayAddress(externalCIDR: Range): Host {
   return hostAt(externalCIDR, externalOffsets.gateway);
 }
 
-/** Where a cluster's API server answers inside the tunnel. */
+/** The address of a cluster's API server inside the tunnel. */
 export function apiServerAddress(externalCIDR: Range): Host {
   return hostAt(externalCIDR, externalOffsets.apiServer);
 }
 
 /**
- * Gives every node an address of the external CIDR: the first free one from offset 16, in the half that is not for mappings. A
- * node keeps what it has.
+ * Assigns an address of the external CIDR to every node: the first free one from offset 16, outside of the half for mappings. A
+ * node keeps its address.
  *
  * @param nodes names of the nodes that need one, in any order
  * @param stored previous assignments; an address outside the CIDR or assigned twice is replaced
- * @returns addresses by node; nodes that no longer fit are left out
+ * @returns addresses by node; nodes beyond the range are left out
  */
 export function allocateNodeAddresses(
   externalCIDR: string,
@@ -95,12 +95,11 @@ export function allocateNodeAddresses(
 }
 
 /**
- * Gives everything that needs one a mapped address: the first free one of the external CIDR's upper half. What has one
- * keeps it.
+ * Assigns a mapped address to every key: the first free one of the external CIDR's upper half. A key keeps its address.
  *
- * @param wanted keys of what needs one, older ones first
+ * @param wanted keys that need an address, older ones first
  * @param stored previous assignments, including obsolete ones; an address outside the range is replaced
- * @returns addresses by key of `wanted`; keys for which nothing is left are not in it
+ * @returns addresses by key of `wanted`; keys beyond the range are left out
  */
 export function allocateMappedAddresses(
   externalCIDR: string,
@@ -142,13 +141,13 @@ export function isMappedAddress(externalCIDR: Range, address: Host): boolean {
   );
 }
 
-/** The upper half is for address mappings; a range hardly large enough for nodes has none. */
+/** The upper half is for address mappings; a range that is barely large enough for nodes has none. */
 function firstMappedOffset(range: Range): bigint {
   const size = rangeSize(range);
   return size >= 64n ? size / 2n : size;
 }
 
-/** The last address of an IPv4 range is left out: some systems take it for a broadcast address. */
+/** The last address of an IPv4 range is left out: some systems treat it as a broadcast address. */
 function endOf(range: Range): bigint {
   return rangeSize(range) - (range.family === 4 ? 1n : 0n);
 }

@@ -1,6 +1,6 @@
 /**
- * FNV-1a, 32 bits, with a last mixing step so that nearby texts end far apart. Spreads choices over a range; it
- * protects nothing.
+ * FNV-1a, 32 bits, with a final mixing step so that similar texts get distant results. It distributes choices over a range, and
+ * is not for security.
  */
 export function spreadHash(text: string): number {
   let hash = 0x811c9dc5;

@@ -1,4 +1,4 @@
-/** Where a cluster's gateway and API server are reached inside the tunnel. */
+/** The URLs of a cluster's API gateway and API server inside the tunnel. */
 import { externalOffsets, ports } from '../ports.ts';
 import { toMapped, type RangeMapping } from './address-mapping.ts';
 import { addressAt, addressFamily, parseRange } from './cidr.ts';
@@ -9,7 +9,7 @@ export interface InBandURLs {
 }
 
 /**
- * By the cluster's own external CIDR; with `remaps`, as the cluster that chose them knows it. Undefined when they don't
+ * Based on the cluster's own external CIDR; with `remaps`, translated for the cluster that chose them. Undefined if they don't
  * cover it.
  */
 export function inBandURLs(externalCIDR: string, remaps?: readonly RangeMapping[]): InBandURLs | undefined {

@@ -1,11 +1,12 @@
 /**
- * What a consumer's pods here may reach, and who may reach them. Decided once; a NetworkPolicy in each twin says it to the
- * network plugin, and every node's own rules hold it where the plugin enforces no policies.
+ * Destinations that a consumer's pods here may reach, and sources that may reach them. Decided here once; a NetworkPolicy in
+ * each twin namespace declares it to the network plugin, and every node's own rules enforce it where the plugin enforces no
+ * policies.
  */
 import { contains, overlaps, without, type Range } from './cidr.ts';
 import { metadataRanges } from './metadata.ts';
 
-/** What of this cluster the decision follows from: the status of its LocalCluster. */
+/** The facts for the decision, from the status of the LocalCluster. */
 export interface IsolationFacts {
   podCIDRs: readonly Range[];
   serviceCIDRs: readonly Range[];
@@ -17,12 +18,12 @@ export interface IsolationFacts {
 /** Categories of refused destinations, as counted. */
 export type Forbidden = 'Metadata' | 'APIServer' | 'Node' | 'Cluster';
 
-/** Pods of the cluster's DNS, and its port (Kubernetes, DNS-Based Service Discovery): every pod may ask them. */
+/** Pods of the cluster's DNS, and its port (Kubernetes, DNS-Based Service Discovery): every pod may reach them. */
 export const clusterDNS = { namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' }, port: 53 } as const;
 
 /**
- * Where the pods of no consumer may go, by what is there; an address in several is of the first. Beyond its own pods, here
- * and at home, and DNS, a consumer's pod reaches only what is not named here: the world.
+ * The ranges that no consumer's pods may reach, by category; an address in several ranges has the first category. Apart from
+ * these, a consumer's pod reaches its own pods, here and at home, DNS, and the world outside.
  */
 export function forbiddenRanges(facts: IsolationFacts): { what: Forbidden; ranges: readonly Range[] }[] {
   const { podCIDRs, serviceCIDRs, nodeCIDRs, externalCIDR, apiServerAddresses } = facts;
@@ -37,16 +38,15 @@ export function forbiddenRanges(facts: IsolationFacts): { what: Forbidden; range
   ];
 }
 
-/** A block of addresses without some of it, as a NetworkPolicy writes it. */
+/** A block of addresses with exceptions, as in a NetworkPolicy. */
 export interface Block {
   cidr: string;
   except: readonly string[];
 }
 
 /**
- * The consumer's own ranges, as this cluster knows them: its pods reach them, and are reached from there. What is forbidden
- * stays forbidden, whatever the consumer declared before something of this cluster came to lie there; and nothing is open
- * of a range that drains.
+ * The consumer's own ranges, as this cluster knows them: its pods can reach them, and can be reached from there. Forbidden
+ * ranges stay forbidden even if they appeared after the consumer's declaration; draining ranges are not open.
  */
 export function homeBlocks(
   remaps: readonly { mapped: Range; state: string }[],

@@ -1,8 +1,8 @@
 import { parseRange, type Range } from './cidr.ts';
 
 /**
- * Where clouds' metadata services answer, IPv4 and IPv6. They give credentials to whoever asks from the right machine, so
- * that no remote's range covers them, no consumer's pod reaches them, and no pool hands them out.
+ * Addresses of clouds' metadata services, IPv4 and IPv6. They give credentials to any process on the right machine, so no
+ * remote's range covers them, no consumer's pod reaches them, and no pool assigns them.
  *
  * - `169.254.0.0/16` (RFC 3927) and `fe80::/10` (RFC 4291): link-local, most clouds
  * - `168.63.129.16`: Azure (WireServer)

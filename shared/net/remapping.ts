@@ -16,60 +16,63 @@ export interface Remap {
   real: string;
   mapped: string;
   state: 'InUse' | 'Draining';
-  /** Something of this cluster's own has come to lie on it since it was chosen, and it goes on all the same. */
+  /** It overlaps a range that appeared in this cluster since it was chosen, and stays in use. */
   held?: boolean | undefined;
 }
 
 export interface RemapInput {
   /** Ranges that the remote declares now: its pods and its external CIDR. Valid ones (`validateDeclaredRanges`). */
   declared: readonly Range[];
-  /** What was chosen before for this remote, in the order of choice. */
+  /** Earlier choices for this remote, in the order of choice. */
   stored: readonly Remap[];
-  /** All that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. A choice never overlaps it. */
+  /**
+   * All ranges that this cluster uses or reserves: pods, Services, nodes, external CIDR, reserved. A choice never overlaps
+   * them.
+   */
   ownRanges: readonly Range[];
-  /** What this cluster cannot do without: API server, resolvers. A choice that comes to meet it is given up at once. */
+  /** Ranges that this cluster depends on: API server, resolvers. A choice that overlaps one is replaced at once. */
   protectedRanges?: readonly Range[];
-  /** Ranges of this remote that the owner of this cluster takes as they are, and all inside them. */
+  /** Ranges of this remote that the owner of this cluster uses without remapping, including all ranges inside them. */
   accepted?: readonly Range[];
   /**
-   * By the owner of this cluster: mapped ranges that may be given up for another choice, and declared ranges that are
-   * mapped though they are more than a remote's share.
+   * Approved by the owner of this cluster: mapped ranges that may be replaced by another choice, and declared ranges that are
+   * mapped although they exceed a remote's share.
    */
   approved?: readonly Range[];
   /**
-   * What a new choice avoids: the other tunnels' remaps, draining ones too, and their endpoints. A choice that was made
-   * stays, or any remote could push the others from their ranges by what it declares.
+   * Ranges that a new choice avoids: the other tunnels' remaps, including draining ones, and their endpoints. An existing
+   * choice stays; otherwise any remote could displace the others by its declarations.
    */
   otherRanges: readonly Range[];
-  /** Where free ranges are taken from, in order of preference. */
+  /** Pools of free ranges, in order of preference. */
   pools: readonly Range[];
 }
 
 export interface RemapCollision {
   real: string;
   mapped: string;
-  /** What it meets. */
+  /** The overlapped range of this cluster. */
   own: string;
 }
 
-/** A declared range without the intended range here. */
+/** A declared range that does not have its intended range here. */
 export interface WaitingRange {
   real: string;
   /**
-   * - `NeedsApproval`: with it, the remote would have more addresses than its share; it cannot be reached until approved
+   * - `NeedsApproval`: with it, the remote would exceed its share of addresses; it cannot be reached until approved
    * - `NoFreeRange`: no pool has room; it cannot be reached until one has
-   * - `InUseOtherwise`: accepted as it is, but in use under another name until that one may move
-   * - `NotFree`: accepted as it is, but it meets something of this cluster's
+   * - `InUseOtherwise`: accepted without remapping, but in use under another range until that one may move
+   * - `NotFree`: accepted without remapping, but it overlaps a range of this cluster
    */
   reason: 'NeedsApproval' | 'NoFreeRange' | 'InUseOtherwise' | 'NotFree';
-  /** By which it is known meanwhile. */
+  /** The range by which it is known meanwhile. */
   mapped?: string | undefined;
-  /** What it meets. */
+  /** The overlapped range. */
   meets?: string | undefined;
 }
 
 export interface RemapDecision {
-  /** Append-only: every stored record is there, in its order; new ones follow. */
+  /** Append-only: all stored records in their order, followed by new ones. */
   remaps: Remap[];
   /** Choices in use that now overlap a range of this cluster, and whose reassignment is not approved. */
   collisions: RemapCollision[];
@@ -77,10 +80,10 @@ export interface RemapDecision {
 }
 
 /**
- * Where this cluster knows the ranges of others. Shared address space (RFC 6598) comes first: no organisation numbers its
- * own network by it, so that nothing lies there behind a default route. The private ranges (RFC 1918) are for when it is
- * exhausted. Each cluster chooses for itself, so two clusters may choose the same range for each other. What else is in
- * use around the nodes and cannot be seen from inside the cluster belongs in LocalCluster.spec.reservedCIDRs.
+ * Pools of the ranges by which this cluster knows others. Shared address space (RFC 6598) comes first: organisations do not use
+ * it for their own networks, so there is nothing behind a default route. The private ranges (RFC 1918) follow when it is
+ * exhausted. Each cluster chooses independently, so two clusters may choose the same range for each other. Ranges in use around
+ * the nodes that cannot be seen from inside the cluster belong in LocalCluster.spec.reservedCIDRs.
  */
 export const defaultRemapPools: readonly string[] = [
   '100.64.0.0/10',
@@ -90,9 +93,9 @@ export const defaultRemapPools: readonly string[] = [
 ];
 
 /**
- * The pool for IPv6: a /40 of unique local addresses (RFC 4193) by hash of the cluster ID, so that clusters differ. Not
- * random, as section 3.2 wants it, since it must be the same after everything was restored from nothing but the ID. 256
- * ranges of the size of a cluster's (/48) are in it, and none is seen outside of this cluster.
+ * The pool for IPv6: a /40 of unique local addresses (RFC 4193) by hash of the cluster ID, so that clusters differ. Section 3.2
+ * requires a random one, but this one must be the same after a restore from the ID alone. It contains 256 ranges of a cluster's
+ * size (/48), and none is visible outside of this cluster.
  */
 export function uniqueLocalPool(clusterID: string): string {
   const digits = [spreadHash(clusterID), spreadHash(`${clusterID} remap pool`)]
@@ -101,27 +104,26 @@ export function uniqueLocalPool(clusterID: string): string {
   return parseRange(`fd${digits.slice(0, 2)}:${digits.slice(2, 6)}:${digits.slice(6, 8)}00::/40`).text;
 }
 
-/** Records of a tunnel that the API holds at most. */
+/** Maximum of a tunnel's records in the API. */
 export const maximumRemaps = 64;
 
 /**
- * A remote is mapped to as many addresses as such a prefix has, sixteen times a cluster's usual pod range (/16, /48), and to
- * more with approval: or one remote that declares enough takes the pools from the others.
+ * A remote gets at most as many addresses as such a prefix has, sixteen times a cluster's usual pod range (/16, /48), and more
+ * with approval: otherwise one remote with large declarations could exhaust the pools.
  */
 export const sharePrefix = { 4: 12, 6: 44 } as const;
-/** So small a range, as an external CIDR is, never waits: as many as a tunnel has records are a part of a share. */
+/** Ranges this small, like an external CIDR, never wait: even the maximum of a tunnel's records is a fraction of a share. */
 const smallPrefix = { 4: 20, 6: 52 } as const;
 const shareSize = { 4: 1n << BigInt(32 - sharePrefix[4]), 6: 1n << BigInt(128 - sharePrefix[6]) } as const;
 
 /**
- * Chooses under which range this cluster knows each range of a remote.
+ * Chooses the range by which this cluster knows each range of a remote.
  *
- * What a remote declares does not decide where traffic of this cluster goes: its range is mapped into a pool of this
- * cluster's, and is used as it is only where the owner of this cluster accepted that. A stored choice stays while it meets
- * nothing of this cluster's own, so that addresses never change under running connections. One on which something of this
- * cluster's own has come to lie stays too until somebody approves that it moves, unless that is what the cluster cannot do
- * without. What is no longer declared or accepted, or was given up, drains. A range that is declared again gets its old
- * name back.
+ * A remote's declarations do not determine where this cluster's traffic goes: its range is mapped into a pool of this cluster,
+ * and is used without remapping only if the owner of this cluster accepted that. A stored choice stays while it overlaps no
+ * range of this cluster, so that addresses never change during connections. If a range of this cluster appears in it later, it
+ * stays until an administrator approves its move, except for ranges that the cluster depends on. Ranges that are no longer
+ * declared or accepted, or were replaced, drain. A range that is declared again gets its former mapped range.
  */
 export function planRemaps(input: RemapInput): RemapDecision {
   const { ownRanges: own, otherRanges, pools, accepted = [] } = input;
@@ -167,7 +169,7 @@ export function planRemaps(input: RemapInput): RemapDecision {
     const small = range.length >= smallPrefix[range.family];
     const fits = wantsAsIs || approved.has(real) || small || share <= shareSize[range.family];
     const sameFamily = pools.filter((pool) => pool.family === range.family);
-    // Mapped to itself by chance, a range could not be told from one that was accepted.
+    // If it were mapped to itself by chance, it would look like an accepted range.
     const free = fits && room ? firstFreeRange(range.length, sameFamily, [...others, range]) : undefined;
     if (free !== undefined) remaps.push({ real, mapped: free.text, state: 'InUse' });
     if (free === undefined || met !== undefined) {
@@ -186,7 +188,7 @@ interface Judges {
   isAccepted: (range: Range) => boolean;
 }
 
-/** The stored records as they stay, and which of them is in use for each declared range. */
+/** The stored records that stay, and the one in use for each declared range. */
 function keepStored(
   stored: readonly Remap[],
   { declared, own, protectedRanges, approved, isAccepted }: Judges,
@@ -202,7 +204,7 @@ function keepStored(
   const wasInUse = new Set(stored.filter(({ state }) => state === 'InUse').map(({ mapped }) => mapped));
   const placed = new Map<string, Remap>();
   const collisions: RemapCollision[] = [];
-  // The name in use comes before one that it took the place of.
+  // The record in use comes before a replaced one.
   const inOrder = [true, false].flatMap((used) =>
     remaps.filter(({ mapped }) => wasInUse.has(mapped) === used),
   );
@@ -222,14 +224,14 @@ function keepStored(
   return { remaps, placed, collisions };
 }
 
-/** Addresses that a remote has been given of this cluster's pools; what drains keeps its place. */
+/** Addresses of this cluster's pools that a remote has; draining records count too. */
 function sizeMapped(remaps: readonly Remap[], family: 4 | 6): bigint {
   return readRanges(remaps.flatMap(({ real, mapped }) => (real === mapped ? [] : [mapped])))
     .filter((range) => range.family === family)
     .reduce((sum, range) => sum + rangeSize(range), 0n);
 }
 
-/** A sentence for a person: what waits, why, and what ends it. */
+/** A message for administrators: what waits, why, and how to resolve it. */
 export function waitingText(remote: string, { real, reason, mapped, meets }: WaitingRange): string {
   const approve = `hawser remap approve ${remote} ${real}`;
   const family = tryParseRange(real)?.family ?? 4;
@@ -243,8 +245,8 @@ export function waitingText(remote: string, { real, reason, mapped, meets }: Wai
 }
 
 /**
- * Why a remote cannot be used at all, a sentence each: none of its pod ranges, or not its external CIDR, has a range here.
- * One range more that waits disturbs nothing of what is there.
+ * Why a remote cannot be used at all, one sentence each: none of its pod ranges, or not its external CIDR, has a range here. A
+ * further waiting range does not affect the existing ones.
  */
 export function hindrances(
   remote: string,

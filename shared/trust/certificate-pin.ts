@@ -1,6 +1,6 @@
 /**
- * Pins of certificates: SHA-256 of the SubjectPublicKeyInfo (RFC 5280, section 4.1; the same bytes as RFC 7469 pins),
- * so that a certificate may be renewed with its key without a new pin.
+ * Pins of certificates: SHA-256 of the SubjectPublicKeyInfo (RFC 5280, section 4.1; the same bytes as RFC 7469 pins), so that a
+ * certificate's renewal with the same key keeps the pin.
  */
 import { sha256Hex } from './digest.ts';
 import { fromBase64 } from './encoding.ts';
@@ -10,7 +10,7 @@ const VERSION = 0xa0;
 /** serialNumber, signature, issuer, validity, subject come before subjectPublicKeyInfo (RFC 5280, section 4.1). */
 const FIELDS_BEFORE_KEY = 5;
 
-/** Pin of a certificate in DER, or of the first one in a PEM text, in hexadecimal. Throws RangeError when it is neither. */
+/** Pin of a certificate in DER, or of the first one in a PEM text, in hexadecimal. Throws RangeError for anything else. */
 export function certificatePin(certificate: Uint8Array | string): string {
   const der = typeof certificate === 'string' ? firstOfPEM(certificate) : certificate;
   return sha256Hex(subjectPublicKeyInfo(der));
@@ -35,7 +35,7 @@ function subjectPublicKeyInfo(der: Uint8Array): Uint8Array {
   return der.subarray(offset, key.end);
 }
 
-/** Where the content of the element (X.690, section 8.1) at `offset` begins, and where it ends. */
+/** Start and end of the content of the element (X.690, section 8.1) at `offset`. */
 function element(der: Uint8Array, offset: number): { content: number; end: number } {
   const first = der[offset + 1] ?? 0;
   const lengthBytes = first < 0x80 ? 0 : first & 0x7f;

@@ -1,5 +1,5 @@
 /**
- * The cluster key: an Ed25519 key pair (RFC 8032) made once, at a cluster's first start. It signs network documents and
+ * The cluster key: an Ed25519 key pair (RFC 8032) that is generated at a cluster's first start. It signs network documents and
  * requests; converted to X25519 (RFC 7748) it derives the tunnels' pre-shared keys.
  */
 import { curve25519, x25519Public, x25519Secret } from './curve25519.ts';
@@ -12,7 +12,7 @@ const SIGNATURE_LENGTH = 64;
 /** Fills its result with `length` unpredictable bytes. */
 export type RandomBytes = (length: number) => Uint8Array;
 
-/** A cluster's own key. The private half is out of the reach of logs and serialisers. */
+/** A cluster's own key. The private half is inaccessible to logs and serialisers. */
 export class ClusterKey {
   readonly #seed: Uint8Array;
   /** 32 bytes in base64, as in every object and document. */
@@ -24,12 +24,12 @@ export class ClusterKey {
     this.publicKey = toBase64(curve25519.publicKeyOf(seed));
   }
 
-  /** A new key. */
+  /** Generates a key. */
   static generate(random: RandomBytes): ClusterKey {
     return new ClusterKey(random(KEY_LENGTH));
   }
 
-  /** From what `exportPrivateKey` gave. Throws RangeError. */
+  /** Imports the output of `exportPrivateKey`. Throws RangeError. */
   static fromPrivateKey(text: string): ClusterKey {
     return new ClusterKey(fromBase64(text));
   }
@@ -45,8 +45,8 @@ export class ClusterKey {
   }
 
   /**
-   * X25519 of this key and another cluster's: the same 32 bytes on both sides. Throws RangeError for a key that has
-   * no converted form or whose result would be all zero (RFC 7748, section 6.1).
+   * X25519 of this key and another cluster's: the same 32 bytes on both sides. Throws RangeError for a key that cannot be
+   * converted, or for a result of all zeros (RFC 7748, section 6.1).
    */
   agree(remotePublicKey: string): Uint8Array {
     const remote = x25519PublicKey(remotePublicKey);
@@ -57,7 +57,7 @@ export class ClusterKey {
     }
   }
 
-  /** 32 bytes in base64, for the Secret that keeps the key and for nothing else. */
+  /** 32 bytes in base64, only for the Secret that stores the key. */
   exportPrivateKey(): string {
     return toBase64(this.#seed);
   }
@@ -79,7 +79,7 @@ export function keyFingerprint(publicKey: string): string {
 export function verifySignature(publicKey: string, message: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== SIGNATURE_LENGTH) return false;
   try {
-    // A key of small order has signatures that anybody can make.
+    // A key of small order has signatures that anyone can forge.
     x25519PublicKey(publicKey);
     return curve25519.verify(signature, message, decodePublicKey(publicKey));
   } catch {
@@ -87,11 +87,11 @@ export function verifySignature(publicKey: string, message: Uint8Array, signatur
   }
 }
 
-/** Forms of keys that were asked for, as finding one costs milliseconds; a cluster's peers are few, and asked for again. */
+/** Converted keys, since a conversion takes milliseconds; a cluster has few peers, whose keys are used repeatedly. */
 const forms = new Map<string, Uint8Array>();
 const MOST_FORMS = 1024;
 
-/** The X25519 form of an Ed25519 public key (base64). Throws RangeError when there is none. */
+/** The X25519 form of an Ed25519 public key (base64). Throws RangeError if there is none. */
 export function x25519PublicKey(publicKey: string): Uint8Array {
   const known = forms.get(publicKey);
   if (known !== undefined) return known.slice();
@@ -107,7 +107,7 @@ export function x25519PublicKey(publicKey: string): Uint8Array {
   return form.slice();
 }
 
-/** Whether the text is a key that signatures and key agreement work with. */
+/** Whether the text is a key that is valid for signatures and key agreement. */
 export function isUsablePublicKey(publicKey: string): boolean {
   try {
     x25519PublicKey(publicKey);

@@ -1,18 +1,18 @@
 /**
- * Ed25519 (RFC 8032) and X25519 (RFC 7748), answered at once: by what the platform has compiled, where it offers that
- * without waiting, as Node and Deno do; else by @noble/curves. Which it is makes no difference but in time and memory.
+ * Ed25519 (RFC 8032) and X25519 (RFC 7748) as synchronous functions: the platform's compiled ones if they are available, as in
+ * Node and Deno, otherwise those of @noble/curves. They differ only in time and memory.
  */
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
 import { concatenate, fromHex } from './encoding.ts';
 
 export interface Curve25519 {
-  /** Ed25519's public key of a seed. */
+  /** Ed25519 public key of a seed. */
   publicKeyOf(seed: Uint8Array): Uint8Array;
   /** 64 bytes. */
   sign(message: Uint8Array, seed: Uint8Array): Uint8Array;
-  /** May throw for what is malformed. */
+  /** May throw for malformed input. */
   verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
-  /** X25519 of keys in its own form. Throws when the result would be all zero. */
+  /** X25519 of keys in its own form. Throws for a result of all zeros. */
   agree(secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
 }
 
@@ -20,12 +20,12 @@ export interface Curve25519 {
 export const portable: Curve25519 = {
   publicKeyOf: (seed) => ed25519.getPublicKey(seed),
   sign: (message, seed) => ed25519.sign(message, seed),
-  // ZIP 215 takes more signatures than RFC 8032 does.
+  // ZIP 215 accepts more signatures than RFC 8032.
   verify: (signature, message, publicKey) => ed25519.verify(signature, message, publicKey, { zip215: false }),
   agree: (secret, publicKey) => x25519.getSharedSecret(secret, publicKey),
 };
 
-/** What is used of `node:crypto`. */
+/** The functions of `node:crypto` in use. */
 interface PlatformCrypto {
   createPrivateKey(input: { key: Uint8Array; format: 'der'; type: 'pkcs8' }): object;
   createPublicKey(
@@ -36,7 +36,7 @@ interface PlatformCrypto {
   diffieHellman(keys: { privateKey: object; publicKey: object }): Uint8Array;
 }
 
-/** RFC 8410: a key's bytes follow these. */
+/** Prefixes of DER-encoded keys (RFC 8410). */
 const prefixes = {
   ed25519: { pkcs8: fromHex('302e020100300506032b657004220420'), spki: fromHex('302a300506032b6570032100') },
   x25519: { pkcs8: fromHex('302e020100300506032b656e04220420'), spki: fromHex('302a300506032b656e032100') },
@@ -44,7 +44,7 @@ const prefixes = {
 type Algorithm = keyof typeof prefixes;
 const KEY_LENGTH = 32;
 
-/** By the platform; undefined where it offers no such thing. */
+/** The platform's implementation; undefined if there is none. */
 export function platformCurve25519(): Curve25519 | undefined {
   const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };
   const crypto = process?.getBuiltinModule?.('node:crypto') as PlatformCrypto | undefined;

@@ -1,8 +1,8 @@
-/** SHA-256 (FIPS 180-4) in the forms in which Hawser writes it. */
+/** SHA-256 (FIPS 180-4) in the forms that Hawser uses. */
 import { sha256 as hash } from '@noble/hashes/sha2.js';
 import { bytesOf, toHex } from './encoding.ts';
 
-/** SHA-256 of all parts, one after another. */
+/** SHA-256 of all parts in sequence. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const state = hash.create();
   for (const part of parts) state.update(part);
@@ -15,8 +15,8 @@ export function sha256Hex(data: Uint8Array | string): string {
 }
 
 /**
- * What is stored of a token's secret. The secret is 256 random bits, so that a plain hash is enough: there is nothing to
- * guess that a slow one would protect.
+ * The stored hash of a token's secret. The secret has 256 random bits, so a plain hash is sufficient: a slow one only protects
+ * secrets that can be guessed.
  */
 export function hashSecret(secret: string): string {
   return sha256Hex(secret);

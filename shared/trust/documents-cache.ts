@@ -1,6 +1,6 @@
 /**
- * Network documents that were read before. Objects are looked at at every change of anything in them, and a document
- * changes seldom: verifying a signature and parsing are paid once.
+ * A cache of verified network documents. Objects are processed at every change of any field, and their documents change rarely:
+ * verifying and parsing happens only once.
  */
 import type { SignedDocument } from '../api/clusters.ts';
 import type { NetworkDocument } from '../wire/network-document.ts';
@@ -12,17 +12,17 @@ import {
 } from './network-documents.ts';
 
 interface Opened {
-  /** All that the result follows from. */
+  /** All inputs of the result. */
   from: readonly string[];
   result: NetworkDocument | NetworkDocumentError;
 }
 
-/** By both cluster IDs: one document each, so that a remote that sends many fills nothing. */
+/** By both cluster IDs: one document each, so that a remote with many documents takes no more memory. */
 const opened = new Map<string, Opened>();
-/** More than any cluster has; beyond it the oldest is forgotten. */
+/** More than any cluster needs; beyond it the oldest entry is dropped. */
 const mostOpened = 4096;
 
-/** As `openNetworkDocument`. */
+/** Like `openNetworkDocument`. */
 export function openDocument(signed: SignedDocument, expected: DocumentExpectation): NetworkDocument {
   const pair = `${expected.recipient} ${expected.sender}`;
   const from = [
@@ -57,10 +57,10 @@ function attempt(
   }
 }
 
-/** Objects of informers never change: a change brings another object. */
+/** Objects of informers never change: a change replaces the object. */
 const stored = new WeakMap<SignedDocument, NetworkDocument | null>();
 
-/** A document that was verified before it was stored in this cluster's own API; undefined: none, or not readable. */
+/** A document that was verified before it was stored in this cluster's own API; undefined if missing or unreadable. */
 export function readStored(signed: SignedDocument | undefined): NetworkDocument | undefined {
   if (signed === undefined) return undefined;
   let document = stored.get(signed);

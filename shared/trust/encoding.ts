@@ -1,4 +1,4 @@
-/** Bytes as text and back, strictly: what isn't the one canonical form is refused. */
+/** Strict conversion between bytes and text: only the canonical form is accepted. */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -8,12 +8,12 @@ export function bytesOf(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
-/** The text of UTF-8 bytes. Throws TypeError when they aren't. */
+/** The text of UTF-8 bytes. Throws TypeError if they are invalid. */
 export function textOf(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
-/** One array after another. */
+/** Concatenates arrays. */
 export function concatenate(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const result = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let offset = 0;
@@ -31,7 +31,7 @@ export function toBase64(bytes: Uint8Array): string {
   return btoa(binary);
 }
 
-/** Throws RangeError when the text isn't canonical base64. */
+/** Throws RangeError if the text isn't canonical base64. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return canonical(text, 'base64', toBase64, () => bytesOfBinary(atob(text)));
 }
@@ -60,7 +60,7 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> {
   return canonical(text.toLowerCase(), 'hexadecimal', toHex, decode);
 }
 
-/** Whether two byte strings are the same, in a time that depends on their lengths only. */
+/** Whether two byte strings are equal, in a time that depends only on their lengths. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let difference = 0;
@@ -73,8 +73,8 @@ function bytesOfBinary(binary: string): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * What a lenient decoder makes of a text, if the text is what is written for that. The text may be a secret, so that no
- * message repeats it, and no cause does.
+ * The result of a lenient decoder, if encoding it gives the same text again. The text may be a secret, so neither message nor
+ * cause contains it.
  */
 function canonical(
   text: string,
@@ -86,7 +86,7 @@ function canonical(
   try {
     bytes = decode();
   } catch {
-    // Told below.
+    // Reported below.
   }
   if (bytes === undefined || encode(bytes) !== text)
     throw new RangeError(`${text.length} characters that are not canonical ${form}`);

@@ -1,6 +1,6 @@
 /**
- * What a cluster says of its gateway's certificate, signed by its cluster key: whoever knows the key can trust a new
- * certificate without a person, and an old statement never takes the place of a newer one.
+ * A cluster's statement about its API gateway's certificate, signed by its cluster key: clusters that know the key trust a new
+ * certificate automatically, and an old statement never replaces a newer one.
  */
 import { z } from 'zod';
 import type { SignedDocument } from '../api/clusters.ts';
@@ -23,7 +23,7 @@ export function signGatewayStatement(content: GatewayStatement, key: ClusterKey)
   return { payload, signature: toBase64URL(key.sign(concatenate(CONTEXT, bytesOf(payload)))) };
 }
 
-/** The statement, if the cluster signed it with the key that is known of it or one that succeeds that. Never throws. */
+/** The statement, if it is signed by the known cluster key or by one of its successors. Never throws. */
 export function openGatewayStatement(
   signed: SignedDocument,
   sender: { clusterID: string; publicKey: string },

@@ -1,7 +1,7 @@
 /**
- * HTTP Message Signatures (RFC 9421) with Ed25519, as a consumer signs its requests to a gateway: method, address,
- * path, query, the body by its digest (RFC 9530), and whom it is for. The last one keeps a provider from passing on to
- * another provider what a consumer had signed for it.
+ * HTTP Message Signatures (RFC 9421) with Ed25519 for a consumer's requests to an API gateway. They cover method, address,
+ * path, query, the body by its digest (RFC 9530), and the recipient, so that a provider cannot forward a consumer's signed
+ * request to another provider.
  */
 import { verifySignature, type ClusterKey } from './cluster-key.ts';
 import { sha256 } from './digest.ts';
@@ -15,33 +15,33 @@ import {
   type InnerList,
 } from './structured-fields.ts';
 
-/** Names the provider by the fingerprint of its cluster key; always covered by the signature. */
+/** Identifies the provider by the fingerprint of its cluster key; always covered by the signature. */
 export const recipientHeader = 'hawser-recipient';
-/** How far the clocks of two clusters may be apart. */
+/** Maximum difference between the clocks of two clusters. */
 export const maximumSkewMilliseconds = 5 * 60 * 1000;
 
 const LABEL = 'hawser';
 const ALGORITHM = 'ed25519';
-/** RFC 9421, section 2.2: derived components, in the order in which they are signed here. */
+/** RFC 9421, section 2.2: derived components, in the order of signing here. */
 const COMPONENTS = ['@method', '@authority', '@path', '@query', 'content-digest', recipientHeader] as const;
-/** Covers scheme, authority, path and query at once (RFC 9421, section 2.2.2): as good. */
+/** Covers scheme, authority, path and query at once (RFC 9421, section 2.2.2): equivalent. */
 const TARGET = '@target-uri';
 const TARGET_PARTS: readonly string[] = ['@authority', '@path', '@query'];
 const NONCE = /^[A-Za-z0-9_-]{16,64}$/;
 
-/** A request as its sender and its receiver see it. */
+/** A request, as seen by its sender and its receiver. */
 export interface SignedMessage {
   method: string;
   /** Absolute. */
   url: string;
   headers: Headers;
-  /** Empty when there is none. */
+  /** Empty if there is none. */
   body: Uint8Array;
 }
 
 export interface SigningOptions {
   key: ClusterKey;
-  /** Cluster ID of the signer; the receiver looks the key up by it. */
+  /** Cluster ID of the signer; the receiver finds the key by it. */
   clusterID: string;
   /** Fingerprint of the receiver's cluster key. */
   recipient: string;
@@ -51,7 +51,7 @@ export interface SigningOptions {
   nonce: string;
 }
 
-/** Headers that sign `message`, to be set beside its own. */
+/** Headers with the signature of `message`, to be added to its own. */
 export function signMessage(
   message: Omit<SignedMessage, 'headers'>,
   options: SigningOptions,
@@ -90,7 +90,7 @@ export type SignatureProblem =
 export class SignatureError extends Error {
   override readonly name = 'SignatureError';
   readonly reason: SignatureProblem;
-  /** The header that is wrong. */
+  /** The invalid header. */
   readonly field: string;
   constructor(reason: SignatureProblem, field: string, message: string) {
     super(message);
@@ -99,10 +99,10 @@ export class SignatureError extends Error {
   }
 }
 
-/** Remembers nonces for as long as a signature that carries them could be taken. */
+/** Stores nonces for as long as their signatures are valid. */
 export interface ReplayCache {
   /**
-   * False when the nonce of that cluster was there already; throws SignatureError (TooMany) when there is no room. Times in
+   * Returns false if this cluster has used the nonce already; throws SignatureError (TooMany) without room. Times in
    * milliseconds.
    */
   remember(clusterID: string, nonce: string, expiresAt: number, now: number): boolean;
@@ -119,7 +119,7 @@ export interface SignatureClaim {
   signature: Uint8Array;
 }
 
-/** Reads the signature headers, without believing them. Throws SignatureError. */
+/** Reads the signature headers, without verification. Throws SignatureError. */
 export function readSignature(headers: Headers): SignatureClaim {
   const input = headers.get('signature-input');
   const value = headers.get('signature');
@@ -153,17 +153,17 @@ export function readSignature(headers: Headers): SignatureClaim {
 export interface HeadVerificationOptions {
   /** Cluster key of the claimed signer, base64. */
   publicKey: string;
-  /** Fingerprints of the receiver's own cluster key, and of those that it succeeded: whoever was away knows one of them. */
+  /** Fingerprints of the receiver's own cluster key and its predecessors: a sender that was disconnected knows one of those. */
   recipients: readonly string[];
   /** Milliseconds since 1970. */
   now: number;
-  /** What was signed before is refused, milliseconds since 1970: a memory of nonces begins then. */
+  /** Earlier signatures are refused, milliseconds since 1970: the memory of nonces starts then. */
   notBefore?: number;
 }
 
 /**
- * Verifies a signature over a whole message. It leaves no trace: whoever has a key of their own making passes. That the
- * request is new is `refuseReplay`'s to say, once it is known that the key means something. Throws SignatureError.
+ * Verifies a signature over a complete message. It stores nothing, since any sender with a key of its own can pass.
+ * `refuseReplay` checks that the request is new, once the key is known to be relevant. Throws SignatureError.
  */
 export function verifyMessage(
   message: SignedMessage,
@@ -175,8 +175,8 @@ export function verifyMessage(
 }
 
 /**
- * Remembers a verified request of a cluster that is known, or has shown a token that exists; nobody else may take memory. By
- * cluster and not by key, since a cluster may sign successions to as many keys as it likes. Throws SignatureError.
+ * Records a verified request of a known cluster, or of a sender with an existing token; other senders must not use memory. By
+ * cluster instead of by key, since a cluster may sign successions to any number of keys. Throws SignatureError.
  */
 export function refuseReplay(claim: SignatureClaim, replays: ReplayCache, now: number): void {
   const expiresAt = claim.created + maximumSkewMilliseconds;
@@ -189,8 +189,8 @@ export function refuseReplay(claim: SignatureClaim, replays: ReplayCache, now: n
 }
 
 /**
- * Verifies all of a signature but what needs the body and a memory: it says who sent a request, and not that the body is
- * what was signed, or that the request is new. Throws SignatureError.
+ * Verifies everything of a signature that needs neither the body nor the memory of nonces: it proves the sender, but not that
+ * the body is the signed one, nor that the request is new. Throws SignatureError.
  */
 export function verifyHead(
   message: Omit<SignedMessage, 'body'>,

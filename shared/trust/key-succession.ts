@@ -1,6 +1,6 @@
 /**
- * The cluster key's succession: the old key signs a statement that names the new one. A peer that knows an old key follows
- * the statements, oldest first, to the key in force, however long it was away, as long as none is missing.
+ * The cluster key's succession: the old key signs a statement that names the new one. A peer that knows an old key follows the
+ * statements, oldest first, to the present key, however long it was disconnected, unless one is missing.
  */
 import { z } from 'zod';
 import {
@@ -13,13 +13,13 @@ import { clusterID, dateTime, key32 } from '../api/meta.ts';
 import { isUsablePublicKey, verifySignature, type ClusterKey } from './cluster-key.ts';
 import { bytesOf, concatenate, fromBase64URL, textOf, toBase64URL } from './encoding.ts';
 
-/** Keeps a signature over a succession from being one over anything else that the cluster key signs. */
+/** Separates signatures over successions from all others of the cluster key. */
 const CONTEXT = bytesOf('hawser cluster key succession v1\0');
 
 const statement = z.looseObject({ clusterID, oldKey: key32, newKey: key32, at: dateTime });
 export type KeySuccession = z.infer<typeof statement>;
 
-/** Signs with the key that is succeeded. Throws ZodError, or RangeError when `oldKey` is not that key. */
+/** Signs with the old key. Throws ZodError, or RangeError if `oldKey` is not the succession's old key. */
 export function signSuccession(succession: KeySuccession, oldKey: ClusterKey): SignedText {
   if (succession.oldKey !== oldKey.publicKey) throw new RangeError('a succession is signed by the old key');
   const payload = toBase64URL(bytesOf(JSON.stringify(statement.parse(succession))));
@@ -27,8 +27,8 @@ export function signSuccession(succession: KeySuccession, oldKey: ClusterKey): S
 }
 
 /**
- * The key in force, for a reader that knows `known` as the key of `clusterID`: `known` itself when no statement leads on
- * from it. What is malformed, of another cluster, or not signed by the key that it succeeds leads nowhere. Never throws.
+ * The present key of `clusterID`, for a reader that knows `known`: `known` itself if no statement continues from it. Malformed
+ * statements, those of other clusters, and those not signed by their old key are ignored. Never throws.
  */
 export function followSuccessions(
   known: string,
@@ -46,7 +46,7 @@ export function followSuccessions(
   return current;
 }
 
-/** The key of a known cluster, by the successions that come with a verified document of it. */
+/** The key of a known cluster, following the successions in a verified document of it. */
 export function keyInForce(
   { spec }: Pick<RemoteCluster, 'spec'>,
   document: SignedDocument | undefined,
@@ -54,12 +54,12 @@ export function keyInForce(
   return followSuccessions(spec.publicKey, spec.clusterID, document?.successions);
 }
 
-/** The keys that statements of one's own succeed, oldest first. They are not verified: they are this cluster's own. */
+/** The old keys of the own statements, oldest first. They are not verified, since they are this cluster's own. */
 export function succeededKeys(successions: readonly SignedText[] | undefined): string[] {
   return (successions ?? []).flatMap((signed) => read(signed)?.oldKey ?? []);
 }
 
-/** Statements with a new one; the oldest go when there are too many. */
+/** The statements with a new one; beyond the maximum the oldest are dropped. */
 export function withSuccession(successions: readonly SignedText[], next: SignedText): SignedText[] {
   return [...successions, next].slice(-maximumSuccessions);
 }

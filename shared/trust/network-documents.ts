@@ -1,6 +1,6 @@
 /**
- * Network documents as they travel: the JSON text in base64url, and an Ed25519 signature over exactly that text. So no
- * canonical form of JSON is needed, and fields that a version doesn't know stay as they were signed.
+ * The transport form of network documents: the JSON text in base64url, and an Ed25519 signature over exactly that text. No
+ * canonical form of JSON is needed, and fields unknown to a version stay as they were signed.
  */
 import type { SignedDocument } from '../api/clusters.ts';
 import { networkDocument, understood, type NetworkDocument } from '../wire/network-document.ts';
@@ -8,7 +8,7 @@ import { verifySignature, type ClusterKey } from './cluster-key.ts';
 import { bytesOf, concatenate, fromBase64URL, textOf, toBase64URL } from './encoding.ts';
 import { followSuccessions } from './key-succession.ts';
 
-/** Keeps a signature over a document from being one over anything else that the cluster key signs. */
+/** Separates signatures over documents from all others of the cluster key. */
 const CONTEXT = bytesOf('hawser network document v1\0');
 /** The limit of the schema `signedDocument`. */
 const PAYLOAD_LIMIT = 65_536;
@@ -16,11 +16,11 @@ const PAYLOAD_LIMIT = 65_536;
 export type NetworkDocumentProblem =
   'TooLarge' | 'BadSignature' | 'Malformed' | 'OtherSender' | 'OtherRecipient' | 'NotUnderstood';
 
-/** Why a signed document isn't taken. */
+/** Why a signed document is refused. */
 export class NetworkDocumentError extends Error {
   override readonly name = 'NetworkDocumentError';
   readonly reason: NetworkDocumentProblem;
-  /** Path of the field that is wrong, as in `tunnel endpoints.0.publicKey`; only for Malformed. */
+  /** Path of the invalid field, as in `tunnel endpoints.0.publicKey`; only for Malformed. */
   readonly field: string | undefined;
   constructor(reason: NetworkDocumentProblem, message: string, field?: string) {
     super(message);
@@ -50,8 +50,8 @@ export interface DocumentExpectation {
 }
 
 /**
- * Verifies, parses and validates a document: signed by the key that is expected, or by the one to which its successions lead
- * from there (`followSuccessions` says which). Its generation is the caller's to compare (`supersedes`). Throws NetworkDocumentError.
+ * Verifies, parses and validates a document: signed by the expected key, or by the one to which its successions lead (see
+ * `followSuccessions`). The caller compares the generation (`supersedes`). Throws NetworkDocumentError.
  */
 export function openNetworkDocument(signed: SignedDocument, expected: DocumentExpectation): NetworkDocument {
   if (signed.payload.length > PAYLOAD_LIMIT)
@@ -85,14 +85,14 @@ export function openNetworkDocument(signed: SignedDocument, expected: DocumentEx
   return document;
 }
 
-/** Whether a document takes the place of one that is held; generations only grow. */
+/** Whether a document replaces the stored one; generations only grow. */
 export function supersedes(document: Pick<NetworkDocument, 'generation'>, held: number | undefined): boolean {
   return held === undefined || document.generation > held;
 }
 
 /**
- * Parses a document whose signature was verified before it was stored, as one that this cluster's own API holds.
- * Throws NetworkDocumentError (Malformed).
+ * Parses a document whose signature was verified before it was stored in this cluster's own API. Throws NetworkDocumentError
+ * (Malformed).
  */
 export function readStoredDocument(signed: SignedDocument): NetworkDocument {
   return parsePayload(signed);

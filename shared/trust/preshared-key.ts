@@ -1,6 +1,6 @@
 /**
- * The pre-shared key of a tunnel: HKDF (RFC 5869) with SHA-256 over X25519 of the two cluster keys, salted by both
- * sides' salts. Both sides come to the same 32 bytes without sending them; a new salt makes a new key.
+ * The pre-shared key of a tunnel: HKDF (RFC 5869) with SHA-256 over X25519 of the two cluster keys, salted by both sides'
+ * salts. Both sides derive the same 32 bytes without sending them; a new salt changes the key.
  */
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
@@ -12,7 +12,7 @@ const REVISION_CONTEXT = bytesOf('hawser tunnel pre-shared key revision v1');
 const SALT_LENGTH = 32;
 const KEY_LENGTH = 32;
 
-/** What of a side goes into the key, all of it public. */
+/** The inputs of one side, all of them public. */
 export interface PresharedKeySide {
   clusterID: string;
   /** Cluster key, base64. */
@@ -21,7 +21,7 @@ export interface PresharedKeySide {
   salt: string;
 }
 
-/** The 32 bytes. Throws RangeError for a malformed key or salt, or two sides of one ID. */
+/** The 32 bytes. Throws RangeError for a malformed key or salt, or for two sides with the same ID. */
 export function derivePresharedKey(
   key: ClusterKey,
   local: Omit<PresharedKeySide, 'publicKey'>,
@@ -40,7 +40,7 @@ export function derivePresharedKey(
   return derived;
 }
 
-/** A public name of the key that the same two sides derive: equal when it is equal. 16 hexadecimal digits. Throws RangeError. */
+/** A public identifier of the key that the two sides derive: equal for equal keys. 16 hexadecimal digits. Throws RangeError. */
 export function presharedKeyRevision(one: PresharedKeySide, other: PresharedKeySide): string {
   const [first, second] = inOrder(one, other);
   return toHex(
@@ -48,14 +48,14 @@ export function presharedKeyRevision(one: PresharedKeySide, other: PresharedKeyS
   ).slice(0, 16);
 }
 
-// Ordered by ID, so that it doesn't matter who asks.
+// Ordered by ID, so that both sides get the same result.
 function inOrder(one: PresharedKeySide, other: PresharedKeySide): [PresharedKeySide, PresharedKeySide] {
   if (one.clusterID === other.clusterID)
     throw new RangeError(`both sides call themselves ${one.clusterID}: cluster IDs must differ`);
   return one.clusterID < other.clusterID ? [one, other] : [other, one];
 }
 
-// The length keeps ("ab", "c") apart from ("a", "bc").
+// The length distinguishes ("ab", "c") from ("a", "bc").
 function named(side: PresharedKeySide): Uint8Array {
   const id = bytesOf(side.clusterID);
   return concatenate(Uint8Array.of(id.length), id, decodePublicKey(side.publicKey));

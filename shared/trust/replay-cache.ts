@@ -2,15 +2,15 @@
 import { SignatureError, type ReplayCache } from './http-signatures.ts';
 
 export interface ReplayCacheLimits {
-  /** Nonces of one cluster; so no peer can use up another's room. */
+  /** Maximum of nonces of one cluster, so that no peer uses another's room. */
   perCluster: number;
-  /** Clusters that have nonces. */
+  /** Maximum of clusters with nonces. */
   clusters: number;
 }
 
 /**
- * Keeps nonces in memory, per cluster, until they expire. When there is no room for another one the request is refused:
- * forgetting one would let it be replayed.
+ * Keeps nonces in memory, per cluster, until they expire. Without room for another one the request is refused: dropping a nonce
+ * would permit its replay.
  */
 export class MemoryReplayCache implements ReplayCache {
   readonly #limits: ReplayCacheLimits;
@@ -20,7 +20,7 @@ export class MemoryReplayCache implements ReplayCache {
     this.#limits = limits;
   }
 
-  /** Nonces that are remembered now. */
+  /** Number of stored nonces. */
   get size(): number {
     return [...this.#nonces.values()].reduce((sum, nonces) => sum + nonces.size, 0);
   }

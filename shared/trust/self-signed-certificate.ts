@@ -1,6 +1,6 @@
 /**
- * The gateway's serving certificate: self-signed, ECDSA P-256, trusted by its pin and not by who signed it. A renewal
- * keeps the key, and with it the pin.
+ * The API gateway's serving certificate: self-signed, ECDSA P-256, trusted by its pin instead of its issuer. A renewal keeps
+ * the key, and with it the pin.
  */
 import 'reflect-metadata';
 import {
@@ -23,11 +23,11 @@ const BACKDATE_MILLISECONDS = 60 * 60 * 1000;
 export interface CertificateRequest {
   /** DNS names and IP addresses. */
   hosts: readonly string[];
-  /** How long it is valid. */
+  /** Validity in days. */
   days: number;
   /** Milliseconds since 1970. */
   now: number;
-  /** PEM, PKCS #8: keeps the key of an earlier certificate. Absent: a new one. */
+  /** PEM, PKCS #8: reuses the key of an earlier certificate. Absent: a new one. */
   privateKey?: string;
 }
 
@@ -42,7 +42,7 @@ export interface IssuedCertificate {
   expiresAt: string;
 }
 
-/** Makes a certificate for TLS servers, signed by its own key. Serial number and key come from WebCrypto. */
+/** Issues a certificate for TLS servers, signed by its own key. Serial number and key come from WebCrypto. */
 export async function issueSelfSignedCertificate(request: CertificateRequest): Promise<IssuedCertificate> {
   const keys = await keyPair(request.privateKey);
   const notAfter = new Date(request.now + request.days * DAY_MILLISECONDS);

@@ -1,10 +1,10 @@
 /**
- * The part of Structured Fields (RFC 9651) that HTTP signatures are written in: dictionaries of inner lists of strings
- * with integer and string parameters, and dictionaries of byte sequences. Anything else is refused.
+ * The part of Structured Fields (RFC 9651) that HTTP signatures use: dictionaries of inner lists of strings with integer and
+ * string parameters, and dictionaries of byte sequences. Anything else is refused.
  */
 import { fromBase64, toBase64 } from './encoding.ts';
 
-/** More than this is no signature of ours. */
+/** A longer text is no signature of Hawser. */
 const LENGTH_LIMIT = 4096;
 const MEMBERS_LIMIT = 8;
 
@@ -15,7 +15,7 @@ export interface InnerList {
   parameters: Map<string, Parameter>;
 }
 
-/** The header isn't what it must be; the message says where. */
+/** A malformed header; the message states the position. */
 export class StructuredFieldError extends Error {
   override readonly name = 'StructuredFieldError';
 }
@@ -41,7 +41,7 @@ export function parseByteSequences(text: string): Map<string, Uint8Array> {
   return parseDictionary(text, (reader) => reader.bytes());
 }
 
-/** `("a" "b");name=1;other="text"`: the form that is signed (RFC 9421, section 2.3). */
+/** `("a" "b");name=1;other="text"`: the signed form (RFC 9421, section 2.3). */
 export function serializeInnerList(list: InnerList): string {
   const items = list.items.map(serializeString).join(' ');
   const parameters = [...list.parameters].map(

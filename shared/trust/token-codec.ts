@@ -2,9 +2,9 @@
  * The string that an administrator of the provider hands over: `hawser1.` and base64url of
  *
  *     gateway URL without https:// (length in 2 bytes), pin (32), cluster ID (length in 1 byte), key fingerprint (32),
- *     secret (32), expiry in seconds since 1970 (5), checksum (4: the beginning of SHA-256 over prefix and all before)
+ *     secret (32), expiry in seconds since 1970 (5), checksum (4: the start of SHA-256 over prefix and all before)
  *
- * Numbers are big-endian. The checksum tells a typo from a token that has expired or was never issued.
+ * Numbers are big-endian. The checksum distinguishes a typo from a token that has expired or was never issued.
  */
 import { tokenContent, type TokenContent } from '../wire/gateway-api.ts';
 import { sha256 } from './digest.ts';
@@ -24,12 +24,12 @@ const SCHEME = 'https://';
 const HASH_LENGTH = 32;
 const EXPIRY_LENGTH = 5;
 const CHECKSUM_LENGTH = 4;
-/** Longest URL (300) and ID (40) that the schema allows come to 600 characters; more is no token. */
+/** The longest URL (300) and ID (40) of the schema need 600 characters; a longer text is no token. */
 const TEXT_LIMIT = 1024;
 
 export type PeeringTokenProblem = 'NotAToken' | 'OtherVersion' | 'Mistyped' | 'Malformed';
 
-/** Why a text is not a valid peering token. The message states what a person can do, and never repeats the text. */
+/** Why a text is not a valid peering token. The message states a remedy, and never repeats the text. */
 export class PeeringTokenError extends Error {
   override readonly name = 'PeeringTokenError';
   readonly reason: PeeringTokenProblem;
@@ -39,7 +39,9 @@ export class PeeringTokenError extends Error {
   }
 }
 
-/** Content → the string to hand over. Throws ZodError when the content isn't valid. The expiry is cut to whole seconds. */
+/**
+ * Encodes content as the string to hand over. Throws ZodError for invalid content. The expiry is truncated to whole seconds.
+ */
 export function encodePeeringToken(content: TokenContent): string {
   const { gatewayURL, gatewayPin, clusterID, keyFingerprint, secret, expiresAt } =
     tokenContent.parse(content);
@@ -62,8 +64,8 @@ export function encodePeeringToken(content: TokenContent): string {
 }
 
 /**
- * What the string holds. White space in it (a line that was wrapped when it was copied) doesn't matter. Whether it has
- * expired is not looked at. Throws PeeringTokenError.
+ * Decodes the string. White space in it (a line that was wrapped when it was copied) is ignored. The expiry is not checked.
+ * Throws PeeringTokenError.
  */
 export function decodePeeringToken(text: string): TokenContent {
   const whole = text.length > 2 * TEXT_LIMIT ? '' : text.replace(/\s+/g, '');
@@ -114,7 +116,7 @@ function readBody(body: Uint8Array): TokenContent {
   return parsed.data;
 }
 
-/** Whether a token's time is over. `now` in milliseconds since 1970. */
+/** Whether a token has expired. `now` in milliseconds since 1970. */
 export function isExpired(content: Pick<TokenContent, 'expiresAt'>, now: number): boolean {
   return !(now < Date.parse(content.expiresAt));
 }

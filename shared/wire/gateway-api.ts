@@ -28,7 +28,7 @@ const tokenName = z.string().describe('Name of the PeeringToken. Example: token-
 const tokenExpiry = dateTime.describe('Time from which the token cannot be redeemed.');
 const granted = grant.describe('What the peering may use of the provider.');
 
-/** `GET /v1/info` — what anybody may know. */
+/** `GET /v1/info` — public information. */
 export const info = z.object({
   clusterID: cluster,
   publicKey: clusterKey,
@@ -83,7 +83,7 @@ export const tokenList = z.object({
   items: z.array(tokenSummary).describe('Tokens of this cluster, without their secrets.'),
 });
 
-/** What a token string holds (shared/trust/token-codec encodes it). */
+/** The content of a token string (encoded by shared/trust/token-codec). */
 export const tokenContent = z.strictObject({
   gatewayURL: httpsURL.describe('URL of the provider’s API gateway.'),
   gatewayPin: sha256Hex.describe('SHA-256 of the SubjectPublicKeyInfo of its certificate.'),
@@ -95,8 +95,8 @@ export const tokenContent = z.strictObject({
 export type TokenContent = z.infer<typeof tokenContent>;
 
 /**
- * `POST /v1/identities` — signed by the cluster key (RFC 9421), which is the proof that the consumer holds it. With a
- * secret: redeems a token. Without: renews the identity of a peering that this key has.
+ * `POST /v1/identities` — signed by the cluster key (RFC 9421), which proves that the consumer holds it. With a secret it
+ * redeems a token; without one it renews the identity of this key's peering.
  */
 export const identityRequest = z.strictObject({
   secret: secret
@@ -151,7 +151,10 @@ export const peeringReport = peeringState.extend({
 });
 export type PeeringReport = z.infer<typeof peeringReport>;
 
-/** `POST /v1/previews` — what a peering token would give; it stays unspent. The secret alone admits the caller. */
+/**
+ * `POST /v1/previews` — the result that redeeming a peering token would have; it is not redeemed. Only the secret authorizes
+ * the caller.
+ */
 export const previewRequest = z.strictObject({
   secret,
   clusterID: clusterID.describe('ID of the consumer that asks, since a token may be for one consumer only.'),

@@ -8,8 +8,8 @@ import { desired } from '../api/peerings.ts';
 export const understood: readonly string[] = [];
 
 /**
- * What a cluster declares of its network to one remote. Whole, signed by the cluster key, with a generation that only
- * grows: the highest valid one wins, whichever way it came. Unknown fields are kept when it is passed on.
+ * A cluster's declaration of its network to one remote. Complete, signed by the cluster key, with a generation that only grows:
+ * the highest valid one wins, whichever way it arrived. Unknown fields are kept when it is passed on.
  */
 export const networkDocument = z.looseObject({
   version: z.literal(1).describe('Version of this form.'),
@@ -100,7 +100,7 @@ export const networkDocument = z.looseObject({
 });
 export type NetworkDocument = z.infer<typeof networkDocument>;
 
-/** The generation since which a document's content is the same. */
+/** The generation since which a document's content is unchanged. */
 export function contentGeneration(document: NetworkDocument): number {
   const stated = document.contentGeneration ?? document.generation;
   return Math.min(stated, document.generation);
