@@ -14,7 +14,7 @@ Both read HAWSER_NAMESPACE, NODE_NAME, POD_IP, POD_NAME and LOG_LEVEL from the e
 speak to the API server as their pod's service account, or by KUBECONFIG if it is set.
 `;
 
-/** Wrong use of the command. The message is for whoever typed it. */
+/** Wrong use of the command. The message is shown to the user. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }

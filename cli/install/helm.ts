@@ -22,7 +22,7 @@ export function runHelm({ args, values, environment, signal }: HelmRun): Promise
       stream.setEncoding('utf8').on('data', (text: string) => {
         said = (said + text).slice(-mostText);
       });
-    child.stdin.on('error', () => undefined); // Helm ended without reading all: its exit code tells why.
+    child.stdin.on('error', () => undefined); // Helm ended without reading all input: its exit code shows why.
     child.stdin.end(values);
     child.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT')

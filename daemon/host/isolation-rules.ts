@@ -254,8 +254,8 @@ const ownDestinations = (who: IsolatedTenant['remoteCluster']) =>
   families.map((family) => `${ip(family)} daddr @pods-${who}-${family} return`);
 
 /**
- * A ClusterIP of home means nothing here, and no node has a route to it: the packet would leave by the default route, in the
- * clear, for whoever has that private address around this cluster. This cluster's own ranges are decided before, home's too.
+ * A ClusterIP of home has no meaning here, and no node has a route to it: the packet would leave unencrypted by the default
+ * route, to any host with that private address. The rules of this cluster's own ranges, and of home's pods, come before.
  */
 const homeServicesOf = (who: IsolatedTenant['remoteCluster']) => [
   ...families.map((family) => `${ip(family)} daddr @home-${who}-${family} return`),

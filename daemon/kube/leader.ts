@@ -43,9 +43,9 @@ export function mayTake(
 export const microTime = (now: number): string => `${new Date(now).toISOString().slice(0, -1)}000Z`;
 
 /**
- * Waits for the lease, then runs `work` with a signal that is aborted as soon as the lease can no longer be proved to be
- * held, at the latest two thirds of its time after the last renewal, before anybody else may take it. Returns when the
- * work has ended. Gives the lease back when the signal was aborted, so that the next one need not wait.
+ * Waits for the lease, then runs `work` with a signal that is aborted as soon as the lease can no longer be proved to be held,
+ * at the latest two thirds of its duration after the last renewal, before another candidate may take it. Returns when the work
+ * has ended. Releases the lease when the signal was aborted, so that the next one need not wait.
  */
 export async function runAsLeader(
   options: LeaderOptions,

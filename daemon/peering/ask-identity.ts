@@ -157,7 +157,7 @@ export async function askIdentity(
 function asProblem(error: unknown, provider: string, token: TokenContent | undefined): PeeringProblem {
   if (error instanceof CertificatePinError) return new PeeringProblem(reasons.KeyMismatch, error.message);
   if (isProblem(error, 'token-not-redeemable')) {
-    // Also the answer to a renewal by an unknown cluster or with another key: the gateway tells strangers no more.
+    // A renewal by an unknown cluster or with another key gets the same answer: the API gateway does not reveal more.
     if (token === undefined) {
       return new PeeringProblem(
         reasons.PeeringEnded,

@@ -123,7 +123,7 @@ function detectPods(
   ];
   for (const [texts, podSource] of sources) {
     const podCIDRs = tidy(texts);
-    // What a component was told, and no pod has, is not the pod range: the CNI has address management of its own.
+    // A configured range without any pod in it is not the pod range: the CNI manages addresses independently.
     if (podCIDRs.length > 0 && (podSource === 'spec.podCIDRs' || !refuted(podCIDRs, observed)))
       return { podCIDRs, podSource, guessed: false };
   }

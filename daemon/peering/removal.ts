@@ -108,7 +108,7 @@ export async function removeOutgoing(
   await removeFinalizer(kube, peering, peeringFinalizer, signal);
 }
 
-/** A gateway tells no one who is not known from one whose signature is wrong: it would say who is peered with it. */
+/** The API gateway gives unknown senders and wrong signatures the same answer, so as not to reveal who is peered with it. */
 export function isUnknownThere(error: unknown): boolean {
   return isProblem(error, 'signature-refused') && error.document.errors?.[0]?.detail === 'BadSignature';
 }

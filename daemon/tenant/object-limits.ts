@@ -33,7 +33,7 @@ const inTwins = {
 /** Limits in the tenant namespace. */
 const inTenant = {
   'count/twinnamespaces.hawser.dev': { perPod: 1, least: 16, most: 256 },
-  // One is written; the name of the other is whoever's that shows its presence in times to come.
+  // One is in use; the second one is reserved for a future sign of presence.
   'count/leases.coordination.k8s.io': { perPod: 0, least: 2, most: 2 },
 } satisfies Record<string, Scale>;
 

@@ -48,7 +48,7 @@ export const wasRefused = ({ status }: Pod): boolean =>
 export const controllerOf = (pod: Pod): string | undefined =>
   pod.metadata.ownerReferences?.find((owner) => owner.controller === true)?.uid;
 
-/** Virtual nodes on which pods of this one's owner were failed and still are, for whoever places the next one. */
+/** Virtual nodes that still have failed pods of this pod's owner, to be avoided by the placement of the next one. */
 export function nodesRefusing(pod: Pod, others: readonly Pod[]): string[] {
   const owner = controllerOf(pod);
   if (owner === undefined) return [];

@@ -43,8 +43,8 @@ export const count = (value: unknown): number | undefined =>
 const mostAheadMilliseconds = 24 * 3600 * 1000;
 
 /**
- * RFC 3339 in whole seconds; undefined for what is no time, or one in a far future. Not cut to the present, which moves:
- * the same word is to give the same status each time.
+ * RFC 3339 in whole seconds; undefined for an invalid time, or one in the far future. A future time is not replaced by the
+ * present, which changes: the same input must always give the same status.
  */
 export function time(value: unknown, now: number): string | undefined {
   if (typeof value !== 'string' || value.length > 40) return undefined;

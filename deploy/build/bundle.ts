@@ -85,8 +85,8 @@ const addonBeside: Plugin = {
 };
 
 /**
- * Importing `node:http` as a module reads each of its properties, and one of them loads all of Node's fetch, 6 MB in each
- * process, for a WebSocket that nobody uses. Asked for as an object, it doesn't.
+ * Importing `node:http` as a module reads each of its properties, and one of them loads Node's fetch, 6 MB in each process, for
+ * an unused WebSocket. Requiring it as an object avoids that.
  */
 export const lazyProtocols: Plugin = {
   name: 'http without fetch',

@@ -51,8 +51,8 @@ const versionInside = (version: string): Plugin => ({
 });
 
 /**
- * Of Kubernetes' client the command uses the reader of kubeconfigs alone. Its generated clients, three megabytes, would be read at
- * each start, since whoever imports the package as a whole may ask for any of them.
+ * The command uses only the kubeconfig reader of Kubernetes' client. An import of the whole package would load its generated
+ * clients, three megabytes, at each start.
  */
 const kubeconfigAlone: Plugin = {
   name: 'kubeconfig alone',

@@ -32,7 +32,7 @@ const tools = ['ip', 'nft', 'conntrack'];
 const searchPath = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const libraryPath = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/local/lib', '/usr/lib'];
 
-/** Everything that the image holds. Exported for whoever wants to see it before it is made. */
+/** All files of the image. Exported so that its contents can be inspected before the build. */
 export async function imageFiles(): Promise<ImageFile[]> {
   const programs = new Map<string, string>([['/usr/local/bin/node', await realpath(process.execPath)]]);
   for (const tool of tools) {
@@ -85,7 +85,7 @@ async function filesBelow(directory: string, prefix: string): Promise<ImageFile[
     });
 }
 
-/** Absolute paths of the shared libraries that a program is linked to, its loader included, as ldd tells them. */
+/** Absolute paths of the shared libraries that a program is linked to, including its loader, according to ldd. */
 async function linkedLibraries(program: string): Promise<string[]> {
   const { stdout } = await run('ldd', [program]);
   const missing = /^\s*(\S+) => not found$/m.exec(stdout);

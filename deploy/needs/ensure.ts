@@ -74,7 +74,7 @@ export function isStatic(program: Buffer): boolean {
 
 export interface EnsureOptions {
   signal?: AbortSignal | undefined;
-  /** Told what is installed. Default: standard error. */
+  /** Called with a line for each installation. Default: standard error. */
   log?: ((line: string) => void) | undefined;
 }
 

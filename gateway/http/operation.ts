@@ -12,9 +12,9 @@ import { requireContentType } from './middleware/content-type.ts';
 import { parseBody } from './validation.ts';
 
 /**
- * Who may call. `Kubernetes`: a bearer token of this cluster with that permission. `ClusterKey`: a signature of a cluster
- * that this one knows. `OwnSignature`: the route itself finds the key that has signed. `TokenSecret`: the secret of a peering token
- * in the body. `Nobody`: anybody.
+ * Who may call. `Kubernetes`: a bearer token of this cluster with that permission. `ClusterKey`: a signature of a known
+ * cluster. `OwnSignature`: the route itself finds the key of the signature. `TokenSecret`: the secret of a peering token in the
+ * body. `Nobody`: no authentication, so every client.
  */
 export type Authentication =
   | { by: 'Nobody' }

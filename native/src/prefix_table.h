@@ -16,7 +16,7 @@ namespace hawser {
 
 constexpr uint32_t NO_VALUE = 0xffffffff;
 
-/** Odd multiplier of the tables' hash, random per process, so that nobody outside can choose colliding prefixes. */
+/** Odd multiplier of the tables' hash, random per process, so that outsiders cannot choose colliding prefixes. */
 uint64_t hashSeed();
 
 inline uint64_t hashAddress(Address4 address, uint64_t seed) {

@@ -1,15 +1,15 @@
-/** An attack: what it is called, and how it is played. */
+/** An attack: its name, and how it is run. */
 import type { AttackBed } from './bed.ts';
 
 export interface Outcome {
-  /** What stopped it, which `play` has asserted. */
+  /** What stopped it, as asserted by `play`. */
   stopped: string;
-  /** The condition, event, metric or log that shows it, which `play` has read; "the answer" where only the attacker sees it. */
+  /** The condition, event, metric or log that reports it, as read by `play`; "the answer" if only the attacker sees it. */
   seenAt: string;
 }
 
 export interface Attack {
   name: string;
-  /** Throws when anything was not stopped. Leaves the scene as it was. */
+  /** Throws if any part was not stopped. Restores the scene. */
   play(bed: AttackBed): Promise<Outcome>;
 }

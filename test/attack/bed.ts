@@ -1,4 +1,4 @@
-/** The scene of the attacks: one provider and two consumers, of which one is hostile and the other must notice nothing. */
+/** The scene of the attacks: one provider with two consumers, of which one is hostile and the other must not be affected. */
 import * as assert from 'uvu/assert';
 import type { Condition } from '../../shared/api/meta.ts';
 import { findCondition } from '../../shared/conditions.ts';
@@ -13,19 +13,19 @@ import { partyOf, story, type Party } from './party.ts';
 export const apiVersion = 'hawser.dev/v1alpha1';
 export const grant = { cpu: '2', memory: '1Gi', pods: 20 };
 
-/** What an attack has to play with. What it knows of the provider beyond the hostile party's rights, it uses to look only. */
+/** The means of an attack. It may use access to the provider beyond the hostile party's rights only to observe. */
 export interface AttackBed {
   bed: Bed;
   provider: BedCluster;
   hostile: Party;
   neighbour: Party;
-  /** A pod that the hostile consumer offloaded, and one of the neighbour, as they are at the provider. */
+  /** A pod that the hostile consumer offloaded, and one of the neighbour, as the provider sees them. */
   mole: PodFacts;
   victim: PodFacts;
   signal: AbortSignal;
 }
 
-/** How an API server or an API gateway answered. */
+/** The answer of an API server or an API gateway. */
 export interface Answer {
   status: number;
   message: string;
@@ -33,7 +33,7 @@ export interface Answer {
 
 const names = ['provider', 'hostile', 'neighbour'] as const;
 
-/** Brings the clusters up, peers both consumers with the provider, and has each offload a pod. */
+/** Brings up the clusters, peers both consumers with the provider, and has each offload a pod. */
 export async function attackBed(
   name: string,
   signal: AbortSignal,
@@ -44,7 +44,7 @@ export async function attackBed(
   return sceneOf(bed, signal);
 }
 
-/** The same with clusters that are up and have Hawser. */
+/** The same, with running clusters that have Hawser. */
 export async function sceneOf(bed: Bed, signal: AbortSignal): Promise<AttackBed> {
   const provider = bed.cluster('provider');
   const consumers = [bed.cluster('hostile'), bed.cluster('neighbour')];
@@ -61,7 +61,7 @@ export async function sceneOf(bed: Bed, signal: AbortSignal): Promise<AttackBed>
   const [mole] = await readyPods(provider, hostile.twin, 'far', 1, 60);
   const [victim] = await readyPods(provider, neighbour.twin, 'far', 1, 60);
   assert.ok(mole && victim);
-  // What follows speaks in its name: its own controller would mend what is written, and answer what is asked.
+  // The attacks act in its name: its own controller would repair changed objects and answer requests.
   await hostile.cluster.kubectl(['scale', 'deployment/hawser-controller', '-n', namespace, '--replicas=0']);
   await eventually('the hostile consumer’s controller to be gone', 60, async () => {
     const left = await pods(hostile.cluster, namespace, 'app.kubernetes.io/component=controller');
@@ -92,7 +92,7 @@ export function nodeOf(party: Party): BedNode {
   return node;
 }
 
-/** One request at the provider's API server as a consumer. */
+/** Sends one request to the provider's API server as a consumer. */
 export async function ask(
   { kube }: Pick<Party, 'kube'>,
   signal: AbortSignal,
@@ -115,7 +115,7 @@ export async function ask(
   try {
     message = (JSON.parse(text) as { message?: string }).message ?? '';
   } catch {
-    // Not everything is JSON.
+    // Not every answer is JSON.
   }
   return { status, message, text };
 }
@@ -140,7 +140,7 @@ export async function peeringCondition(
   return findCondition(found?.status?.conditions, type);
 }
 
-/** The sum of an API gateway's or a controller's metrics whose line matches; the pattern's last group is the value. */
+/** The sum of matching lines in an API gateway's or a controller's metrics; the pattern's last group is the value. */
 export async function metricOf(
   { provider }: Pick<AttackBed, 'provider'>,
   workload: 'hawser-gateway' | 'hawser-controller',
@@ -152,7 +152,7 @@ export async function metricOf(
   return sumOf(await provider.kubectl(['exec', '-n', namespace, `deploy/${workload}`, ...node]), pattern);
 }
 
-/** How many requests the provider's API server has denied by one of Hawser's policies. */
+/** How many requests the provider's API server has denied because of one of Hawser's policies. */
 export async function deniedBy({ provider }: Pick<AttackBed, 'provider'>, policy: string): Promise<number> {
   const name = `policy="${policy}"`;
   const line = `apiserver_validating_admission_policy_check_total\\{[^}]*"deny"[^}]*${name}[^}]*\\}`;

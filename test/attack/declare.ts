@@ -1,4 +1,4 @@
-/** Network documents that a consumer signs by hand, in the place of its own controller. */
+/** Network documents signed directly in a consumer's name, in place of its controller. */
 import type { Tunnel } from '../../shared/api/network.ts';
 import type { SignedDocument } from '../../shared/api/clusters.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
@@ -8,13 +8,13 @@ import { ownDocument, signedBy, type Party } from './party.ts';
 
 let latest = 0;
 
-/** Higher than every one before, and than those of the consumer's own controller, which begin at seconds since 1970. */
+/** Higher than all earlier ones, and than those of the consumer's own controller, which start at seconds since 1970. */
 export function nextGeneration(): number {
   latest = Math.max(latest + 1, Date.now());
   return latest;
 }
 
-/** Puts the consumer's own document with further ranges, or with other changes, and returns it as it was signed. */
+/** Sends the consumer's own document with further ranges or other changes; returns it as signed. */
 export async function declare(
   { signal }: Pick<AttackBed, 'signal'>,
   party: Party,
@@ -34,7 +34,7 @@ export async function declare(
   return signed;
 }
 
-/** A consumer's Tunnel at the provider. */
+/** The provider's Tunnel to a consumer. */
 export async function tunnelOf({ provider }: Pick<AttackBed, 'provider'>, party: Party): Promise<Tunnel> {
   const found = (await listed(provider, 'tunnels')).find(({ spec }) => spec.remoteCluster === party.id);
   if (found === undefined) throw new Error(`the provider has no Tunnel of ${party.id}`);

@@ -1,7 +1,8 @@
 /**
- * `npm run attack`: one provider with two consumers, of which one is hostile. Plays what a hostile consumer can try against
- * the provider with its own credentials while the traffic, the pods and the calls of the other one are watched, and prints
- * what stopped each attack, where that is seen, and what the neighbour noticed. Exit code 0 only if all were stopped.
+ * `npm run attack`: one provider with two consumers, of which one is hostile. Runs the attacks that a hostile consumer can try
+ * against the provider with its own credentials, while it monitors the traffic, the pods and the API calls of the other one.
+ * Prints what stopped each attack, where that is reported, and its effect on the neighbour. Exit code 0 only if all were
+ * stopped.
  */
 import { parseArgs } from 'node:util';
 import { ensureNeeds } from '../../deploy/needs/ensure.ts';

@@ -1,7 +1,7 @@
 /**
- * What the neighbour does all the while, from its own node: datagrams and requests to its offloaded pod through the tunnel,
- * requests to the provider's API server and API gateway with its own credentials. The first line of standard input says to
- * whom; each further line asks for a line of JSON with what came of it since the line before. Ends with standard input.
+ * The neighbour's continuous activity, from its own node: datagrams and requests to its offloaded pod through the tunnel, and
+ * requests to the provider's API server and API gateway with its own credentials. The first line of standard input contains the
+ * targets; each further line requests a line of JSON with the results since the one before. Ends at the end of standard input.
  */
 import { createSocket } from 'node:dgram';
 import { Agent, get } from 'node:http';
@@ -14,7 +14,7 @@ import type { NeighbourTask } from './neighbour.ts';
 import type { Calls, Noticed } from './noticed.ts';
 
 const intervalMilliseconds = { datagrams: 25, requests: 50, api: 200, gateway: 500 };
-/** An answer that takes longer is none. */
+/** A later answer counts as lost. */
 const datagramMilliseconds = 2_000;
 const callMilliseconds = 20_000;
 const mostErrors = 20;
@@ -39,7 +39,7 @@ function count(calls: Calls, since: number, error?: unknown): void {
     calls.errors.push(error instanceof Error ? error.message.slice(0, 200) : 'unknown error');
 }
 
-/** Does it again and again; what is begun in one window counts in that window. */
+/** Repeats an operation; each counts in the window in which it began. */
 async function repeat(
   what: keyof Noticed,
   call: () => Promise<unknown>,
@@ -118,7 +118,7 @@ lines.on('line', (line) => {
   }
   const window = now;
   now = nothing();
-  // What was begun a moment ago is answered, or is lost, by then.
+  // By then, all recent operations are answered or lost.
   setTimeout(() => console.log(JSON.stringify(window)), datagramMilliseconds + 200);
 });
 lines.once('close', () => stop.abort(new Error('ended')));

@@ -1,4 +1,4 @@
-/** The neighbour of a hostile consumer, watched by a process of its own on its own node. */
+/** The neighbour of a hostile consumer, monitored by a process on its own node. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -7,7 +7,7 @@ import { nodeOf, type AttackBed } from './bed.ts';
 import type { Noticed } from './noticed.ts';
 import { story } from './party.ts';
 
-/** Given to the process on standard input, so that no process list shows it. */
+/** Passed to the process on standard input, so that no process list shows it. */
 export interface NeighbourTask {
   /** Address of its offloaded pod, as the neighbour knows it. */
   pod: string;
@@ -39,7 +39,7 @@ export class Neighbour {
     child.stdin?.on('error', () => undefined);
   }
 
-  /** Begins to watch. */
+  /** Starts the monitoring. */
   static async begin(scene: AttackBed): Promise<Neighbour> {
     const { neighbour } = scene;
     const [pod] = await readyPods(neighbour.cluster, story, 'far', 1, 60);
@@ -64,7 +64,7 @@ export class Neighbour {
     return new Neighbour(scene, child);
   }
 
-  /** What it has noticed since it was asked last, or since it began. */
+  /** The results since the last call, or since the start. */
   async noticed(): Promise<Noticed> {
     this.#child.stdin?.write('\n');
     const answer = await this.#answers.next();
@@ -72,7 +72,7 @@ export class Neighbour {
     return JSON.parse(answer.value) as Noticed;
   }
 
-  /** Whether its pod at the provider is the same one, and has never ended. */
+  /** Problems of its pod at the provider: it must be the same one, without a restart. */
   async podProblems(): Promise<string[]> {
     const { provider, neighbour, victim } = this.#scene;
     const found = (await pods(provider, neighbour.twin, 'app=far')).find(({ uid }) => uid === victim.uid);

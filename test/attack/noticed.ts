@@ -1,15 +1,15 @@
-/** What the neighbour of a hostile consumer noticed, and what it may notice at most. Pure. */
+/** The effects on the neighbour of a hostile consumer, and their maximum. Pure. */
 
 export interface Calls {
   calls: number;
   failed: number;
-  /** Messages of those that failed, the first twenty. */
+  /** Messages of failures, at most twenty. */
   errors: string[];
-  /** The longest that one took, milliseconds. */
+  /** The longest duration, milliseconds. */
   worstMilliseconds: number;
 }
 
-/** Of one window: datagrams and HTTP requests through the tunnel, requests to the provider's API server and API gateway. */
+/** One window: datagrams and HTTP requests through the tunnel, requests to the provider's API server and API gateway. */
 export interface Noticed {
   datagrams: Calls;
   requests: Calls;
@@ -17,16 +17,16 @@ export interface Noticed {
   gateway: Calls;
 }
 
-/** What the neighbour may notice of one attack at most. Everything shares one machine here, attackers included. */
+/** The maximal effect of one attack on the neighbour. Everything shares one machine here, including attackers. */
 export const bound = {
-  /** Of datagrams. */
+  /** Share of lost datagrams. */
   lostShare: 0.01,
   failedRequests: 0,
   failedCalls: 0,
   worstMilliseconds: 5_000,
 };
 
-/** What is beyond the bound; empty when nothing is. Pure. */
+/** The effects beyond the bound; empty if there are none. Pure. */
 export function beyondBound(noticed: Noticed): string[] {
   const problems: string[] = [];
   const names = {
@@ -45,14 +45,14 @@ export function beyondBound(noticed: Noticed): string[] {
           : bound.failedCalls;
     if (calls === 0) problems.push(`none of the ${names[what]} was made`);
     if (failed > most) problems.push(`${failed} of ${calls} ${names[what]} failed: ${errors[0] ?? ''}`);
-    // A lost datagram has no time of its own.
+    // A lost datagram has no duration.
     if (what !== 'datagrams' && worstMilliseconds > bound.worstMilliseconds)
       problems.push(`one of the ${names[what]} took ${worstMilliseconds} ms`);
   }
   return problems;
 }
 
-/** For the table. */
+/** The text for the table. */
 export function noticedText({ datagrams, requests, api, gateway }: Noticed): string {
   const failed = (calls: Calls) => (calls.failed === 0 ? '' : `, ${calls.failed} failed`);
   return [

@@ -1,4 +1,4 @@
-/** A cluster as a consumer of the provider, with everything that whoever controls that cluster has: its keys and its identity. */
+/** A cluster as a consumer of the provider, with everything that its owner controls: its keys and its identity. */
 import { keyFingerprint, type ClusterKey } from '../../shared/trust/cluster-key.ts';
 import { openDocument } from '../../shared/trust/documents-cache.ts';
 import { signNetworkDocument } from '../../shared/trust/network-documents.ts';
@@ -18,7 +18,7 @@ import { only } from '../support/api-objects.ts';
 import { namespace } from '../support/installation.ts';
 import type { BedCluster } from '../testbed/index.ts';
 
-/** Of the namespace that each consumer offloads. */
+/** The namespace that each consumer offloads. */
 export const story = 'shop';
 
 export interface Party {
@@ -27,7 +27,7 @@ export interface Party {
   id: string;
   key: ClusterKey;
   identity: StoredIdentity;
-  /** The provider's API server, as this consumer. */
+  /** A client of the provider's API server with this consumer's identity. */
   kube: NodeKubeClient;
   gateway: GatewayClient;
   gatewayURL: string;
@@ -35,7 +35,7 @@ export interface Party {
   /** The provider's cluster ID, and the fingerprint of its cluster key. */
   provider: string;
   recipient: string;
-  /** Its tenant namespace and its twin namespace of `story` at the provider. */
+  /** Its tenant namespace, and its twin namespace of `story`, at the provider. */
   tenant: string;
   twin: string;
 }
@@ -44,7 +44,7 @@ async function secretOf(cluster: BedCluster, name: string): Promise<Secret> {
   return JSON.parse(await cluster.kubectl(['get', 'secret', '-n', namespace, name, '-o', 'json'])) as Secret;
 }
 
-/** What the cluster holds as a consumer of its only provider. */
+/** The cluster's state as a consumer of its only provider. */
 export async function partyOf(cluster: BedCluster): Promise<Party> {
   const { clusterID: id, key } = readIdentity(await secretOf(cluster, secrets.clusterKey));
   const remote = await only(cluster, 'remoteclusters');
@@ -79,7 +79,7 @@ export async function partyOf(cluster: BedCluster): Promise<Party> {
   };
 }
 
-/** The network document that the consumer's own controller composed last, as it is stored there. */
+/** The network document that the consumer's own controller composed last, as stored there. */
 export async function ownDocument(
   party: Party,
 ): Promise<{ signed: SignedDocument; document: NetworkDocument }> {

@@ -1,4 +1,4 @@
-/** Plays attacks one after the other while the neighbour is watched. */
+/** Runs the attacks one after the other while the neighbour is monitored. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { apply, readyPods } from '../support/workload.ts';
 import type { Attack, Outcome } from './attack.ts';
@@ -8,10 +8,10 @@ import { beyondBound } from './noticed.ts';
 import { story } from './party.ts';
 import type { Row } from './table.ts';
 
-/** What the neighbour does without an attack is measured first, for so long. */
+/** Duration of the first measurement, without an attack. */
 const quietMilliseconds = 5_000;
 
-/** Each row is given to `told` as soon as it is known. */
+/** Calls `told` with each row as soon as it is known. */
 export async function playAll(
   scene: AttackBed,
   attacks: readonly Attack[],
@@ -28,7 +28,7 @@ export async function playAll(
     told(row);
   };
   try {
-    // Connections are made and programs warm before anything counts.
+    // Let connections and programs warm up before the measurement.
     await delay(2_000);
     await neighbour.noticed();
     let begun = performance.now();
@@ -52,7 +52,7 @@ export async function playAll(
   return rows;
 }
 
-/** After all of it, the neighbour offloads as before. */
+/** After all attacks the neighbour offloads as before. */
 async function newPodProblems({ neighbour }: AttackBed): Promise<string[]> {
   try {
     await apply(neighbour.cluster, story, offloaded('later', neighbour.provider));

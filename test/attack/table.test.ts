@@ -19,7 +19,7 @@ const noticed = (more: Partial<Noticed> = {}): Noticed => ({
 });
 const failed = (count: number) => calls({ failed: count, errors: ['no answer'] });
 
-test('what the neighbour may notice, and what it may not', () => {
+test('effects on the neighbour within and beyond the bound', () => {
   const table: [what: string, noticed: Noticed, problem: RegExp | undefined][] = [
     ['nothing', noticed(), undefined],
     ['two of 200 datagrams', noticed({ datagrams: failed(2) }), undefined],
@@ -40,7 +40,7 @@ test('what the neighbour may notice, and what it may not', () => {
   }
 });
 
-test('no row says that an attack was stopped which was not', () => {
+test('a row never reports an attack as stopped that was not', () => {
   const row: Row = {
     attack: 'a try',
     seconds: 1,

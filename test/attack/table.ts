@@ -1,4 +1,4 @@
-/** What came of the attacks, as it is printed. Pure. */
+/** The printed results of the attacks. Pure. */
 import { table } from '../../cli/terminal.ts';
 import { plainLine } from '../../shared/plain-text.ts';
 import type { Outcome } from './attack.ts';
@@ -7,10 +7,10 @@ import { bound, noticedText, type Noticed } from './noticed.ts';
 export interface Row {
   attack: string;
   seconds: number;
-  /** Undefined: it was not stopped, or not as it had to be. */
+  /** Undefined: it was not stopped, or not as required. */
   outcome: Outcome | undefined;
   noticed: Noticed;
-  /** Why the row is not as it must be; empty when it is. */
+  /** Reasons of a failed row; empty if it is as required. */
   problems: string[];
 }
 
@@ -27,7 +27,7 @@ export function rowText({ attack, seconds, outcome, noticed, problems }: Row): s
   return lines.map((line) => plainLine(line)).join('\n');
 }
 
-/** All of it in a table, and the bound that the neighbour is held to. */
+/** The table of all rows, with the bound of effects on the neighbour. */
 export function report(rows: readonly Row[]): string {
   const cells = rows.map(({ attack, outcome, noticed, problems }) => [
     attack,

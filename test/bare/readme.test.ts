@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { ensureNeeds } from '../../deploy/needs/ensure.ts';
 import { makeBareRoot, type BareRoot, type BareRun } from './root.ts';
 
-/** Warm, each takes a fraction of it. */
+/** With warm caches each takes a fraction of it. */
 const seconds = 600;
 
 const bare = suite('on a bare Debian');
@@ -47,7 +47,7 @@ bare('npm run demo creates its clusters and checks a claim', async () => {
   assert.is(await root?.changed(), '');
 });
 
-bare('npm test checks, from nothing', async () => {
+bare('npm test runs on a bare machine', async () => {
   const { exitCode, output } = await run('npm test -- format native-build image');
   assert.is(exitCode, 0, output);
   assert.match(output, /\n\d+ passed, 0 failed\n$/);

@@ -1,9 +1,9 @@
 /**
- * A bare Debian, and a clone of the project in it: what Debian needs to live, Node, npm and Go as this machine has them, and nothing
- * else. What an install step forgot shows there, and on no machine that keeps its packages.
+ * A bare Debian, and a clone of the project in it: only Debian's required packages, with this machine's Node, npm and Go. It
+ * exposes dependencies that an install step forgot, which other machines may have.
  *
- * Whatever runs in it is in process and mount namespaces of its own, and ends with the process that asked for it, however that one
- * ends. The network is the machine's, since packages come from there; its caches of packages and built programs too, for speed.
+ * Everything runs in separate process and mount namespaces, and ends with the process that started it, for any reason. The
+ * network is the machine's, since packages come from there; so are its caches of packages and built programs, for speed.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -29,7 +29,7 @@ import { run } from '../testbed/run.ts';
 const project = join(import.meta.dirname, '..', '..');
 const marker = /^root-(\d+)-/;
 
-/** How this machine's clients of packages are set up: mirrors, proxies, certificates. */
+/** The machine's configuration of package managers: mirrors, proxies, certificates. */
 const settings = [
   '/etc/apt',
   '/etc/ssl',
@@ -49,9 +49,9 @@ export interface BareRun {
 }
 
 export interface BareRoot {
-  /** Runs a command of a shell in the clone. What is not done at the deadline ends. */
+  /** Runs a shell command in the clone. It is ended at the deadline. */
   run(command: string, options: { seconds: number; signal?: AbortSignal }): Promise<BareRun>;
-  /** What git says was changed in the clone: nothing, where all is well. */
+  /** Changes in the clone according to git: none if everything is correct. */
   changed(): Promise<string>;
   remove(): Promise<void>;
 }
@@ -60,7 +60,7 @@ function directoryOfAll(): string {
   return join(cacheDirectory(), 'bare');
 }
 
-/** Makes a root, from the archive in the cache where there is one. Roots of processes that are gone are removed first. */
+/** Creates a root, from the cached archive if there is one. Roots of ended processes are removed first. */
 export async function makeBareRoot(log: (line: string) => void): Promise<BareRoot> {
   const all = directoryOfAll();
   await mkdir(all, { recursive: true });
@@ -74,7 +74,7 @@ export async function makeBareRoot(log: (line: string) => void): Promise<BareRoo
   try {
     await run(['tar', '-C', root, '--exclude=./dev/*', '-xf', archive], { timeoutMilliseconds: 120_000 });
     await putTools(root);
-    // A clone of what is committed, as a user would have it.
+    // A clone of the committed state, as a user would have it.
     await run(['git', 'clone', '-q', project, clone], {
       timeoutMilliseconds: 60_000,
     });
@@ -89,7 +89,7 @@ export async function makeBareRoot(log: (line: string) => void): Promise<BareRoo
   };
 }
 
-/** Debian's required packages, as its own container images have them, in an archive that is made once for each release. */
+/** Debian's required packages, like its own container images, in an archive that is created once per release. */
 async function debianArchive(directory: string, log: (line: string) => void): Promise<string> {
   const release = /^VERSION_CODENAME=(\w+)/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1] ?? 'stable';
   const archive = join(directory, `${release}-minbase.tar`);
@@ -106,7 +106,7 @@ async function debianArchive(directory: string, log: (line: string) => void): Pr
   return archive;
 }
 
-/** Folders of this machine that are seen in the root, each where it is put. */
+/** Folders of this machine that are mounted in the root, each with its target. */
 async function mounts(): Promise<[from: string, to: string][]> {
   const goRoot = (await run(['go', 'env', 'GOROOT'])).trim();
   const goModules = (await run(['go', 'env', 'GOMODCACHE'])).trim();
@@ -143,7 +143,7 @@ async function putTools(root: string): Promise<void> {
       { mode: 0o755 },
     );
   }
-  // Some kernels refuse at random to keep a mount namespace that is made inside another one: it is asked again.
+  // Some kernels occasionally refuse to keep a mount namespace that is created inside another one: retry.
   const again = join(root, 'usr', 'local', 'sbin', 'unshare');
   await mkdir(dirname(again), { recursive: true });
   await writeFile(
@@ -160,7 +160,7 @@ cat "$said" >&2; rm -f "$said"; exit $code
   await chmod(again, 0o755);
 }
 
-/** Run as the first process of its namespace: it reaps what is left to it, and everything ends with it. */
+/** Run as the first process of its namespace: it reaps orphans, and everything ends with it. */
 function script(root: string, folders: readonly [from: string, to: string][]): string {
   return [
     'set -eu',
@@ -187,7 +187,7 @@ async function runIn(
   const text = script(root, await mounts());
   return await new Promise((resolve, reject) => {
     const place = ['unshare', '--mount', '--propagation=private', '--pid', '--fork', '--kill-child'];
-    // It ends when this process does, and all that it started ends with it.
+    // It ends when this process does, and all its children end with it.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...place, 'bash', '-c', text], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', COMMAND: command },
@@ -208,7 +208,7 @@ async function runIn(
   });
 }
 
-/** Removes a root, and the control groups that its clusters had: those outlive the processes. */
+/** Removes a root, and the cgroups of its clusters, which outlive the processes. */
 async function remove(root: string): Promise<void> {
   await run(['rm', '-rf', '--one-file-system', root], { timeoutMilliseconds: 300_000 });
   await run([

@@ -56,7 +56,7 @@ server('--print shows the commands and changes nothing', async () => {
   assert.is(await read('get', 'namespaces', 'hawser-system', '--ignore-not-found', '-o', 'name'), '');
 });
 
-server('it installs what it found, and can be repeated', async () => {
+server('the command installs with what it detected, and can be repeated', async () => {
   for (const round of ['first', 'second']) {
     const { exitCode, stdout, stderr } = await hawser(['install', '--name', 'elm', '--timeout', '0'], {
       environment,
@@ -75,7 +75,7 @@ server('it installs what it found, and can be repeated', async () => {
   assert.is(await read('get', 'localcluster', 'self', spec), 'https://192.0.2.7:30743 192.0.2.7:7470');
 });
 
-server('values by --set take precedence over what was found', async () => {
+server('values of --set take precedence over detected ones', async () => {
   const set = [
     '--set',
     'gateway.service.nodePort=30800',
@@ -88,7 +88,7 @@ server('values by --set take precedence over what was found', async () => {
   assert.is(await read('get', 'localcluster', 'self', spec), 'https://203.0.113.7:30800');
 });
 
-server('what Helm refuses is repeated, and a missing Helm is named', async () => {
+server('errors of Helm are shown, and a missing Helm is named', async () => {
   const refused = await hawser(['install', '--timeout', '0', '--set', 'gateway.service.type=Pigeon'], {
     environment,
   });
@@ -101,7 +101,7 @@ server('what Helm refuses is repeated, and a missing Helm is named', async () =>
   assert.match(missing.stderr, /helm was not found in PATH; install Helm/);
 });
 
-server('an unknown provider and a missing chart are refused before anything is changed', async () => {
+server('an unknown provider and a missing chart are refused before any change', async () => {
   const unknown = await hawser(['install', '--provider', 'moon'], { environment });
   assert.is(unknown.exitCode, 2);
   assert.match(unknown.stderr, /--provider moon: unknown; there are: kind, k3s/);

@@ -50,7 +50,7 @@ const providerTable: [what: string, facts: InstallFacts, provider: string][] = [
 for (const [what, given, provider] of providerTable)
   plans(`provider: ${what}`, () => assert.is(planInstall(given).provider, provider));
 
-plans('the provider that a person names is taken', () => {
+plans('the provider that an administrator names is used', () => {
   assert.is(planInstall(facts({ kubeadm: true }), { provider: 'gke' }).provider, 'gke');
 });
 
@@ -84,7 +84,7 @@ const gatewayTable: [what: string, nodes: NodeFacts[], gateways: string[]][] = [
 for (const [what, nodes, gateways] of gatewayTable)
   plans(`gateway nodes: ${what}`, () => assert.equal(planInstall(facts({ nodes })).gatewayNodes, gateways));
 
-plans('without a load balancer remotes come by the nodes’ ports', () => {
+plans('without a load balancer remotes use the nodes’ ports', () => {
   const { values } = planInstall(facts({ kubeadm: true }), { name: 'home' });
   assert.equal(values, {
     gateway: { service: { type: 'NodePort', nodePort: 30743, externalTrafficPolicy: 'Cluster' } },
@@ -108,7 +108,7 @@ for (const [what, more] of [
     assert.equal(values, {});
   });
 
-plans('an API server that only this machine reaches is a matter for a person', () => {
+plans('an API server that only this machine reaches needs an administrator’s decision', () => {
   const { values, findings } = planInstall(
     facts({ server: 'https://127.0.0.1:41023', loadBalancerSeen: true }),
   );
@@ -119,7 +119,7 @@ plans('an API server that only this machine reaches is a matter for a person', (
   );
 });
 
-plans('EKS: tunnels end at external addresses of nodes, or a person is told what is missing', () => {
+plans('EKS: tunnels end at external addresses of nodes, otherwise the plan names what is missing', () => {
   const eks = (nodes: NodeFacts[]) =>
     planInstall(facts({ version: 'v1.34.4-eks-1', infoServer: 'https://x.eks.example', nodes }));
   const open = eks([node('w1', { externalIP: '203.0.113.9' })]);
@@ -129,7 +129,7 @@ plans('EKS: tunnels end at external addresses of nodes, or a person is told what
   assert.match(closed?.follows ?? '', /AWS Load Balancer Controller/);
 });
 
-plans('IPv6 addresses stand in brackets', () => {
+plans('IPv6 addresses are in brackets', () => {
   const { values } = planInstall(facts({ nodes: [node('n', { internalIP: '2001:db8::1' })] }));
   const { cluster } = values as { cluster: { gatewayURL: string; tunnelAddresses: string[] } };
   assert.is(cluster.gatewayURL, 'https://[2001:db8::1]:30743');

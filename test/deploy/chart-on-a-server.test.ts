@@ -37,7 +37,7 @@ interface Impersonated {
 
 let impersonations = 0;
 
-/** kubectl as somebody else, by a kubeconfig that says so. */
+/** Runs kubectl as another user, with a kubeconfig that impersonates. */
 async function kubectlAs(who: Impersonated, args: string[], input?: object): Promise<string> {
   const config = load(await readFile(plane.kubeconfig, 'utf8')) as { users: { user: object }[] };
   for (const { user } of config.users) {
@@ -117,7 +117,7 @@ server('the API gateway sees client addresses where its Service has a traffic po
   await install();
 });
 
-/** What each process may, and what it must not be able to. */
+/** The rights that each process must have, and those that it must not have. */
 const rights: [who: string, allowed: boolean, args: string[]][] = [
   ['hawser-gateway', true, ['create', 'peeringtokens.hawser.dev', '-n', namespace]],
   ['hawser-gateway', false, ['create', 'serviceaccounts/consumer', '--subresource=token', '-n', 'default']],
@@ -168,7 +168,7 @@ const rights: [who: string, allowed: boolean, args: string[]][] = [
   ['hawser-node', false, ['get', 'pods', '-n', 'default']],
 ];
 
-/** Bound to whom it is named after, as a person would bind it. */
+/** Bound to users with the roles' names, as an administrator would. */
 const peerRights: [role: string, allowed: boolean, args: string[]][] = [
   ['hawser-peer-consumer', true, ['create', 'remoteclusters.hawser.dev']],
   ['hawser-peer-consumer', true, ['patch', 'outgoingpeerings.hawser.dev']],
@@ -206,7 +206,7 @@ server('the role for in-band peering has exactly the rights that the command nee
     if (answer !== allowed) wrong.push(`${role} ${allowed ? 'may not' : 'may'} ${args.join(' ')}`);
   }
   assert.equal(wrong, []);
-  // The one Secret that it may make, by server-side apply, and no other.
+  // It may create only this Secret, by server-side apply.
   const secret = (name: string) => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace } });
   const applied = (name: string) =>
     kubectlAs({ user: 'hawser-peer-consumer' }, ['apply', '--server-side', '-f', '-'], secret(name));
@@ -254,7 +254,7 @@ server('a node daemon may write only its own node’s status', async () => {
     `patch fabricnode ${name} --subresource=status --type=merge --patch={"status":{"version":"1"}}`.split(
       ' ',
     );
-  // kubectl reads an object before it patches it; the daemon does not, and may not.
+  // kubectl reads an object before it patches it; the daemon does not, and has no right to.
   await plane.kubectl([
     'create',
     'clusterrole',
@@ -267,7 +267,7 @@ server('a node daemon may write only its own node’s status', async () => {
       ' ',
     ),
   );
-  // A policy takes a moment to be enforced after it was made.
+  // The API server enforces a new policy after a short delay.
   for (let tries = 0; tries < 50; tries += 1) {
     if ((await refusal(kubectlAs(account('hawser-node', 'one'), report('two')))) !== 'accepted') break;
   }
@@ -283,7 +283,7 @@ const consumer: Impersonated = {
 const reflected = { 'hawser.dev/reflected': 'true' };
 
 server('a consumer may write reflected objects, and nothing that reaches further', async () => {
-  // Even if its roles gave it all of a namespace.
+  // Even if its roles gave it all rights in a namespace.
   await plane.kubectl(['create', 'namespace', 'shop-oak']);
   const binding = 'create rolebinding all -n shop-oak --clusterrole=admin';
   await plane.kubectl([...binding.split(' '), '--serviceaccount=hawser-tenant-oak:consumer']);

@@ -24,7 +24,7 @@ const apply = (object: object) =>
     input: JSON.stringify({ apiVersion, ...object }),
   });
 
-/** Applies and returns what the API server says against it. */
+/** Applies an object; returns the API server's error. */
 async function refused(object: object): Promise<string> {
   try {
     await apply(object);

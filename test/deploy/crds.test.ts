@@ -20,7 +20,7 @@ interface Field {
   required: boolean;
 }
 
-/** Every field of a schema, those within lists and maps too. */
+/** Every field of a schema, including those within lists and maps. */
 function fieldsOf(schema: Schema, path: string): Field[] {
   const within = Object.entries(schema.properties ?? {}).flatMap(([name, property]) => [
     { path: `${path}.${name}`, schema: property, required: schema.required?.includes(name) === true },
@@ -40,10 +40,13 @@ const schemas = (
 ).map(({ spec }) => ({ names: spec.names, schema: spec.versions[0]!.schema.openAPIV3Schema }));
 const fields = schemas
   .flatMap(({ names, schema }) => fieldsOf(schema, names.kind))
-  // Which is Kubernetes' own to describe.
+  // Kubernetes itself describes metadata.
   .filter(({ path }) => !path.endsWith('.metadata'));
 
-/** That begin with the same letter: of Kubernetes (HorizontalPodAutoscaler) and Flux (HelmChart, HelmRelease, HelmRepository). */
+/**
+ * Existing short names with the same letter: of Kubernetes (HorizontalPodAutoscaler) and Flux (HelmChart, HelmRelease,
+ * HelmRepository).
+ */
 const foreignShortNames = ['hpa', 'hc', 'hr', 'helmrepo'];
 
 const crds = suite('CustomResourceDefinitions');

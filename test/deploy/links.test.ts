@@ -12,7 +12,7 @@ const links = suite('links of the documents');
 /** Text outside of code, where brackets are not links. */
 const prose = (text: string) => text.replaceAll(/^```[^]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, 'code');
 
-/** Anchors as GitHub makes them of headings: lower case, no punctuation, dashes for spaces; a second one gets a number. */
+/** Anchors that GitHub makes from headings: lower case, no punctuation, dashes for spaces; duplicates get a number. */
 export function anchorsOf(text: string): Set<string> {
   const seen = new Map<string, number>();
   const anchors = new Set<string>();
@@ -30,7 +30,7 @@ export function anchorsOf(text: string): Set<string> {
   return anchors;
 }
 
-/** What is wrong with the links of one document, a line each. */
+/** The broken links of one document, one line each. */
 async function brokenLinks(
   path: string,
   text: string,

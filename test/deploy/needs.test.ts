@@ -1,4 +1,7 @@
-/** What the project takes from the machine: the list against the sources, and how what is missing is found and named. */
+/**
+ * The project's dependencies on the machine: compares the list with the sources, and tests how missing ones are found and
+ * named.
+ */
 import { readFileSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -19,7 +22,7 @@ const root = join(import.meta.dirname, '..', '..');
 
 /** Folders, and the purpose whose programs their sources may start. */
 const startedIn: Record<string, Purpose> = {
-  // Both compilers of the one build.
+  // Both compilers belong to one build.
   native: 'fuzz',
   'deploy/build': 'engine',
   'deploy/image': 'image',
@@ -39,14 +42,14 @@ const startedIn: Record<string, Purpose> = {
   'test/bare': 'bare',
 };
 
-/** What each Debian has: its essential packages, and apt. */
+/** Present on each Debian: its essential packages, and apt. */
 const everywhere = new Set(
   'apt-get bash cat chmod chroot cut find grep ldd ls mkdir nsenter rm setpriv sh sleep tar timeout touch unshare'.split(
     ' ',
   ),
 );
 
-/** What a package brings beside the program that it is known by. */
+/** Further programs of a package, besides the one that it is known by. */
 const alsoBrought: Record<string, string> = {
   bridge: 'ip',
   ss: 'ip',
@@ -59,10 +62,10 @@ const alsoBrought: Record<string, string> = {
   umount: 'mount',
 };
 
-/** Words that stand where a program's name does and are none. */
+/** Words in the place of a program's name that are not programs. */
 const noPrograms = new Set(['a', 'info', 'left', 'right', 'env']);
 
-/** Every way in which the sources start a program by its name. Commands that are run in a pod are of no concern. */
+/** Every way in which the sources start a program by its name. Commands that run in a pod do not count. */
 const word = String.raw`'([a-z][\w+-]*)'`;
 const place = String.raw`(?:\.\.\.(?:(?:bed|this)\.)?inside(?:\([\w']+\))?,\s*)?`;
 const starts = [
@@ -187,7 +190,7 @@ list('a section that is run alone includes those that it needs', () => {
   }
 });
 
-/** A machine that holds these paths; programs answer with what is given. */
+/** A machine that has these paths, with the given outputs of programs. */
 function machine(paths: readonly string[], says: Record<string, string> = {}): Machine {
   return {
     processor: 'x64',

@@ -1,4 +1,4 @@
-/** What the documents tell people to type: the curl commands are run as they stand in docs/install.md, against a real gateway. */
+/** Commands in the documents: the curl commands of docs/install.md run unchanged against a real gateway. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ readme('the curl commands of docs/install.md issue, list and revoke a token', as
   const fixture = await Fixture.start('node', await upControlPlane({ name: 'readme' }));
   const directory = await mkdtemp(join(tmpdir(), 'hawser-readme-'));
   try {
-    // Where the controller keeps it; this gateway has it in files.
+    // Where the controller stores it; this gateway reads it from files.
     const { certificate } = fixture.certificate;
     await fixture.plane.kubectl([
       ...'create secret generic hawser-gateway-tls -n hawser-system'.split(' '),
@@ -74,7 +74,7 @@ readme('the npm scripts and hawser commands that documents name exist', async ()
   const commands = await readFile(join(root, 'docs', 'cli.md'), 'utf8');
   const known = new Set([...commands.matchAll(/^### hawser (.+)$/gm)].map(([, name = '']) => name));
   const options = new Set([...commands.matchAll(/(--[a-z-]+)/g)].map(([, name = '']) => name));
-  // The page of the commands itself names aliases too.
+  // The reference of the commands also contains aliases.
   const pages = (await readdir(join(root, 'docs'), { recursive: true })).filter(
     (name) => name.endsWith('.md') && name !== 'cli.md',
   );

@@ -1,6 +1,6 @@
 /**
- * Every right has code that needs it: the chart's roles and those that the controller makes hold what the table in
- * deploy/rights.ts explains, and the code that it names is there, is reached by the holder, and uses each verb.
+ * Every right has code that needs it: the chart's roles and those that the controller creates hold exactly what the table in
+ * deploy/rights.ts explains, and the code that it names exists, is imported by the holder, and uses each verb.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
@@ -24,7 +24,7 @@ interface Role {
   rules?: (PolicyRule & { resourceNames?: string[] })[];
 }
 
-/** The chart's roles. Their templates have no values but the namespace and the labels, so that no Helm is needed. */
+/** The chart's roles. Their templates use only the namespace and the labels as values, so Helm is not needed. */
 async function chartRoles(): Promise<Role[]> {
   const templates = join(root, 'deploy/chart/templates');
   const made: Role[] = [];
@@ -65,18 +65,18 @@ const difference = (one: readonly string[], other: readonly string[]): string[] 
   return [...new Set(one)].filter((each) => !known.has(each)).sort();
 };
 
-/** Chart and controller alike: what each role holds. */
+/** The rights of each role, from the chart and from the controller. */
 async function heldRoles(): Promise<Map<string, string[]>> {
   const held = new Map<string, string[]>();
   for (const { kind: roleKind, metadata, rules } of await chartRoles())
     held.set(`${roleKind} ${metadata.name} ${metadata.namespace ?? ''}`, ruleKeys(rules));
-  // The controller names both alike.
+  // The controller gives both the same name.
   held.set('Role hawser-consumer each tenant namespace', ruleKeys([...tenantRules]));
   held.set('Role hawser-consumer each twin namespace', ruleKeys([...twinRules]));
   return held;
 }
 
-/** Where the controller binds a ClusterRole is no part of its name. */
+/** The place of a ClusterRole's binding is not part of its key. */
 const roleKey = (role: RoleRights) =>
   `${role.kind} ${role.name} ${role.kind === 'ClusterRole' ? '' : (role.namespace ?? '')}`;
 
@@ -97,7 +97,7 @@ rights(
   },
 );
 
-/** Files that are reached by imports, those within functions included. */
+/** Files that are reachable by imports, including those within functions. */
 function reached(entries: readonly string[]): Set<string> {
   const seen = new Set<string>();
   const next = [...entries];
@@ -129,7 +129,7 @@ const calls: Readonly<Record<Verb, RegExp>> = {
   approve: /'approval'/,
 };
 
-/** Words of which one stands in code that uses a resource. */
+/** Words, at least one of which appears in code that uses a resource. */
 function wordsOf(resource: string): string[] {
   const [plural = '', subresource] = resource.split('/');
   if (plural === 'clusterroles') return ['ClusterRole'];
@@ -137,7 +137,7 @@ function wordsOf(resource: string): string[] {
   const found = Object.entries(kind).find(([, each]) => each.plural === plural);
   const words = [plural, ...(found === undefined ? [] : [found[0], found[1].kind])];
   if (subresource === undefined || subresource === 'status') return words;
-  // `token` has words that are close to it; the others are literals.
+  // `token` may also appear as the kind TokenRequest; the others appear as literals.
   return [subresource, ...(subresource === 'token' ? ['TokenRequest'] : [])];
 }
 
@@ -183,7 +183,7 @@ rights(
   },
 );
 
-rights('what hawser doctor looks for is in the table', () => {
+rights('the rights that hawser doctor checks are in the table', () => {
   const missing = essentialRights.filter(
     ({ account, verb, group, resource, subresource, name }) =>
       !roles.some(
@@ -201,7 +201,9 @@ rights('what hawser doctor looks for is in the table', () => {
   assert.equal(missing, []);
 });
 
-/** Uses that can be read off the code: `kube.get({ kind: kind.pod …`, `informer(kind.pod`. Those by `refOf(object)` cannot. */
+/**
+ * Uses that are visible in the code: `kube.get({ kind: kind.pod …`, `informer(kind.pod`. Those with `refOf(object)` are not.
+ */
 function uses(text: string): { verb: Verb; resource: string }[] {
   const direct =
     /(?<!remote\.client)\bkube\s*\.(get|list|patch|delete)(?:<[^>]*>)?\(\s*(?:\{\s*kind:\s*)?kind\.(\w+)/g;
@@ -219,11 +221,11 @@ function uses(text: string): { verb: Verb; resource: string }[] {
   ].flatMap(({ verb, resource }) => (resource === undefined ? [] : [{ verb, resource }]));
 }
 
-rights('what the code of a process uses by name, one of its roles holds', () => {
+rights('every use by name in a process’s code is granted to one of its roles', () => {
   const seen = new Map<string, number>();
   for (const [holder, own] of Map.groupBy(roles, (role) => role.holder)) {
     if (!own.every(({ entries }) => entries.some((entry) => /^(daemon|gateway)/.test(entry)))) continue;
-    // The consumer's controller is the holder of both at once.
+    // The consumer's controller holds both at once.
     if (grantedRoles.some((role) => role.holder === holder)) continue;
     const held = own.flatMap((role) => role.rights);
     const lacking = new Set<string>();
@@ -241,7 +243,7 @@ rights('what the code of a process uses by name, one of its roles holds', () => 
   assert.is(seen.size, 3);
 });
 
-rights('a line is refused whose code is gone, elsewhere, or about something else', () => {
+rights('a row is refused if its code is gone, unreachable, or unrelated', () => {
   const role = roles.find(({ name, kind: roleKind }) => name === 'hawser-node' && roleKind === 'ClusterRole');
   assert.ok(role);
   const files = reached(role.entries);

@@ -1,4 +1,4 @@
-/** What starts everything: a project of its own in a temporary folder, with one package that is a folder beside it. */
+/** The starter script, with its own project in a temporary folder and one package in a folder beside it. */
 import { spawn } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** The chart's values, as `helm show values` prints them: each has a comment and stands in the schema. */
+/** The chart's values, as `helm show values` prints them: each has a comment and is in the schema. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { load } from 'js-yaml';
@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 const chart = join(import.meta.dirname, '..', '..', 'deploy', 'chart');
 const values = suite('values of the chart');
 
-/** Parts of Kubernetes' own types, which a comment at the value covers. */
+/** Fields of Kubernetes' own types, which a comment at the value covers. */
 const ofKubernetes = new Set(['requests', 'limits']);
 
 values('every value has a comment directly above it', async () => {

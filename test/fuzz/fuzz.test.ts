@@ -1,13 +1,13 @@
-/** A minute of fuzzing each, and proof that the harnesses would see a bug: each planted one is found. */
+/** A minute of fuzzing for each harness, and proof that the harnesses find bugs: each planted one is found. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fuzz, nativeHarnesses, scriptHarnesses } from './main.ts';
 import type { FuzzResult } from './main.ts';
 
-/** Each harness's share; what the project asks of itself is a minute. */
+/** Duration of each harness; the project requires a minute. */
 const SECONDS = Number(process.env['HAWSER_FUZZ_SECONDS'] ?? 60);
 
-/** It ends when it finds the bug, which takes some seconds; a very busy machine gets minutes. */
+/** A run ends when it finds the bug, after some seconds; a very busy machine gets minutes. */
 const PLANTED_SECONDS = 240;
 
 const PLANTED: readonly [bug: number, harness: string][] = [
@@ -32,13 +32,13 @@ function report(result: FuzzResult): void {
   console.log(`${result.name}: ${result.executions} executions, ${result.coverage} edges`);
 }
 
-/** TypeScript needs no compiler and one processor: its harnesses take their minutes beside the others. */
+/** The harnesses in TypeScript need no compiler and one CPU: they run beside the others. */
 const beside = new Map<string, Promise<FuzzResult>>();
 test.before(() => {
   let last: Promise<unknown> = Promise.resolve();
   for (const name of scriptHarnesses) {
     const result = last.then(() => fuzz(name, { seconds: SECONDS }));
-    // Whoever waits for it hears of a failure.
+    // The awaiting test reports a failure.
     last = result.catch(() => undefined);
     beside.set(name, result);
   }

@@ -1,7 +1,7 @@
 /**
- * Fuzzing: `npm run fuzz -- --minutes N [NAME …]` builds the libFuzzer harnesses of `test/fuzz/native` and runs each for
- * its share of the time on a copy of its corpus. `--keep` brings back into the corpus what reached something new. What
- * parses foreign bytes in TypeScript has its harnesses in `test/fuzz/script`, guided by the coverage that V8 counts.
+ * Fuzzing: `npm run fuzz -- --minutes N [NAME …]` builds the libFuzzer harnesses of `test/fuzz/native` and runs each for its
+ * share of the time on a copy of its corpus. `--keep` adds inputs with new coverage to the corpus. Parsers of foreign bytes in
+ * TypeScript have their harnesses in `test/fuzz/script`, guided by V8's coverage.
  */
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -19,10 +19,10 @@ const scripts = fileURLToPath(new URL('script/', import.meta.url));
 
 export interface FuzzResult {
   name: string;
-  /** Nothing was found. */
+  /** Whether the run found nothing. */
   clean: boolean;
   executions: number;
-  /** Edges of the code that were reached; of TypeScript: blocks. */
+  /** Covered edges of the code, or blocks in TypeScript. */
   coverage: number;
   output: string;
 }
@@ -40,13 +40,13 @@ const harnesses: readonly string[] = [...nativeHarnesses, ...scriptHarnesses];
 
 export interface FuzzOptions {
   seconds: number;
-  /** A planted bug to wake, see native/src/plant.h and script/plant.ts. */
+  /** A planted bug to enable, see native/src/plant.h and script/plant.ts. */
   plantedBug?: number;
-  /** Adds what reached something new to the corpus. */
+  /** Adds inputs with new coverage to the corpus. */
   keep?: boolean;
 }
 
-/** Builds and runs one harness; rejects when it can't be built. */
+/** Builds and runs one harness; rejects if the build fails. */
 export async function fuzz(name: string, options: FuzzOptions): Promise<FuzzResult> {
   if (scriptHarnesses.includes(name)) return fuzzScript(name, options);
   const program = await build(fuzzVariant(`${name}_fuzz`, join(directory, `${name}_fuzz.cc`)));
@@ -89,7 +89,7 @@ export async function fuzz(name: string, options: FuzzOptions): Promise<FuzzResu
 }
 
 async function fuzzScript(name: string, options: FuzzOptions): Promise<FuzzResult> {
-  // Another seed each time; it is said with what was found, which is said whole.
+  // Another seed each time; it is printed with a finding.
   const seed = randomInt(2 ** 31);
   const parameters = [join(scripts, 'runner.ts'), name, String(options.seconds), String(seed)];
   const { code, output } = await run(process.execPath, parameters, scripts, {
@@ -122,7 +122,7 @@ function run(
     });
     let output = '';
     const take = (text: Buffer): void => {
-      // The end matters: what was found, and the numbers.
+      // The end matters: the finding, and the numbers.
       output = (output + text.toString()).slice(-65_536);
     };
     child.stdout.on('data', take);

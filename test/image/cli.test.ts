@@ -1,4 +1,4 @@
-/** The command as users get it: one file, by the Node of this machine, and one program. */
+/** The command as users get it: one file, run by this machine's Node, and one program. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ function hawser(command: string[], args: string[], kubeconfig = ''): Promise<Out
   const [program = '', ...before] = command;
   const env = { PATH: '/usr/bin:/bin', HOME: directory, NO_COLOR: '1', KUBECONFIG: kubeconfig };
   return new Promise((resolve) => {
-    // Where no package is to be found.
+    // In a place without packages.
     execFile(
       program,
       [...before, ...args],

@@ -1,4 +1,4 @@
-/** The image as it is: its files in a directory of their own, and its programs started with that as their root. */
+/** The built image: its files in a separate directory, and its programs started with that as their root. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, mkdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -34,7 +34,7 @@ image.after(() => rm(directory, { recursive: true, force: true }));
 
 const blob = (digest = '') => join('blobs', ...digest.split(':'));
 const json = async <T>(file: string) => JSON.parse(await readFile(join(directory, file), 'utf8')) as T;
-/** Nothing of this machine's environment, such as certificates that only it has. */
+/** Without this machine's environment, such as its own certificates. */
 const inside = async (...command: string[]) =>
   (await run('chroot', [root, ...command], { env: { PATH: '/usr/local/bin:/usr/sbin' } })).stdout;
 

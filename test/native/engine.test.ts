@@ -240,7 +240,7 @@ test('overlapping ranges are translated in both directions, and only admitted pa
     (await stream(lab, 'b', 'a', '10.3.0.1', ['-u', '-b', '20M', '-l', '3000'])) > 1e6,
     'fragments too',
   );
-  assert.not.ok(await ping(lab, 'a', '10.2.7.7'), 'of a group that it shares with nobody');
+  assert.not.ok(await ping(lab, 'a', '10.2.7.7'), 'of a group that it shares with no peer');
   assert.is((await b.counters(1))['notAdmitted'], 1);
   // An ICMP error quotes the packet with its receiver's addresses.
   const refused = await lab

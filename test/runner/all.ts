@@ -1,6 +1,6 @@
 /**
  * `npm test`: everything, from a clean clone. `npm test -- unit api` runs only these sections and those that they need, and
- * says which it left out. Its last line is `N passed, N failed`; exit code 0 only if nothing failed.
+ * lists the omitted ones. Its last line is `N passed, N failed`; exit code 0 only if nothing failed.
  */
 import { cpus } from 'node:os';
 import type { Purpose } from '../../deploy/needs/needs.ts';
@@ -16,13 +16,13 @@ async function runSection(
   try {
     return await section.run({ purposes, signal, log });
   } catch (error) {
-    // A section that cannot even begin has failed: it is never left out in silence.
+    // A section that cannot start has failed: it is never silently left out.
     log(`  FAIL ${(error as Error).message}`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
 }
 
-/** Milliseconds that the cores of this machine have worked since it started, for whatever process. */
+/** Milliseconds of CPU time of the whole machine since its start. */
 const busyMilliseconds = () =>
   cpus().reduce((all, { times }) => all + times.user + times.nice + times.sys + times.irq, 0);
 

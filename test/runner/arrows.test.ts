@@ -1,4 +1,7 @@
-/** The arrows between the rooms hold only while the linter sees what crosses them: each is crossed here on purpose. */
+/**
+ * The allowed imports between rooms are enforced only if the linter recognizes every form of import: each rule is violated here
+ * on purpose.
+ */
 import { execFile } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -73,7 +76,7 @@ const crossings: [file: string, specifier: string, allowed: boolean][] = [
   ['test/e2e/a.ts', '../../daemon/kube/client.ts', true],
 ];
 
-/** Every form in which one file can name another. */
+/** Every form in which one file can import another. */
 const forms = (specifier: string): string[] => [
   `import { a } from '${specifier}';\nconsole.log(a);\n`,
   `import type { A } from '${specifier}';\nexport type B = A;\n`,
@@ -87,7 +90,7 @@ interface Diagnostic {
   filename: string;
 }
 
-/** Lints planted files under the project's own rules; returns the paths of those whose import was caught. */
+/** Lints planted files with the project's own rules; returns the paths of those whose import was reported. */
 async function lint(files: Map<string, string>): Promise<Set<string>> {
   const directory = await mkdtemp(join(tmpdir(), 'hawser-arrows-'));
   try {
@@ -113,11 +116,11 @@ async function lint(files: Map<string, string>): Promise<Set<string>> {
 
 const arrows = suite('import rules between the rooms');
 
-/** Entries keep their names, since rules are told by them; other files get one for each import. */
+/** Entries keep their names, since rules refer to them; other files get one for each import. */
 const entry = /^(gateway\/node|cli\/commands\/(daemon|tunnel))\.ts$/;
 
 arrows('forbidden imports are reported in every form, and allowed ones are not', async () => {
-  // A path can be planted once in a tree, so that entries fill several trees.
+  // A path can be planted once in a tree, so entries fill several trees.
   const trees: Map<string, string>[] = [];
   const wrong: string[] = [];
   const verdicts: { tree: number; path: string; allowed: boolean; what: string }[] = [];

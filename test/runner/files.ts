@@ -1,6 +1,6 @@
 /**
- * Runs test files: `node test/runner/files.ts [--serial] [--only=nothing|testbed] [--seconds=N] PATH…`. Each file has a
- * process and a deadline of its own. Exit code 0 only if every test of every file passed.
+ * Runs test files: `node test/runner/files.ts [--serial] [--only=nothing|testbed] [--seconds=N] PATH…`. Each file has its own
+ * process and deadline. Exit code 0 only if every test of every file passed.
  */
 import { parseArgs } from 'node:util';
 import { findTestFiles, type Need, type TestFile } from './find.ts';
@@ -9,16 +9,16 @@ import { runFile } from './run-file.ts';
 
 export interface RunFilesOptions {
   files: readonly TestFile[];
-  /** How many files at once. */
+  /** How many files run at once. */
   jobs: number;
   secondsPerFile: number;
   signal?: AbortSignal | undefined;
   log: (line: string) => void;
-  /** Shows what a file prints while it runs, for files that take minutes. */
+  /** Shows a file's output while it runs, for files that take minutes. */
   live?: boolean;
 }
 
-/** Runs the files and prints one line a file, and all that a failed one said. */
+/** Runs the files and prints one line per file, and the complete output of failed ones. */
 export async function runFiles(options: RunFilesOptions): Promise<Totals> {
   const results: FileResult[] = [];
   const waiting = [...options.files];

@@ -1,17 +1,17 @@
-/** Which test files there are, and what each of them needs. */
+/** Finds test files, and what each of them needs. */
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 
 const root = join(import.meta.dirname, '..', '..');
 
-/** What a test file needs: nothing but this program, or the test bed's programs (an API server, whole clusters) or kernel. */
+/** A test file's needs: only this program, or the testbed's programs (an API server, whole clusters) or kernel. */
 export type Need = 'nothing' | 'testbed';
 
 export interface TestFile {
   /** Relative to the project's root, with slashes. */
   file: string;
   need: Need;
-  /** Set when tests in it are singled out, which hides all others of the file. */
+  /** Set if tests in it are marked with `only`, which hides all others of the file. */
   singledOut: boolean;
 }
 
@@ -46,8 +46,8 @@ export async function findTestFiles(paths: readonly string[]): Promise<TestFile[
 }
 
 /**
- * Tests that start programs of the bed import it, themselves or through helpers of theirs; by that they are known.
- * Only files below `test/` are followed: what the product imports starts nothing of the bed.
+ * Whether a test file imports the testbed, directly or through helpers. Only files below `test/` are followed, since the
+ * product's own code does not use the testbed.
  */
 export async function needOf(file: string, seen = new Set<string>()): Promise<Need> {
   seen.add(file);
@@ -61,7 +61,7 @@ export async function needOf(file: string, seen = new Set<string>()): Promise<Ne
   return 'nothing';
 }
 
-/** The modules through which the bed's programs are started, and those that make network namespaces of their own. */
+/** The modules that start the testbed's programs, and those that create network namespaces. */
 const starters = new Set(
   [
     'testbed/index',
@@ -74,7 +74,7 @@ const starters = new Set(
   ].map((name) => join(root, 'test', `${name}.ts`)),
 );
 
-/** What a source imports by a relative path, types alone left out. */
+/** Relative imports of a source, without type imports. */
 export function relativeImports(source: string): string[] {
   const imports = source.matchAll(
     /\b(?:import|export)\s+(?!type\b)(?:[^;'"]*?\sfrom\s*)?['"](\.[^'"]+)['"]/g,

@@ -1,13 +1,13 @@
 /**
- * Runs one test file in a process of its own: `node test/runner/one.ts FILE`. Tells its parent what came out, since the
- * exit code of uvu says "passed" of a file that registered nothing or whose hook threw.
+ * Runs one test file in this process: `node test/runner/one.ts FILE`. Reports the result to its parent, since uvu exits
+ * successfully for a file that registered nothing or whose hook threw.
  */
 import { registerHooks } from 'node:module';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { FileReport } from './report.ts';
 
-/** How long handles may stay open after the last test: longer than any well-kept close takes. */
+/** How long handles may stay open after the last test: longer than an orderly close takes. */
 const graceMilliseconds = 5000;
 
 type SuiteRun = () => Promise<[string | true, number, number, number]>;

@@ -1,19 +1,19 @@
-/** What a process that runs one test file tells the one that started it. */
+/** The report of a test file's process to its parent. */
 export type FileReport =
   | { type: 'running'; test: string }
   | { type: 'finished'; passed: number; failed: number; skipped: number; complaints: string[] }
   | { type: 'left-open'; resources: string[] };
 
-/** What came out of one test file. A file that could not be run to its end counts as one failed test more. */
+/** The result of one test file. A file that did not run to its end counts as one more failed test. */
 export interface FileResult {
   file: string;
   passed: number;
   failed: number;
   skipped: number;
   milliseconds: number;
-  /** Why it failed beyond failing tests. */
+  /** Reasons of its failure besides failing tests. */
   complaints: string[];
-  /** All it printed. */
+  /** Its complete output. */
   output: string;
 }
 
@@ -23,7 +23,7 @@ export interface Totals {
   skipped: number;
 }
 
-/** `N passed, N failed`, and the skipped if there are any. */
+/** `N passed, N failed`, and the skipped ones if there are any. */
 export function totalsLine(totals: Totals): string {
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
   return `${totals.passed} passed, ${totals.failed} failed${skipped}`;
@@ -50,11 +50,11 @@ export interface SectionResult {
   name: string;
   totals: Totals;
   milliseconds: number;
-  /** Cores of the machine that were busy meanwhile, on average: what is far below all of them waits. */
+  /** Average number of busy cores meanwhile: if it is far below all cores, the section mostly waits. */
   busyCores: number;
 }
 
-/** One row a section: whether it passed, its tests, its seconds, its share of them all, and how busy the machine was. */
+/** One row per section: its result, its tests, its seconds, its share of the total, and how busy the machine was. */
 export function table(results: readonly SectionResult[]): string[] {
   const whole = results.reduce((milliseconds, result) => milliseconds + result.milliseconds, 0);
   const rows = results.map(({ name, totals, milliseconds, busyCores }) => [
@@ -71,7 +71,7 @@ export function table(results: readonly SectionResult[]): string[] {
   const width = (column: number) => Math.max(...all.map((row) => row[column]?.length ?? 0));
   return all.map((row) =>
     row
-      // Words to the left, numbers to the right.
+      // Words are left-aligned, numbers right-aligned.
       .map((cell, column) => (column < 2 ? cell.padEnd(width(column)) : cell.padStart(width(column))))
       .join('  ')
       .trimEnd(),

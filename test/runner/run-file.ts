@@ -1,12 +1,12 @@
-/** Runs one test file as a child process with a deadline, and says what came out of it. */
+/** Runs one test file as a child process with a deadline, and returns its result. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { duration, type FileReport, type FileResult } from './report.ts';
 
 const runnerOfOne = join(import.meta.dirname, 'one.ts');
-/** More output than this is dropped from the middle on: nobody reads it. */
+/** Longer output is shortened in the middle, since it is unreadable anyway. */
 const outputLimit = 200_000;
-/** From asking a late file to end (its `after` hooks can't run, its exit handlers can) until it is killed. */
+/** Time between SIGTERM for a late file (exit handlers run, `after` hooks don't) and SIGKILL. */
 const killAfterMilliseconds = 5000;
 
 export interface RunFileOptions {
@@ -16,12 +16,12 @@ export interface RunFileOptions {
   onLine?: ((line: string) => void) | undefined;
 }
 
-/** Runs a file to its end; never throws for what the file does. */
+/** Runs a file to its end; never throws because of the file. */
 export async function runFile(file: string, options: RunFileOptions): Promise<FileResult> {
   const begun = performance.now();
   const child = spawn(process.execPath, [runnerOfOne, file], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    // A group of its own, so that what it started ends with it at the deadline.
+    // In its own process group, so that its children end with it at the deadline.
     detached: true,
     env: { ...process.env, ...(process.stdout.isTTY ? {} : { NO_COLOR: '1' }) },
   });
@@ -53,7 +53,7 @@ export async function runFile(file: string, options: RunFileOptions): Promise<Fi
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal);
     } catch {
-      // It ended by itself.
+      // It has ended already.
     }
   };
   const timers: NodeJS.Timeout[] = [];
@@ -91,7 +91,7 @@ export async function runFile(file: string, options: RunFileOptions): Promise<Fi
   return {
     file,
     passed: finished?.passed ?? 0,
-    // A complaint that no failed test stands for counts as one.
+    // A complaint without a failed test counts as one.
     failed: (finished?.failed ?? 0) || (complaints.length > 0 ? 1 : 0),
     skipped: finished?.skipped ?? 0,
     milliseconds: performance.now() - begun,

@@ -7,7 +7,7 @@ import { runFile } from './run-file.ts';
 
 const runner = suite('test runner');
 
-/** What each sample must come to: passed, failed, and what is said. */
+/** The expected result of each sample: passed, failed, and the message. */
 const samples: [name: string, passed: number, failed: number, said: RegExp][] = [
   ['passes', 2, 0, /^$/],
   ['fails', 1, 1, /wrong/],
@@ -28,7 +28,7 @@ const sampleFile = (name: string) => join(import.meta.dirname, 'samples', `${nam
 const results = new Map(
   await Promise.all(
     samples.map(async ([name]) => {
-      // The one that hangs gets a short time; the others must not be late on a busy machine.
+      // The hanging one gets a short deadline; the others must not be late on a busy machine.
       const deadlineMilliseconds = name === 'hangs' ? 3000 : 60_000;
       return [name, await runFile(sampleFile(name), { deadlineMilliseconds })] as const;
     }),

@@ -1,4 +1,4 @@
-/** Scenarios of the end-to-end tests: steps in order, and what a failed one leaves. */
+/** Scenarios of the end-to-end tests: the order of steps, and the effects of a failed one. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { runSteps } from '../support/scenario.ts';

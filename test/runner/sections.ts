@@ -1,4 +1,4 @@
-/** What `npm test` consists of, in the order in which it runs: the quick and telling first. */
+/** The sections of `npm test` in the order of their run: fast and informative ones first. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { ensureNeeds } from '../../deploy/needs/ensure.ts';
@@ -11,23 +11,23 @@ export const root = join(import.meta.dirname, '..', '..');
 
 export interface SectionContext {
   signal: AbortSignal;
-  /** What all sections of this run do: see `deploy/needs/needs.ts`. */
+  /** The purposes of all sections of this run: see `deploy/needs/needs.ts`. */
   purposes: readonly Purpose[];
   log: (line: string) => void;
 }
 
 export interface Section {
-  /** Chooses it: `npm test -- NAME`. */
+  /** Selects it: `npm test -- NAME`. */
   name: string;
   what: string;
-  /** What it does that takes more than npm brings: it is made sure of before the first section. */
+  /** Purposes that need more than npm installs: they are ensured before the first section. */
   purposes?: readonly Purpose[];
-  /** Sections without which it cannot run: they run too, when it is chosen. */
+  /** Sections that it depends on: they run too when it is selected. */
   after?: readonly string[];
   run: (context: SectionContext) => Promise<Totals>;
 }
 
-/** Folders whose tests need no real clusters; what of them needs an API server is told by its imports. */
+/** Folders whose tests need no real clusters; their imports show which need an API server. */
 const rooms = ['shared', 'gateway', 'daemon', 'cli', 'deploy', 'runner', 'testbed/unit', 'attack'].map(
   (room) => `test/${room}`,
 );
@@ -125,11 +125,11 @@ export const sections: Section[] = [
   }),
 ];
 
-/** The sections of these names, all when none is named, with those that they cannot run without, in their order. */
+/** The sections of these names, or all if no name is given, with their dependencies, in order. */
 export function chosenSections(names: readonly string[]): Section[] {
   if (names.length === 0) return sections;
   const chosen = new Set(names);
-  // A set is walked with what is added meanwhile.
+  // Iterating a set includes elements that are added meanwhile.
   for (const name of chosen) {
     const section = sections.find((each) => each.name === name);
     for (const other of section?.after ?? []) chosen.add(other);
@@ -170,7 +170,7 @@ function files(name: string, what: string, section: FileSection): Section {
   };
 }
 
-/** A section that one command decides: it counts as one test. */
+/** A section that consists of one command counts as one test. */
 function command(name: string, what: string, argv: string[], seconds: number): Section {
   return {
     name,

@@ -1,11 +1,11 @@
 /**
- * Stands in for `uvu` in test files that the runner starts. uvu swallows what a `before` or `after` hook throws, counts
- * its suite as passed, and stumbles over thrown values that are no errors; here both are seen. It also tells which
- * test is running, so that a file which hangs can be told by name.
+ * Replaces `uvu` in test files that the runner starts. uvu hides errors of `before` and `after` hooks, counts their suite as
+ * passed, and fails on thrown values that are no Errors; here both are reported. It also records the running test, so that a
+ * hanging file's test can be named.
  */
 import * as uvu from 'uvu';
 
-/** What the process that runs a file learns from the suites in it. */
+/** The data that the process of a file reads from its suites. */
 export const observed: { running: string; hookErrors: string[] } = { running: '', hookErrors: [] };
 
 type Handler<T> = uvu.Callback<T>;

@@ -9,7 +9,7 @@ const rules = twinNameRules('elm', 'default', undefined);
 test('a name ends in the consumer’s ID, or the grant lists it', () => {
   for (const [name, others, pattern] of [
     ['shop-elm', [], undefined],
-    // Search domains: a Service `github` in it would answer for github.com.
+    // Search domains: a Service `github` in this namespace would answer for github.com.
     ['com', [], /must end in -elm/],
     ['corp', [], /must end in -elm/],
     ['monitoring', [], /must end in -elm/],
@@ -18,7 +18,7 @@ test('a name ends in the consumer’s ID, or the grant lists it', () => {
     ['shopelm', [], /must end in -elm/],
     ['shop-elm-gpu', [], /must end in -elm/],
     ['bank-alice-bbbbbb', [], /must end in -elm/],
-    // Whoever calls itself `elm` has no names of `red-elm`.
+    // The consumer `elm` may not use names of `red-elm`.
     ['shop-red-elm', ['-red-elm'], /kept for another consumer/],
     ['shop-red-elm', ['-elm', '-m', '-oak'], undefined],
   ] as const) {
@@ -45,7 +45,7 @@ test('the suffix of names follows from the tenant namespace, and every default n
     ['e'.repeat(40), 'p'.repeat(20)],
   ] as const) {
     const suffix = twinSuffix(consumer, peering);
-    // As the admission policy has it: request.namespace.substring(13).
+    // As computed by the admission policy: request.namespace.substring(13).
     assert.is(suffix, tenantNamespace(consumer, peering).slice(13));
     assert.match(suffix, /^-[a-z0-9]/);
     for (const source of ['shop', long]) {

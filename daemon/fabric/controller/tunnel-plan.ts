@@ -117,7 +117,10 @@ export function planTunnel(input: TunnelInput): TunnelDecision {
   };
 }
 
-/** No cluster has wider Service ranges; a NetworkPolicy cannot exclude all addresses, and nobody should lose half of them. */
+/**
+ * No cluster has wider Service ranges. A NetworkPolicy cannot exclude all addresses, and a declaration must not block half of
+ * them.
+ */
 const shortestServicePrefix = { 4: 8, 6: 32 } as const;
 
 const usableServiceCIDRs = (declared: readonly string[]): string[] =>
@@ -151,8 +154,8 @@ function withoutDrained(remaps: readonly Remap[], { offloaded, remapsKnown }: Tu
 }
 
 /**
- * Without keys that another remote's tunnel had first: one peer has one key, and whoever learns a key may declare it. What this
- * tunnel had before stays; of two that got one at the same moment the nodes use the older tunnel's.
+ * Drops keys that another remote's tunnel had first: a key identifies one peer, and a remote may declare any public key it has
+ * learned. Keys that this tunnel had before stay; if two got one at the same moment, the nodes use the older tunnel's.
  */
 function withoutClaimed(input: TunnelInput): {
   tunnelEndpoints: Tunnel['spec']['remoteTunnelEndpoints'];

@@ -6,7 +6,7 @@ import type { Attack } from '../attack.ts';
 import { fieldOf, providerNode, type AttackBed } from '../bed.ts';
 import { declare, nextGeneration, tunnelOf } from '../declare.ts';
 
-/** The device by which the provider's node reaches an address, now. */
+/** The devices by which the provider's node reaches these addresses at present. */
 async function waysOf(bed: AttackBed, addresses: readonly string[]): Promise<string[]> {
   const node = providerNode(bed);
   return Promise.all(
@@ -36,7 +36,7 @@ export const claimedRanges: Attack = {
     ];
     const before = await waysOf(bed, spared);
 
-    // What no cluster can have refuses the whole document.
+    // Ranges that no cluster can have make the whole document invalid.
     const never = ['169.254.0.0/16', '100.100.100.200/32', '168.63.129.16/32', 'fd00:ec2::/32'];
     for (const range of never) {
       const generation = nextGeneration();
@@ -51,7 +51,7 @@ export const claimedRanges: Attack = {
       assert.equal(await waysOf(bed, spared), before, range);
     }
 
-    // What may be another cluster's as well is known here by a range of a pool, whatever it is called there.
+    // Ranges that another cluster may have too are remapped into a pool here.
     const claimed = [
       `${provider.wideAreaAddress.replace(/\.\d+$/, '.0')}/24`,
       provider.nodeCIDR,

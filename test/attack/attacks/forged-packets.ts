@@ -19,7 +19,7 @@ export const forgedPackets: Attack = {
       const { output = '', error = '' } = JSON.parse(text) as { output?: string; error?: string };
       return `${output} ${error}`;
     };
-    // The bounding set is all that a program can ever have, whoever it runs as.
+    // The bounding set limits the capabilities of all programs, for any user.
     const capabilities = /CapBnd:\s*([0-9a-f]+)/.exec(await shell('cat /proc/1/status'))?.[1];
     assert.ok(capabilities, 'the pod shows its capabilities');
     assert.is((BigInt(`0x${capabilities}`) >> netRaw) & 1n, 0n, `CAP_NET_RAW is among ${capabilities}`);
@@ -35,7 +35,7 @@ export const forgedPackets: Attack = {
         ...(await forbiddenPlaces(provider, { pods: own, serviceAddress })),
         { what: 'the neighbour’s pod', host: victim.ip, port: 8080 },
       ];
-      // What refuses a consumer's pod must be the isolation, not an address where nothing answers.
+      // The isolation must refuse a consumer's pod, not an address without a listener: its own pods reach the target.
       const inside = { node, ip: own[0]?.ip ?? '' };
       await eventually('a pod of the provider’s own to reach the API server', 60, () =>
         connects(

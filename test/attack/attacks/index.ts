@@ -1,4 +1,4 @@
-/** All attacks, in the order in which they are played. */
+/** All attacks, in the order of their run. */
 import type { Attack } from '../attack.ts';
 import { claimedRanges } from './claimed-ranges.ts';
 import { collusion } from './collusion.ts';

@@ -13,7 +13,7 @@ const refusals = /^hawser_api_requests_total\{[^}]*status="(?:4\d\d|503)"[^}]*\}
 
 const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
 
-/** What a consumer asks every hour. */
+/** The request that a consumer sends every hour. */
 async function renew(party: Party, signal: AbortSignal): Promise<void> {
   const renewed = await party.gateway.requestIdentity(
     {

@@ -12,7 +12,7 @@ const held = async ({ provider }: AttackBed, party: Party) =>
   (await listed(provider, 'remoteclusters')).find(({ spec }) => spec.clusterID === party.id)?.spec
     .networkDocument?.payload;
 
-/** Statuses of one signed request that is sent twice. */
+/** Status codes of one signed request that is sent twice. */
 async function sentTwice(party: Party, recipient: string): Promise<number[]> {
   const transport = pinnedTransport(party.gatewayPin);
   const sign = createRequestSigner({ key: party.key, clusterID: party.id, recipient });

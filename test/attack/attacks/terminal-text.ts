@@ -43,7 +43,7 @@ export const terminalText: Attack = {
       );
     let characters = 0;
     for (const args of [['status'], ['doctor'], ['status', hostile.id]]) {
-      // A check that fails is no failure of the command's text.
+      // A failing check is no failure of this attack.
       const text = await hawser(provider, args).catch(
         (error: { stdout?: string; message: string }) => `${error.stdout ?? ''}${error.message}`,
       );

@@ -6,7 +6,7 @@ import { eventually } from '../../support/workload.ts';
 import type { Attack } from '../attack.ts';
 import { nodeOf, providerNode, type AttackBed } from '../bed.ts';
 
-/** Cookie replies (WireGuard paper, section 5.4.7), which carry no MAC that could be checked first, with made-up receivers. */
+/** Cookie replies (WireGuard paper, section 5.4.7) with random receivers, which have no MAC to check first. */
 const flood = `
 const { createSocket } = require('node:dgram');
 const { randomFillSync } = require('node:crypto');
@@ -29,7 +29,7 @@ const burst = () => {
 burst();
 `;
 
-/** When the provider's session with the hostile consumer began last, milliseconds since 1970. */
+/** Start of the provider's latest session with the hostile consumer, milliseconds since 1970. */
 async function handshakeOf({ provider, hostile }: AttackBed): Promise<number> {
   const sessions = (await listed(provider, 'fabricnodes')).flatMap(({ status }) => status?.sessions ?? []);
   const found = sessions.find(({ remoteCluster }) => remoteCluster === hostile.id);
@@ -54,7 +54,7 @@ export const tunnelFlood: Attack = {
     let milliseconds = 0;
     try {
       const before = await handshakeOf(bed);
-      // A genuine handshake from the very address of the flood: the worst place that there is to get through from.
+      // A genuine handshake from the address of the flood, which is the hardest case.
       await killNodeDaemon(nodeOf(hostile));
       await eventually('a genuine handshake to get through the flood', 60, async () => {
         return (await handshakeOf(bed)) > before;

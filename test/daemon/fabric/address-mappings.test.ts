@@ -120,18 +120,14 @@ test('a mapping is created, follows its pod, drains, and is deleted', () => {
   assert.is(gone.change[0]?.spec.drainingSince, '2026-01-01T12:00:00Z');
   assert.equal(gone.remove, []);
   assert.is(gone.againAfter, drainingMilliseconds);
-  assert.is(gone.create[0]?.spec.address, '100.64.24.1', 'one that drains is given to nobody');
+  assert.is(gone.create[0]?.spec.address, '100.64.24.1', 'a draining address is not assigned again');
   const draining = gone.change;
   assert.equal(usableMappings(draining), []);
   assert.equal(plan([], draining, now + drainingMilliseconds - 1).remove, []);
   assert.is(plan([], draining, now + drainingMilliseconds).remove.length, 1);
   const back = plan([request('p', '10.128.1.5', 'elm')], draining, now + 1000);
   assert.is(back.change[0]?.spec.drainingSince, undefined);
-  assert.is(
-    plan([], there, now, false).remove.length,
-    1,
-    'with the last peering nobody knows of it any more',
-  );
+  assert.is(plan([], there, now, false).remove.length, 1, 'after the last peering no remote uses it');
 });
 
 test('invalid mappings in the API are corrected', () => {
@@ -198,8 +194,8 @@ test('Programmed becomes True once the gateway node translates a mapping, and st
   const cases: [string, AddressMapping, FabricNode[], string][] = [
     ['translated', mappings, [node(revision)], 'Programmed'],
     ['not yet', mappings, [node('older')], 'WaitingForGateway'],
-    ['a node that says nothing of it', mappings, [node(undefined)], 'WaitingForGateway'],
-    ['nobody is there to do it', mappings, [], 'NoGateway'],
+    ['a node that does not report it', mappings, [node(undefined)], 'WaitingForGateway'],
+    ['there is no gateway node', mappings, [], 'NoGateway'],
     ['a tunnel endpoint on the move', mappings, [node(revision, '1')], 'NoGateway'],
     ['another one came', programmed, [node('older')], 'Programmed'],
     ['it changed itself', changed, [node('older')], 'WaitingForGateway'],

@@ -42,7 +42,7 @@ const holder = (nodes: Node[], present: FabricNode[] = [], silent: string[] = []
 test('the tunnel endpoint is assigned to a Ready labelled node, and stays there', () => {
   const table: [string, Node[], FabricNode[], string | undefined][] = [
     ['no node', [], [], undefined],
-    ['nobody is labelled: any', [node('b'), node('aa')], [], 'aa'],
+    ['no node is labelled: any', [node('b'), node('aa')], [], 'aa'],
     ['the labelled one', [node('a'), node('b', gatewayLabel)], [], 'b'],
     ['the holder keeps it', [node('a', gatewayLabel), node('b', gatewayLabel)], [held('b', '0')], 'b'],
     ['a holder without label gives it up', [node('a', gatewayLabel), node('b')], [held('b', '0')], 'a'],
@@ -53,7 +53,7 @@ test('the tunnel endpoint is assigned to a Ready labelled node, and stays there'
       'a',
     ],
     [
-      'but keeps it if nobody else is',
+      'but keeps it if no other node is ready',
       [node('a', { ready: false, ...gatewayLabel }), node('b', { ready: false, ...gatewayLabel })],
       [held('b', '0')],
       'b',
@@ -76,7 +76,7 @@ test('a silent node loses its tunnel endpoint only to an eligible node', () => {
   const gone = node('a', { ready: false, ...gatewayLabel });
   const table: [string, Node[], string[], string | undefined][] = [
     ['another one takes over', [a, b], ['b'], 'a'],
-    ['nobody else is labelled', [node('a'), b], ['b'], 'b'],
+    ['no other node is labelled', [node('a'), b], ['b'], 'b'],
     ['the other one is not Ready', [gone, b], ['b'], 'b'],
     ['both are silent', [a, b], ['a', 'b'], 'b'],
     ['the other one was silent', [a, b], ['a'], 'b'],
@@ -138,7 +138,7 @@ test('a node takes a tunnel endpoint over once its caches have synced, and relea
   assert.is(
     chooseNodeKey(own, holding, '0', secret, false).tunnelEndpoint,
     '0',
-    'a watch that begins anew cuts nothing',
+    'a restarted watch interrupts nothing',
   );
   assert.is(
     chooseNodeKey(own, holding, '0', undefined, true).tunnelEndpoint,

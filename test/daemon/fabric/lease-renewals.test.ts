@@ -32,10 +32,10 @@ test('a holder counts as silent after eight reads without a renewal, and never b
     ['it stops', times(9, lease('a', '1')), true],
     ['the API server was away for long', [...times(8, lease('a', '1')), ...times(100, 'failed')], false],
     ['and right after', [...times(8, lease('a', '1')), 'failed', ...times(7, lease('a', '1'))], false],
-    ['another holder begins anew', [...times(9, lease('a', '1')), lease('b', '1')], false],
+    ['another holder starts from zero', [...times(9, lease('a', '1')), lease('b', '1')], false],
     ['one that was just given the tunnel endpoint has longer', times(20, lease('b')), false],
-    ['and not for ever', times(31, lease('b')), true],
-    ['nobody holds it', times(100, lease('')), false],
+    ['but not forever', times(31, lease('b')), true],
+    ['it has no holder', times(100, lease('')), false],
   ];
   for (const [name, readings, expected] of table) assert.is(isSilent(read(readings)), expected, name);
 });

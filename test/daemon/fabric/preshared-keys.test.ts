@@ -114,7 +114,7 @@ test('after a key succession the old pre-shared key stays until the other side h
   const before = rome.presharedKey;
   rome.rotate(keyOf(3));
   for (let round = 0; round < 3; round++) rome.reconcile(100);
-  assert.is(rome.presharedKey, before, 'nobody knows yet');
+  assert.is(rome.presharedKey, before, 'neither side knows yet');
   milan.hear(rome);
   milan.reconcile(101);
   assert.is(milan.remote.spec.publicKey, keyOf(3).publicKey);

@@ -243,7 +243,11 @@ test('twin namespaces are mapped to their consumers', () => {
   assert.equal(twins(twin('tenant-east', 'shop', 'True')), [['shop', 'east']]);
   assert.equal(twins(twin('tenant-east', 'shop', 'False')), []);
   assert.equal(twins(twin('elsewhere', 'shop')), []);
-  assert.equal(twins(twin('tenant-east', 'shop'), twin('tenant-north', 'shop')), [], 'contested: nobody’s');
+  assert.equal(
+    twins(twin('tenant-east', 'shop'), twin('tenant-north', 'shop')),
+    [],
+    'contested: belongs to neither',
+  );
 });
 
 test('a virtual node with the name of a real one is ignored', () => {

@@ -317,7 +317,7 @@ test('a remap in use that overlaps an own range waits for approval, is replaced,
   const unknown = { ...colliding, present, offloaded: [], remapsKnown: false };
   assert.equal(states(planTunnel(unknown).spec), ['Draining', 'InUse'], 'the remote does not know');
   const last = planTunnel({ ...colliding, present, offloaded: [] }).spec;
-  assert.equal(states(last), ['InUse'], 'nobody has it any more');
+  assert.equal(states(last), ['InUse'], 'no pod uses it any more');
 });
 
 test.run();

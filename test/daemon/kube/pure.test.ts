@@ -125,7 +125,7 @@ const lease = (holderIdentity: string | null) => ({
 const seen = { resourceVersion: '1', at: 1000 };
 const table: [string, Parameters<typeof mayTake>, boolean][] = [
   ['there is none', [undefined, 'me', undefined, 15, 0], true],
-  ['nobody has it', [lease(''), 'me', undefined, 15, 0], true],
+  ['it has no holder', [lease(''), 'me', undefined, 15, 0], true],
   ['I have it', [lease('me'), 'me', undefined, 15, 0], true],
   ['another has it, seen first just now', [lease('you'), 'me', undefined, 15, 0], false],
   ['another has it, and renewed in time', [lease('you'), 'me', seen, 15, 10_999], false],

@@ -86,7 +86,7 @@ judging('a malformed statement is ignored', () => {
   assert.is(openGatewayStatement({ payload: '?', signature: '?' }, known), undefined);
   assert.is(openGatewayStatement({ ...signed(), payload: signed().payload.slice(1) }, known), undefined);
 });
-judging('a pin’s start time is later than any before it, whatever the clock', () => {
+judging('a pin’s start time is later than all earlier ones, for any clock', () => {
   const now = Date.parse(late);
   assert.is(pinSince(oldPin, undefined, now), late);
   assert.is(pinSince(oldPin, { gatewayPin: oldPin, gatewayPinSince: early }, now), early);

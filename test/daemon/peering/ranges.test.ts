@@ -179,7 +179,7 @@ ranges('overlapping ranges are reported', () => {
     '10.244.0.0/16 (pods) overlaps 10.244.128.0/20 (Services)',
   ]);
 });
-ranges('no node is left out, however many blocks they lie in', () => {
+ranges('no node is left out, whatever the number of blocks', () => {
   const nodes = Array.from({ length: 300 }, (_, index) => ({
     apiVersion: 'v1',
     kind: 'Node',

@@ -186,7 +186,7 @@ test('ranges are translated to the provider’s', () => {
     ['a part of those', '10.128.1.0/24', [], [], undefined],
     ['those but for a part', '10.128.0.0/16', ['10.128.1.0/24'], [], undefined],
     ['own Services', '10.96.0.10/32', [], [], undefined],
-    ['somebody of the world', '203.0.113.0/24', [], [], block('203.0.113.0/24')],
+    ['an outside address', '203.0.113.0/24', [], [], block('203.0.113.0/24')],
     [
       'the world',
       '0.0.0.0/0',

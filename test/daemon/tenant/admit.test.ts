@@ -230,7 +230,7 @@ for (const [what, spec, field, reason] of refused) {
   });
 }
 
-refusals('restricted wants what the standard wants', () => {
+refusals('restricted requires the same as the Pod Security Standard', () => {
   const restricted: Grant = { ...grant, podSecurity: 'restricted' };
   const good = {
     securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
@@ -257,7 +257,7 @@ const lostNode = {
   effect: 'NoExecute',
   tolerationSeconds: 7,
 };
-admissions('what only concerns the consumer is dropped, and what this provider decides is set', () => {
+admissions('fields that only concern the consumer are dropped, and the provider’s own fields are set', () => {
   const admission = admit(
     pod({
       tolerations: [
@@ -293,7 +293,7 @@ admissions('what only concerns the consumer is dropped, and what this provider d
   assert.equal(admission.spec.volumes, [{ name: 'tmp', emptyDir: { sizeLimit: '1Gi' } }]);
 });
 
-admissions('a probe or hook may name a host at the level privileged only', () => {
+admissions('a probe or hook may name a host only at the level privileged', () => {
   const hosts = {
     startupProbe: { tcpSocket: { port: 80, host: '10.0.0.1' } },
     readinessProbe: { httpGet: { port: 80, host: 'example.com' } },
@@ -313,7 +313,7 @@ admissions('a probe or hook may name a host at the level privileged only', () =>
   assert.not.ok(admit(first, grant, nothing).admitted);
 });
 
-admissions('an ordinary pod passes whole', () => {
+admissions('an ordinary pod is admitted unchanged', () => {
   const whole = {
     ...container,
     command: ['/bin/sh', '-c', 'true'],
@@ -347,19 +347,22 @@ admissions('an ordinary pod passes whole', () => {
   assert.equal(shownUsage(admission.usage), { cpu: '100m', memory: '64Mi', pods: 1 });
 });
 
-admissions('a grace without end is cut', () => {
+admissions('an excessive grace period is limited', () => {
   const admission = admit(pod({ terminationGracePeriodSeconds: 10 ** 9 }), grant, nothing);
   assert.ok(admission.admitted && admission.spec.terminationGracePeriodSeconds === 3600);
 });
 
-admissions('a grace of nothing, by which the API server forgets a pod that still runs, is a second', () => {
-  for (const terminationGracePeriodSeconds of [0, -1]) {
-    const admission = admit(pod({ terminationGracePeriodSeconds }), grant, nothing);
-    assert.ok(admission.admitted && admission.spec.terminationGracePeriodSeconds === 1);
-  }
-});
+admissions(
+  'a grace period of zero, with which the API server would delete a running pod’s object, becomes a second',
+  () => {
+    for (const terminationGracePeriodSeconds of [0, -1]) {
+      const admission = admit(pod({ terminationGracePeriodSeconds }), grant, nothing);
+      assert.ok(admission.admitted && admission.spec.terminationGracePeriodSeconds === 1);
+    }
+  },
+);
 
-admissions('NET_RAW is taken from every container, unless the grant gives it', () => {
+admissions('NET_RAW is dropped from every container, unless the grant has it', () => {
   const spec = {
     initContainers: [{ name: 'i', image: 'x' }],
     containers: [
@@ -381,7 +384,7 @@ admissions('NET_RAW is taken from every container, unless the grant gives it', (
   assert.equal(dropped({ podSecurity: 'privileged' }), ['', '', 'MKNOD', 'ALL']);
 });
 
-admissions('labels and annotations are bounded in bytes, all together', () => {
+admissions('the total size of labels and annotations is bounded', () => {
   const annotations = (count: number) =>
     Object.fromEntries(Array.from({ length: count }, (_, n) => [`a${n}`, 'x'.repeat(1024)]));
   assert.ok(admit(pod(), grant, nothing, { annotations: annotations(8) }).admitted);
@@ -594,7 +597,7 @@ sums('pods are counted in every mode', () => {
   }
 });
 
-sums('every emptyDir has a size, which is never more than the pod’s own', () => {
+sums('every emptyDir has a size limit, at most that of the pod', () => {
   const volumes = [
     { name: 'a', emptyDir: {} },
     { name: 'b', emptyDir: { sizeLimit: '10Ti' } },
@@ -633,11 +636,11 @@ for (const [what, initContainers, containers, more, cpu] of table) {
     assert.is(shownUsage(podUsage({ initContainers, containers, ...more } as never)).cpu, cpu);
   });
 }
-sums('a request without a limit is no limit, an overhead makes none', () => {
+sums('a request is not a limit, and overhead adds none', () => {
   const usage = podUsage({ containers: [sized('1')] as never, overhead: { cpu: '1' } });
   assert.equal(usage, { requests: { cpu: 2n * core }, limits: { cpu: 0n }, pods: 1 });
 });
-sums('devices are shown as used', () => {
+sums('devices are reported as used', () => {
   const shown = shownUsage(used({ 'nvidia.com/gpu': core }), gpus);
   assert.equal(shown.extendedResources, [{ name: 'nvidia.com/gpu', quantity: '1' }]);
 });

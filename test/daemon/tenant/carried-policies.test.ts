@@ -107,7 +107,7 @@ test('a range opens only addresses that the isolation leaves open', () => {
     ['its Services', block('10.96.0.0/16'), undefined, undefined],
     ['a node', block('192.0.2.10/32'), undefined, undefined],
     ['the metadata service', block('169.254.169.254/32'), undefined, undefined],
-    ['somebody of the world', block('203.0.113.7/32'), undefined, { cidr: '203.0.113.7/32' }],
+    ['an outside address', block('203.0.113.7/32'), undefined, { cidr: '203.0.113.7/32' }],
     [
       'the world',
       block('0.0.0.0/0', ['203.0.113.0/24']),
@@ -134,7 +134,7 @@ test('a range opens only addresses that the isolation leaves open', () => {
       undefined,
       { cidr: '10.0.0.0/8', except: ['10.128.0.0/16', '10.244.0.0/16', '10.96.0.0/16'] },
     ],
-    ['what is no range', block('10.128.0.1/16'), undefined, undefined],
+    ['an invalid range', block('10.128.0.1/16'), undefined, undefined],
     ['an exception that cannot be read', block('10.128.0.0/16', ['10.128.0.1/24']), undefined, undefined],
   ];
   for (const [what, peer, ingress, egress] of table) {

@@ -28,7 +28,7 @@ const statusOf = (
   of: Lease | undefined = lease('a'),
 ) => evaluatePresence('home', of, observed, before, now).finding.status;
 
-presence('is known by renewals alone, and by this clock alone', () => {
+presence('is derived only from renewals and from this clock', () => {
   // The consumer's clock is in another year; only changes of the text count.
   const first = observe(lease('1999-01-01T00:00:00Z'), undefined, start);
   assert.is(first?.renewed, false);
@@ -38,7 +38,7 @@ presence('is known by renewals alone, and by this clock alone', () => {
   assert.is(statusOf(second, undefined, start + 60_000), 'True');
   assert.is(statusOf(second, condition('True'), start + 70_001), 'False');
 });
-presence('after a restart: what lies there is no sign of life, and no sign that somebody went', () => {
+presence('after a restart an existing lease proves neither presence nor absence', () => {
   const seen = observe(lease('a'), undefined, start);
   assert.is(statusOf(seen, condition('True'), start + 39_000), 'True');
   assert.is(statusOf(seen, condition('True'), start + 41_000), 'False');
@@ -46,14 +46,14 @@ presence('after a restart: what lies there is no sign of life, and no sign that 
   const renewed = observe(lease('b'), seen, start + 2_000);
   assert.is(statusOf(renewed, condition('False'), start + 2_000), 'True');
 });
-presence('is nothing that is judged while nobody asks for it', () => {
+presence('is not evaluated without a lease', () => {
   assert.is(observe(undefined, undefined, start), undefined);
   assert.is(statusOf(undefined, condition('True'), start, undefined), 'Unknown');
   const released = lease('c', { holderIdentity: '' });
   assert.is(observe(released, { renewTime: 'b', at: 0, renewed: true }, start), undefined);
   assert.is(statusOf(undefined, condition('True'), start, released), 'Unknown');
 });
-presence('takes the consumer’s duration within bounds', () => {
+presence('uses the consumer’s duration within bounds', () => {
   const at = (leaseDurationSeconds: number, after: number) => {
     const of = lease('a', { leaseDurationSeconds });
     return evaluatePresence(

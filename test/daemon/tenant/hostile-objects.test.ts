@@ -198,7 +198,7 @@ test('endpoints at foreign addresses are never served, and its own are', async (
     ['another tenant’s pod', '10.244.1.99'],
     ['a Service of the provider', '10.96.0.1'],
     ['a node, its kubelet or the API server there', '192.0.2.10'],
-    ['somebody of the world', '203.0.113.7'],
+    ['an outside address', '203.0.113.7'],
   ] as const) {
     const before = (await served()).length;
     const name = `to-${address.replaceAll('.', '-')}`;

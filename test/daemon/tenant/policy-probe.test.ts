@@ -14,7 +14,7 @@ test('LocalCluster - by which probes passed - reports NetworkPoliciesEnforced', 
       'False',
       /succeeded/,
     ],
-    ['neither: nobody is there', { ...tried, allowed: false }, 'Unknown', /cannot be reached/],
+    ['neither: no answer', { ...tried, allowed: false }, 'Unknown', /cannot be reached/],
     ['no pod', { ...tried, pod: false }, 'Unknown', /no pod of the API gateway/],
     [
       'no policy: what is open need not be',

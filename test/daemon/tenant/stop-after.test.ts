@@ -196,7 +196,7 @@ test('a stopped pod runs again only after both the lease and its record are rene
   const { stoppedAt } = (await isStopped('careful')).status ?? {};
   await vouch('careful', stoppedAt);
   await new Promise((resolve) => setTimeout(resolve, 500));
-  assert.is(await getPod('careful'), undefined, 'it may be somebody’s late word');
+  assert.is(await getPod('careful'), undefined, 'it may be a delayed message');
   await renew();
   await presentIs('True');
   await runs('careful');
@@ -214,7 +214,7 @@ test('a stopped pod runs again only after both the lease and its record are rene
   await renew();
   await presentIs('True');
   await new Promise((resolve) => setTimeout(resolve, 500));
-  assert.is(await getPod('careful'), undefined, 'nobody has said that the pod still exists');
+  assert.is(await getPod('careful'), undefined, 'the consumer has not confirmed that the pod still exists');
   await vouch('careful', second.status?.stoppedAt);
   await runs('careful');
 });

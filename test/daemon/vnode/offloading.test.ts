@@ -476,7 +476,7 @@ test('only objects that pods use are reflected', async () => {
   await eventually('what was removed there comes back', () => at(kind.secret, 'keys'), 5000);
   await planes.consumer.kube.delete({ kind: kind.pod, namespace: 'shop', name: 'reader' }, {}, planes.signal);
   await eventually(
-    'what nobody uses any more goes',
+    'unused objects are deleted',
     async () => (await at(kind.configMap, 'settings')) === undefined,
   );
   assert.ok(await at(kind.configMap, 'kube-root-ca.crt'));

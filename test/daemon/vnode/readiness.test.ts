@@ -94,14 +94,14 @@ const judgements: [
     { status: 'False', reason: 'TunnelMissing', keepsAway: false, network: false },
   ],
   [
-    'the provider does not let us in',
+    'the provider refuses the identity',
     peering(condition('IdentityValid', 'False', 'PeeringEnded')),
     tunnel('True'),
     reachable,
     { status: 'False', reason: 'IdentityInvalid', keepsAway: false, network: true },
   ],
   [
-    'the identity expired because nobody answers: as losing the API',
+    'the identity expired because the provider does not answer: like losing the API',
     peering(condition('IdentityValid', 'False', 'IdentityExpired')),
     tunnel('True'),
     unreachable,

@@ -175,7 +175,7 @@ const refused: [string, Partial<DeviceConfiguration>, RegExp][] = [
   ['a peer twice', { peers: [peer(A), peer(A)] }, /there twice/],
   ['a keepalive out of range', { peers: [peer(A, { persistentKeepaliveSeconds: 65_536 })] }, /65535 s/],
   ['a port out of range', { port: 65_536 }, /port/],
-  ['a route to nobody', { routes: [{ prefix: '10.0.0.0/8', targets: [A] }] }, /not a peer/],
+  ['a route to an unknown peer', { routes: [{ prefix: '10.0.0.0/8', targets: [A] }] }, /not a peer/],
   ['a route without target', { routes: [{ prefix: '10.0.0.0/8', targets: [] }] }, /leads nowhere/],
   [
     'a route twice',

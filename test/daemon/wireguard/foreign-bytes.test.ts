@@ -71,9 +71,9 @@ test('a device survives mutated, cut, spliced and replayed messages with valid m
     right.receive(cut, '203.0.113.9:9', bob);
     world.run(60);
   }
-  assert.is(right.endpointOf(0), before, 'nobody moved the peer');
+  assert.is(right.endpointOf(0), before, 'the peer did not move');
   const answers = world.captured.filter(({ from, to }) => from === bob && to === '203.0.113.9:9').length;
-  assert.is(answers, 0, 'nobody got an answer');
+  assert.is(answers, 0, 'there was no answer');
   assert.ok(world.captured.filter(({ from }) => from === bob).length <= answersBefore + 20);
   left.send(0, 'still here');
   world.run(30_000);

@@ -129,7 +129,7 @@ test('cookies are bound to source and message, and valid for two minutes', () =>
   assert.is(toHex(third.subarray(132)), '00'.repeat(16), 'the cookie is two minutes old');
 
   checker.createReply(third, 11, source, 130_000);
-  assert.not.ok(checker.checkMac2(second, source, 130_000), 'the secret was made anew');
+  assert.not.ok(checker.checkMac2(second, source, 130_000), 'the secret was replaced');
 });
 
 test('timestamps are TAI64N labels, ordered by bytes and strictly increasing', () => {

@@ -141,7 +141,7 @@ const cases: {
     ],
   },
   {
-    name: 'roaming asks anew: a narrow path is left behind with its MTU',
+    name: 'roaming probes again: a narrow path’s MTU no longer applies',
     ceiling: 1_420,
     steps: [
       [{ takes: 1_300 }, 30, { mtu: 1_297 }],

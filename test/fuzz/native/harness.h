@@ -1,4 +1,4 @@
-// What the harnesses share: which planted bug is awake, and input taken apart.
+// Common parts of the harnesses: the enabled planted bug, and readers of the input.
 #pragma once
 
 #include <cstdlib>
@@ -6,7 +6,7 @@
 #include "../../../native/src/plant.h"
 #include "../../native/unit/reference.h"
 
-/** Wakes the planted bug that the environment names, before the first input. */
+/** Enables the planted bug that the environment names, before the first input. */
 inline const bool bugAwake = [] {
   const char* const number = std::getenv("HAWSER_PLANT_BUG");
   hawser::plantedBug = number ? std::atoi(number) : 0;
@@ -15,7 +15,7 @@ inline const bool bugAwake = [] {
 
 namespace reference {
 
-/** The fuzzer's bytes, taken from the front. */
+/** The fuzzer's bytes, consumed from the front. */
 class Input {
  public:
   Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
@@ -25,7 +25,7 @@ class Input {
     return *data_++;
   }
   uint16_t word() { return static_cast<uint16_t>(byte() | byte() << 8); }
-  /** A copy in memory of just this size, so that the sanitizer sees every step beyond. */
+  /** A copy in an allocation of exactly this size, so that the sanitizer detects every overrun. */
   Bytes bytes(size_t count) {
     count = std::min(count, size_);
     Bytes taken(data_, data_ + count);
@@ -42,13 +42,13 @@ class Input {
   size_t size_;
 };
 
-/** Makes the checksums of a parsable packet right, so that the fuzzer needn't guess them. */
+/** Corrects the checksums of a parsable packet, so that the fuzzer needn't guess them. */
 inline void repair(Bytes& packet) {
   hawser::PacketInfo info;
   if (hawser::parsePacket(packet.data(), packet.size(), info)) finishChecksums(packet);
 }
 
-/** Equal, where a ones' complement zero may have either of its two forms. */
+/** Equality in which a ones' complement zero may have either of its two forms. */
 inline bool sameButZeros(const Bytes& left, const Bytes& right) {
   if (left.size() != right.size()) return false;
   for (size_t at = 0; at < left.size(); at++) {

@@ -1,4 +1,4 @@
-// Packets of one sender in any order and shape: merged and cut again they are the same packets.
+// Packets of one sender in any order and shape: merging and splitting them returns the same packets.
 #include "../../../native/src/coalesce.h"
 
 #include "harness.h"
@@ -8,7 +8,7 @@ using namespace reference;
 
 namespace {
 
-/** A flow's next packet as the input wants it: mostly following on, sometimes not. */
+/** A flow's next packet, chosen by the input: mostly consecutive, sometimes not. */
 Bytes nextPacket(Input& input, bool six, bool tcp, bool dontFragment, uint32_t& sequence, unsigned& identification) {
   const uint8_t choice = input.byte();
   const size_t payload = 1 + (choice & 0x80 ? input.byte() : 64);
@@ -42,7 +42,7 @@ Bytes nextPacket(Input& input, bool six, bool tcp, bool dontFragment, uint32_t& 
     putBig16(at + 4, static_cast<unsigned>(8 + payload));
   }
   for (size_t index = 0; index < payload; index++) packet[packet.size() - 1 - index] = static_cast<uint8_t>(index * 31 + choice);
-  // Any byte may be another one.
+  // Any byte may be changed.
   if (choice & 0x40) packet[input.word() % packet.size()] ^= input.byte();
   if (tcp && choice & 0x20) at[13] |= TCP_PSH;
   if (choice & 0x10) sequence += input.byte();
@@ -51,7 +51,7 @@ Bytes nextPacket(Input& input, bool six, bool tcp, bool dontFragment, uint32_t& 
   return packet;
 }
 
-/** The identification isn't kept where it has no meaning, nor is a push in the middle. */
+/** Clears fields that merging does not keep: a meaningless identification, and a PSH flag in the middle. */
 void forget(Bytes& packet, const PacketInfo& info) {
   if (!info.six && info.dontFragment) putBig16(&packet[4], 0);
   if (info.protocol == PROTOCOL_TCP) packet[info.transport + 13] &= static_cast<uint8_t>(~TCP_PSH);

@@ -1,4 +1,4 @@
-// Any superpacket that the kernel might hand over: what is cut from it is whole, right, and together what it was.
+// Any superpacket that the kernel might pass: its parts are complete, correct, and have the same contents together.
 #include "../../../native/src/segment.h"
 
 #include "harness.h"
@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (header.size() < sizeof virtio) return 0;
   std::memcpy(&virtio, header.data(), sizeof virtio);
   Bytes bytes = input.rest();
-  // Repeated payload makes long superpackets of short input.
+  // Repeated payload turns short input into long superpackets.
   if (mode & 1) {
     const Bytes once = bytes;
     while (bytes.size() < 20000 && !once.empty()) bytes.insert(bytes.end(), once.begin(), once.end());

@@ -1,4 +1,4 @@
-// Any packet through translation: its checksums stay right, its data stays its own, and back again it is what it was.
+// Translation of any packet: checksums stay correct, the data stays unchanged, and the reverse translation restores it.
 #include "../../../native/src/translate.h"
 
 #include "harness.h"
@@ -28,13 +28,13 @@ AddressMap mapOf(std::initializer_list<Pair> pairs, bool back) {
   return map;
 }
 
-// Prefixes of few fixed bits, which input meets often; what they map to is mapped back.
+// Prefixes with few fixed bits, which the input matches often; the second map inverts the first.
 TranslationMaps mapsOf(bool back) {
   return {mapOf({{"0.0.0.0/2", "64.0.0.0/2"}, {"::/2", "4000::/2"}}, back),
           mapOf({{"128.0.0.0/2", "192.0.0.0/2"}, {"8000::/2", "c000::/2"}}, back)};
 }
 
-/** Addresses of the halves that the maps don't map onto, so that going back is unambiguous. */
+/** Whether the packet's addresses are in the halves that the maps do not target, so that the inverse is unambiguous. */
 bool unambiguous(const uint8_t* packet, const PacketInfo& info) {
   const uint8_t source = packet[info.sourceOffset()], destination = packet[info.destinationOffset()];
   return (source & 0xc0) != 0x40 && (destination & 0xc0) != 0xc0;
@@ -69,14 +69,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (right) CHECK(checksumsRight(packet.data(), packet.size()));
   if (info.laterFragment)
     CHECK(std::memcmp(&packet[0] + info.transport, &original[0] + info.transport, info.length - info.transport) == 0);
-  // What lies behind the packet's own length is nobody's to change.
+  // Bytes after the packet's own length must not change.
   CHECK(std::equal(packet.begin() + info.length, packet.end(), original.begin() + info.length));
   PacketInfo quoted;
   if (isIcmpError(original.data(), info)) {
     const size_t at = info.transport + 8;
     if (!parseQuoted(&original[at], info.length - at, quoted)) return 0;
     const uint8_t* inside = original.data() + at;
-    // The quoted packet's source is mapped as destinations are, and the other way round.
+    // The quoted packet's source is translated like a destination, and vice versa.
     if ((inside[quoted.sourceOffset()] & 0xc0) == 0xc0 || (inside[quoted.destinationOffset()] & 0xc0) == 0x40) return 0;
   }
   if (!unambiguous(original.data(), info)) return 0;

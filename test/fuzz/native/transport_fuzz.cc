@@ -1,4 +1,5 @@
-// Any datagram at an engine's socket: rubbish, sealed rubbish, sealed packets that are routed, relayed, answered, repeated.
+// Any datagram at an engine's socket: random bytes, encrypted random bytes, and encrypted packets that are routed, relayed,
+// answered or repeated.
 #include <fcntl.h>
 
 #include "../../../native/src/worker.h"
@@ -52,7 +53,7 @@ struct World {
       endpoint.version = 4;
       endpoint.port = 9;
       plan->peer->endpoint.store(endpoint);
-      // Peer 0 is whom the input comes from, 1 and 2 are relayed to; 2 has no session, so packets are staged.
+      // The input comes from peer 0; peers 1 and 2 are relay targets; 2 has no session, so packets are staged.
       if (id < 2) {
         auto session = std::make_unique<Session>();
         session->localIndex = INDEX + id;
@@ -101,7 +102,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Endpoint source = world.snapshot->peer(0)->peer->endpoint.load();
   // The session stays young, however long the fuzzer runs.
   world.sessions[0]->createdAt = world.sessions[1]->createdAt = engineNow();
-  // A question of ours is open, which one answer ends.
+  // A path probe is pending, which one answer completes.
   world.snapshot->peer(0)->peer->pathProbe = uint64_t{7} << 32 | 64;
   world.worker->tick();
   if ((mode & 1) == 0) {
@@ -119,7 +120,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Bytes datagram(16 + packet.size() + 16);
     store<uint32_t>(&datagram[0], 4);
     store<uint32_t>(&datagram[4], INDEX);
-    // Mostly the next counter; sometimes one far ahead, which makes the window move.
+    // Mostly the next counter; sometimes one far ahead, which moves the window.
     world.counter += mode & 8 ? 9000 : 1;
     store<uint64_t>(&datagram[8], world.counter);
     if (!packet.empty()) std::memcpy(&datagram[16], packet.data(), packet.size());

@@ -1,4 +1,4 @@
-/** Which blocks of the project's own code ran since it was last asked, as V8 counts them in this very process. */
+/** Which blocks of the project's own code ran since the last query, as counted by V8 in this process. */
 import { Session } from 'node:inspector';
 import type { Profiler } from 'node:inspector';
 
@@ -6,7 +6,7 @@ export class Coverage {
   readonly #session = new Session();
   readonly #part: string;
 
-  /** `part`: of the URLs of the files that count. */
+  /** @param part a part of the URLs of the files to count */
   constructor(part: string) {
     this.#part = part;
     this.#session.connect();
@@ -16,7 +16,7 @@ export class Coverage {
 
   take(): Set<string> {
     const blocks = new Set<string>();
-    // Answered before it returns: the session is of this thread.
+    // Answered synchronously, since the session belongs to this thread.
     this.#session.post(
       'Profiler.takePreciseCoverage',
       (_error: Error | null, answer: Profiler.TakePreciseCoverageReturnType) => {

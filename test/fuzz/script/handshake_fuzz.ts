@@ -1,7 +1,7 @@
 /**
- * Handshake messages at a device: a genuine one that is changed, or bytes from nowhere. Whatever comes, nothing is thrown; a
- * session, an endpoint or an answer come about exactly when the message is authentic, which is known here because the
- * changes are. Of an input the first byte says what is sent, the second how; then follow pairs of position and change.
+ * Handshake messages at a device: a changed genuine message, or random bytes. No input may throw; a session, an endpoint or an
+ * answer appears exactly when the message is authentic, which is known here because the changes are. The first byte of an input
+ * selects the message, the second one its preparation; then follow pairs of position and change.
  */
 import * as assert from 'node:assert/strict';
 
@@ -18,7 +18,7 @@ const NOW = { monotonic: 1_000_000, wall: 1_700_000_000_000 };
 const FROM = { source: '203.0.113.9:9', destination: '192.0.2.1' };
 const MACS = 32;
 const LENGTHS: Readonly<Record<number, number>> = { 1: 148, 2: 92, 3: 64 };
-/** More than what makes a device defend itself. */
+/** Above the threshold at which a device requires cookies. */
 const FLOOD = 1_000;
 
 const keys = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)] as const;
@@ -44,15 +44,15 @@ function sentIn(effects: readonly DeviceEffect[]): Uint8Array {
 }
 
 interface Scene {
-  /** Who gets the message. */
+  /** The receiving device. */
   device: Device;
   receiver: 0 | 1;
   genuine: Uint8Array;
-  /** Bytes of it, between the header and the MACs, that nothing but mac1 protects. */
+  /** The message's bytes, between the header and the MACs, that only mac1 protects. */
   open: readonly [from: number, to: number];
 }
 
-/** Devices as they are just before a message of a kind comes: 1 initiation, 2 response, 3 cookie reply. */
+/** Devices just before a message of a kind arrives: 1 initiation, 2 response, 3 cookie reply. */
 function sceneOf(kind: number): Scene {
   const random = randomBytesOf(generator(5));
   const [left, right] = [deviceOf(0, random), deviceOf(1, random)];
@@ -101,7 +101,7 @@ function run(input: Uint8Array): void {
   const framed =
     bytes.length === LENGTHS[type] && bytes[1] === 0 && bytes[2] === 0 && bytes[3] === 0 && type !== 0;
   if (type === 3 || !framed) {
-    assert.deepEqual(types, [], 'a cookie, or what is no message, is never answered');
+    assert.deepEqual(types, [], 'a cookie, or an invalid message, is never answered');
     const exact = kind === 3 && framed && same(bytes, genuine, 0, genuine.length);
     assert.equal(
       refusals.length,

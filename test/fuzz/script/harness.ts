@@ -1,11 +1,11 @@
-/** What a fuzzer of TypeScript needs to know of the code it is to break. */
+/** A harness: how the fuzzer runs the code under test. */
 export interface Harness {
-  /** Inputs to begin with. */
+  /** Initial inputs. */
   seeds: readonly Uint8Array[];
-  /** Pieces that mean something to the code, for it to be made of. */
+  /** Tokens with a meaning for the code, to insert into inputs. */
   tokens: readonly Uint8Array[];
-  /** Inputs between two looks at the coverage; a look takes some milliseconds. */
+  /** Inputs between two queries of the coverage, each of which takes some milliseconds. */
   batch: number;
-  /** Throws when a property doesn't hold. The same input gives the same outcome. */
+  /** Throws if a property doesn't hold. The same input must have the same outcome. */
   run(input: Uint8Array): void;
 }

@@ -1,6 +1,6 @@
-/** Makes an input out of others, as libFuzzer does. Everything is drawn from one generator. */
+/** Derives an input from others, like libFuzzer. All randomness comes from one generator. */
 const LONGEST = 4_096;
-/** Where limits lie. */
+/** Boundary values. */
 const NUMBERS = [0, 1, 32, 33, 64, 128, 129, 255, 256, 65_535, 65_536, 99_999, 2 ** 32 - 1, 2 ** 32];
 
 const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
@@ -40,7 +40,7 @@ export function mutate(
       }
       case 6:
       case 7: {
-        // A number in text becomes another one.
+        // Replace a number in text by another one.
         const start = bytes.findIndex((byte, index) => index >= at && isDigit(byte));
         if (start < 0) break;
         let end = start;

@@ -1,6 +1,6 @@
 /**
- * Bugs on purpose, so that the fuzzers can be seen to find them: the source of a module is changed as it is loaded, in this
- * process alone. Other numbers are those of `native/src/plant.h`.
+ * Intentional bugs, to prove that the fuzzers find them: a module's source is changed when it is loaded, in this process only.
+ * The other numbers are those of `native/src/plant.h`.
  */
 import { registerHooks } from 'node:module';
 
@@ -11,25 +11,25 @@ interface PlantedBug {
 }
 
 export const PLANTED_BUGS: Readonly<Record<number, PlantedBug>> = {
-  // A longer message is taken for an initiation.
+  // Accept longer messages as initiations.
   9: {
     file: 'daemon/wireguard/messages.ts',
     from: 'if (bytes.length !== INITIATION_LENGTH) return null;',
     to: 'if (bytes.length < INITIATION_LENGTH) return null;',
   },
-  // Only a part of mac1 is compared.
+  // Compare only a part of mac1.
   10: {
     file: 'daemon/wireguard/cookie.ts',
     from: 'return equal(mac1Of(bytes), mac(this.#mac1Key, beforeMac1(bytes)));',
     to: 'return equal(mac1Of(bytes).subarray(8), mac(this.#mac1Key, beforeMac1(bytes)).subarray(8));',
   },
-  // A prefix may be longer than an address.
+  // Allow prefixes longer than an address.
   11: {
     file: 'daemon/wireguard/uapi.ts',
     from: "if (length > bits) throw invalid('allowed_ip');",
     to: '',
   },
-  // A port may have more than 16 bits.
+  // Allow ports with more than 16 bits.
   12: {
     file: 'daemon/wireguard/uapi.ts',
     from: "if (port > 65_535) throw invalid('endpoint');",
@@ -37,7 +37,7 @@ export const PLANTED_BUGS: Readonly<Record<number, PlantedBug>> = {
   },
 };
 
-/** Before the module is loaded. 0: none. */
+/** Call it before the module is loaded. 0: no bug. */
 export function plant(number: number): void {
   const bug = PLANTED_BUGS[number];
   if (bug === undefined) return;

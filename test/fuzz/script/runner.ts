@@ -1,6 +1,6 @@
 /**
- * Fuzzes one harness of this folder: `node runner.ts NAME SECONDS SEED`. An input that reaches a new block of code is kept, and
- * others are made of it. Prints what it did as JSON; ends with 1 when something was found.
+ * Fuzzes one harness of this folder: `node runner.ts NAME SECONDS SEED`. Inputs that reach a new block of code are kept, and
+ * new inputs are derived from them. Prints its results as JSON; exits with 1 if it found something.
  */
 import { fileURLToPath } from 'node:url';
 
@@ -17,7 +17,7 @@ export interface RunnerReport {
 }
 
 const [name = '', seconds = '1', seed = '1'] = process.argv.slice(2);
-// Before anything loads what is to be changed.
+// Before the changed module is loaded.
 plant(Number(process.env['HAWSER_PLANT_BUG'] ?? 0));
 const coverage = new Coverage('/daemon/wireguard/');
 const file = fileURLToPath(new URL(`${name}_fuzz.ts`, import.meta.url));
@@ -28,7 +28,7 @@ const corpus: Uint8Array[] = [...harness.seeds];
 const seen = new Set<string>();
 const report: RunnerReport = { executions: 0, coverage: 0, corpus: 0 };
 
-/** False: it found something. */
+/** False: a property does not hold. */
 function holds(input: Uint8Array): boolean {
   report.executions++;
   try {
@@ -49,7 +49,7 @@ function fuzz(until: number): void {
     const batch = Array.from({ length: harness.batch }, () => mutate(pick(), pick(), harness.tokens, random));
     for (const input of batch) if (!holds(input)) return;
     if ([...coverage.take()].every((block) => seen.has(block))) continue;
-    // Which of them it was: each once more, alone.
+    // Find the inputs with new coverage: run each again, alone.
     for (const input of batch) {
       if (!holds(input)) return;
       const blocks = coverage.take();

@@ -1,6 +1,6 @@
 /**
- * The text of the control socket: anything is a request or an errno; what a request makes of a device is a configuration that can
- * be applied; and what `get` then says, said to `set`, makes the same device.
+ * The text of the control socket: any text is a request or an errno; the resulting configuration of a device can be applied;
+ * and passing the output of `get` to `set` gives the same device.
  */
 import * as assert from 'node:assert/strict';
 
@@ -44,7 +44,7 @@ function statusOf(configuration: DeviceConfiguration): DeviceStatus {
   } as unknown as DeviceStatus;
 }
 
-/** As a set: the order of peers and prefixes says nothing. */
+/** Without the order of peers and prefixes, which has no meaning. */
 function shapeOf({ privateKey, port, fwmark, peers, routes }: DeviceConfiguration): unknown {
   const keyOf = (key: Uint8Array | null | undefined) => (key ? Buffer.from(key).toString('hex') : null);
   return {

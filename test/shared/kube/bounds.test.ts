@@ -1,4 +1,4 @@
-/** What a hostile API server can cost: bodies however they are cut, lists of large objects, bytes that caches hold. */
+/** Bounds of a hostile API server's costs: bodies in any chunks, lists of large objects, bytes in caches. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readBody, readLines } from '../../../shared/kube/body.ts';
@@ -51,7 +51,7 @@ test('an oversized event ends the stream, in one chunk and in many', async () =>
   }
 });
 
-/** An API server with pods of these many bytes, each a page of its own if need be. */
+/** An API server with pods of these sizes in bytes, each on a separate page if necessary. */
 function serving(sizes: readonly number[]): { transport: KubeTransport; limits: number[] } {
   const limits: number[] = [];
   const answer = ({ path }: KubeRequest) => {
@@ -166,7 +166,7 @@ test('the informers of one provider have a common limit in bytes', async () => {
   assert.ok(budget.held <= 10_000);
   assert.match(informer.failure ?? '', /more than 10000 bytes of objects/);
   await end();
-  assert.is(budget.held, 0, 'whoever ends gives back what it held');
+  assert.is(budget.held, 0, 'an ended informer releases its bytes');
 });
 
 test('changed and deleted objects release their bytes', async () => {

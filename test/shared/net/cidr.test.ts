@@ -41,7 +41,7 @@ test('an address is a range of one, in canonical form', () => {
   );
 });
 
-test('what of a range remains', () => {
+test('the remainder of a range without others', () => {
   const left = (range: string, ...others: string[]) =>
     without(
       parseRange(range),

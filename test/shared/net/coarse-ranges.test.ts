@@ -1,4 +1,4 @@
-/** Fewer ranges that cover the same and more. */
+/** Fewer ranges that cover all given ones. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { contains, parseRange } from '../../../shared/net/cidr.ts';

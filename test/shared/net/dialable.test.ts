@@ -1,4 +1,4 @@
-/** What a remote may have this cluster dial. */
+/** Addresses that a remote may make this cluster dial. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isDialable } from '../../../shared/net/dialable.ts';
@@ -30,7 +30,7 @@ const table: [url: string, known: string | undefined, dialable: boolean][] = [
   ['https://localhost:6443', outside, false],
   ['https://LOCALHOST.:6443', outside, false],
   ['https://a.localhost:6443', outside, false],
-  // A person named this machine for the same remote.
+  // An administrator named this machine for the same remote.
   ['https://127.0.0.1:6443', here, true],
   ['https://[::1]:6443', here, true],
   ['https://169.254.169.254', here, false],

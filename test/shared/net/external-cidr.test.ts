@@ -79,14 +79,14 @@ test('mapped addresses follow those of nodes, and stay', () => {
       ],
     ],
     [
-      'what is held stays',
+      'assigned addresses stay',
       lend(['q', 'p'], [['p', '100.64.24.0']]),
       [
         ['q', '100.64.24.1'],
         ['p', '100.64.24.0'],
       ],
     ],
-    ['what drains is given to nobody', lend(['q'], [['gone', '100.64.24.0']]), [['q', '100.64.24.1']]],
+    ['draining addresses are not assigned', lend(['q'], [['gone', '100.64.24.0']]), [['q', '100.64.24.1']]],
     [
       'held twice: the second gets another',
       lend(
@@ -102,7 +102,7 @@ test('mapped addresses follow those of nodes, and stay', () => {
       ],
     ],
     [
-      'a node’s, a stranger’s and no address are given anew',
+      'addresses of nodes, foreign and invalid ones are replaced',
       lend(
         ['p', 'q', 'r'],
         [
@@ -132,7 +132,7 @@ test('mapped addresses are limited, and exclude the last one of a range', () => 
   const range = parseRange('100.64.16.0/20');
   for (const address of given.values()) assert.ok(isMappedAddress(range, parseHost(address)), address);
   assert.not([...given.values()].includes('100.64.31.255'));
-  // Whoever came too late gets the first one that is free again.
+  // A key without an address gets the first one that becomes free.
   given.delete('p7');
   assert.is(
     allocateMappedAddresses('100.64.16.0/20', [...given.keys(), 'p4999'], given).get('p4999'),

@@ -14,7 +14,7 @@ import {
 } from '../../../shared/net/remapping.ts';
 
 type Texts = Omit<{ [Name in keyof RemapInput]: readonly string[] }, 'stored'>;
-/** What is planned from, as text. */
+/** The input of a plan, as text. */
 type RemapTexts = Texts & Pick<RemapInput, 'stored'>;
 
 function planRemaps({ stored, ...texts }: RemapTexts) {
@@ -105,7 +105,7 @@ test('the pool excludes metadata services, own ranges and networks of nodes, and
     for (const used of [...readRanges(ownRanges), ...metadataRanges])
       assert.not(overlaps(parseRange(mapped), used), mapped);
   }
-  // 64 ranges less that of the own external CIDR and sixteen that nodes have, in which the metadata service is too.
+  // 64 ranges, minus the own external CIDR's, and minus sixteen of nodes, which include the metadata service's.
   const pool = parseRange('100.64.0.0/10');
   assert.is(stored.filter(({ mapped }) => contains(pool, parseRange(mapped))).length, 47);
   assert.is(stored[47]?.mapped, '10.128.0.0/16');
@@ -134,7 +134,7 @@ test('ranges beyond a remote’s share wait for approval', () => {
     [],
     'large ones wait from the start',
   );
-  // What drains has its place still: who changes its mind gets no more.
+  // Draining remaps keep their place: a remote that changes its declaration gets no larger share.
   const other = planRemaps({ ...base, stored: first.remaps, declared: ['172.31.0.0/16'] });
   assert.is(other.waiting[0]?.reason, 'NeedsApproval');
 });

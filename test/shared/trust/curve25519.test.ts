@@ -1,4 +1,4 @@
-/** The platform's and JavaScript's are the same: vectors of others, and each with the other. */
+/** The platform's and the JavaScript implementation agree: with external test vectors, and with each other. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -63,7 +63,7 @@ test('both implementations agree on keys converted from Ed25519', () => {
 });
 
 test('a point outside the prime-order subgroup is refused', () => {
-  // A point of order 8, and that one added to a key: on the curve, and of no use (RFC 7748, section 7).
+  // A point of order 8, and the sum of a key and that point: on the curve, but unusable (RFC 7748, section 7).
   const small = fromHex('c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a');
   assert.throws(() => x25519Public(small), /subgroup/);
 });

@@ -119,7 +119,7 @@ test('clocks may differ by five minutes', () => {
 test('a signature from before the start of the nonce memory is refused', () => {
   assert.is(check(signed(), { notBefore: now }), 'OK');
   assert.is(check(signed(), { notBefore: now + 1000 }), 'ClockSkew');
-  // Within the skew that is allowed, so that nothing but the beginning refuses it.
+  // Within the allowed skew, so that only the start time refuses it.
   assert.is(check(signed({ at: now - 200_000 }), { notBefore: now - 201_000 }), 'OK');
 });
 
