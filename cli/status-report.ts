@@ -37,14 +37,14 @@ export interface TunnelReport {
   /** Of the last path probes. */
   probes?: { sent: number; lost: number };
   mtu: number;
-  /** The largest packet that was measured to pass. */
+  /** The largest packet that passed according to measurements. */
   pathMTU?: number;
   receivedBytes?: number;
   sentBytes?: number;
   /** Prefixes by which this cluster knows the remote's ranges, and the remote this cluster's. */
   remaps: { real: string; mapped: string; state: string }[];
   remoteRemaps: { real: string; mapped: string }[];
-  /** Ranges of the remote that are not known here, or not as this cluster accepts them; a sentence each. */
+  /** Ranges of the remote that are not known here, or not as accepted by this cluster; one sentence each. */
   waitingRanges: string[];
   drops: Record<string, number>;
 }
@@ -68,7 +68,7 @@ export interface PeeringReport {
   createdAt?: string;
   tunnel?: TunnelReport;
   offloaded?: { namespace: string; twinNamespace?: string }[];
-  /** The provider's view of the peering, as it reported last. */
+  /** The provider's latest report on the peering. */
   provider?: ProviderReport;
   residue: string[];
 }

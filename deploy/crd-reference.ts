@@ -1,4 +1,4 @@
-/** `docs/reference/crds.md`, made from the manifests that the cluster gets, so that both say the same. Pure. */
+/** `docs/reference/crds.md`, generated from the installed manifests, so that both agree. Pure. */
 import { group, version } from '../shared/api/meta.ts';
 import { crdManifests } from './crds.ts';
 
@@ -23,7 +23,7 @@ interface Manifest {
   };
 }
 
-/** `string`, `[]object`, `map[string]integer`, or the values that are allowed. */
+/** `string`, `[]object`, `map[string]integer`, or the allowed values. */
 function typeText(schema: Schema): string {
   if (schema.enum !== undefined) return schema.enum.map((value) => `\`${value}\``).join(', ');
   if (schema.items !== undefined) return `[]${typeText(schema.items)}`;

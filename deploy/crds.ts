@@ -1,7 +1,7 @@
 /**
- * The CustomResourceDefinitions, made from the same schemas that the processes use. Kubernetes takes a subset of
- * JSON Schema ("structural schemas", Extend the Kubernetes API with CustomResourceDefinitions); what Zod says more
- * is translated or dropped here.
+ * The CustomResourceDefinitions, generated from the processes' own schemas. Kubernetes supports a subset of JSON Schema
+ * ("structural schemas", Extend the Kubernetes API with CustomResourceDefinitions); Zod's other keywords are translated or
+ * dropped here.
  */
 import { z } from 'zod';
 import { kinds } from '../shared/api/kinds.ts';
@@ -9,7 +9,7 @@ import { group, version, type Kind } from '../shared/api/meta.ts';
 
 type Schema = Record<string, unknown>;
 
-/** Keywords of JSON Schema that a structural schema may hold and that Zod makes. */
+/** Keywords of JSON Schema that a structural schema may have and that Zod writes. */
 const keptKeywords = new Set([
   'type',
   'description',
@@ -32,8 +32,8 @@ const keptKeywords = new Set([
 ]);
 
 /**
- * Translates one schema as `z.toJSONSchema` writes it into a structural one.
- * @throws Error for what has no structural form (unions, tuples, references), naming where it stands.
+ * Translates one schema from `z.toJSONSchema` into a structural one.
+ * @throws Error with the path of a schema without structural form (unions, tuples, references)
  */
 export function structural(schema: Schema, path: string): Schema {
   if (schema['x-kubernetes-preserve-unknown-fields'] === true) {
@@ -55,7 +55,7 @@ export function structural(schema: Schema, path: string): Schema {
       );
     } else if (key === 'items') result['items'] = structural(value as Schema, `${path}[*]`);
     else if (key === 'additionalProperties') {
-      // Closed objects are what pruning makes of every object; only maps carry a schema of their values.
+      // Pruning already closes every object; only maps have a schema of their values.
       if (typeof value === 'object' && value !== null)
         result[key] = structural(value as Schema, `${path}[*]`);
     } else if (key === 'const') {
@@ -66,7 +66,7 @@ export function structural(schema: Schema, path: string): Schema {
   }
   if (typeof result['type'] !== 'string') throw new Error(`${path}: a structural schema needs a type`);
   if (result['type'] === 'integer') {
-    // Zod bounds integers by what a double holds exactly; Kubernetes says the same by int64.
+    // Zod bounds integers by the exact range of a double; Kubernetes expresses that as int64.
     result['format'] = 'int64';
     if (result['minimum'] === Number.MIN_SAFE_INTEGER) delete result['minimum'];
     if (result['maximum'] === Number.MAX_SAFE_INTEGER) delete result['maximum'];
@@ -74,14 +74,14 @@ export function structural(schema: Schema, path: string): Schema {
   return result;
 }
 
-/** What every object has; the texts say it in the words of the Kubernetes API conventions ("Types (Kinds)"). */
+/** The fields of every object, described in the words of the Kubernetes API conventions ("Types (Kinds)"). */
 const envelope = {
   apiVersion: {
     type: 'string',
     description: `Group and version of the schema of this object: ${group}/${version}.`,
   },
   kind: { type: 'string', description: 'Kind of this object, in UpperCamelCase.' },
-  // An API server refuses a CRD that says more of metadata.
+  // An API server refuses a CRD with further rules for metadata.
   metadata: { type: 'object' },
 };
 
@@ -93,7 +93,7 @@ function schemaOf(type: z.ZodType, path: string): Schema {
 export function crdManifest(kind: Kind): object {
   const spec = schemaOf(kind.spec, `${kind.kind}.spec`);
   const status = schemaOf(kind.status, `${kind.kind}.status`);
-  // Defaults of fields are set only within a spec that is there, so where nothing is required the spec has one too.
+  // Fields get defaults only within an existing spec, so if no field is required, the spec has a default too.
   const optional = spec['required'] === undefined;
   return {
     apiVersion: 'apiextensions.k8s.io/v1',

@@ -1,5 +1,5 @@
 /**
- * `npm run generate`: writes what is committed but made from other files: the CRDs of the chart and their reference from
+ * `npm run generate`: writes committed files that are generated from others: the CRDs of the chart and their reference from
  * shared/api, the reference of rights from deploy/rights.ts. `--check` only compares.
  */
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { rightsReference } from './rights-reference.ts';
 const root = join(import.meta.dirname, '..');
 const crdDirectory = 'deploy/chart/crds';
 
-/** Path in the repository → content, of every file that is made. */
+/** Path in the repository → content, of every generated file. */
 export function generatedFiles(): Map<string, string> {
   const files = new Map<string, string>();
   for (const manifest of crdManifests()) {
@@ -26,7 +26,7 @@ export function generatedFiles(): Map<string, string> {
   return files;
 }
 
-/** Paths of files that are missing, outdated or too many. */
+/** Paths of files that are missing, outdated or superfluous. */
 export async function outdatedFiles(): Promise<string[]> {
   const files = generatedFiles();
   const outdated = (await readdir(join(root, crdDirectory)))

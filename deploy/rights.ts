@@ -1,6 +1,6 @@
 /**
- * Every right of every role that Hawser has, with the code that needs it. The chart's roles and those that the controller makes
- * are compared with this table (test/deploy/rights.test.ts), and docs/reference/rights.md is made from it.
+ * Every right of every role of Hawser, with the code that needs it. test/deploy/rights.test.ts compares this table with the
+ * chart's roles and those that the controller creates, and docs/reference/rights.md is generated from it.
  */
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'bind' | 'approve';
 
@@ -10,25 +10,25 @@ export interface Right {
   /** Plural, with its subresource if it is one: `pods/status`. */
   resource: string;
   verbs: readonly Verb[];
-  /** Held besides `update`, which permits the same: people and other tools patch. No code needs it. */
+  /** Held in addition to `update`, which permits the same: people and other tools patch. No code needs it. */
   alike?: 'patch';
   /** Only objects of these names. */
   names?: readonly string[];
-  /** Where it is used: `file#symbol`. Each mentions the resource; each verb is used in one of them, or of `through`. */
+  /** The code that uses it: `file#symbol`. Each mentions the resource; each verb is used in one of them, or in `through`. */
   code: readonly string[];
-  /** What makes the request for an object that `code` gives it. */
+  /** The code that sends the request for an object of `code`. */
   through?: readonly string[];
   why: string;
 }
 
 export interface RoleRights {
-  /** As in the chart, or as the controller names the role that it makes. */
+  /** As in the chart, or as in the controller's own role. */
   kind: 'ClusterRole' | 'Role';
   name: string;
-  /** Of a Role, or where the controller binds a ClusterRole or makes a Role; cluster-wide otherwise. */
+  /** Namespace of a Role, or of a ClusterRole's binding by the controller; otherwise cluster-wide. */
   namespace?: string;
   holder: string;
-  /** Files from which the holder's code is reached. */
+  /** Files from which imports lead to the holder's code. */
   entries: readonly string[];
   rights: readonly Right[];
 }
@@ -701,7 +701,7 @@ const remoteRights: Right = {
   why: 'each side gets the key and the network document of the other',
 };
 
-/** For people; the chart binds them to no subject. */
+/** For users; the chart binds them to no subject. */
 const people: readonly RoleRights[] = [
   {
     kind: 'ClusterRole',
@@ -812,7 +812,7 @@ const reflection = (group: string, resource: string, informer: string): Right =>
   why: 'reflection; an admission policy limits it to objects that it labelled',
 });
 
-/** Made by the provider's controller for the service account of one consumer: daemon/tenant/tenant-objects.ts. */
+/** Created by the provider's controller for the service account of one consumer: daemon/tenant/tenant-objects.ts. */
 const consumer: readonly RoleRights[] = [
   {
     kind: 'Role',
@@ -883,7 +883,7 @@ const consumer: readonly RoleRights[] = [
   },
 ];
 
-/** What the controller holds only because it grants it: the API server checks for privilege escalation. */
+/** Rights that the controller holds only because it grants them: the API server checks for privilege escalation. */
 export const grantedRoles = consumer;
 
 export const roles: readonly RoleRights[] = [

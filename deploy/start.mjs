@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 /**
- * Starts everything of this project that is run by name: `node deploy/start.mjs ENTRY ARGUMENTS…`.
+ * Starts every entry point of this project: `node deploy/start.mjs ENTRY ARGUMENTS…`.
  *
  * The sources are TypeScript, which Node runs from version 24 on, and Node itself is one of the npm packages. So this file is
- * plain JavaScript for any Node from 18 on: it installs the npm packages when they are missing or out of date, and then runs
- * ENTRY by the Node among them. Signals and the exit code are passed through.
+ * plain JavaScript for any Node from 18 on: it installs the npm packages if they are missing or out of date, and then runs
+ * ENTRY with the Node among them. Signals and the exit code are passed through.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
@@ -14,10 +14,10 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const installMilliseconds = 15 * 60_000;
-/** The oldest Node that runs the sources, in case that npm's package of Node has none for this machine. */
+/** The oldest Node that runs the sources, used if npm's package of Node does not support this machine. */
 const oldestNode = 24;
 
-/** Whether node_modules holds what the lock file asks for. Packages for other platforms may be left out. */
+/** Whether node_modules matches the lock file. Packages for other platforms may be missing. */
 function isInstalled() {
   const wanted = lockedPackages('package-lock.json');
   const present = lockedPackages('node_modules/.package-lock.json');
@@ -42,13 +42,16 @@ function lockedPackages(file) {
   }
 }
 
-/** Libraries that npm's Node is linked to and that a bare machine may lack: file, Debian's package, Fedora's. */
+/** Libraries that npm's Node needs and that a bare machine may lack: file, Debian's package, Fedora's. */
 const libraries = [
   ['libatomic.so.1', 'libatomic1', 'libatomic'],
   ['libstdc++.so.6', 'libstdc++6', 'libstdc++'],
 ];
 
-/** Installs what is missing of them on Debian as root, and says elsewhere what to install. Packages of npm run Node at once. */
+/**
+ * Installs missing libraries on Debian as root, and otherwise prints what to install, since install scripts of npm packages run
+ * Node.
+ */
 function ensureLibraries() {
   if (process.platform !== 'linux') return;
   const machine = { x64: 'x86_64', arm64: 'aarch64' }[process.arch] ?? process.arch;
@@ -90,10 +93,10 @@ function fail(message) {
 function install() {
   ensureLibraries();
   process.stderr.write('Installing the npm packages of package-lock.json into node_modules, half a minute\n');
-  // npm says where it is when it runs this; other package managers name themselves in the same variable.
+  // npm sets this variable to its own path; other package managers set it to theirs.
   const own = process.env['npm_execpath'] ?? '';
   const npm = basename(own) === 'npm-cli.js' ? [process.execPath, own] : ['npm'];
-  // Not `npm ci`: it refuses a lock file that lacks packages of other platforms, which not every registry mirror serves.
+  // Not `npm ci`: it refuses a lock file without packages of other platforms, which not every registry mirror serves.
   const options = ['--no-audit', '--no-fund', '--no-save', '--include=dev', '--include=optional'];
   const [program, ...args] = [...npm, 'install', ...options];
   const { status, error, stdout, stderr } = spawnSync(program, args, {
@@ -130,7 +133,7 @@ export function start(entry, args) {
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
-      // What is typed at a terminal reaches every process there; the child is not to be asked twice.
+      // A terminal sends the signal to every process in it; do not forward it to the child a second time.
       if (signal === 'SIGINT' && process.stdin.isTTY) return;
       child.kill(signal);
     });
@@ -140,12 +143,12 @@ export function start(entry, args) {
     process.exitCode = 1;
   });
   child.once('exit', (code, signal) => {
-    // As shells say it; to end by the same signal would have npm print an error of its own.
+    // Like a shell; ending with the same signal would make npm print its own error.
     process.exitCode = code ?? 128 + constants.signals[signal];
   });
 }
 
-// Run itself, not imported by the launcher of the command.
+// Started directly, not imported by the launcher of the command.
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const [entry, ...args] = process.argv.slice(2);
   if (entry === undefined) {

@@ -1,4 +1,4 @@
-// Loads the packet engine; what it offers is said in index.d.ts.
+// Loads the packet engine; see index.d.ts for its interface.
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);

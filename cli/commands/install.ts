@@ -92,7 +92,7 @@ async function prepare(invocation: Invocation, kube: Kube, plan: InstallPlan): P
     await kube.patch(core('nodes'), name, { metadata: { labels: { [labels.gatewayNode]: 'true' } } });
 }
 
-/** What the cluster says of itself once the controller has looked at it. */
+/** Shows the state that the cluster reports after the controller's first reconciliation. */
 async function describe(invocation: Invocation, kube: Kube): Promise<void> {
   const { terminal } = invocation;
   const advice = 'See what it waits for with: hawser doctor';

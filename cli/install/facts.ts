@@ -1,4 +1,4 @@
-/** What a cluster is, as far as an installation depends on it. */
+/** The facts about a cluster that an installation depends on. */
 import type { KubernetesObject } from '../../shared/api/meta.ts';
 import { core, type Kube } from '../kube.ts';
 import { CommandError } from '../exit.ts';

@@ -10,10 +10,10 @@ export interface HelmRun {
   signal: AbortSignal;
 }
 
-/** Last words of Helm that an error repeats. */
+/** Length of Helm's last output that an error repeats. */
 const mostText = 2_000;
 
-/** Runs Helm to its end; rejects with what it said. */
+/** Runs Helm to its end; rejects with its output. */
 export function runHelm({ args, values, environment, signal }: HelmRun): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn('helm', args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment, signal });

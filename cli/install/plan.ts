@@ -1,4 +1,4 @@
-/** From what a cluster is to the chart's values and the labels that Hawser needs there. Pure. */
+/** Plans an installation from the facts about a cluster: the chart's values, and the labels that Hawser needs. Pure. */
 import { labels } from '../../shared/names.ts';
 
 export const providers = ['kind', 'k3s', 'gke', 'eks', 'aks', 'kubeadm', 'other'] as const;
@@ -16,16 +16,16 @@ export interface NodeFacts {
 }
 
 export interface InstallFacts {
-  /** Of the API server, such as `v1.34.4+k3s1`. */
+  /** Version of the API server, such as `v1.34.4+k3s1`. */
   version: string;
   nodes: readonly NodeFacts[];
   /** Names of DaemonSets. */
   daemonSets: readonly string[];
   /** Names of namespaces. */
   namespaces: readonly string[];
-  /** A Service of type LoadBalancer has got an address. */
+  /** Whether a Service of type LoadBalancer has an address. */
   loadBalancerSeen: boolean;
-  /** By which this command reaches the API server. */
+  /** The address by which this command reaches the API server. */
   server: string;
   /** The API server's URL in kube-public/cluster-info. */
   infoServer?: string;
@@ -35,16 +35,16 @@ export interface InstallFacts {
 export interface InstallFinding {
   what: string;
   found: string;
-  /** What is done about it; absent: nothing. */
+  /** The consequence for the plan; absent: none. */
   follows?: string;
-  /** A person has to do something. */
+  /** An administrator has to act. */
   attention?: true;
 }
 
 export interface InstallPlan {
   provider: Provider;
   findings: InstallFinding[];
-  /** Of the chart. */
+  /** Values of the chart. */
   values: Record<string, unknown>;
   /** Nodes that get the label of gateway nodes. */
   gatewayNodes: string[];
@@ -53,7 +53,7 @@ export interface InstallPlan {
 /** NodePort of the API gateway where there is no load balancer; in the default range of Kubernetes (30000–32767). */
 export const gatewayNodePort = 30_743;
 const tunnelPort = 7470;
-/** Gateway nodes that are chosen: a second one takes over from the first. */
+/** Number of chosen gateway nodes: a second one takes over from the first. */
 const mostGatewayNodes = 2;
 
 const cnis: readonly [daemonSet: RegExp, name: string, policies: boolean][] = [
@@ -182,7 +182,7 @@ function hasLoadBalancer(
   return namespaces.includes('metallb-system') || daemonSets.some((name) => name.startsWith('kube-vip'));
 }
 
-/** The nodes that are labelled already, or else those that are fit, with an external address first. */
+/** The nodes that have the label already, otherwise suitable ones, those with an external address first. */
 function chooseGateways({ nodes }: InstallFacts): { gateways: NodeFacts[]; finding: InstallFinding } {
   const real = nodes.filter((node) => node.labels[labels.virtualNode] !== 'true');
   const labelled = real.filter((node) => node.labels[labels.gatewayNode] === 'true');

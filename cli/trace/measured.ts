@@ -5,9 +5,9 @@ import type { ProbeRequest, Route } from './route.ts';
 
 /** The result of one probe request. */
 export interface Measurement {
-  /** Of the node that sent the probes. */
+  /** The trace of the node that sent the probes. */
   prober: NodeTrace | undefined;
-  /** Of the gateway node, which counted packets meanwhile; undefined where it sent the probes itself. */
+  /** The trace of the gateway node, which counted packets meanwhile; undefined if it sent the probes itself. */
   gateway: NodeTrace | undefined;
 }
 

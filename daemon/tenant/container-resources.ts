@@ -1,4 +1,4 @@
-/** What containers may request and use, what they get that say nothing, and how large their volumes are. Pure. */
+/** Allowed requests and limits of containers, their defaults, and the sizes of their volumes. Pure. */
 import type { Grant } from '../../shared/api/grant.ts';
 import { compareQuantities, formatQuantity, parseQuantity } from '../../shared/quantities.ts';
 import type { Container, PodSpec } from '../../shared/kube/types.ts';
@@ -6,12 +6,12 @@ import { Refusal } from './fields.ts';
 import { basicResources, quantityOf, type Usage } from './usage.ts';
 
 /**
- * Ephemeral storage of a container without a limit. A node's disk is everybody's, and no kernel gives it back as it does CPU:
- * so there is always a limit. It has no part in the QoS class of a pod.
+ * Ephemeral storage of a container without a limit. All pods of a node share its disk, and the kernel cannot reclaim it like
+ * CPU: so there is always a limit. It does not affect a pod's QoS class.
  */
 const defaultStorage = '1Gi';
 
-/** What a container gets that names no requests or limits: for `admit`, and for the twins' LimitRange. */
+/** Defaults of a container without requests or limits: for `admit`, and for the twin namespaces' LimitRange. */
 export function containerDefaults(grant: Grant): {
   requests: Record<string, string>;
   limits: Record<string, string>;
@@ -20,8 +20,8 @@ export function containerDefaults(grant: Grant): {
   const most = mostStorage(grant);
   const disk = ephemeralStorage ?? defaultStorage;
   return {
-    // Said, since Kubernetes takes a missing request for as much as the limit, and its scheduler here would count another sum
-    // than the scheduler at home.
+    // Explicit, since Kubernetes sets a missing request to the limit, and its scheduler here would then count another sum than
+    // the one at home.
     requests: Object.fromEntries(basicResources.map(([name]) => [name, '0'])),
     limits: {
       ...(isSet(cpu) && { cpu }),
@@ -33,14 +33,14 @@ export function containerDefaults(grant: Grant): {
 
 const isSet = (text: string | undefined): text is string => text !== undefined && parseQuantity(text) > 0n;
 
-/** The most that one container may have of the disk: all that is granted, or the default where the grant names none. */
+/** Maximum disk of one container: the whole grant, or the default if the grant does not set it. */
 const mostStorage = (grant: Grant): string => {
   if (grant.ephemeralStorage !== undefined) return grant.ephemeralStorage;
   const own = grant.defaultLimits?.ephemeralStorage;
   return isSet(own) ? own : defaultStorage;
 };
 
-/** Which resources a container may name at all, and how much of the disk. */
+/** Checks which resources a container names, and its disk limit. */
 export function checkResources(spec: PodSpec, grant: Grant): void {
   const extended = new Set(grant.extendedResources?.map(({ name }) => name));
   const known = [...basicResources.map(([name]) => name as string), ...extended];
@@ -62,7 +62,7 @@ export function checkResources(spec: PodSpec, grant: Grant): void {
       }
 }
 
-/** Of a device there is no part, and none of it can be promised twice (Kubernetes, "Consuming extended resources"). */
+/** Devices are indivisible, and cannot be overcommitted (Kubernetes, "Consuming extended resources"). */
 function checkWhole({ resources }: Container, name: string, amount: bigint, field: string): void {
   if (!name.startsWith('hugepages-') && amount % 1_000_000_000n !== 0n)
     throw new Refusal(field, 'must be a whole number', 'Malformed');
@@ -74,7 +74,7 @@ function checkWhole({ resources }: Container, name: string, amount: bigint, fiel
     throw new Refusal(field, 'must be requested by a limit, and a request must equal it', 'Malformed');
 }
 
-/** Where limits are counted, what has none would be counted as nothing. */
+/** Where limits are counted, a missing limit would count as zero. */
 export function checkLimits(filled: PodSpec, grant: Grant): void {
   if (grant.enforcement !== 'Hard') return;
   for (const [container, path] of containersOf(filled))
@@ -101,7 +101,7 @@ export function withDefaults(spec: PodSpec, grant: Grant): PodSpec {
       if (limits[name] === undefined && byDefault !== undefined)
         limits[name] = compareQuantities(requests[name], byDefault) > 0 ? requests[name] : byDefault;
     }
-    // Of what is only limited, such as devices, Kubernetes makes the same request.
+    // For resources with only a limit, such as devices, Kubernetes sets the request to the limit.
     for (const [name, limit] of Object.entries(limits)) requests[name] ??= limit;
     return { ...container, resources: { ...container.resources, requests, limits } };
   };
@@ -113,8 +113,8 @@ export function withDefaults(spec: PodSpec, grant: Grant): PodSpec {
 }
 
 /**
- * Every emptyDir gets a size: what its pod may use of the disk, or of memory, at most. Without one a volume in memory may
- * have half of the node's, and no limit of a container ends it (Kubernetes, Volumes, emptyDir).
+ * Every emptyDir gets a size: at most its pod's limit of disk or of memory. Without one, a volume in memory may use half of the
+ * node's, which no container limit stops (Kubernetes, Volumes, emptyDir).
  */
 export function withVolumeSizes(filled: PodSpec, usage: Usage, grant: Grant): PodSpec {
   const { volumes } = filled;
@@ -125,7 +125,7 @@ export function withVolumeSizes(filled: PodSpec, usage: Usage, grant: Grant): Po
     ...filled,
     volumes: volumes.map((volume) => {
       const emptyDir = volume['emptyDir'] as { medium?: string; sizeLimit?: string | number } | undefined;
-      // Of huge pages there are as many as the pod has limits of.
+      // The pod's limits already bound its huge pages.
       if (emptyDir === undefined || emptyDir.medium?.startsWith('HugePages') === true) return volume;
       const most = emptyDir.medium === 'Memory' ? memory : (usage.limits['ephemeral-storage'] ?? 0n);
       const own = emptyDir.sizeLimit === undefined ? most : quantityOf(String(emptyDir.sizeLimit), 'volumes');

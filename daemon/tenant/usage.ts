@@ -1,4 +1,4 @@
-/** What pods use of a grant: sums of their requests and limits, as the scheduler and ResourceQuota count them. Pure. */
+/** Usage of a grant: the sums of pods' requests and limits, as counted by the scheduler and ResourceQuota. Pure. */
 import type { Grant } from '../../shared/api/grant.ts';
 import {
   formatQuantity,
@@ -9,7 +9,7 @@ import {
 import type { Container, PodSpec } from '../../shared/kube/types.ts';
 import { Refusal } from './fields.ts';
 
-/** By resource name, in thousand-millionths of cores, bytes or devices. What is not named is 0. */
+/** By resource name, in billionths of cores, bytes or devices. Missing ones are 0. */
 export type Amounts = Readonly<Record<string, bigint>>;
 
 export interface Usage {
@@ -20,14 +20,14 @@ export interface Usage {
 
 export const nothing: Usage = { requests: {}, limits: {}, pods: 0 };
 
-/** Of a grant's own fields. */
+/** The resources with own fields in a grant. */
 export const basicResources = [
   ['cpu', 'cpu'],
   ['memory', 'memory'],
   ['ephemeral-storage', 'ephemeralStorage'],
 ] as const satisfies readonly (readonly [string, keyof Grant])[];
 
-/** Throws Refusal for a text that is no quantity. */
+/** Throws Refusal for an invalid quantity. */
 export function quantityOf(text: string, field: string): bigint {
   try {
     return parseQuantity(text);
@@ -57,9 +57,9 @@ type Part = 'requests' | 'limits';
 type Resources = { [Each in Part]?: Record<string, string> };
 
 /**
- * What one pod uses: containers and sidecars together, or the largest step of its beginning (KEP-753); what is given for the
- * whole pod instead of that (KEP-2837); and the overhead of its runtime (KEP-688). As the scheduler does (`PodRequests` and
- * `PodLimits` of k8s.io/component-helpers): real pods may have been changed by admission of this cluster.
+ * The usage of one pod: containers and sidecars together, or the largest step of its initialization (KEP-753); pod-level
+ * resources instead, if set (KEP-2837); and the overhead of its runtime (KEP-688). Like the scheduler (`PodRequests` and
+ * `PodLimits` of k8s.io/component-helpers): admission in this cluster may have changed real pods.
  */
 export function podUsage(
   spec: Pick<PodSpec, 'containers' | 'initContainers'> & Record<string, unknown>,
@@ -94,7 +94,7 @@ function ofPod(spec: Parameters<typeof podUsage>[0], part: Part): Amounts {
     const ofContainers = running > beginning ? running : beginning;
     const own =
       whole[name] === undefined ? ofContainers : quantityOf(whole[name], `resources.${part}.${name}`);
-    // A limit that is not there does not begin to exist by an overhead.
+    // Overhead does not create a limit where there is none.
     const extra =
       part === 'limits' && own === 0n ? 0n : quantityOf(overhead[name] ?? '0', `overhead.${name}`);
     amounts[name] = own + extra;
@@ -108,7 +108,7 @@ interface Bound {
   granted: string;
 }
 
-/** What of a grant is held, by its enforcement. Devices and huge pages cannot be overcommitted: their limit is their request. */
+/** The enforced limits of a grant. Devices and huge pages cannot be overcommitted: their limit is their request. */
 export function bounds(grant: Grant): Bound[] {
   const mode = grant.enforcement ?? 'Soft';
   const parts: Part[] = mode === 'None' ? [] : mode === 'Soft' ? ['requests'] : ['requests', 'limits'];

@@ -1,7 +1,7 @@
 /**
- * Records of pods that have ended stay at the provider for their logs, as containers do at a kubelet. They count against the
- * objects that a consumer may keep there, so only the newest do: a Job of any length ends under a small grant. What is dropped
- * takes the real pod and its logs along; the pod here keeps its final status.
+ * Records of ended pods stay at the provider for their logs, as containers do at a kubelet. They count against the limit of the
+ * consumer's objects there, so only the newest stay: a Job of any length completes with a small grant. Dropping a record
+ * deletes the real pod with its logs; the pod here keeps its final status.
  */
 import type { Grant } from '../../shared/api/grant.ts';
 import type { ShadowPod } from '../../shared/api/offloading.ts';
@@ -11,18 +11,18 @@ import type { Remote } from '../peers/remote.ts';
 import type { Caches } from './caches.ts';
 import { deleteShadow } from './pod-records.ts';
 
-/** A provider keeps four records for each granted pod, and 64 at least: half of that, so that living pods find room. */
+/** A provider keeps four records per granted pod, and at least 64: half of them, so that running pods have room. */
 const perPod = 2;
 const least = 32;
 const most = 8_000;
-/** Deleted at one time; the next pod that ends goes on. */
+/** Maximum deletions at a time; the next ended pod continues. */
 const mostAtOnce = 32;
 
 /** How many records of ended pods are kept at one provider, in all twin namespaces together. */
 export const finishedKept = (grant: Pick<Grant, 'pods'> | undefined): number =>
   Math.min(most, Math.max(least, perPod * (grant?.pods ?? 0)));
 
-/** The oldest records beyond those that are kept. Pure. */
+/** The oldest records beyond the kept ones. Pure. */
 export function recordsToDrop(
   records: readonly ShadowPod[],
   hasEnded: (record: ShadowPod) => boolean,
@@ -41,8 +41,8 @@ export function recordsToDrop(
 /**
  * Deletes the oldest records of ended pods.
  *
- * @param twins where they are: the namespace there, and the one here
- * @param keep how many may stay; undefined: half of those that are there, since the provider has room for no more
+ * @param twins twin namespaces, each with its namespace here
+ * @param keep how many may stay; undefined: half of the existing ones, since the provider has no room for more
  */
 export async function dropFinishedRecords(
   caches: Caches,

@@ -48,7 +48,7 @@ export function planPod(state: PodState): PodAction {
     if (ours) return 'DeleteShadow';
     return state.shadowsRead || state.neverOffered ? 'FinishDeletion' : 'None';
   }
-  // What was failed here must not begin to run there when room is made.
+  // A pod that was failed here must not start there when there is room.
   if (
     shadow !== undefined &&
     !isLeaving(shadow) &&

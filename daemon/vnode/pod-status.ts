@@ -107,9 +107,9 @@ export function localPodStatus(input: StatusInput): PodStatus | undefined {
 
 /**
  * The last status of a pod whose record is gone, written before the pod itself is deleted: a finalizer may hold it (Jobs count
- * by it), and a watcher reads it from the deletion. Undefined: nothing is to be written.
+ * by it), and watchers read it from the deletion. Undefined: nothing to write.
  *
- * @param input `shadow` is the record as it was last seen; undefined when this process never saw it
+ * @param input `shadow` is the last known record; undefined if this process never saw it
  */
 export function finalPodStatus(input: StatusInput): PodStatus | undefined {
   const { pod, now } = input;

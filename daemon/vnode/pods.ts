@@ -187,7 +187,7 @@ async function reconcileOffloadedPod(
         full = await createShadow(caches, remote, pod, wanted, signal);
       break;
     case 'UpdateShadow':
-      // Replaced, since an apply takes nothing away that was made by a create: a label that is gone here stayed there.
+      // Replaced, since an apply does not remove fields of a create: a label removed here would stay there.
       if (remote !== undefined && wanted !== undefined && shadow !== undefined)
         await remote.client.replace({ ...shadow, spec: wanted.spec }, { fieldManager }, signal);
       break;
@@ -258,7 +258,7 @@ async function reconcileOffloadedPod(
   return again;
 }
 
-/** What becomes of a pod that never ran and that the provider refuses; undefined: it is not refused. */
+/** The handling of a pod that never ran and that the provider refuses; undefined: it is not refused. */
 function refusal(
   caches: Caches,
   refusedPods: RefusedPods,

@@ -1,8 +1,8 @@
 /**
- * What becomes of a pod that its provider refuses after it was bound: Failed, as a kubelet fails what it does not admit (phase
- * Failed with a reason; Kubernetes, "Pod lifecycle"), so that its controller makes another, which may go elsewhere. A ReplicaSet
- * does so at once and without end, and its next pod may well come to the same node; so few are failed of each owner, later and
- * later, and the rest wait where they are.
+ * Handling of a pod that its provider refuses after it was bound: it becomes Failed, like a pod that a kubelet rejects (phase
+ * Failed with a reason; Kubernetes, "Pod lifecycle"), so that its controller creates another, which may run elsewhere. A
+ * ReplicaSet does so at once and endlessly, and its next pod may be bound to the same node: so only a few pods of each owner
+ * are failed, with growing delays, and the others wait.
  */
 import type { Pod, PodStatus } from '../../shared/kube/types.ts';
 import { offloadedReasons } from './pod-conditions.ts';
@@ -16,19 +16,21 @@ export interface RefusedPod {
   refusedFor: number;
 }
 
-/** Reasons for which the provider will never run a pod as it is. All others may pass: room, quotas, its own cordon. */
+/**
+ * Reasons for which the provider will never run the unchanged pod. All others may be temporary: room, quotas, its own cordon.
+ */
 const lasting: readonly (string | undefined)[] = ['FieldNotAllowed', 'PodSecurity', 'Malformed'];
-/** Nothing is refused by these: the provider is busy with what was before, or with itself. */
+/** These are no refusals: the provider is still busy, with earlier objects or with itself. */
 const passing: readonly (string | undefined)[] = ['Preparing', 'NoPeering', 'NameConflict'];
 
-/** The provider looks each half minute whether there is room by now: it gets to do so once. */
+/** The provider checks for room every half minute: wait for one check. */
 const roomMilliseconds = 45_000;
 const firstDelayMilliseconds = 10_000;
 const mostDelayMilliseconds = 300_000;
-/** Failed pods of one owner that exist at a time. */
+/** Maximum of failed pods of one owner at a time. */
 export const mostFailed = 10;
 
-/** Whether to fail the pod, or when to look at it again; undefined: only what changes brings it back. */
+/** Whether to fail the pod, or when to check it again; undefined: only at the next change. */
 export function planRefused(refused: RefusedPod): { fail: true } | { fail: false; againAfter?: number } {
   const { reason, failedBefore, refusedFor } = refused;
   if (passing.includes(reason) || failedBefore >= mostFailed) return { fail: false };
@@ -41,7 +43,7 @@ export function planRefused(refused: RefusedPod): { fail: true } | { fail: false
   return left > 0 ? { fail: false, againAfter: left } : { fail: true };
 }
 
-/** Whether this pod was failed since its provider refused it: nothing of it ever ran. */
+/** Whether this pod was failed because its provider refused it: it never ran. */
 export const wasRefused = ({ status }: Pod): boolean =>
   status?.phase === 'Failed' && status.reason === offloadedReasons.refused;
 
@@ -58,17 +60,17 @@ export function nodesRefusing(pod: Pod, others: readonly Pod[]): string[] {
   return [...new Set(nodes)].sort();
 }
 
-/** The status of a pod that is failed, from that of the pod that waits. */
+/** The status of a failed pod, from that of the waiting pod. */
 export const refusedStatus = (waiting: PodStatus): PodStatus => ({ ...waiting, phase: 'Failed' });
 
-/** Pods that are refused, and those that were failed but that the cache does not show so yet. */
+/** Refused pods, and failed ones that the cache does not show yet. */
 export interface RefusedPods {
-  /** Decides on a pod that is refused now, and remembers it. */
+  /** Decides on a refused pod, and records it. */
   plan(pod: Pod, reason: string | undefined, siblings: readonly Pod[]): ReturnType<typeof planRefused>;
   forget(pod: Pod): void;
 }
 
-/** For how many pods it is remembered since when they are refused; one that is forgotten waits longer. */
+/** Maximum of pods whose first refusal is recorded; a dropped one waits longer. */
 const mostRemembered = 16_384;
 
 export function createRefusedPods(monotonic: () => number): RefusedPods {

@@ -1,11 +1,11 @@
-/** `npm run build:native`: the packet engine, once the machine holds what compiles it. */
+/** `npm run build:native`: ensures the compilers, then builds the packet engine. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { ensureNeeds } from '../needs/ensure.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
-/** Compiles what changed. What the compiler says goes to standard error. */
+/** Compiles changed files. The compiler's output goes to standard error. */
 export function buildAddon(): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [join(root, 'native', 'build.ts')], {

@@ -1,6 +1,5 @@
 /**
- * `npm run build`: Hawser as plain JavaScript in `dist/hawser`, with its addon and nothing else, so that a node program
- * alone runs it.
+ * `npm run build`: Hawser as plain JavaScript in `dist/hawser`, with only its addon, so that it runs with just a node program.
  */
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
@@ -46,7 +45,7 @@ async function put(path: string, content: string): Promise<void> {
   await writeFile(file, content);
 }
 
-/** What the licences of packages ask to be kept with copies of them. */
+/** The texts that licences of packages require with copies of them. */
 async function licensesOf(folders: readonly string[]): Promise<string> {
   const texts = await Promise.all(
     folders.map(async (folder) => {
@@ -61,7 +60,7 @@ async function licensesOf(folders: readonly string[]): Promise<string> {
   return `${texts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`;
 }
 
-/** A path to a TypeScript file that the compiler did not see as an import would fail only when it is used. */
+/** A path to a TypeScript file that the bundler did not recognize as an import would fail only when it is used. */
 async function refuseLeftovers(): Promise<void> {
   const leftovers: string[] = [];
   for (const entry of await readdir(outputDirectory, { recursive: true, withFileTypes: true })) {

@@ -1,26 +1,28 @@
 /**
- * All of Hawser's JavaScript, its packages with it, in a few files that share what they have in common. A process loads
- * what its role uses of each package and nothing else: of the memory that four processes of a cluster hold, the sources
- * and modules that were loaded and never run were a good part.
+ * Bundles all of Hawser's JavaScript, including packages, into a few files with shared chunks. A process loads only the parts
+ * of each package that its role uses: sources and modules that were loaded but never run were a large part of the memory of a
+ * cluster's four processes.
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, posix, relative, sep } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 
 export interface BundleOptions {
-  /** Of the sources. */
+  /** Root of the sources. */
   root: string;
   outputDirectory: string;
 }
 
-/** What is started by its path: the command, and the tunnel's worker. */
+/** Entry points that are started by their path: the command, and the tunnel's worker. */
 const command = 'cli/main';
 const worker = 'daemon/wireguard/worker';
 
-/** Where everything lies that several share. As deep as the command, so that one way up leads to the root from all of them. */
+/**
+ * Folder of shared chunks. At the same depth as the command, so that the same relative path leads to the root from all of them.
+ */
 const shared = 'chunks';
 
-/** Bundles. Returns the folders of the packages that went into it, relative to the root, for their licences. */
+/** Bundles. Returns the folders of the bundled packages, relative to the root, for their licences. */
 export async function bundle({ root, outputDirectory }: BundleOptions): Promise<string[]> {
   const { metafile } = await build({
     absWorkingDir: root,
@@ -35,13 +37,13 @@ export async function bundle({ root, outputDirectory }: BundleOptions): Promise<
     format: 'esm',
     platform: 'node',
     target: 'node24',
-    // Names stay: they are in errors, logs and profiles.
+    // Keep names: they appear in errors, logs and profiles.
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: 'none',
     metafile: true,
     logLevel: 'warning',
-    // Packages of the older kind of modules ask for Node's own at run time.
+    // CommonJS packages require Node's own modules at run time.
     banner: {
       js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
     },
@@ -50,13 +52,13 @@ export async function bundle({ root, outputDirectory }: BundleOptions): Promise<
   return packageFolders(Object.keys(metafile.inputs));
 }
 
-/** The file that stands where the tunnel looks for its worker, and leads to it. */
+/** The file at the path where the tunnel looks for its worker; it imports the bundled one. */
 export const workerFile = {
   path: `${worker}.js`,
   content: `import '${posix.relative(posix.dirname(worker), `${shared}/worker.js`)}';\n`,
 };
 
-/** What looks for something beside itself finds it where it is in the sources. */
+/** Keeps the source paths of code that looks for files relative to itself. */
 function sourcePlaces(root: string): Plugin {
   return {
     name: 'places of sources',
@@ -74,7 +76,7 @@ function sourcePlaces(root: string): Plugin {
   };
 }
 
-/** The addon finds itself beside its loader, which is a file of its own. */
+/** The addon is found relative to its loader, which stays a separate file. */
 const addonBeside: Plugin = {
   name: 'addon',
   setup: (bundler) =>
@@ -99,7 +101,7 @@ export const lazyProtocols: Plugin = {
   },
 };
 
-/** zod's messages in fifty other languages. */
+/** Drops zod's messages in fifty other languages. */
 export const englishOnly: Plugin = {
   name: 'zod in English',
   setup: (bundler) =>

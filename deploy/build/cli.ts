@@ -1,8 +1,8 @@
 /**
  * `npm run build:cli`: the `hawser` command for users. `dist/hawser.mjs` is one file for any Node from 20 on;
- * `dist/hawser-linux-amd64` is the same with a Node in it, on whatever Linux that Node runs.
+ * `dist/hawser-linux-amd64` is the same including Node, for every Linux that supports this Node.
  *
- * What runs in clusters (`daemon`, `gateway`) and what needs the packet engine (`tunnel`) is in the image and not in here.
+ * Cluster processes (`daemon`, `gateway`) and commands that need the packet engine (`tunnel`) are only in the image.
  */
 import { execFile } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, '..', '..');
 export const commandFile = join(root, 'dist', 'hawser.mjs');
 export const commandProgram = join(root, 'dist', 'hawser-linux-amd64');
 
-/** What only the image runs: each throws what its command then says. */
+/** Commands that only the image can run: each is replaced by an error with its message. */
 const inTheImage: Record<string, string> = {
   'daemon/main.ts': 'daemonProcess',
   'gateway/node.ts': 'runGateway',
@@ -40,7 +40,7 @@ export async function ${name}() {
     }),
 };
 
-/** The version, which the sources read from the file of their package. */
+/** The version, which the sources read from their package.json. */
 const versionInside = (version: string): Plugin => ({
   name: 'version',
   setup: (bundler) =>
@@ -96,7 +96,7 @@ export async function buildCommand(): Promise<void> {
   await chmod(commandFile, 0o755);
 }
 
-/** Puts the bundle into a copy of the Node that runs this. */
+/** Embeds the bundle into a copy of the running Node. */
 export async function buildProgram(): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'hawser-sea-'));
   try {

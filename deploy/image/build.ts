@@ -1,7 +1,7 @@
 /**
- * `npm run image`: the image of all three processes, as an OCI archive in `dist/hawser-image.tar`, without a container
- * engine: Node's program, the shared libraries it is linked to, `ip`, `nft` and `conntrack` with theirs, and the build. No shell, no
- * package manager. With a container engine, the Dockerfile beside this makes the same from a Debian base.
+ * `npm run image`: the image of all three processes, as an OCI archive in `dist/hawser-image.tar`, without a container engine:
+ * Node's program, its shared libraries, `ip`, `nft` and `conntrack` with theirs, and the build. It has no shell and no package
+ * manager. With a container engine, the Dockerfile in this folder builds the same from a Debian base.
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -19,12 +19,12 @@ export const imagePath = join(root, 'dist', 'hawser-image.tar');
 /** The image's name for a version; the chart names the same one by default. */
 export const imageName = (version: string): string => `hawser.dev/hawser:${version}`;
 
-/** Libraries that the addon loads by itself where the machine has them. */
+/** Libraries that the addon itself loads if they exist. */
 const optionalLibraries = ['libIPSec_MB.so.1', 'libIPSec_MB.so.2'];
 
 /**
- * Small young generations, one helper thread, a collector that can be called when a start is over, and the optimising compiler
- * that is quick, not the one that is thorough: these processes wait, and what a compiler needs once stays in memory.
+ * Small young generations, one helper thread, a collector that can be called after the start, and only the fast optimising
+ * compiler: these processes are mostly idle, and memory that a compiler has used is not returned.
  */
 const engineOptions = ['--max-semi-space-size=1', '--v8-pool-size=1', '--no-turbofan', '--expose-gc'];
 
@@ -93,7 +93,7 @@ async function linkedLibraries(program: string): Promise<string[]> {
   return [...stdout.matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm)].map((match) => match[1] ?? '');
 }
 
-/** Makes the archive. */
+/** Builds the archive. */
 export async function buildHawserImage(): Promise<Image> {
   const { version } = await readManifest();
   return buildImage({
@@ -101,7 +101,7 @@ export async function buildHawserImage(): Promise<Image> {
     output: imagePath,
     files: await imageFiles(),
     entrypoint: ['/usr/local/bin/node', ...engineOptions, '/hawser/cli/main.js'],
-    // What is freed goes back: malloc(3) keeps a heap for each thread, and raises what it keeps by what it once gave.
+    // Return freed memory to the system: malloc(3) keeps a heap per thread, and raises its threshold after large allocations.
     env: [
       'PATH=/usr/local/bin:/usr/sbin:/usr/bin',
       'NODE_ENV=production',

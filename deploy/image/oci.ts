@@ -1,6 +1,6 @@
 /**
- * Container images made from files, without a container engine: an OCI image layout in a tar, as
- * `ctr images import`, `podman load` and `skopeo` take it. The same files give the same bytes.
+ * Builds container images from files, without a container engine: an OCI image layout in a tar, for `ctr images import`,
+ * `podman load` and `skopeo`. Equal files give equal bytes.
  *
  * OCI image-spec: image-layout.md, manifest.md, config.md. Tar: POSIX.1-2001 pax interchange format.
  */
@@ -9,11 +9,11 @@ import { open, readFile, readdir, rename, rm, stat, readlink } from 'node:fs/pro
 import type { FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-/** One entry of an image's file system. Parent directories are made as needed. */
+/** One entry of an image's file system. Parent directories are created as needed. */
 export interface ImageFile {
   /** Absolute path in the image. */
   path: string;
-  /** Exactly one of these four says what it is. */
+  /** Exactly one of these four is set. */
   from?: string;
   content?: string | Uint8Array;
   linkTo?: string;
@@ -25,7 +25,7 @@ export interface ImageFile {
 }
 
 export interface ImageRequest {
-  /** Full name with tag, as pods will name it. */
+  /** Full name with tag, as used by pods. */
   name: string;
   /** Path of the archive to write. */
   output: string;
@@ -34,19 +34,19 @@ export interface ImageRequest {
   command?: readonly string[];
   /** `NAME=value` each. */
   env?: readonly string[];
-  /** `UID`, or `UID:GID`; numbers, so that kubelets can prove that it isn't root. */
+  /** `UID`, or `UID:GID`; numbers, so that kubelets can verify that it isn't root. */
   user?: string;
   workdir?: string;
   exposedPorts?: readonly string[];
   labels?: Record<string, string>;
-  /** GOARCH's word for the machine. Default: this one's. */
+  /** Architecture in GOARCH's terms. Default: this machine's. */
   architecture?: string;
 }
 
 export interface Image {
   name: string;
   path: string;
-  /** Of the manifest: `sha256:…`. */
+  /** Digest of the manifest: `sha256:…`. */
   digest: string;
 }
 
@@ -64,14 +64,14 @@ interface Entry {
   source: { from: string } | { content: Uint8Array } | undefined;
 }
 
-/** Makes the archive. It appears under its name when it is complete, and not before. */
+/** Builds the archive, which appears under its name only when it is complete. */
 export async function buildImage(request: ImageRequest): Promise<Image> {
   const entries = await layerEntries(request.files);
   const layerSize = entries.reduce((sum, entry) => sum + entrySize(entry), 2 * block);
   const unfinished = `${request.output}.${process.pid}.unfinished`;
   const output = await open(unfinished, 'w', 0o644);
   try {
-    // The layer's digest is in its name, which stands before it: it is read twice rather than kept in memory.
+    // The layer's digest is part of its name, which precedes it: the layer is read twice instead of being kept in memory.
     const layerHash = createHash('sha256');
     await writeLayer(entries, (bytes) => {
       layerHash.update(bytes);
@@ -127,7 +127,7 @@ export async function buildImage(request: ImageRequest): Promise<Image> {
   }
 }
 
-/** The files below a directory, to be put below `at`. `keep` is asked with paths relative to the directory. */
+/** The files below a directory, to be put below `at`. `keep` gets paths relative to the directory. */
 export async function filesBelow(
   directory: string,
   at: string,
@@ -201,7 +201,7 @@ async function layerEntries(files: readonly ImageFile[]): Promise<Entry[]> {
         entries.set(parent, { ...plainEntry, name: `${parent}/`, type: '5', mode: 0o755 });
     }
   }
-  // Sorted by path, a directory comes before what is in it.
+  // Sorted by path, a directory precedes its contents.
   return [...entries.entries()].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, entry]) => entry);
 }
 
@@ -249,7 +249,7 @@ async function copy(
   }
 }
 
-/** Fills up to a whole block. Chunks before the last are whole blocks, so only a last one needs it. */
+/** Pads to a whole block. Chunks before the last one are whole blocks, so only the last one needs it. */
 function padded(content: Uint8Array): Buffer {
   const rest = content.length % block;
   return rest === 0 ? Buffer.from(content) : Buffer.concat([content, Buffer.alloc(block - rest)]);
@@ -272,7 +272,10 @@ function header(entry: Entry): Buffer {
   return Buffer.concat(blocks);
 }
 
-/** `LENGTH key=value\n`, where the length counts itself. */
+/**
+ * `LENGTH key=value
+ * `, where the length includes itself.
+ */
 function paxRecord(key: string, value: string): string {
   if (value === '') return '';
   const rest = ` ${key}=${value}\n`;

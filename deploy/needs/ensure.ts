@@ -1,4 +1,4 @@
-/** Makes sure, before anything is built, that the machine holds all that is needed: installs it on Debian, names it elsewhere. */
+/** Ensures the machine's dependencies before a build: installs missing ones on Debian, and names them elsewhere. */
 import { spawn } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,14 +6,14 @@ import { missingSentence, needsOf, type Need, type Purpose } from './needs.ts';
 
 const searchPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-/** How what is missing is found out: the machine, or a table in a test. */
+/** The source of facts about the machine: the machine itself, or a table in a test. */
 export interface Machine {
   processor: string;
   environment: NodeJS.ProcessEnv;
   /** The first path that matches a path or pattern. */
   find(pattern: string): string | undefined;
   read(path: string): Buffer;
-  /** What a program prints, or undefined when it can't be run. */
+  /** The output of a program; undefined if it can't run. */
   ask(program: string, args: readonly string[]): Promise<string | undefined>;
 }
 
@@ -56,7 +56,7 @@ async function isPresent(need: Need, machine: Machine): Promise<boolean> {
   return orSaying !== undefined && said.includes(orSaying[2]) && isRecent(said, [orSaying[0], orSaying[1]]);
 }
 
-/** Whether the first number in what a program says of its version is recent enough. */
+/** Whether the first version number in a program's output is recent enough. */
 export function isRecent(said: string, [major, minor]: readonly [number, number]): boolean {
   const found = /(\d+)(?:\.(\d+))?/.exec(said);
   if (found === null) return false;
@@ -65,8 +65,8 @@ export function isRecent(said: string, [major, minor]: readonly [number, number]
 }
 
 /**
- * Whether a program of Linux asks for no interpreter, whose path is in the first page of those that do. Debian's package
- * busybox puts one there that needs libraries, and the bed's images hold none.
+ * Whether a Linux program is statically linked: others name their interpreter in the first page. Debian's package busybox
+ * contains a dynamically linked one, and the testbed's images have no libraries.
  */
 export function isStatic(program: Buffer): boolean {
   return !program.subarray(0, 4096).includes('/ld-');
@@ -79,8 +79,8 @@ export interface EnsureOptions {
 }
 
 /**
- * Resolves when everything is there. On Debian as root it installs what is missing, and says so; elsewhere, or for what
- * Debian has too old, it throws one sentence that names everything.
+ * Resolves when all dependencies are present. On Debian as root it installs missing ones, and reports that; elsewhere, or if
+ * Debian's version is too old, it throws one sentence that names everything.
  */
 export async function ensureNeeds(purposes: readonly Purpose[], options: EnsureOptions = {}): Promise<void> {
   let missing = await missingNeeds(purposes);
@@ -98,7 +98,7 @@ export async function ensureNeeds(purposes: readonly Purpose[], options: EnsureO
 }
 
 async function installDebian(packages: readonly string[], signal: AbortSignal | undefined): Promise<void> {
-  // Another apt-get may be at work, as on machines that update themselves.
+  // Another apt-get may be running, as on machines with automatic updates.
   const apt = ['apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300'];
   for (const command of [
     [...apt, 'update'],

@@ -1,58 +1,61 @@
 /**
- * What this project takes from the machine that npm does not bring, as data: one row a package, with the reason beside it.
- * `ensure.ts` installs what is missing or names it; `test/deploy/needs.test.ts` compares the rows with what the sources start.
+ * The project's dependencies on the machine that npm does not install, as data: one row per package, with the reason.
+ * `ensure.ts` installs missing ones or names them; `test/deploy/needs.test.ts` compares the rows with the programs that the
+ * sources start.
  */
 
-/** What a person may want to do; each entry point names those that it does. */
+/** What a user may want to do; each entry point names its purposes. */
 export type Purpose =
   /** Compile the packet engine. */
   | 'engine'
-  /** Make the container image. */
+  /** Build the container image. */
   | 'image'
   /** Build Kubernetes and run control planes. */
   | 'programs'
-  /** Make network namespaces, and packets in them. */
+  /** Create network namespaces, and send packets in them. */
   | 'network'
-  /** Whole clusters. */
+  /** Run whole clusters. */
   | 'clusters'
-  /** The tunnel beside other implementations. */
+  /** Test the tunnel with other implementations. */
   | 'interop'
   | 'fuzz'
-  /** A bare Debian to run the README's commands on. */
+  /** Create a bare Debian to run the README's commands on. */
   | 'bare';
 
 export interface Need {
-  /** A program, as it is called; or with slashes a path, or a pattern of paths, of which one exists. */
+  /** A program's name; or with slashes a path, or a pattern of paths, one of which must exist. */
   file: string;
-  /** Debian's package. None where Debian's may be too old: then a person installs it. */
+  /** Debian's package. None if Debian's may be too old: then the user installs it. */
   apt?: string;
   /** Fedora's package. */
   dnf?: string;
-  /** Where it comes from when no package is named. */
+  /** Its source if no package is named. */
   from?: string;
   why: string;
   for: readonly Purpose[];
-  /** Asked for its version by these arguments; the oldest that will do, and an older one that will when it says a word. */
+  /**
+   * Arguments that print its version; the oldest sufficient version, and an older one that suffices with a word in the output.
+   */
   version?: {
     args: readonly string[];
     atLeast: readonly [major: number, minor: number];
     orSaying?: readonly [major: number, minor: number, word: string];
   };
-  /** What of the bed starts it, where no source does. */
+  /** The part of the testbed that starts it, if no source does. */
   startedBy?: string;
-  /** How sources name it, where not by its file. */
+  /** Its name in sources, if that is not its file. */
   usedAs?: string;
-  /** An environment variable that names another program in its place. */
+  /** An environment variable that names another program instead. */
   instead?: string;
-  /** A static program is asked for: the images of the test bed hold no libraries. */
+  /** Must be statically linked: the images of the testbed have no libraries. */
   linkedStatically?: true;
-  /** Installed where that is possible, and done without elsewhere. */
+  /** Installed if possible, and not required elsewhere. */
   optional?: true;
-  /** Processors, as Node names them. Default: all. */
+  /** CPU architectures, in Node's terms. Default: all. */
   on?: readonly string[];
 }
 
-/** Further steps of a manual installation. */
+/** The further purposes that each purpose includes. */
 export const includes: Record<Purpose, readonly Purpose[]> = {
   engine: [],
   image: ['engine'],
@@ -103,7 +106,7 @@ export const needs: readonly Need[] = [
     from: 'https://go.dev/dl',
     why: 'builds Kubernetes and the other programs of the test bed from their Go modules',
     for: ['programs'],
-    // From 1.21 on it fetches the toolchain that a module asks for, unless it is set to local.
+    // From 1.21 on it downloads the toolchain that a module requires, unless it is set to local.
     version: { args: ['env', 'GOVERSION', 'GOTOOLCHAIN'], atLeast: [1, 26], orSaying: [1, 21, 'auto'] },
   },
   {
@@ -236,15 +239,15 @@ export const needs: readonly Need[] = [
   { file: 'git', apt: 'git', dnf: 'git', why: 'clones the project into it', for: ['bare'] },
 ];
 
-/** Purposes with all that they include. */
+/** The purposes with all that they include. */
 export function withIncluded(purposes: readonly Purpose[]): Set<Purpose> {
   const all = new Set(purposes);
-  // A set is walked with what is added meanwhile.
+  // Iterating a set includes elements that are added meanwhile.
   for (const purpose of all) for (const each of includes[purpose]) all.add(each);
   return all;
 }
 
-/** The rows for these purposes on a processor. */
+/** The rows for these purposes on a CPU architecture. */
 export function needsOf(purposes: readonly Purpose[], processor: string): Need[] {
   const all = withIncluded(purposes);
   return needs.filter(
@@ -253,7 +256,7 @@ export function needsOf(purposes: readonly Purpose[], processor: string): Need[]
   );
 }
 
-/** One sentence that names everything that is missing, and how it is installed. */
+/** One sentence that names everything missing, and how to install it. */
 export function missingSentence(missing: readonly Need[]): string {
   const named = missing.map(
     ({ file, why, version }) =>

@@ -4,7 +4,7 @@ import type { KubeTransport } from '../../shared/kube/port.ts';
 
 /** The API server's own limit is a minute; the gateway's callers do not wait that long. */
 const CALL_MILLISECONDS = 10_000;
-/** Of one answer, page or watch event. An object of etcd has at most 1.5 MiB; a larger page is asked for in parts. */
+/** Limit of one answer, page or watch event. etcd's objects have at most 1.5 MiB; larger pages are requested in parts. */
 const ANSWER_BYTES = 4 * 1024 * 1024;
 const NAME = 'hawser-gateway';
 
