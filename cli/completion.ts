@@ -10,7 +10,7 @@ export function completionScript(shell: Shell, commands: readonly Command[]): st
   return shell === 'zsh' ? zsh(commands) : fish(commands);
 }
 
-/** What can follow each beginning: the next words of commands, or the options of a complete one. */
+/** The continuations of each prefix: the next words of commands, or the options of a complete one. */
 function continuations(commands: readonly Command[]): Map<string, { word: string; help: string }[]> {
   const next = new Map<string, { word: string; help: string }[]>();
   const add = (before: string, word: string, help: string) => {

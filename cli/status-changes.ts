@@ -1,4 +1,4 @@
-/** What changed between two reports: a line each, for `hawser status --watch` into a pipe. Pure. */
+/** Changes between two reports, one line each, for `hawser status --watch` into a pipe. Pure. */
 import { plainLine } from '../shared/plain-text.ts';
 import type { ConditionReport, PeeringReport, StatusReport } from './status-report.ts';
 

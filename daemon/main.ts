@@ -58,7 +58,7 @@ export async function runDaemon(args: readonly string[], signal: AbortSignal): P
   return runNodeRole(signal);
 }
 
-/** As a process: SIGTERM and SIGINT end it in order, a second one at once. Sets the exit code. */
+/** Runs as a process: the first SIGTERM or SIGINT ends it in order, a second one at once. Sets the exit code. */
 export async function daemonProcess(args: readonly string[]): Promise<void> {
   const stop = new AbortController();
   const onSignal = (name: NodeJS.Signals) => {

@@ -170,7 +170,7 @@ export const loss: Check = (facts) =>
     ];
   });
 
-/** What is needed for a declared range to be known here as it was meant to be. */
+/** The finding about a range that is not known here as intended, with the step that resolves it. */
 function waitingFinding(id: string, range: WaitingRange): Finding {
   const { real, reason, mapped } = range;
   const seen = waitingText(id, range);

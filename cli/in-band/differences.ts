@@ -1,4 +1,4 @@
-/** What the two sides of an in-band peering have recorded about each other that is out of date. Pure. */
+/** Outdated records that the two sides of an in-band peering have about each other. Pure. */
 import type { RemoteCluster } from '../../shared/api/clusters.ts';
 import type { NetworkDocument } from '../../shared/wire/network-document.ts';
 import type { Side, Sides } from './sides.ts';

@@ -1,4 +1,4 @@
-/** What each side of an in-band peering has to record about the other, and what differs from it. Pure. */
+/** The records that each side of an in-band peering needs about the other, and differences from them. Pure. */
 import type { RemoteCluster, SignedDocument } from '../../shared/api/clusters.ts';
 import { apiVersion } from '../../shared/api/meta.ts';
 import { toSeconds } from '../../shared/conditions.ts';

@@ -23,7 +23,7 @@ const silentReadings = 8;
 /** A new holder has more time: it first lists the objects that a gateway node needs. */
 const takingReadings = 30;
 
-/** What was read of one holder so far. */
+/** The reads of one holder so far. */
 export interface Renewals {
   holder: string;
   /** `renewTime` of the last renewal; undefined if there was none since the assignment. */

@@ -1,8 +1,8 @@
-/** The kernel's memory of connections (conntrack), of which the first packet decides how all others are translated. */
+/** Connection tracking (conntrack): the first packet of a connection determines the translation of all others. */
 import { parseRange } from '../../shared/net/cidr.ts';
 import { CommandError, type RunCommand } from './command.ts';
 
-/** Removes the connections to these ranges: their next packets are translated by the rules of now. */
+/** Removes the connections to these ranges, so that the present rules translate their next packets. */
 export async function forgetConnections(
   run: RunCommand,
   ranges: readonly string[],
@@ -11,7 +11,7 @@ export async function forgetConnections(
   for (const range of ranges) {
     const family = parseRange(range).family === 4 ? 'ipv4' : 'ipv6';
     const answer = await run('conntrack', ['-D', '-f', family, '-d', range], { signal });
-    // With nothing to delete it ends with 1, and says so.
+    // If there is nothing to delete, conntrack exits with 1 and prints this.
     if (answer.code === 0 || /\b0 flow entries have been deleted/.test(answer.stderr)) continue;
     throw new CommandError(`conntrack -D -d ${range}`, answer.stderr.trim().slice(0, 1000) || 'no message');
   }

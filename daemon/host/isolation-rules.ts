@@ -24,7 +24,7 @@ const entry = 'Entry';
 const homeServices = 'HomeServices';
 /**
  * Unknown addresses are isolated for this long after the node daemon's last renewal: a daemon that does not return must not
- * cut new pods of this cluster off for ever.
+ * cut new pods of this cluster off forever.
  */
 export const watchedSeconds = 300;
 
@@ -198,8 +198,8 @@ const refusals = (who: string, forbidden: IsolationPlan['forbidden'], verdict: s
   );
 
 /**
- * The node answers what it would have to route, so that a program fails at once and does not wait for its own deadline
- * (RFC 1812, section 5.2.7.1, code 13). Not at a bridge, where no kernel can do it in this hook.
+ * The node rejects packets that it would route, so that a program fails at once instead of waiting for its own timeout (RFC
+ * 1812, section 5.2.7.1, code 13). Bridges only drop, since no kernel can reject in this hook.
  */
 const reject = 'goto reject-now';
 const rejection = ['meta l4proto tcp reject with tcp reset', 'reject with icmpx admin-prohibited'];

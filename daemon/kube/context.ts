@@ -1,4 +1,4 @@
-/** What the controller's features receive: the API server, caches, time, a log. Created by `roles/controller.ts`. */
+/** The dependencies of the controller's features: the API server, caches, time, a log. Created by `roles/controller.ts`. */
 import type { KubeClient } from '../../shared/kube/client.ts';
 import type { Clock } from '../../shared/time.ts';
 import type { ControllerMetrics, ControllerOptions } from './controller.ts';
@@ -37,7 +37,7 @@ export interface ControllerContext {
   metrics?: ControllerMetrics;
 }
 
-/** What all controllers of a feature have alike. */
+/** Options that all controllers of a feature share. */
 export function commonOptions({
   log,
   clock,

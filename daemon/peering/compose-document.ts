@@ -2,7 +2,7 @@
  * This cluster's network document for one remote. Pure.
  *
  * The generation changes only with the content. `acknowledges` does not count as content, or two clusters would acknowledge
- * each other's acknowledgements for ever: a document with only a new acknowledgement is composed when the remote's content
+ * each other's acknowledgements forever: a document with only a new acknowledgement is composed when the remote's content
  * is new. Therefore `contentGeneration` names the generation since which everything but `acknowledges` is unchanged.
  */
 import type { LocalCluster } from '../../shared/api/clusters.ts';

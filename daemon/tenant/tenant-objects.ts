@@ -46,7 +46,7 @@ export const twinRules: readonly PolicyRule[] = [
   // Events explain why a pod does not start; the consumer mirrors them.
   { apiGroups: [''], resources: ['events'], verbs: ['list', 'watch'] },
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
-  // `get` as well: WebSockets begin with a GET (KEP-4006).
+  // Also `get`: WebSockets begin with a GET (KEP-4006).
   { apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs: ['get', 'create'] },
 ];
 

@@ -50,7 +50,7 @@ export interface ProtocolTimes {
   rekeyAttemptTime: number;
   /** Between two initiations to the same peer. */
   rekeyTimeout: number;
-  /** Upper bound, exclusive, of what is added to `rekeyTimeout` at random, so that two peers don't collide for ever. */
+  /** Upper bound, exclusive, of what is added to `rekeyTimeout` at random, so that two peers don't collide forever. */
   rekeyTimeoutJitter: number;
   /** A keepalive is sent this long after receiving data without sending anything (section 6.5). */
   keepaliveTimeout: number;

@@ -404,7 +404,7 @@ export class Device {
   }
 
   /**
-   * Simultaneous handshakes give two sessions, and both ends must choose the same one, or each would renew its own for ever.
+   * Simultaneous handshakes give two sessions, and both ends must choose the same one, or each would renew its own forever.
    * Between two Hawser devices the session of the greater public key wins; other implementations are unaffected, since they
    * drop their own initiation when they answer ours.
    */

@@ -57,7 +57,7 @@ export async function issueIdentity(
   };
 }
 
-/** What verifies the API server: as LocalCluster says, or else as every pod of this cluster knows it. */
+/** The CA that verifies the API server: from LocalCluster, or else the one that every pod of this cluster has. */
 async function findAuthority(
   { rootAuthority }: Dependencies,
   configured: string | undefined,

@@ -135,7 +135,7 @@ async function withDevices(
 
 for (const family of ['four', 'six'] as const)
   test(
-    `a black hole on the way (outer IPv${family === 'four' ? 4 : 6}): found, followed, left behind`,
+    `a black hole on the path (outer IPv${family === 'four' ? 4 : 6}) is detected, followed, and left behind`,
     withBed(async (bed) => {
       const around = AROUND[family];
       await withDevices(bed, family, async (left, right) => {
@@ -165,7 +165,7 @@ for (const family of ['four', 'six'] as const)
   );
 
 test(
-  'an interface of this machine that shrinks: the MTU is there at once, and packets pass',
+  'after the MTU of a local interface shrinks, the new MTU applies at once, and packets pass',
   withBed(async (bed) => {
     await withDevices(bed, 'four', async (left) => {
       await pathBecomes(left, 'as configured', (mtu) => mtu === MTU);

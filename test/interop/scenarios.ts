@@ -110,7 +110,7 @@ export async function throughRenewals(bed: Bed, from: Side, left: Tunnel, right:
 /** Datagrams that are dropped, duplicated, or delayed. */
 export function hardships(test: Test, theirs: () => Implementation): void {
   test(
-    '2 % of the datagrams lost at random: the session comes about and TCP gets through',
+    'with 2 % random loss the session is established and TCP passes',
     withBed(async (bed) => {
       for (const side of ['left', 'right'] as const)
         await run([...bed.inside(side), 'nft', '-f', '-'], {
@@ -129,7 +129,7 @@ export function hardships(test: Test, theirs: () => Implementation): void {
   );
 
   test(
-    'loss, duplicates and reordering at once: nothing is delivered twice, nor is a handshake upset',
+    'with loss, duplicates and reordering nothing is delivered twice, and handshakes succeed',
     withBed(async (bed) => {
       const relay = bed.spawn('right', [
         process.execPath,

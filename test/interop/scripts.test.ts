@@ -199,7 +199,7 @@ test(
 );
 
 test(
-  'listen-port: any, another, one in use; the tunnel goes on',
+  'listen-port: any, another, one in use; the tunnel continues',
   withBed(async (bed) => {
     const [left] = await pair(bed);
     assert.is(await bed.ping('left', inner.right.four), 1);
@@ -253,7 +253,7 @@ test(
 );
 
 test(
-  'deleting the socket ends the device, and so does deleting the link',
+  'deleting the socket or the link ends the device',
   withBed(async (bed) => {
     const first = await bed.start('left', inForeground);
     await rm(`${SOCKET_DIRECTORY}/${first.name}.sock`);
@@ -275,7 +275,7 @@ test(
 );
 
 test(
-  'after a kill -9 the next one takes over the socket that was left',
+  'after a kill -9 the next process takes over the remaining socket',
   withBed(async (bed) => {
     const first = await bed.start('left', inForeground);
     first.child.kill('SIGKILL');
@@ -290,7 +290,7 @@ test(
 );
 
 test(
-  'in the background: interface and socket are there when the command returns; failures are told',
+  'in the background, interface and socket exist when the command returns, and failures are reported',
   withBed(async (bed) => {
     const name = `hw${bed.id}b`;
     await bed.in('left', process.execPath, program, 'tunnel', name);
@@ -342,7 +342,7 @@ test(
 );
 
 test(
-  'a link that goes down and up again goes on',
+  'a link that goes down and up again continues',
   withBed(async (bed) => {
     const [left] = await pair(bed);
     assert.is(await bed.ping('left', inner.right.four), 1);

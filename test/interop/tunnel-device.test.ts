@@ -51,7 +51,7 @@ const withDevice = (
   });
 
 test(
-  'configured, used, seen, reconfigured, closed',
+  'the device is configured, used, queried, reconfigured and closed',
   withDevice(async (bed, device, right, configuration) => {
     const before = (await device.tell({ order: 'kept-status' })) as DeviceStatus;
     assert.is(before.publicKey, null);
@@ -100,7 +100,7 @@ test(
 );
 
 test(
-  'wg shows the device of a daemon, and what it sets lasts until the daemon configures again',
+  'wg shows the device of a daemon, and its changes last until the daemon configures again',
   withDevice(async (bed, device, right, configuration) => {
     await device.tell({ order: 'configure', configuration });
     assert.is(await bed.ping('left', inner.right.four), 1);
@@ -115,7 +115,7 @@ test(
 );
 
 test(
-  'what cannot be applied is refused with the reason, and the rest stays',
+  'an invalid configuration is refused with the reason, and the rest stays',
   withDevice(async (bed, device, right, configuration) => {
     await device.tell({ order: 'configure', configuration });
     assert.is(await bed.ping('left', inner.right.four), 1);

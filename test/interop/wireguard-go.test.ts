@@ -43,7 +43,7 @@ test(
 );
 
 test(
-  'packets of 65,535 bytes pass in fragments, and those of the least MTU',
+  'packets of 65,535 bytes pass in fragments, also with the minimum MTU',
   withBed(async (bed) => {
     await pair(bed, { initiator: 'left', right: theirs });
     assert.is(await bed.ping('left', inner.right.four), 1);
@@ -63,7 +63,7 @@ test(
 );
 
 test(
-  'TCP both ways carries what it should',
+  'TCP carries the bytes unchanged in both directions',
   withBed(async (bed) => {
     await pair(bed, { initiator: 'left', right: theirs });
     const sent = join(bed.directory, 'sent');
@@ -173,7 +173,7 @@ hardships(test, () => theirs);
 
 // Both ours: wireguard-go loses its own packets after a change to an address of the other family.
 test(
-  'answers leave from the address that was asked',
+  'answers leave from the address that the request was sent to',
   withBed(async (bed) => {
     await bed.in('left', 'ip', 'addr', 'add', '192.0.2.201/24', 'dev', 'wan');
     await bed.in('left', 'ip', 'addr', 'add', '2001:db8::201/64', 'dev', 'wan', 'nodad');

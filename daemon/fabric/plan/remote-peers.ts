@@ -123,7 +123,7 @@ function mappingsFor(input: PlanInput, tunnel: InputTunnel, offloaded: Offloaded
     if (!remoteClusters.includes(tunnel.remoteCluster)) return false;
     const where = offloaded.remoteOf(target);
     if (where === undefined || where === tunnel.remoteCluster) return false;
-    // What two claim belongs to the first: a mapping that is not one to one cannot be reversed.
+    // An address that two claim belongs to the first: a mapping that is not one to one cannot be reversed.
     if (!isMappedAddress(externalCIDR, address) || addresses.has(address.text) || targets.has(target.text))
       return false;
     addresses.add(address.text);

@@ -36,7 +36,7 @@ test('routes beyond the limit are aggregated, and none is left out', () => {
     );
 });
 
-test('a refused route is a host problem that names what it would cover', () => {
+test('a refused route is a host problem that names the range to be covered', () => {
   const needed = { range: '192.0.2.10/32', what: 'the API server' };
   const [problem] = refusedProblems([{ prefix: '192.0.2.0/24', needed }]);
   assert.is(problem?.reason, 'RouteRefused');

@@ -496,7 +496,7 @@ test('pods are isolated by the labels of their namespaces, also those of a revok
   );
 });
 
-test('what cannot be read is left out with a warning, and stops nothing else', () => {
+test('unreadable objects are left out with a warning, and stop nothing else', () => {
   const remaps = [
     { real: '10.244.0.0/16', mapped: '10.128.0.0/16', state: 'InUse' as const },
     { real: '10.245.0.0/16', mapped: '10.129.0.1/16', state: 'InUse' as const },

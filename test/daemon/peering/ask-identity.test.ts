@@ -63,7 +63,7 @@ test('an API server on this machine or at a metadata address is refused', async 
   assert.is(await ask('https://169.254.1.3:6443', { controlPlane: 'InBand' }), 'https://169.254.1.3:6443');
 });
 
-test('only the answer to an unknown cluster is taken for the end of a peering', () => {
+test('only the answer to an unknown cluster counts as the end of a peering', () => {
   const refused = (name: 'signature-refused' | 'token-not-redeemable', detail: string) =>
     new GatewayProblem(
       {

@@ -146,7 +146,7 @@ test('named ports of pods elsewhere become numbers', () => {
   ]);
 });
 
-test('all peers stay all, no peers stay none, and peers beyond the limit are left out', () => {
+test('rules for all or no peers keep their meaning, and peers beyond the limit are left out', () => {
   assert.equal(carried({ policyTypes: ['Ingress'], ingress: [{}] }).spec.ingress, [{}]);
   assert.equal(carried({ policyTypes: ['Ingress'], ingress: [{ from: [] }] }).spec.ingress, [{}]);
   assert.equal(carried({ policyTypes: ['Ingress'] }).spec, {
