@@ -17,7 +17,7 @@ export type IsolationFamily = 'inet' | 'bridge';
 export type Counts = ReadonlyMap<string, { packets: number; bytes: number }>;
 
 /** Counter name for addresses that belong to no known pod. It cannot be a cluster ID, which has no capitals. */
-const nobody = 'Unknown';
+const unknownOwner = 'Unknown';
 /** Counter name for packets of others to a consumer's pods. */
 const entry = 'Entry';
 /** Counter name for packets of a consumer's pods to Services at its home. */
@@ -41,7 +41,7 @@ const counterName = (remoteCluster: string, what: string) => `refused-${remoteCl
 export function readCounterName(name: string): { remoteCluster: string; reason: string } | undefined {
   const [, remoteCluster = '', reason = ''] = /^refused-([^/]+)\/([^/]+)$/.exec(name) ?? [];
   if (reason === '') return undefined;
-  return { remoteCluster: remoteCluster === nobody ? '' : remoteCluster, reason };
+  return { remoteCluster: remoteCluster === unknownOwner ? '' : remoteCluster, reason };
 }
 
 /**
@@ -63,7 +63,7 @@ export function renderIsolation(
     ...tenants.flatMap(({ remoteCluster }) =>
       [...kinds, entry, homeServices].map((what) => counterName(remoteCluster, what)),
     ),
-    ...kinds.map((what) => counterName(nobody, what)),
+    ...kinds.map((what) => counterName(unknownOwner, what)),
   ];
   const lines = [
     ...counters.map((name) => {
@@ -88,7 +88,9 @@ export function renderIsolation(
     'chain forward {',
     // Before other rules of this hook, which may drop what is rejected here.
     `  type filter hook forward priority ${family === 'inet' ? 'filter - 5' : 'filter'}; policy accept;`,
-    ...[...verdicts('from'), ...strangers(`from-${nobody}`), ...verdicts('to')].map((rule) => `  ${rule}`),
+    ...[...verdicts('from'), ...strangers(`from-${unknownOwner}`), ...verdicts('to')].map(
+      (rule) => `  ${rule}`,
+    ),
     '}',
     ...(family === 'bridge'
       ? []
@@ -98,7 +100,7 @@ export function renderIsolation(
           // The node also uses its addresses in the pod range for traffic to itself.
           '  iifname "lo" return',
           ...families.map((each) => `  ${ip(each)} saddr vmap @host${each}`),
-          ...strangers(`host-${nobody}`).map((rule) => `  ${rule}`),
+          ...strangers(`host-${unknownOwner}`).map((rule) => `  ${rule}`),
           '}',
         ]),
   ];
@@ -241,8 +243,8 @@ function routedChains(device: string, { tenants, forbidden }: IsolationPlan): st
         `counter name ${counterName(remoteCluster, entry)} drop`,
       ]),
     ]),
-    ...from(nobody, []),
-    ...host(nobody),
+    ...from(unknownOwner, []),
+    ...host(unknownOwner),
   ];
 }
 
@@ -290,6 +292,10 @@ function bridgedChains({ tenants, forbidden }: IsolationPlan): string[] {
         ]),
       ]),
     ]),
-    ...chain(`from-${nobody}`, [neighbours, ...families.map(asked), ...refusals(nobody, forbidden, 'drop')]),
+    ...chain(`from-${unknownOwner}`, [
+      neighbours,
+      ...families.map(asked),
+      ...refusals(unknownOwner, forbidden, 'drop'),
+    ]),
   ];
 }

@@ -102,8 +102,8 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
   const query = (peering: string | undefined) =>
     `?${new URLSearchParams({ peering: peering ?? defaultPeering }).toString()}`;
   return {
-    info: (call) => requester.json(info, 'GET', '/v1/info', 'Nobody', undefined, call),
-    preview: (request, call) => requester.json(preview, 'POST', '/v1/previews', 'Nobody', request, call),
+    info: (call) => requester.json(info, 'GET', '/v1/info', 'None', undefined, call),
+    preview: (request, call) => requester.json(preview, 'POST', '/v1/previews', 'None', request, call),
     requestIdentity: (request, call) =>
       requester.json(identityResponse, 'POST', '/v1/identities', 'ClusterKey', request, call),
     putParameters: (networkDocument, call) =>
@@ -144,7 +144,7 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
   };
 }
 
-type Credentials = 'Nobody' | 'ClusterKey' | 'Kubernetes';
+type Credentials = 'None' | 'ClusterKey' | 'Kubernetes';
 
 class Requester {
   readonly #options: GatewayClientOptions;
@@ -253,7 +253,7 @@ class Requester {
 
   #credentials(credentials: Credentials, message: Parameters<RequestSigner>[0]): Record<string, string> {
     const { sign, bearer } = this.#options;
-    if (credentials === 'Nobody') return {};
+    if (credentials === 'None') return {};
     if (credentials === 'Kubernetes') {
       if (bearer === undefined) throw new TypeError('this call needs a client with a bearer token');
       return { authorization: `Bearer ${bearer}` };
